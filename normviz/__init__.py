@@ -1,0 +1,85 @@
+"""See and check what a normalization layer pools over.
+
+Every normalizer cuts x, of shape (N, C, *spatial), into equal axis-aligned boxes; the cells of one box share one mean
+and one variance. Here that box is a value you can ask (`pooling`), the numbers that follow from it are functions
+(`moments`, `statistics`, `normalize`, `gradient`), and `Explorer` and `show` draw it.
+
+Names are loaded when they are first used (PEP 562), so importing normviz costs no more than importing NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as _numpy  # noqa: F401  The one dependency every name needs; anything else waits until it is asked for.
+
+if TYPE_CHECKING:
+    from . import samples
+    from .backends import backend_for, devices
+    from .blocks import Pooling, divisors, pooling
+    from .explorer import Explorer, show, to_html
+    from .figures import cube
+    from .merging import Moments, Statistics, moments, sweep
+    from .methods import METHODS
+    from .normalization import Gradients, RunningStatistics, gradient, normalize, statistics
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "METHODS": "methods",
+    "Pooling": "blocks",
+    "pooling": "blocks",
+    "divisors": "blocks",
+    "Moments": "merging",
+    "moments": "merging",
+    "sweep": "merging",
+    "Statistics": "merging",
+    "statistics": "normalization",
+    "normalize": "normalization",
+    "gradient": "normalization",
+    "Gradients": "normalization",
+    "RunningStatistics": "normalization",
+    "backend_for": "backends",
+    "devices": "backends",
+    "Explorer": "explorer",
+    "show": "explorer",
+    "to_html": "explorer",
+    "cube": "figures",
+    "samples": "samples",
+}
+
+__all__ = [
+    "METHODS",
+    "Explorer",
+    "Gradients",
+    "Moments",
+    "Pooling",
+    "RunningStatistics",
+    "Statistics",
+    "__version__",
+    "backend_for",
+    "cube",
+    "devices",
+    "divisors",
+    "gradient",
+    "moments",
+    "normalize",
+    "pooling",
+    "samples",
+    "show",
+    "statistics",
+    "sweep",
+    "to_html",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f".{_HOME[name]}", __name__)
+    value = home if name == _HOME[name] else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,241 @@
+"""Pooling sets as blocks: which cells of x share one mean and one variance.
+
+The *block* is the extent of one set along each axis, the *grid* how many sets there are along it. Which set a cell is
+in is a floor division, so a browser can follow a mouse without asking Python.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import index as as_int
+from typing import Any
+
+import numpy as np
+
+from .errors import check_keywords
+from .methods import find
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a method cuts a shape into pooling sets; made by `pooling`.
+
+    Attributes
+    ----------
+    method
+        The method's name, a key of METHODS.
+    shape
+        (N, C, *spatial), 2 to 5 axes.
+    num_groups
+        G for Group Norm, None for every other method.
+    block
+        Extent of one set along each axis.
+    """
+
+    method: str
+    shape: tuple[int, ...]
+    num_groups: int | None = None
+    block: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the arguments and work out the block."""
+        row = find(self.method)
+        shape = check_shape(self.shape)
+        channels = shape[1]
+        groups = check_groups(self.num_groups, channels) if row.has_groups else None
+        if self.num_groups is not None and not row.has_groups:
+            raise ValueError(f"num_groups={self.num_groups} means nothing to method {row.name!r}; leave it out")
+        lengths = {"one": lambda n: 1, "all": lambda n: n, "group": lambda n: n // (groups or 1)}
+        extents = (row.n, row.c, *[row.spatial] * (len(shape) - 2))
+        block = tuple(lengths[extent](length) for extent, length in zip(extents, shape, strict=True))
+        for name, value in (("shape", shape), ("num_groups", groups), ("block", block)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many sets there are along each axis."""
+        return tuple(length // extent for length, extent in zip(self.shape, self.block, strict=True))
+
+    @property
+    def size(self) -> int:
+        """|S|, the number of cells in a set."""
+        return math.prod(self.block)
+
+    @property
+    def count(self) -> int:
+        """The number of sets."""
+        return math.prod(self.grid)
+
+    @property
+    def statistics_shape(self) -> tuple[int, ...]:
+        """Shape of the mean and of the variance: the grid without the axes that are pooled whole.
+
+        Batch (C,), layer (N,), instance (N, C), group (N, G), positional and rms (N, *spatial).
+        """
+        row = find(self.method)
+        extents = (row.n, row.c, *[row.spatial] * (len(self.shape) - 2))
+        return tuple(n for n, extent in zip(self.grid, extents, strict=True) if extent != "all")
+
+    def set_of(self, index: Iterable[int]) -> tuple[slice, ...]:
+        """Return the slices of x that hold the set of the cell at `index`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such cell; negative indices are not taken.
+
+        Examples
+        --------
+        >>> pooling("group", (2, 8, 4, 4), num_groups=4).set_of((0, 3, 1, 1))
+        (slice(0, 1, None), slice(2, 4, None), slice(0, 4, None), slice(0, 4, None))
+        """
+        return tuple(
+            slice(i // extent * extent, (i // extent + 1) * extent)
+            for i, extent in zip(self._cell(index), self.block, strict=True)
+        )
+
+    def set_number(self, index: Iterable[int]) -> int:
+        """Return the number of the cell's set, counted along the grid with the last axis fastest.
+
+        >>> pooling("group", (2, 8, 4, 4), num_groups=4).set_number((1, 3, 1, 1))
+        5
+        """
+        number = 0
+        for i, extent, length in zip(self._cell(index), self.block, self.grid, strict=True):
+            number = number * length + i // extent
+        return number
+
+    def labels(self) -> np.ndarray:
+        """Return an int array of x's shape: the number of the set that each cell is in.
+
+        >>> pooling("group", (1, 4, 1, 2), num_groups=2).labels()[0, :, 0, :].tolist()
+        [[0, 0], [0, 0], [1, 1], [1, 1]]
+        """
+        numbers = np.arange(self.count).reshape(self.grid)
+        return self.spread(numbers) + np.zeros(self.shape, int)
+
+    def spread(self, values: Any) -> Any:
+        """Return `values`, one a set, so that they broadcast against x: every axis 1 or x's own length."""
+        values = values.reshape(self.grid)
+        for axis, (count, extent) in enumerate(zip(self.grid, self.block, strict=True)):
+            if count > 1 and extent > 1:
+                values = values.repeat(extent, axis)
+        return values
+
+    def _cell(self, index: Iterable[int]) -> tuple[int, ...]:
+        cell = tuple(as_int(i) for i in index)
+        if len(cell) != len(self.shape) or not all(0 <= i < n for i, n in zip(cell, self.shape, strict=True)):
+            ends = ", ".join(f"0..{n - 1}" for n in self.shape)
+            raise IndexError(f"there is no cell {cell} in shape {self.shape}; indices are ({ends})")
+        return cell
+
+
+@check_keywords
+def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) -> Pooling:
+    """Return how `method` cuts an array of `shape` into pooling sets.
+
+    Parameters
+    ----------
+    method
+        "batch", "layer", "instance", "group", "positional" or "rms".
+    shape
+        (N, C, *spatial), with 0 to 3 spatial axes.
+    num_groups
+        The number of groups of channels, for "group" alone; it must divide C.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, the shape has not 2 to 5 axes or an empty one, or num_groups does not fit.
+
+    Examples
+    --------
+    >>> p = pooling("group", (2, 8, 4, 4), num_groups=4)
+    >>> p.block, p.grid, p.size, p.count
+    ((1, 2, 4, 4), (2, 4, 1, 1), 32, 8)
+    """
+    return Pooling(method, tuple(shape), num_groups)
+
+
+def divisors(C: int) -> tuple[int, ...]:
+    """Return the divisors of C, ascending: the numbers of groups that Group Norm can have.
+
+    >>> divisors(12)
+    (1, 2, 3, 4, 6, 12)
+    """
+    C = as_int(C)
+    if C < 1:
+        raise ValueError(f"C={C} has no divisors; a number of channels is at least 1")
+    low = [g for g in range(1, math.isqrt(C) + 1) if C % g == 0]
+    return tuple(sorted({*low, *(C // g for g in low)}))
+
+
+def default_num_groups(C: int) -> int:
+    """Return the largest divisor of C that is at most 4: few enough groups to tell apart by eye.
+
+    >>> [default_num_groups(C) for C in (1, 6, 7, 16)]
+    [1, 3, 1, 4]
+    """
+    return max(g for g in divisors(C) if g <= 4)
+
+
+def check_groups(num_groups: int | None, C: int) -> int:
+    """Return num_groups as an int that divides C; ValueError says which numbers do."""
+    these = ", ".join(map(str, divisors(C)))
+    if num_groups is None:
+        raise ValueError(f"method 'group' needs num_groups; these divide C={C}: {these}")
+    if not hasattr(num_groups, "__index__") or isinstance(num_groups, bool):
+        raise TypeError(f"num_groups must be an int, not {num_groups!r}; these divide C={C}: {these}")
+    groups = as_int(num_groups)
+    if groups < 1 or C % groups:
+        raise ValueError(f"num_groups={groups} does not divide C={C}; these do: {these}")
+    return groups
+
+
+def check_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape as a tuple of 2 to 5 positive ints; ValueError otherwise."""
+    shape = tuple(as_int(n) for n in shape)
+    if not 2 <= len(shape) <= 5:
+        raise ValueError(f"x has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")
+    if min(shape) < 1:
+        raise ValueError(f"x has an empty axis, shape {shape}; every axis needs at least one cell")
+    return shape
+
+
+def canonical(x: Any, channel_axis: int = 1) -> Any:
+    """Return a view of x with its axes in the order (N, C, *spatial).
+
+    Parameters
+    ----------
+    x
+        A NumPy or CuPy array, or a nested list; other kinds of array go through `normviz.backends.host` first.
+    channel_axis
+        Where C is; negative numbers count from the end. The first of the other axes is N.
+
+    Raises
+    ------
+    ValueError
+        If x has not 2 to 5 axes, has an empty one, or has no such channel_axis.
+    TypeError
+        If its dtype is complex, object or anything else that is no number, or if x is a masked array.
+
+    Examples
+    --------
+    >>> canonical(np.zeros((2, 5, 7, 3)), channel_axis=-1).shape
+    (2, 3, 5, 7)
+    """
+    if not hasattr(x, "dtype"):
+        x = np.asarray(x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("x is a masked array, and statistics that skip cells are not offered; fill it: x.filled(value)")
+    kind, itemsize = x.dtype.kind, x.dtype.itemsize
+    if kind not in "biuf" or (kind == "f" and itemsize > 8):
+        raise TypeError(f"x has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
+    check_shape(x.shape)
+    rank = len(x.shape)
+    if not -rank <= channel_axis < rank:
+        raise ValueError(f"channel_axis={channel_axis} is not an axis of x, rank {rank}; use {-rank} to {rank - 1}")
+    if channel_axis in (1, 1 - rank):
+        return x
+    first, *others = (axis for axis in range(rank) if axis != channel_axis % rank)
+    return x.transpose(first, channel_axis % rank, *others)

@@ -1,0 +1,40 @@
+"""Error messages: one sentence with the subject, the sizes and the remedy."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """Say that `name` is no known `kind`, and name the nearest one.
+
+    >>> unknown("method", "grup", ["batch", "group"])
+    "unknown method 'grup'; did you mean 'group'? (known: batch, group)"
+    >>> unknown("method", "dropout", ["batch", "group"])
+    "unknown method 'dropout' (known: batch, group)"
+    """
+    known = list(known)
+    near = difflib.get_close_matches(str(name).lower(), known, n=1)
+    question = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}{question} (known: {', '.join(known)})"
+
+
+def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a misspelt keyword a TypeError that names the nearest one, as Python itself does only from 3.13 on."""
+    takes_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in takes_name]
+    allowed = frozenset(known)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not allowed.issuperset(kwargs):
+            wrong = next(k for k in kwargs if k not in allowed)
+            raise TypeError(f"{function.__name__}(): {unknown('keyword', wrong, known)}")
+        return function(*args, **kwargs)
+
+    return checked
