@@ -4,7 +4,8 @@
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
-export PYTHON PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet
 # JupyterLab refuses to start as root unless told that this is meant.
