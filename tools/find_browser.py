@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome", "microsoft-edge")
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 
 MAC_APPS = (
     "Chromium.app/Contents/MacOS/Chromium",
     "Google Chrome.app/Contents/MacOS/Google Chrome",
-    "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
 )
+
+ASK_PLAYWRIGHT = """
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    print(playwright.chromium.executable_path)
+"""
 
 
 @cache
@@ -35,7 +40,7 @@ def find() -> str:
         path = shutil.which(named)
         if path and starts(path):
             return path
-        raise RuntimeError(f"NORMVIZ_BROWSER={named} does not start; set it to the path of a Chromium or Chrome, or unset it")
+        raise RuntimeError(f"NORMVIZ_BROWSER={named} does not start; give a Chromium or Chrome, or unset it")
     if path := first_that_starts():
         return path
     tried = []
@@ -61,18 +66,14 @@ def candidates() -> Iterator[str]:
     yield from filter(None, map(shutil.which, NAMES))
     for folder in (Path("/Applications"), Path.home() / "Applications"):
         yield from (str(folder / app) for app in MAC_APPS if (folder / app).exists())
-    try:
-        from playwright.sync_api import sync_playwright
-
-        with sync_playwright() as playwright:
-            yield playwright.chromium.executable_path
-    # Playwright may be absent, or have no browser for this system: then there is one place less to look.
-    except Exception:
-        return
+    # In a process of its own: Playwright's loop can't be entered twice in one, and a test may be in it already.
+    asked = subprocess.run([sys.executable, "-c", ASK_PLAYWRIGHT], capture_output=True, text=True)
+    if asked.returncode == 0:
+        yield asked.stdout.strip()
 
 
 def starts(path: str) -> bool:
-    """Tell whether the browser there runs at all (on Ubuntu ``chromium-browser`` may be a stub that only asks for a snap)."""
+    """Tell whether the browser there runs at all (Ubuntu's ``chromium-browser`` may be a stub that asks for a snap)."""
     try:
         return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -116,7 +117,9 @@ def as_root() -> list[str] | None:
 def run(*command: str) -> bool:
     """Run a command with nobody to answer its questions; tell whether it went well."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
     except OSError:
         return False
     if done.returncode and command[:2] != ("sudo", "-n"):

@@ -1,0 +1,209 @@
+"""The command ``normviz``: a page to look at, the course in JupyterLab, one's own tensor as a page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+from traitlets import TraitError
+
+import normviz as nv
+
+NOTEBOOKS = "normviz-notebooks"
+FIRST_NOTEBOOK = "00_tour.ipynb"
+PAGE = Path("normviz.html")
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=PAGE,
+    show_default=True,
+    help="The file to write: a page, or a still picture if it ends in .svg.",
+)
+
+# What bad input raises; each carries a sentence for the reader, who has no use for a traceback.
+BAD_INPUT = (click.ClickException, ValueError, TypeError, TraitError, OSError, MemoryError)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 2, after one line on stderr, for input that can't be used.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        The arguments; those of the process unless given.
+    """
+    try:
+        return cli.main(args=args, prog_name="normviz", standalone_mode=False) or 0
+    except click.Abort:
+        return 130
+    except BAD_INPUT as error:
+        click.echo(f"normviz: {one_line(error)}", err=True)
+        return 2
+
+
+def one_line(error: Exception) -> str:
+    """Give an error's own sentence, on one line."""
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(nv.__version__, prog_name="normviz", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """See which cells of a tensor share a mean and a variance."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command()
+@output_option
+@click.option("--no-open", is_flag=True, help="Write the page, but leave the browser alone.")
+def demo(output: Path, no_open: bool) -> None:
+    """Write a page with real activations to explore, and open it.
+
+    The page is one file that asks the network for nothing.
+    """
+    write(nv.Explorer(nv.samples.activations()), output)
+    if not no_open and not webbrowser.open(output.resolve().as_uri()):
+        click.echo(f"No browser could be started; open {output.resolve()} in one.")
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("jupyter_options", nargs=-1, type=click.UNPROCESSED)
+def lab(jupyter_options: tuple[str, ...]) -> None:
+    """Copy the course to ./normviz-notebooks and open it in JupyterLab.
+
+    A notebook that is already there is kept as it is. Options are handed on to JupyterLab: normviz lab --no-browser
+    """
+    try:
+        from jupyterlab.labapp import LabApp
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            'JupyterLab is not installed; install it with: python -m pip install "normviz[lab]"'
+        ) from error
+    folder = Path(NOTEBOOKS)
+    copied, kept = copy_new(shipped_notebooks(), folder)
+    if copied:
+        click.echo(f"Copied to {folder}: {', '.join(copied)}")
+    if kept:
+        click.echo(f"Kept as they are in {folder}: {', '.join(kept)}")
+    first = [str(folder / FIRST_NOTEBOOK)]
+    # JupyterLab refuses to start as root unless told that this is meant.
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        first.append("--allow-root")
+    # In this process, so that Ctrl-C is JupyterLab's to answer.
+    LabApp.launch_instance([*first, *jupyter_options])
+
+
+@cli.command()
+@click.argument("source", nargs=-1, required=True, metavar="FILE | --shape N C [D] [H] [W]")
+@click.option("--shape", is_flag=True, help="Take random normal numbers of this shape (seeded) instead of a file.")
+@click.option("-m", "--method", default="group", show_default=True, metavar="NAME", help=f"{', '.join(nv.METHODS)}.")
+@click.option("-g", "--num-groups", type=int, metavar="G", help="Number of groups; it divides C.  [default: up to 4]")
+@click.option("-c", "--channel-axis", type=int, default=1, metavar="AXIS", help="Where C is; -1 is last.  [default: 1]")
+@output_option
+def export(
+    source: tuple[str, ...], shape: bool, method: str, num_groups: int | None, channel_axis: int, output: Path
+) -> None:
+    """Write the explorer of your own tensor as one page.
+
+    FILE is a .npy file with 2 to 5 axes.
+    """
+    if shape:
+        x = random_normal(source)
+    elif len(source) == 1:
+        x = read_npy(Path(source[0]))
+    else:
+        raise click.UsageError(f"export takes one FILE, not {len(source)}; for random numbers add --shape")
+    write(nv.Explorer(x, method=method, num_groups=num_groups, channel_axis=channel_axis), output)
+
+
+def write(explorer: nv.Explorer, output: Path) -> None:
+    """Write the explorer as a page or, by the name's ending, as a still picture; say so."""
+    if output.suffix.lower() == ".svg":
+        explorer.to_svg(output)
+    else:
+        nv.to_html([explorer], output)
+    click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
+
+
+def random_normal(sizes: Sequence[str]) -> np.ndarray:
+    """Give the same random normal numbers of that shape at every call.
+
+    Raises
+    ------
+    click.UsageError
+        A size is not a whole number above 0.
+    """
+    for size in sizes:
+        if not size.isdecimal() or int(size) == 0:
+            raise click.UsageError(f"--shape takes whole numbers above 0, as in --shape 4 16 12 12; {size!r} is none")
+    shape = tuple(map(int, sizes))
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read the one array of a .npy file, without unpickling anything.
+
+    Raises
+    ------
+    click.UsageError
+        The file is no .npy file, holds Python objects, or ends too early.
+    OSError
+        The file can't be read.
+    """
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            raise click.UsageError(f"{path} is an archive of arrays; save the one to look at with numpy.save")
+        file.seek(0)
+        try:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except ValueError as error:
+            raise click.UsageError(f"{path} is not a complete .npy file of numbers: {error}") from error
+
+
+def shipped_notebooks() -> Path:
+    """Find the course: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    shipped = package / "notebooks"
+    return shipped if shipped.is_dir() else package.parent / "notebooks"
+
+
+def copy_new(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    """Copy the files that are not there yet; give the names of those copied and of those kept."""
+    copied: list[str] = []
+    kept: list[str] = []
+    for file in sorted(files_of(source)):
+        name = file.relative_to(source)
+        # A link that leads nowhere is somebody's too.
+        if os.path.lexists(target / name):
+            kept.append(str(name))
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target / name)
+        copied.append(str(name))
+    return copied, kept
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """Go through a folder's files, but not the checkpoints that JupyterLab leaves there."""
+    for path in folder.iterdir():
+        if path.name.startswith((".", "__")):
+            continue
+        if path.is_dir():
+            yield from files_of(path)
+        else:
+            yield path
