@@ -1,0 +1,27 @@
+"""The front-end: one ES module and one stylesheet, shipped as they are written, with no build step."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+ORDER = (
+    "geometry.js", "numbers.js", "dom.js", "measure.js", "cube.js", "charts.js", "panel.js", "controls.js", "tour.js", "explorer.js",
+)  # fmt: skip
+"""The files share one scope, so a file comes after those whose constants it uses while it loads."""
+
+
+@cache
+def module() -> str:
+    """The text of the ES module, whose default export is `{ render }`, as anywidget wants it."""
+    return "\n".join(_read(name) for name in ORDER)
+
+
+@cache
+def stylesheet() -> str:
+    """The text of the stylesheet; every rule stands under `.normviz`."""
+    return _read("explorer.css")
+
+
+def _read(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")

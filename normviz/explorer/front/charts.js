@@ -1,0 +1,56 @@
+// The histogram of a set before and after, on one fixed scale.
+
+const BINS = 48, CHART = { width: 340, row: 58, left: 6, right: 6 };
+
+/** One axis for both rows and for every state, so that what moves is the set and never the scale. */
+export function chartRange(data) {
+  const [low, high] = data.extent;
+  return [Math.min(low, -3), Math.max(high, 3)];
+}
+
+/** Round tick values inside a range. */
+export function ticks([low, high], about = 6) {
+  const raw = (high - low) / about, power = 10 ** Math.floor(Math.log10(raw || 1));
+  const step = [1, 2, 5, 10].map((s) => s * power).find((s) => s >= raw) ?? power;
+  const out = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9; v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
+  return out;
+}
+
+export function createChart() {
+  const before = svg("path", { class: "nv-bars before" }), after = svg("path", { class: "nv-bars after" });
+  const marks = svg("g"), axis = svg("g", { class: "nv-axis" });
+  const titles = [svg("text", { x: 6, y: 12 }), svg("text", { x: 6, y: 12 + CHART.row + 8 })];
+  const height = 2 * CHART.row + 30;
+  const node = svg("svg", { class: "nv-chart", viewBox: `0 0 ${CHART.width} ${height}`, role: "img", "aria-label": "" }, axis, before, after, marks, ...titles);
+  return { node, before, after, marks, axis, titles, height };
+}
+
+export function drawChart(chart, data, shown) {
+  const values = setValues(data, shown), range = chartRange(data);
+  const turn = (v) => ((v - shown.mean) / shown.deviation) * shown.gamma + shown.beta;
+  const finite = Number.isFinite(shown.mean) && Number.isFinite(shown.deviation);
+  const rows = [histogram(values, ...range, BINS), finite ? histogram(values.map(turn), ...range, BINS) : new Array(BINS).fill(0)];
+  const most = Math.max(...rows.flat(), 1e-9), plot = CHART.width - CHART.left - CHART.right;
+  const x = (v) => CHART.left + (plot * (clamp(v, ...range) - range[0])) / (range[1] - range[0]);
+  const base = [CHART.row, 2 * CHART.row + 8];
+  [chart.before, chart.after].forEach((path, row) => {
+    // Square roots: next to a set of equal values a wide one would be flat.
+    const bar = (share, i) => (share ? `M${(CHART.left + (plot * i) / BINS + 0.5).toFixed(1)} ${base[row]}h${(plot / BINS - 1).toFixed(1)}v${(-Math.sqrt(share / most) * (CHART.row - 18)).toFixed(1)}h${(1 - plot / BINS).toFixed(1)}z` : "");
+    d(path, rows[row].map(bar).join(""));
+  });
+  const line = (row, v, name) => svg("path", { class: name, d: `M${x(v).toFixed(1)} ${base[row]}V${base[row] - CHART.row + 17}` });
+  const mark = (row, v) => svg("path", { class: "nv-here", d: `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z` });
+  const marks = [];
+  if (Number.isFinite(shown.mean)) marks.push(line(0, shown.mean, "nv-mean"));
+  if (finite) marks.push(line(1, shown.beta, "nv-mean"));
+  if (Number.isFinite(shown.x)) marks.push(mark(0, shown.x));
+  if (Number.isFinite(shown.y)) marks.push(mark(1, shown.y));
+  chart.marks.replaceChildren(...marks);
+  const about = data.values ? "" : " (means of the drawn cells)";
+  chart.titles[0].textContent = `before: x${about}`;
+  chart.titles[1].textContent = shown.affine ? "after: y" : "after: x\u0302";
+  chart.axis.replaceChildren(...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
+    ...ticks(range).filter((v) => x(v) < CHART.width - 14 && x(v) > 14).map((v) => svg("text", { x: x(v), y: base[1] + 17, "text-anchor": "middle" }, decimal(v, 3))));
+  chart.node.setAttribute("aria-label", `Values of the set before and after normalization: mean ${decimal(shown.mean)} becomes ${decimal(finite ? shown.beta : NaN)}.`);
+}

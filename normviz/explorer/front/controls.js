@@ -1,0 +1,179 @@
+// The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
+
+const COLORS = { set: "one set", partition: "every set", value: "values", normalized: "normalized" };
+const VIEWS = { samples: "Samples", paper: "Paper figure" };
+const MODES = { train: "Train", eval: "Eval" };
+
+/** Radio buttons with one tab stop, moved by arrows. `more` are folded away until asked for. */
+export function radioGroup(label, entries, choose, attributes = {}) {
+  const radios = new Map();
+  const group = h("div", { role: "radiogroup", "aria-label": label, class: "nv-segments", ...attributes });
+  for (const [value, content] of entries) {
+    const radio = button({ role: "radio", "aria-checked": "false", tabindex: "-1", "data-value": value, onclick: () => choose(value) }, ...content);
+    radios.set(value, radio);
+    group.append(radio);
+  }
+  group.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
+    const open = [...radios].filter(([, radio]) => !radio.hidden), at = open.findIndex(([, radio]) => radio === event.target.closest("[role=radio]"));
+    const [value, radio] = open[(at + by + open.length) % open.length];
+    event.preventDefault();
+    event.stopPropagation();
+    choose(value);
+    radio.focus();
+  });
+  const check = (value) => {
+    for (const [key, radio] of radios) {
+      radio.setAttribute("aria-checked", String(key === value));
+      radio.tabIndex = key === value ? 0 : -1;
+    }
+  };
+  return { node: group, radios, check };
+}
+
+export function createControls(data, act) {
+  const labels = [...data.order.map((name) => [name, data.methods[name].label]), ...(data.labels ? [["given", "Given sets"]] : [])];
+  const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
+  const content = (name, label) => (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
+  const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]), (method) => act.set({ method }), { class: "nv-segments nv-methods" });
+  const extra = data.order.slice(4);
+  const more = button({ class: "nv-more", "aria-expanded": "false", onclick: () => { c.open = !c.open; syncControls(c, data, c.state, c.shown); } }, "More");
+  const view = radioGroup("View", Object.entries(VIEWS).map(([k, v]) => [k, [v]]), (name) => act.set({ view: name }));
+  const mode = radioGroup("Mode", Object.entries(MODES).map(([k, v]) => [k, [v]]), (name) => act.set({ mode: name }));
+  const color = h("select", { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) }, ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label)));
+  const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, "Tour");
+  const slider = createSlider(data, act);
+  const c = { methods, more, extra, open: false, view, mode, color, tour, slider };
+  c.node = h("div", { class: "nv-controls" },
+    h("div", { class: "nv-bar" }, methods.node, extra.length ? more : null, h("span", { class: "nv-spring" }), tour),
+    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), data.running ? mode.node : null, view.node, h("label", { class: "nv-field" }, h("span", {}, "Color"), color)));
+  return c;
+}
+
+export function syncControls(c, data, state, shown) {
+  Object.assign(c, { state, shown });
+  const unfolded = c.open || c.extra.includes(state.method);
+  for (const name of c.extra) c.methods.radios.get(name).hidden = !unfolded;
+  c.more.setAttribute("aria-expanded", String(unfolded));
+  say(c.more, unfolded ? "Fewer" : "More");
+  c.more.disabled = c.extra.includes(state.method);
+  c.methods.check(state.method);
+  c.view.check(state.view);
+  c.mode.check(state.mode);
+  c.color.value = state.color;
+  syncSlider(c.slider, data, state);
+}
+
+// ---- the slider of G -----------------------------------------------------------------------------------------------
+
+/** G stands on a logarithmic scale: halving the groups is the same distance everywhere. */
+export const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
+
+function createSlider(data, act) {
+  const [, C] = data.shape, all = data.divisors;
+  const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" });
+  const ticks = [];
+  let last = -1;
+  for (let G = 1; G <= C; G++) {
+    const at = placeOf(G, C), divides = C % G === 0;
+    if (!divides && (at - last < 0.012 || C > 96)) continue;
+    last = at;
+    const number = divides && (all.length <= 9 || G === 1 || G === C || all.indexOf(G) % 2 === 0);
+    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? `G = ${G}: ${C / G} channels in a group` : `G = ${G} does not divide C = ${C}` }, number ? h("span", {}, String(G)) : null));
+  }
+  const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", "aria-valuemax": String(C), ...KEYS }, h("span", { class: "nv-rail" }), ...ticks, thumb);
+  const play = button({ class: "nv-play", "aria-label": "Play the sweep of G", onclick: () => act.playGroups() });
+  const s = { play, track, thumb, hint };
+  const go = (G, settled = true) => act.set({ method: "group", num_groups: G }, { settled });
+  const nearest = (event) => {
+    const box = track.getBoundingClientRect(), place = clamp((event.clientX - box.left) / box.width, 0, 1);
+    const wanted = clamp(Math.round(C ** place), 1, C);
+    const G = all.reduce((best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best), 1);
+    return { G, wanted };
+  };
+  track.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    event.preventDefault();
+    track.focus();
+    track.setPointerCapture(event.pointerId);
+    s.dragging = true;
+    go(nearest(event).G, false);
+  });
+  track.addEventListener("pointermove", (event) => {
+    const { G, wanted } = nearest(event);
+    s.why = C % wanted ? `G = ${wanted} does not divide C = ${C}` : "";
+    if (s.dragging) go(G, false);
+    else s.refresh?.();
+  });
+  track.addEventListener("pointerleave", () => { s.why = ""; s.refresh?.(); });
+  const drop = () => { if (s.dragging) { s.dragging = false; s.why = ""; act.set({}, { settled: true }); } };
+  track.addEventListener("pointerup", drop);
+  track.addEventListener("pointercancel", drop);
+  track.addEventListener("keydown", (event) => {
+    const at = all.indexOf(s.G), { key } = event;
+    const next = { ArrowRight: at + 1, ArrowUp: at + 1, PageUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1, PageDown: at - 1, Home: 0, End: all.length - 1 }[key];
+    if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    go(all[clamp(next, 0, all.length - 1)]);
+  });
+  s.node = h("div", { class: "nv-slider" }, h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")), play, track, hint);
+  return s;
+}
+
+/** Where the thumb stands: at its G, or as a ghost where another method's statistics are. */
+export function ghostGroups(state, C) {
+  return { layer: 1, instance: C }[state.method] ?? state.G;
+}
+
+function syncSlider(s, data, state) {
+  const [, C] = data.shape, grouped = state.method === "group", G = ghostGroups(state, C);
+  s.G = G;
+  s.thumb.style.left = `${placeOf(G, C) * 100}%`;
+  s.track.classList.toggle("nv-ghosted", !grouped);
+  s.track.setAttribute("aria-valuenow", String(G));
+  s.track.setAttribute("aria-valuetext", `G = ${G}`);
+  s.refresh = () => {
+    const ends = G === 1 ? "Layer Norm's statistics" : G === C ? "Instance Norm's statistics" : "";
+    say(s.hint, s.why || (grouped ? `G = ${G}: ${ends || `${C / G} channels in a group`}`
+      : state.method === "layer" ? "Layer Norm stands at G = 1" : state.method === "instance" ? `Instance Norm stands at G = ${C}`
+      : "no groups here; moving it selects Group Norm"));
+  };
+  s.refresh();
+}
+
+// ---- under the cube ------------------------------------------------------------------------------------------------
+
+export function createSteppers(data, act) {
+  const axes = axisNames(data.shape);
+  const inputs = axes.map((name, a) => h("input", { type: "number", min: 0, max: data.shape[a] - 1, step: 1, "aria-label": `index ${name}, 0 to ${data.shape[a] - 1}`, ...KEYS,
+    oninput: (event) => { const v = event.target.valueAsNumber; if (Number.isInteger(v)) act.cell(a, v); },
+    onchange: (event) => { event.target.value = act.state().index[a]; } }));
+  const slice = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the sample's box at the selected channel", onclick: () => act.set({ slice: !act.state().slice }) }, "Slice");
+  const legend = h("span", { class: "nv-legend" });
+  const node = h("div", { class: "nv-under" }, h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")), ...inputs.map((input, a) => h("label", { class: "nv-field" }, h("i", {}, axes[a]), input)), slice, legend);
+  return { node, inputs, slice, legend };
+}
+
+export function syncSteppers(s, state) {
+  s.inputs.forEach((input, a) => { if (input.valueAsNumber !== state.index[a]) input.value = state.index[a]; });
+  s.slice.setAttribute("aria-pressed", String(state.slice));
+}
+
+export function drawLegend(s, data, state, shown) {
+  const key = `${state.color}/${state.method}/${state.mode}`;
+  if (s.key === key) return;
+  s.key = key;
+  const swatch = (name, label) => h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
+  const parts = [];
+  if (state.color === "value" || state.color === "normalized") {
+    const range = state.color === "value" ? data.colors : [-3, 3];
+    const colors = legendColors(range), bound = Math.max(...range.map(Math.abs));
+    const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;
+    parts.push(h("span", { class: "nv-swatch" }, decimal(low, 3), h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }), decimal(high, 3)));
+  } else if (state.color === "partition") parts.push(swatch("nv-many", "one color a set"));
+  if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", "pooling set"));
+  parts.push(swatch("nv-chip-cell", "cell i"));
+  s.legend.replaceChildren(...parts);
+}

@@ -1,0 +1,314 @@
+// The cube: one SVG whose paths are kept and whose `d` is replaced. A change of method, G or cell touches a handful of
+// attributes; the grid and the outlines are drawn again only when the view turns or the size changes.
+
+const SVG = "http://www.w3.org/2000/svg";
+const svg = (tag, attributes = {}, ...children) => {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
+const FACES = ["top", "front", "side"];
+export const MOST_SAMPLES = 8;
+export const PAPER_METHODS = ["batch", "layer", "instance", "group"];
+
+// ---- which solids a view has, and how they name cells --------------------------------------------------------------
+
+/**
+ * A view maps cells of the cube (n, c, h, w) to solids and back.
+ * @returns {{cells, lengths, bins, solids: any[], box: Function, cell: Function, margin, names}}
+ */
+export function viewOf(name, data, state) {
+  const [N, C, H, W] = data.cube, [, bc, bh, bw] = data.bins;
+  if (name === "paper") {
+    const solids = PAPER_METHODS.includes(state.method) || !data.methods[state.method] ? PAPER_METHODS : [...PAPER_METHODS, state.method];
+    const HW = H * W;
+    return {
+      name, solids, cells: [C, N, HW], lengths: paperLengths(data.cube), bins: [bc, Math.ceil(N / 16), Math.ceil(HW / 8)],
+      box: (set, k, method) => {
+        const all = data.methods[method]?.spatial !== "one";
+        const z = set[2][0] * W + set[3][0];
+        return [set[1], set[0], all ? [0, HW] : [z, z + 1]];
+      },
+      point: ([n, c, h, w]) => [[c, c + 1], [n, n + 1], [h * W + w, h * W + w + 1]],
+      cell: (k, [c, n, hw]) => [n, c, Math.floor(hw / W), hw % W],
+      margin: { left: 34, right: 12, top: 30, bottom: 26, gap: 30, most: 34 },
+    };
+  }
+  const n = toCube(state.index, data.shape)[0], first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
+  const solids = Array.from({ length: Math.min(MOST_SAMPLES, N - first) }, (_, k) => first + k);
+  return {
+    name: "samples", solids, cells: [W, C, H], lengths: sampleLengths(data.cube), bins: [bw, bc, bh],
+    box: (set, k) => (solids[k] >= set[0][0] && solids[k] < set[0][1] ? [set[3], set[1], set[2]] : null),
+    point: ([, c, h, w]) => [[w, w + 1], [c, c + 1], [h, h + 1]],
+    cell: (k, [w, c, h]) => [solids[k], c, h, w],
+    margin: { left: 40, right: 8, top: 6, bottom: 28, gap: 16, most: Math.max(30, 150 / Math.max(H, W)) },
+  };
+}
+
+// ---- colours -------------------------------------------------------------------------------------------------------
+
+const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
+const hex = (rgb) => `#${rgb.map((v) => v.toString(16).padStart(2, "0")).join("")}`;
+const WHITE = [255, 255, 255], INK = [20, 24, 32];
+const toned = (rgb, face) => hex(face === "top" ? mix(rgb, WHITE, 0.14) : face === "side" ? mix(rgb, INK, 0.2) : rgb);
+
+// Distinguishable with any colour vision (after Okabe & Ito 2008); every set is numbered as well.
+const HUES = [[74, 141, 221], [236, 158, 50], [66, 170, 122], [211, 112, 180], [84, 184, 217], [228, 108, 80], [205, 184, 58], [140, 148, 162]];
+
+/** Hue by sample, shade by group; where sets span all samples, hue by channel. */
+export function partitionColor([n, c, h, w], grid) {
+  const across = grid[0] === 1, hue = HUES[(across ? c : n) % HUES.length];
+  if (grid[2] * grid[3] > 1) return mix(hue, WHITE, [0, 0.34, 0.68, 0.17, 0.51][(h * 2 + w) % 5]);
+  const at = across ? Math.floor(c / HUES.length) : c, of = across ? Math.ceil(grid[1] / HUES.length) : grid[1];
+  if (of === 1) return mix(hue, WHITE, 0.16);
+  const ramp = at / (of - 1);
+  return mix(hue, WHITE, 0.66 * (of <= 6 ? ramp : 0.5 * ramp + 0.5 * (at % 2)));
+}
+
+export const LEVELS = 24;
+const LOW = [8, 112, 128], MIDDLE = [247, 246, 242], HIGH = [136, 36, 110];
+/** Colour of a level: teal below zero, plum above. */
+const levelColor = (level) => {
+  const t = (level / (LEVELS - 1)) * 2 - 1;
+  return t < 0 ? mix(MIDDLE, LOW, -t) : mix(MIDDLE, HIGH, t);
+};
+/** The level of a value: diverging about zero where there are two signs, from light to dark where there is one. */
+export function levelOf(value, [low, high]) {
+  if (!Number.isFinite(value)) return -1;
+  const bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
+  const t = low < 0 && high > 0 ? value / bound : low >= 0 ? (value - low) / (high - low || 1) : (value - high) / (high - low || 1);
+  return clamp(Math.round(((clamp(t, -1, 1) + 1) / 2) * (LEVELS - 1)), 0, LEVELS - 1);
+}
+/** The gradient of the legend, in steps of CSS colours. */
+export const legendColors = ([low, high]) => {
+  const from = low < 0 ? 0 : LEVELS >> 1, to = high > 0 ? LEVELS - 1 : LEVELS >> 1;
+  return Array.from({ length: to - from + 1 }, (_, i) => hex(levelColor(from + i)));
+};
+
+// ---- the drawing ---------------------------------------------------------------------------------------------------
+
+export function createCube() {
+  const path = (name) => svg("path", { class: name });
+  const triple = (name) => Object.fromEntries(FACES.map((face) => [face, path(`${name} ${face}`)]));
+  const rest = triple("nv-rest"), set = triple("nv-set"), cell = triple("nv-cell");
+  const coloured = svg("g"), numbers = svg("g", { class: "nv-numbers" }), labels = svg("g", { class: "nv-labels" });
+  const one = Object.fromEntries(["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-cell-ghost", "nv-hover"].map((name) => [name, path(name)]));
+  const ring = svg("circle", { class: "nv-ring", r: 8 });
+  const node = svg("svg", { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
+    ...Object.values(rest), coloured, ...Object.values(set), one["nv-grid"], one["nv-borders"], one["nv-marks"], one["nv-set-edge"], one["nv-outline"],
+    one["nv-away"], one["nv-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring, one["nv-hover"], numbers, labels);
+  return { node, rest, set, cell, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null, view: null };
+}
+
+const d = (element, text) => element.setAttribute("d", text);
+/** Where solid k is cut open: the slice opens the selected sample at the selected channel. */
+export const cutOf = (view, state, cube) => (k) => (view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0);
+
+/** Draw the state. `shown` is what measure() says of it; size in pixels. */
+export function drawCube(c, data, state, shown, size, angles) {
+  const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape), cut = cutOf(view, state, index);
+  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)), state.view === "paper" && state.G]);
+  const fresh = key !== c.key;
+  if (fresh) {
+    c.key = key;
+    c.view = view;
+    c.frame = makeFrame(view.cells, view.lengths, view.solids.length, size, angles, view.margin);
+    drawStill(c, view, data, state, cut, size);
+  }
+  const { frame } = c;
+  drawColours(c, view, data, state, shown, cut, fresh);
+  // The set: only visible faces are filled; what lies inside is told by a dashed box.
+  const lit = { top: "", front: "", side: "" }, litCell = { top: "", front: "", side: "" };
+  let ghost = "", cellGhost = "", hidden = true;
+  view.solids.forEach((solid, k) => {
+    const set = view.name === "paper" ? shown.setBy(solid) : shown.set;
+    for (const box of set ? boxesOf(view, set, k, solid, data, shown, cut(k)) : []) {
+      const seen = visibleFaces(frame, k, box, cut(k));
+      for (const face of FACES) if (seen[face]) lit[face] += polygon(seen[face]);
+      if (!shown.labels) ghost += segments(hiddenEdges(frame, k, box, cut(k)));
+    }
+    if (view.name === "paper" ? true : solid === index[0]) {
+      const box = view.point(index), seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut(k));
+      for (const face of FACES) if (seen[face]) { litCell[face] += polygon(seen[face]); hidden = false; }
+      if (!Object.keys(seen).length) cellGhost += FACES.map((face) => polygon(faces(frame, k, box)[face])).join("");
+      if (view.name === "samples") {
+        const flat = Object.values(Object.keys(seen).length ? seen : faces(frame, k, box)).flat();
+        c.ring.setAttribute("cx", flat.reduce((s, p) => s + p[0], 0) / flat.length);
+        c.ring.setAttribute("cy", flat.reduce((s, p) => s + p[1], 0) / flat.length);
+      }
+    }
+  });
+  const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < 8 || hidden;
+  c.ring.style.display = view.name === "samples" && small ? "" : "none";
+  for (const face of FACES) { d(c.set[face], lit[face]); d(c.cell[face], litCell[face]); }
+  d(c.one["nv-set-edge"], FACES.map((face) => lit[face]).join(""));
+  d(c.one["nv-ghost"], ghost);
+  d(c.one["nv-cell-ghost"], cellGhost);
+  c.node.dataset.color = state.color;
+}
+
+/** In the classical figure H and W are one short axis: a cell is shown as the bin it lies in. */
+const binned = (box, bins, cells) => box.map(([a], i) => {
+  const start = Math.floor(a / bins[i]) * bins[i];
+  return [start, Math.min(start + bins[i], cells[i])];
+});
+
+/** The boxes of a set in one solid; given sets that are no blocks are gathered cell by cell from the faces. */
+function boxesOf(view, set, k, method, data, shown, cut) {
+  if (!shown.labels || view.name === "paper") {
+    const box = view.box(set, k, method);
+    return box ? [box] : [];
+  }
+  return surface(view, data, cut).filter((box) => data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))] === shown.label);
+}
+
+/** Boxes of one drawn cell that touch a visible face. */
+function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, data, cut) {
+  const boxes = [];
+  const start = Math.floor(cut / by) * by;
+  for (let y = start; y < Y; y += by)
+    for (let z = 0; z < Z; z += bz)
+      for (let x = 0; x < X; x += bx)
+        if (y === start || z === 0 || x + bx >= X) boxes.push([[x, Math.min(x + bx, X)], [Math.max(y, cut), Math.min(y + by, Y)], [z, Math.min(z + bz, Z)]]);
+  return boxes;
+}
+
+function drawColours(c, view, data, state, shown, cut, fresh) {
+  const by = state.color;
+  const partly = by === "normalized" || by === "partition" ? [state.method, state.G, state.mode, shown.labels] : [];
+  const key = JSON.stringify([by, ...partly]);
+  if (!fresh && key === c.colorKey) return;
+  c.colorKey = key;
+  const paths = new Map();
+  const add = (color, k, box) => {
+    const seen = visibleFaces(c.frame, k, box, cut(k));
+    for (const face of FACES) {
+      if (!seen[face]) continue;
+      const fill = color ? toned(color, face) : "url(#none)";
+      paths.set(fill, (paths.get(fill) ?? "") + polygon(seen[face]));
+    }
+    return seen;
+  };
+  const texts = [];
+  if (by === "partition") view.solids.forEach((solid, k) => partition(view, data, state, shown, solid, k, cut(k), add, texts));
+  if (by === "value" || by === "normalized") {
+    const range = by === "value" ? data.colors : [-3, 3];
+    view.solids.forEach((solid, k) => {
+      for (const box of surface(view, data, cut(k))) {
+        const method = view.name === "paper" && by === "normalized" ? solid : state.method;
+        const level = levelOf(shown.colourValue(box.map((r) => r[0]), box, view, k, by, method), range);
+        add(level < 0 ? [128, 128, 128] : levelColor(level), k, box);
+      }
+    });
+  }
+  // Borders between the sets, unless they are so thin that there would be nothing but borders.
+  d(c.one["nv-borders"], by === "partition" && [...paths.values()].join("").length < 24000 ? [...paths.values()].join("") : "");
+  c.coloured.replaceChildren(...[...paths].map(([fill, text]) => svg("path", { fill, d: text })));
+  c.numbers.replaceChildren(...texts);
+  d(c.one["nv-marks"], data.marks ? markedFaces(c, view, data, cut) : "");
+}
+
+function partition(view, data, state, shown, solid, k, cut, add, texts) {
+  const label = (seen, number) => {
+    const quad = [seen.front, seen.top, seen.side].find((q) => q && roomy(q));
+    if (quad) {
+      const [x, y] = [0, 1].map((a) => quad.reduce((s, p) => s + p[a], 0) / 4);
+      texts.push(svg("text", { x, y: y + 3.5 }, String(number)));
+    }
+  };
+  if (shown.labels && view.name === "samples") {
+    const N = Math.max(...data.labels) + 1;
+    for (const box of surface(view, data, cut)) {
+      const number = data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))];
+      add(partitionColor([0, number, 0, 0], [1, N, 1, 1]), k, box);
+    }
+    return;
+  }
+  const method = view.name === "paper" ? solid : state.method;
+  if (!data.methods[method]) return;
+  const block = blockOf(data.methods[method], data.cube, state.G), grid = data.cube.map((size, a) => size / block[a]);
+  const steps = view.name === "paper"
+    ? [block[1], block[0], block[2] * block[3] === data.cube[2] * data.cube[3] ? view.cells[2] : view.bins[2]]
+    : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
+  const [X, Y, Z] = view.cells;
+  for (let y = 0; y < Y; y += steps[1])
+    for (let z = 0; z < Z; z += steps[2])
+      for (let x = 0; x < X; x += steps[0]) {
+        const box = [[x, Math.min(x + steps[0], X)], [y, Math.min(y + steps[1], Y)], [z, Math.min(z + steps[2], Z)]];
+        if (box[1][1] <= cut || (y > cut && z > 0 && box[0][1] < X)) continue;
+        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a]));
+        const seen = add(partitionColor(at, grid), k, box);
+        label(seen, at.reduce((number, i, a) => number * grid[a] + i, 0));
+      }
+}
+
+/** Room for a number: at least 12 by 16 pixels across the middle of the face. */
+const roomy = ([a, b, c, e]) => {
+  const mid = (p, q) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2], far = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
+  const cross = Math.abs((b[0] - a[0]) * (e[1] - a[1]) - (b[1] - a[1]) * (e[0] - a[0]));
+  const one = far(mid(a, e), mid(b, c)), two = far(mid(a, b), mid(e, c));
+  return Math.min(cross / one, cross / two) >= 12 && Math.max(one, two) >= 18;
+};
+
+function markedFaces(c, view, data, cut) {
+  const marks = new Set(data.marks);
+  let text = "";
+  if (view.name === "samples")
+    view.solids.forEach((_, k) => {
+      for (const box of surface(view, data, cut(k)))
+        if (marks.has(flatIndex(data, view.cell(k, box.map((r) => r[0]))))) text += Object.values(visibleFaces(c.frame, k, box, cut(k))).map((q) => polygon(q) + segments([[q[0], q[2]], [q[1], q[3]]])).join("");
+    });
+  return text;
+}
+
+function drawStill(c, view, data, state, cut, size) {
+  const { frame } = c, [X, Y, Z] = view.cells;
+  c.node.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+  const rest = { top: "", front: "", side: "" };
+  let grid = "", away = "";
+  view.solids.forEach((_, k) => {
+    const whole = [[0, X], [0, Y], [0, Z]], seen = visibleFaces(frame, k, whole, cut(k));
+    for (const face of FACES) rest[face] += polygon(seen[face]);
+    grid += segments(gridLines(frame, k, view.bins, cut(k)));
+    if (cut(k)) away += FACES.map((face) => polygon(faces(frame, k, [[0, X], [0, cut(k)], [0, Z]])[face])).join("");
+  });
+  for (const face of FACES) d(c.rest[face], rest[face]);
+  d(c.one["nv-grid"], grid);
+  d(c.one["nv-outline"], FACES.map((face) => rest[face]).join(""));
+  d(c.one["nv-away"], away);
+  c.labels.replaceChildren(...(view.name === "paper" ? paperLabels : sampleLabels)(frame, view, data, state));
+}
+
+const text = (x, y, anchor, letter, after = "", more = {}) =>
+  svg("text", { x, y, "text-anchor": anchor, ...more }, svg("tspan", { class: "nv-letter" }, letter), after);
+
+function sampleLabels(frame, view, data) {
+  const { cells: [X, Y, Z] } = view, at = (...p) => project(frame, 0, ...p);
+  const [hx, hy] = at(0, 0, Z / 2), [cx, cy] = at(0, Y / 2, 0), [wx, wy] = at(X / 2, 0, Z);
+  const rank = data.shape.length, out = [text(cx - 9, cy - 4, "end", "C")];
+  if (rank > 3) out.push(text(hx - 8, hy + 4, "end", rank === 5 ? "D, H" : "H"));
+  if (rank > 2) out.push(text(wx - 5, wy + 15, "end", rank === 3 ? "L" : "W"));
+  view.solids.forEach((n, k) => {
+    const low = Math.max(project(frame, k, X, 0, Z)[1], project(frame, k, 0, 0, Z)[1]);
+    out.push(text(project(frame, k, X, 0, Z)[0] - 2, low + 19, "middle", "n", ` = ${n}`));
+  });
+  return out;
+}
+
+function paperLabels(frame, view, data, state) {
+  const { cells: [X, Y, Z] } = view, out = [];
+  view.solids.forEach((name, k) => {
+    const at = (...p) => project(frame, k, ...p), [zx, zy] = at(0, 0, Z / 2), [cx, cy] = at(X / 2, 0, Z), [nx, ny] = at(X, Y / 2, Z);
+    const left = at(0, 0, 0)[0], top = at(0, Y, 0)[1], chosen = name === state.method;
+    out.push(text(zx - 9, zy, "middle", spatialNames(data.shape), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }), text(cx - 6, cy + 15, "end", "C"), text(nx + 6, ny + 13, "start", "N"));
+    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name }, data.methods[name].label);
+    if (name === "group") title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"), ` = ${state.G}`);
+    out.push(title);
+    if (chosen) {
+      const y = top - 5;
+      out.push(svg("path", { class: "nv-underline", d: `M${left + frame.width / 2 - 46} ${y}h92` }));
+    }
+  });
+  return out;
+}

@@ -1,0 +1,296 @@
+// The explorer: state, events and the life of one view. Loaded by anywidget as `render({ model, el })`; an exported page
+// calls the same function with a small stand-in for the model.
+
+const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls"];
+const PLAY = { groups: 1100, steps: 2200 };
+
+/** Read a state from the model and make it fit the scene. */
+function readState(model, data) {
+  const got = Object.fromEntries(TRAITS.map((key) => [key, model.get(key)]));
+  return fit({ method: got.method, G: got.num_groups, index: got.index, step: got.step, view: got.view, color: got.color, mode: got.mode, controls: got.controls !== false, slice: false }, data);
+}
+
+/** Whatever comes from a link, an old page or a slider ends as a state that can be drawn. */
+export function fit(state, data) {
+  const { shape } = data, index = Array.isArray(state.index) && state.index.length === shape.length ? state.index : shape.map(() => 0);
+  const known = data.methods[state.method] || (state.method === "given" && data.labels);
+  return {
+    ...state,
+    method: known ? state.method : data.labels ? "given" : "group",
+    G: data.divisors.includes(state.G) ? state.G : data.divisors.filter((g) => g <= Math.max(1, state.G || 4)).pop(),
+    index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
+    step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
+    view: VIEWS[state.view] ? state.view : "samples",
+    color: COLORS[state.color] ? state.color : "set",
+    mode: MODES[state.mode] && data.running ? state.mode : "train",
+  };
+}
+
+/** Is the page behind the element dark? Hosts tell it in many ways; the background that is seen is what counts. */
+function isDark(element) {
+  for (let at = element; at; at = at.parentElement ?? at.getRootNode().host) {
+    const rgba = getComputedStyle(at).backgroundColor.match(/[\d.]+/g)?.map(Number);
+    if (rgba && (rgba.length < 4 || rgba[3] > 0.5)) return 0.3 * rgba[0] + 0.59 * rgba[1] + 0.11 * rgba[2] < 110;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches && getComputedStyle(document.documentElement).colorScheme.includes("dark");
+}
+
+/** What the drawing leaves out, in words. */
+export function aggregation(data, state) {
+  const parts = [], paper = state.view === "paper", [N] = data.shape, [, , H, W] = data.cube;
+  const axes = ["n", "c", data.shape.length === 5 ? "d and h" : "h", data.shape.length === 3 ? "l" : "w"];
+  const folded = data.bins.map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : "")).filter(Boolean);
+  if (folded.length) parts.push(`one drawn cell stands for ${folded.join(" and ")}`);
+  const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
+  if (N > MOST_SAMPLES && !paper) parts.push(`samples ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
+  if (paper && H * W > 8) parts.push(`${spatialNames(data.shape)} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
+  if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} samples`);
+  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. Every number is exact.` : "";
+}
+
+function render({ model, el }) {
+  let view = mount(model, el);
+  const remount = () => { view(); view = mount(model, el); };
+  model.on?.("change:_scene", remount);
+  return () => {
+    try { model.off?.("change:_scene", remount); } catch { /* a static model knows no listeners */ }
+    view();
+  };
+}
+
+function mount(model, el) {
+  const data = readScene(model.get("_scene"));
+  let state = readState(model, data), shown = null, frame = 0, timer = null, timerName = "", pushing = new Set(), size = null, ended = false;
+  const angles = { samples: ANGLES.samples, paper: ANGLES.paper }, life = new AbortController(), later = new Set(), asked = new Set();
+
+  // ---- what the parts may do ----
+  const act = {
+    state: () => state,
+    set(patch, { settled = true, push = true } = {}) {
+      const { num_groups, ...rest } = patch, before = state;
+      if (num_groups !== undefined) rest.G = num_groups;
+      state = fit({ ...state, ...rest }, data);
+      if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
+      if (timerName === "groups" && patch.method && !patch.playing) act.stop("groups");
+      refresh();
+      if (settled) act.push();
+    },
+    push() {
+      if (!pushing.size) return;
+      const keys = [...pushing];
+      pushing.clear();
+      act.later(() => {
+        try {
+          for (const key of keys) model.set(key, value(state, key));
+          model.save_changes();
+        } catch { /* no kernel listens: the page goes on alone */ }
+      }, 0);
+    },
+    cell(axis, v) { act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) }); },
+    step(by) { act.stop("steps"); act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) }); },
+    redraw: () => schedule(),
+    later(f, ms) {
+      const id = setTimeout(() => { later.delete(id); f(); }, ms);
+      later.add(id);
+    },
+    playing: (name) => timer !== null && timerName === name,
+    play(name, ms, f) {
+      act.stop(timerName);
+      timerName = name;
+      timer = setInterval(f, ms);
+      syncPlay();
+    },
+    stop(name) {
+      if (timer === null || name !== timerName) return;
+      clearInterval(timer);
+      timer = null;
+      syncPlay();
+    },
+    playGroups() {
+      if (act.playing("groups")) return act.stop("groups");
+      const next = () => {
+        const at = data.divisors.indexOf(state.G);
+        act.set({ method: "group", num_groups: data.divisors[(at + 1) % data.divisors.length], playing: true });
+      };
+      act.play("groups", PLAY.groups, next);
+      next();
+    },
+    playSteps() {
+      if (act.playing("steps")) return act.stop("steps");
+      act.set({ step: state.step === STEPS.length - 1 ? 0 : state.step + 1 });
+      act.play("steps", PLAY.steps, () => (state.step < STEPS.length - 1 ? act.set({ step: state.step + 1 }) : act.stop("steps")));
+    },
+    tour: () => tour.start(),
+    focusTour: () => controls.tour.focus({ preventScroll: true }),
+  };
+  const value = (s, key) => (key === "num_groups" ? s.G : s[key]);
+  const ask = (question) => {
+    const key = `${question.method}/${question.num_groups}/${question.index}`;
+    if (asked.has(key)) return;
+    asked.add(key);
+    try { model.send(question); } catch { /* nobody to ask */ }
+  };
+  const onAnswer = (answer) => {
+    if (answer?.kind !== "cell") return;
+    const real = (v) => (v === null ? NaN : v);
+    data.answers.set(answer.key, { x: real(answer.x), mean: real(answer.mean), var: real(answer.var) });
+    refresh();
+  };
+
+  // ---- the parts ----
+  const cube = createCube(), controls = createControls(data, act), steppers = createSteppers(data, act), panel = createPanel(act), tour = createTour(data, act);
+  const status = h("p", { class: "nv-status", role: "status" }), note = h("p", { class: "nv-note nv-aggregated" });
+  const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
+  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS }, cube.node, tip);
+  const root = h("div", { class: "normviz", lang: "en" }, data.title ? h("p", { class: "nv-heading" }, data.title) : null, controls.node, tour.node, stage, note, steppers.node, status, panel.node);
+
+  /** Everything that a reader, a screen reader or a test relies on is right when the event handler returns. */
+  function refresh() {
+    shown = measure(data, state, ask);
+    const ranges = shown.evaluating ? "" : shown.given ? `label:${shown.label}` : shown.ownSet.map((r) => r.join(":")).join(",");
+    Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode });
+    stage.setAttribute("aria-label", `Activation tensor of shape (${data.shape.join(", ")}). Arrow keys move along ${axisNames(data.shape).slice(2).join(" and ") || "nothing"}, Page Up and Page Down along c, Shift with arrows along n.`);
+    root.classList.toggle("nv-bare", !state.controls);
+    stage.classList.toggle("nv-many-samples", state.view === "samples" && data.shape[0] > 5);
+    say(status, statusText(data, state, shown));
+    syncControls(controls, data, state, shown);
+    syncSteppers(steppers, state);
+    syncPanel(panel, state);
+    schedule();
+  }
+  function syncPlay() {
+    const groups = act.playing("groups");
+    controls.slider.play.classList.toggle("nv-pause", groups);
+    controls.slider.play.setAttribute("aria-label", groups ? "Pause the sweep of G" : "Play the sweep of G");
+    say(panel.play, act.playing("steps") ? "Pause" : "Play");
+    tour.sync();
+  }
+  function schedule() {
+    if (!frame && size && !ended) frame = requestAnimationFrame(draw);
+  }
+  function draw() {
+    frame = 0;
+    drawCube(cube, data, state, shown, size, angles[state.view]);
+    drawPanel(panel, data, state, shown);
+    drawLegend(steppers, data, state, shown);
+    say(note, aggregation(data, state));
+    note.hidden = !note.textContent;
+    root.dataset.ready = "true";
+  }
+
+  // ---- the cube's own events ----
+  const on = (target, type, listener, options = {}) => target.addEventListener(type, listener, { signal: life.signal, ...options });
+  const under = (event) => {
+    if (!cube.frame) return null;
+    const box = cube.node.getBoundingClientRect(), at = toCube(state.index, data.shape);
+    const scale = size.width / (box.width || 1);
+    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cutOf(cube.view, state, at));
+    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), data.shape), name: cube.view.name === "paper" ? cube.view.solids[hit.solid] : null };
+  };
+  const leave = () => { d(cube.one["nv-hover"], ""); tip.hidden = true; };
+  let drag = null;
+  on(stage, "pointerdown", (event) => {
+    if (event.button) return;
+    drag = { x: event.clientX, y: event.clientY, from: angles[state.view], moved: false };
+    stage.setPointerCapture(event.pointerId);
+  });
+  on(stage, "pointermove", (event) => {
+    if (drag) {
+      const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
+      if (!drag.moved && Math.hypot(dx, dy) < 5) return;
+      drag.moved = true;
+      angles[state.view] = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
+      leave();
+      return schedule();
+    }
+    const hit = event.pointerType === "touch" ? null : under(event);
+    stage.classList.toggle("nv-over", hit !== null);
+    if (!hit) return leave();
+    const box = cube.view.point(toCube(hit.index, data.shape), hit.solid);
+    const cut = cutOf(cube.view, state, toCube(state.index, data.shape))(hit.solid);
+    const wide = cube.view.name === "paper" ? binned(box, cube.view.bins, cube.frame.cells) : box;
+    d(cube.one["nv-hover"], Object.values(visibleFaces(cube.frame, hit.solid, wide, cut)).map(polygon).join(""));
+    const x = data.values ? data.values[flatIndex(data, toCube(hit.index, data.shape))] : gather(data, toCube(hit.index, data.shape).map((i) => [i, i + 1]))[0];
+    say(tip, `(${hit.index.join(", ")})  x ${data.values ? "=" : "≈"} ${decimal(x)}`);
+    const area = stage.getBoundingClientRect(), at = event.clientX - area.left;
+    tip.style.cssText = `top:${event.clientY - area.top - 34}px;${at < area.width / 2 ? `left:${at + 12}px` : `right:${area.width - at + 12}px`}`;
+    tip.hidden = false;
+  });
+  
+  on(stage, "pointerleave", leave);
+  on(stage, "pointercancel", () => { drag = null; });
+  on(stage, "pointerup", (event) => {
+    const was = drag;
+    drag = null;
+    if (!was || was.moved) return;
+    const hit = under(event);
+    if (hit) act.set({ index: hit.index, ...(hit.name ? { method: hit.name } : {}) });
+  });
+  on(stage, "dblclick", () => { angles[state.view] = ANGLES[state.view]; schedule(); });
+  on(stage, "keydown", (event) => {
+    const rank = data.shape.length, last = rank - 1, { key } = event;
+    const axis = event.shiftKey ? { ArrowRight: [0, 1], ArrowDown: [0, 1], ArrowLeft: [0, -1], ArrowUp: [0, -1] }[key]
+      : { ArrowRight: [last, 1], ArrowLeft: [last, -1], ArrowDown: [last - 1, 1], ArrowUp: [last - 1, -1], PageDown: [1, 1], PageUp: [1, -1] }[key];
+    if (!axis || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    let [a, by] = axis;
+    if (!event.shiftKey && key.startsWith("Arrow") && a < 2) return;
+    const index = [...state.index];
+    index[a] += by;
+    // In a volume the slices lie one below the other: past the last row comes the next slice.
+    if (rank === 5 && a === 3 && (index[3] < 0 || index[3] >= data.shape[3]) && index[2] + by >= 0 && index[2] + by < data.shape[2]) {
+      index[2] += by;
+      index[3] = by > 0 ? 0 : data.shape[3] - 1;
+    }
+    act.set({ index });
+  });
+  on(root, "keydown", (event) => {
+    const method = [...data.order.slice(0, 4)][Number(event.key) - 1];
+    if (!method || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act.set({ method });
+  });
+
+  // ---- the host ----
+  const heard = (TRAITS).map((key) => [`change:${key}`, () => {
+    const fresh = readState(model, data), now = value(fresh, key);
+    if (String(now) !== String(value(state, key))) act.set({ [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
+  }]);
+  const listen = (name, listener) => { try { model.on?.(name, listener); } catch { /* static */ } };
+  for (const [name, listener] of heard) listen(name, listener);
+  listen("msg:custom", onAnswer);
+  const theme = () => { root.dataset.theme = isDark(el) ? "dark" : "light"; };
+  const themes = new MutationObserver(theme);
+  for (const node of [document.documentElement, document.body]) if (node) themes.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind"] });
+  on(matchMedia("(prefers-color-scheme: dark)"), "change", theme);
+  const sizes = new ResizeObserver(() => {
+    const { clientWidth: width, clientHeight: height } = stage;
+    if (!width || !height || (size && size.width === width && size.height === height)) return;
+    const first = size === null;
+    size = { width, height };
+    theme();
+    first ? draw() : schedule();
+  });
+
+  el.append(root);
+  refresh();
+  syncPlay();
+  theme();
+  sizes.observe(stage);
+
+  return () => {
+    ended = true;
+    life.abort();
+    sizes.disconnect();
+    themes.disconnect();
+    cancelAnimationFrame(frame);
+    clearInterval(timer);
+    later.forEach(clearTimeout);
+    for (const [name, listener] of [...heard, ["msg:custom", onAnswer]]) try { model.off?.(name, listener); } catch { /* static */ }
+    root.remove();
+  };
+}
+
+export default { render };

@@ -1,0 +1,193 @@
+// Block arithmetic and orthographic projection. Pure functions: no DOM, no state.
+//
+// A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down
+// from the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one
+// method, (X, Y, Z) = (c, n, hw). Ranges are in cells, so a set is drawn where it truly lies, aggregated or not.
+
+/** @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean}} Method */
+/** @typedef {[number, number]} Range  start and stop */
+
+/** Every G that divides C, in order. @param {number} C */
+export const divisors = (C) => Array.from({ length: C }, (_, i) => i + 1).filter((g) => C % g === 0);
+
+/** Extents of one pooling set on a shape (N, C, ...spatial). @param {Method} method @param {number[]} shape */
+export function blockOf(method, shape, G) {
+  const rules = [method.n, method.c, method.spatial];
+  return shape.map((size, axis) => {
+    const rule = rules[Math.min(axis, 2)];
+    return rule === "all" ? size : rule === "group" ? size / G : 1;
+  });
+}
+
+/** The block that contains a cell, as a [start, stop) for each axis. @returns {Range[]} */
+export const setOf = (block, index) =>
+  block.map((size, a) => {
+    const start = Math.floor(index[a] / size) * size;
+    return [start, start + size];
+  });
+
+/** How many cells a list of ranges holds. */
+export const cellsIn = (ranges) => ranges.reduce((product, [a, b]) => product * (b - a), 1);
+
+/** Any rank from 2 to 5 is drawn as (N, C, H, W): a line has H = 1, a volume stacks its slices along H. */
+export function cubeShape(shape) {
+  const [N, C, ...spatial] = shape;
+  const W = spatial.length ? spatial[spatial.length - 1] : 1;
+  return [N, C, spatial.slice(0, -1).reduce((a, b) => a * b, 1), W];
+}
+/** A cell of x as a cell of the cube. */
+export function toCube(index, shape) {
+  const [n, c, ...spatial] = index;
+  const w = spatial.length ? spatial[spatial.length - 1] : 0;
+  return [n, c, spatial.slice(0, -1).reduce((h, i, a) => h * shape[a + 2] + i, 0), w];
+}
+/** A cell of the cube as a cell of x. */
+export function fromCube([n, c, h, w], shape) {
+  const spatial = shape.slice(2);
+  if (!spatial.length) return [n, c];
+  const rest = [];
+  for (let a = spatial.length - 2; a >= 0; a--) {
+    rest.unshift(h % spatial[a]);
+    h = Math.floor(h / spatial[a]);
+  }
+  return [n, c, ...rest, w];
+}
+
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+/** The angles at which the same three faces stay in sight. */
+export const ANGLES = { samples: { az: 0.42, el: 0.46 }, paper: { az: 0.62, el: 0.5 } };
+export const clampAngles = ({ az, el }) => ({ az: clamp(az, 0.14, 1.3), el: clamp(el, 0.14, 1.2) });
+
+/** Drawn lengths of (W, C, H): true to the cells, but depth is squashed and no side is thinner than a sixth. */
+export function sampleLengths([, C, H, W]) {
+  const longest = Math.max(H, W);
+  const side = (cells) => Math.max(cells, longest / 6);
+  return [side(W), side(Math.min(C, 1.7 * longest)), side(H)];
+}
+/** Drawn lengths of (C, N, HW) in the classical figure. */
+export const paperLengths = ([N, C]) => [6, clamp((6 * N) / C, 2.6, 6), 6];
+
+/**
+ * Where the solids stand. The rows and columns are those that draw them largest.
+ * @param {number[]} cells     cells along X, Y, Z
+ * @param {number[]} lengths   drawn lengths of X, Y, Z, in any unit
+ * @param {number} count       how many solids
+ * @param {{width: number, height: number}} size  in pixels
+ * @param {{az: number, el: number}} angles
+ * @param {{left: number, right: number, top: number, bottom: number, gap: number, most: number}} margin  in pixels, round
+ *   all of them (left, right), round each of them (top, bottom, gap); `most` is the largest scale in pixels per unit
+ */
+export function makeFrame(cells, lengths, count, size, angles, margin) {
+  const { az, el } = clampAngles(angles);
+  const ca = Math.cos(az), sa = Math.sin(az), ce = Math.cos(el), se = Math.sin(el);
+  const [X, Y, Z] = lengths;
+  const wide = X * ca + Y * sa, high = Z * ce + (X * sa + Y * ca) * se;
+  let best = { scale: 0, cols: 1, rows: 1 };
+  for (let cols = 1; cols <= count; cols++) {
+    const rows = Math.ceil(count / cols);
+    const across = (size.width - margin.left - margin.right - (cols - 1) * margin.gap) / (cols * wide);
+    const down = (size.height / rows - margin.top - margin.bottom) / high;
+    const scale = Math.min(across, down, margin.most);
+    if (scale > best.scale * 1.001) best = { scale, cols, rows };
+  }
+  const scale = Math.max(best.scale, 0.01), { cols, rows } = best;
+  const w = wide * scale, h = high * scale;
+  const stepX = Math.min(w * 1.3 + margin.gap, (size.width - margin.left - margin.right + margin.gap) / cols);
+  const left = margin.left + (size.width - margin.left - margin.right - (stepX * (cols - 1) + w)) / 2;
+  const stepY = Math.min(size.height / rows, h + margin.top + margin.bottom + 24);
+  const above = (size.height - stepY * rows) / 2;
+  // The lower left corner of the front face is the origin of a solid: it lies X*sin(az)*sin(el) above the lowest point.
+  const origins = Array.from({ length: count }, (_, k) => [
+    left + stepX * (k % cols),
+    above + stepY * Math.floor(k / cols) + (stepY - margin.top - margin.bottom - h) / 2 + margin.top + h - X * sa * se * scale,
+  ]);
+  return { cells, lengths, count, origins, scale, ca, sa, ce, se, unit: lengths.map((l, a) => l / cells[a]), width: w, height: h };
+}
+
+/** A point of solid k, in cells (z counted from the top), on the screen. @returns {[number, number]} */
+export function project(frame, k, x, y, z) {
+  const { ca, sa, ce, se, unit, scale, cells } = frame;
+  const px = x * unit[0], py = y * unit[1], pz = (cells[2] - z) * unit[2];
+  return [frame.origins[k][0] + scale * (px * ca + py * sa), frame.origins[k][1] - scale * (pz * ce + (py * ca - px * sa) * se)];
+}
+
+/** The visible faces of a box in solid k: top, front, side, each four corners. @param {Range[]} box */
+export function faces(frame, k, [[x0, x1], [y0, y1], [z0, z1]]) {
+  const p = (x, y, z) => project(frame, k, x, y, z);
+  return {
+    top: [p(x0, y0, z0), p(x1, y0, z0), p(x1, y1, z0), p(x0, y1, z0)],
+    front: [p(x0, y0, z0), p(x1, y0, z0), p(x1, y0, z1), p(x0, y0, z1)],
+    side: [p(x1, y0, z0), p(x1, y1, z0), p(x1, y1, z1), p(x1, y0, z1)],
+  };
+}
+
+/** What of a box can be seen of a solid whose front has been cut off at `cut`. @returns {{top?, front?, side?}} */
+export function visibleFaces(frame, k, box, cut = 0) {
+  const [[, x1], [y0, y1], [z0]] = box;
+  if (y1 <= cut) return {};
+  const all = faces(frame, k, [box[0], [Math.max(y0, cut), y1], box[2]]);
+  const seen = {};
+  if (z0 <= 0) seen.top = all.top;
+  if (y0 <= cut) seen.front = all.front;
+  if (x1 >= frame.cells[0]) seen.side = all.side;
+  return seen;
+}
+
+const EDGES = [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]];
+/** The edges of a box that lie inside the solid, out of sight: pairs of points. */
+export function hiddenEdges(frame, k, box, cut = 0) {
+  const corner = (i) => [box[0][i & 1], box[1][(i >> 1) & 1], box[2][(i >> 2) & 1]];
+  return EDGES.map(([i, j]) => [corner(i), corner(j)])
+    .filter(([a, b]) => !((a[2] <= 0 && b[2] <= 0) || (a[0] >= frame.cells[0] && b[0] >= frame.cells[0]) || (a[1] === cut && b[1] === cut)))
+    .map((ends) => ends.map((p) => project(frame, k, ...p)));
+}
+
+/** Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels. */
+export function gridLines(frame, k, bins, cut = 0, least = 3.2) {
+  const [X, Y, Z] = frame.cells, lines = [];
+  const seg = (a, b) => lines.push([project(frame, k, ...a), project(frame, k, ...b)]);
+  const every = (axis, first, stop) => {
+    const cell = frame.unit[axis] * frame.scale * [frame.ca, Math.hypot(frame.sa, frame.ca * frame.se), frame.ce][axis];
+    const step = bins[axis] * Math.max(1, Math.ceil(least / (cell * bins[axis])));
+    const at = [];
+    for (let v = Math.floor(first / step) * step + step; v < stop; v += step) at.push(v);
+    return at;
+  };
+  for (const x of every(0, 0, X)) { seg([x, cut, 0], [x, cut, Z]); seg([x, cut, 0], [x, Y, 0]); }
+  for (const y of every(1, cut, Y)) { seg([0, y, 0], [X, y, 0]); seg([X, y, 0], [X, y, Z]); }
+  for (const z of every(2, 0, Z)) { seg([0, cut, z], [X, cut, z]); seg([X, cut, z], [X, Y, z]); }
+  return lines;
+}
+
+/**
+ * The cell under a point of the screen. Each face is a plane, so this is the projection solved backwards.
+ * @param {(k: number) => number} cutOf  where each solid's front is cut off
+ * @returns {{solid: number, cell: [number, number, number], face: string} | null}
+ */
+export function pick(frame, px, py, cutOf = () => 0) {
+  const { ca, sa, ce, se, unit, scale, cells: [X, Y, Z] } = frame;
+  for (let k = 0; k < frame.count; k++) {
+    const u = (px - frame.origins[k][0]) / scale, v = (frame.origins[k][1] - py) / scale, cut = cutOf(k);
+    const inside = (x, y, z) => x >= 0 && x < X && y >= cut && y < Y && z >= 0 && z < Z;
+    const at = (face, x, y, z) => ({ solid: k, face, cell: [clamp(Math.floor(x), 0, X - 1), clamp(Math.floor(y), cut, Y - 1), clamp(Math.floor(z), 0, Z - 1)] });
+    const height = Z * unit[2] * ce;
+    { // front: y = cut
+      const ux = (u - cut * unit[1] * sa) / ca, z = (v - (cut * unit[1] * ca - ux * sa) * se) / ce;
+      if (inside(ux / unit[0], cut, Z - z / unit[2] - 1e-9)) return at("front", ux / unit[0], cut, Z - z / unit[2]);
+    }
+    { // top: z = 0
+      const t = (v - height) / se, ux = u * ca - t * sa, uy = u * sa + t * ca;
+      if (inside(ux / unit[0], uy / unit[1], 0)) return at("top", ux / unit[0], uy / unit[1], 0);
+    }
+    { // side: x = X
+      const uy = (u - X * unit[0] * ca) / sa, z = (v - (uy * ca - X * unit[0] * sa) * se) / ce;
+      if (inside(X - 1, uy / unit[1], Z - z / unit[2] - 1e-9)) return at("side", X - 1, uy / unit[1], Z - z / unit[2]);
+    }
+  }
+  return null;
+}
+
+/** SVG path data. */
+const point = ([x, y]) => `${Math.round(x * 10) / 10} ${Math.round(y * 10) / 10}`;
+export const polygon = (points) => `M${points.map(point).join("L")}Z`;
+export const segments = (lines) => lines.map(([a, b]) => `M${point(a)}L${point(b)}`).join("");

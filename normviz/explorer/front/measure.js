@@ -1,0 +1,155 @@
+// What is shown of one state: the set, its statistics and the numbers of one cell. No DOM.
+
+/** Unpack the scene once. */
+export function readScene(scene) {
+  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
+  return {
+    ...scene, methods, order: scene.methods.map((row) => row.name), cube: cubeShape(scene.shape), divisors: divisors(scene.shape[1]),
+    values: unpack(scene.values), coarse: unpack(scene.coarse), mean: unpack(scene.mean), m2: unpack(scene.m2),
+    weight: unpack(scene.weight), bias: unpack(scene.bias), labels: unpack(scene.labels),
+    running: scene.running && { mean: unpack(scene.running.mean), var: unpack(scene.running.var) },
+    positions: scene.positions && { mean: unpack(scene.positions.mean), m2: unpack(scene.positions.m2) },
+    statistics: new Map(), answers: new Map(),
+  };
+}
+
+/** Position of a cell of the cube in the flat tensor. */
+export const flatIndex = ({ cube: [, C, H, W] }, [n, c, h, w]) => ((n * C + c) * H + h) * W + w;
+
+/** The values of a range of cells, exact, or the coarse means that overlap it. */
+export function gather(data, [ns, cs, hs, ws]) {
+  const out = [], exact = data.values !== null, source = exact ? data.values : data.coarse;
+  const [, bc, bh, bw] = exact ? [1, 1, 1, 1] : data.bins;
+  const [, C, H, W] = data.cube.map((length, a) => Math.ceil(length / (exact ? 1 : data.bins[a])));
+  const reach = ([a, b], size) => [Math.floor(a / size), Math.ceil(b / size)];
+  const [c0, c1] = reach(cs, bc), [h0, h1] = reach(hs, bh), [w0, w1] = reach(ws, bw);
+  for (let n = ns[0]; n < ns[1]; n++)
+    for (let c = c0; c < c1; c++)
+      for (let h = h0; h < h1; h++)
+        for (let w = w0; w < w1; w++) out.push(source[((n * C + c) * H + h) * W + w]);
+  return exact ? out : out.map((level) => (level === 255 ? NaN : data.extent[0] + (level / 254) * (data.extent[1] - data.extent[0])));
+}
+
+/** Mean and variance of the set that holds `cell`, each set worked out once. */
+export function statisticsOf(data, method, G, cell) {
+  const block = blockOf(method, data.cube, G), set = setOf(block, cell);
+  const key = `${method.name}/${G}/${set.map(([start]) => start)}`;
+  let found = data.statistics.get(key);
+  if (!found) {
+    found = compute(data, method, set);
+    if (found) data.statistics.set(key, found);
+  }
+  return found ?? { mean: NaN, var: NaN, pending: true };
+}
+
+function compute(data, method, set) {
+  const [, C, H, W] = data.cube, [ns, cs, hs, ws] = set;
+  let merged;
+  if (method.spatial === "all") {
+    const means = [], m2s = [];
+    for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) { means.push(data.mean[n * C + c]); m2s.push(data.m2[n * C + c]); }
+    merged = mergeAtoms(data.count, means, m2s);
+  } else if (data.values) return twoPass(gather(data, set), method.centered);
+  else if (data.positions) {
+    const at = (ns[0] * H + hs[0]) * W + ws[0];
+    merged = { count: C, mean: data.positions.mean[at], m2: data.positions.m2[at] };
+  } else return null;
+  if (method.centered) return { mean: merged.mean, var: merged.m2 / merged.count };
+  return { mean: 0, var: merged.m2 / merged.count + merged.mean ** 2 };
+}
+
+/** Values and statistics of given sets (labels). */
+function givenSet(data, label) {
+  const values = [];
+  for (let i = 0; i < data.labels.length; i++) if (data.labels[i] === label) values.push(data.values ? data.values[i] : NaN);
+  return values;
+}
+
+/**
+ * All that the page says of a state.
+ * @param {(question: object) => void} ask  asks Python, where somebody listens, for what the page does not carry
+ */
+export function measure(data, state, ask = () => {}) {
+  const { shape } = data, cell = toCube(state.index, shape), given = state.method === "given";
+  const method = data.methods[state.method], G = state.G;
+  const flat = flatIndex(data, cell), [, C] = shape;
+  const evaluating = state.mode === "eval" && state.method === "batch" && data.running !== null;
+  const shown = { method, given, labels: given && data.labels, cell, evaluating };
+  if (given) {
+    shown.label = data.labels[flat];
+    shown.values = givenSet(data, shown.label);
+    Object.assign(shown, { size: shown.values.length, sets: new Set(data.labels).size, ...twoPass(shown.values, true), block: null, ownSet: null });
+    shown.set = data.cube.map((length) => [0, length]);
+  } else {
+    const block = blockOf(method, shape, G);
+    Object.assign(shown, {
+      block, ownSet: setOf(block, state.index), size: block.reduce((a, b) => a * b, 1), grid: shape.map((length, a) => length / block[a]),
+      set: setOf(blockOf(method, data.cube, G), cell), ...statisticsOf(data, method, G, cell),
+    });
+    shown.sets = shown.grid.reduce((a, b) => a * b, 1);
+    shown.statisticsShape = shown.grid.filter((_, a) => [method.n, method.c, method.spatial][Math.min(a, 2)] !== "all");
+    if (evaluating) Object.assign(shown, { mean: data.running.mean[cell[1]], var: data.running.var[cell[1]], pending: false });
+  }
+  const answer = data.answers.get(`${state.method}/${G}/${state.index}`);
+  if (data.values) shown.x = data.values[flat];
+  else if (answer) shown.x = answer.x;
+  else {
+    shown.x = gather(data, cell.map((i) => [i, i + 1]))[0];
+    shown.about = true;
+    ask({ method: state.method, num_groups: G, index: state.index });
+  }
+  if (shown.pending && answer) Object.assign(shown, { mean: answer.mean, var: answer.var, pending: false });
+  // A weight of shape x.shape[1:] belongs to Layer Norm alone.
+  const applies = !data.elementwise || state.method === "layer";
+  const inSample = flat % shape.slice(1).reduce((a, b) => a * b, 1);
+  const of = (parameter) => parameter[parameter.length === C ? cell[1] : inSample];
+  shown.gamma = applies && data.weight ? of(data.weight) : 1;
+  shown.beta = applies && data.bias ? of(data.bias) : 0;
+  shown.affine = applies && (data.weight !== null || data.bias !== null);
+  shown.deviation = Math.sqrt(shown.var + data.eps);
+  shown.normalized = (shown.x - shown.mean) / shown.deviation;
+  shown.y = shown.normalized * shown.gamma + shown.beta;
+  shown.setBy = (name) => (evaluating && name === "batch" || !data.methods[name] ? null : setOf(blockOf(data.methods[name], data.cube, G), cell));
+  if (evaluating) shown.set = null;
+  shown.colourValue = (first, box, view, k, by, name) => colourValue(data, G, first, box, view, k, by, data.methods[name], evaluating && name === "batch");
+  return shown;
+}
+
+/** The value that colours one drawn cell: the mean of the cells it stands for, normalized or not. */
+function colourValue(data, G, first, box, view, k, by, method, evaluating) {
+  const cell = view.cell(k, first);
+  let value;
+  if (box.every(([a, b]) => b - a === 1) && data.values) value = data.values[flatIndex(data, cell)];
+  else {
+    const last = view.cell(k, box.map(([, stop]) => stop - 1));
+    const values = gather(data, cell.map((start, a) => (view.name === "paper" && a === 3 && last[2] !== cell[2] ? [0, data.cube[3]] : [Math.min(start, last[a]), Math.max(start, last[a]) + 1])));
+    value = values.reduce((a, b) => a + b, 0) / values.length;
+  }
+  if (by === "value" || !method) return value;
+  const s = evaluating ? { mean: data.running.mean[cell[1]], var: data.running.var[cell[1]] } : statisticsOf(data, method, G, cell);
+  return (value - s.mean) / Math.sqrt(s.var + data.eps);
+}
+
+/** The values of the set before and after, for the histogram. */
+export function setValues(data, shown) {
+  if (shown.values) return shown.values;
+  const whole = shown.set ?? data.cube.map((length, a) => (a === 1 ? [shown.cell[1], shown.cell[1] + 1] : [0, length]));
+  return gather(data, whole);
+}
+
+/** The status line: the set, its size, mean and variance. */
+export function statusText(data, state, shown) {
+  const name = shown.given ? "Given sets" : shown.method.label + (state.method === "group" ? `, G = ${state.G}` : "");
+  const axes = axisNames(data.shape);
+  const where = `cell (${state.index.join(", ")})`;
+  if (shown.evaluating) return `${name} in eval mode, ${where}: no set; running mean ${decimal(shown.mean)}, running variance ${decimal(shown.var)}.`;
+  const ranges = shown.given ? `set ${shown.label}` : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
+  const second = shown.given || shown.method.centered ? "variance" : "mean square";
+  const numbers = shown.pending ? "numbers need a running kernel" : `mean ${decimal(shown.mean)}, ${second} ${decimal(shown.var)}`;
+  return `${name}: the set of ${where} is ${ranges}; ${shown.size} ${shown.size === 1 ? "cell" : "cells"}, ${numbers}.`;
+}
+
+/** Names of the axes of x: n, c and the last of d, h, w (a line has w alone; l in print). */
+export const axisNames = (shape) => ["n", "c", ...{ 2: [], 3: ["l"], 4: ["h", "w"], 5: ["d", "h", "w"] }[shape.length]];
+/** The spatial axes as the figure names them: "H, W". */
+export const spatialNames = (shape) => axisNames(shape).slice(2).join(", ").toUpperCase();

@@ -1,0 +1,56 @@
+// Numbers: unpacking what Python sent, the statistics of one set, and how a number is written.
+
+const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int32: Int32Array };
+
+/** @param {{dtype: string, data: string} | null} packed  base64 of little-endian numbers */
+export function unpack(packed) {
+  if (!packed) return null;
+  const bytes = Uint8Array.from(atob(packed.data), (char) => char.charCodeAt(0));
+  return new ARRAYS[packed.dtype](bytes.buffer);
+}
+
+/**
+ * Merge atoms of equal count (Chan, Golub & LeVeque 1983): the mean of the means, and M2 plus what the means differ.
+ * @returns {{count: number, mean: number, m2: number}}
+ */
+export function mergeAtoms(count, means, m2s) {
+  const mean = means.reduce((a, b) => a + b, 0) / means.length;
+  let m2 = 0;
+  for (let i = 0; i < means.length; i++) m2 += m2s[i] + count * (means[i] - mean) ** 2;
+  return { count: count * means.length, mean, m2 };
+}
+
+/** Mean and biased variance (or the mean square, where no mean is taken) in two passes. */
+export function twoPass(values, centered) {
+  let mean = 0, m2 = 0;
+  if (centered) {
+    for (const v of values) mean += v;
+    mean /= values.length;
+  }
+  for (const v of values) m2 += (v - mean) ** 2;
+  return { mean, var: m2 / values.length };
+}
+
+/** A plain decimal, never an exponent, so that everybody can read it aloud. */
+export function decimal(value, digits = 5) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
+  if (value === 0) return "0";
+  return value.toLocaleString("en-US", { maximumSignificantDigits: digits, useGrouping: false });
+}
+/** A whole number with thin spaces between the thousands. */
+export const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
+/** Inclusive ranges for people: "0 to 3", "5". */
+export const span = ([start, stop]) => (stop - start === 1 ? `${start}` : `${start} to ${stop - 1}`);
+
+/** Shares of the values in equal bins over [low, high]; what lies outside counts in the end bins. NaN is left out. */
+export function histogram(values, low, high, bins) {
+  const counts = new Array(bins).fill(0), width = (high - low) / bins || 1;
+  let total = 0;
+  for (const v of values) {
+    if (Number.isNaN(v)) continue;
+    counts[Math.min(Math.max(Math.floor((v - low) / width), 0), bins - 1)]++;
+    total++;
+  }
+  return counts.map((c) => (total ? c / total : 0));
+}

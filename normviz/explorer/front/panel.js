@@ -1,0 +1,145 @@
+// The panel under the cube: the set in words, symbols and numbers; the steps worked; the values; the code.
+
+export const STEPS = ["Pick", "Gather", "Mean", "Variance", "Normalize", "Scale and shift"];
+const FRAMEWORKS = ["PyTorch", "NumPy", "JAX/Flax", "Keras"];
+const HAT = "x\u0302", N5 = (v) => decimal(v, 5), neg = (v) => (v < 0 || Object.is(v, -0) ? `(${N5(v)})` : N5(v));
+
+export function createPanel(act) {
+  const facts = Object.fromEntries(["size", "sets", "shape", "couples"].map((name) => [name, h("dd", { "data-fact": name })]));
+  const p = {
+    act, facts, symbol: h("p", { class: "nv-symbol" }), where: h("p", { class: "nv-where" }), words: h("p", { class: "nv-words" }), caution: h("p", { class: "nv-caution" }),
+    rows: STEPS.map((name, k) => {
+      const body = h("span", { class: "nv-result" }), work = h("span", { class: "nv-formula" });
+      const head = button({ class: "nv-step-name", onclick: () => act.set({ step: k }) }, h("span", { class: "nv-step-number", "aria-hidden": "true" }, String(k)), name);
+      return { head, body, work, node: h("li", { class: "nv-step", "data-step": k }, head, body, work) };
+    }),
+    previous: button({ class: "nv-small", onclick: () => act.step(-1) }, "Previous"),
+    next: button({ class: "nv-small", onclick: () => act.step(1) }, "Next"),
+    play: button({ class: "nv-small", onclick: () => act.playSteps() }, "Play"),
+    chart: createChart(), code: h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": "Code", ...KEYS }), framework: FRAMEWORKS[0], tab: "values",
+    copy: button({ class: "nv-small", onclick: () => copyCode(p) }, "Copy"), fixed: h("p", { class: "nv-note" }),
+  };
+  p.tabs = {
+    values: button({ class: "nv-tab", "aria-pressed": "true", onclick: () => showTab(p, "values") }, "Values"),
+    code: button({ class: "nv-tab", "aria-pressed": "false", onclick: () => showTab(p, "code") }, "Code"),
+  };
+  p.frameworks = Object.fromEntries(FRAMEWORKS.map((name) => [name, button({ class: "nv-tab nv-framework", "aria-pressed": String(name === p.framework), onclick: () => { p.framework = name; drawCode(p); } }, name)]));
+  p.valuesBox = h("div", { class: "nv-values" }, p.chart.node, p.fixed);
+  p.codeBox = h("div", { class: "nv-code-box", hidden: true }, h("div", { class: "nv-row", role: "group", "aria-label": "Framework" }, ...Object.values(p.frameworks), h("span", { class: "nv-spring" }), p.copy), p.code);
+  const list = h("dl", { class: "nv-facts" });
+  for (const [name, label] of [["size", "cells in the set"], ["sets", "sets in all"], ["shape", "statistics\u2019 shape"], ["couples", "couples samples"]]) list.append(h("div", {}, h("dt", {}, label), facts[name]));
+  p.node = h("div", { class: "nv-panel" },
+    h("section", { class: "nv-card", "aria-label": "The pooling set" }, p.symbol, p.where, list, p.words, p.caution),
+    h("section", { class: "nv-card", "aria-label": "Step by step" }, h("div", { class: "nv-row" }, h("strong", {}, "Step by step"), h("span", { class: "nv-spring" }), p.previous, p.next, p.play), h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))),
+    h("section", { class: "nv-card nv-third", "aria-label": "Values and code" }, h("div", { class: "nv-row", role: "group", "aria-label": "Show" }, ...Object.values(p.tabs)), p.valuesBox, p.codeBox));
+  return p;
+}
+
+export function showTab(p, name) {
+  p.tab = name;
+  for (const [key, tab] of Object.entries(p.tabs)) tab.setAttribute("aria-pressed", String(key === name));
+  p.valuesBox.hidden = name !== "values";
+  p.codeBox.hidden = name !== "code";
+  p.node.classList.toggle("nv-coding", name === "code");
+  p.act.redraw();
+}
+
+async function copyCode(p) {
+  let done = false;
+  try {
+    await navigator.clipboard.writeText(p.code.textContent);
+    done = true;
+  } catch { // A sandboxed frame has no clipboard, but may copy what is selected.
+    getSelection().selectAllChildren(p.code);
+    try { done = document.execCommand("copy"); } catch { /* then the words below say what to do */ }
+  }
+  p.copy.textContent = done ? "Copied" : "Press Ctrl+C";
+  p.act.later(() => { p.copy.textContent = "Copy"; }, 1600);
+}
+
+function drawCode(p) {
+  const { state, shown } = p.drawn;
+  for (const [name, tab] of Object.entries(p.frameworks)) tab.setAttribute("aria-pressed", String(name === p.framework));
+  const source = shown.given ? "# These sets are given by labels; no normalizer is known that pools them." : (shown.evaluating ? shown.method.eval : shown.method.code)[p.framework];
+  say(p.code, source.replaceAll("{G}", state.G));
+}
+
+/** Steps and buttons that must be right at once, before anything is drawn. */
+export function syncPanel(p, state) {
+  p.rows.forEach(({ node, head }, k) => {
+    node.classList.toggle("nv-current", k === state.step);
+    node.classList.toggle("nv-ahead", k > state.step);
+    if (k === state.step) head.setAttribute("aria-current", "step");
+    else head.removeAttribute("aria-current");
+  });
+  p.previous.setAttribute("aria-disabled", String(state.step === 0));
+  p.next.setAttribute("aria-disabled", String(state.step === STEPS.length - 1));
+}
+
+export function drawPanel(p, data, state, shown) {
+  p.drawn = { state, shown };
+  drawSet(p, data, state, shown);
+  stepTexts(data, state, shown).forEach(([result, work], k) => {
+    put(p.rows[k].body, result);
+    put(p.rows[k].work, k === state.step ? work : "");
+  });
+  if (p.tab === "code") drawCode(p);
+  else {
+    drawChart(p.chart, data, shown);
+    say(p.fixed, `${shown.evaluating ? "All values of the channel" : "All values of S\u1d62"}, on the same scale whatever is chosen. Bar heights are square roots of shares; the line is the mean, the triangle the picked cell.`);
+  }
+}
+
+function drawSet(p, data, state, shown) {
+  const axes = axisNames(data.shape), i = state.index.join(", ");
+  if (shown.given) {
+    put(p.symbol, `<i>S</i><sub>i</sub> = set ${shown.label}`);
+    put(p.where, `the set that holds <i>i</i> = (${i})`);
+  } else if (shown.evaluating) {
+    put(p.symbol, "eval mode: <i>S</i><sub>i</sub> is empty");
+    put(p.where, `channel <i>c</i> = ${shown.cell[1]} uses the running mean and variance gathered in training, whatever else is in this batch.`);
+  } else {
+    put(p.symbol, `<i>S</i><sub>i</sub> = { <i>j</i> : ${shown.method.symbol} }`);
+    const part = (r, a) => (r[1] - r[0] === data.shape[a] && data.shape[a] > 1 ? `all <i>${axes[a]}</i>` : `<i>${axes[a]}</i> = ${span(r)}`);
+    put(p.where, `for <i>i</i> = (${i}): ${shown.ownSet.map(part).join(", ")}`);
+  }
+  const product = shown.block && shown.block.filter((b) => b > 1).length > 1 ? `${shown.block.join(" · ")} = ` : "";
+  put(p.facts.size, shown.evaluating ? "none" : `${product}<b>${whole(shown.size)}</b>`);
+  put(p.facts.sets, `<b>${whole(shown.sets)}</b>`);
+  put(p.facts.shape, shown.given ? "one for each set" : `${shown.method.statistics} = <b>(${shown.statisticsShape.join(", ")}${shown.statisticsShape.length === 1 ? "," : ""})</b>`);
+  put(p.facts.couples, shown.given ? (new Set(membersOf(data, shown.label)).size > 1 ? "<b>yes</b>" : "<b>no</b>") : shown.evaluating ? "<b>no</b>: nothing is pooled" : shown.method.n === "all" ? (data.shape[0] === 1 ? "<b>yes</b>, but N = 1" : "<b>yes</b>") : "<b>no</b>");
+  put(p.words, shown.given ? "Sets as given by labels." : shown.method.words);
+  put(p.caution, shown.given ? "" : shown.method.caution);
+}
+
+/** The sample of every member of a given set. */
+function membersOf(data, label) {
+  const each = data.labels.length / data.shape[0], out = [];
+  data.labels.forEach((l, at) => { if (l === label) out.push(Math.floor(at / each)); });
+  return out;
+}
+
+/**
+ * The six steps with the actual numbers put in: what comes out, and how.
+ * @returns {[string, string][]}
+ */
+export function stepTexts(data, state, shown) {
+  const { x, mean, var: variance, normalized, y, gamma, beta, evaluating } = shown, centered = shown.given || shown.method.centered;
+  const is = shown.about ? "≈" : "=", i = state.index.join(", "), short = (v) => (v < 0 ? `(${decimal(v, 3)})` : decimal(v, 3));
+  const pick = [`<i>x</i><sub>i</sub> ${is} <b>${N5(x)}</b>`, `the value at <i>i</i> = (${i})${shown.about ? "; this large tensor's values travel as means of the drawn cells" : ""}`];
+  const gathered = [evaluating ? "nothing" : `<b>${whole(shown.size)}</b> ${shown.size === 1 ? "cell" : "cells"}`,
+    evaluating ? "eval mode takes the running statistics: no cell is gathered" : shown.given ? `all cells of set ${shown.label}` : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axisNames(data.shape)[a]}</i> ${span(r)}`).join(", ")}`];
+  if (shown.pending) return [pick, gathered, ...Array(4).fill(["?", "This page does not carry these numbers: they need a running kernel."])];
+  const values = evaluating || !data.values ? [] : setValues(data, shown);
+  const sum = (f) => (!values.length ? "" : `(${values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + ")}) / ${whole(shown.size)}`);
+  const c = shown.cell[1], square = (v) => (centered && mean !== 0 ? `(${decimal(v, 3)} − ${short(mean)})²` : `${short(v)}²`);
+  const spread = centered ? "<i>σ</i>²" : "mean of <i>x</i>²";
+  return [
+    pick,
+    gathered,
+    [`<i>μ</i> = <b>${N5(mean)}</b>`, evaluating ? `running mean of channel ${c}` : centered ? sum(short) || "merged from the moments of each channel" : "no mean is taken: the values are only scaled"],
+    [`${spread} = <b>${N5(variance)}</b>`, evaluating ? `running variance of channel ${c}` : sum(square) || "merged from the moments of each channel"],
+    [`<i>${HAT}</i> ${is} <b>${N5(normalized)}</b>`, `(${N5(x)} − ${neg(mean)}) / √(${N5(variance)} + ${N5(data.eps)})`],
+    [`<i>y</i> ${is} <b>${N5(y)}</b>`, `${N5(gamma)} · ${neg(normalized)} + ${neg(beta)}${data.elementwise && !shown.affine ? "; a weight for each element belongs to Layer Norm" : shown.affine ? `, weight and bias of ${data.elementwise ? "this element" : `channel ${c}`}` : ": no weight, no bias"}`],
+  ];
+}

@@ -1,0 +1,149 @@
+"""The scene: all that the browser needs of one tensor, computed once.
+
+Which set a cell lies in is arithmetic, so the page does it. What the page cannot know is the numbers: the exact moments
+of every (sample, channel), from which it merges any set of batch, layer, instance or group, and the values themselves.
+Above `MOST_VALUES` cells the values travel as coarse means, for colour only; the moments stay exact.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+
+from normviz import blocks
+from normviz.backends import host
+from normviz.explorer import texts
+from normviz.merging import moments
+from normviz.methods import METHODS
+
+MOST_VALUES = 2**17
+MOST_COARSE = 2**16
+MOST_LINES = 32
+"""An axis longer than this is drawn aggregated."""
+
+
+def pack(array: np.ndarray) -> dict[str, str]:
+    """An array as base64 of little-endian numbers: plain JSON travels through every host, binary buffers do not."""
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {"dtype": array.dtype.name, "data": base64.b64encode(array.tobytes()).decode("ascii")}
+
+
+def cube_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Any rank from 2 to 5 as (N, C, H, W): a line has H = 1, a volume stacks its slices along H."""
+    n, c, *spatial = shape
+    return (n, c, math.prod(spatial[:-1]), spatial[-1] if spatial else 1)
+
+
+def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Cells of x to one drawn cell, along n, c, h, w: one each until an axis is longer than `MOST_LINES`."""
+    cube = cube_shape(shape)
+    size = [1, *(-(-length // MOST_LINES) for length in cube[1:])]
+    if math.prod(cube) > MOST_VALUES:
+        drawn = lambda: [-(-length // s) for length, s in zip(cube, size, strict=True)]  # noqa: E731
+        while math.prod(drawn()) > MOST_COARSE and max(drawn()[1:]) > 1:
+            axis = 1 + int(np.argmax(drawn()[1:]))
+            size[axis] *= 2
+    return tuple(size)  # type: ignore[return-value]
+
+
+def coarse(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Means of boxes of `size` cells (the last ones may be smaller), float32."""
+    y = x.reshape(cube_shape(x.shape))
+    counts = np.ones((1, 1, 1, 1))
+    for axis, step in enumerate(size):
+        starts = np.arange(0, y.shape[axis], step)
+        y = np.add.reduceat(y, starts, axis=axis, dtype=np.float64)
+        lengths = np.diff(np.append(starts, x.reshape(cube_shape(x.shape)).shape[axis]))
+        counts = counts * lengths.reshape([-1 if a == axis else 1 for a in range(4)])
+    return (y / counts).astype(np.float32)
+
+
+def build(
+    x: Any,
+    *,
+    channel_axis: int = 1,
+    weight: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+    eps: float = 1e-5,
+    running: tuple[np.ndarray, np.ndarray] | None = None,
+    labels: np.ndarray | None = None,
+    marks: np.ndarray | None = None,
+    title: str | None = None,
+) -> dict[str, Any]:
+    """Everything the page shows of `x`, as JSON.
+
+    `x` has shape (N, C, *spatial) after `channel_axis` is moved to 1; the other arguments have been checked by the caller.
+    """
+    atoms = moments(x, channel_axis=channel_axis)
+    values = host(blocks.canonical(x, channel_axis))
+    shape = values.shape
+    size = bins(shape)
+    exact = values.size <= MOST_VALUES
+    scene: dict[str, Any] = {
+        "shape": list(shape),
+        "dtype": str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
+        "backend": atoms.backend,
+        "bins": list(size),
+        "count": int(atoms.count),
+        "mean": pack(atoms.mean),
+        "m2": pack(atoms.m2),
+        "eps": float(eps),
+        "weight": None if weight is None else pack(np.asarray(weight, np.float64)),
+        "bias": None if bias is None else pack(np.asarray(bias, np.float64)),
+        "elementwise": any(p is not None and np.ndim(p) > 1 for p in (weight, bias)),
+        "running": None if running is None else {"mean": pack(running[0]), "var": pack(running[1])},
+        "labels": None if labels is None else pack(np.ascontiguousarray(labels, np.int32)),
+        "marks": None if marks is None else np.flatnonzero(marks).tolist(),
+        "title": title,
+        "methods": methods(shape, eps, channel_axis, affine=weight is not None or bias is not None),
+    }
+    scene |= colors(values, size, exact=exact)
+    if not exact:
+        scene["positions"] = positions(values)
+    return scene
+
+
+def methods(shape: tuple[int, ...], eps: float, channel_axis: int, *, affine: bool) -> list[dict[str, Any]]:
+    """The rows of METHODS with their texts."""
+    rows = []
+    for method in METHODS.values():
+        row = {key: getattr(method, key) for key in ("name", "label", "n", "c", "spatial", "centered")}
+        row["code"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=affine)
+        if method.name == "batch":
+            row["eval"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=affine, mode="eval")
+        rows.append(row | texts.words(method))
+    return rows
+
+
+def colors(values: np.ndarray, size: tuple[int, ...], *, exact: bool) -> dict[str, Any]:
+    """The values, exact or coarse, and the range that their colours span (2nd to 98th percentile)."""
+    small = values if exact else coarse(values, size)
+    finite = small[np.isfinite(small)].astype(np.float64)
+    low, high = (float(q) for q in np.percentile(finite, [2, 98])) if finite.size else (0.0, 0.0)
+    extent = [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
+    if exact:
+        single = values.astype(np.float32)
+        lossless = np.array_equal(single.astype(np.float64), values.astype(np.float64), equal_nan=True)
+        return {
+            "values": pack(single if lossless else values.astype(np.float64)),
+            "colors": [low, high],
+            "extent": extent,
+        }
+    # One byte a mean is enough for a colour; 255 stands for "not finite".
+    width = (extent[1] - extent[0]) or 1.0
+    level = np.where(np.isfinite(small), np.round((small - extent[0]) / width * 254), 255).astype(np.uint8)
+    return {"values": None, "coarse": pack(level), "colors": [low, high], "extent": extent}
+
+
+def positions(values: np.ndarray) -> dict[str, Any] | None:
+    """Mean and M2 over the channels of each position, for the methods whose sets split the spatial axes.
+
+    Left out (None) where they would weigh more than the picture: then a live widget asks Python.
+    """
+    if values.size // values.shape[1] > MOST_COARSE:
+        return None
+    x = values.astype(np.float64)
+    return {"mean": pack(x.mean(axis=1)), "m2": pack(x.var(axis=1) * x.shape[1])}

@@ -1,0 +1,223 @@
+"""What an explorer shows and in which state: every check in one place, for the widget, `show` and the exported page.
+
+A *subject* is the tensor with all that stays fixed while one looks at it; a *state* is what a click can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import index as as_int
+from typing import Any
+
+import numpy as np
+
+from normviz.backends import host
+from normviz.blocks import canonical, check_groups, default_num_groups, divisors
+from normviz.errors import unknown
+from normviz.explorer import scene as scenes
+from normviz.methods import find
+
+CHOICES = {
+    "view": ("samples", "paper"),
+    "color": ("set", "partition", "value", "normalized"),
+    "mode": ("train", "eval"),
+}
+STEPS = 6
+"""Pick, gather, mean, variance, normalize, scale and shift."""
+
+SUBJECT = ("weight", "bias", "eps", "statistics", "channel_axis", "labels", "marks", "title")
+STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "controls")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A tensor and what stays fixed while one looks at it, checked.
+
+    Attributes
+    ----------
+    x
+        The array as it was given.
+    values
+        The same values in host memory with axes (N, C, *spatial).
+    weight, bias
+        float64 of shape (C,) or, for Layer Norm alone, x.shape[1:]; or None.
+    running
+        Running mean and variance, each (C,) float64, or None.
+    labels, marks
+        Arrays of the shape of `values`: which given set a cell is in, which cells are marked; or None.
+    """
+
+    x: Any
+    values: np.ndarray
+    channel_axis: int = 1
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    eps: float = 1e-5
+    running: tuple[np.ndarray, np.ndarray] | None = None
+    labels: np.ndarray | None = None
+    marks: np.ndarray | None = None
+    title: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, *spatial)."""
+        return self.values.shape
+
+    def scene(self) -> dict[str, Any]:
+        """All that the browser needs, as JSON."""
+        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "marks", "title")
+        return scenes.build(self.x, **{key: getattr(self, key) for key in keys})
+
+    def with_x(self, x: Any) -> Subject:
+        """The same with another tensor; parameters that no longer fit are refused."""
+        values = canonical(host(x), self.channel_axis)
+        for name in ("weight", "bias"):
+            parameter(name, getattr(self, name), values.shape)
+        if self.running is not None:
+            channels("statistics", self.running[0], values.shape)
+        for name in ("labels", "marks"):
+            overlay(name, getattr(self, name), values.shape)
+        return replace(self, x=x, values=values)
+
+
+def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
+    """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
+    values = canonical(host(x), channel_axis)
+    if isinstance(eps, bool) or not isinstance(eps, (int, float, np.number)) or not 0 < eps < np.inf:
+        raise ValueError(f"eps must be a finite number above 0, not {eps!r}; PyTorch's default is 1e-5")
+    statistics = more.get("statistics")
+    return Subject(
+        x=x,
+        values=values,
+        channel_axis=channel_axis,
+        weight=parameter("weight", more.get("weight"), values.shape),
+        bias=parameter("bias", more.get("bias"), values.shape),
+        eps=float(eps),
+        running=None if statistics is None else running(statistics, values.shape),
+        labels=overlay("labels", more.get("labels"), values.shape),
+        marks=overlay("marks", more.get("marks"), values.shape),
+        title=None if title is None else str(title),
+    )
+
+
+def parameter(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A weight or bias as float64, of shape (C,) or shape[1:]."""
+    if value is None:
+        return None
+    array = np.asarray(host(value), np.float64)
+    if array.shape not in (shape[1:2], shape[1:]):
+        raise ValueError(f"{name} has shape {array.shape}; it needs {shape[1:2]}, or {shape[1:]} for Layer Norm")
+    return array
+
+
+def channels(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """One number a channel, float64."""
+    array = np.asarray(value, np.float64)
+    if array.shape != shape[1:2]:
+        raise ValueError(f"{name} is for {array.size} channels, but x has C={shape[1]}, shape {shape}")
+    return array
+
+
+def running(statistics: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a RunningStatistics or Statistics of Batch Norm."""
+    if not (hasattr(statistics, "mean") and hasattr(statistics, "var")):
+        raise TypeError(f"statistics must be a RunningStatistics or Statistics, not {type(statistics).__name__}")
+    return channels("statistics", statistics.mean, shape), channels("statistics", statistics.var, shape)
+
+
+def overlay(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Labels as int32 or marks as bool, one a cell of (N, C, *spatial)."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; it needs one entry for each cell of (N, C, ...), {shape}")
+    if name == "labels":
+        if array.dtype.kind not in "iub" or array.min() < 0:
+            raise TypeError(f"labels must be whole numbers from 0, one for each set; these are {array.dtype}")
+        return array.astype(np.int32)
+    return array.astype(bool)
+
+
+# ---- the state -------------------------------------------------------------------------------------------------------
+
+
+def check_method(method: Any, on: Subject) -> str:
+    """A key of METHODS, or "given" where labels are given."""
+    if method == "given" and on.labels is not None:
+        return method
+    return find(method).name
+
+
+def check_index(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A cell of x, in the order (n, c, *spatial); IndexError if there is none."""
+    try:
+        cell = tuple(as_int(i) for i in index)
+    except TypeError:
+        raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {index!r}") from None
+    if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):
+        ends = ", ".join(f"0..{n - 1}" for n in shape)
+        raise IndexError(f"there is no cell {cell} in shape {shape}; indices are ({ends})")
+    return cell
+
+
+def check_step(step: Any) -> int:
+    """0 (pick) to 5 (scale and shift)."""
+    if isinstance(step, bool) or not hasattr(step, "__index__") or not 0 <= as_int(step) < STEPS:
+        raise ValueError(f"step={step!r} is not one of the steps 0 to {STEPS - 1}")
+    return as_int(step)
+
+
+def check_choice(name: str, value: Any, on: Subject) -> str:
+    """A view, a colour or a mode."""
+    if value not in CHOICES[name]:
+        raise ValueError(unknown(name, value, CHOICES[name]))
+    if value == "eval" and on.running is None:
+        raise ValueError("mode='eval' needs running statistics; give statistics=RunningStatistics(...)")
+    return value
+
+
+def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole, checked state from the keywords that were given."""
+    method = check_method(given.get("method", "group" if on.labels is None else "given"), on)
+    num_groups = given.get("num_groups")
+    if num_groups is not None and method != "group":
+        raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
+    C = on.shape[1]
+    if method != "layer" and any(p is not None and p.ndim > 1 for p in (on.weight, on.bias)):
+        raise ValueError(f"weight or bias of shape {on.shape[1:]} belongs to method 'layer'; {method!r} takes ({C},)")
+    index = given.get("index")
+    return {
+        "method": method,
+        "num_groups": default_num_groups(C) if num_groups is None else check_groups(num_groups, C),
+        "index": (0,) * len(on.shape) if index is None else check_index(index, on.shape),
+        "step": check_step(given.get("step", 0)),
+        **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},
+        "controls": bool(given.get("controls", True)),
+    }
+
+
+def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
+    """What of a state must change on another tensor: G snaps to a divisor, the index is clipped."""
+    index = list(state["index"])[: len(on.shape)] + [0] * (len(on.shape) - len(state["index"]))
+    return {
+        "num_groups": max(g for g in divisors(on.shape[1]) if g <= state["num_groups"]),
+        "index": tuple(min(i, n - 1) for i, n in zip(index, on.shape, strict=True)),
+    }
+
+
+def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
+    """Check everything that an explorer was called with; a misspelt keyword is a TypeError naming the nearest one."""
+    known = (*STATE, *SUBJECT)
+    for name in keywords:
+        if name not in known:
+            raise TypeError(f"Explorer(): {unknown('keyword', name, known)}")
+    on = subject(x, **{key: keywords[key] for key in SUBJECT if key in keywords})
+    return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})
+
+
+def check(x: Any, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The scene and the first state of an explorer of `x`, without making a widget."""
+    on, state = start(x, keywords)
+    return on.scene(), state

@@ -1,0 +1,205 @@
+"""The widget: traits, their checks, and answers to what a page cannot carry. The picture itself is made in the browser."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
+
+from normviz.blocks import Pooling, check_groups, pooling
+from normviz.explorer import front, page, picture, state
+from normviz.merging import Statistics
+from normviz.normalization import statistics
+
+
+class Explorer(anywidget.AnyWidget):
+    """An activation tensor as a cube, its pooling set lit, in step with Python both ways.
+
+    Parameters
+    ----------
+    x
+        Shape (N, C, *spatial) with 0 to 3 spatial axes, float16, float32, float64, integers or booleans; NumPy, CuPy,
+        torch or JAX. Axes longer than 32 are drawn aggregated; the numbers stay exact.
+    method
+        A key of METHODS.
+    num_groups
+        G of Group Norm; None takes the largest divisor of C that is at most 4. With another method it is an error.
+    index
+        The picked cell, (n, c, *spatial) whatever `channel_axis` is; None takes the first.
+    step
+        0 pick, 1 gather, 2 mean, 3 variance, 4 normalize, 5 scale and shift.
+    view
+        "samples" side by side, or "paper": N x C x (H, W), the four methods of Wu & He 2018, Figure 2.
+    color
+        "set" lights one set, "partition" tells all sets apart, "value" and "normalized" show x and x_hat.
+    mode
+        "train", or "eval": Batch Norm with the running `statistics`.
+    controls
+        False hides the controls, for slides.
+    weight, bias
+        Shape (C,); for "layer" also x.shape[1:], as torch.nn.LayerNorm has.
+    eps
+        Added to the variance, inside the root; above 0.
+    statistics
+        A RunningStatistics (or Statistics with one entry a channel) for mode "eval".
+    channel_axis
+        Where C is in x.
+    labels
+        Whole numbers of the shape (N, C, *spatial): given sets, blocks or not.
+    marks
+        Booleans of that shape: cells to mark.
+    title
+        A line over the explorer.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        For arguments that do not fit, in one sentence. Assigning such a value later raises traitlets.TraitError.
+
+    Examples
+    --------
+    >>> import numpy as np, normviz as nv
+    >>> explorer = nv.Explorer(np.random.default_rng(0).normal(size=(2, 8, 4, 4)), method="group", num_groups=4)
+    >>> explorer.index = (0, 3, 1, 1)
+    >>> explorer.set
+    (slice(0, 1, None), slice(2, 4, None), slice(0, 4, None), slice(0, 4, None))
+    """
+
+    _esm = front.module()
+    _css = front.stylesheet()
+
+    method = Unicode("group").tag(sync=True)
+    num_groups = Int(1).tag(sync=True)
+    index = AnyTrait(()).tag(sync=True)
+    step = Int(0).tag(sync=True)
+    view = Unicode("samples").tag(sync=True)
+    color = Unicode("set").tag(sync=True)
+    mode = Unicode("train").tag(sync=True)
+    controls = Bool(True).tag(sync=True)
+    _scene = Dict().tag(sync=True)
+
+    def __init__(self, x: Any, method: str | None = None, num_groups: int | None = None, **keywords: Any) -> None:
+        if method is not None:
+            keywords["method"] = method
+        self._subject, first = state.start(x, keywords | {"num_groups": num_groups})
+        super().__init__(_scene=self._subject.scene(), **first)
+        self.on_msg(self._answer)
+
+    # ---- what is shown, for Python ----
+
+    @property
+    def x(self) -> Any:
+        """The tensor, as it was given. Assign another: G snaps to a divisor of its C, the index is clipped."""
+        return self._subject.x
+
+    @x.setter
+    def x(self, x: Any) -> None:
+        subject = self._subject.with_x(x)
+        fitted, scene = state.fitted_state(self._state(), subject), subject.scene()
+        with self.hold_sync(), self.hold_trait_notifications():
+            self._subject = subject
+            self.set_trait("_scene", scene)
+            for name, value in fitted.items():
+                self.set_trait(name, value)
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How the method cuts the shape (N, C, *spatial); None for given sets."""
+        if self.method == "given":
+            return None
+        return pooling(self.method, self._subject.shape, self.num_groups if self.method == "group" else None)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Mean and variance of every set, or the running ones in eval mode."""
+        on = self._subject
+        if self.mode == "eval" and self.method == "batch" and on.running is not None:
+            return Statistics(mean=on.running[0], var=on.running[1], count=self.pooling.size)
+        if self.method == "given":
+            sets = [on.values[on.labels == label].astype(np.float64) for label in np.unique(on.labels)]
+            return Statistics(
+                mean=np.array([s.mean() for s in sets]), var=np.array([s.var() for s in sets]), count=sets[0].size
+            )
+        groups = self.num_groups if self.method == "group" else None
+        return statistics(on.x, self.method, num_groups=groups, channel_axis=on.channel_axis)
+
+    @property
+    def set(self) -> Any:
+        """The lit set: slices in the order (n, c, *spatial), or for given sets a boolean array of that shape."""
+        if self.method == "given":
+            return self._subject.labels == self._subject.labels[self.index]
+        return self.pooling.set_of(self.index)
+
+    # ---- pictures and pages ----
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """A self-contained page, alive with no kernel and no network; written to `path` if one is given."""
+        return page.to_html([self], path)
+
+    def to_svg(self, path: str | Path | None = None) -> str:
+        """The still picture; written to `path` if one is given."""
+        text = picture.svg(self._scene, self._state())
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in state.STATE}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        scene, now = self._scene, self._state()
+        return {**data, "text/html": page.fragment(scene, now), "image/svg+xml": picture.svg(scene, now)}, metadata
+
+    def __repr__(self) -> str:
+        groups = f", num_groups={self.num_groups}" if self.method == "group" else ""
+        return f"Explorer(shape={self._subject.shape}, method={self.method!r}{groups}, index={self.index})"
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """As ipywidgets', but exports always keep `_esm`: without it a page has no picture to run."""
+        return super().get_state(key, drop_defaults=drop_defaults and key is not None)
+
+    # ---- checks: every assignment, from Python or from the page ----
+
+    @validate("method", "num_groups", "index", "step", "view", "color", "mode")
+    def _check(self, proposal: dict[str, Any]) -> Any:
+        name, value, on = proposal["trait"].name, proposal["value"], self._subject
+        try:
+            if name == "method":
+                return state.check_method(value, on)
+            if name == "num_groups":
+                return check_groups(value, on.shape[1])
+            if name == "index":
+                return state.check_index(value, on.shape)
+            if name == "step":
+                return state.check_step(value)
+            return state.check_choice(name, value, on)
+        except (ValueError, TypeError, IndexError) as error:
+            raise TraitError(str(error)) from None
+
+    def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
+        """Tell the page the numbers of one cell of a tensor too large to travel."""
+        try:
+            on, index = self._subject, state.check_index(question["index"], self._subject.shape)
+            row = state.check_method(question["method"], on)
+            groups = check_groups(question["num_groups"], on.shape[1])
+            p = pooling(row, on.shape, groups if row == "group" else None)
+        except (KeyError, ValueError, TypeError, IndexError):
+            return
+        found = statistics(on.values[p.set_of(index)], "layer" if row != "rms" else "rms")
+        numbers = {"x": on.values[index], "mean": found.mean.flat[0], "var": found.var.flat[0]}
+        key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
+        self.send(
+            {"kind": "cell", "key": key} | {k: float(v) if math.isfinite(v) else None for k, v in numbers.items()}
+        )
+
+
+__all__ = ["Explorer"]
