@@ -6,8 +6,17 @@ from functools import cache
 from importlib.resources import files
 
 ORDER = (
-    "geometry.js", "numbers.js", "dom.js", "measure.js", "cube.js", "charts.js", "panel.js", "controls.js", "tour.js", "explorer.js",
-)  # fmt: skip
+    "geometry.js",
+    "numbers.js",
+    "dom.js",
+    "measure.js",
+    "cube.js",
+    "charts.js",
+    "panel.js",
+    "controls.js",
+    "tour.js",
+    "explorer.js",
+)
 """The files share one scope, so a file comes after those whose constants it uses while it loads."""
 
 
@@ -15,6 +24,12 @@ ORDER = (
 def module() -> str:
     """The text of the ES module, whose default export is `{ render }`, as anywidget wants it."""
     return "\n".join(_read(name) for name in ORDER)
+
+
+@cache
+def boot() -> str:
+    """What an exported page runs after the module: a stand-in for the model, and the state in the page's address."""
+    return _read("page.js")
 
 
 @cache

@@ -1,0 +1,89 @@
+// An exported page. It follows the module in one script, so `render`, `fit` and `divisors` are here by name.
+
+/** Traits that the page's address keeps, and their short names there. */
+const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", step: "step", view: "view", color: "color", mode: "mode" };
+
+/** What anywidget's model does for a view, with no kernel behind it. */
+function standIn(scene, state) {
+  const values = { ...state, _scene: scene }, listeners = new Map();
+  const heard = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
+  const emit = (name, ...details) => [...heard(name)].forEach((listener) => listener(...details));
+  return {
+    get: (key) => values[key],
+    set(key, value) {
+      if (JSON.stringify(values[key]) === JSON.stringify(value)) return;
+      values[key] = value;
+      emit(`change:${key}`, this, value);
+    },
+    on(name, listener) { heard(name).add(listener); },
+    off(name, listener) { listener ? heard(name).delete(listener) : listeners.delete(name); },
+    save_changes() { emit("saved"); },
+    send() {},
+  };
+}
+
+/** Keys of the first explorer stand bare; those of the second begin with "2.". */
+const prefixOf = (k) => (k ? `${k + 1}.` : "");
+
+/** What the address says of explorer k; what it says wrongly counts as not said. */
+function readAddress(hash, k, scene, first) {
+  const said = new URLSearchParams(hash.replace(/^#/, "")), state = { ...first };
+  for (const [key, short] of Object.entries(IN_ADDRESS)) {
+    const text = said.get(prefixOf(k) + short);
+    if (text === null) continue;
+    const whole = /^\d+(,\d+)*$/.test(text) ? text.split(",").map(Number) : null;
+    if (key === "index") { if (whole?.length === scene.shape.length) state.index = whole; }
+    else if (key === "num_groups" || key === "step") { if (whole?.length === 1) state[key] = whole[0]; }
+    else if (key !== "method" || scene.methods.some((row) => row.name === text) || (text === "given" && scene.labels)) state[key] = text;
+  }
+  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
+  const { G, ...rest } = fit({ ...state, G: state.num_groups }, { shape: scene.shape, methods, labels: scene.labels, running: scene.running, divisors: divisors(scene.shape[1]) });
+  return { ...rest, num_groups: G };
+}
+
+/** The state of explorer k as a piece of the address. Eval mode is rare, so "train" goes without saying. */
+const writeAddress = (model, k) =>
+  Object.entries(IN_ADDRESS)
+    .filter(([key]) => key !== "mode" || model.get(key) !== "train")
+    .map(([key, short]) => `${prefixOf(k)}${short}=${model.get(key)}`)
+    .join("&");
+
+function startPage() {
+  const shown = JSON.parse(document.getElementById("normviz-data").textContent);
+  const touched = new Set();
+  const live = shown.map(({ scene, state }, k) => {
+    const place = document.querySelectorAll(".nvp-explorer")[k], model = standIn(scene, readAddress(location.hash, k, scene, state));
+    if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k))) touched.add(k);
+    const el = document.createElement("div");
+    el.className = "nvp-live";
+    place.append(el);
+    try {
+      render({ model, el });
+    } catch (error) {
+      el.remove(); // the still picture stays
+      console.error(error);
+      return null;
+    }
+    place.querySelector(".nvp-still")?.remove();
+    model.on("saved", () => { touched.add(k); keep(); });
+    return model;
+  });
+  const keep = () => {
+    const hash = [...touched].sort((a, b) => a - b).map((k) => writeAddress(live[k], k)).join("&");
+    // A sandboxed frame has no address of its own, and some browsers limit how often one may write.
+    try { history.replaceState(null, "", `#${hash}`); } catch { /* then the state is not kept */ }
+  };
+  addEventListener("hashchange", () => live.forEach((model, k) => {
+    if (!model) return;
+    const asked = readAddress(location.hash, k, shown[k].scene, shown[k].state);
+    for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
+  }));
+  // In the frame of `nv.show` the page stays transparent, and the picture below in sight, until everything is drawn.
+  const root = document.documentElement, drawn = () => document.querySelector(".normviz")?.hasAttribute("data-ready");
+  const reveal = () => { if (drawn()) { watch.disconnect(); root.dataset.drawn = ""; } };
+  const watch = new MutationObserver(reveal);
+  watch.observe(root, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
+  reveal();
+}
+
+startPage();

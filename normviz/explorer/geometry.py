@@ -1,0 +1,200 @@
+"""Block arithmetic and orthographic projection for the still picture: geometry.js in Python, name by name.
+
+A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down from the
+top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one method, (X, Y, Z) =
+(c, n, hw). A test draws random cases with both languages and compares the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Range = tuple[int, int]
+Point = tuple[float, float]
+Box = Sequence[Range]
+
+ANGLES = {"samples": {"az": 0.42, "el": 0.46}, "paper": {"az": 0.62, "el": 0.5}}
+FACES = ("top", "front", "side")
+
+
+def block_of(method: Mapping[str, Any], shape: Sequence[int], num_groups: int | None) -> list[int]:
+    """Extents of one pooling set on a shape (N, C, *spatial)."""
+    rules = [method["n"], method["c"], method["spatial"]]
+    extents = {"one": lambda size: 1, "all": lambda size: size, "group": lambda size: size // (num_groups or 1)}
+    return [extents[rules[min(axis, 2)]](size) for axis, size in enumerate(shape)]
+
+
+def set_of(block: Sequence[int], index: Sequence[int]) -> list[Range]:
+    """The block that contains a cell, as (start, stop) for each axis."""
+    return [(i // size * size, i // size * size + size) for size, i in zip(block, index, strict=True)]
+
+
+def cells_in(ranges: Iterable[Range]) -> int:
+    """How many cells a list of ranges holds."""
+    return math.prod(stop - start for start, stop in ranges)
+
+
+def cube_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """Any rank from 2 to 5 as (N, C, H, W)."""
+    n, c, *spatial = shape
+    return n, c, math.prod(spatial[:-1]), spatial[-1] if spatial else 1
+
+
+def to_cube(index: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """A cell of x as a cell of the cube."""
+    n, c, *spatial = index
+    h = 0
+    for axis, i in enumerate(spatial[:-1]):
+        h = h * shape[axis + 2] + i
+    return n, c, h, spatial[-1] if spatial else 0
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """The nearest value within [low, high]."""
+    return min(max(value, low), high)
+
+
+def clamp_angles(az: float, el: float) -> tuple[float, float]:
+    """The angles at which the same three faces stay in sight."""
+    return clamp(az, 0.14, 1.3), clamp(el, 0.14, 1.2)
+
+
+def sample_lengths(cube: Sequence[int]) -> list[float]:
+    """Drawn lengths of (W, C, H): true to the cells, but depth is squashed and no side is thinner than a sixth."""
+    _, c, h, w = cube
+    longest = max(h, w)
+    return [max(cells, longest / 6) for cells in (w, min(c, 1.7 * longest), h)]
+
+
+def paper_lengths(cube: Sequence[int]) -> list[float]:
+    """Drawn lengths of (C, N, HW) in the classical figure."""
+    return [6, clamp(6 * cube[0] / cube[1], 2.6, 6), 6]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the solids stand and how large they are drawn, in pixels."""
+
+    cells: Sequence[int]
+    origins: Sequence[Point]
+    unit: Sequence[float]
+    scale: float
+    ca: float
+    sa: float
+    ce: float
+    se: float
+    width: float
+    height: float
+
+    def project(self, k: int, x: float, y: float, z: float) -> Point:
+        """A point of solid k, in cells (z counted from the top), on the screen."""
+        px, py, pz = x * self.unit[0], y * self.unit[1], (self.cells[2] - z) * self.unit[2]
+        ox, oy = self.origins[k]
+        return (
+            ox + self.scale * (px * self.ca + py * self.sa),
+            oy - self.scale * (pz * self.ce + (py * self.ca - px * self.sa) * self.se),
+        )
+
+
+def make_frame(
+    cells: Sequence[int],
+    lengths: Sequence[float],
+    count: int,
+    size: Mapping[str, float],
+    angles: Mapping[str, float],
+    margin: Mapping[str, float],
+) -> Frame:
+    """Stand `count` solids in the rows and columns that draw them largest; the arguments are makeFrame's."""
+    az, el = clamp_angles(angles["az"], angles["el"])
+    ca, sa, ce, se = math.cos(az), math.sin(az), math.cos(el), math.sin(el)
+    x, y, z = lengths
+    wide, high = x * ca + y * sa, z * ce + (x * sa + y * ca) * se
+    room = size["width"] - margin["left"] - margin["right"]
+    scale, cols, rows = 0.0, 1, 1
+    for across in range(1, count + 1):
+        down = -(-count // across)
+        candidate = min(
+            (room - (across - 1) * margin["gap"]) / (across * wide),
+            (size["height"] / down - margin["top"] - margin["bottom"]) / high,
+            margin["most"],
+        )
+        if candidate > scale * 1.001:
+            scale, cols, rows = candidate, across, down
+    scale = max(scale, 0.01)
+    w, h = wide * scale, high * scale
+    step_x = min(w * 1.3 + margin["gap"], (room + margin["gap"]) / cols)
+    left = margin["left"] + (room - (step_x * (cols - 1) + w)) / 2
+    step_y = min(size["height"] / rows, h + margin["top"] + margin["bottom"] + 24)
+    above = (size["height"] - step_y * rows) / 2
+    # The lower left corner of the front face is the origin of a solid: it lies x*sa*se above the lowest point.
+    base = (step_y - margin["top"] - margin["bottom"] - h) / 2 + margin["top"] + h - x * sa * se * scale
+    origins = [(left + step_x * (k % cols), above + step_y * (k // cols) + base) for k in range(count)]
+    unit = [length / n for length, n in zip(lengths, cells, strict=True)]
+    return Frame(cells, origins, unit, scale, ca, sa, ce, se, w, h)
+
+
+def faces(frame: Frame, k: int, box: Box) -> dict[str, list[Point]]:
+    """The three faces of a box in solid k that an eye in front, above and to the right sees, four corners each."""
+    (x0, x1), (y0, y1), (z0, z1) = box
+
+    def at(*corners: tuple[float, float, float]) -> list[Point]:
+        return [frame.project(k, *corner) for corner in corners]
+
+    return {
+        "top": at((x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0)),
+        "front": at((x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)),
+        "side": at((x1, y0, z0), (x1, y1, z0), (x1, y1, z1), (x1, y0, z1)),
+    }
+
+
+def visible_faces(frame: Frame, k: int, box: Box) -> dict[str, list[Point]]:
+    """What of a box lies on the visible faces of its solid."""
+    every = faces(frame, k, box)
+    seen = {"top": box[2][0] <= 0, "front": box[1][0] <= 0, "side": box[0][1] >= frame.cells[0]}
+    return {name: every[name] for name in FACES if seen[name]}
+
+
+EDGES = ((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+def hidden_edges(frame: Frame, k: int, box: Box) -> list[tuple[Point, Point]]:
+    """The edges of a box that lie inside the solid, out of sight."""
+
+    def corner(i: int) -> tuple[int, int, int]:
+        return box[0][i & 1], box[1][i >> 1 & 1], box[2][i >> 2 & 1]
+
+    def on_face(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
+        right = frame.cells[0]
+        return (a[2] <= 0 and b[2] <= 0) or (a[0] >= right and b[0] >= right) or (a[1] == 0 and b[1] == 0)
+
+    ends = [(corner(i), corner(j)) for i, j in EDGES]
+    return [(frame.project(k, *a), frame.project(k, *b)) for a, b in ends if not on_face(a, b)]
+
+
+def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = 3.2) -> list[tuple[Point, Point]]:
+    """Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels."""
+    x, y, z = frame.cells
+    lines: list[tuple[Point, Point]] = []
+
+    def segment(a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
+        lines.append((frame.project(k, *a), frame.project(k, *b)))
+
+    def every(axis: int) -> range:
+        drawn = (frame.ca, math.hypot(frame.sa, frame.ca * frame.se), frame.ce)[axis]
+        cell = frame.unit[axis] * frame.scale * drawn
+        step = bins[axis] * max(1, math.ceil(least / (cell * bins[axis])))
+        return range(step, frame.cells[axis], step)
+
+    for i in every(0):
+        segment((i, 0, 0), (i, 0, z))
+        segment((i, 0, 0), (i, y, 0))
+    for i in every(1):
+        segment((0, i, 0), (x, i, 0))
+        segment((x, i, 0), (x, i, z))
+    for i in every(2):
+        segment((0, 0, i), (x, 0, i))
+        segment((x, 0, i), (x, y, i))
+    return lines

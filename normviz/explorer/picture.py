@@ -1,0 +1,263 @@
+"""The still picture: the cube, and below it the set in words and numbers, as SVG text.
+
+It stands where no script runs (an untrusted notebook, a printed page, a viewer of files), so it teaches on its own; and it is
+as large as the explorer, which takes its place without a jump where scripts do run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from normviz.explorer import colours
+from normviz.explorer.drawing import draw
+from normviz.explorer.measure import Data, Shown, State, axis_names, decimal, measure, name_of, span, status, whole
+from normviz.explorer.pen import FONT, Pen, clipped, number, plain, width_of, wrapped
+from normviz.explorer.view import MOST_SAMPLES
+
+WIDTH, HEIGHT = 960, 600
+EDGE = 28
+CUBE = {"x": 16, "y": 74, "width": 928, "height": 306}
+PANEL = {"y": 408, "left": 388}
+THEMES = ("light", "dark", "auto")
+HAT = "x\u0302"
+
+
+def svg(scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: str = "auto") -> str:
+    """The still picture of a state.
+
+    Parameters
+    ----------
+    scene, state
+        What `scene.build` made of a tensor, and the traits: method, num_groups, index, step, view, color, mode.
+    width
+        In pixels; the height follows.
+    theme
+        "light", "dark", or "auto", which follows the reader's.
+
+    Returns
+    -------
+    str
+        One `<svg>` element with no scripts, no ids and no references, so that any number of them fit on a page.
+    """
+    if theme not in THEMES:
+        raise ValueError(f"theme={theme!r} is unknown; these are known: {', '.join(THEMES)}")
+    data, pen = Data(scene), Pen(theme)
+    shown = measure(data, state)
+    body = [
+        pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
+        *_heading(pen, data, state, shown),
+        f'<g transform="translate({CUBE["x"]} {CUBE["y"]})">',
+        *draw(pen, data, state, shown, CUBE),
+        "</g>",
+        *_legend(pen, data, state, shown),
+        *_set(pen, data, state, shown),
+        *_steps(pen, data, state, shown),
+    ]
+    name = escape(name_of(data, state), quote=False)
+    words = escape(status(data, state, shown), quote=False)
+    theme_class = ' class="nvp-auto"' if theme == "auto" else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{round(width * HEIGHT / WIDTH)}" '
+        f'viewBox="0 0 {WIDTH} {HEIGHT}"{theme_class} font-family="{FONT}"><title>{name}</title><desc>{words}</desc>'
+        f"{pen.style()}{''.join(body)}</svg>"
+    )
+
+
+def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+    row = shown.method
+    name = f"{row['label']}, <i>G</i> = {state['num_groups']}" if row["c"] == "group" else row["label"]
+    name += " (eval mode)" if shown.evaluating else ""
+    yield pen.text(EDGE, 40, name, 23, bold=True)
+    axes = ", ".join(axis.upper() for axis in axis_names(data.shape))
+    shape = ", ".join(str(length) for length in data.shape)
+    yield pen.text(WIDTH - EDGE, 40, f"<i>x</i>: ({axes}) = ({shape})", 13, "muted", "end")
+    room = WIDTH - 2 * EDGE
+    if data.scene.get("title"):
+        # A title may be anything, so it is no markup.
+        title = clipped(str(data.scene["title"]).replace("<", "\u2039").replace(">", "\u203a"), 13, 300)
+        yield pen.text(WIDTH - EDGE, 61, title, 13, "ink", "end", bold=True)
+        room -= 330
+    yield pen.text(EDGE, 63, "".join(wrapped(_words(shown), 14, room, 1)), 14, "muted")
+
+
+def _words(shown: Shown) -> str:
+    if shown.method["name"] == "given":
+        return "Sets as given by labels."
+    if shown.evaluating:
+        return "Nothing is pooled: running statistics gathered in training take the place of the batch's own."
+    return plain(shown.method.get("words", ""))
+
+
+# ---- under the cube: what the colours mean, and what is left out ---------------------------------------------------
+
+
+def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+    y = PANEL["y"] - 14
+    x = float(EDGE)
+    items = [("cell-front", f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})")]
+    if state["color"] == "set" and not shown.evaluating:
+        items.insert(
+            0, ("set-front", "its set <i>S</i><sub>i</sub>" if state["view"] != "paper" else "the set of each method")
+        )
+    for fill, label in items:
+        yield pen.rect(x, y - 10, 12, 12, fill, 2, "outline")
+        yield pen.text(x + 18, y, label, 12.5)
+        x += 34 + width_of(label, 12.5)
+    if state["color"] == "partition":
+        yield pen.text(x, y, "one colour a set; the number is its label", 12.5, "muted")
+    elif state["color"] != "set":
+        low, high = (-3.0, 3.0) if state["color"] == "normalized" else data.scene["colors"]
+        yield pen.text(x, y, f"{HAT if state['color'] == 'normalized' else '<i>x</i>'}: {_n(low, 3)}", 12.5)
+        x += 16 + width_of(f"x: {_n(low, 3)}", 12.5)
+        bound = max(abs(low), abs(high))
+        ramp = colours.legend(-bound, bound) if low < 0 < high else colours.legend(low, high)
+        for color in ramp:
+            yield f'<path fill="{color}" d="M{number(x)} {y - 10}h6v12h-6"/>'
+            x += 6
+        yield pen.text(x + 6, y, _n(high if not low < 0 < high else bound, 3), 12.5)
+    note = "; ".join(_notes(data, state))
+    if note:
+        yield pen.text(WIDTH - EDGE, y, clipped(note, 12, WIDTH - EDGE - x - 40), 12, "muted", "end")
+
+
+def _notes(data: Data, state: State) -> Iterator[str]:
+    """What the drawing does not show."""
+    n, c, h, w = data.cube
+    paper = state["view"] == "paper"
+    per = [f"{size} {axis}" for axis, size in zip("chw", data.bins[1:], strict=True) if size > 1]
+    if paper:
+        per = [
+            f"{size} {axis}"
+            for axis, size in (("c", data.bins[1]), ("n", -(-n // 16)), ("(h, w)", -(-h * w // 8)))
+            if size > 1
+        ]
+    if per:
+        yield f"a drawn cell stands for {' × '.join(per)}; the numbers are exact"
+    if not paper and n > MOST_SAMPLES:
+        first = state["index"][0] // MOST_SAMPLES * MOST_SAMPLES
+        yield f"n = {span((first, min(first + MOST_SAMPLES, n)))} of {n}"
+
+
+# ---- the set -------------------------------------------------------------------------------------------------------
+
+
+def _set(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+    top, width = PANEL["y"], PANEL["left"] - EDGE - 16
+    yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "panel", 8)
+    lines = list(_set_lines(data, state, shown))
+    y = top + 26.0
+    for label, text in lines:
+        room = width - 12
+        if label:
+            yield pen.text(EDGE + 6, y, label, 12, "muted")
+            at = EDGE + 120
+            room -= 120
+        else:
+            at = EDGE + 6
+        size = 13.5 if width_of(text, 13.5) <= room else max(10.5, 13.5 * room / width_of(text, 13.5))
+        yield pen.text(at, y, text, size)
+        y += 24
+
+
+def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
+    axes, row = axis_names(data.shape), shown.method
+    if shown.evaluating:
+        yield "", "In eval mode no set is pooled."
+        yield "", f"Channel <i>c</i> = {shown.cell[1]} is normalized by its running"
+        yield "", "mean and variance, whatever is in the batch."
+        yield "couples samples", "<b>no</b>"
+        return
+    if shown.ranges is None:
+        yield "", f"<i>S</i><sub>i</sub> = set {shown.label}, as given"
+        yield "cells in the set", f"<b>{whole(shown.size)}</b>"
+        yield "sets in all", f"<b>{whole(shown.sets)}</b>"
+        return
+    yield "", f"<i>S</i><sub>i</sub> = {{ <i>j</i> : {row['symbol']} }}"
+    yield "", ", ".join(f"<i>{axis}</i> = {span(r)}" for axis, r in zip(axes, shown.ranges, strict=True))
+    extents = [stop - start for start, stop in shown.ranges]
+    product = f"{' · '.join(str(e) for e in extents)} = " if sum(e > 1 for e in extents) > 1 else ""
+    yield "cells in the set", f"|<i>S</i><sub>i</sub>| = {product}<b>{whole(shown.size)}</b>"
+    yield "sets in all", f"<b>{whole(shown.sets)}</b>"
+    rules = [row["n"], row["c"], *[row["spatial"]] * (len(data.shape) - 2)]
+    kept = [str(g) for g, rule in zip(shown.grid, rules, strict=True) if rule != "all"]
+    yield "statistics’ shape", f"{row['statistics']} = <b>({', '.join(kept)}{',' if len(kept) == 1 else ''})</b>"
+    couples = "<b>no</b>" if row["n"] != "all" else "<b>yes</b>" if data.shape[0] > 1 else "<b>yes</b>, but N = 1"
+    yield "couples samples", couples
+
+
+# ---- the steps -----------------------------------------------------------------------------------------------------
+
+
+def _steps(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+    top, left = PANEL["y"], PANEL["left"]
+    yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, HEIGHT - top - 20, "panel", 8)
+    room = WIDTH - EDGE - left - 138
+    for k, (name, text) in enumerate(_step_lines(data, state, shown)):
+        y = top + 27 + 27 * k
+        if k == state.get("step", 0):
+            yield pen.rect(left - 2, y - 18, WIDTH - EDGE + 4 - left, 26, "here", 6)
+        yield f'<circle cx="{left + 14}" cy="{number(y - 5)}" r="9"{pen.paint("accent")}/>'
+        yield pen.text(left + 14, y - 0.8, str(k), 11.5, "card", "middle", bold=True)
+        yield pen.text(left + 32, y, name, 13, "muted")
+        size = 14 if width_of(text, 14) <= room else max(9.5, 14 * room / width_of(text, 14))
+        yield pen.text(left + 138, y, text, size)
+
+
+def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
+    s, at, centered = shown, ", ".join(str(i) for i in state["index"]), shown.method["centered"]
+    wait = "this picture does not carry it"
+    m = f"1/{whole(s.size)}"
+    yield (
+        "pick",
+        f"<i>x</i><sub>({at})</sub> = {_bold(s.x)}"
+        if s.x is not None
+        else f"<i>i</i> = ({at}); its single value is not in this picture",
+    )
+    if s.evaluating:
+        yield "gather", "nothing: the running statistics are used"
+        yield "mean", f"<i>μ</i> = running mean[{s.cell[1]}] = {_bold(s.mean)}"
+        yield "variance", f"<i>σ</i>² = running var[{s.cell[1]}] = {_bold(s.var)}"
+    else:
+        yield "gather", f"the {_bold_whole(s.size)} {'value' if s.size == 1 else 'values'} of <i>S</i><sub>i</sub>"
+        if s.mean is None or s.var is None:
+            yield from ((name, wait) for name in ("mean", "variance", "normalize", "scale and shift"))
+            return
+        yield (
+            "mean",
+            f"<i>μ</i> = {m} Σ <i>x</i><sub>j</sub> = {_bold(s.mean)}"
+            if centered
+            else "none is taken: <i>μ</i> = <b>0</b>",
+        )
+        if centered:
+            yield "variance", f"<i>σ</i>² = {m} Σ (<i>x</i><sub>j</sub> − <i>μ</i>)² = {_bold(s.var)}"
+        else:
+            yield "mean square", f"<i>σ</i>² = {m} Σ <i>x</i><sub>j</sub>² = {_bold(s.var)}"
+    if s.normalized is None or s.y is None:
+        yield "normalize", f"{HAT} = (<i>x</i> − <i>μ</i>) / √(<i>σ</i>² + <i>ε</i>)"
+        yield "scale and shift", f"<i>y</i> = <i>γ</i> {HAT} + <i>β</i> = {_n(s.gamma)} · {HAT} + {_signed(s.beta)}"
+        return
+    eps = _n(data.scene["eps"])
+    yield "normalize", f"{HAT} = ({_n(s.x)} − {_signed(s.mean)}) / √({_n(s.var)} + {eps}) = {_bold(s.normalized)}"
+    none = "" if data.scene.get("weight") or data.scene.get("bias") else " (no affine)"
+    yield (
+        "scale and shift",
+        f"<i>y</i> = {_n(s.gamma)} · {_signed(s.normalized)} + {_signed(s.beta)} = {_bold(s.y)}{none}",
+    )
+
+
+def _n(value: float, digits: int = 5) -> str:
+    return decimal(value, digits).replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"({_n(value)})" if value < 0 else _n(value)
+
+
+def _bold(value: float) -> str:
+    return f"<b>{_n(value)}</b>"
+
+
+def _bold_whole(value: int) -> str:
+    return f"<b>{whole(value)}</b>"
