@@ -1,6 +1,6 @@
 // The histogram of a set before and after, on one fixed scale.
 
-const BINS = 48, CHART = { width: 340, row: 58, left: 6, right: 6 };
+const BINS = 48, CHART = { width: 340, row: 72, left: 6, right: 6 };
 
 /** One axis for both rows and for every state, so that what moves is the set and never the scale. */
 export function chartRange(data) {

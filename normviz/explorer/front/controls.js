@@ -57,6 +57,7 @@ export function syncControls(c, data, state, shown) {
   for (const name of c.extra) c.methods.radios.get(name).hidden = !unfolded;
   c.more.setAttribute("aria-expanded", String(unfolded));
   say(c.more, unfolded ? "Fewer" : "More");
+  c.methods.node.classList.toggle("nv-unfolded", unfolded);
   c.more.disabled = c.extra.includes(state.method);
   c.methods.check(state.method);
   c.view.check(state.view);

@@ -174,62 +174,65 @@ function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, data, cut) {
   return boxes;
 }
 
-function drawColours(c, view, data, state, shown, cut, fresh) {
-  const by = state.color;
-  const partly = by === "normalized" || by === "partition" ? [state.method, state.G, state.mode, shown.labels] : [];
-  const key = JSON.stringify([by, ...partly]);
-  if (!fresh && key === c.colorKey) return;
-  c.colorKey = key;
-  const paths = new Map();
-  const add = (color, k, box) => {
-    const seen = visibleFaces(c.frame, k, box, cut(k));
-    for (const face of FACES) {
-      if (!seen[face]) continue;
-      const fill = color ? toned(color, face) : "url(#none)";
-      paths.set(fill, (paths.get(fill) ?? "") + polygon(seen[face]));
-    }
-    return seen;
-  };
-  const texts = [];
-  if (by === "partition") view.solids.forEach((solid, k) => partition(view, data, state, shown, solid, k, cut(k), add, texts));
-  if (by === "value" || by === "normalized") {
-    const range = by === "value" ? data.colors : [-3, 3];
-    view.solids.forEach((solid, k) => {
-      for (const box of surface(view, data, cut(k))) {
-        const method = view.name === "paper" && by === "normalized" ? solid : state.method;
-        const level = levelOf(shown.colourValue(box.map((r) => r[0]), box, view, k, by, method), range);
-        add(level < 0 ? [128, 128, 128] : levelColor(level), k, box);
-      }
-    });
-  }
-  // Borders between the sets, unless they are so thin that there would be nothing but borders.
-  d(c.one["nv-borders"], by === "partition" && [...paths.values()].join("").length < 24000 ? [...paths.values()].join("") : "");
-  c.coloured.replaceChildren(...[...paths].map(([fill, text]) => svg("path", { fill, d: text })));
-  c.numbers.replaceChildren(...texts);
-  d(c.one["nv-marks"], data.marks ? markedFaces(c, view, data, cut) : "");
+/** The drawn cells on the visible faces with their paths and values: all that a new colouring needs, kept until the view turns. */
+function quads(c, view, data, cut) {
+  return (c.quads ??= view.solids.flatMap((solid, k) => surface(view, data, cut(k)).map((box) => {
+    const seen = visibleFaces(c.frame, k, box, cut(k)), cell = view.cell(k, box.map((r) => r[0]));
+    const value = drawnValue(data, cell, view.cell(k, box.map((r) => r[1] - 1)));
+    return { solid, cell, value, paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
+  })));
 }
 
-function partition(view, data, state, shown, solid, k, cut, add, texts) {
-  const label = (seen, number) => {
-    const quad = [seen.front, seen.top, seen.side].find((q) => q && roomy(q));
-    if (quad) {
-      const [x, y] = [0, 1].map((a) => quad.reduce((s, p) => s + p[a], 0) / 4);
-      texts.push(svg("text", { x, y: y + 3.5 }, String(number)));
+function drawColours(c, view, data, state, shown, cut, fresh) {
+  const by = state.color;
+  const key = JSON.stringify(by === "normalized" || by === "partition" ? [by, state.method, state.G, shown.evaluating] : by);
+  if (fresh) c.quads = null;
+  if (!fresh && key === c.colorKey) return;
+  c.colorKey = key;
+  const fills = new Map(), texts = [];
+  const add = (fill, text) => fills.set(fill, (fills.get(fill) ?? "") + text);
+  if (by === "partition") view.solids.forEach((solid, k) => partition(c, view, data, state, shown, solid, k, cut(k), add, texts));
+  if (by === "value" || by === "normalized") {
+    const range = by === "value" ? data.colors : [-3, 3], found = new Map();
+    for (const { solid, cell, value, paths } of quads(c, view, data, cut)) {
+      const level = levelOf(by === "value" ? value : shown.normalize(value, cell, view.name === "paper" ? solid : state.method), range);
+      for (const [f, text] of paths) {
+        const at = level * 3 + f, list = found.get(at);
+        list ? list.push(text) : found.set(at, [text]);
+      }
     }
+    for (const [at, list] of found) add(toned(at < 0 ? [128, 128, 128] : levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
+  }
+  c.coloured.replaceChildren(...[...fills].map(([fill, text]) => svg("path", { fill, d: text })));
+  c.numbers.replaceChildren(...texts);
+  d(c.one["nv-borders"], by === "partition" && bordered(c.frame, view, data, state, shown) ? [...fills.values()].join("") : "");
+  d(c.one["nv-marks"], data.marks ? markedFaces(view, data, quads(c, view, data, cut)) : "");
+}
+
+/** Sets so thin that there would be nothing but borders get none. */
+function bordered(frame, view, data, state, shown) {
+  if (shown.labels || !data.methods[state.method]) return false;
+  const [bn, bc, bh, bw] = blockOf(data.methods[state.method], data.cube, state.G), [X, Y, Z] = view.name === "paper" ? [bc, bn, bh * bw] : [bw, bc, bh];
+  return [X, Y, Z].every((extent, a) => extent === view.cells[a] || extent * frame.unit[a] * frame.scale >= 5);
+}
+
+function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
+  const paint = (color, box) => {
+    const seen = visibleFaces(c.frame, k, box, cut);
+    for (const face of FACES) if (seen[face]) add(toned(color, face), polygon(seen[face]));
+    return seen;
   };
   if (shown.labels && view.name === "samples") {
-    const N = Math.max(...data.labels) + 1;
-    for (const box of surface(view, data, cut)) {
-      const number = data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))];
-      add(partitionColor([0, number, 0, 0], [1, N, 1, 1]), k, box);
-    }
+    const sets = Math.max(...data.labels) + 1;
+    for (const box of surface(view, data, cut)) paint(partitionColor([0, data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))], 0, 0], [1, sets, 1, 1]), box);
     return;
   }
-  const method = view.name === "paper" ? solid : state.method;
-  if (!data.methods[method]) return;
-  const block = blockOf(data.methods[method], data.cube, state.G), grid = data.cube.map((size, a) => size / block[a]);
+  const method = data.methods[view.name === "paper" ? solid : state.method];
+  if (!method) return;
+  const block = blockOf(method, data.cube, state.G), grid = data.cube.map((size, a) => size / block[a]);
+  // Where every position is a set of its own, a drawn cell is as fine as the picture gets.
   const steps = view.name === "paper"
-    ? [block[1], block[0], block[2] * block[3] === data.cube[2] * data.cube[3] ? view.cells[2] : view.bins[2]]
+    ? [block[1], block[0], method.spatial === "all" ? view.cells[2] : view.bins[2]]
     : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
   const [X, Y, Z] = view.cells;
   for (let y = 0; y < Y; y += steps[1])
@@ -237,9 +240,11 @@ function partition(view, data, state, shown, solid, k, cut, add, texts) {
       for (let x = 0; x < X; x += steps[0]) {
         const box = [[x, Math.min(x + steps[0], X)], [y, Math.min(y + steps[1], Y)], [z, Math.min(z + steps[2], Z)]];
         if (box[1][1] <= cut || (y > cut && z > 0 && box[0][1] < X)) continue;
-        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a]));
-        const seen = add(partitionColor(at, grid), k, box);
-        label(seen, at.reduce((number, i, a) => number * grid[a] + i, 0));
+        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a])), seen = paint(partitionColor(at, grid), box);
+        const quad = [seen.front, seen.top, seen.side].find((q) => q && roomy(q));
+        if (!quad) continue;
+        const [px, py] = [0, 1].map((a) => quad.reduce((s, p) => s + p[a], 0) / 4);
+        texts.push(svg("text", { x: px, y: py + 3.5 }, String(at.reduce((number, i, a) => number * grid[a] + i, 0))));
       }
 }
 
@@ -251,15 +256,12 @@ const roomy = ([a, b, c, e]) => {
   return Math.min(cross / one, cross / two) >= 12 && Math.max(one, two) >= 18;
 };
 
-function markedFaces(c, view, data, cut) {
+/** Marked cells are crossed: a mark that needs no colour. */
+function markedFaces(view, data, cells) {
   const marks = new Set(data.marks);
-  let text = "";
-  if (view.name === "samples")
-    view.solids.forEach((_, k) => {
-      for (const box of surface(view, data, cut(k)))
-        if (marks.has(flatIndex(data, view.cell(k, box.map((r) => r[0]))))) text += Object.values(visibleFaces(c.frame, k, box, cut(k))).map((q) => polygon(q) + segments([[q[0], q[2]], [q[1], q[3]]])).join("");
-    });
-  return text;
+  const corners = (text) => text.slice(1, -1).split("L");
+  const cross = (text) => { const [p, q, r, s] = corners(text); return `${text}M${p}L${r}M${q}L${s}`; };
+  return view.name === "samples" ? cells.filter(({ cell }) => marks.has(flatIndex(data, cell))).flatMap(({ paths }) => paths.map(([, text]) => cross(text))).join("") : "";
 }
 
 function drawStill(c, view, data, state, cut, size) {

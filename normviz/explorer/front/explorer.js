@@ -151,7 +151,7 @@ function mount(model, el) {
     Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode });
     stage.setAttribute("aria-label", `Activation tensor of shape (${data.shape.join(", ")}). Arrow keys move along ${axisNames(data.shape).slice(2).join(" and ") || "nothing"}, Page Up and Page Down along c, Shift with arrows along n.`);
     root.classList.toggle("nv-bare", !state.controls);
-    stage.classList.toggle("nv-many-samples", state.view === "samples" && data.shape[0] > 5);
+    stage.classList.toggle("nv-tall", state.view === "paper" || data.shape[0] > 5);
     say(status, statusText(data, state, shown));
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, state);

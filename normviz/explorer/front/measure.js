@@ -32,14 +32,17 @@ export function gather(data, [ns, cs, hs, ws]) {
 
 /** Mean and variance of the set that holds `cell`, each set worked out once. */
 export function statisticsOf(data, method, G, cell) {
-  const block = blockOf(method, data.cube, G), set = setOf(block, cell);
-  const key = `${method.name}/${G}/${set.map(([start]) => start)}`;
-  let found = data.statistics.get(key);
-  if (!found) {
-    found = compute(data, method, set);
-    if (found) data.statistics.set(key, found);
+  const key = `${method.name}/${method.c === "group" ? G : ""}`;
+  let table = data.statistics.get(key);
+  if (!table) {
+    const block = blockOf(method, data.cube, G);
+    table = { block, grid: data.cube.map((length, a) => length / block[a]), found: [] };
+    data.statistics.set(key, table);
   }
-  return found ?? { mean: NaN, var: NaN, pending: true };
+  const { block, grid, found } = table;
+  let number = 0;
+  for (let a = 0; a < 4; a++) number = number * grid[a] + Math.floor(cell[a] / block[a]);
+  return (found[number] ??= compute(data, method, setOf(block, cell))) ?? { mean: NaN, var: NaN, pending: true };
 }
 
 function compute(data, method, set) {
@@ -111,23 +114,22 @@ export function measure(data, state, ask = () => {}) {
   shown.y = shown.normalized * shown.gamma + shown.beta;
   shown.setBy = (name) => (evaluating && name === "batch" || !data.methods[name] ? null : setOf(blockOf(data.methods[name], data.cube, G), cell));
   if (evaluating) shown.set = null;
-  shown.colourValue = (first, box, view, k, by, name) => colourValue(data, G, first, box, view, k, by, data.methods[name], evaluating && name === "batch");
+  shown.normalize = (value, at, name) => {
+    const row = data.methods[name];
+    if (!row) return NaN;
+    const s = evaluating && name === "batch" ? { mean: data.running.mean[at[1]], var: data.running.var[at[1]] } : statisticsOf(data, row, G, at);
+    return (value - s.mean) / Math.sqrt(s.var + data.eps);
+  };
   return shown;
 }
 
-/** The value that colours one drawn cell: the mean of the cells it stands for, normalized or not. */
-function colourValue(data, G, first, box, view, k, by, method, evaluating) {
-  const cell = view.cell(k, first);
-  let value;
-  if (box.every(([a, b]) => b - a === 1) && data.values) value = data.values[flatIndex(data, cell)];
-  else {
-    const last = view.cell(k, box.map(([, stop]) => stop - 1));
-    const values = gather(data, cell.map((start, a) => (view.name === "paper" && a === 3 && last[2] !== cell[2] ? [0, data.cube[3]] : [Math.min(start, last[a]), Math.max(start, last[a]) + 1])));
-    value = values.reduce((a, b) => a + b, 0) / values.length;
-  }
-  if (by === "value" || !method) return value;
-  const s = evaluating ? { mean: data.running.mean[cell[1]], var: data.running.var[cell[1]] } : statisticsOf(data, method, G, cell);
-  return (value - s.mean) / Math.sqrt(s.var + data.eps);
+/** The value that colours one drawn cell: the mean of the cells from `cell` to `last` that it stands for. */
+export function drawnValue(data, cell, last) {
+  if (data.values && cell.every((start, a) => start === last[a])) return data.values[flatIndex(data, cell)];
+  // A run of positions of the classical figure that spans rows is taken as those whole rows.
+  const rows = cell[3] > last[3] || cell[2] !== last[2];
+  const values = gather(data, cell.map((start, a) => (a === 3 && rows && last[3] !== start ? [0, data.cube[3]] : [start, last[a] + 1])));
+  return values.reduce((a, b) => a + b, 0) / values.length;
 }
 
 /** The values of the set before and after, for the histogram. */

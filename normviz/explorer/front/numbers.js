@@ -31,11 +31,14 @@ export function twoPass(values, centered) {
   return { mean, var: m2 / values.length };
 }
 
+const formats = new Map();
 /** A plain decimal, never an exponent, so that everybody can read it aloud. */
 export function decimal(value, digits = 5) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
-  return value.toLocaleString("en-US", { maximumSignificantDigits: digits, useGrouping: false });
+  // A formatter costs fifty times its use: one for each number of digits is kept.
+  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
+  return formats.get(digits).format(value);
 }
 /** A whole number with thin spaces between the thousands. */
 export const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
