@@ -192,17 +192,17 @@ def check_groups(num_groups: int | None, C: int) -> int:
     return groups
 
 
-def check_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape as a tuple of 2 to 5 positive ints; ValueError otherwise."""
+def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
+    """Return the shape of `name` as a tuple of 2 to 5 positive ints; ValueError otherwise."""
     shape = tuple(as_int(n) for n in shape)
     if not 2 <= len(shape) <= 5:
-        raise ValueError(f"x has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")
+        raise ValueError(f"{name} has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")
     if min(shape) < 1:
-        raise ValueError(f"x has an empty axis, shape {shape}; every axis needs at least one cell")
+        raise ValueError(f"{name} has an empty axis, shape {shape}; every axis needs at least one cell")
     return shape
 
 
-def canonical(x: Any, channel_axis: int = 1) -> Any:
+def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     """Return a view of x with its axes in the order (N, C, *spatial).
 
     Parameters
@@ -211,6 +211,8 @@ def canonical(x: Any, channel_axis: int = 1) -> Any:
         A NumPy or CuPy array, or a nested list; other kinds of array go through `normviz.backends.host` first.
     channel_axis
         Where C is; negative numbers count from the end. The first of the other axes is N.
+    name
+        What the caller calls x, for the messages.
 
     Raises
     ------
@@ -227,14 +229,16 @@ def canonical(x: Any, channel_axis: int = 1) -> Any:
     if not hasattr(x, "dtype"):
         x = np.asarray(x)
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError("x is a masked array, and statistics that skip cells are not offered; fill it: x.filled(value)")
+        raise TypeError(f"{name} is a masked array, and no cell can be left out; fill it, for instance with .filled(0)")
     kind, itemsize = x.dtype.kind, x.dtype.itemsize
     if kind not in "biuf" or (kind == "f" and itemsize > 8):
-        raise TypeError(f"x has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
-    check_shape(x.shape)
+        raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
+    check_shape(x.shape, name)
     rank = len(x.shape)
     if not -rank <= channel_axis < rank:
-        raise ValueError(f"channel_axis={channel_axis} is not an axis of x, rank {rank}; use {-rank} to {rank - 1}")
+        raise ValueError(
+            f"channel_axis={channel_axis} is not an axis of {name}, rank {rank}; use {-rank} to {rank - 1}"
+        )
     if channel_axis in (1, 1 - rank):
         return x
     first, *others = (axis for axis in range(rank) if axis != channel_axis % rank)

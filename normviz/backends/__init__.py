@@ -1,0 +1,178 @@
+"""Which backend works on an array: asked of the array, never set as a global.
+
+- An array on a CUDA device is worked on there, by CuPy, whoever made it: CuPy, torch and JAX share memory by DLPack.
+- An array on the host is worked on by NumPy, unless it has at least NORMVIZ_GPU_MIN_BYTES bytes (256 MiB if that is not
+  set) and CuPy finds a device: below that, moving it there and back costs more than it saves.
+- `backend="numpy"` or `backend="cupy"` insists, and fails loudly where it cannot be had.
+
+The result is the same kind of array, on the same device, as the one that came in.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ..errors import unknown
+from .recipe import Backend
+
+BACKENDS = ("numpy", "cupy")
+GPU_MIN_BYTES = 1 << 28
+
+# A module that is not in sys.modules has made no array, so nothing is imported to find out.
+_KINDS = (("cupy", "ndarray"), ("torch", "Tensor"), ("jax", "Array"))
+_ON_HOST, _ON_CUDA = (1, 3), (2, 13)  # DLPack's device types: CPU and pinned memory; CUDA and managed memory
+
+
+def kind(x: Any) -> str:
+    """Return who made the array: "cupy", "torch", "jax", or "numpy" for all else."""
+    for module, name in _KINDS:
+        array_type = getattr(sys.modules.get(module), name, None)
+        if array_type is not None and isinstance(x, array_type):
+            return module
+    return "numpy"
+
+
+def on_gpu(x: Any) -> bool:
+    """Whether x lies on a CUDA device; ValueError where it is on neither a CPU nor a CUDA device."""
+    if kind(x) == "numpy":
+        return False
+    try:
+        device = int(x.__dlpack_device__()[0])
+    except Exception as error:  # a tracer inside jax.jit, a tensor on torch's meta device
+        raise ValueError(f"x, a {type(x).__name__}, has no values to read ({error}); pass a concrete array") from error
+    if device not in (*_ON_HOST, *_ON_CUDA):
+        raise ValueError(f"x, a {type(x).__name__}, is neither on the CPU nor on a CUDA device; move it to the CPU")
+    return device in _ON_CUDA
+
+
+@cache
+def cupy_problem() -> str | None:
+    """Return why CuPy cannot be used here, or None if it can."""
+    if "cupy" not in sys.modules and find_spec("cupy") is None:
+        return "CuPy is not installed; pip install 'normviz[cuda12]' or 'normviz[cuda13]'"
+    try:
+        cupy = import_module("cupy")
+    except Exception as error:
+        return f"CuPy cannot be imported: {error}"
+    # CuPy imports without a GPU and fails at first use, so ask.
+    return None if cupy.cuda.is_available() else "CuPy finds no CUDA device; nvidia-smi shows whether the driver does"
+
+
+@cache
+def load(name: str) -> Backend:
+    """Return the backend called `name`."""
+    if name == "numpy":
+        from .numpy import NumPy
+
+        return NumPy()
+    if problem := cupy_problem():
+        raise RuntimeError(f"backend 'cupy' cannot be used: {problem}")
+    from .cupy import CuPy
+
+    return CuPy(import_module("cupy"))
+
+
+def backend_for(x: Any, backend: str | None = None) -> str:
+    """Return the name of the backend that would work on x: "numpy" or "cupy".
+
+    Raises
+    ------
+    ValueError
+        If `backend` is neither None nor one of those names.
+    RuntimeError
+        If it is "cupy", or x is on a GPU, and CuPy cannot be used here.
+
+    Examples
+    --------
+    >>> backend_for(np.zeros((2, 3)))
+    'numpy'
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(unknown("backend", backend, BACKENDS))
+    if backend is None:
+        large = getattr(x, "nbytes", 0) >= _gpu_min_bytes()
+        backend = "cupy" if on_gpu(x) or (large and cupy_problem() is None) else "numpy"
+    return load(backend).name
+
+
+def devices() -> dict[str, str]:
+    """Return what each backend has here, or why it cannot be used.
+
+    >>> list(devices())
+    ['numpy', 'cupy']
+    """
+    return {"numpy": f"NumPy {np.__version__} on {os.cpu_count()} CPU cores", "cupy": cupy_problem() or _gpus()}
+
+
+def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[Any], Any]]:
+    """Return x as an array of the backend that works on it, that backend, and the way back.
+
+    The way back makes a result the same kind of array as x, on its device; bfloat16, which is computed in float32,
+    becomes bfloat16 again. Nothing is copied where x's memory can be shared.
+    """
+    chosen = load(backend_for(x, backend))
+    here = (chosen.name == "cupy") == on_gpu(x)
+    if here and kind(x) != "numpy":
+        native = _widen(x) if kind(x) == "cupy" else chosen.xp.from_dlpack(_widen(x))
+    else:
+        native = host(x) if chosen.name == "numpy" else chosen.xp.asarray(host(x))
+
+    def back(y: Any) -> Any:
+        return _like(y if here else chosen.host(y), x)
+
+    return native, chosen, back
+
+
+def host(x: Any) -> np.ndarray:
+    """Return x, any kind of array or a nested list, as a NumPy array; bfloat16 becomes float32."""
+    if kind(x) == "cupy":
+        return x.get()
+    if kind(x) == "torch":
+        return np.from_dlpack(_widen(x).cpu())
+    x = _widen(x)
+    return x if isinstance(x, np.ndarray) else np.asarray(x)
+
+
+def is_bfloat16(x: Any) -> bool:
+    """Whether x holds bfloat16, which NumPy lacks."""
+    return str(getattr(x, "dtype", "")).removeprefix("torch.") == "bfloat16"
+
+
+def _widen(x: Any) -> Any:
+    if kind(x) == "torch":
+        x = x.detach()
+        return x.float() if is_bfloat16(x) else x
+    return x.astype(np.float32) if is_bfloat16(x) else x
+
+
+def _like(y: Any, x: Any) -> Any:
+    """Return y as the kind of array that x is, where x is."""
+    module: Any = sys.modules.get(kind(x))
+    if kind(x) == "torch":
+        return module.from_dlpack(y).to(x.device, x.dtype if is_bfloat16(x) else None)
+    if kind(x) == "jax":
+        y = module.device_put(module.numpy.from_dlpack(y), x.sharding)
+    elif kind(x) == "cupy":
+        y = module.asarray(y)
+    return y.astype(x.dtype) if is_bfloat16(x) else y
+
+
+def _gpu_min_bytes() -> int:
+    text = os.environ.get("NORMVIZ_GPU_MIN_BYTES", str(GPU_MIN_BYTES))
+    if not text.isdecimal():
+        raise ValueError(f"NORMVIZ_GPU_MIN_BYTES={text!r} is no number of bytes; set it to digits alone, or not at all")
+    return int(text)
+
+
+def _gpus() -> str:
+    cupy = import_module("cupy")
+    runtime = cupy.cuda.runtime
+    found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
+    names = ", ".join(f"{p['name'].decode()} ({p['totalGlobalMem'] >> 30} GiB)" for p in found)
+    return f"CuPy {cupy.__version__} on {names}"

@@ -1,0 +1,161 @@
+"""The one recipe, for any array module that speaks NumPy: view x in tiles, reduce the odd axes.
+
+No step here knows a method, and none makes a copy of x: the work goes box by box, each box small enough to stay in a
+cache (or, on a GPU, in a corner of its memory).
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+Box = tuple[slice, ...]
+
+
+def tile(x: Any, block: tuple[int, ...]) -> Any:
+    """View x as (N/bn, bn, C/bc, bc, ...): even axes count the blocks, odd axes the cells inside one."""
+    return x.reshape([n for length, extent in zip(x.shape, block, strict=True) for n in (length // extent, extent)])
+
+
+def boxes(x: Any, cells: int) -> Iterator[Box]:
+    """Cut x into boxes of at most `cells` cells, each as near to one run of memory as x's strides allow."""
+    steps, room = [1] * x.ndim, cells
+    for axis in sorted(range(x.ndim), key=lambda axis: abs(x.strides[axis])):
+        steps[axis] = max(1, min(x.shape[axis], room))
+        room //= x.shape[axis]
+    for starts in product(*(range(0, n, step) for n, step in zip(x.shape, steps, strict=True))):
+        yield tuple(slice(start, start + step) for start, step in zip(starts, steps, strict=True))
+
+
+def clip(box: Box, shape: tuple[int, ...]) -> Box:
+    """Return the part of an array of `shape` that broadcasts against `box`."""
+    return tuple(slice(None) if n == 1 else cut for cut, n in zip(box, shape, strict=True))
+
+
+def mean_and_m2(part: Any, axes: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
+    """Mean and sum of squared deviations over `axes`, which are kept; the float64 array `part` is overwritten.
+
+    Two passes: E[x^2] - E[x]^2 loses every digit once |mean| >> std. Values are taken relative to the first one of
+    their set, so that a constant has a variance of exactly 0.
+    """
+    first = part[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(part.ndim))]
+    first = xp.where(xp.isfinite(first), first, 0.0)
+    part -= first
+    mean = part.mean(axis=axes, keepdims=True)
+    part -= mean
+    part *= part
+    return mean + first, part.sum(axis=axes, keepdims=True)
+
+
+class Backend:
+    """The recipe on one array module.
+
+    Attributes
+    ----------
+    name
+        "numpy" or "cupy"; results carry it as `.backend`.
+    xp
+        The array module.
+    cells
+        How many cells are worked on at once.
+    """
+
+    name: str
+    cells: int
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def host(self, values: Any) -> np.ndarray:
+        """Return values as a NumPy array."""
+        raise NotImplementedError
+
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether writing b could change cells of a that are still to be read."""
+        raise NotImplementedError
+
+    @np.errstate(all="ignore")
+    def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
+        """Mean and sum of squared deviations of every block of x, float64, in the shape of the grid.
+
+        A set larger than a box is merged from its parts (Chan, Golub & LeVeque 1983).
+        """
+        xp, tiles = self.xp, tile(x, block)
+        odd = tuple(range(1, tiles.ndim, 2))
+        one_a_set = [1 if axis in odd else n for axis, n in enumerate(tiles.shape)]
+        count, mean, m2 = (xp.zeros(one_a_set) for _ in range(3))
+        for box in boxes(tiles, self.cells):
+            part = tiles[box].astype(np.float64)
+            cells = math.prod(part.shape[axis] for axis in odd)
+            part_mean, part_m2 = mean_and_m2(part, odd, xp)
+            at = clip(box, mean.shape)
+            before = count[at]
+            total = before + cells
+            delta = part_mean - mean[at]
+            mean[at] += delta * (cells / total)
+            m2[at] += part_m2 + delta * delta * (before * cells / total)
+            count[at] = total
+        grid = tiles.shape[::2]
+        return mean.reshape(grid), m2.reshape(grid)
+
+    @np.errstate(all="ignore")
+    def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
+        """Write (x - mean) * rstd * weight + bias; the parameters are float64 and broadcast against x.
+
+        Centred first: folded into a * x + b it loses four digits at |mean| / std = 1e5.
+        """
+        xp = self.xp
+        work = np.float64 if out.dtype == np.float64 else np.float32
+        for box in boxes(x, self.cells):
+            exact, scale, bias_here = (p[clip(box, p.shape)] for p in (mean, rstd, bias))
+            scale = scale * weight[clip(box, weight.shape)]
+            rounded = exact.astype(work)
+            shift = bias_here + (rounded - exact) * scale  # what rounding the mean lost
+            y = xp.subtract(x[box], rounded, out=out[box] if out.dtype == work else None)
+            y *= scale.astype(work)
+            y += shift.astype(work)
+            if out.dtype != work:
+                out[box] = y
+
+    @np.errstate(all="ignore")
+    def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
+        """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
+
+        dL/dx = rstd * (g - mean(g) - x_hat * mean(g * x_hat)), g = weight * grad, means over each set; without centring
+        the middle term is absent.
+        """
+        xp = self.xp
+        of_weight, of_bias = xp.zeros(weight.shape), xp.zeros(weight.shape)
+        g_sum, gx_sum = xp.zeros(mean.shape), xp.zeros(mean.shape)
+
+        def load(box: Box) -> tuple[Any, Any, Any]:
+            x_hat = x[box] - mean[clip(box, mean.shape)]
+            x_hat *= rstd[clip(box, rstd.shape)]
+            return x_hat, grad[box].astype(np.float64), weight[clip(box, weight.shape)]
+
+        for box in boxes(x, self.cells):
+            x_hat, g, w = load(box)
+            for total, values in ((of_bias, g), (of_weight, g * x_hat), (g_sum, g * w), (gx_sum, g * w * x_hat)):
+                axes = tuple(axis for axis, n in enumerate(total.shape) if n == 1)
+                total[clip(box, total.shape)] += values.sum(axis=axes, keepdims=True)
+
+        g_mean, gx_mean = (share(total, block) for total in (g_sum, gx_sum))
+        for box in boxes(x, self.cells):
+            x_hat, g, w = load(box)
+            g *= w
+            if centered:
+                g -= g_mean[clip(box, mean.shape)]
+            g -= x_hat * gx_mean[clip(box, mean.shape)]
+            out[box] = g * rstd[clip(box, rstd.shape)]
+        return of_weight, of_bias
+
+
+def share(total: Any, block: tuple[int, ...]) -> Any:
+    """Turn sums over parts of a set, one a channel say, into the mean over the whole set, in the same shape."""
+    here = tuple(min(n, extent) for n, extent in zip(total.shape, block, strict=True))
+    tiles = tile(total, here)
+    odd = tuple(range(1, tiles.ndim, 2))
+    mean = tiles.sum(axis=odd, keepdims=True) / math.prod(block)
+    return (mean + 0 * tiles).reshape(total.shape)

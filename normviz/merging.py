@@ -1,0 +1,258 @@
+"""Moments: what one pass over x leaves, and the sum of which is every method's statistics.
+
+One pass gives (count, mean, M2) for every (sample, channel). Chan's merge turns those atoms into the statistics of
+batch, layer, instance and every G; chunks of a file and devices of a synchronized Batch Norm are the same sum.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import index as as_int
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .backends import adopt
+from .backends.recipe import mean_and_m2, tile
+from .blocks import canonical, divisors, pooling
+from .errors import check_keywords
+from .methods import METHODS, find
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Statistics:
+    """The mean and the biased variance of every pooling set.
+
+    Attributes
+    ----------
+    mean, var
+        Float64 NumPy arrays, read-only: (C,) for batch, (N,) for layer, (N, C) for instance, (N, G) for group,
+        (N, *spatial) for positional and rms. Where a method takes no mean (rms), mean is 0 and var the mean square.
+    count
+        Cells per set.
+    backend
+        Who computed them.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, a variance is negative, or count is less than 1.
+
+    Examples
+    --------
+    >>> Statistics(mean=[0.0, 1.0], var=[1.0, 4.0], count=32)
+    Statistics(mean: (2,), var: (2,), count=32, backend='numpy')
+    """
+
+    mean: np.ndarray
+    var: np.ndarray
+    count: int
+    backend: str = "numpy"
+
+    def __post_init__(self) -> None:
+        """Check the arguments and keep frozen copies of the arrays."""
+        _freeze(self, "mean", "var", least=1)
+        if (self.var < 0).any():
+            raise ValueError(f"var holds {self.var.min():.3g}; a variance is at least 0")
+
+    def __repr__(self) -> str:
+        return (
+            f"Statistics(mean: {self.mean.shape}, var: {self.var.shape}, count={self.count}, backend={self.backend!r})"
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Moments:
+    """Count, mean and sum of squared deviations of every (sample, channel) of a tensor: its atoms.
+
+    `a + b` merges two disjoint spatial parts of the same samples and channels, `sum(parts, start=Moments.zero)` any
+    number of them, and `Moments.concatenate` joins samples or channels.
+
+    Attributes
+    ----------
+    count
+        Cells per atom: the product of the spatial axes.
+    mean, m2
+        Float64 NumPy arrays of shape (N, C), read-only.
+    backend
+        Who computed them.
+
+    Examples
+    --------
+    >>> x = np.arange(24.0).reshape(2, 3, 4)
+    >>> parts = moments(x[..., :1]) + moments(x[..., 1:])
+    >>> np.array_equal(parts.mean, moments(x).mean), parts.count
+    (True, 4)
+    """
+
+    count: int
+    mean: np.ndarray
+    m2: np.ndarray
+    backend: str = "numpy"
+
+    zero: ClassVar["Moments"]
+
+    def __post_init__(self) -> None:
+        """Check the arguments and keep frozen copies of the arrays."""
+        _freeze(self, "mean", "m2", least=0)
+        if self.mean.ndim != 2:
+            raise ValueError(
+                f"mean and m2 have shape {self.mean.shape}; moments are per (sample, channel), shape (N, C)"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C)."""
+        return self.mean.shape
+
+    def __repr__(self) -> str:
+        return f"Moments(count={self.count}, mean: {self.shape}, m2: {self.shape}, backend={self.backend!r})"
+
+    @np.errstate(all="ignore")
+    def __add__(self, other: "Moments") -> "Moments":
+        """Merge disjoint spatial parts (Chan, Golub & LeVeque 1983)."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        if not (self.count and other.count):
+            return self if self.count else other
+        if self.shape != other.shape:
+            raise ValueError(
+                f"moments of shapes {self.shape} and {other.shape} cannot be added; "
+                "+ merges parts of the same (N, C), Moments.concatenate joins samples or channels"
+            )
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / count)
+        m2 = self.m2 + other.m2 + delta * delta * (self.count * other.count / count)
+        return Moments(count=count, mean=mean, m2=m2, backend=self.backend)
+
+    @staticmethod
+    def concatenate(parts: Iterable["Moments"], axis: int = 0) -> "Moments":
+        """Join the moments of different samples (axis=0) or channels (axis=1).
+
+        >>> x = np.arange(24.0).reshape(2, 3, 4)
+        >>> Moments.concatenate([moments(x[:1]), moments(x[1:])]).shape
+        (2, 3)
+        """
+        parts = list(parts)
+        if not parts or axis not in (0, 1):
+            raise ValueError(f"{len(parts)} parts, axis={axis}: concatenate needs at least one part, and axis 0 or 1")
+        counts, across = {p.count for p in parts}, {p.shape[1 - axis] for p in parts}
+        if len(counts) > 1 or len(across) > 1:
+            shapes = ", ".join(f"{p.shape} of {p.count} cells" for p in parts)
+            raise ValueError(f"parts {shapes} do not fit along axis={axis}; cells and the other axis must agree")
+        mean, m2 = (np.concatenate([getattr(p, name) for p in parts], axis) for name in ("mean", "m2"))
+        return Moments(count=counts.pop(), mean=mean, m2=m2, backend=parts[0].backend)
+
+    @check_keywords
+    def pool(self, method: str, num_groups: int | None = None) -> Statistics:
+        """Merge the atoms into the statistics of a method.
+
+        Raises
+        ------
+        ValueError
+            If the method keeps positions apart (positional, rms): those need the values, `statistics(x, method)`.
+
+        Examples
+        --------
+        >>> moments(np.arange(24.0).reshape(2, 3, 4)).pool("batch").mean
+        array([ 7.5, 11.5, 15.5])
+        """
+        row = find(method)
+        if row.spatial != "all":
+            raise ValueError(
+                f"method {method!r} keeps positions apart, and moments have merged them; "
+                f"use statistics(x, {method!r}), which reads the values"
+            )
+        pool = pooling(method, self.shape, num_groups)
+        mean, m2 = _merge(self.mean, self.m2, self.count, pool.block)
+        return as_statistics(mean, m2, self.count * pool.size, row.centered, pool.statistics_shape, self.backend)
+
+    def sweep(self) -> dict[tuple[str, int | None], Statistics]:
+        """Return the statistics of every method that has a mean and merges positions, group for every divisor G of C.
+
+        >>> list(moments(np.ones((2, 4, 3))).sweep())
+        [('batch', None), ('layer', None), ('instance', None), ('group', 1), ('group', 2), ('group', 4)]
+        """
+        rows = [row for row in METHODS.values() if row.spatial == "all" and row.centered]
+        every_g = divisors(self.shape[1])
+        keys = [(row.name, G) for row in rows for G in (every_g if row.has_groups else [None])]
+        return {(name, G): self.pool(name, G) for name, G in keys}
+
+
+@check_keywords
+def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> Moments:
+    """Return the moments of every (sample, channel) of x, from one pass.
+
+    Parameters
+    ----------
+    x
+        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list.
+    channel_axis
+        Where C is.
+    backend
+        "numpy" or "cupy" to insist; None asks the array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `normviz.blocks.canonical`.
+
+    Examples
+    --------
+    >>> moments(np.ones((2, 3, 4, 4)))
+    Moments(count=16, mean: (2, 3), m2: (2, 3), backend='numpy')
+    """
+    array, worker, _ = adopt(x, backend)
+    view = canonical(array, channel_axis)
+    pool = pooling("instance", view.shape)
+    mean, m2 = (worker.host(a).reshape(view.shape[:2]) for a in worker.moments(view, pool.block))
+    return Moments(count=pool.size, mean=mean, m2=m2, backend=worker.name)
+
+
+@check_keywords
+def sweep(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> dict[tuple[str, int | None], Statistics]:
+    """Return the statistics of batch, layer, instance and every group from one pass: `moments(x).sweep()`.
+
+    >>> sweep(np.ones((2, 4, 3)))["group", 2]
+    Statistics(mean: (2, 2), var: (2, 2), count=6, backend='numpy')
+    """
+    return moments(x, channel_axis=channel_axis, backend=backend).sweep()
+
+
+def as_statistics(
+    mean: np.ndarray, m2: np.ndarray, count: int, centered: bool, shape: tuple[int, ...], backend: str
+) -> Statistics:
+    """Return the Statistics of sets of `count` cells; without centring, mean 0 and the mean square."""
+    mean, var = mean_and_var(mean, m2, count, centered)
+    return Statistics(mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
+
+
+@np.errstate(all="ignore")
+def mean_and_var(mean: Any, m2: Any, count: int, centered: bool) -> tuple[Any, Any]:
+    """Turn mean and M2 into mean and variance, or into 0 and the mean square: a sum of squares, so nothing cancels."""
+    return (mean, m2 / count) if centered else (np.zeros_like(mean), m2 / count + mean * mean)
+
+
+@np.errstate(all="ignore")
+def _merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Merge atoms of equal count over every block: M2 within them, plus count times the M2 of their means."""
+    merged, between = mean_and_m2(tile(mean, block).copy(), (1, 3), np)
+    return merged, tile(m2, block).sum(axis=(1, 3), keepdims=True) + count * between
+
+
+def _freeze(value: Any, first: str, second: str, least: int) -> None:
+    """Replace two fields by read-only float64 copies; they must agree in shape, and count be an int >= least."""
+    for name in (first, second):
+        array = np.array(getattr(value, name), np.float64)
+        array.flags.writeable = False
+        object.__setattr__(value, name, array)
+    a, b = getattr(value, first), getattr(value, second)
+    if a.shape != b.shape:
+        raise ValueError(f"{first} has shape {a.shape} and {second} {b.shape}; they must be the same")
+    count = as_int(value.count)
+    if count < least:
+        raise ValueError(f"count={count} is less than {least}; it is the number of cells that each entry stands for")
+    object.__setattr__(value, "count", count)
+
+
+Moments.zero = Moments(count=0, mean=np.zeros((0, 0)), m2=np.zeros((0, 0)))
