@@ -171,7 +171,8 @@ def read_npy(path: Path) -> np.ndarray:
         file.seek(0)
         try:
             return np.lib.format.read_array(file, allow_pickle=False)
-        except ValueError as error:
+        # Not ValueError alone: from a damaged header numpy lets through whatever Python's own parser raises.
+        except Exception as error:
             raise click.UsageError(f"{path} is not a complete .npy file of numbers: {error}") from error
 
 

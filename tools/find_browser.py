@@ -51,8 +51,7 @@ def find() -> str:
             return path
     raise RuntimeError(
         "the browser tests need Chromium or Chrome: none was found, and installing one "
-        + (f"with {' and '.join(tried)} failed" if tried else "needs a package manager that was not found")
-        + "; install one, or set NORMVIZ_BROWSER to its path"
+        f"with {' and '.join(tried)} failed; install one, or set NORMVIZ_BROWSER to its path"
     )
 
 

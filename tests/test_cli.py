@@ -1,0 +1,266 @@
+"""The command ``normviz``, called as a function where that is enough and as a process where it is not."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import normviz as nv
+from normviz import cli
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The addresses that a browser was asked to open."""
+    addresses = []
+    monkeypatch.setattr(cli.webbrowser, "open", lambda address: addresses.append(address) or True)
+    return addresses
+
+
+def test_demo_writes_a_page_and_opens_it(folder, opened, capsys):
+    assert cli.main(["demo"]) == 0
+    page = (folder / "normviz.html").read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    assert opened == [(folder / "normviz.html").as_uri()]
+    assert re.fullmatch(r"Wrote normviz\.html \(\d+ kB\)\n", capsys.readouterr().out)
+
+
+def test_demo_leaves_the_browser_alone_when_told(folder, opened):
+    assert cli.main(["demo", "--no-open", "--output", "lecture.html"]) == 0
+    assert opened == []
+    assert [path.name for path in folder.iterdir()] == ["lecture.html"]
+
+
+def test_demo_says_where_the_page_is_when_no_browser_starts(folder, monkeypatch, capsys):
+    monkeypatch.setattr(cli.webbrowser, "open", lambda address: False)
+    assert cli.main(["demo"]) == 0
+    assert f"No browser could be started; open {folder / 'normviz.html'} in one." in capsys.readouterr().out
+
+
+@pytest.fixture
+def exported(folder, monkeypatch):
+    """What was exported, as (the explorer's arguments, the output's name), in place of pages."""
+    made = []
+
+    def explorer(x, **options):
+        return types.SimpleNamespace(x=x, options=options, to_svg=lambda path: write([one], path))
+
+    def write(explorers, path):
+        (explorer_,) = explorers
+        made.append((explorer_.x, explorer_.options, path.name))
+        path.write_text("a page")
+
+    one = types.SimpleNamespace(x=None, options="svg")
+    monkeypatch.setattr(nv, "Explorer", explorer)
+    monkeypatch.setattr(nv, "to_html", write)
+    return made
+
+
+def test_export_hands_a_file_and_the_choice_to_the_explorer(exported, folder):
+    x = np.arange(48.0).reshape(2, 2, 2, 6)
+    np.save(folder / "x.npy", x)
+    assert cli.main("export x.npy --method group --num-groups 3 --channel-axis -1 -o x.html".split()) == 0
+    ((given_x, options, name),) = exported
+    np.testing.assert_array_equal(given_x, x)
+    assert options == {"method": "group", "num_groups": 3, "channel_axis": -1}
+    assert name == "x.html"
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 6), (4, 16, 12, 12), (2, 4, 3, 3, 3)])
+def test_export_takes_random_numbers_of_any_rank(exported, shape):
+    for _ in range(2):
+        assert cli.main(["export", "--shape", *map(str, shape), "--method", "batch"]) == 0
+    (first, options, name), (second, _, _) = exported
+    assert first.shape == shape
+    np.testing.assert_array_equal(first, second)
+    assert options == {"method": "batch", "num_groups": None, "channel_axis": 1}
+    assert name == "normviz.html"
+
+
+def test_export_as_a_still_picture(exported):
+    assert cli.main("export --shape 2 4 -o still.svg".split()) == 0
+    assert exported == [(None, "svg", "still.svg")]
+
+
+def test_export_writes_a_page_that_shows_the_choice(folder):
+    assert cli.main("export --shape 2 6 3 3 -m group -g 3 -o x.html".split()) == 0
+    assert cli.main("export --shape 2 6 3 3 -m layer -o x.svg".split()) == 0
+    assert (folder / "x.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert "<svg" in (folder / "x.svg").read_text(encoding="utf-8")
+
+
+BAD = {
+    "no FILE": ("export", "Missing argument 'FILE | --shape N C [D] [H] [W]'."),
+    "no such file": ("export none.npy", "none.npy: No such file or directory"),
+    "a folder": ("export dir", "dir: Is a directory"),
+    "two files": ("export ok.npy ok.npy", "export takes one FILE, not 2; for random numbers add --shape"),
+    "text": ("export text.npy", "text.npy is not a complete .npy file of numbers: "),
+    "empty": ("export empty.npy", "empty.npy is not a complete .npy file of numbers: "),
+    "cut short": ("export cut.npy", "cut.npy is not a complete .npy file of numbers: "),
+    "pickled": ("export objects.npy", "objects.npy is not a complete .npy file of numbers: Object arrays"),
+    "an archive": ("export many.npz", "many.npz is an archive of arrays; save the one to look at with numpy.save"),
+    "complex": ("export complex.npy", "complex"),
+    "records": ("export records.npy", ""),
+    "one axis": ("export --shape 4", ""),
+    "six axes": ("export --shape 1 2 1 1 1 1", ""),
+    "an empty axis": ("export --shape 4 0 2", "as in --shape 4 16 12 12; '0' is none"),
+    "no number": ("export --shape 4 x", "--shape takes whole numbers above 0, as in --shape 4 16 12 12; 'x' is none"),
+    "too much": ("export --shape 100000 100000 1000 1000", "Unable to allocate"),
+    "G not a divisor": ("export --shape 2 6 3 3 -g 4", "num_groups=4 does not divide C=6; these do: 1, 2, 3, 6"),
+    "G no number": ("export --shape 2 6 -g two", "'--num-groups': 'two' is not a valid integer."),
+    "G with batch": ("export --shape 2 6 3 3 -m batch -g 3", "num_groups"),
+    "unknown method": ("export --shape 2 6 3 3 -m grup", "unknown method 'grup'; did you mean 'group'?"),
+    "no such axis": ("export --shape 2 6 3 3 -c 7", "channel_axis=7"),
+    "no such option": ("export --shape 2 6 --metod group", "No such option '--metod'"),
+    "no such command": ("exprot", "No such command 'exprot'"),
+    "no such folder": ("export --shape 2 6 -o none/x.html", "none/x.html: No such file or directory"),
+    "output a folder": ("demo --no-open -o dir", "dir: Is a directory"),
+    "output a file's child": ("demo --no-open -o ok.npy/x.html", "ok.npy/x.html: Not a directory"),
+}
+
+
+@pytest.mark.parametrize(("line", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_clear_line_and_exit_code_2(line, words, folder, capsys):
+    (folder / "dir").mkdir()
+    (folder / "text.npy").write_text("1 2 3\n")
+    (folder / "empty.npy").touch()
+    np.save(folder / "ok.npy", np.zeros((2, 4)))
+    (folder / "cut.npy").write_bytes((folder / "ok.npy").read_bytes()[:-8])
+    np.save(folder / "objects.npy", np.array([[{}, {}]], dtype=object), allow_pickle=True)
+    np.savez(folder / "many.npz", a=np.zeros((2, 4)))
+    np.save(folder / "complex.npy", np.zeros((2, 4), complex))
+    np.save(folder / "records.npy", np.zeros((2, 4), [("a", float)]))
+    before = sorted(folder.rglob("*"))
+
+    assert cli.main(line.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(r"normviz: \S.*\n", said.err), said.err
+    assert words in said.err
+    assert sorted(folder.rglob("*")) == before
+
+
+@given(st.data())
+def test_no_damaged_file_gets_past_the_reader_without_a_word(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / "x.npy"
+    np.save(path, np.arange(6.0).reshape(2, 3))
+    whole = path.read_bytes()
+    if data.draw(st.booleans(), label="cut"):
+        path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1), label="length")])
+        with pytest.raises(click.UsageError):
+            cli.read_npy(path)
+        return
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, 127), label="place")] = data.draw(st.integers(0, 255), label="byte")
+    path.write_bytes(damaged)
+    with contextlib.suppress(cli.BAD_INPUT):
+        assert isinstance(cli.read_npy(path), np.ndarray)
+
+
+def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "read_npy", lambda path: {}["fault"])
+    with pytest.raises(KeyError):
+        cli.main(["export", "x.npy"])
+
+
+@pytest.fixture
+def lab(monkeypatch):
+    """JupyterLab's arguments, in place of JupyterLab."""
+    started = []
+    module = types.ModuleType("jupyterlab.labapp")
+    module.LabApp = types.SimpleNamespace(launch_instance=started.append)
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", module)
+    return started
+
+
+def test_lab_copies_the_course_and_never_overwrites(folder, lab, capsys):
+    shipped = {path.name for path in cli.shipped_notebooks().glob("*.ipynb")}
+    assert {"00_tour.ipynb", "01_pooling_sets.ipynb"} <= shipped
+    mine = folder / "normviz-notebooks" / "00_tour.ipynb"
+    mine.parent.mkdir()
+    mine.write_text("my own notes")
+
+    assert cli.main(["lab", "--no-browser"]) == 0
+    assert mine.read_text() == "my own notes"
+    assert shipped <= {path.name for path in mine.parent.iterdir()}
+    copied, kept = capsys.readouterr().out.splitlines()
+    assert copied.startswith("Copied to normviz-notebooks: ")
+    assert "01_pooling_sets.ipynb" in copied
+    assert "00_tour.ipynb" not in copied
+    assert kept == "Kept as they are in normviz-notebooks: 00_tour.ipynb"
+
+    assert cli.main(["lab"]) == 0
+    assert mine.read_text() == "my own notes"
+    again = capsys.readouterr().out.splitlines()
+    assert len(again) == 1
+    assert again[0].startswith("Kept as they are in normviz-notebooks: 00_tour.ipynb, 01_pooling_sets.ipynb")
+
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    first = [str(Path("normviz-notebooks/00_tour.ipynb")), *root]
+    assert lab == [[*first, "--no-browser"], first]
+
+
+def test_copying_goes_into_folders_but_leaves_checkpoints(tmp_path):
+    source = tmp_path / "source"
+    for name in ("a.ipynb", "images/a.svg", ".ipynb_checkpoints/a.ipynb", "__pycache__/a.pyc"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "a.ipynb").symlink_to(tmp_path / "nowhere")
+    copied, kept = cli.copy_new(source, target)
+    assert (copied, kept) == ([str(Path("images/a.svg"))], ["a.ipynb"])
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_lab_without_jupyterlab_says_how_to_get_it(folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
+    assert cli.main(["lab"]) == 2
+    assert capsys.readouterr().err == (
+        'normviz: JupyterLab is not installed; install it with: python -m pip install "normviz[lab]"\n'
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_lab_starts_jupyterlab_on_the_tour(folder):
+    command = [sys.executable, "-m", "normviz", "lab", "--no-browser", "--port=0", "--IdentityProvider.token=none"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        # Ends with the process if it never says so, and by the test's own time limit if it hangs.
+        assert any("/lab/tree/normviz-notebooks/00_tour.ipynb" in line for line in server.stderr)
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+@pytest.mark.parametrize("program", [[Path(sys.executable).with_name("normviz")], [sys.executable, "-m", "normviz"]])
+def test_version(program):
+    done = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"normviz {nv.__version__}\n"
+
+
+def test_bad_input_of_the_process_itself(folder):
+    done = subprocess.run([sys.executable, "-m", "normviz", "export", "none.npy"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "normviz: none.npy: No such file or directory\n")
+
+
+def test_alone_it_shows_its_commands(capsys):
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in ("demo", "export", "lab"))

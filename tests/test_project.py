@@ -1,0 +1,196 @@
+"""The project as it is handed out: what ships, what `make` offers, and what must be named nowhere."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import normviz as nv
+
+ROOT = Path(__file__).parent.parent
+TEXT = {".css", ".html", ".ipynb", ".js", ".md", ".py", ".sh", ".svg", ".toml", ".txt", ".yml", ""}
+
+# Put together from parts, for this file is searched with all the others.
+HOSTS = re.compile(
+    "|".join(
+        rf"\b{name}\.{ending}\b"
+        for name, ending in (
+            ("pypi", "org"),
+            ("pythonhosted", "org"),
+            ("pytorch", "org/whl"),
+            ("npmjs", "(org|com)"),
+            ("yarnpkg", "com"),
+            ("unpkg", "com"),
+            ("jsdelivr", "net"),
+            ("esm", "sh"),
+            ("cdnjs", "cloudflare"),
+            ("anaconda", "(org|com)"),
+            ("prefix", "dev"),
+            ("debian", "org"),
+            ("ubuntu", "com"),
+            ("fedoraproject", "org"),
+            ("crates", "io"),
+        )
+    ),
+    re.IGNORECASE,
+)
+MACHINE = re.compile(r"(?<![\w.~}-])/(work|root|home|Users|opt)/\w|\b[C-Z]:\\\\?[A-Z]")
+
+
+def tracked(pattern: str = "*") -> list[Path]:
+    """The project's own files: git's, or in a copy without git all but what is built."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0:
+        paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:
+        built = {".git", ".venv", "__pycache__", "build", "dist"}
+        paths = [path for path in ROOT.rglob("*") if not built & set(path.relative_to(ROOT).parts)]
+    return sorted(path for path in paths if path.is_file() and path.match(pattern))
+
+
+def texts() -> list[tuple[Path, str]]:
+    """The project's text files with their text."""
+    paths = [path for path in tracked() if path.suffix in TEXT or path.name.startswith(".")]
+    return [(path.relative_to(ROOT), path.read_text(encoding="utf-8")) for path in paths]
+
+
+def found(pattern: re.Pattern[str], files: list[tuple[Path, str]]) -> list[str]:
+    """Where a pattern occurs, as file:line: text."""
+    return [
+        f"{path}:{number}: {line.strip()[:200]}"
+        for path, text in files
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_the_search_covers_the_whole_project():
+    names = {str(path) for path, _ in texts()}
+    assert {"Makefile", ".ci/run", "README.md", "environment.yml", "normviz/cli.py", "tests/test_project.py"} <= names
+    assert any(name.endswith(".js") for name in names)
+    assert any(name.endswith(".ipynb") for name in names)
+
+
+def test_nothing_names_a_registry():
+    planted = "pip install -i https://" + ".".join(("test", "pypi", "org")) + "/simple"
+    assert found(HOSTS, [(Path("x"), planted)]) == [f"x:1: {planted}"]
+    assert found(HOSTS, texts()) == []
+
+
+def test_nothing_names_somebody_s_machine():
+    planted = ["see /" + "home/ada/x.npy", "C:" + r"\Users\ada", "'/" + "root/x'"]
+    assert len(found(MACHINE, [(Path("x"), "\n".join(planted))])) == 3
+    assert found(MACHINE, texts()) == []
+
+
+@pytest.mark.parametrize(("pattern", "most"), [("*.py", 300), ("*.js", 800)])
+def test_files_are_short(pattern, most):
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in tracked(pattern)
+    }
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > most} == {}
+
+
+# Where conda's name is another. CuPy is one package there: the CUDA release is conda's to choose.
+CONDA_NAMES = {"torch": "pytorch", "cupy-cuda12x[ctk]": "cupy", "cupy-cuda13x[ctk]": "cupy", "dask[array]": "dask"}
+
+
+def conda(requirements: list[str]) -> set[str]:
+    """Requirements under the names that conda has for them."""
+    return {re.sub(r"^[^<>=~!]+", lambda name: CONDA_NAMES.get(name[0], name[0]), item) for item in requirements}
+
+
+def test_conda_names():
+    assert conda(["numpy>=2.0", "dask[array]>=1", "cupy-cuda12x[ctk]>=14"]) == {"numpy>=2.0", "dask>=1", "cupy>=14"}
+
+
+def test_environment_yml_is_in_step(project):
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    listed = yaml.safe_load(text)
+    needed = {item for item in listed["dependencies"] if isinstance(item, str)}
+    extras = project["optional-dependencies"]
+    assert needed == {f"python{project['requires-python']}", "pip"} | conda(project["dependencies"] + extras["lab"])
+    optional = set(re.findall(r"^  # - (\S+)$", text, re.MULTILINE))
+    assert optional == conda([item for name in ("cuda12", "cuda13", "dask", "torch") for item in extras[name]])
+    assert [item for item in listed["dependencies"] if isinstance(item, dict)] == [{"pip": ["-e ."]}]
+
+
+def test_the_extras_are_there(project):
+    assert {"lab", "cuda12", "cuda13", "dask", "torch", "dev"} <= set(project["optional-dependencies"])
+    assert project["requires-python"] == ">=3.11"
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_what_the_documents_tell_to_make_can_be_made(document, make_targets):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
+    told = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    assert {"test"} <= told <= make_targets
+    if document == "README.md":
+        assert "lab" in told
+
+
+def test_make_help_tells_every_target(make_targets):
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^make ([a-z]+) ", told, re.MULTILINE)) == make_targets
+
+
+def test_ci_runs_the_same_tests():
+    run = ROOT / ".ci" / "run"
+    assert run.stat().st_mode & 0o100
+    assert "make --no-print-directory test" in run.read_text(encoding="utf-8")
+
+
+def test_the_changelog_starts_with_this_version():
+    heads = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert heads[0] == nv.__version__
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The built wheel. No isolation: the build's own requirements are installed, and the network may be away."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    subprocess.run(command, check=True)
+    (built,) = folder.glob("normviz-*.whl")
+    return built
+
+
+def test_the_wheel_has_the_package_the_course_and_nothing_else(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    package = {str(path.relative_to(ROOT)) for path in tracked() if path.is_relative_to(ROOT / "normviz")}
+    course = {f"normviz/{path.relative_to(ROOT)}" for path in tracked() if path.is_relative_to(ROOT / "notebooks")}
+    assert any(name.endswith(".js") for name in package)
+    assert "normviz/notebooks/00_tour.ipynb" in course
+    assert names == package | course
+
+
+def test_the_wheel_installed_elsewhere_finds_its_course(wheel, tmp_path):
+    target = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel]
+    subprocess.run(install, check=True)
+    ask = "from normviz import cli; print(cli.__file__); print(*(p.name for p in cli.shipped_notebooks().iterdir()))"
+    asked = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tmp_path, env={"PYTHONPATH": str(target)}, capture_output=True, text=True
+    )
+    assert asked.returncode == 0, asked.stderr
+    where, notebooks = asked.stdout.splitlines()
+    assert Path(where) == target / "normviz" / "cli.py"
+    assert {"00_tour.ipynb", "01_pooling_sets.ipynb"} <= set(notebooks.split())

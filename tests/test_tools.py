@@ -1,0 +1,205 @@
+"""What `make` relies on: each tool does its part on a bare machine, or says in one sentence why it can't."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tools import find_browser, install_torch
+
+ROOT = Path(__file__).parent.parent
+SHELL, ENV, CHMOD = map(shutil.which, ("sh", "env", "chmod"))
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the tools are started by make, with a POSIX shell")
+
+
+def program(path: Path, script: str) -> Path:
+    """Write a program."""
+    path.write_text(f"#!{SHELL}\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A machine with nothing on its PATH but what the test puts into this folder."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("NORMVIZ_BROWSER", raising=False)
+    monkeypatch.setattr(find_browser, "MAC_APPS", ())
+    monkeypatch.setattr(find_browser, "ASK_PLAYWRIGHT", "raise SystemExit(1)")
+    monkeypatch.setattr(find_browser.os, "geteuid", lambda: 0, raising=False)
+    find_browser.find.cache_clear()
+    yield tmp_path
+    find_browser.find.cache_clear()
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands that would have been run, each of which fails."""
+    ran = []
+    monkeypatch.setattr(find_browser, "run", lambda *command: ran.append(command) and False)
+    return ran
+
+
+def test_a_browser_is_found_on_the_path(bare):
+    program(bare / "chromium", "exit 1")
+    chrome = program(bare / "google-chrome", "echo Chrome 1")
+    assert find_browser.find() == str(chrome)
+
+
+def test_a_named_browser_comes_first(bare, monkeypatch):
+    program(bare / "chromium", "echo Chromium 1")
+    mine = program(bare / "mine", "echo Chromium 2")
+    monkeypatch.setenv("NORMVIZ_BROWSER", str(mine))
+    assert find_browser.find() == str(mine)
+
+
+def test_a_named_browser_that_does_not_start_is_an_error_even_where_there_is_another(bare, monkeypatch):
+    program(bare / "chromium", "echo Chromium 1")
+    monkeypatch.setenv("NORMVIZ_BROWSER", "none")
+    with pytest.raises(RuntimeError, match="NORMVIZ_BROWSER=none does not start"):
+        find_browser.find()
+
+
+def test_playwrights_own_browser_is_found(bare, monkeypatch):
+    own = program(bare / "playwrights", "echo Chromium 3")
+    monkeypatch.setattr(find_browser, "ASK_PLAYWRIGHT", f"print({str(own)!r})")
+    assert find_browser.find() == str(own)
+
+
+def test_a_missing_browser_is_installed(bare, capfd):
+    (bare / "env").symlink_to(ENV)
+    put = f"printf '#!{SHELL}\\necho Chromium 4\\n' > {bare}/chromium; {CHMOD} +x {bare}/chromium"
+    program(bare / "apt-get", f'if [ "$1" = install ]; then {put}; fi')
+    assert find_browser.find() == str(bare / "chromium")
+    assert "No Chromium or Chrome found; installing one with apt-get ..." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("manager", ["apt-get", "dnf", "pacman", "apk"])
+def test_what_can_not_be_installed_is_said_in_one_sentence(bare, commands, manager):
+    (bare / manager).touch(0o755)
+    with pytest.raises(RuntimeError) as raised:
+        find_browser.find()
+    assert str(raised.value) == (
+        "the browser tests need Chromium or Chrome: none was found, and installing one "
+        f"with {manager} and Playwright failed; install one, or set NORMVIZ_BROWSER to its path"
+    )
+    assert commands[0][0] == manager
+    assert commands[-1] == (sys.executable, "-m", "playwright", "install", *commands[-1][4:])
+
+
+def test_without_a_password_sudo_is_not_used(bare, commands, monkeypatch):
+    monkeypatch.setattr(find_browser.os, "geteuid", lambda: 1000, raising=False)
+    for name in ("apt-get", "sudo"):
+        (bare / name).touch(0o755)
+    with pytest.raises(RuntimeError, match="installing one with Playwright failed"):
+        find_browser.find()
+    assert commands == [("sudo", "-n", "true"), (sys.executable, "-m", "playwright", "install", "chromium")]
+
+
+def test_the_tool_itself_prints_the_path_or_fails():
+    command = [sys.executable, ROOT / "tools" / "find_browser.py"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()).is_file()
+    environment = {**os.environ, "NORMVIZ_BROWSER": "none"}
+    failed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == "NORMVIZ_BROWSER=none does not start; give a Chromium or Chrome, or unset it\n"
+
+
+@pytest.fixture
+def pip(monkeypatch):
+    """A machine without PyTorch; the commands that were run, of which those in `.good` succeed."""
+    ran = SimpleNamespace(commands=[], good=set())
+
+    def run(command, **_):
+        ran.commands.append(" ".join(command).split(" install ")[1].removeprefix("--quiet "))
+        good = ran.commands[-1].split()[-1] in ran.good
+        return SimpleNamespace(returncode=0 if good else 1, stderr="no such distribution\n")
+
+    monkeypatch.setattr(install_torch.subprocess, "run", run)
+    monkeypatch.setattr(install_torch.importlib.util, "find_spec", lambda name: None)
+    return ran
+
+
+UV_COMMAND = f"--python {sys.executable} --torch-backend=cpu torch"
+
+
+@pytest.mark.parametrize(
+    ("good", "commands"),
+    [
+        ({install_torch.CPU_BUILD}, [install_torch.CPU_BUILD]),
+        ({"uv", "torch"}, [install_torch.CPU_BUILD, "uv", UV_COMMAND]),
+        ({"torch"}, [install_torch.CPU_BUILD, "uv", "torch"]),
+    ],
+    ids=["offered", "by uv", "whatever there is"],
+)
+def test_torch_for_the_cpu_is_tried_first(pip, good, commands):
+    pip.good = good
+    assert install_torch.main() is None
+    assert pip.commands == commands
+
+
+def test_torch_that_can_not_be_had_is_an_error_with_pips_last_words(pip):
+    assert install_torch.main() == (
+        "PyTorch, against which the tests compare, can't be installed; pip's last words were:\nno such distribution"
+    )
+
+
+def test_torch_that_is_there_is_left_alone(pip, monkeypatch):
+    monkeypatch.setattr(install_torch.importlib.util, "find_spec", lambda name: object())
+    assert install_torch.main() is None
+    assert pip.commands == []
+
+
+@pytest.fixture
+def make_venv(tmp_path, monkeypatch):
+    """`tools/make_venv.sh` in an empty project, on a machine with nothing but a shell and a few of its helpers."""
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "make_venv.sh", tmp_path / "tools")
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "dirname"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+
+    def run(**environment):
+        return subprocess.run(
+            ["sh", tmp_path / "tools" / "make_venv.sh"],
+            env={"PATH": str(tmp_path / "bin"), **environment},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_no_recent_python_is_said(make_venv, tmp_path):
+    program(tmp_path / "bin" / "python3", "exit 1")
+    done = make_venv()
+    assert done.returncode == 1
+    assert done.stderr.startswith("normviz needs Python 3.11 or newer and found none as python3, ")
+    assert done.stderr.count("\n") == 1
+    assert "found none as /none; " in make_venv(PYTHON="/none").stderr
+
+
+def test_no_ensurepip_is_said(make_venv, tmp_path):
+    program(tmp_path / "bin" / "python3", 'case "$2" in *ensurepip*) exit 1;; esac')
+    done = make_venv()
+    assert done.returncode == 1
+    assert done.stderr.startswith("python3 has no venv or no ensurepip, ")
+    assert "apt-get install python3-venv" in done.stderr
+
+
+def test_an_environment_is_made_kept_and_mended(make_venv, tmp_path):
+    python = tmp_path / ".venv" / "bin" / "python"
+    done = make_venv(PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    made = (tmp_path / ".venv" / "pyvenv.cfg").stat().st_mtime_ns
+    assert make_venv(PYTHON=sys.executable).stdout == ""
+    assert (tmp_path / ".venv" / "pyvenv.cfg").stat().st_mtime_ns == made
+    python.unlink()
+    assert "Setting up .venv" in make_venv(PYTHON=sys.executable).stdout
+    subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
