@@ -199,6 +199,7 @@ function mount(model, el) {
       const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
       if (!drag.moved && Math.hypot(dx, dy) < 5) return;
       drag.moved = true;
+      stage.classList.add("nv-turning");
       angles[state.view] = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
       leave();
       return schedule();
@@ -218,10 +219,11 @@ function mount(model, el) {
   });
   
   on(stage, "pointerleave", leave);
-  on(stage, "pointercancel", () => { drag = null; });
+  on(stage, "pointercancel", () => { drag = null; stage.classList.remove("nv-turning"); });
   on(stage, "pointerup", (event) => {
     const was = drag;
     drag = null;
+    stage.classList.remove("nv-turning");
     if (!was || was.moved) return;
     const hit = under(event);
     if (hit) act.set({ index: hit.index, ...(hit.name ? { method: hit.name } : {}) });
