@@ -1,0 +1,94 @@
+"""Real activations and the photographs behind them, small enough to ship.
+
+`activations` are what a convolutional layer answers to photographs: 16 oriented filters (4 orientations, 4 scales),
+stride 4, ReLU. README.md in this folder has the sources and licences of the photographs, and what was measured on the
+numbers; make.py made the files.
+"""
+
+from functools import cache
+from importlib.resources import files
+from operator import index as as_int
+
+import numpy as np
+
+__all__ = ["PHOTOGRAPHS", "activations", "photographs"]
+
+PHOTOGRAPHS = ("chelsea", "coffee", "brick", "rocket", "astronaut", "camera", "grass", "gravel")
+"""What `photographs` and the first samples of `activations` show, by scikit-image's names."""
+
+
+def activations(num_samples: int = 4) -> np.ndarray:
+    """Return real activations, float32 of shape (num_samples, 16, 12, 12), none negative.
+
+    Channel c answers to edges of orientation c // 4 (upright, rising, level, falling) and of scale c % 4 (fine to
+    coarse), so that 4 groups are the 4 orientations and neighbouring channels are alike. Sample n shows photograph n,
+    for the first eight; the others are crops of the same photographs at other sizes, in an order drawn once.
+
+    Parameters
+    ----------
+    num_samples
+        1 to 256. The samples are always the same, and a new array each time.
+
+    Raises
+    ------
+    TypeError
+        If num_samples is not an int.
+    ValueError
+        If it is less than 1 or more than are stored.
+
+    Examples
+    --------
+    >>> activations().shape
+    (4, 16, 12, 12)
+    """
+    stored, step = _stored_activations()
+    return stored[: _checked(num_samples, len(stored))] * step
+
+
+def photographs(num_samples: int = 8) -> np.ndarray:
+    """Return small colour photographs, uint8 of shape (num_samples, 3, 64, 64): red, green, blue.
+
+    Sample n of `activations` was measured on the middle 48 x 48 pixels of photograph n. Four of the eight are grey.
+
+    Parameters
+    ----------
+    num_samples
+        1 to 8; PHOTOGRAPHS has their names.
+
+    Raises
+    ------
+    TypeError
+        If num_samples is not an int.
+    ValueError
+        If it is less than 1 or more than are stored.
+
+    Examples
+    --------
+    >>> photographs(2).shape
+    (2, 3, 64, 64)
+    """
+    stored = _stored_photographs()
+    return stored[: _checked(num_samples, len(stored))].copy()
+
+
+def _checked(num_samples: int, stored: int) -> int:
+    if isinstance(num_samples, (bool, np.bool_)) or not hasattr(num_samples, "__index__"):
+        raise TypeError(f"num_samples must be an int from 1 to {stored}, not {num_samples!r}")
+    number = as_int(num_samples)
+    if not 1 <= number <= stored:
+        raise ValueError(f"num_samples={number} is not between 1 and {stored}, the number of samples stored here")
+    return number
+
+
+@cache
+def _stored_activations() -> tuple[np.ndarray, np.float32]:
+    """Return the activations in units of a step, and that step."""
+    with (files(__package__) / "activations.npz").open("rb") as file, np.load(file) as stored:
+        # The high and the low bytes are stored apart because they pack better so.
+        return stored["high"] * np.uint16(256) + stored["low"], stored["step"][()]
+
+
+@cache
+def _stored_photographs() -> np.ndarray:
+    with (files(__package__) / "photographs.npz").open("rb") as file, np.load(file) as stored:
+        return stored["photographs"]
