@@ -1,0 +1,131 @@
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+
+from tests.browser.lab import Lab
+from tools.find_browser import find
+
+HERE = ("file:", "blob:", "data:", "about:")
+
+
+@pytest.fixture(scope="package")
+def chromium_path() -> str:
+    return find()
+
+
+@pytest.fixture(scope="package")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    # The browser's own errands (updates, safe browsing) would be the only requests it makes by itself.
+    args = ["--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb"]
+    if sys.platform == "linux" and os.geteuid() == 0:
+        args.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=args)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What went wrong on the pages of one context: errors, and requests that leave the page.
+
+    Attributes
+    ----------
+    errors
+        Messages of exceptions and of console.error.
+    requests
+        Addresses of requests that were refused.
+    tolerated
+        Parts of messages that a host itself is known to utter.
+    """
+
+    def __init__(self, context: BrowserContext, allowed: tuple[str, ...] = (), tolerated: tuple[str, ...] = ()) -> None:
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.tolerated = tolerated
+        self._allowed = (*HERE, *allowed)
+        context.route("**/*", self._route)
+        context.on("page", self._page)
+
+    def _page(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self._error(str(error.stack or error)))
+        page.on("console", lambda message: message.type == "error" and self._error(message.text))
+        page.on("websocket", lambda socket: socket.url.startswith(self._allowed) or self.requests.append(socket.url))
+
+    def _error(self, text: str) -> None:
+        if not any(part in text for part in self.tolerated):
+            self.errors.append(text)
+
+    def _route(self, route: Route) -> None:
+        if route.request.url.startswith(self._allowed):
+            return route.continue_()
+        self.requests.append(route.request.url)
+        return route.abort("internetdisconnected")
+
+    def check(self) -> None:
+        """Fail if anything went wrong."""
+        assert not self.requests, f"requests left the page: {self.requests}"
+        assert not self.errors, f"the page complained: {self.errors}"
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Make pages without a network; the test fails if one complains or asks for anything."""
+    made: list[tuple[BrowserContext, Watch]] = []
+
+    def make(width: int = 1100, height: int = 900, *, tolerated: tuple[str, ...] = (), **options: object) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
+        context.set_default_timeout(20_000)
+        made.append((context, Watch(context, tolerated=tolerated)))
+        return context.new_page()
+
+    yield make
+    for context, watch in made:
+        context.close()
+        watch.check()
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
+    """One page of usual size."""
+    return new_page()
+
+
+@pytest.fixture
+def offline_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """A page that may ask for what it likes and gets nothing, and the addresses it asked for.
+
+    For hosts that are not ours: what nbconvert writes asks for MathJax and RequireJS.
+    """
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True)
+    context.set_default_timeout(20_000)
+    watch = Watch(context)
+    yield context.new_page(), watch.requests
+    context.close()
+
+
+@pytest.fixture(scope="package")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab of its own, that knows nothing of this user's settings."""
+    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def lab_page(browser: Browser, lab: Lab) -> Iterator[Page]:
+    """JupyterLab in the browser, with no network but to that server."""
+    context = browser.new_context(viewport={"width": 1300, "height": 1000})
+    context.set_default_timeout(60_000)
+    allowed = (lab.url, lab.url.replace("http", "ws", 1))
+    # Lab says aloud what it finds missing (a workspace not made yet, an optional service).
+    watch = Watch(context, allowed, tolerated=("Failed to load resource",))
+    page = context.new_page()
+    page.add_init_script(path=Path(__file__).with_name("leaks.js"))
+    page.goto(lab.address())
+    page.wait_for_function("window.jupyterapp?.shell && jupyterapp.serviceManager.isReady")
+    yield page
+    context.close()
+    watch.check()
