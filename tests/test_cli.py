@@ -114,23 +114,24 @@ BAD = {
     "cut short": ("export cut.npy", "cut.npy is not a complete .npy file of numbers: "),
     "pickled": ("export objects.npy", "objects.npy is not a complete .npy file of numbers: Object arrays"),
     "an archive": ("export many.npz", "many.npz is an archive of arrays; save the one to look at with numpy.save"),
-    "complex": ("export complex.npy", "complex"),
-    "records": ("export records.npy", ""),
-    "one axis": ("export --shape 4", ""),
-    "six axes": ("export --shape 1 2 1 1 1 1", ""),
+    "complex": ("export complex.npy", "x has dtype complex128; use float16, "),
+    "records": ("export records.npy", "x has dtype [('a', '<f8')]; use float16, "),
+    "one axis": ("export --shape 4", "x has rank 1, shape (4,); it needs 2 to 5 axes"),
+    "six axes": ("export --shape 1 2 1 1 1 1", "x has rank 6, shape (1, 2, 1, 1, 1, 1); it needs 2 to 5 axes"),
     "an empty axis": ("export --shape 4 0 2", "as in --shape 4 16 12 12; '0' is none"),
     "no number": ("export --shape 4 x", "--shape takes whole numbers above 0, as in --shape 4 16 12 12; 'x' is none"),
     "too much": ("export --shape 100000 100000 1000 1000", "Unable to allocate"),
     "G not a divisor": ("export --shape 2 6 3 3 -g 4", "num_groups=4 does not divide C=6; these do: 1, 2, 3, 6"),
     "G no number": ("export --shape 2 6 -g two", "'--num-groups': 'two' is not a valid integer."),
-    "G with batch": ("export --shape 2 6 3 3 -m batch -g 3", "num_groups"),
+    "G with batch": ("export --shape 2 6 3 3 -m batch -g 3", "num_groups=3 means nothing to method 'batch'; leave it out"),
     "unknown method": ("export --shape 2 6 3 3 -m grup", "unknown method 'grup'; did you mean 'group'?"),
-    "no such axis": ("export --shape 2 6 3 3 -c 7", "channel_axis=7"),
+    "no such axis": ("export --shape 2 6 3 3 -c 7", "channel_axis=7 is not an axis of x, rank 4; use -4 to 3"),
     "no such option": ("export --shape 2 6 --metod group", "No such option '--metod'"),
     "no such command": ("exprot", "No such command 'exprot'"),
-    "no such folder": ("export --shape 2 6 -o none/x.html", "none/x.html: No such file or directory"),
-    "output a folder": ("demo --no-open -o dir", "dir: Is a directory"),
-    "output a file's child": ("demo --no-open -o ok.npy/x.html", "ok.npy/x.html: Not a directory"),
+    "no such folder": ("export --shape 2 6 -o none/x.html", "there is no folder none to write x.html into; make it first"),
+    "output a folder": ("demo --no-open -o dir", "dir is a folder; give the name of a file in it"),
+    "no folder for a picture": ("export --shape 2 6 -o none/x.svg", "there is no folder none to write x.svg into"),
+    "output a file's child": ("demo --no-open -o ok.npy/x.html", "there is no folder ok.npy to write x.html into; make it first"),
 }
 
 
@@ -171,6 +172,20 @@ def test_no_damaged_file_gets_past_the_reader_without_a_word(tmp_path_factory, d
     path.write_bytes(damaged)
     with contextlib.suppress(cli.BAD_INPUT):
         assert isinstance(cli.read_npy(path), np.ndarray)
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full, which is always full")
+def test_a_full_disk_is_one_line_too(folder, capsys):
+    assert cli.main(["export", "--shape", "2", "4", "-o", "/dev/full"]) == 2
+    assert capsys.readouterr().err == "normviz: No space left on device\n"
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_link_stays_a_link(folder):
+    (folder / "link.html").symlink_to("page.html")
+    assert cli.main(["export", "--shape", "2", "4", "-o", "link.html"]) == 0
+    assert (folder / "link.html").is_symlink()
+    assert (folder / "page.html").is_file()
 
 
 def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch):

@@ -145,7 +145,7 @@ class Explorer(anywidget.AnyWidget):
         """The still picture; written to `path` if one is given."""
         text = picture.svg(self._scene, self._state())
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            page.write(path, text)
         return text
 
     def _state(self) -> dict[str, Any]:
