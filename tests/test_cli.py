@@ -123,15 +123,15 @@ BAD = {
     "too much": ("export --shape 100000 100000 1000 1000", "Unable to allocate"),
     "G not a divisor": ("export --shape 2 6 3 3 -g 4", "num_groups=4 does not divide C=6; these do: 1, 2, 3, 6"),
     "G no number": ("export --shape 2 6 -g two", "'--num-groups': 'two' is not a valid integer."),
-    "G with batch": ("export --shape 2 6 3 3 -m batch -g 3", "num_groups=3 means nothing to method 'batch'; leave it out"),
+    "G with batch": ("export --shape 2 6 3 3 -m batch -g 3", "num_groups=3 means nothing to method 'batch'"),
     "unknown method": ("export --shape 2 6 3 3 -m grup", "unknown method 'grup'; did you mean 'group'?"),
     "no such axis": ("export --shape 2 6 3 3 -c 7", "channel_axis=7 is not an axis of x, rank 4; use -4 to 3"),
     "no such option": ("export --shape 2 6 --metod group", "No such option '--metod'"),
     "no such command": ("exprot", "No such command 'exprot'"),
-    "no such folder": ("export --shape 2 6 -o none/x.html", "there is no folder none to write x.html into; make it first"),
+    "no such folder": ("export --shape 2 6 -o none/x.html", "there is no folder none to write x.html into"),
     "output a folder": ("demo --no-open -o dir", "dir is a folder; give the name of a file in it"),
     "no folder for a picture": ("export --shape 2 6 -o none/x.svg", "there is no folder none to write x.svg into"),
-    "output a file's child": ("demo --no-open -o ok.npy/x.html", "there is no folder ok.npy to write x.html into; make it first"),
+    "output a file's child": ("demo --no-open -o ok.npy/x.html", "there is no folder ok.npy to write x.html into"),
 }
 
 
