@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types samples clean
+.PHONY: help lab test lint types samples pictures clean
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -30,6 +30,10 @@ types: .venv/dev-ready ## pyright
 
 samples: .venv/samples-ready ## make the sample activations again
 	$(BIN)/python -m normviz.samples.make
+
+pictures: .venv/dev-ready ## make the pictures of the README again
+	@$(PIP) pillow
+	$(BIN)/python tools/pictures.py
 
 clean: ## remove .venv and all that was built
 	rm -rf .venv build dist .cache .hypothesis .pytest_cache .ruff_cache

@@ -138,6 +138,16 @@ def colors(values: np.ndarray, size: tuple[int, ...], *, exact: bool) -> dict[st
     return {"values": None, "coarse": pack(level), "colors": [low, high], "extent": extent}
 
 
+def smallest(values: np.ndarray) -> np.ndarray:
+    """The values in the smallest float type that keeps every one of them."""
+    exact = values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        for dtype in (np.float16, np.float32):
+            if np.array_equal(values.astype(dtype).astype(np.float64), exact, equal_nan=True):
+                return values.astype(dtype)
+    return exact
+
+
 def positions(values: np.ndarray) -> dict[str, Any] | None:
     """Mean and M2 over the channels of each position, for the methods whose sets split the spatial axes.
 

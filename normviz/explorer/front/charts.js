@@ -1,11 +1,11 @@
 // The histogram of a set before and after, on one fixed scale.
 
-const BINS = 48, CHART = { width: 340, row: 72, left: 6, right: 6 };
+const BINS = 48, CHART = { width: 340, row: 66, left: 6, right: 6 };
 
-/** One axis for both rows and for every state, so that what moves is the set and never the scale. */
+/** One axis for both rows and for every state, so that what moves is the set and never the scale. Outliers stay outside. */
 export function chartRange(data) {
-  const [low, high] = data.extent;
-  return [Math.min(low, -3), Math.max(high, 3)];
+  const [low, high] = data.colors, room = 0.25 * (high - low);
+  return [Math.min(Math.max(low - room, data.extent[0]), -3), Math.max(Math.min(high + room, data.extent[1]), 3)];
 }
 
 /** Round tick values inside a range. */

@@ -175,6 +175,6 @@ export function drawLegend(s, data, state, shown) {
     parts.push(h("span", { class: "nv-swatch" }, decimal(low, 3), h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }), decimal(high, 3)));
   } else if (state.color === "partition") parts.push(swatch("nv-many", "one color a set"));
   if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", "pooling set"));
-  parts.push(swatch("nv-chip-cell", "cell i"));
+  parts.push(swatch(state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell", "cell i"));
   s.legend.replaceChildren(...parts);
 }

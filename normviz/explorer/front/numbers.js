@@ -2,10 +2,18 @@
 
 const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int32: Int32Array };
 
+/** Half precision by its bits: not every browser has a Float16Array. */
+const half = (bits) => {
+  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+};
+
 /** @param {{dtype: string, data: string} | null} packed  base64 of little-endian numbers */
 export function unpack(packed) {
   if (!packed) return null;
   const bytes = Uint8Array.from(atob(packed.data), (char) => char.charCodeAt(0));
+  if (packed.dtype === "float16") return Float32Array.from(new Uint16Array(bytes.buffer), half);
   return new ARRAYS[packed.dtype](bytes.buffer);
 }
 

@@ -80,7 +80,12 @@ function startPage() {
   }));
   // In the frame of `nv.show` the page stays transparent, and the picture below in sight, until everything is drawn.
   const root = document.documentElement, drawn = () => document.querySelector(".normviz")?.hasAttribute("data-ready");
-  const reveal = () => { if (drawn()) { watch.disconnect(); root.dataset.drawn = ""; } };
+  const reveal = () => {
+    if (!drawn()) return;
+    watch.disconnect();
+    root.dataset.drawn = "";
+    root.style.colorScheme = "light dark"; // the explorer listens to this attribute, and looks again for its theme
+  };
   const watch = new MutationObserver(reveal);
   watch.observe(root, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
   reveal();

@@ -86,7 +86,7 @@ export function drawPanel(p, data, state, shown) {
   if (p.tab === "code") drawCode(p);
   else {
     drawChart(p.chart, data, shown);
-    say(p.fixed, `${shown.evaluating ? "All values of the channel" : "All values of S\u1d62"}, on the same scale whatever is chosen. Bar heights are square roots of shares; the line is the mean, the triangle the picked cell.`);
+    say(p.fixed, `${shown.evaluating ? "The values of the channel" : "The values of the set"} on one fixed scale; what lies beyond it is in the end bars. Heights are square roots of shares. Line: mean. Triangle: cell i.`);
   }
 }
 
