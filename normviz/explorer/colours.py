@@ -1,4 +1,4 @@
-"""The colours of the still picture, light and dark, and the colour of a set and of a value. Those of cube.js in Python."""
+"""The colours of the still picture, light and dark, of a set and of a value: those of cube.js and explorer.css."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ WHITE, INK = (255, 255, 255), (20, 24, 32)
 
 # Those of explorer.css, so that nothing changes colour when the explorer takes the picture's place.
 LIGHT = {
-    "card": "#fff", "ink": "#1b1f27", "muted": "#565f6d", "rule": "#d8dce3", "panel": "#f6f7f9", "here": "#e6effb", "accent": "#2166c4",
+    "card": "#fff", "ink": "#1b1f27", "muted": "#565f6d", "rule": "#d8dce3", "panel": "#f6f7f9",
+    "here": "#e6effb", "accent": "#2166c4",
     "rest-top": "#fbfbfc", "rest-front": "#eff0f2", "rest-side": "#dfe1e5", "grid": "#3a4250", "outline": "#14181f",
     "set-top": "#5b9bf0", "set-front": "#2f77dd", "set-side": "#1d5cbb", "set-edge": "#0d3f8f", "ghost": "#2f77dd",
     "cell-top": "#ffb25e", "cell-front": "#ff9a2e", "cell-side": "#e07d10", "cell-edge": "#8f4700", "ring": "#e8770a",
 }  # fmt: skip
 DARK = {
-    "card": "#14171c", "ink": "#e8ebf1", "muted": "#a9b2c0", "rule": "#3a424e", "panel": "#1c2027", "here": "#22324a", "accent": "#7db4ff",
+    "card": "#14171c", "ink": "#e8ebf1", "muted": "#a9b2c0", "rule": "#3a424e", "panel": "#1c2027", "here": "#22324a",
+    "accent": "#7db4ff",
     "rest-top": "#444c59", "rest-front": "#363d48", "rest-side": "#2a3039", "grid": "#6b7585", "outline": "#c9d1dd",
     "set-top": "#82b8ff", "set-front": "#4c93f2", "set-side": "#2f6fce", "set-edge": "#d6e7ff", "ghost": "#8fbdff",
     "cell-top": "#ffc27d", "cell-front": "#ffa544", "cell-side": "#e88a1f", "cell-edge": "#fff0dc", "ring": "#ffa544",
@@ -25,7 +27,8 @@ DARK = {
 
 # Distinguishable with any colour vision (after Okabe & Ito 2008); every set is numbered as well.
 HUES = (
-    (74, 141, 221), (236, 158, 50), (66, 170, 122), (211, 112, 180), (84, 184, 217), (228, 108, 80), (205, 184, 58), (140, 148, 162),
+    (74, 141, 221), (236, 158, 50), (66, 170, 122), (211, 112, 180),
+    (84, 184, 217), (228, 108, 80), (205, 184, 58), (140, 148, 162),
 )  # fmt: skip
 LEVELS = 24
 LOW, MIDDLE, HIGH = (8, 112, 128), (247, 246, 242), (136, 36, 110)
@@ -70,7 +73,7 @@ def level_color(level: int) -> Rgb:
 
 
 def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The level of each value: diverging about zero where there are two signs, from light to dark where there is one."""
+    """The level of each value: diverging about zero where there are two signs, from light to dark for one."""
     if low < 0 < high:
         t = values / max(abs(low), abs(high))
     else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from normviz.explorer import faces, geometry
 from normviz.explorer.geometry import FACES, Box, Frame
 from normviz.explorer.measure import Data, Shown, State
-from normviz.explorer.pen import Pen, number, polygon, segments
+from normviz.explorer.pen import Pen, number, polygon, segments, width_of
 from normviz.explorer.view import View, middle, surface, view_of
 
 
@@ -95,10 +95,16 @@ def _cell(pen: Pen, data: Data, state: State, shown: Shown, view: View, frame: F
 
 def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame) -> Iterator[str]:
     x, y, z = view.cells
-    (hx, hy), (cx, cy), (wx, wy) = (frame.project(0, *p) for p in ((0, 0, z / 2), (0, y / 2, 0), (x / 2, 0, z)))
-    yield pen.text(hx - 8, hy + 4, f"<i>{'D·H' if len(data.shape) == 5 else 'H'}</i>", 14, anchor="end")
-    yield pen.text(cx - 9, cy - 4, "<i>C</i>", 14, anchor="end")
-    yield pen.text(wx - 5, wy + 16, "<i>L</i>" if len(data.shape) == 3 else "<i>W</i>", 14, anchor="end")
+    # Only axes that x has get a letter: (N, C) and (N, C, L) are drawn with a side that stands for nothing.
+    rank = len(data.shape)
+    places = {"C": ((0, y / 2, 0), -9, -4)}
+    if rank > 2:
+        places["L" if rank == 3 else "W"] = ((x / 2, 0, z), -5, 16)
+    if rank > 3:
+        places["D·H" if rank == 5 else "H"] = ((0, 0, z / 2), -8, 4)
+    for letter, (point, dx, dy) in places.items():
+        at = frame.project(0, *point)
+        yield pen.text(at[0] + dx, at[1] + dy, f"<i>{letter}</i>", 15, anchor="end")
     for k, n in enumerate(view.solids):
         right, low = frame.project(k, x, 0, z)
         chosen = n == state["index"][0]
@@ -119,6 +125,7 @@ def _paper_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame)
         label = data.methods[name]["label"]
         chosen, at = name == state["method"], left + frame.width / 2
         title = f"{label} <i>G</i> = {data.groups(state)}" if name == "group" else label
-        yield pen.text(at, top - 12, title, 15, "accent" if chosen else "ink", "middle", bold=True)
+        size = min(15, 15 * (frame.width + 18) / width_of(title, 15.6))
+        yield pen.text(at, top - 12, title, size, "accent" if chosen else "ink", "middle", bold=True)
         if chosen:
             yield pen.path(f"M{number(at - 46)} {number(top - 6)}h92", stroke="accent", width=2)

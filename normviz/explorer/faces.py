@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def rectangles(flat: np.ndarray) -> Iterator[tuple[int, int, int, int, int]]:
         runs: dict[tuple[int, int, int], int] = {}
         if row < height:
             edges = [0, *(np.flatnonzero(np.diff(flat[row])) + 1).tolist(), width]
-            for first, stop in zip(edges, edges[1:], strict=False):
+            for first, stop in pairwise(edges):
                 run = (int(flat[row, first]), first, stop - first)
                 runs[run] = open_runs.pop(run, row)
         for (level, first, columns), start in open_runs.items():

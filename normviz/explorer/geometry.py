@@ -1,8 +1,8 @@
 """Block arithmetic and orthographic projection for the still picture: geometry.js in Python, name by name.
 
-A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down from the
-top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one method, (X, Y, Z) =
-(c, n, hw). A test draws random cases with both languages and compares the numbers.
+A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down from
+the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one method,
+(X, Y, Z) = (c, n, hw). A test draws random cases with both languages and compares the numbers.
 """
 
 from __future__ import annotations

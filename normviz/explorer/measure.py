@@ -57,7 +57,7 @@ class Data:
 
     @cached_property
     def field(self) -> np.ndarray:
-        """The values that colours are taken from: exact, or the means of the drawn cells where the scene has no others."""
+        """What colours are taken from: the values, or the means of the drawn cells where the scene has no others."""
         if self.values is not None:
             return self.values
         size = [-(-n // b) for n, b in zip(self.cube, self.bins, strict=True)]
@@ -80,8 +80,17 @@ class Data:
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             return (self.field - found[0][at]) / np.sqrt(found[1][at] + self.scene["eps"])
 
+    def values_of(self, shown: Shown) -> np.ndarray:
+        """The values of the set, or the means of the drawn cells that overlap it; in eval mode those of the channel."""
+        if shown.method["name"] == "given":
+            return self.values[self.labels == shown.label] if self.values is not None else np.zeros(0)
+        c = shown.cell[1]
+        box = shown.box or [(0, length) if axis != 1 else (c, c + 1) for axis, length in enumerate(self.cube)]
+        bins = (1, 1, 1, 1) if self.values is not None else self.bins
+        return self.field[tuple(slice(a // b, -(-z // b)) for (a, z), b in zip(box, bins, strict=True))].ravel()
+
     def statistics(self, method: Mapping[str, Any], num_groups: int | None) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean and variance of every set, of the shape of the grid of sets, or None where the scene does not carry them."""
+        """Mean and variance of every set, of the shape of the grid, or None where the scene does not carry them."""
         n, c, h, w = self.cube
         if method["spatial"] == "all":
             count = self.scene["count"]
@@ -136,11 +145,16 @@ def means(values: np.ndarray, bins: Sequence[int]) -> np.ndarray:
 class Shown:
     """All that a picture says of one state.
 
-    Attributes:
-        ranges: the set as (start, stop) along each axis of x; None where no set is drawn (eval mode, given sets).
-        box: the same along (n, c, h, w) of the cube.
-        grid: how many sets along each axis of x; empty for given sets.
-        x: the value of the cell, or None where the scene carries coarse values only.
+    Attributes
+    ----------
+    ranges
+        The set as (start, stop) along each axis of x; None where no set is drawn (eval mode, given sets).
+    box
+        The same along (n, c, h, w) of the cube.
+    grid
+        How many sets along each axis of x; empty for given sets.
+    mean, var, x
+        None where the scene does not carry them, as it does not for the single values of a large tensor.
     """
 
     method: Mapping[str, Any]
@@ -196,9 +210,8 @@ def measure(data: Data, state: State) -> Shown:
     deviation = None if var is None else math.sqrt(var + scene["eps"])
     normalized = None if x is None or mean is None or deviation is None else (x - mean) / deviation
     y = None if normalized is None else gamma * normalized + beta
-    return Shown(
-        method, cell, ranges, box, grid, size, sets, label, evaluating, mean, var, x, gamma, beta, deviation, normalized, y
-    )  # fmt: skip
+    numbers = (mean, var, x, gamma, beta, deviation, normalized, y)
+    return Shown(method, cell, ranges, box, grid, size, sets, label, evaluating, *numbers)
 
 
 def parameter(data: Data, state: State, name: str, cell: tuple[int, ...]) -> float:

@@ -1,7 +1,7 @@
 """Pages that live on their own: an exported page, and `show`, which puts one into a notebook's output.
 
-Both run the widget's own front-end on a small stand-in for the model. Nothing is fetched: style, script and numbers are in
-the page, which tells the browser to refuse every request.
+Both run the widget's own front-end on a small stand-in for the model. Nothing is fetched: style, script and numbers are
+in the page, which tells the browser to refuse every request.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from normviz.explorer.measure import Data, measure, name_of, status
 Parts = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A scene and a state."""
 
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
 STYLE = """
 :root { color-scheme: light dark; }
-body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
+body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
 .nvp-still > svg { display: block; width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
@@ -35,7 +38,6 @@ main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-dir
 # transparent only while its colour scheme is that of the element that holds it, so the scheme waits as well.
 FRAME_STYLE = """
 :root { color-scheme: light; }
-:root[data-drawn] { color-scheme: light dark; }
 body { margin: 0; visibility: hidden; }
 [data-drawn] body { visibility: visible; background: #fff; }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
@@ -75,7 +77,7 @@ def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-{'' if framed else '<meta name="color-scheme" content="light dark">'}
+{"" if framed else '<meta name="color-scheme" content="light dark">'}
 <title>{escape(title, quote=False)} · normviz</title>
 <style>{FRAME_STYLE if framed else STYLE}{front.stylesheet()}</style>
 </head>
@@ -93,10 +95,9 @@ def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
 
 
 def fragment(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The explorer as one piece of HTML for a notebook's output: alive where frames may run scripts, a picture elsewhere.
+    """The explorer as HTML for a notebook's output: alive where frames may run scripts, a picture elsewhere.
 
-    The page lies in a sandboxed frame over the still picture. A static document shows the picture, and so does a host that
-    strips frames.
+    The page lies in a sandboxed frame over the still picture, which shows where frames or scripts are refused.
     """
     data = Data(scene)
     name, words = name_of(data, now), status(data, now, measure(data, now))
@@ -105,7 +106,7 @@ def fragment(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     packed = base64.b64encode(gzip.compress(page([(scene, now)], framed=True).encode(), 9, mtime=0)).decode("ascii")
     inside = f"<!doctype html><script>{UNPACK % packed}</script>"
     return (
-        '<div style="position:relative;max-width:960px;min-height:560px;padding-bottom:44px">'
+        '<div style="position:relative;max-width:960px;min-height:600px;padding-bottom:44px">'
         f'<img alt="{escape(words)}" width="{picture.WIDTH}" height="{picture.HEIGHT}" '
         f'src="data:image/svg+xml;base64,{still}" style="width:100%;height:auto;display:block">'
         f'<iframe title="{escape(name)}: interactive explorer" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
@@ -177,8 +178,8 @@ def show(x: Any, method: str | None = None, num_groups: int | None = None, **key
 def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | None:
     """One self-contained page of explorers, shown objects and arrays, or of a single one.
 
-    The page makes no request, and keeps what is chosen in its address: `#method=batch&i=0,3,1,1`; the keys of its second
-    explorer begin with `2.`.
+    The page makes no request, and keeps what is chosen in its address: `#method=batch&i=0,3,1,1`; the keys of its
+    second explorer begin with `2.`.
 
     Parameters
     ----------
@@ -216,6 +217,11 @@ def check_path(path: Any) -> Path:
 def write(path: str | os.PathLike[str], text: str) -> None:
     """Write a file whole or not at all."""
     target = check_path(path)
+    # A device or a pipe (/dev/stdout) can't be replaced, only written to; and a link stays a link, to the new page.
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8", newline="\n")
+        return
+    target = target.resolve()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     part = Path(name)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import pairwise
 
 from normviz.explorer.colours import DARK, LIGHT
 from normviz.explorer.geometry import Point
@@ -22,9 +23,9 @@ def number(value: float) -> str:
 
 
 def _line(points: Iterable[Point]) -> str:
-    # A line goes to where the last one went by steps, which are shorter to write than places; the rounding is of places.
+    # Steps are shorter to write than places; what is rounded is the places, so that no error adds up.
     rounded = [(round(x * 10), round(y * 10)) for x, y in points]
-    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(rounded, rounded[1:], strict=False)]
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(rounded)]
     start = " ".join(number(v / 10) for v in rounded[0])
     return f"M{start}l" + " ".join(f"{number(dx / 10)} {number(dy / 10)}" for dx, dy in steps)
 
@@ -40,7 +41,7 @@ def segments(lines: Iterable[tuple[Point, Point]]) -> str:
 
 
 class Pen:
-    """Elements in the colours of a theme: "light", "dark", or "auto", which is light until the reader's theme is dark."""
+    """Elements in the colours of a theme: "light", "dark", or "auto", which is light until the reader's is dark."""
 
     def __init__(self, theme: str) -> None:
         self.theme = theme

@@ -1,7 +1,7 @@
 """The still picture: the cube, and below it the set in words and numbers, as SVG text.
 
-It stands where no script runs (an untrusted notebook, a printed page, a viewer of files), so it teaches on its own; and it is
-as large as the explorer, which takes its place without a jump where scripts do run.
+It stands where no script runs (an untrusted notebook, a printed page, a viewer of files), so it teaches on its own; and
+it is as large as the explorer, which takes its place without a jump where scripts do run.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from html import escape
 from typing import Any
 
 from normviz.explorer import colours
+from normviz.explorer.chart import chart
 from normviz.explorer.drawing import draw
 from normviz.explorer.measure import Data, Shown, State, axis_names, decimal, measure, name_of, span, status, whole
 from normviz.explorer.pen import FONT, Pen, clipped, number, plain, width_of, wrapped
 from normviz.explorer.view import MOST_SAMPLES
 
-WIDTH, HEIGHT = 960, 600
+WIDTH, HEIGHT = 960, 740
 EDGE = 28
-CUBE = {"x": 16, "y": 74, "width": 928, "height": 306}
-PANEL = {"y": 408, "left": 388}
+CUBE = {"x": 16, "y": 76, "width": 928, "height": 318}
+PANEL = {"y": 438, "left": 388, "steps": 180}
 THEMES = ("light", "dark", "auto")
 HAT = "x\u0302"
 
@@ -54,6 +55,7 @@ def svg(scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: st
         *_legend(pen, data, state, shown),
         *_set(pen, data, state, shown),
         *_steps(pen, data, state, shown),
+        *_values(pen, data, shown),
     ]
     name = escape(name_of(data, state), quote=False)
     words = escape(status(data, state, shown), quote=False)
@@ -96,17 +98,22 @@ def _words(shown: Shown) -> str:
 def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     y = PANEL["y"] - 14
     x = float(EDGE)
-    items = [("cell-front", f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})")]
-    if state["color"] == "set" and not shown.evaluating:
-        items.insert(
-            0, ("set-front", "its set <i>S</i><sub>i</sub>" if state["view"] != "paper" else "the set of each method")
-        )
+    cell = f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})"
+    items = [("cell-front", cell if _in_sight(data, state, shown) else f"{cell}, inside")]
+    if not shown.evaluating:
+        name = "the set of each method" if state["view"] == "paper" else "its set <i>S</i><sub>i</sub>"
+        fill = "set-front" if state["color"] == "set" else "card"
+        items.insert(0, (fill, name))
     for fill, label in items:
         yield pen.rect(x, y - 10, 12, 12, fill, 2, "outline")
         yield pen.text(x + 18, y, label, 12.5)
         x += 34 + width_of(label, 12.5)
+    if data.marks is not None and state["view"] != "paper":
+        yield pen.path(f"M{number(x)} {y - 10}h12v12h-12zl12 12m0-12l-12 12", stroke="outline", width=1.1)
+        yield pen.text(x + 18, y, "marked", 12.5)
+        x += 34 + width_of("marked", 12.5)
     if state["color"] == "partition":
-        yield pen.text(x, y, "one colour a set; the number is its label", 12.5, "muted")
+        yield pen.text(x, y, "colours tell sets apart, a number is the set’s label", 12.5, "muted")
     elif state["color"] != "set":
         low, high = (-3.0, 3.0) if state["color"] == "normalized" else data.scene["colors"]
         yield pen.text(x, y, f"{HAT if state['color'] == 'normalized' else '<i>x</i>'}: {_n(low, 3)}", 12.5)
@@ -119,12 +126,22 @@ def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         yield pen.text(x + 6, y, _n(high if not low < 0 < high else bound, 3), 12.5)
     note = "; ".join(_notes(data, state))
     if note:
-        yield pen.text(WIDTH - EDGE, y, clipped(note, 12, WIDTH - EDGE - x - 40), 12, "muted", "end")
+        yield pen.text(EDGE, y - 22, clipped(note, 12, WIDTH - 2 * EDGE), 12, "muted")
+
+
+def _in_sight(data: Data, state: State, shown: Shown) -> bool:
+    """Whether the drawn cell touches a face that is seen: top, front or right."""
+    n, c, h, w = shown.cell
+    if state["view"] == "paper":
+        _, bc, *_ = data.bins
+        flat, size = h * data.cube[3] + w, -(-data.cube[2] * data.cube[3] // 8)
+        return n < -(-data.cube[0] // 16) or flat < size or c // bc == (data.cube[1] - 1) // bc
+    return c == 0 or h == 0 or w == data.cube[3] - 1
 
 
 def _notes(data: Data, state: State) -> Iterator[str]:
     """What the drawing does not show."""
-    n, c, h, w = data.cube
+    n, _, h, w = data.cube
     paper = state["view"] == "paper"
     per = [f"{size} {axis}" for axis, size in zip("chw", data.bins[1:], strict=True) if size > 1]
     if paper:
@@ -146,9 +163,8 @@ def _notes(data: Data, state: State) -> Iterator[str]:
 def _set(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     top, width = PANEL["y"], PANEL["left"] - EDGE - 16
     yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "panel", 8)
-    lines = list(_set_lines(data, state, shown))
-    y = top + 26.0
-    for label, text in lines:
+    y = top + 27.0
+    for label, text in _set_lines(data, state, shown):
         room = width - 12
         if label:
             yield pen.text(EDGE + 6, y, label, 12, "muted")
@@ -159,6 +175,11 @@ def _set(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         size = 13.5 if width_of(text, 13.5) <= room else max(10.5, 13.5 * room / width_of(text, 13.5))
         yield pen.text(at, y, text, size)
         y += 24
+    caution = "" if shown.evaluating else plain(shown.method.get("caution", ""))
+    fitting = int((HEIGHT - 28 - y) // 17)
+    for line in wrapped(caution, 12, width - 10, fitting) if fitting > 0 else []:
+        yield pen.text(EDGE + 6, y + 4, line, 12, "muted")
+        y += 17
 
 
 def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
@@ -192,7 +213,7 @@ def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, st
 
 def _steps(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     top, left = PANEL["y"], PANEL["left"]
-    yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, HEIGHT - top - 20, "panel", 8)
+    yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, PANEL["steps"], "panel", 8)
     room = WIDTH - EDGE - left - 138
     for k, (name, text) in enumerate(_step_lines(data, state, shown)):
         y = top + 27 + 27 * k
@@ -203,6 +224,13 @@ def _steps(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         yield pen.text(left + 32, y, name, 13, "muted")
         size = 14 if width_of(text, 14) <= room else max(9.5, 14 * room / width_of(text, 14))
         yield pen.text(left + 138, y, text, size)
+
+
+def _values(pen: Pen, data: Data, shown: Shown) -> Iterator[str]:
+    top, left = PANEL["y"] + PANEL["steps"] + 8, PANEL["left"]
+    height = HEIGHT - 20 - top
+    yield pen.rect(left - 8, top, WIDTH - EDGE + 16 - left, height, "panel", 8)
+    yield from chart(pen, data, shown, left + 6, top + 8, WIDTH - EDGE - left - 12, height - 8)
 
 
 def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:

@@ -18,10 +18,14 @@ PAPER_METHODS = ("batch", "layer", "instance", "group")
 class View:
     """Solids, and how they stand for cells of the cube (n, c, h, w).
 
-    Attributes:
-        solids: sample numbers, or the names of methods in the classical figure.
-        cells, lengths, bins: along X, Y, Z: cells, drawn lengths, and cells to one drawn cell.
-        margin: room round the solids, in pixels.
+    Attributes
+    ----------
+    solids
+        Sample numbers, or the names of methods in the classical figure.
+    cells, lengths, bins
+        Along X, Y, Z: cells, drawn lengths, and cells to one drawn cell.
+    margin
+        Room round the solids, in pixels.
     """
 
     name: str
