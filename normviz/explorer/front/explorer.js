@@ -13,16 +13,17 @@ function readState(model, data) {
 /** Whatever comes from a link, an old page or a slider ends as a state that can be drawn. */
 export function fit(state, data) {
   const { shape } = data, index = Array.isArray(state.index) && state.index.length === shape.length ? state.index : shape.map(() => 0);
-  const known = data.methods[state.method] || (state.method === "given" && data.labels);
+  // By its own keys alone: a link may well ask for the view "constructor".
+  const known = Object.hasOwn(data.methods, state.method) || (state.method === "given" && data.labels);
   return {
     ...state,
     method: known ? state.method : data.labels ? "given" : "group",
     G: data.divisors.includes(state.G) ? state.G : data.divisors.filter((g) => g <= Math.max(1, state.G || 4)).pop(),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
-    view: VIEWS[state.view] ? state.view : "samples",
-    color: COLORS[state.color] ? state.color : "set",
-    mode: MODES[state.mode] && data.running ? state.mode : "train",
+    view: Object.hasOwn(VIEWS, state.view) ? state.view : "samples",
+    color: Object.hasOwn(COLORS, state.color) ? state.color : "set",
+    mode: Object.hasOwn(MODES, state.mode) && data.running ? state.mode : "train",
   };
 }
 
