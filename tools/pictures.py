@@ -63,7 +63,8 @@ def main() -> None:
     """Make all pictures, or those named."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     wanted = sys.argv[1:]
-    flags = ["--disable-background-networking", *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    flags = ["--disable-background-networking", *(["--no-sandbox"] if root else [])]
     with sync_playwright() as play, tempfile.TemporaryDirectory() as folder:
         browser = play.chromium.launch(executable_path=find(), args=flags)
         for name, (x, keywords, more) in pictures().items():

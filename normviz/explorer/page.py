@@ -106,7 +106,7 @@ def fragment(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     packed = base64.b64encode(gzip.compress(page([(scene, now)], framed=True).encode(), 9, mtime=0)).decode("ascii")
     inside = f"<!doctype html><script>{UNPACK % packed}</script>"
     return (
-        '<div style="position:relative;max-width:960px;min-height:600px;padding-bottom:44px">'
+        f'<div style="position:relative;max-width:{picture.WIDTH}px;min-height:600px;padding-bottom:44px">'
         f'<img alt="{escape(words)}" width="{picture.WIDTH}" height="{picture.HEIGHT}" '
         f'src="data:image/svg+xml;base64,{still}" style="width:100%;height:auto;display:block">'
         f'<iframe title="{escape(name)}: interactive explorer" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
@@ -146,7 +146,7 @@ class Shown:
         return f"Shown(shape={tuple(self.scene['shape'])}, method={self.state['method']!r}{groups}, index={index})"
 
 
-def show(x: Any, method: str | None = None, num_groups: int | None = None, **keywords: Any) -> Shown:
+def show(x: Any = None, method: str | None = None, num_groups: int | None = None, **keywords: Any) -> Shown:
     """Show an explorer that needs no kernel: alive in the notebook, in the saved notebook and in pages made from it.
 
     Parameters

@@ -75,10 +75,10 @@ def build(
 ) -> dict[str, Any]:
     """Everything the page shows of `x`, as JSON.
 
-    `x` has shape (N, C, *spatial) after `channel_axis` is moved to 1; the other arguments have been checked by the caller.
+    `x` has shape (N, C, *spatial) once `channel_axis` is moved to 1; the caller has checked the other arguments.
     """
     atoms = moments(x, channel_axis=channel_axis)
-    values = host(blocks.canonical(x, channel_axis))
+    values = blocks.canonical(host(x), channel_axis)
     shape = values.shape
     size = bins(shape)
     exact = values.size <= MOST_VALUES

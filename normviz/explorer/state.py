@@ -17,6 +17,7 @@ from normviz.blocks import canonical, check_groups, default_num_groups, divisors
 from normviz.errors import unknown
 from normviz.explorer import scene as scenes
 from normviz.methods import find
+from normviz.samples import activations
 
 CHOICES = {
     "view": ("samples", "paper"),
@@ -208,16 +209,19 @@ def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
 
 
 def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
-    """Check everything that an explorer was called with; a misspelt keyword is a TypeError naming the nearest one."""
+    """Check everything that an explorer was called with; a misspelt keyword is a TypeError naming the nearest one.
+
+    Without an `x` it is the sample activations that are shown.
+    """
     known = (*STATE, *SUBJECT)
     for name in keywords:
         if name not in known:
             raise TypeError(f"Explorer(): {unknown('keyword', name, known)}")
-    on = subject(x, **{key: keywords[key] for key in SUBJECT if key in keywords})
+    on = subject(activations() if x is None else x, **{key: keywords[key] for key in SUBJECT if key in keywords})
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})
 
 
-def check(x: Any, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def check(x: Any = None, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scene and the first state of an explorer of `x`, without making a widget."""
     on, state = start(x, keywords)
     return on.scene(), state

@@ -1,4 +1,4 @@
-"""The widget: traits, their checks, and answers to what a page cannot carry. The picture itself is made in the browser."""
+"""The widget: traits, their checks, and answers to what a page cannot carry. The browser makes the picture."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
 from normviz.blocks import Pooling, check_groups, pooling
 from normviz.explorer import front, page, picture, state
 from normviz.merging import Statistics
+from normviz.methods import METHODS
 from normviz.normalization import statistics
 
 
@@ -24,7 +25,7 @@ class Explorer(anywidget.AnyWidget):
     ----------
     x
         Shape (N, C, *spatial) with 0 to 3 spatial axes, float16, float32, float64, integers or booleans; NumPy, CuPy,
-        torch or JAX. Axes longer than 32 are drawn aggregated; the numbers stay exact.
+        torch or JAX; without one, `nv.samples.activations()`. Axes longer than 32 are drawn aggregated, with exact numbers.
     method
         A key of METHODS.
     num_groups
@@ -83,7 +84,9 @@ class Explorer(anywidget.AnyWidget):
     controls = Bool(True).tag(sync=True)
     _scene = Dict().tag(sync=True)
 
-    def __init__(self, x: Any, method: str | None = None, num_groups: int | None = None, **keywords: Any) -> None:
+    def __init__(
+        self, x: Any = None, method: str | None = None, num_groups: int | None = None, **keywords: Any
+    ) -> None:
         if method is not None:
             keywords["method"] = method
         self._subject, first = state.start(x, keywords | {"num_groups": num_groups})
@@ -194,7 +197,8 @@ class Explorer(anywidget.AnyWidget):
             p = pooling(row, on.shape, groups if row == "group" else None)
         except (KeyError, ValueError, TypeError, IndexError):
             return
-        found = statistics(on.values[p.set_of(index)], "layer" if row != "rms" else "rms")
+        # The set on its own, as one sample whose channels are all pooled.
+        found = statistics(on.values[p.set_of(index)].reshape(1, -1), "layer" if METHODS[row].centered else "rms")
         numbers = {"x": on.values[index], "mean": found.mean.flat[0], "var": found.var.flat[0]}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
         self.send(

@@ -39,4 +39,4 @@ def stylesheet() -> str:
 
 
 def _read(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files("normviz.explorer.front") / name).read_text(encoding="utf-8")

@@ -71,6 +71,9 @@ export function syncControls(c, data, state, shown) {
 /** G stands on a logarithmic scale: halving the groups is the same distance everywhere. */
 export const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
 
+/** Whose statistics the ends of the slider are. */
+const ends = (G, C) => (G === 1 ? "Layer Norm's statistics" : G === C ? "Instance Norm's statistics" : "");
+
 function createSlider(data, act) {
   const [, C] = data.shape, all = data.divisors;
   const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" });
@@ -81,7 +84,7 @@ function createSlider(data, act) {
     if (!divides && (at - last < 0.012 || C > 96)) continue;
     last = at;
     const number = divides && (all.length <= 9 || G === 1 || G === C || all.indexOf(G) % 2 === 0);
-    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? `G = ${G}: ${C / G} channels in a group` : `G = ${G} does not divide C = ${C}` }, number ? h("span", {}, String(G)) : null));
+    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? `G = ${G}: ${ends(G, C) || `${C / G} channels in a group`}` : `G = ${G} does not divide C = ${C}` }, number ? h("span", {}, String(G)) : null));
   }
   const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", "aria-valuemax": String(C), ...KEYS }, h("span", { class: "nv-rail" }), ...ticks, thumb);
   const play = button({ class: "nv-play", "aria-label": "Play the sweep of G", onclick: () => act.playGroups() });
@@ -136,8 +139,7 @@ function syncSlider(s, data, state) {
   s.track.setAttribute("aria-valuenow", String(G));
   s.track.setAttribute("aria-valuetext", `G = ${G}`);
   s.refresh = () => {
-    const ends = G === 1 ? "Layer Norm's statistics" : G === C ? "Instance Norm's statistics" : "";
-    say(s.hint, s.why || (grouped ? `G = ${G}: ${ends || `${C / G} channels in a group`}`
+    say(s.hint, s.why || (grouped ? `G = ${G}: ${ends(G, C) || `${C / G} channels in a group`}`
       : state.method === "layer" ? "Layer Norm stands at G = 1" : state.method === "instance" ? `Instance Norm stands at G = ${C}`
       : "no groups here; moving it selects Group Norm"));
   };

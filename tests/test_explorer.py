@@ -1,0 +1,302 @@
+"""The widget in Python: traits, their checks, what the scene carries, and what an export keeps."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import traitlets
+
+import normviz as nv
+from normviz.explorer import front, scene, state
+
+
+def unpack(packed):
+    return np.frombuffer(base64.b64decode(packed["data"]), packed["dtype"])
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(2, 8, 4, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+# ---- traits ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_group_norm_with_at_most_four_groups():
+    assert nv.Explorer(np.zeros((2, 6, 3, 3))).num_groups == 3
+    explorer = nv.Explorer()
+    assert (explorer.method, explorer.num_groups, explorer.index) == ("group", 4, (0, 0, 0, 0))
+    assert (explorer.step, explorer.view, explorer.color, explorer.mode) == (0, "samples", "set", "train")
+    assert explorer.controls is True
+    np.testing.assert_array_equal(explorer.x, nv.samples.activations())
+
+
+def test_what_is_shown_is_what_python_says(x):
+    explorer = nv.Explorer(x, method="group", num_groups=4, index=(1, 3, 0, 2))
+    assert explorer.pooling == nv.pooling("group", x.shape, 4)
+    assert explorer.set == (slice(1, 2), slice(2, 4), slice(0, 4), slice(0, 4))
+    np.testing.assert_allclose(explorer.statistics.mean[1, 1], x[explorer.set].mean(dtype=np.float64), rtol=1e-6)
+    explorer.method = "batch"
+    assert explorer.set == (slice(0, 2), slice(3, 4), slice(0, 4), slice(0, 4))
+    np.testing.assert_allclose(explorer.statistics.var[3], x[explorer.set].var(dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("method", "grop", "unknown method 'grop'; did you mean 'group'?"),
+        ("method", 3, "method"),
+        ("num_groups", 3, "num_groups=3 does not divide C=8; these do: 1, 2, 4, 8"),
+        ("num_groups", 0, "num_groups=0 does not divide C=8; these do: 1, 2, 4, 8"),
+        ("index", (0, 8, 0, 0), r"there is no cell \(0, 8, 0, 0\) in shape \(2, 8, 4, 4\)"),
+        ("index", (0, -1, 0, 0), "there is no cell"),
+        ("index", (0, 0), "there is no cell"),
+        ("index", "abcd", "index must be 4 whole numbers"),
+        ("step", 6, "step=6 is not one of the steps 0 to 5"),
+        ("view", "cubes", r"unknown view 'cubes' \(known: samples, paper\)"),
+        ("color", "values", "unknown color 'values'; did you mean 'value'?"),
+        ("mode", "eval", "mode='eval' needs running statistics"),
+        ("controls", "no", "controls"),
+    ],
+)
+def test_a_wrong_assignment_is_refused_and_changes_nothing(x, name, value, message):
+    explorer = nv.Explorer(x)
+    before = getattr(explorer, name)
+    with pytest.raises(traitlets.TraitError, match=message):
+        setattr(explorer, name, value)
+    assert getattr(explorer, name) == before
+
+
+def test_lists_of_numpy_integers_are_an_index(x):
+    explorer = nv.Explorer(x)
+    explorer.index = list(np.array([1, 7, 3, 0]))
+    assert explorer.index == (1, 7, 3, 0)
+    assert all(type(i) is int for i in explorer.index)
+
+
+def test_two_explorers_can_be_linked(x, rng):
+    one, two = nv.Explorer(x), nv.Explorer(rng.normal(size=(3, 8, 5, 5)))
+    traitlets.link((one, "num_groups"), (two, "num_groups"))
+    one.num_groups = 8
+    assert two.num_groups == 8
+
+
+def test_another_tensor_snaps_the_groups_and_clips_the_index(x, rng):
+    explorer = nv.Explorer(x, num_groups=8, index=(1, 7, 3, 2))
+    explorer.x = rng.normal(size=(1, 6, 3))
+    assert explorer.num_groups == 6
+    assert explorer.index == (0, 5, 2)
+    assert explorer._scene["shape"] == [1, 6, 3]
+    explorer.x = rng.normal(size=(1, 6, 3, 9))
+    assert explorer.index == (0, 5, 2, 0)
+
+
+def test_a_tensor_that_does_not_fit_is_refused_whole(x, rng):
+    explorer = nv.Explorer(x, weight=np.ones(8))
+    scene_before = explorer._scene
+    with pytest.raises(ValueError, match=r"weight has shape \(8,\); it needs \(6,\)"):
+        explorer.x = rng.normal(size=(1, 6, 3))
+    with pytest.raises(ValueError, match="x has rank 1"):
+        explorer.x = np.zeros(3)
+    assert explorer.x is x
+    assert explorer._scene is scene_before
+
+
+# ---- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [nv.Explorer, nv.show], ids=["Explorer", "show"])
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"num_groups": 3}, ValueError, "num_groups=3 does not divide C=8; these do: 1, 2, 4, 8"),
+        ({"method": "bach"}, ValueError, "unknown method 'bach'; did you mean 'batch'?"),
+        ({"method": "batch", "num_groups": 2}, ValueError, "num_groups=2 means nothing to method 'batch'"),
+        ({"weight": np.ones(4)}, ValueError, r"weight has shape \(4,\); it needs \(8,\), or \(8, 4, 4\)"),
+        ({"weight": np.ones((8, 4, 4))}, ValueError, r"of shape \(8, 4, 4\) belongs to method 'layer'"),
+        ({"bias": np.ones((4, 4, 8)), "method": "layer"}, ValueError, r"bias has shape \(4, 4, 8\)"),
+        ({"eps": 0}, ValueError, "eps must be a finite number above 0, not 0"),
+        ({"eps": -1e-5}, ValueError, "eps must be a finite number above 0"),
+        ({"eps": float("nan")}, ValueError, "eps must be a finite number above 0"),
+        ({"eps": "small"}, ValueError, "eps must be a finite number above 0"),
+        ({"index": (0, 0, 0, 4)}, IndexError, r"there is no cell \(0, 0, 0, 4\) in shape \(2, 8, 4, 4\)"),
+        ({"metod": "batch"}, TypeError, "unknown keyword 'metod'; did you mean 'method'?"),
+        ({"statistics": 3}, TypeError, "statistics must be a RunningStatistics or Statistics, not int"),
+        ({"mode": "eval"}, ValueError, "mode='eval' needs running statistics"),
+        ({"labels": np.zeros((2, 8))}, ValueError, r"labels has shape \(2, 8\); it needs one entry for each cell"),
+        ({"labels": np.full((2, 8, 4, 4), 0.5)}, TypeError, "labels must be whole numbers from 0"),
+        ({"marks": np.zeros(3)}, ValueError, r"marks has shape \(3,\)"),
+        ({"channel_axis": 4}, ValueError, "channel_axis=4 is not an axis of x"),
+        ({"method": "given"}, ValueError, "unknown method 'given'"),
+    ],
+)
+def test_bad_keywords_get_one_clear_sentence(make, x, keywords, error, message):
+    with pytest.raises(error, match=message) as caught:
+        make(x, **keywords)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (np.zeros(3), ValueError, r"x has rank 1, shape \(3,\); it needs 2 to 5 axes"),
+        (np.zeros((1, 2, 3, 4, 5, 6)), ValueError, "x has rank 6"),
+        (np.zeros((2, 0, 3)), ValueError, r"x has an empty axis, shape \(2, 0, 3\)"),
+        (np.zeros((2, 3), complex), TypeError, "x has dtype complex128"),
+        (np.array([[object()]]), TypeError, "x has dtype object"),
+        ("tensor", (TypeError, ValueError), "x has"),
+    ],
+)
+def test_a_bad_tensor_gets_one_clear_sentence(bad, error, message):
+    with pytest.raises(error, match=message):
+        nv.Explorer(bad)
+
+
+# ---- the scene -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, bool])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 5), (2, 4, 3, 5), (2, 4, 2, 3, 5)])
+def test_the_scene_carries_every_value_exactly(rng, shape, dtype):
+    x = (rng.normal(size=shape) * 3).astype(dtype)
+    built, _ = state.check(x)
+    np.testing.assert_array_equal(unpack(built["values"]).astype(np.float64), x.astype(np.float64).ravel())
+    assert built["shape"] == list(shape)
+    assert built["dtype"] == np.dtype(dtype).name
+
+
+def test_values_travel_in_the_smallest_type_that_keeps_them():
+    assert scene.smallest(np.array([0.5, np.nan, np.inf])).dtype == np.float16
+    assert scene.smallest(np.array([1e5])).dtype == np.float32
+    assert scene.smallest(np.array([1e8 + 0.01])).dtype == np.float64
+
+
+def test_channels_last_and_strides_are_only_another_view(rng):
+    x = rng.normal(size=(2, 4, 6, 8))
+    same, _ = state.check(np.moveaxis(x, -1, 1))
+    last, _ = state.check(x, channel_axis=-1)
+    assert {k: v for k, v in same.items() if k != "methods"} == {k: v for k, v in last.items() if k != "methods"}
+
+
+def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
+    x = rng.normal(size=(32, 256, 14, 14)).astype(np.float32)
+    built, _ = state.check(x)
+    assert built["values"] is None
+    bins = built["bins"]
+    assert all(-(-length // size) <= 32 for length, size in zip(x.shape[1:], bins[1:], strict=True))
+    means = x.mean(axis=(2, 3), dtype=np.float64).ravel()
+    np.testing.assert_allclose(unpack(built["mean"]), means, rtol=1e-6, atol=1e-7)
+    drawn = [-(-length // size) for length, size in zip(x.shape, bins, strict=True)]
+    level = unpack(built["coarse"]).reshape(drawn)
+    low, high = built["extent"]
+    box = x[3, bins[1] : 2 * bins[1], : bins[2], : bins[3]].mean(dtype=np.float64)
+    assert abs(low + level[3, 1, 0, 0] / 254 * (high - low) - box) <= (high - low) / 254
+    position = unpack(built["positions"]["mean"])[14 * 14 + 3]
+    np.testing.assert_allclose(position, x[1, :, 0, 3].mean(dtype=np.float64), rtol=1e-5)
+    assert len(json.dumps(built)) < 700_000
+
+
+def test_uneven_bins_average_what_is_there(rng):
+    x = rng.normal(size=(1, 3, 5, 7))
+    small = scene.coarse(x, (1, 2, 2, 3))
+    assert small.shape == (1, 2, 3, 3)
+    np.testing.assert_allclose(small[0, 1, 2, 2], x[0, 2:, 4:, 6:].mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("hostile", [np.nan, np.inf, -np.inf, 1e20, 1e-30])
+def test_hostile_values_make_a_scene_and_pictures(x, hostile):
+    x[0, 0, 0, 0] = hostile
+    explorer = nv.Explorer(x)
+    text = json.dumps(explorer._scene, allow_nan=False)
+    assert "NaN" not in text
+    assert explorer.to_svg().startswith("<svg")
+
+
+def test_a_constant_tensor_has_variance_zero():
+    built, _ = state.check(np.full((2, 4, 3, 3), 7.25))
+    assert not unpack(built["m2"]).any()
+    assert set(unpack(built["mean"])) == {7.25}
+
+
+def test_torch_tensors_are_taken(x):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    tensor = torch.tensor(x, requires_grad=True)
+    explorer = nv.Explorer(tensor)
+    np.testing.assert_array_equal(unpack(explorer._scene["values"]).reshape(x.shape), x)
+    assert explorer.x is tensor
+
+
+# ---- eval mode, labels, answers --------------------------------------------------------------------------------------
+
+
+def test_eval_mode_shows_the_running_statistics(x):
+    running = nv.RunningStatistics(8)
+    running.update(x)
+    explorer = nv.Explorer(x, method="batch", mode="eval", statistics=running)
+    np.testing.assert_array_equal(explorer.statistics.mean, running.mean)
+    np.testing.assert_array_equal(unpack(explorer._scene["running"]["var"]), running.var)
+    with pytest.raises(ValueError, match=r"statistics is for 8 channels, but x has C=4"):
+        nv.Explorer(x[:, :4], statistics=running)
+
+
+def test_given_sets_need_no_block(x):
+    labels = np.broadcast_to((np.arange(8) % 2)[:, None, None], x.shape)
+    explorer = nv.Explorer(x, labels=labels, index=(0, 3, 1, 1))
+    assert explorer.method == "given"
+    assert explorer.pooling is None
+    np.testing.assert_array_equal(explorer.set, labels == 1)
+    np.testing.assert_allclose(explorer.statistics.mean, [x[:, ::2].mean(), x[:, 1::2].mean()], atol=1e-6)
+    explorer.method = "group"
+    assert explorer.set == (slice(0, 1), slice(2, 4), slice(0, 4), slice(0, 4))
+
+
+def test_a_large_tensors_single_values_are_answered(rng, monkeypatch):
+    x = rng.normal(size=(2, 64, 40, 40))
+    explorer, said = nv.Explorer(x), []
+    monkeypatch.setattr(explorer, "send", said.append)
+    for method in ("group", "positional", "rms", "batch"):
+        explorer._answer(explorer, {"method": method, "num_groups": 4, "index": [1, 5, 7, 9]}, [])
+    cell = {"group": x[1, :16], "positional": x[1, :, 7, 9], "batch": x[:, 5]}
+    for answer, (_, values) in zip([said[0], said[1], said[3]], cell.items(), strict=True):
+        assert answer["x"] == x[1, 5, 7, 9]
+        np.testing.assert_allclose([answer["mean"], answer["var"]], [values.mean(), values.var()], rtol=1e-9)
+    assert said[2]["mean"] == 0
+    np.testing.assert_allclose(said[2]["var"], np.square(x[1, :, 7, 9]).mean(), rtol=1e-9)
+    assert said[0]["key"] == "group/4/1,5,7,9"
+    for nonsense in ({}, {"method": "x"}, {"method": "group", "num_groups": 3, "index": [0, 0, 0, 0]}, "?"):
+        explorer._answer(explorer, nonsense, [])
+    assert len(said) == 4
+
+
+# ---- output ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_bundle_has_the_widget_and_what_survives_it(x):
+    explorer = nv.Explorer(x)
+    data, _ = explorer._repr_mimebundle_()
+    assert set(data) == {"text/plain", "application/vnd.jupyter.widget-view+json", "text/html", "image/svg+xml"}
+    assert data["text/plain"] == "Explorer(shape=(2, 8, 4, 4), method='group', num_groups=4, index=(0, 0, 0, 0))"
+    assert "0x" not in data["text/plain"]
+
+
+def test_exported_state_keeps_the_module_even_when_defaults_are_dropped(x):
+    import ipywidgets.embed
+
+    explorer = nv.Explorer(x)
+    saved = ipywidgets.embed.embed_data(views=[explorer])["manager_state"]["state"][explorer.model_id]["state"]
+    assert saved["_esm"] == front.module()
+    assert saved["_css"] == front.stylesheet()
+    assert saved["_scene"]["shape"] == [2, 8, 4, 4]
+
+
+def test_the_front_end_imports_nothing_and_asks_nobody():
+    text = front.module()
+    for word in ("import ", "fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML", "eval("):
+        lines = [line for line in text.splitlines() if word in line and "www.w3.org/2000/svg" not in line]
+        assert not [line for line in lines if not line.lstrip().startswith(("//", "*", "/*"))], word
