@@ -1,0 +1,34 @@
+"""Shapes and methods that the numeric tests share."""
+
+import numpy as np
+
+import normviz as nv
+
+# Odd sizes, one of everything, and a set larger than one neighbour.
+SHAPES = [(3, 4), (2, 6, 5), (2, 4, 3, 2), (2, 4, 1, 1), (1, 2, 2, 3, 2), (1, 1, 1)]
+
+
+def configurations(shape):
+    """Every (method, num_groups) that shape allows."""
+    for name, row in nv.METHODS.items():
+        for num_groups in nv.divisors(shape[1]) if row.has_groups else [None]:
+            yield name, num_groups
+
+
+CASES = [(shape, *configuration) for shape in SHAPES for configuration in configurations(shape)]
+
+
+def values(shape, seed=0, dtype=np.float64, loc=1.0, scale=2.0):
+    return np.random.default_rng(seed).normal(loc, scale, shape).astype(dtype)
+
+
+def on_axis(x, axis):
+    """Move the channels of x, (N, C, *spatial), so that channel_axis=axis finds them; N comes first of the others."""
+    others = [a for a in range(x.ndim) if a != 1]
+    others.insert(axis % x.ndim, 1)
+    return x.transpose(others)
+
+
+def sample_on_axis(parameter, axis, rank):
+    """Lay out a weight as x is laid out: per channel as it is, per element as one sample of on_axis(x, axis)."""
+    return parameter if parameter is None or parameter.ndim == 1 else np.moveaxis(parameter, 0, max(axis % rank - 1, 0))

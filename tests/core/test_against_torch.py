@@ -1,0 +1,93 @@
+"""PyTorch as a second opinion: float64 to 1e-10, float32 to 1e-5, forward, backward and running statistics."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from tests.core.cases import values
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+SHAPES = [(4, 6), (4, 6, 5), (2, 6, 4, 3), (2, 4, 3, 2, 2)]
+
+
+def batch(x, w, b, eps):
+    return nn.functional.batch_norm(x, None, None, w, b, training=True, eps=eps)
+
+
+def layer(x, w, b, eps):
+    return nn.functional.layer_norm(x, x.shape[1:], w, b, eps=eps)
+
+
+def instance(x, w, b, eps):
+    return nn.functional.instance_norm(x, weight=w, bias=b, eps=eps)
+
+
+def group(x, w, b, eps):
+    return nn.functional.group_norm(x, 2, w, b, eps=eps)
+
+
+def positional(x, w, b, eps):
+    return nn.functional.layer_norm(x.movedim(1, -1), x.shape[1:2], w, b, eps=eps).movedim(-1, 1)
+
+
+def rms(x, w, b, eps):
+    y = nn.functional.rms_norm(x.movedim(1, -1), x.shape[1:2], w, eps=eps)  # torch's has no bias
+    return (y + b).movedim(-1, 1)
+
+
+TORCH = {f.__name__: f for f in (batch, layer, instance, group, positional, rms)}
+# torch's instance_norm refuses (N, C), where every set is one cell.
+CASES = [(method, shape) for method in nv.METHODS for shape in SHAPES[method == "instance" :]]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])
+@pytest.mark.parametrize(("method", "shape"), CASES)
+def test_forward_and_backward(method, shape, dtype, tolerance, backend):
+    sample = shape[1:] if method == "layer" else shape[1]
+    x, g = values(shape, dtype=dtype), values(shape, seed=1, dtype=dtype)
+    weight, bias = values(sample, 2, dtype), values(sample, 3, dtype)
+    tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
+    y = TORCH[method](*tensors, eps=1e-3)
+    y.backward(torch.from_numpy(g))
+    options = {"num_groups": 2 if method == "group" else None, "weight": weight, "eps": 1e-3, "backend": backend}
+
+    def agree(found, expected):
+        np.testing.assert_allclose(found, expected.detach(), rtol=tolerance, atol=10 * tolerance)
+
+    agree(nv.normalize(x, method, bias=bias, **options), y)
+    gradients = nv.gradient(x, g, method, **options)
+    for found, tensor in zip((gradients.input, gradients.weight, gradients.bias), tensors, strict=True):
+        agree(found, tensor.grad)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.7, None])
+def test_running_statistics_and_eval(momentum, backend):
+    theirs = nn.BatchNorm2d(3, momentum=momentum, dtype=torch.float64)
+    ours = nv.RunningStatistics(3, momentum=momentum)
+    for step in range(4):
+        x = values((4, 3, 5, 2), seed=step)
+        theirs(torch.from_numpy(x))
+        ours.update(x, backend=backend)
+    np.testing.assert_allclose(ours.mean, theirs.running_mean, rtol=1e-12)
+    np.testing.assert_allclose(ours.var, theirs.running_var, rtol=1e-12)
+    assert ours.num_batches_tracked == theirs.num_batches_tracked
+    expected = theirs.eval()(torch.from_numpy(x)).detach()
+    np.testing.assert_allclose(nv.normalize(x, "batch", statistics=ours, backend=backend), expected, rtol=1e-12)
+
+
+def test_layouts_of_transformers_and_channels_last_images():
+    for shape in ((2, 7, 6), (2, 4, 3, 6)):
+        x = torch.from_numpy(values(shape))
+        expected = nn.LayerNorm(shape[-1], dtype=torch.float64)(x).detach()
+        np.testing.assert_allclose(nv.normalize(x, "positional", channel_axis=-1), expected, rtol=1e-10)
+
+
+def test_group_norm_with_one_group_is_not_torch_s_layer_norm():
+    """Same statistics, another affine shape: the best-documented confusion of the field."""
+    x = values((2, 4, 3, 3))
+    weight = values(x.shape[1:], seed=1)
+    nv.normalize(x, "layer", weight=weight)
+    with pytest.raises(ValueError, match="needs"):
+        nv.normalize(x, "group", num_groups=1, weight=weight)

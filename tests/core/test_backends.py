@@ -1,0 +1,154 @@
+"""Which backend gets an array, and what kind of array comes back."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz import backends
+from tests.core.cases import configurations, values
+from tests.core.stand_in import DeviceArray
+
+EXPECTED = nv.normalize(values((2, 4, 3, 3)), "group", num_groups=2)
+
+
+def on_device(x):
+    return sys.modules["cupy"].asarray(x)
+
+
+def test_cupy_on_a_gpu():
+    if problem := backends.cupy_problem():
+        pytest.skip(f"the suite did not run on a GPU: {problem}")
+    assert nv.devices()["cupy"].startswith("CuPy ")
+
+
+def test_numpy_arrays_and_lists_stay_with_numpy():
+    assert nv.backend_for(values((2, 3))) == nv.backend_for([[1, 2]]) == "numpy"
+    assert nv.moments(values((2, 3))).backend == nv.statistics([[1, 2]], "batch").backend == "numpy"
+
+
+def test_without_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    backends.cupy_problem.cache_clear()
+    try:
+        assert nv.devices()["cupy"].startswith("CuPy cannot be imported: ")
+        assert nv.backend_for(np.zeros((2, 1 << 26), np.uint8)) == "numpy"
+        with pytest.raises(RuntimeError, match=r"^backend 'cupy' cannot be used: CuPy cannot be imported: "):
+            nv.moments(values((2, 3)), backend="cupy")
+    finally:
+        backends.cupy_problem.cache_clear()
+
+
+def test_cupy_without_a_gpu(stand_in_for_cupy):
+    stand_in_for_cupy.cuda.is_available = lambda: False
+    assert nv.devices()["cupy"] == "CuPy finds no CUDA device; nvidia-smi shows whether the driver does"
+    with pytest.raises(RuntimeError, match="cannot be used: CuPy finds no CUDA device"):
+        nv.normalize(values((2, 3)), "batch", backend="cupy")
+
+
+def test_devices(stand_in_for_cupy):
+    found = nv.devices()
+    assert found["numpy"].startswith(f"NumPy {np.__version__} on ")
+    assert found["cupy"] == "CuPy 0 (stand-in) on a CPU (1 GiB)"
+
+
+def test_a_large_host_array_goes_to_the_gpu(stand_in_for_cupy, monkeypatch):
+    x = values((2, 4, 3, 3))
+    monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", str(x.nbytes))
+    assert nv.backend_for(x) == nv.statistics(x, "batch").backend == "cupy"
+    y = nv.normalize(x, "group", num_groups=2)
+    assert type(y) is np.ndarray
+    np.testing.assert_array_equal(y, EXPECTED)
+    assert nv.backend_for(x, "numpy") == nv.backend_for(x[:1]) == "numpy"
+
+
+def test_device_arrays_stay_on_the_device(stand_in_for_cupy):
+    x = on_device(values((2, 4, 3, 3)))
+    assert nv.backend_for(x) == "cupy"
+    for method, num_groups in configurations(x.shape):
+        y = nv.normalize(x, method, num_groups=num_groups, weight=on_device(np.ones(4)))
+        assert type(y) is DeviceArray
+        assert type(nv.statistics(x, method, num_groups=num_groups).mean) is np.ndarray
+    found = nv.gradient(x, x, "batch")
+    assert (type(found.input), type(found.weight), found.backend) == (DeviceArray, np.ndarray, "cupy")
+    out = on_device(np.empty(x.shape))
+    assert nv.normalize(x, "group", num_groups=2, out=out) is out
+    np.testing.assert_array_equal(out.get(), EXPECTED)
+    assert nv.normalize(x, "group", num_groups=2, out=x) is x
+    np.testing.assert_array_equal(x.get(), EXPECTED)
+
+
+def test_numpy_can_be_insisted_on_for_a_device_array(stand_in_for_cupy):
+    x, out = on_device(values((2, 4, 3, 3))), on_device(np.empty((2, 4, 3, 3)))
+    assert nv.moments(x, backend="numpy").backend == "numpy"
+    assert nv.normalize(x, "group", num_groups=2, backend="numpy", out=out) is out
+    for y in (out, nv.normalize(x, "group", num_groups=2, backend="numpy")):
+        assert type(y) is DeviceArray
+        np.testing.assert_array_equal(y.get(), EXPECTED)
+
+
+def test_the_stand_in_refuses_what_cupy_refuses(stand_in_for_cupy):
+    x = on_device(np.ones(3))
+    with pytest.raises(TypeError):
+        x + np.ones(3)
+    with pytest.raises(TypeError):
+        x[:] = np.ones(3)
+
+
+def test_torch_in_torch_out(backend):
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(values((2, 4, 3, 3))).requires_grad_()
+    y = nv.normalize(x, "group", num_groups=2, weight=torch.ones(4), backend=backend)
+    assert (type(y), y.requires_grad, y.dtype) == (torch.Tensor, False, torch.float64)
+    np.testing.assert_array_equal(y, EXPECTED)
+    assert type(nv.gradient(x, x, "batch", backend=backend).input) is torch.Tensor
+    out = torch.empty_like(x)
+    assert nv.normalize(x, "group", num_groups=2, out=out, backend=backend) is out
+    np.testing.assert_array_equal(out.detach(), EXPECTED)
+    strided = x.detach().movedim(1, -1)
+    y = nv.normalize(strided, "group", num_groups=2, channel_axis=-1, backend=backend)
+    np.testing.assert_array_equal(y.movedim(-1, 1), EXPECTED)
+    assert nv.normalize(torch.ones(2, 3, dtype=torch.int64), "batch").dtype == torch.float64
+
+
+def test_torch_bfloat16(backend):
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(values((2, 4, 3, 3))).bfloat16()
+    expected = nv.normalize(x.float(), "group", num_groups=2).bfloat16()
+    y = nv.normalize(x, "group", num_groups=2, backend=backend)
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(y, expected)
+    assert nv.gradient(x, x, "batch", weight=torch.ones(4).bfloat16(), backend=backend).input.dtype == torch.bfloat16
+    assert nv.normalize(x, "group", num_groups=2, out=x, backend=backend) is x
+    assert torch.equal(x, expected)
+
+
+def test_torch_on_no_device():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"^x, a Tensor, has no values to read \(.*\); pass a concrete array$"):
+        nv.moments(torch.zeros(2, 3, device="meta"))
+
+
+def test_jax_in_jax_out(backend):
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray(values((2, 4, 3, 3), dtype=np.float32))
+    expected = nv.normalize(np.asarray(x), "group", num_groups=2)
+    y = nv.normalize(x, "group", num_groups=2, weight=jax.numpy.ones(4), backend=backend)
+    assert (isinstance(y, jax.Array), y.dtype) == (True, np.float32)
+    np.testing.assert_array_equal(y, expected)
+    half = nv.normalize(x.astype("bfloat16"), "batch", backend=backend)
+    assert half.dtype == "bfloat16"
+    with pytest.raises(TypeError, match="out is a JAX array, which never changes"):
+        nv.normalize(x, "batch", out=x, backend=backend)
+    with pytest.raises(ValueError, match="has no values to read"):
+        jax.jit(lambda a: nv.normalize(a, "batch"))(x)
+
+
+def test_numpy_s_bfloat16():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = values((2, 4, 3, 3)).astype(ml_dtypes.bfloat16)
+    y = nv.normalize(x, "batch")
+    assert y.dtype == x.dtype
+    assert nv.normalize(x, "batch", out=x) is x
+    np.testing.assert_array_equal(x.astype(float), y.astype(float))

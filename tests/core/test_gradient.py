@@ -1,0 +1,78 @@
+"""Gradients against the Jacobian written out row by row: float64 to 1e-11, float32 to 1e-5."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.backends.numpy import NumPy
+from tests.core import reference
+from tests.core.cases import CASES, configurations, on_axis, sample_on_axis, values
+from tests.core.test_normalize import parameters
+
+
+@pytest.mark.parametrize(("shape", "method", "num_groups"), CASES)
+def test_gradient(shape, method, num_groups, backend):
+    g = values(shape, seed=3)
+    for weight, _ in parameters(method, shape):
+        for dtype, tolerance in (("f8", 1e-11), ("f4", 1e-5), ("i4", 1e-11)):
+            x = (10 * values(shape) if dtype == "i4" else values(shape)).astype(dtype)
+            found = nv.gradient(x, g, method, num_groups=num_groups, weight=weight, backend=backend)
+            expected = reference.gradient(x, g, method, num_groups, weight)
+            # A gradient is a difference of terms as large as g / sqrt(eps): that sets the absolute tolerance.
+            np.testing.assert_allclose(found.input, expected, rtol=tolerance, atol=300 * tolerance)
+            x_hat = reference.normalize(x, method, num_groups)
+            elementwise = weight is not None and weight.ndim > 1
+            over = 0 if elementwise else (0, *range(2, x.ndim))
+            np.testing.assert_allclose(found.bias, g.sum(over), rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(found.weight, (g * x_hat).sum(over), rtol=1e-11, atol=1e-10)
+            assert found.input.dtype == (x.dtype if dtype != "i4" else np.float64)
+            assert found.weight.shape == found.bias.shape == (shape[1:] if elementwise else shape[1:2])
+            assert found.backend == backend
+            assert {type(found.input), type(found.weight)} == {np.ndarray}
+
+
+def test_sets_larger_than_a_box(monkeypatch):
+    x, g = values((3, 4, 5, 2)), values((3, 4, 5, 2), seed=3)
+    for method, num_groups in configurations(x.shape):
+        whole = nv.gradient(x, g, method, num_groups=num_groups)
+        with monkeypatch.context() as patch:
+            patch.setattr(NumPy, "cells", 7)
+            boxes = nv.gradient(x, g, method, num_groups=num_groups)
+        for name in ("input", "weight", "bias"):
+            np.testing.assert_allclose(getattr(boxes, name), getattr(whole, name), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 2])
+def test_channel_axis(axis, backend):
+    x, g = values((2, 6, 3, 4)), values((2, 6, 3, 4), seed=3)
+    for method, num_groups in configurations(x.shape):
+        for weight, _ in parameters(method, x.shape):
+            expected = nv.gradient(x, g, method, num_groups=num_groups, weight=weight)
+            options = {"num_groups": num_groups, "weight": sample_on_axis(weight, axis, 4), "backend": backend}
+            found = nv.gradient(on_axis(x, axis), on_axis(g, axis), method, channel_axis=axis, **options)
+            np.testing.assert_allclose(found.input, on_axis(expected.input, axis), rtol=1e-11, atol=1e-11)
+            per_element = sample_on_axis(expected.weight, axis, 4)
+            np.testing.assert_allclose(found.weight, per_element, rtol=1e-11, atol=1e-11)
+
+
+def test_a_set_of_one_cell_or_one_value_passes_no_gradient(backend):
+    for x in (values((2, 3, 1, 1)), np.full((2, 3, 2, 2), 0.5)):
+        g = np.ones_like(x)
+        assert (nv.gradient(x, g, "instance", backend=backend).input == 0).all()
+
+
+def test_nan_stays_in_its_set(backend):
+    x, g = values((2, 4, 3)), values((2, 4, 3), seed=3)
+    y = x.copy()
+    y[1, 2, 0] = np.nan
+    found, clean = (nv.gradient(a, g, "group", num_groups=2, backend=backend).input for a in (y, x))
+    touched = np.zeros(x.shape, bool)
+    touched[nv.pooling("group", x.shape, 2).set_of((1, 2, 0))] = True
+    np.testing.assert_array_equal(found[~touched], clean[~touched])
+    assert np.isnan(found[touched]).all()
+
+
+def test_gradients_are_frozen():
+    found = nv.gradient(values((2, 8, 3)), values((2, 8, 3)), "group", num_groups=4)
+    with pytest.raises(AttributeError):
+        found.input = None

@@ -1,0 +1,163 @@
+"""Statistics against plain loops: relative 1e-12, because every sum runs in float64 whatever x is."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.backends.numpy import NumPy
+from normviz.backends.recipe import boxes, tile
+from tests.core import reference
+from tests.core.cases import CASES, SHAPES, configurations, on_axis, values
+
+CLOSE = {"rtol": 1e-12, "atol": 1e-13}
+
+
+def agree(found, x, method, num_groups=None):
+    mean, var = reference.statistics_arrays(x, method, num_groups)
+    np.testing.assert_allclose(found.mean, mean, **CLOSE)
+    np.testing.assert_allclose(found.var, var, **CLOSE)
+    assert found.mean.shape == nv.pooling(method, x.shape, num_groups).statistics_shape
+    assert found.mean.dtype == found.var.dtype == np.float64
+    assert type(found.mean) is np.ndarray
+
+
+@pytest.mark.parametrize(("shape", "method", "num_groups"), CASES)
+def test_statistics(shape, method, num_groups, backend):
+    for dtype in ("f8", "f4", "f2", ">f4", "i4", "u1", "?"):
+        x = abs(values(shape)).astype(dtype)
+        found = nv.statistics(x, method, num_groups=num_groups, backend=backend)
+        agree(found, x, method, num_groups)
+        assert (found.count, found.backend) == (nv.pooling(method, shape, num_groups).size, backend)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_pass_gives_every_sweep(shape, backend):
+    x = values(shape)
+    sweep = nv.sweep(x, backend=backend)
+    expected = [key for key in configurations(shape) if key[0] not in ("positional", "rms")]
+    assert list(sweep) == expected
+    for (method, num_groups), found in sweep.items():
+        agree(found, x, method, num_groups)
+        assert found.backend == backend
+
+
+@pytest.mark.parametrize("method", nv.METHODS)
+def test_sets_larger_than_a_box_are_merged(method, monkeypatch):
+    x = values((5, 4, 7, 3), loc=10)
+    num_groups = 2 if method == "group" else None
+    for cells in (1, 2, 7, 16, 50):
+        monkeypatch.setattr(NumPy, "cells", cells)
+        agree(nv.statistics(x, method, num_groups=num_groups), x, method, num_groups)
+
+
+@pytest.mark.parametrize("cells", [1, 5, 12, 1000])
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.T, lambda x: x[::-1, ::2], np.asfortranarray])
+def test_boxes_cover_every_cell_once(cells, view):
+    x = view(np.zeros((4, 3, 5, 2)))
+    seen = np.zeros(x.shape, int)
+    for box in boxes(x, cells):
+        assert seen[box].size <= cells
+        seen[box] += 1
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("view", [lambda x: x, lambda x: x.transpose(3, 1, 0, 2), lambda x: x[:, ::-1, ::2]])
+def test_tiling_never_copies(view):
+    x = view(np.zeros((4, 6, 5, 2)))
+    for method, num_groups in configurations(x.shape):
+        tiles = tile(x, nv.pooling(method, x.shape, num_groups).block)
+        assert np.shares_memory(tiles, x)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 2])
+def test_channel_axis(axis, backend):
+    x = values((2, 6, 3, 4))
+    moved = on_axis(x, axis)
+    for method, num_groups in configurations(x.shape):
+        found = nv.statistics(moved, method, num_groups=num_groups, channel_axis=axis, backend=backend)
+        agree(found, x, method, num_groups)
+    np.testing.assert_allclose(nv.moments(moved, channel_axis=axis, backend=backend).mean, x.mean((2, 3)), **CLOSE)
+
+
+def test_a_constant_has_a_variance_of_exactly_zero(backend):
+    for value in (0.1, -1e30, 1 / 3):
+        for statistics in (
+            *nv.sweep(np.full((3, 6, 50, 70), value), backend=backend).values(),
+            nv.statistics(np.full((3, 6, 5, 7), value), "positional", backend=backend),
+        ):
+            assert (statistics.var == 0).all()
+            assert (statistics.mean == value).all()
+
+
+def test_a_mean_far_from_zero_costs_no_digits(backend):
+    noise = values((4, 8, 30, 30), loc=0, scale=1e-2)
+    x = noise + 1e8
+    exact = x - 1e8  # exact in float64: Sterbenz
+    for method, num_groups in configurations(x.shape):
+        if method == "rms":
+            continue
+        found = nv.statistics(x, method, num_groups=num_groups, backend=backend)
+        expected = nv.statistics(exact, method, num_groups=num_groups)
+        np.testing.assert_allclose(found.var, expected.var, rtol=1e-7)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_in_its_set(bad, backend):
+    x = values((2, 4, 3, 3))
+    for method, num_groups in configurations(x.shape):
+        p = nv.pooling(method, x.shape, num_groups)
+        for cell in ((0, 1, 0, 0), (1, 3, 2, 1)):
+            y = x.copy()
+            y[cell] = bad
+            found = nv.statistics(y, method, num_groups=num_groups, backend=backend)
+            clean = nv.statistics(x, method, num_groups=num_groups, backend=backend)
+            others = np.arange(p.count) != p.set_number(cell)
+            assert not np.isfinite(found.var.reshape(-1)[~others]).any()
+            np.testing.assert_array_equal(found.var.reshape(-1)[others], clean.var.reshape(-1)[others])
+            np.testing.assert_array_equal(found.mean.reshape(-1)[others], clean.mean.reshape(-1)[others])
+
+
+def test_moments_are_the_cells_of_each_sample_and_channel(backend):
+    x = values((3, 4, 5, 2), dtype=np.float32)
+    m = nv.moments(x, backend=backend)
+    assert (m.count, m.shape, m.backend) == (10, (3, 4), backend)
+    exact = x.astype(float)
+    np.testing.assert_allclose(m.mean, exact.mean((2, 3)), **CLOSE)
+    np.testing.assert_allclose(m.m2, exact.var((2, 3)) * 10, **CLOSE)
+    assert repr(m) == f"Moments(count=10, mean: (3, 4), m2: (3, 4), backend='{backend}')"
+
+
+def test_parts_add_up_to_the_whole():
+    x = values((2, 3, 7, 4))
+    parts = [nv.moments(part) for part in np.array_split(x, 3, axis=2)]
+    whole, total = nv.moments(x), sum(parts, start=nv.Moments.zero)
+    assert total.count == whole.count
+    np.testing.assert_allclose(total.mean, whole.mean, **CLOSE)
+    np.testing.assert_allclose(total.m2, whole.m2, **CLOSE)
+    assert (whole + nv.Moments.zero) is whole is (nv.Moments.zero + whole)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_concatenate(axis):
+    x = values((4, 6, 5))
+    parts = (nv.moments(part) for part in np.array_split(x, 2, axis=axis))
+    joined, whole = nv.Moments.concatenate(parts, axis), nv.moments(x)
+    np.testing.assert_array_equal(joined.mean, whole.mean)
+    np.testing.assert_array_equal(joined.m2, whole.m2)
+
+
+def test_results_are_frozen():
+    m = nv.moments(values((2, 3, 4)))
+    mean = np.zeros(3)
+    s = nv.Statistics(mean=mean, var=[1, 2, 3], count=4)
+    mean[0] = 7
+    assert s.mean[0] == 0
+    for value, name in ((m, "mean"), (s, "var")):
+        with pytest.raises(AttributeError):
+            setattr(value, name, None)
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(value, name)[0] = 1
+
+
+def test_a_nested_list_will_do():
+    assert nv.statistics([[1, 2], [3, 6]], "batch").mean.tolist() == [2, 4]
