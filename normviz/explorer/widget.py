@@ -25,7 +25,7 @@ class Explorer(anywidget.AnyWidget):
     ----------
     x
         Shape (N, C, *spatial) with 0 to 3 spatial axes, float16, float32, float64, integers or booleans; NumPy, CuPy,
-        torch or JAX; without one, `nv.samples.activations()`. Axes longer than 32 are drawn aggregated, with exact numbers.
+        torch or JAX; without one, `nv.samples.activations()`. Axes longer than 32 are drawn aggregated.
     method
         A key of METHODS.
     num_groups

@@ -110,6 +110,7 @@ export function measure(data, state, ask = () => {}) {
   shown.beta = applies && data.bias ? of(data.bias) : 0;
   shown.affine = applies && (data.weight !== null || data.bias !== null);
   shown.deviation = Math.sqrt(shown.var + data.eps);
+  shown.digits = digitsFor(shown.x, shown.mean, Math.sqrt(shown.var));
   shown.normalized = (shown.x - shown.mean) / shown.deviation;
   shown.y = shown.normalized * shown.gamma + shown.beta;
   shown.setBy = (name) => (evaluating && name === "batch" || !data.methods[name] ? null : setOf(blockOf(data.methods[name], data.cube, G), cell));
@@ -147,7 +148,7 @@ export function statusText(data, state, shown) {
   if (shown.evaluating) return `${name} in eval mode, ${where}: no set; running mean ${decimal(shown.mean)}, running variance ${decimal(shown.var)}.`;
   const ranges = shown.given ? `set ${shown.label}` : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
   const second = shown.given || shown.method.centered ? "variance" : "mean square";
-  const numbers = shown.pending ? "numbers need a running kernel" : `mean ${decimal(shown.mean)}, ${second} ${decimal(shown.var)}`;
+  const numbers = shown.pending ? "numbers need a running kernel" : `mean ${decimal(shown.mean, shown.digits)}, ${second} ${decimal(shown.var)}`;
   return `${name}: the set of ${where} is ${ranges}; ${shown.size} ${shown.size === 1 ? "cell" : "cells"}, ${numbers}.`;
 }
 

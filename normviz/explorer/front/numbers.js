@@ -48,6 +48,20 @@ export function decimal(value, digits = 5) {
   if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
   return formats.get(digits).format(value);
 }
+/** As decimal(), but very small and very large numbers as powers of ten, for formulas. May hold <sup>. */
+export function number(value, digits = 5) {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value) || value === 0 || (size >= 1e-6 && size < 10 ** Math.max(9, digits))) return decimal(value, digits);
+  const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+  return `${Number(mantissa)}·10<sup>${Number(exponent)}</sup>`;
+}
+
+/** How many digits it takes to tell a value from the mean: more than five where both are large next to the deviation. */
+export function digitsFor(x, mean, deviation) {
+  const lost = Math.log10(Math.max(Math.abs(x), Math.abs(mean)) / deviation);
+  return Number.isFinite(lost) ? Math.min(5 + Math.max(0, Math.ceil(lost - 1)), 15) : 5;
+}
+
 /** A whole number with thin spaces between the thousands. */
 export const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 

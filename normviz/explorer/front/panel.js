@@ -2,7 +2,7 @@
 
 export const STEPS = ["Pick", "Gather", "Mean", "Variance", "Normalize", "Scale and shift"];
 const FRAMEWORKS = ["PyTorch", "NumPy", "JAX/Flax", "Keras"];
-const HAT = "x\u0302", N5 = (v) => decimal(v, 5), neg = (v) => (v < 0 || Object.is(v, -0) ? `(${N5(v)})` : N5(v));
+const HAT = "x\u0302";
 
 export function createPanel(act) {
   const facts = Object.fromEntries(["size", "sets", "shape", "couples"].map((name) => [name, h("dd", { "data-fact": name })]));
@@ -125,21 +125,23 @@ function membersOf(data, label) {
  */
 export function stepTexts(data, state, shown) {
   const { x, mean, var: variance, normalized, y, gamma, beta, evaluating } = shown, centered = shown.given || shown.method.centered;
-  const is = shown.about ? "≈" : "=", i = state.index.join(", "), short = (v) => (v < 0 ? `(${decimal(v, 3)})` : decimal(v, 3));
-  const pick = [`<i>x</i><sub>i</sub> ${is} <b>${N5(x)}</b>`, `the value at <i>i</i> = (${i})${shown.about ? "; this large tensor's values travel as means of the drawn cells" : ""}`];
+  const is = shown.about ? "≈" : "=", i = state.index.join(", "), { digits } = shown;
+  const wrap = (v, places) => (v < 0 ? `(${number(v, places)})` : number(v, places)), short = (v) => wrap(v, digits - 2);
+  const N = (v) => number(v, digits), N5 = (v) => number(v, 5);
+  const pick = [`<i>x</i><sub>i</sub> ${is} <b>${N(x)}</b>`, `the value at <i>i</i> = (${i})${shown.about ? "; this large tensor's values travel as means of the drawn cells" : ""}`];
   const gathered = [evaluating ? "nothing" : `<b>${whole(shown.size)}</b> ${shown.size === 1 ? "cell" : "cells"}`,
     evaluating ? "eval mode takes the running statistics: no cell is gathered" : shown.given ? `all cells of set ${shown.label}` : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axisNames(data.shape)[a]}</i> ${span(r)}`).join(", ")}`];
   if (shown.pending) return [pick, gathered, ...Array(4).fill(["?", "This page does not carry these numbers: they need a running kernel."])];
   const values = evaluating || !data.values ? [] : setValues(data, shown);
   const sum = (f) => (!values.length ? "" : `(${values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + ")}) / ${whole(shown.size)}`);
-  const c = shown.cell[1], square = (v) => (centered && mean !== 0 ? `(${decimal(v, 3)} − ${short(mean)})²` : `${short(v)}²`);
+  const c = shown.cell[1], square = (v) => (centered && mean !== 0 ? `(${number(v, digits - 2)} − ${short(mean)})²` : `${short(v)}²`);
   const spread = centered ? "<i>σ</i>²" : "mean of <i>x</i>²";
   return [
     pick,
     gathered,
-    [`<i>μ</i> = <b>${N5(mean)}</b>`, evaluating ? `running mean of channel ${c}` : centered ? sum(short) || "merged from the moments of each channel" : "no mean is taken: the values are only scaled"],
+    [`<i>μ</i> = <b>${N(mean)}</b>`, evaluating ? `running mean of channel ${c}` : centered ? sum(short) || "merged from the moments of each channel" : "no mean is taken: the values are only scaled"],
     [`${spread} = <b>${N5(variance)}</b>`, evaluating ? `running variance of channel ${c}` : sum(square) || "merged from the moments of each channel"],
-    [`<i>${HAT}</i> ${is} <b>${N5(normalized)}</b>`, `(${N5(x)} − ${neg(mean)}) / √(${N5(variance)} + ${N5(data.eps)})`],
-    [`<i>y</i> ${is} <b>${N5(y)}</b>`, `${N5(gamma)} · ${neg(normalized)} + ${neg(beta)}${data.elementwise && !shown.affine ? "; a weight for each element belongs to Layer Norm" : shown.affine ? `, weight and bias of ${data.elementwise ? "this element" : `channel ${c}`}` : ": no weight, no bias"}`],
+    [`<i>${HAT}</i> ${is} <b>${N5(normalized)}</b>`, `(${N(x)} − ${wrap(mean, digits)}) / √(${N5(variance)} + ${N5(data.eps)})`],
+    [`<i>y</i> ${is} <b>${N5(y)}</b>`, `${N5(gamma)} · ${wrap(normalized, 5)} + ${wrap(beta, 5)}${data.elementwise && !shown.affine ? "; a weight for each element belongs to Layer Norm" : shown.affine ? `, weight and bias of ${data.elementwise ? "this element" : `channel ${c}`}` : ": no weight, no bias"}`],
   ];
 }
