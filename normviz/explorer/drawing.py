@@ -97,7 +97,7 @@ def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame
     x, y, z = view.cells
     # Only axes that x has get a letter: (N, C) and (N, C, L) are drawn with a side that stands for nothing.
     rank = len(data.shape)
-    places = {"C": ((0, y / 2, 0), -9, -4)}
+    places: dict[str, tuple[tuple[float, float, float], int, int]] = {"C": ((0, y / 2, 0), -9, -4)}
     if rank > 2:
         places["L" if rank == 3 else "W"] = ((x / 2, 0, z), -5, 16)
     if rank > 3:

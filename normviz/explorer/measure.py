@@ -21,10 +21,8 @@ GIVEN = {"name": "given", "label": "Given sets", "n": "all", "c": "all", "spatia
 """Stands in for a method where the sets came with the scene and are no blocks."""
 
 
-def unpack(packed: Mapping[str, str] | None) -> np.ndarray | None:
+def unpack(packed: Mapping[str, str]) -> np.ndarray:
     """The array that `scene.pack` packed."""
-    if packed is None:
-        return None
     return np.frombuffer(base64.b64decode(packed["data"]), np.dtype(packed["dtype"]).newbyteorder("<"))
 
 
@@ -37,12 +35,13 @@ class Data:
         self.cube = cube_shape(self.shape)
         self.bins = tuple(scene["bins"])
         self.methods = {row["name"]: row for row in scene["methods"]}
-        values, labels = unpack(scene["values"]), unpack(scene.get("labels"))
+        values, labels = (scene[key] and unpack(scene[key]) for key in ("values", "labels"))
         self.values = None if values is None else values.reshape(self.cube).astype(np.float64)
-        self.labels = None if labels is None else labels.reshape(self.cube)
+        # None where the scene has none; who asks for given sets or marks knows that it has.
+        self.labels: Any = None if labels is None else labels.reshape(self.cube)
         running = scene.get("running")
-        self.running = running and tuple(unpack(running[key]) for key in ("mean", "var"))
-        self.marks = None
+        self.running: Any = None if running is None else tuple(unpack(running[key]) for key in ("mean", "var"))
+        self.marks: Any = None
         if scene.get("marks") is not None:
             self.marks = np.zeros(self.cube, bool)
             self.marks.flat[scene["marks"]] = True
@@ -70,10 +69,10 @@ class Data:
         block = block_of(method, self.cube, self.groups(state))
         grid = [n // b for n, b in zip(self.cube, block, strict=True)]
         if self.running is not None and state.get("mode") == "eval" and method["name"] == "batch":
-            found = tuple(array.reshape(grid) for array in self.running)
+            found = self.running[0].reshape(grid), self.running[1].reshape(grid)
         else:
             found = self.statistics(method, self.groups(state))
-        if found is None:
+        if found is None:  # the scene does not carry them
             return np.full(self.field.shape, np.nan)
         bins = self.bins if self.values is None else (1, 1, 1, 1)
         at = np.ix_(*(np.arange(0, n, size) // b for n, size, b in zip(self.cube, bins, block, strict=True)))
@@ -98,7 +97,7 @@ class Data:
             m2 = unpack(self.scene["m2"]).reshape(n, c, 1, 1)
         elif self.values is not None or self.scene.get("positions"):
             # Sets that split the spatial axes pool the channels of one position: count = C, one atom a position.
-            count, positions = c, self.scene.get("positions")
+            count, positions = c, self.scene.get("positions") or {}
             if self.values is not None:
                 with np.errstate(invalid="ignore", over="ignore"):
                     mean = self.values.mean(axis=1, keepdims=True)
@@ -204,7 +203,7 @@ def measure(data: Data, state: State) -> Shown:
         mean, var = (None, None) if every is None else (float(every[0][at]), float(every[1][at]))
     if evaluating:
         ranges = box = None
-        mean, var = (float(array[cell[1]]) for array in data.running)
+        mean, var = (float(unpack(scene["running"][key])[cell[1]]) for key in ("mean", "var"))
     gamma, beta = (parameter(data, state, name, cell) for name in ("weight", "bias"))
     x = float(data.values[cell]) if data.values is not None else state.get("value")
     deviation = None if var is None else math.sqrt(var + scene["eps"])
@@ -216,17 +215,20 @@ def measure(data: Data, state: State) -> Shown:
 
 def parameter(data: Data, state: State, name: str, cell: tuple[int, ...]) -> float:
     """The weight or the bias that meets a cell; one for each element belongs to Layer Norm alone."""
-    array = unpack(data.scene.get(name))
+    packed = data.scene.get(name)
     neutral = 1.0 if name == "weight" else 0.0
-    if array is None or (data.scene.get("elementwise") and state["method"] != "layer"):
+    if packed is None or (data.scene.get("elementwise") and state["method"] != "layer"):
         return neutral
+    array = unpack(packed)
     if array.size == data.shape[1]:
         return float(array[cell[1]])
     return float(array.reshape(data.cube[1:])[cell[1:]])
 
 
-def decimal(value: float, digits: int = 5) -> str:
+def decimal(value: float | None, digits: int = 5) -> str:
     """A plain decimal, never an exponent, so that everybody can read it aloud."""
+    if value is None:
+        return "?"
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     return (

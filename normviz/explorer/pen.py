@@ -84,13 +84,15 @@ class Pen:
         fill: str = "ink",
         anchor: str = "start",
         bold: bool = False,
+        literal: bool = False,
         more: str = "",
     ) -> str:
-        """Text with the marks of formulas: i, b, sub, sup; everything else in it is plain text."""
+        """Text with the marks of formulas: i, b, sub, sup; all else in it, and all of a `literal` one, is plain."""
         attributes = f' x="{number(x)}" y="{number(y)}" font-size="{number(size)}"{self.paint(fill)}'
         attributes += f' text-anchor="{anchor}"' if anchor != "start" else ""
         attributes += ' font-weight="600"' if bold else ""
-        return f"<text{attributes}{more}>{marked(markup, size)}</text>"
+        inside = escape(markup, quote=False) if literal else marked(markup, size)
+        return f"<text{attributes}{more}>{inside}</text>"
 
     def style(self) -> str:
         """The rules that turn an "auto" picture dark."""

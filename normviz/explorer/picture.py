@@ -77,9 +77,8 @@ def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     yield pen.text(WIDTH - EDGE, 40, f"<i>x</i>: ({axes}) = ({shape})", 13, "muted", "end")
     room = WIDTH - 2 * EDGE
     if data.scene.get("title"):
-        # A title may be anything, so it is no markup.
-        title = clipped(str(data.scene["title"]).replace("<", "\u2039").replace(">", "\u203a"), 13, 300)
-        yield pen.text(WIDTH - EDGE, 61, title, 13, "ink", "end", bold=True)
+        title = clipped(str(data.scene["title"]), 13, 300)
+        yield pen.text(WIDTH - EDGE, 61, title, 13, "ink", "end", bold=True, literal=True)
         room -= 330
     yield pen.text(EDGE, 63, "".join(wrapped(_words(shown), 14, room, 1)), 14, "muted")
 
@@ -275,15 +274,15 @@ def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, s
     )
 
 
-def _n(value: float, digits: int = 5) -> str:
+def _n(value: float | None, digits: int = 5) -> str:
     return decimal(value, digits).replace("-", "−")
 
 
-def _signed(value: float) -> str:
-    return f"({_n(value)})" if value < 0 else _n(value)
+def _signed(value: float | None) -> str:
+    return f"({_n(value)})" if value is not None and value < 0 else _n(value)
 
 
-def _bold(value: float) -> str:
+def _bold(value: float | None) -> str:
     return f"<b>{_n(value)}</b>"
 
 

@@ -33,7 +33,7 @@ class View:
     cells: tuple[int, int, int]
     lengths: list[float]
     bins: tuple[int, int, int]
-    margin: dict[str, float]
+    margin: Mapping[str, float]
 
     @property
     def is_paper(self) -> bool:
