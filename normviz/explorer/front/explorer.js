@@ -52,9 +52,9 @@ export function aggregation(data, state) {
 function render({ model, el }) {
   let view = mount(model, el);
   const remount = () => { view(); view = mount(model, el); };
-  model.on?.("change:_scene", remount);
+  try { model.on?.("change:_scene", remount); } catch { /* a static model knows no listeners */ }
   return () => {
-    try { model.off?.("change:_scene", remount); } catch { /* a static model knows no listeners */ }
+    try { model.off?.("change:_scene", remount); } catch { /* nor to forget them */ }
     view();
   };
 }
