@@ -29,7 +29,10 @@ class Model {
   on(name, f) { this.listeners.set(name, [...(this.listeners.get(name) ?? []), f]); }
   off(name, f) { this.listeners.set(name, (this.listeners.get(name) ?? []).filter((g) => g !== f)); }
   emit(name, ...args) { for (const f of this.listeners.get(name) ?? []) f(...args); }
-  receive(values) { Object.assign(this.values, values); for (const name of Object.keys(values)) this.emit(`change:${name}`); }
+  receive(values) {
+    Object.assign(this.values, values);
+    for (const name of Object.keys(values)) this.emit(`change:${name}`);
+  }
 }
 window.front = await import(URL.createObjectURL(new Blob([given.module], { type: "text/javascript" })));
 window.models = given.models.map((values) => new Model(values));

@@ -1,4 +1,4 @@
-"""A real JupyterLab for the tests: started on a free port with settings of its own, asked over REST and by its kernel."""
+"""A real JupyterLab: started on a free port with settings of its own, asked over REST and by its kernel."""
 
 import ast
 import asyncio
@@ -198,7 +198,8 @@ def open_notebook(page: Page, lab: Lab, name: str, nb: nbformat.NotebookNode | N
 
 def command(page: Page, name: str, **arguments: object) -> Any:
     """Do what a menu's entry of Lab does, and wait until it is done."""
-    return page.evaluate("async ([name, args]) => { await jupyterapp.commands.execute(name, args); }", [name, arguments])
+    do = "async ([name, args]) => { await jupyterapp.commands.execute(name, args); }"
+    return page.evaluate(do, [name, arguments])
 
 
 def run_all(page: Page) -> None:

@@ -101,10 +101,8 @@ def shows(text: str, value: float, digits: int = 5) -> bool:
 
 def each(root: Locator, function: str, arguments: list[Any]) -> list[Any]:
     """Call an (async) JavaScript function (root, argument) for each argument in one go."""
-    return root.evaluate(
-        f"async (root, list) => {{ const f = {function}, out = []; for (const a of list) out.push(await f(root, a)); return out; }}",
-        arguments,
-    )
+    loop = "const out = []; for (const one of list) out.push(await f(root, one)); return out;"
+    return root.evaluate(f"async (root, list) => {{ const f = {function}; {loop} }}", arguments)
 
 
 Pages = Callable[..., Page]

@@ -1,0 +1,200 @@
+"""The front-end's pure functions, called in the browser and compared with Python's arithmetic."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+import normviz as nv
+from tests.browser import host, reading
+
+CASES = 300
+
+
+@pytest.fixture
+def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
+    """Evaluate JavaScript with the module's exports in `front` and the argument in `given`."""
+    page.goto(host.write(tmp_path / "module.html").as_uri())
+    page.wait_for_function("window.loaded")
+    return lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
+
+
+def random_cases(seed: int) -> list[dict[str, Any]]:
+    """Shapes of rank 2 to 5, every method, a G that divides, a cell."""
+    rng, cases = np.random.default_rng(seed), []
+    for k in range(CASES):
+        shape = [int(rng.integers(1, 6)), int(rng.choice([1, 2, 3, 4, 6, 8, 12, 16]))]
+        shape += [int(n) for n in rng.integers(1, 8, size=k % 4)]
+        method = nv.METHODS[list(nv.METHODS)[k % len(nv.METHODS)]]
+        row = {key: getattr(method, key) for key in ("name", "n", "c", "spatial")}
+        groups = int(rng.choice(nv.divisors(shape[1]))) if method.has_groups else None
+        cases.append({"shape": shape, "row": row, "G": groups, "index": [int(rng.integers(n)) for n in shape]})
+    return cases
+
+
+def test_blocks_and_sets_are_pythons(call):
+    cases = random_cases(0)
+    answers = call(
+        "return given.map(({ shape, row, G, index }) => {"
+        "  const block = front.blockOf(row, shape, G), set = front.setOf(block, index);"
+        "  return [block, set, front.cellsIn(set)];"
+        "});",
+        cases,
+    )
+    for case, (block, ranges, cells) in zip(cases, answers, strict=True):
+        pool = nv.pooling(case["row"]["name"], case["shape"], case["G"])
+        assert tuple(block) == pool.block, case
+        assert tuple(slice(*r) for r in ranges) == pool.set_of(case["index"]), case
+        assert cells == pool.size, case
+
+
+def test_divisors_are_pythons(call):
+    upto = list(range(1, 130))
+    assert [tuple(d) for d in call("return given.map(front.divisors)", upto)] == [nv.divisors(c) for c in upto]
+
+
+def test_every_rank_is_a_cube_and_back(call):
+    cases = random_cases(1)
+    answers = call(
+        "return given.map(({ shape, index }) => {"
+        "  const cube = front.toCube(index, shape);"
+        "  return [front.cubeShape(shape), cube, front.fromCube(cube, shape)];"
+        "});",
+        cases,
+    )
+    for case, (cube, cell, back) in zip(cases, answers, strict=True):
+        shape = case["shape"]
+        assert math.prod(cube) == math.prod(shape), case
+        assert back == case["index"], case
+        # The cube is a reshape: a cell keeps its place in memory.
+        assert np.ravel_multi_index(cell, cube) == np.ravel_multi_index(case["index"], shape), case
+
+
+def test_statistics_merge_to_numpys(call):
+    x = host.tensor(6, 35, seed=3, dtype="float64") * 10 + 40
+    atoms = {"count": x.shape[1], "means": x.mean(1).tolist(), "m2s": (x.var(1) * x.shape[1]).tolist()}
+    merged = call("return front.mergeAtoms(given.count, given.means, given.m2s)", atoms)
+    assert merged["count"] == x.size
+    assert merged["mean"] == pytest.approx(x.mean(), rel=1e-14)
+    assert merged["m2"] / merged["count"] == pytest.approx(x.var(), rel=1e-13)
+    for centered, mean, var in ((True, x.mean(), x.var()), (False, 0, (x * x).mean())):
+        both = call("return front.twoPass(given[0], given[1])", [x.ravel().tolist(), centered])
+        assert both["mean"] == pytest.approx(mean, rel=1e-13)
+        assert both["var"] == pytest.approx(var, rel=1e-13)
+
+
+@pytest.mark.parametrize("size", [{"width": 1060, "height": 320}, {"width": 300, "height": 250}])
+def test_a_visible_cell_is_found_again_from_its_pixel(call, size):
+    """Pick is the projection solved backwards: at the middle of each visible face, and just inside its corners."""
+    found = call(
+        """
+        const wrong = [];
+        let tried = 0;
+        const shapes = [[4, 16, 12, 12], [2, 3, 5, 7], [8, 6, 1, 9], [1, 64, 8, 8], [5, 12, 1, 1], [3, 1, 30, 4]];
+        const angles = [{ az: 0.42, el: 0.46 }, { az: 0.2, el: 1.1 }, { az: 1.2, el: 0.2 }];
+        for (const cube of shapes) for (const angle of angles)
+          for (const cut of [0, Math.floor(cube[1] / 2)]) {
+            const [N, C, H, W] = cube, cells = [W, C, H];
+            const margin = { left: 40, right: 8, top: 6, bottom: 28, gap: 16, most: 30 };
+            const frame = front.makeFrame(cells, front.sampleLengths(cube), N, given, angle, margin);
+            const at = (v) => [0, Math.floor(v / 2), v - 1];
+            for (let k = 0; k < N; k++) for (const x of at(W)) for (const y of [cut, ...at(C)]) for (const z of at(H)) {
+              const seen = front.visibleFaces(frame, k, [[x, x + 1], [y, y + 1], [z, z + 1]], cut);
+              for (const [face, quad] of Object.entries(seen)) {
+                const middle = [0, 1].map((a) => quad.reduce((sum, p) => sum + p[a], 0) / 4);
+                const points = [middle, ...quad.map((p) => p.map((v, a) => 0.97 * v + 0.03 * middle[a]))];
+                for (const [px, py] of points) {
+                  tried++;
+                  const hit = front.pick(frame, px, py, () => cut);
+                  const right = hit && hit.solid === k && String(hit.cell) === String([x, y, z]);
+                  if (!right) wrong.push({ cube, angle, cut, k, cell: [x, y, z], face, hit });
+                }
+              }
+            }
+          }
+        return { tried, wrong: wrong.slice(0, 5), count: wrong.length };
+        """,
+        size,
+    )
+    assert found["tried"] > 5000
+    assert not found["count"], f"{found['count']} of {found['tried']} points: {found['wrong']}"
+
+
+def test_what_is_drawn_stays_in_the_picture(call):
+    """Whatever the shape, the size and the angles asked for: no corner of a solid lies outside."""
+    rng = np.random.default_rng(5)
+    cases = [
+        {
+            "cube": [int(rng.integers(1, 9)), *(int(2 ** rng.uniform(0, 8)) for _ in range(3))],
+            "size": {"width": int(rng.integers(280, 1200)), "height": int(rng.integers(236, 460))},
+            "angles": {"az": float(rng.uniform(-2, 4)), "el": float(rng.uniform(-2, 4))},
+        }
+        for _ in range(CASES)
+    ]
+    answers = call(
+        """
+        return given.map(({ cube, size, angles }) => {
+          const [N, C, H, W] = cube, margin = { left: 40, right: 8, top: 6, bottom: 28, gap: 16, most: 30 };
+          const frame = front.makeFrame([W, C, H], front.sampleLengths(cube), N, size, angles, margin), out = [];
+          for (let k = 0; k < N; k++) for (const x of [0, W]) for (const y of [0, C]) for (const z of [0, H])
+            out.push(front.project(frame, k, x, y, z));
+          return { clamped: front.clampAngles(angles), xs: out.map((p) => p[0]), ys: out.map((p) => p[1]) };
+        });
+        """,
+        cases,
+    )
+    for case, drawn in zip(cases, answers, strict=True):
+        assert min(drawn["xs"]) >= -0.5, case
+        assert max(drawn["xs"]) <= case["size"]["width"] + 0.5, case
+        assert min(drawn["ys"]) >= -0.5, case
+        assert max(drawn["ys"]) <= case["size"]["height"] + 0.5, case
+        # Strictly between edge-on and face-on, so that the same three faces stay in sight.
+        assert 0 < drawn["clamped"]["az"] < math.pi / 2, case
+        assert 0 < drawn["clamped"]["el"] < math.pi / 2, case
+
+
+def test_numbers_are_plain_decimals(call):
+    values = [0, 1, -1, 1.5, 0.9166666666, 35.734375, 1e-7, -3.25e-9, 123456.789, 1e15, 2 / 3, 1e5 + 0.5]
+    shown = call("return given.map((v) => front.decimal(v))", values)
+    assert shown[:6] == ["0", "1", "-1", "1.5", "0.91667", "35.734"]
+    for text, value in zip(shown, values, strict=True):
+        assert "e" not in text.lower(), f"{value} is shown as {text}"
+        assert reading.shows(text, value), f"{value} is shown as {text}"
+    assert call("return [NaN, Infinity, -Infinity].map((v) => front.decimal(v))") == ["NaN", "inf", "-inf"]
+
+
+def test_the_histogram_counts_every_value(call):
+    x = host.tensor(1000, seed=8)
+    shares = call("return front.histogram(given, -1, 1, 20)", x.tolist())
+    inside, _ = np.histogram(np.clip(x, -1, 1), bins=20, range=(-1, 1))
+    assert np.allclose(shares, inside / x.size)
+    # NaN is in no bin.
+    with_nan = call("return front.histogram([NaN, 0.5, NaN], 0, 1, 4)")
+    assert with_nan == [0, 0, 1, 0]
+
+
+def test_a_state_from_anywhere_can_be_drawn(call):
+    """A link, an old page, a slider: what does not fit becomes what does."""
+    data = "const data = { shape: [2, 12, 3, 3], methods: { batch: {}, group: {} }, divisors: front.divisors(12) };"
+    nonsense = {
+        "method": "grup",
+        "G": 5,
+        "index": [9, -1, 1.5],
+        "step": 77,
+        "view": "up",
+        "color": "red",
+        "mode": "eval",
+    }
+    fitted = call(f"{data} return front.fit(given, data)", nonsense)
+    assert fitted == {
+        "method": "group", "G": 4, "index": [0, 0, 0, 0], "step": 5, "view": "samples", "color": "set", "mode": "train",
+    }  # fmt: skip
+    clipped = call(
+        f"{data} return front.fit(given, data)", {"method": "batch", "G": 3, "index": [9, -1, 1.5, 2], "step": 2}
+    )
+    assert clipped["index"] == [1, 0, 1, 2]
+    assert (clipped["method"], clipped["G"], clipped["step"]) == ("batch", 3, 2)

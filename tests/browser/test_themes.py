@@ -1,0 +1,164 @@
+"""Light and dark, narrow, without motion, with forced colors, for slides and on paper."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import normviz as nv
+from tests.browser import host, reading
+from tests.browser.reading import choose, drawn, open_file, slider, state
+
+DARK_NOTEBOOK = "background: #111; color: #eee;"
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    path = tmp_path / "page.html"
+    nv.to_html(nv.show(nv.samples.activations()), path)
+    return path
+
+
+def luminance(page: Page, query: str, name: str = "backgroundColor") -> float:
+    """Relative luminance of a color that is really shown."""
+    color = page.evaluate("([query, name]) => getComputedStyle(document.querySelector(query))[name]", [query, name])
+    red, green, blue = (float(number) for number in re.findall(r"[\d.]+", color)[:3])
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_exported_page_follows_the_system(new_page, exported, scheme):
+    page = new_page(color_scheme=scheme)
+    root = open_file(page, exported)
+    assert root.get_attribute("data-theme") == scheme
+    assert (luminance(page, ".normviz") < 0.2) == (scheme == "dark")
+    assert (luminance(page, ".normviz", "color") > 0.6) == (scheme == "dark")
+    # And goes on following it.
+    other = {"light": "dark", "dark": "light"}[scheme]
+    page.emulate_media(color_scheme=other)
+    reading.wait_for(root, theme=other)
+
+
+def test_a_dark_host_counts_more_than_the_system(new_page, tmp_path):
+    """Hosts have themes of their own: JupyterLab may be dark on a light system, and light on a dark one."""
+    page = new_page(color_scheme="light")
+    path = host.write(tmp_path / "dark.html", [host.model(host.tensor(2, 8, 4, 4))], style=DARK_NOTEBOOK)
+    root = open_file(page, path)
+    assert root.get_attribute("data-theme") == "dark"
+    page.evaluate("() => { document.body.style.background = 'white'; }")
+    reading.wait_for(root, theme="light")
+    page.emulate_media(color_scheme="dark")
+    drawn(page)
+    assert root.get_attribute("data-theme") == "light"
+
+
+@pytest.mark.parametrize("width", [320, 480])
+@pytest.mark.parametrize("part", ["start", "code", "more", "tour", "paper"])
+def test_a_narrow_page_has_everything_within_reach(new_page, exported, width, part):
+    page = new_page(width, 640)
+    root = open_file(page, exported)
+    if part == "code":
+        root.get_by_role("button", name="Code", exact=True).click()
+    elif part == "more":
+        choose(root, "RMS Norm")
+    elif part == "tour":
+        root.get_by_role("button", name="Tour").click()
+    elif part == "paper":
+        root.get_by_role("radio", name="Paper figure").click()
+    drawn(page)
+    # clientWidth: what is seen; scrollWidth: what there is.
+    assert page.evaluate("document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth") == 0
+    outside = root.evaluate(
+        """root => [...root.querySelectorAll("button, input, select, [tabindex], p, dd, li, svg")]
+            .filter((e) => e.checkVisibility() && !e.closest("pre"))
+            .map((e) => ({ e: e.outerHTML.slice(0, 90), box: e.getBoundingClientRect() }))
+            .filter(({ box }) => box.width && (box.left < -0.5 || box.right > innerWidth + 0.5))
+            .map(({ e, box }) => `${e} ${box.left} to ${box.right}`)"""
+    )
+    assert not outside
+    # Nothing lies over a control: what is pressed in its middle is the control.
+    covered = root.evaluate(
+        """root => [...root.querySelectorAll("button, input, select, [role=slider]")]
+            .filter((e) => e.checkVisibility())
+            .filter((e) => {
+              e.scrollIntoView({ block: "center" });
+              const box = e.getBoundingClientRect();
+              const hit = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+              return !(hit && (e.contains(hit) || hit.contains(e) && hit.tagName === "LABEL"));
+            })
+            .map((e) => e.outerHTML.slice(0, 120))"""
+    )
+    assert not covered
+
+
+def test_a_narrow_page_works(new_page, exported):
+    page = new_page(320, 640, has_touch=True)
+    root = open_file(page, exported)
+    radio = reading.radio(root, "Batch Norm")
+    radio.tap()
+    assert state(root)["method"] == "batch"
+    box = slider(root).bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] - 2, box["y"] + box["height"] / 3)
+    assert (state(root)["method"], state(root)["num_groups"]) == ("group", 16)
+    stage = root.get_by_role("application")
+    stage.scroll_into_view_if_needed()
+    # With as many groups as channels the set is the front of the first sample.
+    drawn(page)
+    box = root.locator("path.nv-set.front").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    n, c, h, w = state(root)["index"]
+    assert (n, c) == (0, 0)
+    assert 4 <= h <= 7
+    assert 4 <= w <= 7
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_reduced_motion_is_respected(new_page, exported, motion):
+    page = new_page(reduced_motion=motion)
+    root = open_file(page, exported)
+    # Counts transitions from the moment on at which the choice is made.
+    page.evaluate("() => { window.ran = 0; document.addEventListener('transitionrun', () => { ran++; }); }")
+    choose(root, "Layer Norm")
+    drawn(page)
+    choose(root, "Instance Norm")
+    drawn(page)
+    running = page.evaluate("() => ran + document.getAnimations().length")
+    assert (running == 0) == (motion == "reduce"), f"{running} transitions"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forced_colors_keep_the_meaning(new_page, exported, scheme):
+    page = new_page(forced_colors="active", color_scheme=scheme)
+    root = open_file(page, exported)
+    choose(root, "Batch Norm")
+    drawn(page)
+    fills = {
+        name: page.evaluate("query => getComputedStyle(document.querySelector(query)).fill", f"path.{name}.front")
+        for name in ("nv-rest", "nv-set", "nv-cell")
+    }
+    assert len(set(fills.values())) == 3, f"the set, the cell and the rest must differ: {fills}"
+    checked, unchecked = (
+        radio.evaluate("e => ['outlineStyle', 'borderColor', 'backgroundColor'].map((k) => getComputedStyle(e)[k])")
+        for radio in (reading.radio(root, "Batch Norm"), reading.radio(root, "Layer Norm"))
+    )
+    assert checked != unchecked, "which method is chosen must be seen without the page's own colors"
+
+
+def test_without_controls_only_the_picture_and_the_words_stay(page: Page, tmp_path: Path):
+    nv.to_html(nv.show(host.tensor(2, 8, 4, 4), controls=False), tmp_path / "slide.html")
+    root = open_file(page, tmp_path / "slide.html")
+    expect(root.get_by_role("radiogroup")).to_have_count(0)
+    expect(root.get_by_role("slider")).to_have_count(0)
+    expect(root.get_by_role("status")).to_be_visible()
+    expect(root.locator("svg.nv-svg")).to_be_visible()
+    # It still answers.
+    root.get_by_role("application").press("ArrowRight")
+    assert state(root)["index"] == (0, 0, 0, 1)
+
+
+def test_it_prints(page: Page, exported):
+    root = open_file(page, exported)
+    page.emulate_media(media="print")
+    expect(root.locator("svg.nv-svg")).to_be_visible()
+    expect(root.get_by_role("slider")).to_have_count(0)
