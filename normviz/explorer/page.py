@@ -152,8 +152,8 @@ def show(x: Any = None, method: str | None = None, num_groups: int | None = None
     Parameters
     ----------
     x, method, num_groups, **keywords
-        As `Explorer` takes them: index, step, view, color, mode, controls, weight, bias, eps, statistics, channel_axis,
-        labels, marks, title.
+        As `Explorer` takes them, without x the sample activations: index, step, view, color, mode, controls, weight,
+        bias, eps, statistics, channel_axis, labels, marks, title.
 
     Returns
     -------
@@ -241,6 +241,8 @@ def _parts(item: Any) -> Parts:
         return item.scene, item.state
     if hasattr(item, "_scene") and hasattr(item, "_state"):
         return item._scene, item._state()
+    if item is None:
+        raise TypeError("to_html() takes explorers, what show() returned, and arrays, not None")
     return state.check(item)
 
 

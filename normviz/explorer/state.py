@@ -5,6 +5,7 @@ A *subject* is the tensor with all that stays fixed while one looks at it; a *st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import index as as_int
@@ -98,8 +99,13 @@ def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | No
         running=None if statistics is None else running(statistics, values.shape),
         labels=overlay("labels", more.get("labels"), values.shape),
         marks=overlay("marks", more.get("marks"), values.shape),
-        title=None if title is None else str(title),
+        title=None if title is None else drawable(str(title)),
     )
+
+
+def drawable(title: str) -> str:
+    """A title without what XML forbids: control characters, and halves of characters."""
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(title.split()))
 
 
 def parameter(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:

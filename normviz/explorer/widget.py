@@ -140,16 +140,14 @@ class Explorer(anywidget.AnyWidget):
 
     # ---- pictures and pages ----
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """A self-contained page, alive with no kernel and no network; written to `path` if one is given."""
+    def to_html(self, path: str | Path | None = None) -> str | None:
+        """A self-contained page, alive with no kernel and no network; or None once it is written to `path`."""
         return page.to_html([self], path)
 
-    def to_svg(self, path: str | Path | None = None) -> str:
-        """The still picture; written to `path` if one is given."""
+    def to_svg(self, path: str | Path | None = None) -> str | None:
+        """The still picture; or None once it is written to `path`."""
         text = picture.svg(self._scene, self._state())
-        if path is not None:
-            page.write(path, text)
-        return text
+        return text if path is None else page.write(path, text)
 
     def _state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in state.STATE}
