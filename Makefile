@@ -8,14 +8,15 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet
+# An address rather than a file, so that the one it prints where there is no browser leads to the tour as well.
 # JupyterLab refuses to start as root unless told that this is meant.
-LAB_FLAGS := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: .venv/lab-ready ## open JupyterLab on the tour
-	$(BIN)/python -m jupyterlab $(LAB_FLAGS) notebooks/00_tour.ipynb
+	$(BIN)/python -m jupyterlab $(LAB_FLAGS)
 
 test: .venv/dev-ready ## everything: style, backends, laws, JavaScript, notebooks, browser
 	@$(BIN)/python tools/find_browser.py

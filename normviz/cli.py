@@ -100,12 +100,13 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
         click.echo(f"Copied to {folder}: {', '.join(copied)}")
     if kept:
         click.echo(f"Kept as they are in {folder}: {', '.join(kept)}")
-    first = [str(folder / FIRST_NOTEBOOK)]
+    # An address rather than a file, so that the one it prints where there is no browser leads to the tour as well.
+    options = [f"--LabApp.default_url=/lab/tree/{NOTEBOOKS}/{FIRST_NOTEBOOK}"]
     # JupyterLab refuses to start as root unless told that this is meant.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        first.append("--allow-root")
+        options.append("--allow-root")
     # In this process, so that Ctrl-C is JupyterLab's to answer.
-    LabApp.launch_instance([*first, *jupyter_options])
+    LabApp.launch_instance([*options, *jupyter_options])
 
 
 @cli.command()
