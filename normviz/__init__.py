@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .figures import cube
     from .merging import Moments, Statistics, moments, sweep
     from .methods import METHODS
-    from .normalization import Gradients, RunningStatistics, gradient, normalize, statistics
+    from .normalization import Gradients, gradient, normalize, statistics
+    from .running import RunningStatistics
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,7 @@ _HOME = {
     "normalize": "normalization",
     "gradient": "normalization",
     "Gradients": "normalization",
-    "RunningStatistics": "normalization",
+    "RunningStatistics": "running",
     "backend_for": "backends",
     "devices": "backends",
     "Explorer": "explorer",

@@ -234,7 +234,7 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     if kind not in "biuf" or (kind == "f" and itemsize > 8):
         raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
     check_shape(x.shape, name)
-    rank = len(x.shape)
+    rank, channel_axis = len(x.shape), as_int(channel_axis)
     if not -rank <= channel_axis < rank:
         raise ValueError(
             f"channel_axis={channel_axis} is not an axis of {name}, rank {rank}; use {-rank} to {rank - 1}"

@@ -26,15 +26,16 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
 
 def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Make a misspelt keyword a TypeError that names the nearest one, as Python itself does only from 3.13 on."""
-    takes_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in takes_name]
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in by_name and p.name != "self"]
     allowed = frozenset(known)
+    caller = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__init__")
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not allowed.issuperset(kwargs):
             wrong = next(k for k in kwargs if k not in allowed)
-            raise TypeError(f"{function.__name__}(): {unknown('keyword', wrong, known)}")
+            raise TypeError(f"{caller}(): {unknown('keyword', wrong, known)}")
         return function(*args, **kwargs)
 
     return checked

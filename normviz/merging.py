@@ -13,7 +13,7 @@ import numpy as np
 
 from .backends import adopt
 from .backends.recipe import mean_and_m2, tile
-from .blocks import canonical, divisors, pooling
+from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
 from .methods import METHODS, find
 
@@ -157,15 +157,14 @@ class Moments:
         >>> moments(np.arange(24.0).reshape(2, 3, 4)).pool("batch").mean
         array([ 7.5, 11.5, 15.5])
         """
-        row = find(method)
-        if row.spatial != "all":
+        if find(method).spatial != "all":
             raise ValueError(
                 f"method {method!r} keeps positions apart, and moments have merged them; "
                 f"use statistics(x, {method!r}), which reads the values"
             )
         pool = pooling(method, self.shape, num_groups)
         mean, m2 = _merge(self.mean, self.m2, self.count, pool.block)
-        return as_statistics(mean, m2, self.count * pool.size, row.centered, pool.statistics_shape, self.backend)
+        return as_statistics(mean, m2, self.count * pool.size, pool, self.backend)
 
     def sweep(self) -> dict[tuple[str, int | None], Statistics]:
         """Return the statistics of every method that has a mean and merges positions, group for every divisor G of C.
@@ -219,12 +218,11 @@ def sweep(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> dict[
     return moments(x, channel_axis=channel_axis, backend=backend).sweep()
 
 
-def as_statistics(
-    mean: np.ndarray, m2: np.ndarray, count: int, centered: bool, shape: tuple[int, ...], backend: str
-) -> Statistics:
-    """Return the Statistics of sets of `count` cells; without centring, mean 0 and the mean square."""
-    mean, var = mean_and_var(mean, m2, count, centered)
-    return Statistics(mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
+def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
+    """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2s."""
+    pair = mean_and_var(mean, m2, count, find(pool.method).centered)
+    mean, var = (a.reshape(pool.statistics_shape) for a in pair)
+    return Statistics(mean=mean, var=var, count=count, backend=backend)
 
 
 @np.errstate(all="ignore")

@@ -72,7 +72,7 @@ def load(name: str) -> Backend:
 
         return NumPy()
     if problem := cupy_problem():
-        raise RuntimeError(f"backend 'cupy' cannot be used: {problem}")
+        raise RuntimeError(f"backend 'cupy' cannot be used: {problem}; backend='numpy' works without it")
     from .cupy import CuPy
 
     return CuPy(import_module("cupy"))

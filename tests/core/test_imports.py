@@ -61,15 +61,16 @@ def test_an_unknown_name():
         nv.normalise  # noqa: B018
 
 
-CORE = ["errors", "methods", "blocks", "backends", "backends.recipe", "merging", "normalization"]
+WITH_EXAMPLES = ["errors", "methods", "blocks", "backends", "merging", "running", "normalization"]
+CORE = [*WITH_EXAMPLES, "arguments", "backends.recipe", "backends.numpy", "backends.cupy"]
 
 
-@pytest.mark.parametrize("name", CORE)
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_in_docstrings(name):
     module = import_module(f"normviz.{name}")
     result = doctest.testmod(module, extraglobs={"np": import_module("numpy")})
     assert result.failed == 0
-    assert result.attempted or name == "backends.recipe"
+    assert result.attempted
 
 
 @pytest.mark.parametrize("name", CORE)
