@@ -152,6 +152,13 @@ def test_make_help_tells_every_target(make_targets):
     assert set(re.findall(r"^make ([a-z]+) ", told, re.MULTILINE)) == make_targets
 
 
+def test_make_lab_opens_the_tour():
+    would = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (notebook,) = re.findall(r"-m jupyterlab --LabApp\.default_url=/lab/tree/(\S+)", would)
+    assert notebook == "notebooks/00_tour.ipynb"
+    assert (ROOT / notebook).is_file()
+
+
 def test_ci_runs_the_same_tests():
     run = ROOT / ".ci" / "run"
     assert run.stat().st_mode & 0o100
