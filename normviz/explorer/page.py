@@ -31,6 +31,7 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
+.nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 .nvp-still > svg { display: block; width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
 """
@@ -83,6 +84,7 @@ def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
 </head>
 <body>
 <main>
+{'' if framed else f'<h1 class="nvp-title">{escape(title, quote=False)}</h1>'}
 {sections}
 <noscript><p>This picture answers to mouse and keyboard where JavaScript may run.</p></noscript>
 </main>
