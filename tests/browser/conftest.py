@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, sync_playwright
 
+import normviz as nv
+from tests.browser import host
 from tests.browser.lab import Lab
+from tests.browser.reading import open_file
 from tools.find_browser import find
 
 HERE = ("file:", "blob:", "data:", "about:")
@@ -92,6 +95,20 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 def page(new_page: Callable[..., Page]) -> Page:
     """One page of usual size."""
     return new_page()
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """An exported page of one small tensor, (3, 16, 6, 7)."""
+    path = tmp_path / "page.html"
+    nv.to_html(nv.show(host.tensor(3, 16, 6, 7), title="Activations of a layer"), path)
+    return path
+
+
+@pytest.fixture
+def root(page: Page, exported: Path) -> Locator:
+    """The explorer on that page, open and drawn."""
+    return open_file(page, exported)
 
 
 @pytest.fixture
