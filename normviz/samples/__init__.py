@@ -83,12 +83,12 @@ def _checked(num_samples: int, stored: int) -> int:
 @cache
 def _stored_activations() -> tuple[np.ndarray, np.float32]:
     """Return the activations in units of a step, and that step."""
-    with (files(__package__) / "activations.npz").open("rb") as file, np.load(file) as stored:
+    with (files(__name__) / "activations.npz").open("rb") as file, np.load(file) as stored:
         # The high and the low bytes are stored apart because they pack better so.
         return stored["high"] * np.uint16(256) + stored["low"], stored["step"][()]
 
 
 @cache
 def _stored_photographs() -> np.ndarray:
-    with (files(__package__) / "photographs.npz").open("rb") as file, np.load(file) as stored:
+    with (files(__name__) / "photographs.npz").open("rb") as file, np.load(file) as stored:
         return stored["photographs"]

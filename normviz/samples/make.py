@@ -49,7 +49,8 @@ FIRST = {
 def main() -> None:
     """Write activations.npz and photographs.npz beside this file."""
     activations, photographs = make()
-    np.savez_compressed(HERE / "activations.npz", **encode(activations))
+    low, high = encode(activations)
+    np.savez_compressed(HERE / "activations.npz", low=low, high=high, step=np.float32(STEP))
     np.savez_compressed(HERE / "photographs.npz", photographs=photographs)
     for name in ("activations", "photographs"):
         print(f"{name}.npz: {(HERE / f'{name}.npz').stat().st_size / 1000:.0f} kB")
@@ -142,14 +143,10 @@ def respond(image: np.ndarray) -> np.ndarray:
     return np.stack(maps)
 
 
-def encode(activations: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the arrays to store: high and low bytes apart, which saves a sixth of the file."""
+def encode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low and the high bytes: stored apart, they save a sixth of the file."""
     unsigned = activations.astype(np.uint16)
-    return {
-        "low": (unsigned & 255).astype(np.uint8),
-        "high": (unsigned >> 8).astype(np.uint8),
-        "step": np.float32(STEP),
-    }
+    return (unsigned & 255).astype(np.uint8), (unsigned >> 8).astype(np.uint8)
 
 
 if __name__ == "__main__":
