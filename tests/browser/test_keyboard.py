@@ -28,9 +28,10 @@ def test_the_cube_by_keyboard(root):
     stage.focus()
     for key, index in (
         ("ArrowRight", (0, 0, 0, 1)), ("ArrowDown", (0, 0, 1, 1)), ("ArrowLeft", (0, 0, 1, 0)),
-        ("ArrowLeft", (0, 0, 1, 0)), ("ArrowUp", (0, 0, 0, 0)), ("PageDown", (0, 1, 0, 0)), ("PageDown", (0, 2, 0, 0)), ("PageUp", (0, 1, 0, 0)),
-        ("Shift+ArrowRight", (1, 1, 0, 0)), ("Shift+ArrowDown", (2, 1, 0, 0)), ("Shift+ArrowRight", (2, 1, 0, 0)),
-        ("Shift+ArrowLeft", (1, 1, 0, 0)), ("Shift+ArrowUp", (0, 1, 0, 0)), ("ArrowUp", (0, 1, 0, 0)),
+        ("ArrowLeft", (0, 0, 1, 0)), ("ArrowUp", (0, 0, 0, 0)), ("PageDown", (0, 1, 0, 0)),
+        ("PageDown", (0, 2, 0, 0)), ("PageUp", (0, 1, 0, 0)), ("Shift+ArrowRight", (1, 1, 0, 0)),
+        ("Shift+ArrowDown", (2, 1, 0, 0)), ("Shift+ArrowRight", (2, 1, 0, 0)), ("Shift+ArrowLeft", (1, 1, 0, 0)),
+        ("Shift+ArrowUp", (0, 1, 0, 0)), ("ArrowUp", (0, 1, 0, 0)),
     ):  # fmt: skip
         root.page.keyboard.press(key)
         assert state(root)["index"] == index, key
