@@ -82,7 +82,7 @@ def flax_layer(choice: Choice) -> Layer | None:
     arguments += ["" if "weight" in own else "use_scale=False"]
     if choice.method.centered:
         arguments += ["" if "bias" in own else "use_bias=False", "use_fast_variance=False"]
-        notes += ["Its own variance, E[x^2] - E[x]^2, is fast and cancels."]
+        notes += ["Its fast variance, the default, is E[x^2] - E[x]^2."]
     return Layer(name, [*arguments, "rngs=nnx.Rngs(0)"], choice.rank - 1, notes, own)
 
 
@@ -120,6 +120,8 @@ def keras_layer(choice: Choice) -> Layer | None:
         choice, {"weight": weight, "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     )
     off = [f"{flag}=False" for flag, array in (("scale", "weight"), ("center", "bias")) if array not in own]
+    if name in ("BatchNormalization", "GroupNormalization") and len(note) == 1:
+        note = [*note, "On PyTorch its variance, E[x^2] - E[x]^2, cancels."]
     training = f"norm(x, training={not choice.evaluating})" if choice.method.name == "batch" else "norm(x)"
     arguments = [*options, f"epsilon={choice.eps}", *(off if choice.method.centered else [])]
     return Layer(name, arguments, choice.rank - 1, note, own, training)
@@ -150,6 +152,7 @@ FRAMEWORKS = {
         imports=["import torch"],
         convert="x = torch.as_tensor(x).float()",
         array="torch.as_tensor({})",
+        shaped="torch.as_tensor({}).reshape({})",
         move="{}.movedim({}, {})",
         reshape="{}.reshape({})",
         sqrt="torch.sqrt({})",
@@ -162,8 +165,9 @@ FRAMEWORKS = {
     ),
     "NumPy": Framework(
         imports=["import numpy as np"],
-        convert="x = np.asarray(x, dtype=np.float64)",
-        array="np.asarray({})",
+        convert="x = np.asarray(x, float)  # float64",
+        array="np.asarray({}, float)",
+        shaped="np.asarray({}, float).reshape({})",
         move="np.moveaxis({}, {}, {})",
         reshape="{}.reshape({})",
         sqrt="np.sqrt({})",
@@ -173,6 +177,7 @@ FRAMEWORKS = {
         imports=["import jax.numpy as jnp", "from flax import nnx"],
         convert="x = jnp.asarray(x, dtype=jnp.float32)",
         array="jnp.asarray({})",
+        shaped="jnp.asarray({}).reshape({})",
         move="jnp.moveaxis({}, {}, {})",
         reshape="{}.reshape({})",
         sqrt="jnp.sqrt({})",
@@ -184,7 +189,8 @@ FRAMEWORKS = {
     "Keras": Framework(
         imports=["import keras"],
         convert='x = keras.ops.convert_to_tensor(x, dtype="float32")',
-        array="{}",
+        array="keras.ops.array({})",
+        shaped="keras.ops.reshape({}, [{}])",
         move="keras.ops.moveaxis({}, {}, {})",
         reshape="keras.ops.reshape({}, [{}])",
         sqrt="keras.ops.sqrt({})",

@@ -82,6 +82,7 @@ def build(
     shape = values.shape
     size = bins(shape)
     exact = values.size <= MOST_VALUES
+    affine = {name: np.shape(p) for name, p in (("weight", weight), ("bias", bias)) if p is not None}
     scene: dict[str, Any] = {
         "shape": list(shape),
         "dtype": str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
@@ -98,7 +99,7 @@ def build(
         "labels": None if labels is None else pack(np.ascontiguousarray(labels, np.int32)),
         "marks": None if marks is None else np.flatnonzero(marks).tolist(),
         "title": title,
-        "methods": methods(shape, eps, channel_axis, affine=weight is not None or bias is not None),
+        "methods": methods(shape, eps, channel_axis, affine=affine),
     }
     scene |= colors(values, size, exact=exact)
     if not exact:
@@ -106,7 +107,9 @@ def build(
     return scene
 
 
-def methods(shape: tuple[int, ...], eps: float, channel_axis: int, *, affine: bool) -> list[dict[str, Any]]:
+def methods(
+    shape: tuple[int, ...], eps: float, channel_axis: int, *, affine: dict[str, tuple[int, ...]]
+) -> list[dict[str, Any]]:
     """The rows of METHODS with their texts."""
     rows = []
     for method in METHODS.values():
@@ -114,7 +117,7 @@ def methods(shape: tuple[int, ...], eps: float, channel_axis: int, *, affine: bo
         row["code"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=affine)
         if method.name == "batch":
             row["eval"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=affine, mode="eval")
-        rows.append(row | texts.words(method))
+        rows.append(row | texts.words(method, shape))
     return rows
 
 

@@ -14,6 +14,8 @@ WIDTH = 62
 """The longest line of code that a panel of 420 px shows without scrolling."""
 GROUPS = "{G}"
 """Stands for the number of groups, which changes in the browser."""
+LONG = 4
+"""Digits to leave room for in its place."""
 SPATIAL = {2: "", 3: "L", 4: "HW", 5: "DHW"}
 """Names of the spatial axes, by rank."""
 
@@ -114,8 +116,8 @@ class Framework:
         Lines.
     convert
         The line that makes x its own.
-    array, move, reshape, sqrt, mean, var
-        Expressions; {} stands for what they are applied to.
+    array, shaped, reshape, move, sqrt, mean, var
+        Expressions; {} stands for what they are applied to. The first two make it its own array.
     prefix
         Where its layers are.
     layer
@@ -130,6 +132,7 @@ class Framework:
     convert: str
     array: str
     move: str
+    shaped: str
     reshape: str
     sqrt: str
     mean: str
@@ -159,7 +162,7 @@ class Framework:
             *self.fill(choice, [(layer.holds[name], name) for name in arrays if name in layer.holds]),
             f"y = {self.moved(layer.apply, choice, wanted, choice.axis)}",
             *self.scaled(choice, [name for name in choice.given if name not in layer.holds]),
-            *(f"# {line}" for line in layer.note),
+            *(f"# {line}" for line in layer.note if not choice.evaluating),
         ]
 
     def moved(self, source: str, choice: Choice, start: int, end: int) -> str:
@@ -173,7 +176,7 @@ class Framework:
         if name in choice.per_element:
             return source if choice.axis else f"{source}[:, None]"
         after = choice.rank - 1 - choice.axis
-        return self.reshape.format(source, ", ".join([str(choice.C), *"1" * after])) if after else source
+        return self.shaped.format(name, ", ".join([str(choice.C), *"1" * after])) if after else source
 
     def scaled(self, choice: Choice, names: Sequence[str]) -> list[str]:
         """Return weight and bias written out, in x's own layout."""
@@ -202,7 +205,7 @@ class Framework:
             return [f"mean = {mean}", f"var = {var}", f"y = (x - mean) / {divisor}"]
         if not method.centered:
             square = self.mean.format("(x**2)", axes) if pooled else "x**2"
-            return [f"square = {square}  # no mean is taken", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}"]
+            return [f"square = {square}  # no mean", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}"]
         if not pooled:  # Reducing over no axis means over every axis to some frameworks.
             return ["y = x - x  # every set is one cell, its own mean"]
         mean, var = self.mean.format(z, axes), self.var.format(z, axes)
@@ -213,11 +216,11 @@ def call(start: str, arguments: Sequence[Any]) -> list[str]:
     """Return `start(arguments)`, on one line where it fits, else with the arguments on lines of their own."""
     sources = [str(a) for a in arguments if a != ""]
     whole = f"{start}({', '.join(sources)})"
-    if len(whole) <= WIDTH:
+    if len(whole.replace(GROUPS, "1" * LONG)) <= WIDTH:
         return [whole]
     lines = [""]
     for source in sources:
-        if lines[-1] and len(f"{lines[-1]} {source},") > WIDTH:
+        if lines[-1] and len(f"{lines[-1]} {source},".replace(GROUPS, "1" * LONG)) > WIDTH:
             lines.append("")
         lines[-1] += f"{' ' if lines[-1] else '    '}{source},"
     return [f"{start}(", *lines[:-1], f"{lines[-1][:-1]})"]
