@@ -1,0 +1,337 @@
+"""The cube as a plotly Figure: numbers, not pictures. What is lit is what Pooling says, in every state."""
+
+import copy
+import json
+import math
+import subprocess
+import sys
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import normviz as nv
+
+OTHER, LIT, GRID, OUTLINE = range(4)
+MENU, SLIDER = "updatemenus", "sliders"
+
+
+def corners(trace):
+    """The boxes of a mesh as arrays (low, high), each (boxes, 3)."""
+    points = np.stack([np.asarray(trace[axis], float) for axis in "xyz"], axis=1).reshape(-1, 8, 3)
+    return points.min(axis=1), points.max(axis=1)
+
+
+def lit_cells(figure, shape, lit=None):
+    """What is lit, read off the two meshes alone: {sample drawn: ((c0, c1), (h0, h1), (w0, w1))} in drawn cells."""
+    low, high = corners(figure.data[OTHER])
+    height = math.prod(shape[2:-1])
+    drawn = [-(-n // -(-n // 32)) for n in (shape[-1] if len(shape) > 2 else 1, shape[1], height)]
+    found = {}
+    for a, b in zip(*corners(lit or figure.data[LIT]), strict=True):
+        if (b - a).max() < 1e-3:
+            continue
+        # The sample whose box holds the middle of this one.
+        (sample,) = np.flatnonzero(((low < (a + b) / 2) & ((a + b) / 2 < high)).all(axis=1))
+        start, stop = ((v - low[sample]) / (high - low)[sample] * drawn for v in (a, b))
+        np.testing.assert_allclose(start, np.round(start), atol=0.1)
+        np.testing.assert_allclose(stop, np.round(stop), atol=0.1)
+        (w0, c0, z0), (w1, c1, z1) = np.round(start).astype(int), np.round(stop).astype(int)
+        found[int(sample)] = ((c0, c1), (drawn[2] - z1, drawn[2] - z0), (w0, w1))
+    return found
+
+
+def expected_cells(pooling, index, first, drawn):
+    """The same from the labels of Pooling, one cell of x after the other."""
+    shape = pooling.shape
+    inside = (pooling.labels() == pooling.set_number(index)).reshape(
+        shape[0], shape[1], math.prod(shape[2:-1]), shape[-1] if len(shape) > 2 else 1
+    )
+    found = {}
+    for n in range(first, first + drawn):
+        if inside[n].any():
+            bins = [-(-length // 32) for length in inside.shape[1:]]
+            where = [np.unique(at // size) for at, size in zip(np.nonzero(inside[n]), bins, strict=True)]
+            assert all(len(at) == at[-1] - at[0] + 1 for at in where)
+            found[n - first] = tuple((at[0], at[-1] + 1) for at in where)
+    return found
+
+
+def states(figure):
+    """Every state that a button or a step reaches: (method, G, args)."""
+    for button, method in zip(figure.layout.updatemenus[0].buttons, nv.METHODS, strict=True):
+        yield method, None, button.args
+    for step in figure.layout.sliders[0].steps if figure.layout.sliders else ():
+        yield "group", int(step.label), step.args
+
+
+def pooling_of(method, groups, shape, default):
+    return nv.pooling(method, shape, (groups or default) if method == "group" else None)
+
+
+@st.composite
+def tensors(draw):
+    """(shape, method, num_groups, index)."""
+    rank = draw(st.integers(2, 5))
+    most = {2: 40, 3: 40, 4: 12, 5: 5}[rank]
+    spatial = [draw(st.integers(1, most)) for _ in range(rank - 2)]
+    shape = (draw(st.integers(1, 11)), draw(st.integers(1, 70)), *spatial)
+    method = draw(st.sampled_from(list(nv.METHODS)))
+    groups = draw(st.sampled_from(nv.divisors(shape[1]))) if method == "group" else None
+    index = tuple(draw(st.integers(0, n - 1)) for n in shape)
+    return shape, method, groups, index
+
+
+@settings(max_examples=40, deadline=None)
+@given(tensors())
+def test_what_is_lit_is_the_set(tensor):
+    shape, method, groups, index = tensor
+    figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index)
+    first = int(figure.layout.scene.annotations[0].text.removeprefix("n = "))
+    drawn = len(corners(figure.data[OTHER])[0])
+    assert drawn == min(shape[0], 8)
+    assert first <= index[0] < first + drawn
+    now = nv.pooling(method, shape, groups)
+    assert lit_cells(figure, shape) == expected_cells(now, index, first, drawn)
+
+
+@settings(max_examples=15, deadline=None)
+@given(tensors())
+def test_every_state_lights_its_set(tensor):
+    shape, method, groups, index = tensor
+    figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index)
+    first = int(figure.layout.scene.annotations[0].text.removeprefix("n = "))
+    default = groups or max(g for g in nv.divisors(shape[1]) if g <= 4)
+    for name, G, (data, _, traces) in states(figure):
+        assert list(traces) == [LIT]
+        lit = {axis: data[axis][0] for axis in "xyz"}
+        assert {len(values) for values in lit.values()} == {len(figure.data[LIT].x)}
+        now = pooling_of(name, G, shape, default)
+        assert lit_cells(figure, shape, lit) == expected_cells(now, index, first, min(shape[0], 8))
+
+
+@pytest.fixture
+def figure():
+    return nv.cube(nv.samples.activations(), index=(1, 6, 6, 6))
+
+
+def after(figure, args):
+    """The figure as plotly would leave it after a button: restyle the lit mesh, then relayout."""
+    data, layout, _ = args
+    then = copy.deepcopy(figure)
+    then.data[LIT].update({key: value[0] for key, value in data.items()})
+    for path, value in layout.items():
+        # plotly's own paths; buttons[3].label and the like are checked by assigning to them.
+        at = then.layout
+        *parents, last = path.replace("[", ".").replace("]", "").split(".")
+        for part in parents:
+            at = at[int(part)] if part.isdigit() else at[part]
+        at[last] = value
+    return then
+
+
+def test_a_button_leaves_what_cube_draws(figure):
+    """Pressing a button or moving the slider gives the figure that Python draws for that choice."""
+    x = nv.samples.activations()
+    for method, G, args in states(figure):
+        pressed = after(figure, args)
+        groups = (G or 4) if method == "group" else None
+        drawn = nv.cube(x, method, groups, index=(1, 6, 6, 6))
+        for axis in "xyz":
+            assert pressed.data[LIT][axis] == drawn.data[LIT][axis]
+        assert pressed.data[LIT].name == drawn.data[LIT].name
+        assert pressed.layout.title == drawn.layout.title
+        assert [b.label for b in pressed.layout.updatemenus[0].buttons] == [
+            b.label for b in drawn.layout.updatemenus[0].buttons
+        ]
+        assert pressed.layout.updatemenus[0].active == drawn.layout.updatemenus[0].active
+        assert pressed.layout.sliders[0].active == drawn.layout.sliders[0].active
+        assert pressed.layout.sliders[0].currentvalue == drawn.layout.sliders[0].currentvalue
+
+
+def test_texts(figure):
+    times = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
+    assert figure.layout.title.text == "<b>Group Norm</b>, G = 4"
+    assert figure.layout.title.subtitle.text == (
+        f"The set of cell (1, 6, 6, 6), one of 16 sets: {times.join(['1', '4', '12', '12'])} = 576 cells share "
+        "one mean and one variance."
+    )
+    assert figure.data[LIT].name == "one set of Group Norm: 576 cells"
+    assert figure.data[OTHER].name == "other cells"
+    said = [a.text for a in figure.layout.scene.annotations]
+    assert said == ["n = 0", "n = 1", "n = 2", "n = 3", "<i>C</i>", "<i>H</i>", "<i>W</i>"]
+
+
+def test_other_methods_texts():
+    x = np.zeros((2, 6, 4), np.float32)
+    figure = nv.cube(x, "rms")
+    assert figure.layout.title.text == "<b>RMS Norm</b>"
+    assert figure.layout.title.subtitle.text.endswith("6 cells share one mean square, and no mean is taken.")
+    assert nv.cube(x[:1], "layer").layout.title.subtitle.text.startswith("The set of cell (0, 0, 0), the only set: ")
+    assert "= 1 cell shares one" in nv.cube(x[:1, :, 0], "instance").layout.title.subtitle.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "letters"),
+    [((2, 3), ["C"]), ((2, 3, 5), ["C", "L"]), ((2, 3, 5, 4), ["C", "H", "W"]), ((2, 3, 2, 5, 4), ["C", "D·H", "W"])],
+)
+def test_letters(shape, letters):
+    said = [a.text for a in nv.cube(np.zeros(shape)).layout.scene.annotations]
+    assert said == ["n = 0", "n = 1", *(f"<i>{letter}</i>" for letter in letters)]
+    layer = nv.cube(np.zeros(shape)).layout.updatemenus[0].buttons[1].label
+    assert layer == f"○ Layer Norm ({', '.join(letters)})"
+
+
+def test_slider_has_the_divisors(figure):
+    slider = figure.layout.sliders[0]
+    assert [step.label for step in slider.steps] == ["1", "2", "4", "8", "16"]
+    assert (slider.active, slider.currentvalue.prefix) == (2, "Groups G = ")
+    ends = {a.text: (a.x, a.xanchor) for a in figure.layout.annotations}
+    assert ends == {"Layer Norm’s statistics": (0, "left"), "Instance Norm’s statistics": (1, "right")}
+
+
+@pytest.mark.parametrize(
+    ("method", "active", "prefix"),
+    [
+        ("batch", 2, "Batch Norm has no groups. Group Norm: G = "),
+        ("layer", 0, "Layer Norm’s statistics are Group Norm’s with G = "),
+        ("instance", 4, "Instance Norm’s statistics are Group Norm’s with G = "),
+        ("positional", 2, "Positional Layer Norm has no groups. Group Norm: G = "),
+    ],
+)
+def test_slider_beside_another_method(method, active, prefix):
+    slider = nv.cube(nv.samples.activations(), method).layout.sliders[0]
+    assert (slider.active, slider.currentvalue.prefix) == (active, prefix)
+
+
+def test_one_channel_needs_no_slider():
+    figure = nv.cube(np.zeros((2, 1, 3, 3)), "instance")
+    assert not figure.layout.sliders
+    assert not any("sliders" in path for _, _, args in states(figure) for path in args[1])
+
+
+def test_the_pressed_button_is_marked_by_more_than_colour(figure):
+    dots = [button.label[0] for button in figure.layout.updatemenus[0].buttons]
+    assert dots == ["○", "○", "○", "●", "○", "○"]
+    assert figure.layout.updatemenus[0].active == 3
+
+
+def test_long_axes_are_drawn_aggregated_and_it_says_so():
+    figure = nv.cube(np.zeros((32, 256, 14, 14), np.float32), num_groups=32, index=(17, 100, 3, 3))
+    lines = figure.layout.title.subtitle.text.replace("\N{NO-BREAK SPACE}", " ").split("<br>")
+    assert lines[0].endswith("one of 1024 sets: 1 × 8 × 14 × 14 = 1568 cells share one mean and one variance.")
+    assert lines[1:] == [
+        "Drawn: samples 13 to 20 of 32.",
+        "One drawn cell stands for up to 8 × 1 × 1 cells along C, H and W; the numbers are exact.",
+    ]
+    assert [a.text for a in figure.layout.scene.annotations][:8] == [f"n = {n}" for n in range(13, 21)]
+    assert len(figure.to_json()) < 150_000
+
+
+def test_narrow_figures_wrap_their_text_and_fold_their_buttons():
+    figure = nv.cube(nv.samples.activations(), width=360)
+    assert figure.layout.width == 360
+    assert max(map(len, figure.layout.title.subtitle.text.split("<br>"))) * 6.6 <= 360
+    assert figure.layout.updatemenus[0].type == "dropdown"
+
+
+def test_channel_axis_and_index_in_the_order_n_c_spatial():
+    x = np.zeros((2, 5, 7, 6), np.float32)
+    figure = nv.cube(x, "instance", channel_axis=-1, index=(1, 4, 0, 0))
+    assert figure.layout.title.subtitle.text.startswith("The set of cell (1, 4, 0, 0), one of 12 sets: ")
+    assert lit_cells(figure, (2, 6, 5, 7)) == {1: ((4, 5), (0, 5), (0, 7))}
+
+
+def test_meshes_are_whole(figure):
+    for trace in figure.data[:2]:
+        vertices = len(trace.x)
+        assert vertices == 8 * 4
+        assert len(trace.i) == len(trace.j) == len(trace.k) == len(trace.facecolor) == 12 * 4
+        assert max(*trace.i, *trace.j, *trace.k) == vertices - 1
+        # Every box is closed: each edge of each triangle is shared by exactly two.
+        triangles = zip(trace.i, trace.j, trace.k, strict=True)
+        sides = Counter(frozenset(side) for t in triangles for side in combinations(t, 2))
+        assert set(sides.values()) == {2}
+
+
+def test_everything_lies_within_the_axes(figure):
+    """plotly cuts off what does not, and what lies on the very end."""
+    scene = figure.layout.scene
+    for trace in figure.data:
+        for axis in "xyz":
+            low, high = scene[f"{axis}axis"].range
+            values = np.array([v for v in trace[axis] if v is not None])
+            assert low + 0.5 < values.min()
+            assert values.max() < high - 0.5
+
+
+def test_grid_has_a_line_for_every_boundary(figure):
+    """11 + 15 + 11 loops of 5 points and a gap, for each of 4 samples."""
+    for axis in "xyz":
+        assert figure.data[GRID][axis].count(None) == 4 * (11 + 15 + 11)
+        assert len(figure.data[GRID][axis]) == 6 * 4 * (11 + 15 + 11)
+
+
+def test_the_camera_is_orthographic_and_the_template_has_the_colours(figure):
+    assert figure.layout.scene.camera.projection.type == "orthographic"
+    assert figure.layout.paper_bgcolor is None
+    assert figure.layout.font.color is None
+    assert figure.layout.title.font.color is None
+
+
+def test_json_is_small_and_plain(figure):
+    text = figure.to_json()
+    assert len(text) < 60_000
+    assert "bdata" not in json.dumps(json.loads(text)["layout"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"num_groups": 3}, ValueError, "num_groups=3 does not divide C=16; these do: 1, 2, 4, 8, 16"),
+        ({"method": "grup"}, ValueError, "unknown method 'grup'; did you mean 'group'?"),
+        ({"method": "batch", "num_groups": 4}, ValueError, "num_groups=4 means nothing to method 'batch'"),
+        ({"index": (0, 16, 0, 0)}, IndexError, "there is no cell (0, 16, 0, 0) in shape (4, 16, 12, 12)"),
+        ({"index": 3}, TypeError, "index must be 4 whole numbers (n, c, ...), not 3"),
+        ({"index": (0, 1.5, 0, 0)}, TypeError, "index must be 4 whole numbers (n, c, ...), not (0, 1.5, 0, 0)"),
+        ({"widht": 800}, TypeError, "cube(): unknown keyword 'widht'; did you mean 'width'?"),
+        ({"width": 100}, ValueError, "width must be a number of pixels from 320 up, not 100"),
+        ({"width": "wide"}, ValueError, "width must be a number of pixels from 320 up, not 'wide'"),
+        ({"channel_axis": 4}, ValueError, "channel_axis=4 is not an axis of x, rank 4"),
+    ],
+)
+def test_bad_input(arguments, error, text):
+    with pytest.raises(error) as caught:
+        nv.cube(nv.samples.activations(), **arguments)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "text"),
+    [
+        (np.zeros(3), ValueError, "x has rank 1"),
+        (np.zeros((2, 0, 3)), ValueError, "x has an empty axis"),
+        (np.zeros((2, 3), complex), TypeError, "x has dtype complex128"),
+        (np.zeros((2, 3), object), TypeError, "x has dtype object"),
+    ],
+)
+def test_bad_tensors(x, error, text):
+    with pytest.raises(error, match=text):
+        nv.cube(x)
+
+
+def test_torch_tensors():
+    torch = pytest.importorskip("torch")
+    figure = nv.cube(torch.zeros(2, 8, 3, 3, dtype=torch.bfloat16, requires_grad=True))
+    assert figure.layout.title.text == "<b>Group Norm</b>, G = 4"
+
+
+def test_plotly_is_imported_by_cube_alone():
+    code = (
+        "import sys, normviz; normviz.samples.activations(); assert 'plotly' not in sys.modules; "
+        "normviz.cube; assert 'plotly' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
