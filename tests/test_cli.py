@@ -188,6 +188,11 @@ def test_a_link_stays_a_link(folder):
     assert (folder / "page.html").is_file()
 
 
+def test_a_message_of_several_lines_becomes_one():
+    assert cli.one_line(ValueError("no\n  such\tthing\n")) == "no such thing"
+    assert cli.one_line(MemoryError()) == "MemoryError"
+
+
 def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "read_npy", lambda path: {}["fault"])
     with pytest.raises(KeyError):

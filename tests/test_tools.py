@@ -60,9 +60,11 @@ def test_a_named_browser_comes_first(bare, monkeypatch):
 
 def test_a_named_browser_that_does_not_start_is_an_error_even_where_there_is_another(bare, monkeypatch):
     program(bare / "chromium", "echo Chromium 1")
-    monkeypatch.setenv("NORMVIZ_BROWSER", "none")
-    with pytest.raises(RuntimeError, match="NORMVIZ_BROWSER=none does not start"):
-        find_browser.find()
+    program(bare / "broken", "exit 1")
+    for named in ("none", "broken"):
+        monkeypatch.setenv("NORMVIZ_BROWSER", named)
+        with pytest.raises(RuntimeError, match=f"NORMVIZ_BROWSER={named} does not start"):
+            find_browser.find()
 
 
 def test_playwrights_own_browser_is_found(bare, monkeypatch):
