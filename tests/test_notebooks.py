@@ -1,0 +1,196 @@
+"""The course: every notebook runs, runs again, and is written as a course should be."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+LIMIT = 3_000_000
+"""Bytes of a notebook once it was run, the state of its widgets with it."""
+
+# Every decimal number in the text, so that none is made up.
+EXAMPLE = "1.5 0.917 9.625 35.734 2.5 0.25 4.25 3.6875 0.522 1.567 1.276 1.108 1.172 0.651"
+TABLE_3 = "24.6 24.1 24.4 24.7 25.3"  # Wu & He 2018: validation error, %, by number of groups.
+OWN = "0.00001 1.6"  # eps; million cells.
+NUMBERS = {*EXAMPLE.split(), *TABLE_3.split(), *OWN.split()}
+
+QUESTION = "**Question.**"
+FOLDED = "<details><summary>Answer</summary>\n\n"  # Without the empty line Markdown inside is not rendered.
+UNFOLDED = "# Answer"
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def texts(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+# --- It runs ---------------------------------------------------------------------------------------------------------
+
+
+def run(notebook, folder):
+    NotebookClient(
+        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+
+
+def twice(notebook):
+    """Return a notebook that has every cell of code two times, first all, then all again."""
+    first = [copy.deepcopy(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    second = copy.deepcopy(first)
+    for cell in second:
+        cell.id = f"again-{cell.id}"
+    return nbformat.from_dict({**notebook, "cells": [*first, *second]}), first, second
+
+
+@pytest.mark.timeout(600)
+def test_runs_from_top_to_bottom_and_again(path, tmp_path):
+    """Twice in one kernel, in an empty folder that stays empty, without a warning, to the same outputs."""
+    (tmp_path / "work").mkdir()
+    notebook, _, _ = twice(read(path))
+    run(notebook, tmp_path / "work")
+    assert list((tmp_path / "work").iterdir()) == []
+    half = len(notebook.cells) // 2
+    for first, second in zip(notebook.cells[:half], notebook.cells[half:], strict=True):
+        warned = [out["text"] for out in (*first.outputs, *second.outputs) if out.get("name") == "stderr"]
+        assert not warned, f"{first.id} warns: {warned[0]}"
+        shown = [[out.get("text") or shape_of(out.data) for out in cell.outputs] for cell in (first, second)]
+        assert shown[0] == shown[1], f"{first.id} does something else when run again"
+    assert any(cell.outputs for cell in notebook.cells)
+
+    notebook.cells = notebook.cells[:half]
+    nbformat.write(notebook, tmp_path / path.name)
+    assert (tmp_path / path.name).stat().st_size < LIMIT
+
+
+def shape_of(data):
+    """What an output shows, but for the name of its widget."""
+    return {kind: value for kind, value in data.items() if "widget-view" not in kind}
+
+
+def test_a_cell_that_works_only_once_is_found(tmp_path):
+    """A notebook that removes its own folder runs the first time."""
+    source = "import os, tempfile\nname = globals().setdefault('name', tempfile.mkdtemp())\nos.rmdir(name)"
+    notebook, _, _ = twice(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="once")]))
+    with pytest.raises(Exception, match="FileNotFoundError"):
+        run(notebook, tmp_path)
+
+
+# --- It is written as a course should be -----------------------------------------------------------------------------
+
+
+def test_there_are_the_notebooks_that_the_course_names():
+    assert [path.stem for path in NOTEBOOKS][:2] == ["00_tour", "01_pooling_sets"]
+
+
+def test_no_outputs_and_stable_names_of_cells(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", cell.id), f"{cell.id} is not a name that a person gave"
+        assert not cell.metadata
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    written = json.dumps(json.loads(path.read_text("utf-8")), indent=1, sort_keys=True, ensure_ascii=False)
+    assert path.read_text("utf-8") == f"{written}\n"
+
+
+def test_goals_prerequisites_and_minutes_come_first(path):
+    first = texts(read(path))[0]
+    assert first.startswith("# ")
+    assert "**You will be able to**" in first
+    assert len(re.findall(r"^- ", first, flags=re.M)) >= 4
+    assert "**You need**" in first
+    assert 5 <= int(re.search(r"\*\*Time\*\*: (\d+) minutes", first)[1]) <= 90
+
+
+def unanswered(notebook):
+    """Return the questions that have no answer after them, and the answers that had no question."""
+    found = []
+    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        after = following.source if following and following.cell_type == "code" else ""
+        if cell.cell_type == "code":
+            continue
+        parts = cell.source.split(QUESTION)
+        found += [parts[0]] if FOLDED in parts[0] else []
+        for number, part in enumerate(parts[1:], start=2):
+            folded = part.count(FOLDED) == part.count("</details>") == 1
+            in_code = number == len(parts) and after
+            # "Look with the next cell" counts as well as a fold, but only with its mark.
+            if not folded and not (in_code and after.startswith(UNFOLDED)):
+                found.append(part)
+    codes = [
+        k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.startswith(UNFOLDED)
+    ]
+    return found + [notebook.cells[k].source for k in codes if QUESTION not in notebook.cells[k - 1].source]
+
+
+def test_a_question_before_each_answer_and_an_answer_after_each_question(path):
+    notebook = read(path)
+    assert unanswered(notebook) == []
+    assert sum(text.count(QUESTION) for text in texts(notebook)) >= 8
+
+
+def test_a_question_without_an_answer_is_found(path):
+    for ident in [cell.id for cell in read(path).cells if cell.source.startswith(UNFOLDED)][:1]:
+        notebook = read(path)
+        notebook.cells = [cell for cell in notebook.cells if cell.id != ident]
+        assert len(unanswered(notebook)) == 1
+    notebook = read(path)
+    cell = next(cell for cell in notebook.cells if FOLDED in cell.source)
+    cell.source = cell.source.replace(QUESTION, "Note.")
+    assert len(unanswered(notebook)) == 1
+
+
+def numbers(notebook):
+    return set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", " ".join(texts(notebook))))
+
+
+def test_no_number_is_made_up(path):
+    assert numbers(read(path)) <= NUMBERS
+
+
+def test_published_numbers_name_their_table():
+    notebook = read(NOTEBOOKS[1])
+    cells = [text for text in texts(notebook) if numbers_in_table_3(text)]
+    assert len(cells) == 1
+    assert "Wu & He (2018, Table 3)" in cells[0]
+    assert set(TABLE_3.split()) == numbers_in_table_3(cells[0])
+
+
+def numbers_in_table_3(text):
+    return set(TABLE_3.split()) & set(re.findall(r"\d+\.\d+", text))
+
+
+def test_text_is_short(path):
+    """Students read a notebook on a screen, between cells: no cell is an essay, no sentence a maze."""
+    for text in texts(read(path)):
+        prose = re.sub(r"(?m)^\|.*$|\$\$.*?\$\$|<[^>]+>|`[^`]+`", " ", text, flags=re.S)
+        assert len(prose.split()) <= 220, text
+        for sentence in re.split(r"[.:?;]\s|\n\n|\n- |\n\d\. ", prose):
+            assert len(sentence.split()) <= 36, sentence
+
+
+def test_python_listens_only_where_it_has_to():
+    """Elsewhere nv.show, which is alive with no kernel."""
+    used = {
+        path.stem: sum("nv.Explorer(" in c.source for c in read(path).cells if c.cell_type == "code")
+        for path in NOTEBOOKS
+    }
+    assert used["00_tour"] == 3
+    assert used["01_pooling_sets"] == 0
