@@ -23,8 +23,8 @@ def boxes(x: Any, cells: int) -> Iterator[Box]:
     """Cut x into boxes of at most `cells` cells, each as near to one run of memory as x's strides allow."""
     steps, room = [1] * x.ndim, cells
     for axis in sorted(range(x.ndim), key=lambda axis: abs(x.strides[axis])):
-        steps[axis] = max(1, min(x.shape[axis], room))
-        room //= x.shape[axis]
+        steps[axis] = min(x.shape[axis], room)
+        room //= steps[axis]
     for starts in product(*(range(0, n, step) for n, step in zip(x.shape, steps, strict=True))):
         yield tuple(slice(start, start + step) for start, step in zip(starts, steps, strict=True))
 

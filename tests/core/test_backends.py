@@ -79,6 +79,13 @@ def test_device_arrays_stay_on_the_device(stand_in_for_cupy):
     np.testing.assert_array_equal(x.get(), EXPECTED)
 
 
+def test_device_memory_that_overlaps_is_refused(stand_in_for_cupy):
+    row = on_device(np.arange(12.0))
+    with pytest.raises(ValueError, match="out overlaps x without being x itself"):
+        nv.normalize(row[:6].reshape(2, 3), "batch", out=row[1:7].reshape(2, 3))
+    np.testing.assert_array_equal(row.get(), np.arange(12))
+
+
 def test_numpy_can_be_insisted_on_for_a_device_array(stand_in_for_cupy):
     x, out = on_device(values((2, 4, 3, 3))), on_device(np.empty((2, 4, 3, 3)))
     assert nv.moments(x, backend="numpy").backend == "numpy"

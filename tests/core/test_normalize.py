@@ -175,6 +175,13 @@ def test_given_statistics(backend):
         assert not np.allclose(nv.normalize(x, method, statistics=foreign, **options), expected)
 
 
+def test_rms_subtracts_no_mean_even_a_given_one(backend):
+    x = values((2, 4, 3))
+    given = nv.Statistics(mean=np.full((2, 3), 5.0), var=nv.statistics(x, "rms").var, count=4)
+    expected = nv.normalize(x, "rms", backend=backend)
+    np.testing.assert_allclose(nv.normalize(x, "rms", statistics=given, backend=backend), expected, rtol=1e-12)
+
+
 def test_memory_stays_bounded():
     x = np.zeros((16, 32, 64, 64), np.float32)  # 8 MiB; a float64 copy would be 16
     out = np.empty_like(x)
