@@ -137,8 +137,8 @@ def lab_page(browser: Browser, lab: Lab) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1300, "height": 1000})
     context.set_default_timeout(60_000)
     allowed = (lab.url, lab.url.replace("http", "ws", 1))
-    # Lab says aloud what it finds missing (a workspace not made yet, an optional service).
-    watch = Watch(context, allowed, tolerated=("Failed to load resource",))
+    # Lab says aloud what it finds missing (a workspace not made yet), and what it asked a kernel that was then ended.
+    watch = Watch(context, allowed, tolerated=("Failed to load resource", "Could not restore the debugger state"))
     page = context.new_page()
     page.add_init_script(path=Path(__file__).with_name("leaks.js"))
     page.goto(lab.address())
