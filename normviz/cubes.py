@@ -6,6 +6,7 @@ x runs along W, y into the depth along C, z up against H; one unit is one drawn 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from .blocks import Pooling
@@ -25,12 +26,9 @@ LETTERS = {2: ("", ""), 3: ("", "L"), 4: ("H", "W"), 5: ("D·H", "W")}
 
 # A box's corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z. Corners of a face, then its tone.
 FACES = (
-    ((4, 5, 7, 6), 0),
-    ((0, 2, 3, 1), 2),
-    ((0, 1, 5, 4), 1),
-    ((2, 6, 7, 3), 1),
-    ((1, 3, 7, 5), 2),
-    ((0, 4, 6, 2), 2),
+    *(((4, 5, 7, 6), 0), ((0, 2, 3, 1), 2)),
+    *(((0, 1, 5, 4), 1), ((2, 6, 7, 3), 1)),
+    *(((1, 3, 7, 5), 2), ((0, 4, 6, 2), 2)),
 )
 
 Box = tuple[float, float, float, float, float, float]
@@ -99,11 +97,9 @@ class Frame:
         origin = [_middle(ends) for ends in zip(low, high, strict=True)]
         (ca, sa), (ce, se) = turn(AZIMUTH), turn(ELEVATION)
         points = [
-            (x - origin[0], y - origin[1], z - origin[2])
-            for x0, x1, y0, y1, z0, z1 in boxes
-            for x in (x0, x1)
-            for y in (y0, y1)
-            for z in (z0, z1)
+            [value - middle for value, middle in zip(corner, origin, strict=True)]
+            for box in boxes
+            for corner in product(box[0:2], box[2:4], box[4:6])
         ]
         across = [x * ca + y * sa for x, y, _ in points]
         upright = [z * ce + (y * ca - x * sa) * se for x, y, z in points]
