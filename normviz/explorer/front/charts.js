@@ -42,14 +42,16 @@ export function drawChart(chart, data, shown) {
   const line = (row, v, name) => svg("path", { class: name, d: `M${x(v).toFixed(1)} ${base[row]}V${base[row] - CHART.row + 17}` });
   const mark = (row, v) => svg("path", { class: "nv-here", d: `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z` });
   const marks = [];
-  if (Number.isFinite(shown.mean)) marks.push(line(0, shown.mean, "nv-mean"));
-  if (finite) marks.push(line(1, shown.beta, "nv-mean"));
+  const centered = shown.given || shown.method.centered, deviation = Math.sqrt(shown.var);
+  if (finite && deviation > 0) marks.push(svg("path", { class: "nv-sigma", d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}` }));
+  if (Number.isFinite(shown.mean) && centered) marks.push(line(0, shown.mean, "nv-mean"));
+  if (finite && centered) marks.push(line(1, shown.beta, "nv-mean"));
   if (Number.isFinite(shown.x)) marks.push(mark(0, shown.x));
   if (Number.isFinite(shown.y)) marks.push(mark(1, shown.y));
   chart.marks.replaceChildren(...marks);
-  const about = data.values ? "" : " (means of the drawn cells)";
+  const about = data.values ? "" : ", means of drawn cells";
   chart.titles[0].textContent = `before: x${about}`;
-  chart.titles[1].textContent = shown.affine ? "after: y" : "after: x\u0302";
+  chart.titles[1].textContent = (shown.affine ? "after: y" : "after: x\u0302") + about;
   chart.axis.replaceChildren(...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
     ...ticks(range).filter((v) => x(v) < CHART.width - 14 && x(v) > 14).map((v) => svg("text", { x: x(v), y: base[1] + 17, "text-anchor": "middle" }, decimal(v, 3))));
   chart.node.setAttribute("aria-label", `Values of the set before and after normalization: mean ${decimal(shown.mean)} becomes ${decimal(finite ? shown.beta : NaN)}.`);

@@ -78,12 +78,14 @@ function createSlider(data, act) {
   const [, C] = data.shape, all = data.divisors;
   const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" });
   const ticks = [];
-  let last = -1;
+  let last = -1, labelled = -1;
   for (let G = 1; G <= C; G++) {
     const at = placeOf(G, C), divides = C % G === 0;
     if (!divides && (at - last < 0.012 || C > 96)) continue;
     last = at;
-    const number = divides && (all.length <= 9 || G === 1 || G === C || all.indexOf(G) % 2 === 0);
+    // Numbers keep their distance from each other and from the last.
+    const number = divides && (G === C || (at - labelled > 0.13 && 1 - at > 0.13));
+    if (number) labelled = at;
     ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? `G = ${G}: ${ends(G, C) || `${C / G} channels in a group`}` : `G = ${G} does not divide C = ${C}` }, number ? h("span", {}, String(G)) : null));
   }
   const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", "aria-valuemax": String(C), ...KEYS }, h("span", { class: "nv-rail" }), ...ticks, thumb);
@@ -102,7 +104,9 @@ function createSlider(data, act) {
     track.focus();
     track.setPointerCapture(event.pointerId);
     s.dragging = true;
-    go(nearest(event).G, false);
+    const { G, wanted } = nearest(event);
+    s.why = C % wanted ? `G = ${wanted} does not divide C = ${C}` : "";
+    go(G, false);
   });
   track.addEventListener("pointermove", (event) => {
     const { G, wanted } = nearest(event);
@@ -111,7 +115,7 @@ function createSlider(data, act) {
     else s.refresh?.();
   });
   track.addEventListener("pointerleave", () => { s.why = ""; s.refresh?.(); });
-  const drop = () => { if (s.dragging) { s.dragging = false; s.why = ""; act.set({}, { settled: true }); } };
+  const drop = () => { if (s.dragging) { s.dragging = false; act.set({}); } };
   track.addEventListener("pointerup", drop);
   track.addEventListener("pointercancel", drop);
   track.addEventListener("keydown", (event) => {
@@ -120,6 +124,7 @@ function createSlider(data, act) {
     if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
+    s.why = "";
     go(all[clamp(next, 0, all.length - 1)]);
   });
   s.node = h("div", { class: "nv-slider" }, h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")), play, track, hint);
@@ -155,8 +160,9 @@ export function createSteppers(data, act) {
     onchange: (event) => { event.target.value = act.state().index[a]; } }));
   const slice = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the sample's box at the selected channel", onclick: () => act.set({ slice: !act.state().slice }) }, "Slice");
   const legend = h("span", { class: "nv-legend" });
-  const node = h("div", { class: "nv-under" }, h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")), ...inputs.map((input, a) => h("label", { class: "nv-field" }, h("i", {}, axes[a]), input)), slice, legend);
-  return { node, inputs, slice, legend };
+  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view"), hint = h("span", { class: "nv-note" });
+  const node = h("div", { class: "nv-under" }, h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")), ...inputs.map((input, a) => h("label", { class: "nv-field" }, h("i", {}, axes[a]), input)), slice, turn, legend, h("span", { class: "nv-spring" }), hint);
+  return { node, inputs, slice, turn, legend, hint };
 }
 
 export function syncSteppers(s, state) {

@@ -108,7 +108,7 @@ export const cutOf = (view, state, cube) => (k) => (view.name === "samples" && s
 /** Draw the state. `shown` is what measure() says of it; size in pixels. */
 export function drawCube(c, data, state, shown, size, angles) {
   const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape), cut = cutOf(view, state, index);
-  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)), state.view === "paper" && state.G]);
+  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)), state.view === "paper" && [state.method, state.G]]);
   const fresh = key !== c.key;
   if (fresh) {
     c.key = key;
@@ -122,7 +122,7 @@ export function drawCube(c, data, state, shown, size, angles) {
   const lit = { top: "", front: "", side: "" }, litCell = { top: "", front: "", side: "" };
   let ghost = "", cellGhost = "", hidden = true;
   view.solids.forEach((solid, k) => {
-    const set = view.name === "paper" ? shown.setBy(solid) : shown.set;
+    const set = state.quiet ? null : view.name === "paper" ? shown.setBy(solid) : shown.set;
     for (const box of set ? boxesOf(view, set, k, solid, data, shown, cut(k)) : []) {
       const seen = visibleFaces(frame, k, box, cut(k));
       for (const face of FACES) if (seen[face]) lit[face] += polygon(seen[face]);
@@ -139,6 +139,7 @@ export function drawCube(c, data, state, shown, size, angles) {
       }
     }
   });
+  c.hidden = hidden;
   const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < 8 || hidden;
   c.ring.style.display = view.name === "samples" && small ? "" : "none";
   for (const face of FACES) { d(c.set[face], lit[face]); d(c.cell[face], litCell[face]); }
@@ -235,25 +236,30 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
     ? [block[1], block[0], method.spatial === "all" ? view.cells[2] : view.bins[2]]
     : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
   const [X, Y, Z] = view.cells;
+  // A drawn cell that stands for several sets has no one number.
+  const whole = method.spatial === "all" || view.bins[2] * (view.name === "paper" ? 1 : view.bins[0]) === 1;
   for (let y = 0; y < Y; y += steps[1])
     for (let z = 0; z < Z; z += steps[2])
       for (let x = 0; x < X; x += steps[0]) {
         const box = [[x, Math.min(x + steps[0], X)], [y, Math.min(y + steps[1], Y)], [z, Math.min(z + steps[2], Z)]];
         if (box[1][1] <= cut || (y > cut && z > 0 && box[0][1] < X)) continue;
         const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a])), seen = paint(partitionColor(at, grid), box);
-        const quad = [seen.front, seen.top, seen.side].find((q) => q && roomy(q));
+        const number = String(at.reduce((sum, i, a) => sum * grid[a] + i, 0));
+        const quad = whole && [seen.front, seen.top, seen.side].find((q) => q && roomy(q, number.length));
         if (!quad) continue;
         const [px, py] = [0, 1].map((a) => quad.reduce((s, p) => s + p[a], 0) / 4);
-        texts.push(svg("text", { x: px, y: py + 3.5 }, String(at.reduce((number, i, a) => number * grid[a] + i, 0))));
+        texts.push(svg("text", { x: px, y: py + 3.5 }, number));
       }
 }
 
-/** Room for a number: at least 12 by 16 pixels across the middle of the face. */
-const roomy = ([a, b, c, e]) => {
+/** Room for a number: 12 pixels of height across the middle of the face, and the width of its digits. */
+const roomy = ([a, b, c, e], digits) => {
+  const xs = [a[0], b[0], c[0], e[0]];
+  if (Math.max(...xs) - Math.min(...xs) < 7 * digits + 6) return false;
   const mid = (p, q) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2], far = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
   const cross = Math.abs((b[0] - a[0]) * (e[1] - a[1]) - (b[1] - a[1]) * (e[0] - a[0]));
   const one = far(mid(a, e), mid(b, c)), two = far(mid(a, b), mid(e, c));
-  return Math.min(cross / one, cross / two) >= 12 && Math.max(one, two) >= 18;
+  return Math.min(cross / one, cross / two) >= 12;
 };
 
 /** Marked cells are crossed: a mark that needs no colour. */
@@ -298,13 +304,16 @@ function sampleLabels(frame, view, data) {
   return out;
 }
 
+/** "Batch Norm" as "Batch", where there is no room for more. */
+const short = (label) => label.replace(/ (Layer )?Norm$/, "");
+
 function paperLabels(frame, view, data, state) {
   const { cells: [X, Y, Z] } = view, out = [];
   view.solids.forEach((name, k) => {
     const at = (...p) => project(frame, k, ...p), [zx, zy] = at(0, 0, Z / 2), [cx, cy] = at(X / 2, 0, Z), [nx, ny] = at(X, Y / 2, Z);
     const left = at(0, 0, 0)[0], top = at(0, Y, 0)[1], chosen = name === state.method;
     out.push(text(zx - 9, zy, "middle", spatialNames(data.shape), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }), text(cx - 6, cy + 15, "end", "C"), text(nx + 6, ny + 13, "start", "N"));
-    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name }, data.methods[name].label);
+    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name }, frame.width < 112 ? short(data.methods[name].label) : data.methods[name].label);
     if (name === "group") title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"), ` = ${state.G}`);
     out.push(title);
     if (chosen) {

@@ -46,7 +46,7 @@ export function aggregation(data, state) {
   if (N > MOST_SAMPLES && !paper) parts.push(`samples ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
   if (paper && H * W > 8) parts.push(`${spatialNames(data.shape)} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
   if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} samples`);
-  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. Every number is exact.` : "";
+  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${data.values ? "Every number is exact." : "Mean and variance of every set are exact; single values stay with Python."}` : "";
 }
 
 function render({ model, el }) {
@@ -67,12 +67,13 @@ function mount(model, el) {
   // ---- what the parts may do ----
   const act = {
     state: () => state,
-    set(patch, { settled = true, push = true } = {}) {
+    set(patch, { settled = true, push = true, by = "person" } = {}) {
       const { num_groups, ...rest } = patch, before = state;
       if (num_groups !== undefined) rest.G = num_groups;
       state = fit({ ...state, ...rest }, data);
       if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
-      if (timerName === "groups" && patch.method && !patch.playing) act.stop("groups");
+      if (timerName === "groups" && patch.method && by !== "play") act.stop("groups");
+      if (by === "person" && Object.keys(patch).length) tour.touched = true;
       refresh();
       if (settled) act.push();
     },
@@ -90,6 +91,11 @@ function mount(model, el) {
     cell(axis, v) { act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) }); },
     step(by) { act.stop("steps"); act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) }); },
     redraw: () => schedule(),
+    turn(by = null) {
+      const { az, el } = angles[state.view];
+      angles[state.view] = by ? clampAngles({ az: az + by[0], el: el + by[1] }) : ANGLES[state.view];
+      schedule();
+    },
     later(f, ms) {
       const id = setTimeout(() => { later.delete(id); f(); }, ms);
       later.add(id);
@@ -111,7 +117,7 @@ function mount(model, el) {
       if (act.playing("groups")) return act.stop("groups");
       const next = () => {
         const at = data.divisors.indexOf(state.G);
-        act.set({ method: "group", num_groups: data.divisors[(at + 1) % data.divisors.length], playing: true });
+        act.set({ method: "group", num_groups: data.divisors[(at + 1) % data.divisors.length] }, { by: "play" });
       };
       act.play("groups", PLAY.groups, next);
       next();
@@ -150,9 +156,9 @@ function mount(model, el) {
     shown = measure(data, state, ask);
     const ranges = shown.evaluating ? "" : shown.given ? `label:${shown.label}` : shown.ownSet.map((r) => r.join(":")).join(",");
     Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode });
-    stage.setAttribute("aria-label", `Activation tensor of shape (${data.shape.join(", ")}). Arrow keys move along ${axisNames(data.shape).slice(2).join(" and ") || "nothing"}, Page Up and Page Down along c, Shift with arrows along n.`);
+    stage.setAttribute("aria-label", `Activation tensor of shape (${data.shape.join(", ")}). ${data.shape.length > 2 ? `Arrow keys move along ${axisNames(data.shape).slice(2).join(" and ")}, ` : ""}Page Up and Page Down along c, Shift with arrows along n; brackets, plus and minus turn the cube.`);
     root.classList.toggle("nv-bare", !state.controls);
-    stage.classList.toggle("nv-tall", state.view === "paper" || data.shape[0] > 5);
+    stage.classList.toggle("nv-tall", data.shape[0] > 5);
     say(status, statusText(data, state, shown));
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, state);
@@ -174,6 +180,8 @@ function mount(model, el) {
     drawCube(cube, data, state, shown, size, angles[state.view]);
     drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
+    steppers.turn.hidden = angles[state.view] === ANGLES[state.view];
+    say(steppers.hint, cube.hidden ? "cell i lies inside: Slice opens the box" : "click a cell, drag to turn");
     say(note, aggregation(data, state));
     note.hidden = !note.textContent;
     root.dataset.ready = "true";
@@ -212,10 +220,10 @@ function mount(model, el) {
     const cut = cutOf(cube.view, state, toCube(state.index, data.shape))(hit.solid);
     const wide = cube.view.name === "paper" ? binned(box, cube.view.bins, cube.frame.cells) : box;
     d(cube.one["nv-hover"], Object.values(visibleFaces(cube.frame, hit.solid, wide, cut)).map(polygon).join(""));
-    const x = data.values ? data.values[flatIndex(data, toCube(hit.index, data.shape))] : gather(data, toCube(hit.index, data.shape).map((i) => [i, i + 1]))[0];
-    say(tip, `(${hit.index.join(", ")})  x ${data.values ? "=" : "≈"} ${decimal(x)}`);
-    const area = stage.getBoundingClientRect(), at = event.clientX - area.left;
-    tip.style.cssText = `top:${event.clientY - area.top - 34}px;${at < area.width / 2 ? `left:${at + 12}px` : `right:${area.width - at + 12}px`}`;
+    const at = toCube(hit.index, data.shape);
+    say(tip, `(${hit.index.join(", ")})  ${data.values ? `x = ${decimal(data.values[flatIndex(data, at)])}` : `mean of the drawn cell ≈ ${decimal(gather(data, at.map((i) => [i, i + 1]))[0], 3)}`}`);
+    const area = stage.getBoundingClientRect(), left = event.clientX - area.left;
+    tip.style.cssText = `top:${event.clientY - area.top - 34}px;${left < area.width / 2 ? `left:${left + 12}px` : `right:${area.width - left + 12}px`}`;
     tip.hidden = false;
   });
   
@@ -229,9 +237,14 @@ function mount(model, el) {
     const hit = under(event);
     if (hit) act.set({ index: hit.index, ...(hit.name ? { method: hit.name } : {}) });
   });
-  on(stage, "dblclick", () => { angles[state.view] = ANGLES[state.view]; schedule(); });
   on(stage, "keydown", (event) => {
     const rank = data.shape.length, last = rank - 1, { key } = event;
+    const turn = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] }[key];
+    if ((turn || key === "0") && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      event.stopPropagation();
+      return act.turn(turn);
+    }
     const axis = event.shiftKey ? { ArrowRight: [0, 1], ArrowDown: [0, 1], ArrowLeft: [0, -1], ArrowUp: [0, -1] }[key]
       : { ArrowRight: [last, 1], ArrowLeft: [last, -1], ArrowDown: [last - 1, 1], ArrowUp: [last - 1, -1], PageDown: [1, 1], PageUp: [1, -1] }[key];
     if (!axis || event.altKey || event.ctrlKey || event.metaKey) return;

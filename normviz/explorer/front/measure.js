@@ -97,8 +97,9 @@ export function measure(data, state, ask = () => {}) {
   if (data.values) shown.x = data.values[flat];
   else if (answer) shown.x = answer.x;
   else {
-    shown.x = gather(data, cell.map((i) => [i, i + 1]))[0];
-    shown.about = true;
+    // The page carries the mean of a drawn cell, not the cell: that is no x to be normalized.
+    shown.x = NaN;
+    shown.about = gather(data, cell.map((i) => [i, i + 1]))[0];
     ask({ method: state.method, num_groups: G, index: state.index });
   }
   if (shown.pending && answer) Object.assign(shown, { mean: answer.mean, var: answer.var, pending: false });

@@ -73,9 +73,10 @@ function startPage() {
     // A sandboxed frame has no address of its own, and some browsers limit how often one may write.
     try { history.replaceState(null, "", `#${hash}`); } catch { /* then the state is not kept */ }
   };
-  addEventListener("hashchange", () => live.forEach((model, k) => {
+  // The event's own address: a choice made a moment before may have been written over it since.
+  addEventListener("hashchange", (event) => live.forEach((model, k) => {
     if (!model) return;
-    const asked = readAddress(location.hash, k, shown[k].scene, shown[k].state);
+    const asked = readAddress(new URL(event.newURL).hash, k, shown[k].scene, shown[k].state);
     for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
   }));
   // In the frame of `nv.show` the page stays transparent, and the picture below in sight, until everything is drawn.

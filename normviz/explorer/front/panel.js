@@ -30,7 +30,7 @@ export function createPanel(act) {
   for (const [name, label] of [["size", "cells in the set"], ["sets", "sets in all"], ["shape", "statistics\u2019 shape"], ["couples", "couples samples"]]) list.append(h("div", {}, h("dt", {}, label), facts[name]));
   p.node = h("div", { class: "nv-panel" },
     h("section", { class: "nv-card", "aria-label": "The pooling set" }, p.symbol, p.where, list, p.words, p.caution),
-    h("section", { class: "nv-card", "aria-label": "Step by step" }, h("div", { class: "nv-row" }, h("strong", {}, "Step by step"), h("span", { class: "nv-spring" }), p.previous, p.next, p.play), h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))),
+    h("section", { class: "nv-card nv-second", "aria-label": "Step by step" }, h("div", { class: "nv-row" }, h("strong", {}, "Step by step"), h("span", { class: "nv-spring" }), p.previous, p.next, p.play), h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))),
     h("section", { class: "nv-card nv-third", "aria-label": "Values and code" }, h("div", { class: "nv-row", role: "group", "aria-label": "Show" }, ...Object.values(p.tabs)), p.valuesBox, p.codeBox));
   return p;
 }
@@ -86,7 +86,7 @@ export function drawPanel(p, data, state, shown) {
   if (p.tab === "code") drawCode(p);
   else {
     drawChart(p.chart, data, shown);
-    say(p.fixed, `${shown.evaluating ? "The values of the channel" : "The values of the set"} on one fixed scale; what lies beyond it is in the end bars. Heights are square roots of shares. Line: mean. Triangle: cell i.`);
+    say(p.fixed, `${data.values ? "" : "Means of drawn cells, which vary less than the cells themselves. "}${shown.evaluating ? "The values of the channel" : "The values of the set"} on one fixed scale; what lies beyond it is in the end bars. Heights are square roots of shares. Line: mean. Triangle: cell i.`);
   }
 }
 
@@ -125,23 +125,23 @@ function membersOf(data, label) {
  */
 export function stepTexts(data, state, shown) {
   const { x, mean, var: variance, normalized, y, gamma, beta, evaluating } = shown, centered = shown.given || shown.method.centered;
-  const is = shown.about ? "≈" : "=", i = state.index.join(", "), { digits } = shown;
+  const absent = shown.about !== undefined, i = state.index.join(", "), { digits } = shown;
   const wrap = (v, places) => (v < 0 ? `(${number(v, places)})` : number(v, places)), short = (v) => wrap(v, digits - 2);
   const N = (v) => number(v, digits), N5 = (v) => number(v, 5);
-  const pick = [`<i>x</i><sub>i</sub> ${is} <b>${N(x)}</b>`, `the value at <i>i</i> = (${i})${shown.about ? "; this large tensor's values travel as means of the drawn cells" : ""}`];
+  const pick = absent ? ["<i>x</i><sub>i</sub>: needs a kernel", `the cells drawn as one with (${i}) have the mean ${N5(shown.about)}; a tensor this large brings no single values along`] : [`<i>x</i><sub>i</sub> = <b>${N(x)}</b>`, `the value at <i>i</i> = (${i})`];
   const gathered = [evaluating ? "nothing" : `<b>${whole(shown.size)}</b> ${shown.size === 1 ? "cell" : "cells"}`,
     evaluating ? "eval mode takes the running statistics: no cell is gathered" : shown.given ? `all cells of set ${shown.label}` : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axisNames(data.shape)[a]}</i> ${span(r)}`).join(", ")}`];
   if (shown.pending) return [pick, gathered, ...Array(4).fill(["?", "This page does not carry these numbers: they need a running kernel."])];
   const values = evaluating || !data.values ? [] : setValues(data, shown);
   const sum = (f) => (!values.length ? "" : `(${values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + ")}) / ${whole(shown.size)}`);
   const c = shown.cell[1], square = (v) => (centered && mean !== 0 ? `(${number(v, digits - 2)} − ${short(mean)})²` : `${short(v)}²`);
-  const spread = centered ? "<i>σ</i>²" : "mean of <i>x</i>²";
+  const spread = centered ? "<i>σ</i>²" : "mean of <i>x</i>²", unknown = ["?", "This page does not carry x<sub>i</sub>: it needs a running kernel."];
   return [
     pick,
     gathered,
-    [`<i>μ</i> = <b>${N(mean)}</b>`, evaluating ? `running mean of channel ${c}` : centered ? sum(short) || "merged from the moments of each channel" : "no mean is taken: the values are only scaled"],
+    [centered ? `<i>μ</i> = <b>${N(mean)}</b>` : "none is taken: <b>0</b>", evaluating ? `running mean of channel ${c}` : centered ? sum(short) || "merged from the moments of each channel" : "no mean is subtracted: the values are only scaled, as if <i>μ</i> were 0"],
     [`${spread} = <b>${N5(variance)}</b>`, evaluating ? `running variance of channel ${c}` : sum(square) || "merged from the moments of each channel"],
-    [`<i>${HAT}</i> ${is} <b>${N5(normalized)}</b>`, `(${N(x)} − ${wrap(mean, digits)}) / √(${N5(variance)} + ${N5(data.eps)})`],
-    [`<i>y</i> ${is} <b>${N5(y)}</b>`, `${N5(gamma)} · ${wrap(normalized, 5)} + ${wrap(beta, 5)}${data.elementwise && !shown.affine ? "; a weight for each element belongs to Layer Norm" : shown.affine ? `, weight and bias of ${data.elementwise ? "this element" : `channel ${c}`}` : ": no weight, no bias"}`],
+    absent ? unknown : [`<i>${HAT}</i> = <b>${N5(normalized)}</b>`, `(${N(x)} − ${wrap(mean, digits)}) / √(${N5(variance)} + ${N5(data.eps)})`],
+    absent ? unknown : [`<i>y</i> = <b>${N5(y)}</b>`, `${N5(gamma)} · ${wrap(normalized, 5)} + ${wrap(beta, 5)}${data.elementwise && !shown.affine ? "; a weight for each element belongs to Layer Norm" : shown.affine ? `, weight and bias of ${data.elementwise ? "this element" : `channel ${c}`}` : ": no weight, no bias"}`],
   ];
 }
