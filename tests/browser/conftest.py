@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, s
 
 import normviz as nv
 from tests.browser import host
-from tests.browser.lab import Lab
+from tests.browser.lab import Lab, wait_for_lab
 from tests.browser.reading import open_file
 from tools.find_browser import find
 
@@ -142,7 +142,7 @@ def lab_page(browser: Browser, lab: Lab) -> Iterator[Page]:
     page = context.new_page()
     page.add_init_script(path=Path(__file__).with_name("leaks.js"))
     page.goto(lab.address())
-    page.wait_for_function("window.jupyterapp?.shell && jupyterapp.serviceManager.isReady")
+    wait_for_lab(page)
     yield page
     context.close()
     watch.check()

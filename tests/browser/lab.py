@@ -178,6 +178,14 @@ async def in_kernel(connection: Path, code: str, expression: str) -> Any:
 # ---- on Lab's page ----
 
 
+def wait_for_lab(page: Page) -> None:
+    """Wait until Lab has started and knows the commands that are used here."""
+    known = ("docmanager:open", "docmanager:save", "notebook:run-all-cells", "notebook:restart-kernel")
+    has_all = "(known) => window.jupyterapp?.shell && known.every((name) => jupyterapp.commands.hasCommand(name))"
+    page.wait_for_function(has_all, arg=known)
+    page.evaluate("async () => { await jupyterapp.restored; }")
+
+
 def open_notebook(page: Page, lab: Lab, name: str, nb: nbformat.NotebookNode | None = None) -> Locator:
     """Open a notebook (written first if given) and wait for its kernel."""
     if nb is not None:
