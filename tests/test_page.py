@@ -143,6 +143,9 @@ def test_the_page_of_the_sample_tensor_is_small():
 def test_the_same_things_give_the_same_bytes():
     assert nv.to_html([X, X]) == nv.to_html([X.copy(), X.copy()])
     assert nv.show(X)._repr_mimebundle_() == nv.show(X.copy())._repr_mimebundle_()
+    # An archive may carry the time at which it was made, in its bytes 4 to 7.
+    packed = re.search(r"atob\('([^']+)'\)", html.unescape(nv.show(X)._repr_mimebundle_()["text/html"])).group(1)
+    assert base64.b64decode(packed)[4:8] == bytes(4)
 
 
 # ---- writing files -------------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from normviz.explorer.measure import Data, measure, name_of, status
 Parts = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A scene and a state."""
 
+# Nothing may be fetched. The page never evaluates text as script, but tools that drive a browser do so in it.
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 STYLE = """
@@ -84,7 +85,7 @@ def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
 </head>
 <body>
 <main>
-{'' if framed else f'<h1 class="nvp-title">{escape(title, quote=False)}</h1>'}
+{"" if framed else f'<h1 class="nvp-title">{escape(title, quote=False)}</h1>'}
 {sections}
 <noscript><p>This picture answers to mouse and keyboard where JavaScript may run.</p></noscript>
 </main>
