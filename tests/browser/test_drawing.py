@@ -1,0 +1,78 @@
+"""What the picture tells besides the lit set: whose figure is chosen, how it is turned, what it does not know."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+import normviz as nv
+from tests.browser.reading import choose, drawn, open_file, slider, state, status
+
+
+def test_the_figure_underlines_the_chosen_method(page, exported):
+    root = open_file(page, exported, "#view=paper")
+    for label, name in (("Layer Norm", "layer"), ("Batch Norm", "batch"), ("RMS Norm", "rms"), ("Group Norm", "group")):
+        choose(root, label)
+        drawn(page)
+        chosen = root.locator(".nv-labels .nv-chosen")
+        expect(chosen).to_have_count(1)
+        assert chosen.get_attribute("data-method") == name
+
+
+def test_keys_turn_the_cube_and_turn_it_back(root):
+    stage, outline = root.get_by_role("application"), root.locator("path.nv-outline")
+    first, reset = outline.get_attribute("d"), root.get_by_role("button", name="Reset view")
+    expect(reset).to_be_hidden()
+    stage.focus()
+    for key in ("[", "]", "+", "-"):
+        stage.press(key)
+        drawn(root.page)
+        assert outline.get_attribute("d") != first, key
+        expect(reset).to_be_visible()
+        stage.press("0")
+        drawn(root.page)
+        assert outline.get_attribute("d") == first
+    assert state(root)["index"] == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("view", ["samples", "paper"])
+@pytest.mark.parametrize("method", ["batch", "layer", "instance", "group", "positional"])
+def test_every_number_in_the_picture_is_that_of_a_set(page, exported, view, method):
+    """Where each set has its colour, each written number is a set's; where there is room for all, each set has one."""
+    root = open_file(page, exported, f"#view={view}&color=partition&method={method}&G=4")
+    drawn(page)
+    written = [int(text) for text in root.locator(".nv-numbers text").all_text_contents()]
+    methods = [method] if view == "samples" else ["batch", "layer", "instance", "group", "positional"]
+    counts = [nv.pooling(name, (3, 16, 6, 7), 4 if name == "group" else None).count for name in methods]
+    assert all(0 <= number < max(counts) for number in written)
+    if view == "samples" and method in ("layer", "group"):
+        assert sorted(written) == list(range(counts[0]))
+
+
+def test_a_large_tensors_page_claims_no_value_it_does_not_have(page, tmp_path):
+    x = np.random.default_rng(0).normal(size=(32, 256, 14, 14)).astype(np.float32)
+    nv.to_html(nv.show(x, index=(9, 70, 3, 3), step=4), tmp_path / "large.html")
+    root = open_file(page, tmp_path / "large.html")
+    lit = x[nv.pooling("group", x.shape, 4).set_of((9, 70, 3, 3))].astype(np.float64)
+    assert f"mean {lit.mean():.5g}"[:12] in status(root)
+    steps = root.get_by_role("region", name="Step by step")
+    expect(steps).to_contain_text("needs a kernel")
+    results = [text.strip() for text in steps.locator(".nv-result").all_text_contents()]
+    assert results[4:] == ["?", "?"]
+    expect(root.get_by_text("single values stay with Python")).to_be_visible()
+
+
+def test_the_slider_says_why_not(root):
+    track = slider(root)
+    box = track.bounding_box()
+    at_three = box["x"] + box["width"] * np.log(3) / np.log(16)
+    root.page.mouse.click(at_three, box["y"] + box["height"] / 2)
+    expect(root.get_by_text("G = 3 does not divide C = 16")).to_be_visible()
+    assert state(root)["num_groups"] in (2, 4)
+
+
+def test_what_was_chosen_during_the_tour_is_kept(root):
+    root.get_by_role("button", name="Tour", exact=True).click()
+    root.get_by_role("button", name="Next stop").click()
+    choose(root, "Batch Norm")
+    root.get_by_role("button", name="End tour").click()
+    assert state(root)["method"] == "batch"
