@@ -66,8 +66,7 @@ def test_runs_from_top_to_bottom_and_again(path, tmp_path):
     for first, second in zip(notebook.cells[:half], notebook.cells[half:], strict=True):
         warned = [out["text"] for out in (*first.outputs, *second.outputs) if out.get("name") == "stderr"]
         assert not warned, f"{first.id} warns: {warned[0]}"
-        shown = [[out.get("text") or shape_of(out.data) for out in cell.outputs] for cell in (first, second)]
-        assert shown[0] == shown[1], f"{first.id} does something else when run again"
+        assert shown(first) == shown(second), f"{first.id} does something else when run again"
     assert any(cell.outputs for cell in notebook.cells)
 
     notebook.cells = notebook.cells[:half]
@@ -75,9 +74,11 @@ def test_runs_from_top_to_bottom_and_again(path, tmp_path):
     assert (tmp_path / path.name).stat().st_size < LIMIT
 
 
-def shape_of(data):
-    """What an output shows, but for the name of its widget."""
-    return {kind: value for kind, value in data.items() if "widget-view" not in kind}
+def shown(cell):
+    """Return what a cell printed, in however many pieces it came, and its other outputs but for names of widgets."""
+    printed = "".join(out["text"] for out in cell.outputs if out.output_type == "stream")
+    others = [out.data for out in cell.outputs if out.output_type != "stream"]
+    return printed, [{kind: value for kind, value in data.items() if "widget-view" not in kind} for data in others]
 
 
 def test_a_cell_that_works_only_once_is_found(tmp_path):
@@ -131,7 +132,6 @@ def unanswered(notebook):
         for number, part in enumerate(parts[1:], start=2):
             folded = part.count(FOLDED) == part.count("</details>") == 1
             in_code = number == len(parts) and after
-            # "Look with the next cell" counts as well as a fold, but only with its mark.
             if not folded and not (in_code and after.startswith(UNFOLDED)):
                 found.append(part)
     codes = [
