@@ -236,6 +236,22 @@ def decimal(value: float | None, digits: int = 5) -> str:
     )
 
 
+def formula(value: float | None, digits: int = 5) -> str:
+    """As `decimal`, but very small and very large numbers as powers of ten, for formulas. May hold <sup>."""
+    if value is None or not math.isfinite(value) or value == 0 or 1e-6 <= abs(value) < 10 ** max(9, digits):
+        return decimal(value, digits)
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{decimal(float(mantissa), digits)}·10<sup>{int(exponent)}</sup>"
+
+
+def digits_for(shown: Shown) -> int:
+    """How many digits tell a value from its mean: more than five where both are large next to the deviation."""
+    largest = max((abs(v) for v in (shown.x, shown.mean) if v is not None), default=0.0)
+    if not shown.var or not largest or not math.isfinite(lost := largest / math.sqrt(shown.var)):
+        return 5
+    return min(5 + max(0, math.ceil(math.log10(lost) - 1)), 15)
+
+
 def whole(value: int) -> str:
     """A whole number with thin spaces between the thousands."""
     return f"{value:,}".replace(",", "\u202f")
@@ -271,6 +287,6 @@ def status(data: Data, state: State, shown: Shown) -> str:
     numbers = "its mean and variance need a running kernel"
     if shown.mean is not None:
         second = "variance" if shown.method["centered"] else "mean square"
-        numbers = f"mean {decimal(shown.mean)}, {second} {decimal(shown.var)}"
+        numbers = f"mean {decimal(shown.mean, digits_for(shown))}, {second} {decimal(shown.var)}"
     cells = "1 cell" if shown.size == 1 else f"{shown.size} cells"
     return f"{name}: the set of {where} is {ranges or f'set {shown.label}'}; {cells}, {numbers}."

@@ -13,7 +13,19 @@ from typing import Any
 from normviz.explorer import colours
 from normviz.explorer.chart import chart
 from normviz.explorer.drawing import draw
-from normviz.explorer.measure import Data, Shown, State, axis_names, decimal, measure, name_of, span, status, whole
+from normviz.explorer.measure import (
+    Data,
+    Shown,
+    State,
+    axis_names,
+    digits_for,
+    formula,
+    measure,
+    name_of,
+    span,
+    status,
+    whole,
+)
 from normviz.explorer.pen import FONT, Pen, clipped, number, plain, width_of, wrapped
 from normviz.explorer.view import MOST_SAMPLES
 
@@ -233,18 +245,19 @@ def _values(pen: Pen, data: Data, shown: Shown) -> Iterator[str]:
 
 
 def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
+    digits = digits_for(shown)
     s, at, centered = shown, ", ".join(str(i) for i in state["index"]), shown.method["centered"]
     wait = "this picture does not carry it"
     m = f"1/{whole(s.size)}"
     yield (
         "pick",
-        f"<i>x</i><sub>({at})</sub> = {_bold(s.x)}"
+        f"<i>x</i><sub>({at})</sub> = {_bold(s.x, digits)}"
         if s.x is not None
         else f"<i>i</i> = ({at}); its single value is not in this picture",
     )
     if s.evaluating:
         yield "gather", "nothing: the running statistics are used"
-        yield "mean", f"<i>μ</i> = running mean[{s.cell[1]}] = {_bold(s.mean)}"
+        yield "mean", f"<i>μ</i> = running mean[{s.cell[1]}] = {_bold(s.mean, digits)}"
         yield "variance", f"<i>σ</i>² = running var[{s.cell[1]}] = {_bold(s.var)}"
     else:
         yield "gather", f"the {_bold_whole(s.size)} {'value' if s.size == 1 else 'values'} of <i>S</i><sub>i</sub>"
@@ -253,7 +266,7 @@ def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, s
             return
         yield (
             "mean",
-            f"<i>μ</i> = {m} Σ <i>x</i><sub>j</sub> = {_bold(s.mean)}"
+            f"<i>μ</i> = {m} Σ <i>x</i><sub>j</sub> = {_bold(s.mean, digits)}"
             if centered
             else "none is taken: <i>μ</i> = <b>0</b>",
         )
@@ -266,7 +279,10 @@ def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, s
         yield "scale and shift", f"<i>y</i> = <i>γ</i> {HAT} + <i>β</i> = {_n(s.gamma)} · {HAT} + {_signed(s.beta)}"
         return
     eps = _n(data.scene["eps"])
-    yield "normalize", f"{HAT} = ({_n(s.x)} − {_signed(s.mean)}) / √({_n(s.var)} + {eps}) = {_bold(s.normalized)}"
+    yield (
+        "normalize",
+        f"{HAT} = ({_n(s.x, digits)} − {_signed(s.mean, digits)}) / √({_n(s.var)} + {eps}) = {_bold(s.normalized)}",
+    )
     none = "" if data.scene.get("weight") or data.scene.get("bias") else " (no affine)"
     yield (
         "scale and shift",
@@ -275,15 +291,15 @@ def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, s
 
 
 def _n(value: float | None, digits: int = 5) -> str:
-    return decimal(value, digits).replace("-", "−")
+    return formula(value, digits).replace("-", "−")
 
 
-def _signed(value: float | None) -> str:
-    return f"({_n(value)})" if value is not None and value < 0 else _n(value)
+def _signed(value: float | None, digits: int = 5) -> str:
+    return f"({_n(value, digits)})" if value is not None and value < 0 else _n(value, digits)
 
 
-def _bold(value: float | None) -> str:
-    return f"<b>{_n(value)}</b>"
+def _bold(value: float | None, digits: int = 5) -> str:
+    return f"<b>{_n(value, digits)}</b>"
 
 
 def _bold_whole(value: int) -> str:

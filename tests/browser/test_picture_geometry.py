@@ -122,6 +122,27 @@ def test_the_same_numbers_are_written_the_same_way(call):
     rng = np.random.default_rng(5)
     values = [float(v) for v in rng.normal(0, 1, 300) * 10.0 ** rng.integers(-9, 9, 300)] + [0.0, 1.0, -2.5, 1e15]
     assert [measure.decimal(v) for v in values] == call("return given.map((v) => front.decimal(v));", values)
+    assert [measure.formula(v) for v in values] == call("return given.map((v) => front.number(v));", values)
+
+
+def test_the_status_is_told_in_the_same_words(call):
+    rng, given, mine = np.random.default_rng(8), [], []
+    for k in range(60):
+        shape = [int(n) for n in rng.integers(1, 7, size=2 + k % 4)]
+        method = list(nv.METHODS)[k % len(nv.METHODS)]
+        x = rng.normal(10.0 ** (k % 5), 1, shape)
+        scene, now = state.check(x, method=method, index=[int(rng.integers(n)) for n in shape])
+        given.append([scene, now | {"G": now["num_groups"]}])
+        data = measure.Data(scene)
+        mine.append(measure.status(data, now, measure.measure(data, now)))
+    theirs = call(
+        """return given.map(([scene, state]) => {
+          const data = front.readScene(scene);
+          return front.statusText(data, state, front.measure(data, state));
+        });""",
+        given,
+    )
+    assert mine == theirs
 
 
 def near(mine: Any, theirs: Any) -> None:
