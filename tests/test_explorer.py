@@ -177,6 +177,10 @@ def test_values_travel_in_the_smallest_type_that_keeps_them():
     assert scene.smallest(np.array([1e8 + 0.01])).dtype == np.float64
 
 
+def test_the_sample_activations_travel_as_halves():
+    assert state.check()[0]["values"]["dtype"] == "float16"
+
+
 def test_channels_last_and_strides_are_only_another_view(rng):
     x = rng.normal(size=(2, 4, 6, 8))
     same, _ = state.check(np.moveaxis(x, -1, 1))

@@ -128,13 +128,7 @@ def colors(values: np.ndarray, size: tuple[int, ...], *, exact: bool) -> dict[st
     low, high = (float(q) for q in np.percentile(finite, [2, 98])) if finite.size else (0.0, 0.0)
     extent = [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
     if exact:
-        single = values.astype(np.float32)
-        lossless = np.array_equal(single.astype(np.float64), values.astype(np.float64), equal_nan=True)
-        return {
-            "values": pack(single if lossless else values.astype(np.float64)),
-            "colors": [low, high],
-            "extent": extent,
-        }
+        return {"values": pack(smallest(values)), "colors": [low, high], "extent": extent}
     # One byte a mean is enough for a colour; 255 stands for "not finite".
     width = (extent[1] - extent[0]) or 1.0
     level = np.where(np.isfinite(small), np.round((small - extent[0]) / width * 254), 255).astype(np.uint8)
