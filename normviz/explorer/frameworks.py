@@ -143,10 +143,6 @@ def held(choice: Choice, names: dict[str, str]) -> dict[str, str]:
 
 
 SAME = {name: name for name in ("weight", "bias", "running_mean", "running_var")}
-REDUCE = {
-    "mean": "{}.mean(axis={}, keepdims=True)",
-    "var": "{}.var(axis={}, keepdims=True)",
-}
 FRAMEWORKS = {
     "PyTorch": Framework(
         imports=["import torch"],
@@ -171,7 +167,8 @@ FRAMEWORKS = {
         move="np.moveaxis({}, {}, {})",
         reshape="{}.reshape({})",
         sqrt="np.sqrt({})",
-        **REDUCE,
+        mean="{}.mean(axis={}, keepdims=True)",
+        var="{}.var(axis={}, keepdims=True)",
     ),
     "JAX/Flax": Framework(
         imports=["import jax.numpy as jnp", "from flax import nnx"],
@@ -181,7 +178,8 @@ FRAMEWORKS = {
         move="jnp.moveaxis({}, {}, {})",
         reshape="{}.reshape({})",
         sqrt="jnp.sqrt({})",
-        **REDUCE,
+        mean="{}.mean(axis={}, keepdims=True)",
+        var="{}.var(axis={}, keepdims=True)",
         prefix="nnx.",
         layer=flax_layer,
         fill=flax_fill,
