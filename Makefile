@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types samples pictures clean
+.PHONY: help lab test lint types samples pictures bench-explorer clean
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: .venv/lab-ready ## open JupyterLab on the tour
 	$(BIN)/python -m jupyterlab $(LAB_FLAGS)
@@ -31,6 +31,10 @@ types: .venv/dev-ready ## pyright
 
 samples: .venv/samples-ready ## make the sample activations again
 	$(BIN)/python -m normviz.samples.make
+
+bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
+	@$(BIN)/python tools/find_browser.py
+	$(BIN)/python -m benchmarks.explorer
 
 pictures: .venv/dev-ready ## make the pictures of the README again
 	@$(PIP) pillow
