@@ -30,7 +30,7 @@ export function createPanel(act) {
   for (const [name, label] of [["size", "cells in the set"], ["sets", "sets in all"], ["shape", "statistics\u2019 shape"], ["couples", "couples samples"]]) list.append(h("div", {}, h("dt", {}, label), facts[name]));
   p.node = h("div", { class: "nv-panel" },
     h("section", { class: "nv-card", "aria-label": "The pooling set" }, p.symbol, p.where, list, p.words, p.caution),
-    h("section", { class: "nv-card nv-second", "aria-label": "Step by step" }, h("div", { class: "nv-row" }, h("strong", {}, "Step by step"), h("span", { class: "nv-spring" }), p.previous, p.next, p.play), h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))),
+    h("section", { class: "nv-card nv-second", "aria-label": "Step by step" }, h("div", { class: "nv-row" }, h("strong", {}, "Steps"), h("span", { class: "nv-spring" }), p.previous, p.next, p.play), h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))),
     h("section", { class: "nv-card nv-third", "aria-label": "Values and code" }, h("div", { class: "nv-row", role: "group", "aria-label": "Show" }, ...Object.values(p.tabs)), p.valuesBox, p.codeBox));
   return p;
 }
