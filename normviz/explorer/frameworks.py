@@ -1,7 +1,7 @@
 """What PyTorch, NumPy, JAX/Flax and Keras call each normalization, and what their layers want.
 
-tests/test_texts.py runs every snippet on the installed versions, compares y with a plain computation, and checks what
-the notes say of defaults.
+tests/test_texts.py runs every snippet on the installed versions, and tests/test_snippet_notes.py asks them what the
+notes say.
 """
 
 import math

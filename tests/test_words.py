@@ -1,0 +1,85 @@
+"""The explorer's words, symbols and shapes: true for every cell, and written for students."""
+
+import html.parser
+import math
+
+import numpy as np
+import pytest
+
+from normviz.blocks import pooling
+from normviz.explorer import texts
+from normviz.methods import METHODS
+
+
+class Balanced(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.text = [], set(), ""
+
+    def handle_starttag(self, tag, attrs):
+        assert not attrs
+        self.open.append(tag)
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def plain(markup):
+    parser = Balanced()
+    parser.feed(markup)
+    parser.close()
+    assert not parser.open
+    assert parser.seen <= {"i", "sub"}
+    return parser.text
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 2)])
+@pytest.mark.parametrize("name", METHODS)
+def test_the_symbol_says_which_cells_are_pooled(name, shape):
+    """Read the formula as Python, and ask it of every pair of cells."""
+    G = 2 if METHODS[name].has_groups else None
+    said = texts.words(METHODS[name], shape)
+    formula = (
+        plain(said["symbol"])
+        .replace("⌊", "math.floor(")
+        .replace("⌋", ")")
+        .replace(" = ", " == ")
+        .replace(", ", " and ")
+    )
+    condition = compile(formula, "<symbol>", "eval")
+    letters = ["n", "c", *texts.SPATIAL[len(shape)].lower()]
+    labels = pooling(name, shape, G).labels()
+    cells = list(np.ndindex(shape))
+    for j in cells[:: max(1, len(cells) // 40)]:
+        for i in cells:
+            names = dict(zip(letters, i, strict=True)) | {f"{a}j": v for a, v in zip(letters, j, strict=True)}
+            same = eval(condition, {"math": math, "C": shape[1], "G": G}, names)
+            assert same == (labels[i] == labels[j]), (formula, i, j)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_symbolic_shape_of_the_statistics(name):
+    for shape in [(3, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 5)]:
+        G = 2 if METHODS[name].has_groups else None
+        lengths = dict(zip("NC" + texts.SPATIAL[len(shape)], shape, strict=True)) | {"G": G}
+        said = texts.words(METHODS[name], shape)["statistics"]
+        assert eval(said, lengths) == pooling(name, shape, G).statistics_shape
+
+
+def test_words_are_sentences_for_students():
+    sentences = {name: texts.words(row) for name, row in METHODS.items()}
+    assert all(set(said) == {"words", "symbol", "statistics", "caution"} for said in sentences.values())
+    for said in sentences.values():
+        for text in (plain(said["words"]), plain(said["caution"])):
+            assert text[0].isupper()
+            assert text.endswith(".")
+            assert len(text) < 260
+    assert sentences["group"]["words"] == (
+        "The cells of C/G neighbouring channels, in one sample at all positions, share one mean and one variance."
+    )
+    assert "no mean is subtracted" in sentences["rms"]["words"]
+    assert "position" not in texts.words(METHODS["positional"], (3, 8))["words"]  # (N, C) has none.
