@@ -257,8 +257,9 @@ def test_a_large_tensor_is_drawn_aggregated_and_says_so(page: Page, tmp_path: Pa
     # The numbers stay exact, whatever the drawing leaves out.
     assert reading.shows(mean, members.mean())
     assert reading.shows(var, members.var())
-    choose(root, "Positional Layer Norm")
     one = np.asarray(x[3, :, 7, 7], float)
-    _, mean, var = reading.statistics_of(status(root))
-    assert reading.shows(mean, one.mean())
-    assert reading.shows(var, one.var())
+    for label, center, square in (("Positional Layer Norm", one.mean(), one.var()), ("RMS Norm", 0, (one**2).mean())):
+        choose(root, label)
+        _, mean, var = reading.statistics_of(status(root))
+        assert reading.shows(mean, center), label
+        assert reading.shows(var, square), label
