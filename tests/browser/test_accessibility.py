@@ -152,3 +152,15 @@ def test_everything_is_right_when_the_handler_returns(root):
         ["group", "16", "0,0,0,1", "0:1,0:1,0:6,0:7", "1", "Group Norm", "G = 16", "Group Norm, G = 16"],
         ["layer", "16", "0,0,0,1", "0:1,0:16,0:6,0:7", "1", "Layer Norm", "G = 1", "Layer Norm"],
     ]
+
+
+def test_every_control_asks_jupyterlab_for_its_keys(root):
+    """JupyterLab takes keys before the page sees them, in some versions, unless the focused element itself says no."""
+    root.get_by_role("button", name="Tour").click()
+    root.get_by_role("button", name="Code", exact=True).click()
+    focusable = root.locator("button, input, select, [tabindex]")
+    assert focusable.count() > 20
+    asks = focusable.evaluate_all(
+        "all => all.filter((e) => e.dataset.lmSuppressShortcuts !== 'true').map((e) => e.outerHTML)"
+    )
+    assert not asks

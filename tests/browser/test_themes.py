@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import normviz as nv
 from tests.browser import host, reading
@@ -138,11 +138,21 @@ def test_forced_colors_keep_the_meaning(new_page, exported, scheme):
         for name in ("nv-rest", "nv-set", "nv-cell")
     }
     assert len(set(fills.values())) == 3, f"the set, the cell and the rest must differ: {fills}"
-    checked, unchecked = (
-        radio.evaluate("e => ['outlineStyle', 'borderColor', 'backgroundColor'].map((k) => getComputedStyle(e)[k])")
-        for radio in (reading.radio(root, "Batch Norm"), reading.radio(root, "Layer Norm"))
-    )
-    assert checked != unchecked, "which method is chosen must be seen without the page's own colors"
+
+    def pixels(control: Locator) -> bytes:
+        page.evaluate("() => document.activeElement.blur()")
+        page.mouse.move(0, 0)
+        return control.screenshot()
+
+    # Which method is chosen, and where the slider stands, must be seen without the page's own colors.
+    batch = reading.radio(root, "Batch Norm")
+    chosen = pixels(batch)
+    choose(root, "Layer Norm")
+    assert pixels(batch) != chosen
+    slider(root).press("Home")
+    first = pixels(slider(root))
+    slider(root).press("End")
+    assert pixels(slider(root)) != first
 
 
 def test_without_controls_only_the_picture_and_the_words_stay(page: Page, tmp_path: Path):
