@@ -45,6 +45,7 @@ body { margin: 0; visibility: hidden; }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
 main { min-height: 100vh; }
 .nvp-live > .normviz { flex: 1 1 auto; border-radius: 0; }
+.nvp-live .nv-stage, .nvp-live .nv-stage.nv-tall { flex: 1 1 220px; height: auto; min-height: 220px; }
 @media (prefers-color-scheme: dark) { [data-drawn] body { background: #14171c; } }
 """
 UNPACK = (

@@ -1,0 +1,99 @@
+"""The scene: what crosses to the browser, exactly, coarsely, and in the smallest type."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.explorer import scene, state
+
+
+def unpack(packed):
+    return np.frombuffer(base64.b64decode(packed["data"]), packed["dtype"])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(2, 8, 4, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, bool])
+@pytest.mark.parametrize("shape", [(3, 4), (2, 4, 5), (2, 4, 3, 5), (2, 4, 2, 3, 5)])
+def test_the_scene_carries_every_value_exactly(rng, shape, dtype):
+    x = (rng.normal(size=shape) * 3).astype(dtype)
+    built, _ = state.check(x)
+    np.testing.assert_array_equal(unpack(built["values"]).astype(np.float64), x.astype(np.float64).ravel())
+    assert built["shape"] == list(shape)
+    assert built["dtype"] == np.dtype(dtype).name
+
+
+def test_values_travel_in_the_smallest_type_that_keeps_them():
+    assert scene.smallest(np.array([0.5, np.nan, np.inf])).dtype == np.float16
+    assert scene.smallest(np.array([1e5])).dtype == np.float32
+    assert scene.smallest(np.array([1e8 + 0.01])).dtype == np.float64
+
+
+def test_the_sample_activations_travel_as_halves():
+    assert state.check()[0]["values"]["dtype"] == "float16"
+
+
+def test_channels_last_and_strides_are_only_another_view(rng):
+    x = rng.normal(size=(2, 4, 6, 8))
+    same, _ = state.check(np.moveaxis(x, -1, 1))
+    last, _ = state.check(x, channel_axis=-1)
+    assert {k: v for k, v in same.items() if k != "methods"} == {k: v for k, v in last.items() if k != "methods"}
+
+
+def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
+    x = rng.normal(size=(32, 256, 14, 14)).astype(np.float32)
+    built, _ = state.check(x)
+    assert built["values"] is None
+    bins = built["bins"]
+    assert all(-(-length // size) <= 32 for length, size in zip(x.shape[1:], bins[1:], strict=True))
+    means = x.mean(axis=(2, 3), dtype=np.float64).ravel()
+    np.testing.assert_allclose(unpack(built["mean"]), means, rtol=1e-6, atol=1e-7)
+    drawn = [-(-length // size) for length, size in zip(x.shape, bins, strict=True)]
+    level = unpack(built["coarse"]).reshape(drawn)
+    low, high = built["extent"]
+    box = x[3, bins[1] : 2 * bins[1], : bins[2], : bins[3]].mean(dtype=np.float64)
+    assert abs(low + level[3, 1, 0, 0] / 254 * (high - low) - box) <= (high - low) / 254
+    position = unpack(built["positions"]["mean"])[14 * 14 + 3]
+    np.testing.assert_allclose(position, x[1, :, 0, 3].mean(dtype=np.float64), rtol=1e-5)
+    assert len(json.dumps(built)) < 700_000
+
+
+def test_uneven_bins_average_what_is_there(rng):
+    x = rng.normal(size=(1, 3, 5, 7))
+    small = scene.coarse(x, (1, 2, 2, 3))
+    assert small.shape == (1, 2, 3, 3)
+    np.testing.assert_allclose(small[0, 1, 2, 2], x[0, 2:, 4:, 6:].mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("hostile", [np.nan, np.inf, -np.inf, 1e20, 1e-30])
+def test_hostile_values_make_a_scene_and_pictures(x, hostile):
+    x[0, 0, 0, 0] = hostile
+    explorer = nv.Explorer(x)
+    text = json.dumps(explorer._scene, allow_nan=False)
+    assert "NaN" not in text
+    assert explorer.to_svg().startswith("<svg")
+
+
+def test_a_constant_tensor_has_variance_zero():
+    built, _ = state.check(np.full((2, 4, 3, 3), 7.25))
+    assert not unpack(built["m2"]).any()
+    assert set(unpack(built["mean"])) == {7.25}
+
+
+def test_torch_tensors_are_taken(x):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    tensor = torch.tensor(x, requires_grad=True)
+    explorer = nv.Explorer(tensor)
+    np.testing.assert_array_equal(unpack(explorer._scene["values"]).reshape(x.shape), x)
+    assert explorer.x is tensor
