@@ -18,8 +18,6 @@ from normviz.explorer.measure import (
     Shown,
     State,
     axis_names,
-    digits_for,
-    formula,
     measure,
     name_of,
     span,
@@ -28,13 +26,13 @@ from normviz.explorer.measure import (
 )
 from normviz.explorer.pen import FONT, Pen, clipped, number, plain, width_of, wrapped
 from normviz.explorer.view import MOST_SAMPLES
+from normviz.explorer.worked import HAT, step_lines, written
 
 WIDTH, HEIGHT = 960, 740
 EDGE = 28
 CUBE = {"x": 16, "y": 76, "width": 928, "height": 318}
 PANEL = {"y": 438, "left": 388, "steps": 180}
 THEMES = ("light", "dark", "auto")
-HAT = "x\u0302"
 
 
 def svg(scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: str = "auto") -> str:
@@ -127,14 +125,14 @@ def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         yield pen.text(x, y, "colours tell sets apart, a number is the set’s label", 12.5, "muted")
     elif state["color"] != "set":
         low, high = (-3.0, 3.0) if state["color"] == "normalized" else data.scene["colors"]
-        yield pen.text(x, y, f"{HAT if state['color'] == 'normalized' else '<i>x</i>'}: {_n(low, 3)}", 12.5)
-        x += 16 + width_of(f"x: {_n(low, 3)}", 12.5)
+        yield pen.text(x, y, f"{HAT if state['color'] == 'normalized' else '<i>x</i>'}: {written(low, 3)}", 12.5)
+        x += 16 + width_of(f"x: {written(low, 3)}", 12.5)
         bound = max(abs(low), abs(high))
         ramp = colours.legend(-bound, bound) if low < 0 < high else colours.legend(low, high)
         for color in ramp:
             yield f'<path fill="{color}" d="M{number(x)} {y - 10}h6v12h-6"/>'
             x += 6
-        yield pen.text(x + 6, y, _n(high if not low < 0 < high else bound, 3), 12.5)
+        yield pen.text(x + 6, y, written(high if not low < 0 < high else bound, 3), 12.5)
     note = "; ".join(_notes(data, state))
     if note:
         yield pen.text(EDGE, y - 22, clipped(note, 12, WIDTH - 2 * EDGE), 12, "muted")
@@ -226,7 +224,7 @@ def _steps(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     top, left = PANEL["y"], PANEL["left"]
     yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, PANEL["steps"], "panel", 8)
     room = WIDTH - EDGE - left - 138
-    for k, (name, text) in enumerate(_step_lines(data, state, shown)):
+    for k, (name, text) in enumerate(step_lines(data, state, shown)):
         y = top + 27 + 27 * k
         if k == state.get("step", 0):
             yield pen.rect(left - 2, y - 18, WIDTH - EDGE + 4 - left, 26, "here", 6)
@@ -242,65 +240,3 @@ def _values(pen: Pen, data: Data, shown: Shown) -> Iterator[str]:
     height = HEIGHT - 20 - top
     yield pen.rect(left - 8, top, WIDTH - EDGE + 16 - left, height, "panel", 8)
     yield from chart(pen, data, shown, left + 6, top + 8, WIDTH - EDGE - left - 12, height - 8)
-
-
-def _step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
-    digits = digits_for(shown)
-    s, at, centered = shown, ", ".join(str(i) for i in state["index"]), shown.method["centered"]
-    wait = "this picture does not carry it"
-    m = f"1/{whole(s.size)}"
-    yield (
-        "pick",
-        f"<i>x</i><sub>({at})</sub> = {_bold(s.x, digits)}"
-        if s.x is not None
-        else f"<i>i</i> = ({at}); its single value is not in this picture",
-    )
-    if s.evaluating:
-        yield "gather", "nothing: the running statistics are used"
-        yield "mean", f"<i>μ</i> = running mean[{s.cell[1]}] = {_bold(s.mean, digits)}"
-        yield "variance", f"<i>σ</i>² = running var[{s.cell[1]}] = {_bold(s.var)}"
-    else:
-        yield "gather", f"the {_bold_whole(s.size)} {'value' if s.size == 1 else 'values'} of <i>S</i><sub>i</sub>"
-        if s.mean is None or s.var is None:
-            yield from ((name, wait) for name in ("mean", "variance", "normalize", "scale and shift"))
-            return
-        yield (
-            "mean",
-            f"<i>μ</i> = {m} Σ <i>x</i><sub>j</sub> = {_bold(s.mean, digits)}"
-            if centered
-            else "none is taken: <i>μ</i> = <b>0</b>",
-        )
-        if centered:
-            yield "variance", f"<i>σ</i>² = {m} Σ (<i>x</i><sub>j</sub> − <i>μ</i>)² = {_bold(s.var)}"
-        else:
-            yield "mean square", f"<i>σ</i>² = {m} Σ <i>x</i><sub>j</sub>² = {_bold(s.var)}"
-    if s.normalized is None or s.y is None:
-        yield "normalize", f"{HAT} = (<i>x</i> − <i>μ</i>) / √(<i>σ</i>² + <i>ε</i>)"
-        yield "scale and shift", f"<i>y</i> = <i>γ</i> {HAT} + <i>β</i> = {_n(s.gamma)} · {HAT} + {_signed(s.beta)}"
-        return
-    eps = _n(data.scene["eps"])
-    yield (
-        "normalize",
-        f"{HAT} = ({_n(s.x, digits)} − {_signed(s.mean, digits)}) / √({_n(s.var)} + {eps}) = {_bold(s.normalized)}",
-    )
-    none = "" if data.scene.get("weight") or data.scene.get("bias") else " (no affine)"
-    yield (
-        "scale and shift",
-        f"<i>y</i> = {_n(s.gamma)} · {_signed(s.normalized)} + {_signed(s.beta)} = {_bold(s.y)}{none}",
-    )
-
-
-def _n(value: float | None, digits: int = 5) -> str:
-    return formula(value, digits).replace("-", "−")
-
-
-def _signed(value: float | None, digits: int = 5) -> str:
-    return f"({_n(value, digits)})" if value is not None and value < 0 else _n(value, digits)
-
-
-def _bold(value: float | None, digits: int = 5) -> str:
-    return f"<b>{_n(value, digits)}</b>"
-
-
-def _bold_whole(value: int) -> str:
-    return f"<b>{whole(value)}</b>"

@@ -159,3 +159,12 @@ def test_numpy_s_bfloat16():
     assert y.dtype == x.dtype
     assert nv.normalize(x, "batch", out=x) is x
     np.testing.assert_array_equal(x.astype(float), y.astype(float))
+
+
+def test_a_bad_threshold(monkeypatch):
+    monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", "1 GB")
+    with pytest.raises(ValueError) as caught:
+        nv.backend_for(np.zeros((2, 3)))
+    assert str(caught.value) == (
+        "NORMVIZ_GPU_MIN_BYTES='1 GB' is no number of bytes; set it to digits alone, or not at all"
+    )

@@ -7,7 +7,6 @@ import pytest
 
 import normviz as nv
 from normviz.blocks import canonical, default_num_groups
-from normviz.errors import check_keywords
 
 X = np.zeros((2, 6, 3, 3))
 ROW = np.arange(12.0)
@@ -292,33 +291,3 @@ def test_message(wrong, error, message):
     assert str(caught.value) == message
     assert type(caught.value) is error
     assert len(re.findall(r"[.!] [A-Z]", message)) == 0
-
-
-def test_a_bad_threshold(monkeypatch):
-    monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", "1 GB")
-    with pytest.raises(ValueError) as caught:
-        nv.backend_for(X)
-    assert str(caught.value) == (
-        "NORMVIZ_GPU_MIN_BYTES='1 GB' is no number of bytes; set it to digits alone, or not at all"
-    )
-
-
-FUNCTIONS = [nv.pooling, nv.moments, nv.sweep, nv.statistics, nv.normalize, nv.gradient, nv.Moments.pool]
-
-
-@pytest.mark.parametrize("function", [*FUNCTIONS, nv.RunningStatistics, nv.RunningStatistics.update])
-def test_every_function_checks_the_spelling_of_keywords(function):
-    with pytest.raises(TypeError, match=rf"^{function.__qualname__}\(\): unknown keyword 'metod'"):
-        function(metod="batch")
-
-
-def test_checking_keywords_keeps_the_signature():
-    @check_keywords
-    def f(a, /, b, *, c=1):
-        """Say something."""
-        return a, b, c
-
-    assert (f.__name__, f.__doc__) == ("f", "Say something.")
-    assert f(1, b=2) == (1, 2, 1)
-    with pytest.raises(TypeError, match=r"^f\(\): unknown keyword 'a' \(known: b, c\)$"):
-        f(a=1, b=2)
