@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import scene, state
+from normviz.explorer import measure, scene, state
 
 
 def unpack(packed):
@@ -71,7 +71,7 @@ def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
 
 def test_uneven_bins_average_what_is_there(rng):
     x = rng.normal(size=(1, 3, 5, 7))
-    small = scene.coarse(x, (1, 2, 2, 3))
+    small = measure.means(x, (1, 2, 2, 3))
     assert small.shape == (1, 2, 3, 3)
     np.testing.assert_allclose(small[0, 1, 2, 2], x[0, 2:, 4:, 6:].mean(), rtol=1e-6)
 
@@ -97,3 +97,21 @@ def test_torch_tensors_are_taken(x):
     explorer = nv.Explorer(tensor)
     np.testing.assert_array_equal(unpack(explorer._scene["values"]).reshape(x.shape), x)
     assert explorer.x is tensor
+
+
+def test_the_colours_of_a_large_tensor_survive_a_large_offset(rng):
+    built, _ = state.check(1e8 + rng.normal(size=(2, 64, 40, 40)))
+    assert np.unique(unpack(built["coarse"])).size > 100
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_values_at_the_edge_of_float64_make_a_scene_and_pictures_without_a_warning(size):
+    x = np.zeros((2, 16, 8 * size, 8))
+    x[0, 0, :, 0], x[1, 0, 0, 0], x[1, 0, 0, 1] = 1.7e308, np.inf, -np.inf
+    x[0, 1] = -1.7e308
+    assert nv.show(x, color="value").to_svg().startswith("<svg")
+
+
+def test_moments_of_single_values_weigh_no_more_than_the_values(rng):
+    built, _ = state.check(rng.normal(size=(4, 8)).astype(np.float32))
+    assert (built["mean"]["dtype"], built["m2"]["dtype"]) == ("float32", "float16")

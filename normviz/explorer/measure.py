@@ -93,8 +93,7 @@ class Data:
         n, c, h, w = self.cube
         if method["spatial"] == "all":
             count = self.scene["count"]
-            mean = unpack(self.scene["mean"]).reshape(n, c, 1, 1)
-            m2 = unpack(self.scene["m2"]).reshape(n, c, 1, 1)
+            mean, m2 = (unpack(self.scene[key]).astype(np.float64).reshape(n, c, 1, 1) for key in ("mean", "m2"))
         elif self.values is not None or self.scene.get("positions"):
             # Sets that split the spatial axes pool the channels of one position: count = C, one atom a position.
             count, positions = c, self.scene.get("positions") or {}
@@ -134,7 +133,7 @@ def means(values: np.ndarray, bins: Sequence[int]) -> np.ndarray:
             starts = np.arange(0, values.shape[axis], size)
             lengths = np.diff(np.append(starts, values.shape[axis]))
             with np.errstate(invalid="ignore", over="ignore"):
-                values = np.add.reduceat(values, starts, axis=axis) / lengths.reshape(
+                values = np.add.reduceat(values, starts, axis=axis, dtype=np.float64) / lengths.reshape(
                     [-1 if a == axis else 1 for a in range(4)]
                 )
     return values

@@ -16,25 +16,24 @@ import numpy as np
 from normviz import blocks
 from normviz.backends import host
 from normviz.explorer import texts
+from normviz.explorer.geometry import cube_shape
+from normviz.explorer.measure import means
 from normviz.merging import moments
 from normviz.methods import METHODS
+from normviz.normalization import statistics
 
 MOST_VALUES = 2**17
 MOST_COARSE = 2**16
 MOST_LINES = 32
 """An axis longer than this is drawn aggregated."""
+LARGEST = 1e300
+"""Scales end here: twice as much must still be a number."""
 
 
 def pack(array: np.ndarray) -> dict[str, str]:
     """An array as base64 of little-endian numbers: plain JSON travels through every host, binary buffers do not."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return {"dtype": array.dtype.name, "data": base64.b64encode(array.tobytes()).decode("ascii")}
-
-
-def cube_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Any rank from 2 to 5 as (N, C, H, W): a line has H = 1, a volume stacks its slices along H."""
-    n, c, *spatial = shape
-    return (n, c, math.prod(spatial[:-1]), spatial[-1] if spatial else 1)
 
 
 def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -47,18 +46,6 @@ def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
             axis = 1 + int(np.argmax(drawn()[1:]))
             size[axis] *= 2
     return tuple(size)  # type: ignore[return-value]
-
-
-def coarse(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Means of boxes of `size` cells (the last ones may be smaller), float32."""
-    y = x.reshape(cube_shape(x.shape))
-    counts = np.ones((1, 1, 1, 1))
-    for axis, step in enumerate(size):
-        starts = np.arange(0, y.shape[axis], step)
-        y = np.add.reduceat(y, starts, axis=axis, dtype=np.float64)
-        lengths = np.diff(np.append(starts, x.reshape(cube_shape(x.shape)).shape[axis]))
-        counts = counts * lengths.reshape([-1 if a == axis else 1 for a in range(4)])
-    return (y / counts).astype(np.float32)
 
 
 def build(
@@ -89,8 +76,8 @@ def build(
         "backend": atoms.backend,
         "bins": list(size),
         "count": int(atoms.count),
-        "mean": pack(atoms.mean),
-        "m2": pack(atoms.m2),
+        "mean": pack(smallest(atoms.mean)),
+        "m2": pack(smallest(atoms.m2)),
         "eps": float(eps),
         "weight": None if weight is None else pack(np.asarray(weight, np.float64)),
         "bias": None if bias is None else pack(np.asarray(bias, np.float64)),
@@ -123,15 +110,17 @@ def methods(
 
 def colors(values: np.ndarray, size: tuple[int, ...], *, exact: bool) -> dict[str, Any]:
     """The values, exact or coarse, and the range that their colours span (2nd to 98th percentile)."""
-    small = values if exact else coarse(values, size)
-    finite = small[np.isfinite(small)].astype(np.float64)
+    small = values if exact else means(values.reshape(cube_shape(values.shape)), size)
+    finite = small[np.isfinite(small)].astype(np.float64).clip(-LARGEST, LARGEST)
     low, high = (float(q) for q in np.percentile(finite, [2, 98])) if finite.size else (0.0, 0.0)
     extent = [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
     if exact:
         return {"values": pack(smallest(values)), "colors": [low, high], "extent": extent}
     # One byte a mean is enough for a colour; 255 stands for "not finite".
     width = (extent[1] - extent[0]) or 1.0
-    level = np.where(np.isfinite(small), np.round((small - extent[0]) / width * 254), 255).astype(np.uint8)
+    with np.errstate(invalid="ignore"):
+        share = (small.clip(-LARGEST, LARGEST) - extent[0]) / width
+        level = np.where(np.isfinite(small), np.round(share * 254), 255).astype(np.uint8)
     return {"values": None, "coarse": pack(level), "colors": [low, high], "extent": extent}
 
 
@@ -152,5 +141,5 @@ def positions(values: np.ndarray) -> dict[str, Any] | None:
     """
     if values.size // values.shape[1] > MOST_COARSE:
         return None
-    x = values.astype(np.float64)
-    return {"mean": pack(x.mean(axis=1)), "m2": pack(x.var(axis=1) * x.shape[1])}
+    found = statistics(values, "positional")
+    return {"mean": pack(found.mean), "m2": pack(found.var * values.shape[1])}
