@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from normviz.arguments import check_eps
 from normviz.backends import host
 from normviz.blocks import canonical, check_groups, default_num_groups, divisors
 from normviz.errors import unknown
@@ -34,7 +35,7 @@ STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "cont
 
 @dataclass(frozen=True)
 class Subject:
-    """A tensor and what stays fixed while one looks at it, checked.
+    """A tensor with all that its scene is made of, checked.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class Subject:
     values
         The same values in host memory with axes (N, C, *spatial).
     weight, bias
-        float64 of shape (C,) or, for Layer Norm alone, x.shape[1:]; or None.
+        float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); or None.
     running
         Running mean and variance, each (C,) float64, or None.
     labels, marks
@@ -82,20 +83,26 @@ class Subject:
             overlay(name, getattr(self, name), values.shape)
         return replace(self, x=x, values=values)
 
+    def with_parameter(self, name: str, value: Any, method: str) -> Subject:
+        """The same with another weight, bias or eps; a weight or a bias is laid out like x, for `method` to take."""
+        if name == "eps":
+            return replace(self, eps=check_eps(value))
+        array = parameter(name, value, self.shape, self.channel_axis)
+        check_taken(array, method, self.shape)
+        return replace(self, **{name: array})
+
 
 def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
     """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
     values = canonical(host(x), channel_axis)
-    if isinstance(eps, bool) or not isinstance(eps, (int, float, np.number)) or not 0 < eps < np.inf:
-        raise ValueError(f"eps must be a finite number above 0, not {eps!r}; PyTorch's default is 1e-5")
     statistics = more.get("statistics")
     return Subject(
         x=x,
         values=values,
         channel_axis=channel_axis,
-        weight=parameter("weight", more.get("weight"), values.shape),
-        bias=parameter("bias", more.get("bias"), values.shape),
-        eps=float(eps),
+        weight=parameter("weight", more.get("weight"), values.shape, channel_axis),
+        bias=parameter("bias", more.get("bias"), values.shape, channel_axis),
+        eps=check_eps(eps),
         running=None if statistics is None else running(statistics, values.shape),
         labels=overlay("labels", more.get("labels"), values.shape),
         marks=overlay("marks", more.get("marks"), values.shape),
@@ -108,14 +115,26 @@ def drawable(title: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(title.split()))
 
 
-def parameter(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """A weight or bias as float64, of shape (C,) or shape[1:]."""
+def parameter(name: str, value: Any, shape: tuple[int, ...], channel_axis: int = 1) -> np.ndarray | None:
+    """A weight or bias as float64, of shape (C,), or (C, *spatial) where it is given like one sample of x."""
     if value is None:
         return None
-    array = np.asarray(host(value), np.float64)
-    if array.shape not in (shape[1:2], shape[1:]):
-        raise ValueError(f"{name} has shape {array.shape}; it needs {shape[1:2]}, or {shape[1:]} for Layer Norm")
-    return array
+    array, C = host(value), shape[1:2]
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    axis = max(channel_axis % len(shape) - 1, 0)
+    sample = (*shape[2 : 2 + axis], *C, *shape[2 + axis :])
+    if array.shape not in (C, sample):
+        raise ValueError(f"{name} has shape {array.shape}; it needs {C}, or {sample} for Layer Norm")
+    return (array if array.ndim == 1 else np.moveaxis(array, axis, 0)).astype(np.float64)
+
+
+def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -> None:
+    """One weight for each element belongs to Layer Norm alone."""
+    if array is not None and array.ndim > 1 and method != "layer":
+        raise ValueError(
+            f"weight or bias of shape {shape[1:]} belongs to method 'layer'; {method!r} takes {shape[1:2]}"
+        )
 
 
 def channels(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -192,8 +211,8 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     if num_groups is not None and method != "group":
         raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
     C = on.shape[1]
-    if method != "layer" and any(p is not None and p.ndim > 1 for p in (on.weight, on.bias)):
-        raise ValueError(f"weight or bias of shape {on.shape[1:]} belongs to method 'layer'; {method!r} takes ({C},)")
+    for array in (on.weight, on.bias):
+        check_taken(array, method, on.shape)
     index = given.get("index")
     return {
         "method": method,

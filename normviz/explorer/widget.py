@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from normviz.explorer import front, page, picture, state
 from normviz.merging import Statistics
 from normviz.methods import METHODS
 from normviz.normalization import statistics
+
+PARAMETERS = ("weight", "bias", "eps")
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what a wrong value raises into the error of an assignment."""
+    try:
+        yield
+    except (ValueError, TypeError, IndexError) as error:
+        raise TraitError(str(error)) from None
 
 
 class Explorer(anywidget.AnyWidget):
@@ -45,7 +58,7 @@ class Explorer(anywidget.AnyWidget):
     weight, bias
         Shape (C,); for "layer" also x.shape[1:], as torch.nn.LayerNorm has.
     eps
-        Added to the variance, inside the root; above 0.
+        Added to the variance, inside the root; above 0. Like weight and bias it can be assigned later.
     statistics
         A RunningStatistics (or Statistics with one entry a channel) for mode "eval".
     channel_axis
@@ -82,6 +95,10 @@ class Explorer(anywidget.AnyWidget):
     color = Unicode("set").tag(sync=True)
     mode = Unicode("train").tag(sync=True)
     controls = Bool(True).tag(sync=True)
+    # The page gets these three with the scene.
+    weight = AnyTrait(None)
+    bias = AnyTrait(None)
+    eps = AnyTrait(1e-5)
     _scene = Dict().tag(sync=True)
 
     def __init__(
@@ -90,8 +107,10 @@ class Explorer(anywidget.AnyWidget):
         if method is not None:
             keywords["method"] = method
         self._subject, first = state.start(x, keywords | {"num_groups": num_groups})
-        super().__init__(_scene=self._subject.scene(), **first)
+        parameters = {name: keywords[name] for name in PARAMETERS if name in keywords}
+        super().__init__(_scene=self._subject.scene(), **first, **parameters)
         self.on_msg(self._answer)
+        self.observe(self._rescale, PARAMETERS)
 
     # ---- what is shown, for Python ----
 
@@ -102,7 +121,8 @@ class Explorer(anywidget.AnyWidget):
 
     @x.setter
     def x(self, x: Any) -> None:
-        subject = self._subject.with_x(x)
+        with refusals():
+            subject = self._subject.with_x(x)
         fitted, scene = state.fitted_state(self._state(), subject), subject.scene()
         with self.hold_sync(), self.hold_trait_notifications():
             self._subject = subject
@@ -170,10 +190,13 @@ class Explorer(anywidget.AnyWidget):
 
     # ---- checks: every assignment, from Python or from the page ----
 
-    @validate("method", "num_groups", "index", "step", "view", "color", "mode")
+    @validate("method", "num_groups", "index", "step", "view", "color", "mode", *PARAMETERS)
     def _check(self, proposal: dict[str, Any]) -> Any:
         name, value, on = proposal["trait"].name, proposal["value"], self._subject
-        try:
+        with refusals():
+            if name in PARAMETERS:
+                on.with_parameter(name, value, self.method)
+                return value
             if name == "method":
                 return state.check_method(value, on)
             if name == "num_groups":
@@ -183,8 +206,11 @@ class Explorer(anywidget.AnyWidget):
             if name == "step":
                 return state.check_step(value)
             return state.check_choice(name, value, on)
-        except (ValueError, TypeError, IndexError) as error:
-            raise TraitError(str(error)) from None
+
+    def _rescale(self, change: dict[str, Any]) -> None:
+        """Show another weight, bias or eps, which `_check` has let pass."""
+        self._subject = self._subject.with_parameter(change["name"], change["new"], "layer")
+        self._scene = self._subject.scene()
 
     def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
         """Tell the page the numbers of one cell of a tensor too large to travel."""
