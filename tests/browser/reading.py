@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Frame, Locator, Page
+from playwright.sync_api import Frame, Locator, Page, expect
 
 READY = ".normviz[data-ready]"
 
@@ -36,12 +36,12 @@ def state(root: Locator) -> dict[str, Any]:
 
 
 def wait_for(root: Locator, **attributes: object) -> None:
-    """Wait until the root's data attributes have these values: wait_for(root, method="batch")."""
-    page = root.page
-    page.wait_for_function(
-        "([root, wanted]) => Object.entries(wanted).every(([key, value]) => root.dataset[key] === value)",
-        arg=[root.element_handle(), {key: str(value) for key, value in attributes.items()}],
-    )
+    """Wait until the root's data attributes have these values: wait_for(root, num_groups=4).
+
+    The root is looked up each time: another tensor brings another root.
+    """
+    for key, value in attributes.items():
+        expect(root).to_have_attribute(f"data-{key.replace('_', '-')}", str(value), timeout=20_000)
 
 
 def drawn(page: Page | Frame) -> None:

@@ -35,7 +35,7 @@ def root(panel: Locator, lab: Lab) -> Locator:
         "explorer.index = (0, 0, 0, 0); explorer.method = 'group'; explorer.num_groups = 4; explorer.step = 0\n"
         "explorer.view = 'samples'; explorer.color = 'set'; heard.clear()",
     )
-    wait_for(root, method="group", numGroups=4, index="0,0,0,0", step=0, view="samples", color="set")
+    wait_for(root, method="group", num_groups=4, index="0,0,0,0", step=0, view="samples", color="set")
     return root
 
 
@@ -141,7 +141,7 @@ def test_python_sets_and_the_page_follows(root, lab):
     lab.run(
         NAME, "explorer.method = 'group'; explorer.num_groups = 8; explorer.index = [3, 5, 2, 1]; explorer.step = 3"
     )
-    wait_for(root, method="group", numGroups=8, index="3,5,2,1", step=3, set="3:4,4:6,0:12,0:12")
+    wait_for(root, method="group", num_groups=8, index="3,5,2,1", step=3, set="3:4,4:6,0:12,0:12")
     expect(slider(root)).to_have_attribute("aria-valuetext", "G = 8")
     lab.run(NAME, "explorer.view = 'paper'; explorer.color = 'partition'")
     wait_for(root, view="paper", color="partition")
@@ -194,7 +194,7 @@ def test_two_views_of_one_explorer_go_together(root, lab):
     wait_for(first, method="instance")
     lab.run(NAME, "explorer.num_groups = 2; explorer.method = 'group'")
     for view in (first, second):
-        wait_for(view, method="group", numGroups=2)
+        wait_for(view, method="group", num_groups=2)
     page.evaluate("jupyterapp.shell.currentWidget.content.widgets[2].model.clearExecution()")
     expect(page.locator(".normviz")).to_have_count(1)
     # The other view is closed, this one goes on.
@@ -205,10 +205,10 @@ def test_two_views_of_one_explorer_go_together(root, lab):
 def test_another_tensor_takes_the_place_of_the_first(root, lab):
     """G snaps to a divisor of the new C, and the index is clipped."""
     lab.run(NAME, "import numpy as np; explorer.index = (3, 15, 11, 11); explorer.x = np.ones((2, 6, 3, 3))")
-    wait_for(root, numGroups=3, index="1,5,2,2", set="1:2,4:6,0:3,0:3")
+    wait_for(root, num_groups=3, index="1,5,2,2", set="1:2,4:6,0:3,0:3")
     expect(root).to_have_count(1)
     lab.run(NAME, "explorer.x = nv.samples.activations()")
-    wait_for(root, numGroups=2, index="1,5,2,2", set="1:2,0:8,0:12,0:12")
+    wait_for(root, num_groups=2, index="1,5,2,2", set="1:2,0:8,0:12,0:12")
 
 
 def test_after_a_restart_the_page_still_answers(root, lab):

@@ -138,7 +138,7 @@ def test_a_new_tensor_mounts_again_and_leaks_nothing(bare):
         host.model(host.tensor(5, 4, 2, 2, seed=4), num_groups=2),
     )
     root = bare.locator(".normviz").first
-    wait_for(root, ready="true", numGroups=2)
+    wait_for(root, ready="true", num_groups=2)
     assert state(root)["set"] == "0:1,0:2,0:2,0:2"
     reading.drawn(bare)
     assert bare.evaluate("leaks()") == before
