@@ -140,23 +140,22 @@ class Explorer(anywidget.AnyWidget):
     @property
     def statistics(self) -> Statistics:
         """Mean and variance of every set, or the running ones in eval mode."""
-        on = self._subject
-        if self.mode == "eval" and self.method == "batch" and on.running is not None:
-            return Statistics(mean=on.running[0], var=on.running[1], count=self.pooling.size)
-        if self.method == "given":
-            sets = [on.values[on.labels == label].astype(np.float64) for label in np.unique(on.labels)]
+        on, blocks = self._subject, self.pooling
+        if blocks is None:
+            labels = np.asarray(on.labels)
+            sets = [on.values[labels == label].astype(np.float64) for label in np.unique(labels)]
             return Statistics(
                 mean=np.array([s.mean() for s in sets]), var=np.array([s.var() for s in sets]), count=sets[0].size
             )
-        groups = self.num_groups if self.method == "group" else None
-        return statistics(on.x, self.method, num_groups=groups, channel_axis=on.channel_axis)
+        if self.mode == "eval" and self.method == "batch" and on.running is not None:
+            return Statistics(mean=on.running[0], var=on.running[1], count=blocks.size)
+        return statistics(on.x, self.method, num_groups=blocks.num_groups, channel_axis=on.channel_axis)
 
     @property
     def set(self) -> Any:
         """The lit set: slices in the order (n, c, *spatial), or for given sets a boolean array of that shape."""
-        if self.method == "given":
-            return self._subject.labels == self._subject.labels[self.index]
-        return self.pooling.set_of(self.index)
+        blocks, labels = self.pooling, np.asarray(self._subject.labels)
+        return labels == labels[self.index] if blocks is None else blocks.set_of(self.index)
 
     # ---- pictures and pages ----
 
