@@ -213,6 +213,22 @@ def test_given_sets_need_no_block(x):
     assert explorer.set == (slice(0, 1), slice(2, 4), slice(0, 4), slice(0, 4))
 
 
+def test_a_large_tensors_given_sets_are_answered_and_travel(rng, monkeypatch):
+    x, labels = rng.normal(size=(2, 64, 40, 40)), np.zeros((2, 64, 40, 40), int)
+    labels[1, 3:], x[0, 0, 0, 0] = 700, np.nan
+    explorer, said = nv.Explorer(x, labels=labels), []
+    monkeypatch.setattr(explorer, "send", said.append)
+    explorer._answer(explorer, {"method": "given", "num_groups": 4, "index": [1, 5, 7, 9]}, [])
+    expected = [x[1, 5, 7, 9], x[1, 3:].mean(), x[1, 3:].var()]
+    np.testing.assert_allclose([said[0][key] for key in ("x", "mean", "var")], expected, rtol=1e-9)
+    sets = {key: unpack(packed) for key, packed in explorer._scene["sets"].items()}
+    np.testing.assert_array_equal(sets["label"], [0, 700])
+    np.testing.assert_allclose([sets["mean"][1], sets["var"][1]], expected[1:], rtol=1e-9)
+    np.testing.assert_array_equal(explorer.statistics.mean, sets["mean"])
+    explorer.index = (1, 5, 7, 9)
+    assert f"variance {expected[2]:.5g}" in explorer.to_svg()
+
+
 def test_a_large_tensors_single_values_are_answered(rng, monkeypatch):
     x = rng.normal(size=(2, 64, 40, 40))
     explorer, said = nv.Explorer(x), []

@@ -62,7 +62,9 @@ def boxes_of(data: Data, state: State, shown: Shown, view: View, k: int) -> list
         return [view.box(shown.box, shown.method, width)] if shown.box[0][0] <= n < shown.box[0][1] else []
     if shown.method["name"] != "given":
         return []
-    return [box for box in surface(view) if data.labels[n, box[1][0], box[2][0], box[0][0]] == shown.label]
+    members = data.labels[n] == shown.label
+    # Along (c, h, w), which a solid has as (Y, Z, X).
+    return [box for box in surface(view) if members[tuple(slice(*box[axis]) for axis in (1, 2, 0))].any()]
 
 
 def _cell(pen: Pen, data: Data, state: State, shown: Shown, view: View, frame: Frame) -> Iterator[str]:

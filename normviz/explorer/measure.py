@@ -68,7 +68,7 @@ class Data:
         """`field`, normalized; a coarse mean by the statistics of its first cell."""
         block = block_of(method, self.cube, self.groups(state))
         grid = [n // b for n, b in zip(self.cube, block, strict=True)]
-        if self.running is not None and state.get("mode") == "eval" and method["name"] == "batch":
+        if self.running is not None and state.get("mode") == "eval" and method["name"] == state["method"] == "batch":
             found = self.running[0].reshape(grid), self.running[1].reshape(grid)
         else:
             found = self.statistics(method, self.groups(state))
@@ -190,6 +190,9 @@ def measure(data: Data, state: State) -> Shown:
         if data.values is not None:
             with np.errstate(invalid="ignore", over="ignore"):
                 mean, var = float(data.values[members].mean()), float(data.values[members].var())
+        elif scene.get("sets"):
+            at = int(np.searchsorted(unpack(scene["sets"]["label"]), label))
+            mean, var = (float(unpack(scene["sets"][key])[at]) for key in ("mean", "var"))
     else:
         block = block_of(method, data.shape, num_groups)
         grid = [n // b for n, b in zip(data.shape, block, strict=True)]

@@ -83,7 +83,7 @@ def build(
         "bias": None if bias is None else pack(np.asarray(bias, np.float64)),
         "elementwise": any(p is not None and np.ndim(p) > 1 for p in (weight, bias)),
         "running": None if running is None else {"mean": pack(running[0]), "var": pack(running[1])},
-        "labels": None if labels is None else pack(np.ascontiguousarray(labels, np.int32)),
+        "labels": None if labels is None else pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32)),
         "marks": None if marks is None else np.flatnonzero(marks).tolist(),
         "title": title,
         "methods": methods(shape, eps, channel_axis, affine=affine),
@@ -91,6 +91,8 @@ def build(
     scene |= colors(values, size, exact=exact)
     if not exact:
         scene["positions"] = positions(values)
+        if labels is not None:
+            scene["sets"] = {key: pack(found) for key, found in given_sets(values, labels).items()}
     return scene
 
 
@@ -143,3 +145,13 @@ def positions(values: np.ndarray) -> dict[str, Any] | None:
         return None
     found = statistics(values, "positional")
     return {"mean": pack(found.mean), "m2": pack(found.var * values.shape[1])}
+
+
+def given_sets(values: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Label, count, mean and variance of every given set, ascending by label."""
+    numbers, where, count = np.unique(labels, return_inverse=True, return_counts=True)
+    x, where = values.ravel().astype(np.float64), where.ravel()
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = np.bincount(where, x) / count
+        var = np.bincount(where, np.square(x - mean[where])) / count
+    return {"label": numbers.astype(np.int32), "count": count.astype(np.int32), "mean": mean, "var": var}

@@ -15,6 +15,7 @@ from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
 
 from normviz.blocks import Pooling, check_groups, pooling
 from normviz.explorer import front, page, picture, state
+from normviz.explorer.scene import given_sets
 from normviz.merging import Statistics
 from normviz.methods import METHODS
 from normviz.normalization import statistics
@@ -142,11 +143,8 @@ class Explorer(anywidget.AnyWidget):
         """Mean and variance of every set, or the running ones in eval mode."""
         on, blocks = self._subject, self.pooling
         if blocks is None:
-            labels = np.asarray(on.labels)
-            sets = [on.values[labels == label].astype(np.float64) for label in np.unique(labels)]
-            return Statistics(
-                mean=np.array([s.mean() for s in sets]), var=np.array([s.var() for s in sets]), count=sets[0].size
-            )
+            found = given_sets(on.values, np.asarray(on.labels))
+            return Statistics(mean=found["mean"], var=found["var"], count=int(found["count"][0]))
         if self.mode == "eval" and self.method == "batch" and on.running is not None:
             return Statistics(mean=on.running[0], var=on.running[1], count=blocks.size)
         return statistics(on.x, self.method, num_groups=blocks.num_groups, channel_axis=on.channel_axis)
@@ -217,11 +215,16 @@ class Explorer(anywidget.AnyWidget):
             on, index = self._subject, state.check_index(question["index"], self._subject.shape)
             row = state.check_method(question["method"], on)
             groups = check_groups(question["num_groups"], on.shape[1])
-            p = pooling(row, on.shape, groups if row == "group" else None)
+            if row == "given":
+                labels = np.asarray(on.labels)
+                members, centered = labels == labels[index], True
+            else:
+                members = pooling(row, on.shape, groups if row == "group" else None).set_of(index)
+                centered = METHODS[row].centered
         except (KeyError, ValueError, TypeError, IndexError):
             return
         # The set on its own, as one sample whose channels are all pooled.
-        found = statistics(on.values[p.set_of(index)].reshape(1, -1), "layer" if METHODS[row].centered else "rms")
+        found = statistics(on.values[members].reshape(1, -1), "layer" if centered else "rms")
         numbers = {"x": on.values[index], "mean": found.mean.flat[0], "var": found.var.flat[0]}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
         self.send(

@@ -171,7 +171,7 @@ export function syncSteppers(s, state) {
 }
 
 export function drawLegend(s, data, state, shown) {
-  const key = `${state.color}/${state.method}/${state.mode}`;
+  const key = `${state.color}/${state.method}/${state.mode}/${state.view}`;
   if (s.key === key) return;
   s.key = key;
   const swatch = (name, label) => h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
@@ -184,5 +184,6 @@ export function drawLegend(s, data, state, shown) {
   } else if (state.color === "partition") parts.push(swatch("nv-many", "one color a set"));
   if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", "pooling set"));
   parts.push(swatch(state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell", "cell i"));
+  if (data.marks && state.view === "samples") parts.push(swatch("nv-chip-mark", "marked"));
   s.legend.replaceChildren(...parts);
 }

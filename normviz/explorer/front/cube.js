@@ -161,7 +161,18 @@ function boxesOf(view, set, k, method, data, shown, cut) {
     const box = view.box(set, k, method);
     return box ? [box] : [];
   }
-  return surface(view, data, cut).filter((box) => data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))] === shown.label);
+  return surface(view, data, cut).filter((box) => anyCell(...extremes(view, k, box), (cell) => data.labels[flatIndex(data, cell)] === shown.label));
+}
+
+/** The first and the last cell of a box. */
+const extremes = (view, k, box) => [view.cell(k, box.map((r) => r[0])), view.cell(k, box.map((r) => r[1] - 1))];
+
+/** Does any of the cells of one sample that a drawn cell stands for pass the test? */
+function anyCell([n, ...first], [, ...last], test) {
+  for (let c = first[0]; c <= last[0]; c++)
+    for (let h = first[1]; h <= last[1]; h++)
+      for (let w = first[2]; w <= last[2]; w++) if (test([n, c, h, w])) return true;
+  return false;
 }
 
 /** Boxes of one drawn cell that touch a visible face. */
@@ -178,9 +189,8 @@ function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, data, cut) {
 /** The drawn cells on the visible faces with their paths and values: all that a new colouring needs, kept until the view turns. */
 function quads(c, view, data, cut) {
   return (c.quads ??= view.solids.flatMap((solid, k) => surface(view, data, cut(k)).map((box) => {
-    const seen = visibleFaces(c.frame, k, box, cut(k)), cell = view.cell(k, box.map((r) => r[0]));
-    const value = drawnValue(data, cell, view.cell(k, box.map((r) => r[1] - 1)));
-    return { solid, cell, value, paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
+    const seen = visibleFaces(c.frame, k, box, cut(k)), [cell, last] = extremes(view, k, box);
+    return { solid, cell, last, value: drawnValue(data, cell, last), paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
   })));
 }
 
@@ -224,7 +234,7 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
     return seen;
   };
   if (shown.labels && view.name === "samples") {
-    const sets = Math.max(...data.labels) + 1;
+    const sets = data.given.last + 1;
     for (const box of surface(view, data, cut)) paint(partitionColor([0, data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))], 0, 0], [1, sets, 1, 1]), box);
     return;
   }
@@ -267,7 +277,7 @@ function markedFaces(view, data, cells) {
   const marks = new Set(data.marks);
   const corners = (text) => text.slice(1, -1).split("L");
   const cross = (text) => { const [p, q, r, s] = corners(text); return `${text}M${p}L${r}M${q}L${s}`; };
-  return view.name === "samples" ? cells.filter(({ cell }) => marks.has(flatIndex(data, cell))).flatMap(({ paths }) => paths.map(([, text]) => cross(text))).join("") : "";
+  return view.name === "samples" ? cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at)))).flatMap(({ paths }) => paths.map(([, text]) => cross(text))).join("") : "";
 }
 
 function drawStill(c, view, data, state, cut, size) {

@@ -2,16 +2,18 @@
 
 /** Unpack the scene once. */
 export function readScene(scene) {
-  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
+  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row])), labels = unpack(scene.labels);
   return {
     ...scene, methods, order: scene.methods.map((row) => row.name), cube: cubeShape(scene.shape), divisors: divisors(scene.shape[1]),
     values: unpack(scene.values), coarse: unpack(scene.coarse), mean: unpack(scene.mean), m2: unpack(scene.m2),
-    weight: unpack(scene.weight), bias: unpack(scene.bias), labels: unpack(scene.labels),
-    running: scene.running && { mean: unpack(scene.running.mean), var: unpack(scene.running.var) },
-    positions: scene.positions && { mean: unpack(scene.positions.mean), m2: unpack(scene.positions.m2) },
+    weight: unpack(scene.weight), bias: unpack(scene.bias),
+    labels, given: labels && { sets: new Set(labels).size, last: labels.reduce((a, b) => Math.max(a, b)), ...unpackAll(scene.sets) },
+    running: unpackAll(scene.running), positions: unpackAll(scene.positions),
     statistics: new Map(), answers: new Map(),
   };
 }
+
+const unpackAll = (packed) => packed && Object.fromEntries(Object.entries(packed).map(([key, array]) => [key, unpack(array)]));
 
 /** Position of a cell of the cube in the flat tensor. */
 export const flatIndex = ({ cube: [, C, H, W] }, [n, c, h, w]) => ((n * C + c) * H + h) * W + w;
@@ -61,11 +63,15 @@ function compute(data, method, set) {
   return { mean: 0, var: merged.m2 / merged.count + merged.mean ** 2 };
 }
 
-/** Values and statistics of given sets (labels). */
+/** Values and statistics of a given set: from its values, or from what the scene brings along where it has none. */
 function givenSet(data, label) {
-  const values = [];
-  for (let i = 0; i < data.labels.length; i++) if (data.labels[i] === label) values.push(data.values ? data.values[i] : NaN);
-  return values;
+  const values = [], { given } = data;
+  if (!data.values) {
+    const at = given.label.indexOf(label);
+    return { values, size: given.count[at], mean: given.mean[at], var: given.var[at] };
+  }
+  for (let i = 0; i < data.labels.length; i++) if (data.labels[i] === label) values.push(data.values[i]);
+  return { values, size: values.length, ...twoPass(values, true) };
 }
 
 /**
@@ -80,8 +86,7 @@ export function measure(data, state, ask = () => {}) {
   const shown = { method, given, labels: given && data.labels, cell, evaluating };
   if (given) {
     shown.label = data.labels[flat];
-    shown.values = givenSet(data, shown.label);
-    Object.assign(shown, { size: shown.values.length, sets: new Set(data.labels).size, ...twoPass(shown.values, true), block: null, ownSet: null });
+    Object.assign(shown, { ...givenSet(data, shown.label), sets: data.given.sets, block: null, ownSet: null });
     shown.set = data.cube.map((length) => [0, length]);
   } else {
     const block = blockOf(method, shape, G);
