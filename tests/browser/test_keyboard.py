@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 import normviz as nv
 from tests.browser import host
-from tests.browser.reading import choose, open_file, radio, slider, state
+from tests.browser.reading import choose, drawn, open_file, radio, slider, state
 
 
 def test_the_slider_by_keyboard(root):
@@ -134,6 +134,22 @@ def test_keys_that_are_not_ours_stay_the_hosts(root):
     assert state(root) == before
 
 
+def test_the_cube_turns_by_keyboard(root):
+    stage, outline = root.get_by_role("application"), root.locator("path.nv-outline")
+    first, before = outline.get_attribute("d"), state(root)
+    seen = {first}
+    for key in ("[", "-", "]", "+"):
+        stage.press(key)
+        drawn(root.page)
+        seen.add(outline.get_attribute("d"))
+    assert len(seen) >= 4
+    stage.press("]")
+    stage.press("0")
+    drawn(root.page)
+    assert outline.get_attribute("d") == first
+    assert state(root) == before
+
+
 # ---- the tour --------------------------------------------------------------------------------------------------------
 
 
@@ -159,3 +175,14 @@ def test_the_tour_plays_steps_and_gives_back(page, exported):
     expect(tour).to_have_count(0)
     expect(root.get_by_role("button", name="Tour")).to_be_focused()
     assert state(root) == before
+
+
+def test_what_is_chosen_during_the_tour_is_kept(root):
+    root.get_by_role("button", name="Tour").click()
+    tour = root.get_by_role("region", name="Tour")
+    tour.get_by_role("button", name="Next stop").click()
+    choose(root, "Layer Norm")
+    slider(root).press("Home")
+    tour.get_by_role("button", name="End tour").click()
+    expect(tour).to_have_count(0)
+    assert (state(root)["method"], state(root)["num_groups"]) == ("group", 1)

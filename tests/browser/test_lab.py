@@ -211,6 +211,20 @@ def test_another_tensor_takes_the_place_of_the_first(root, lab):
     wait_for(root, num_groups=2, index="1,5,2,2", set="1:2,0:8,0:12,0:12")
 
 
+def test_a_large_tensor_asks_python_for_single_values(root, lab):
+    """The page carries means of the drawn cells; the value of one cell it asks for, and then has exactly."""
+    lab.run(NAME, "explorer.x = np.random.default_rng(1).normal(size=(32, 256, 14, 14))")
+    root.get_by_text("Drawn aggregated").wait_for()
+    lab.run(NAME, "explorer.index = (3, 77, 5, 6)")
+    wait_for(root, index="3,77,5,6")
+    result = root.locator("[data-step='0'] .nv-result")
+    expect(result).to_contain_text("=")
+    value = lab.value(NAME, "float(explorer.x[3, 77, 5, 6])")
+    assert reading.shows(result.locator("b").inner_text(), value)
+    lab.run(NAME, "explorer.x = nv.samples.activations()")
+    wait_for(root, index="3,15,5,6")
+
+
 def test_after_a_restart_the_page_still_answers(root, lab):
     page = root.page
     restart_kernel(page)

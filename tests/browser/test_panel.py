@@ -1,0 +1,178 @@
+"""The panel under the cube, and what an explorer may carry besides x: code, values, running statistics, given sets."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+import normviz as nv
+from tests.browser import host, reading
+from tests.browser.reading import choose, drawn, open_file, slider, state, status, wait_for
+
+FRAMEWORKS = ("PyTorch", "NumPy", "JAX/Flax", "Keras")
+
+
+def shown(page: Page, tmp_path: Path, x: np.ndarray, *args, **keywords) -> Locator:
+    """The explorer of x on an exported page."""
+    nv.to_html(nv.show(x, *args, **keywords), tmp_path / "panel.html")
+    return open_file(page, tmp_path / "panel.html")
+
+
+def code(root: Locator) -> str:
+    """The code that is shown."""
+    drawn(root.page)
+    return root.get_by_role("region", name="Code", exact=True).inner_text()
+
+
+def test_the_code_follows_the_choice(root):
+    root.get_by_role("button", name="Code", exact=True).click()
+    seen = set()
+    for label in ("Batch Norm", "Layer Norm", "Instance Norm", "RMS Norm", "Positional Layer Norm", "Group Norm"):
+        choose(root, label)
+        for framework in FRAMEWORKS:
+            root.get_by_role("button", name=framework, exact=True).click()
+            text = code(root)
+            assert "{G}" not in text
+            assert text not in seen, f"{label} in {framework} is the code of another choice"
+            seen.add(text)
+    root.get_by_role("button", name="PyTorch", exact=True).click()
+    for key, groups in (("Home", 1), ("ArrowRight", 2), ("End", 16)):
+        slider(root).press(key)
+        assert f"GroupNorm({groups}, 16" in code(root)
+
+
+def test_the_code_can_be_copied(root):
+    root.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    root.get_by_role("button", name="Code", exact=True).click()
+    root.get_by_role("button", name="Copy", exact=True).click()
+    expect(root.get_by_role("button", name="Copied", exact=True)).to_be_visible()
+    assert root.page.evaluate("navigator.clipboard.readText()").split() == code(root).split()
+    # And the button's own name comes back.
+    expect(root.get_by_role("button", name="Copy", exact=True)).to_be_visible()
+
+
+def test_the_values_stand_on_one_scale(root):
+    """What moves from choice to choice is the set, never the scale."""
+    axis = root.locator(".nv-axis")
+    before, bars = axis.inner_html(), set()
+    for label in ("Batch Norm", "Layer Norm", "Instance Norm"):
+        choose(root, label)
+        drawn(root.page)
+        assert axis.inner_html() == before
+        bars.add(root.locator(".nv-bars.before").get_attribute("d"))
+    assert len(bars) == 3
+
+
+def test_rms_takes_no_mean_and_says_so(root):
+    choose(root, "RMS Norm")
+    for _ in range(2):
+        root.get_by_role("button", name="Next", exact=True).click()
+    expect(root.locator("[aria-current=step]")).to_contain_text("Mean")
+    expect(root.locator("[data-step='2']")).to_contain_text(re.compile("none is taken|no mean is"))
+    assert "mean square" in status(root)
+
+
+def test_batch_norm_couples_samples_and_the_others_do_not(root):
+    couples = root.locator("[data-fact=couples]")
+    for label, answer in (("Batch Norm", "yes"), ("Layer Norm", "no"), ("Instance Norm", "no"), ("Group Norm", "no")):
+        choose(root, label)
+        expect(couples).to_have_text(answer)
+
+
+def test_in_eval_mode_the_set_vanishes(page, tmp_path):
+    """Batch Norm with running statistics pools nothing; the other methods have no such mode."""
+    x = host.tensor(3, 4, 5, 5)
+    running = nv.RunningStatistics(4)
+    running.update(host.tensor(8, 4, 5, 5, seed=9))
+    root = shown(page, tmp_path, x, "batch", statistics=running, mode="eval", index=(1, 2, 3, 4))
+    assert state(root)["set"] == ""
+    assert "eval mode" in status(root)
+    numbers = [text.strip(".,") for text in status(root).split() if text[0] in "-0123456789"]
+    assert reading.shows(numbers[-2], float(running.mean[2]))
+    assert reading.shows(numbers[-1], float(running.var[2]))
+    drawn(page)
+    assert not root.locator("path.nv-set-edge").get_attribute("d")
+    y = nv.normalize(x, "batch", statistics=running)[1, 2, 3, 4]
+    assert reading.shows(root.locator("[data-step='5'] .nv-result b").inner_text(), float(y), digits=4)
+    mode = root.get_by_role("radiogroup", name="Mode", exact=True)
+    mode.get_by_role("radio", name="Train", exact=True).click()
+    assert state(root)["set"] == "0:3,2:3,0:5,0:5"
+    mode.get_by_role("radio", name="Eval", exact=True).click()
+    assert state(root)["set"] == ""
+    choose(root, "Layer Norm")
+    assert state(root)["set"] == "1:2,0:4,0:5,0:5"
+
+
+def test_without_running_statistics_there_is_no_eval(root):
+    expect(root.get_by_role("radiogroup", name="Mode", exact=True)).to_have_count(0)
+
+
+def test_sets_that_are_no_blocks(page, tmp_path):
+    """Labels from elsewhere: the set of a cell is all cells with its label."""
+    x = host.tensor(2, 4, 3, 3)
+    labels = np.arange(x.size).reshape(x.shape) % 3
+    root = shown(page, tmp_path, x, labels=labels, index=(0, 0, 0, 1))
+    assert state(root)["method"] == "given"
+    members = np.asarray(x[labels == 1], float)
+    size, mean, var = reading.statistics_of(status(root))
+    assert size == members.size
+    assert reading.shows(mean, members.mean())
+    assert reading.shows(var, members.var())
+    # The methods are still there to compare with, and the given sets to come back to.
+    choose(root, "Layer Norm")
+    assert state(root)["set"] == "0:1,0:4,0:3,0:3"
+    choose(root, "Given sets")
+    assert state(root)["method"] == "given"
+
+
+def test_marks_are_drawn(page, tmp_path):
+    marks = np.zeros((2, 4, 3, 3), bool)
+    marks[1, 0, 2, 2] = True
+    root = shown(page, tmp_path, host.tensor(2, 4, 3, 3), marks=marks)
+    assert root.locator("path.nv-marks").get_attribute("d")
+    root = shown(page, tmp_path, host.tensor(2, 4, 3, 3), marks=~marks & False)
+    assert not root.locator("path.nv-marks").get_attribute("d")
+
+
+def test_the_slice_opens_the_sample_at_the_channel(page, tmp_path):
+    """A cell inside the box can be seen, and clicked, once what lies in front is an outline."""
+    root = shown(page, tmp_path, host.tensor(2, 6, 5, 5), "instance", index=(0, 3, 2, 2))
+    toggle, cell = root.get_by_role("button", name="Slice"), root.locator("path.nv-cell.front")
+    assert not cell.get_attribute("d"), "a cell inside the box is not in sight"
+    toggle.click()
+    expect(toggle).to_have_attribute("aria-pressed", "true")
+    drawn(page)
+    assert root.locator("path.nv-away").get_attribute("d")
+    box = cell.bounding_box()
+    root.get_by_role("application").press("ArrowRight")
+    drawn(page)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert state(root)["index"] == (0, 3, 2, 2)
+
+
+@pytest.mark.parametrize("color", ["set", "partition", "value", "normalized"])
+@pytest.mark.parametrize("view", ["samples", "paper"])
+def test_every_color_in_every_view(page, tmp_path, view, color):
+    root = shown(page, tmp_path, host.tensor(3, 8, 4, 4), view=view, color=color)
+    for label in ("Batch Norm", "RMS Norm", "Group Norm"):
+        choose(root, label)
+        drawn(page)
+        fills = root.locator("svg.nv-svg > g > path[fill]").evaluate_all(
+            "all => new Set(all.map((e) => e.getAttribute('fill'))).size"
+        )
+        assert (fills > 1) == (color != "set"), (label, fills)
+    assert root.get_attribute("data-view") == view
+
+
+def test_the_paper_view_shows_four_methods_at_once(root):
+    root.get_by_role("radio", name="Paper figure").click()
+    wait_for(root, view="paper")
+    drawn(root.page)
+    titles = root.locator("svg.nv-svg text[data-method]")
+    assert titles.evaluate_all("all => all.map((e) => e.dataset.method)") == ["batch", "layer", "instance", "group"]
+    # A click on one of them chooses it.
+    box = root.locator("path.nv-rest.front").bounding_box()
+    root.page.mouse.click(box["x"] + 20, box["y"] + box["height"] / 3)
+    assert state(root)["method"] == "batch"
