@@ -234,6 +234,8 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     if kind not in "biuf" or (kind == "f" and itemsize > 8):
         raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
     check_shape(x.shape, name)
+    if not hasattr(channel_axis, "__index__"):
+        raise TypeError(f"channel_axis must be a whole number, not {channel_axis!r}; 1 and -1 are the usual ones")
     rank, channel_axis = len(x.shape), as_int(channel_axis)
     if not -rank <= channel_axis < rank:
         raise ValueError(

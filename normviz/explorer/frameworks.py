@@ -8,8 +8,6 @@ import math
 
 from .snippets import GROUPS, Choice, Framework, Layer
 
-HOLDS = {name: name for name in ("weight", "bias", "running_mean", "running_var")}
-
 
 def torch_layer(choice: Choice) -> Layer | None:
     """PyTorch: channels on axis 1, but for the layers that normalize the last axes."""

@@ -8,7 +8,7 @@ the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +30,6 @@ def block_of(method: Mapping[str, Any], shape: Sequence[int], num_groups: int | 
 def set_of(block: Sequence[int], index: Sequence[int]) -> list[Range]:
     """The block that contains a cell, as (start, stop) for each axis."""
     return [(i // size * size, i // size * size + size) for size, i in zip(block, index, strict=True)]
-
-
-def cells_in(ranges: Iterable[Range]) -> int:
-    """How many cells a list of ranges holds."""
-    return math.prod(stop - start for start, stop in ranges)
 
 
 def cube_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:

@@ -26,6 +26,7 @@ CHOICES = {
     "color": ("set", "partition", "value", "normalized"),
     "mode": ("train", "eval"),
 }
+MOST_LABEL = 2**31 - 1
 STEPS = 6
 """Pick, gather, mean, variance, normalize, scale and shift."""
 
@@ -156,12 +157,15 @@ def overlay(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     """Labels as int32 or marks as bool, one a cell of (N, C, *spatial)."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = host(value)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it needs one entry for each cell of (N, C, ...), {shape}")
     if name == "labels":
-        if array.dtype.kind not in "iub" or array.min() < 0:
+        if array.dtype.kind not in "iub":
             raise TypeError(f"labels must be whole numbers from 0, one for each set; these are {array.dtype}")
+        if array.min() < 0 or array.max() > MOST_LABEL:
+            ends = f"{array.min()} to {array.max()}"
+            raise ValueError(f"labels must be whole numbers from 0 to {MOST_LABEL}, one for each set; these are {ends}")
         return array.astype(np.int32)
     return array.astype(bool)
 
@@ -171,7 +175,7 @@ def overlay(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def check_method(method: Any, on: Subject) -> str:
     """A key of METHODS, or "given" where labels are given."""
-    if method == "given" and on.labels is not None:
+    if on.labels is not None and isinstance(method, str) and method == "given":
         return method
     return find(method).name
 
@@ -197,7 +201,7 @@ def check_step(step: Any) -> int:
 
 def check_choice(name: str, value: Any, on: Subject) -> str:
     """A view, a colour or a mode."""
-    if value not in CHOICES[name]:
+    if not isinstance(value, str) or value not in CHOICES[name]:
         raise ValueError(unknown(name, value, CHOICES[name]))
     if value == "eval" and on.running is None:
         raise ValueError("mode='eval' needs running statistics; give statistics=RunningStatistics(...)")

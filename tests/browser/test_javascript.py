@@ -41,15 +41,14 @@ def test_blocks_and_sets_are_pythons(call):
     answers = call(
         "return given.map(({ shape, row, G, index }) => {"
         "  const block = front.blockOf(row, shape, G), set = front.setOf(block, index);"
-        "  return [block, set, front.cellsIn(set)];"
+        "  return [block, set];"
         "});",
         cases,
     )
-    for case, (block, ranges, cells) in zip(cases, answers, strict=True):
+    for case, (block, ranges) in zip(cases, answers, strict=True):
         pool = nv.pooling(case["row"]["name"], case["shape"], case["G"])
         assert tuple(block) == pool.block, case
         assert tuple(slice(*r) for r in ranges) == pool.set_of(case["index"]), case
-        assert cells == pool.size, case
 
 
 def test_divisors_are_pythons(call):

@@ -26,9 +26,6 @@ export const setOf = (block, index) =>
     return [start, start + size];
   });
 
-/** How many cells a list of ranges holds. */
-export const cellsIn = (ranges) => ranges.reduce((product, [a, b]) => product * (b - a), 1);
-
 /** Any rank from 2 to 5 is drawn as (N, C, H, W): a line has H = 1, a volume stacks its slices along H. */
 export function cubeShape(shape) {
   const [N, C, ...spatial] = shape;
