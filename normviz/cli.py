@@ -138,7 +138,9 @@ def write(explorer: nv.Explorer, output: Path) -> None:
         explorer.to_svg(output)
     else:
         nv.to_html([explorer], output)
-    click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
+    # Into a device or a pipe, such as /dev/stdout, the page may be all that is wanted.
+    if output.is_file():
+        click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
 
 
 def random_normal(sizes: Sequence[str]) -> np.ndarray:

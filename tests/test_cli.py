@@ -174,6 +174,14 @@ def test_a_full_disk_is_one_line_too(folder, capsys):
     assert Path("/dev/full").is_char_device()
 
 
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
+def test_a_page_in_a_pipe_is_a_page_and_no_word_more(folder):
+    command = [sys.executable, "-m", "normviz", "export", "--shape", "1", "2", "-o", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.endswith("</html>\n")
+
+
 def test_a_link_stays_a_link(folder):
     (folder / "link.html").symlink_to("page.html")
     assert cli.main(["export", "--shape", "2", "4", "-o", "link.html"]) == 0
