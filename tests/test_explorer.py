@@ -110,6 +110,10 @@ def test_a_weight_for_each_element_is_laid_out_like_x(x, rng):
     assert explorer._scene["elementwise"]
 
 
+def test_a_layout_is_taken_as_by_every_widget(x):
+    assert nv.Explorer(x, layout={"width": "50%"}).layout.width == "50%"
+
+
 def test_two_explorers_can_be_linked(x, rng):
     one, two = nv.Explorer(x), nv.Explorer(rng.normal(size=(3, 8, 5, 5)))
     traitlets.link((one, "num_groups"), (two, "num_groups"))

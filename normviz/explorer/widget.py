@@ -70,6 +70,8 @@ class Explorer(anywidget.AnyWidget):
         Booleans of that shape: cells to mark.
     title
         A line over the explorer.
+    layout
+        An ipywidgets Layout, or a dict of what it takes.
 
     Raises
     ------
@@ -107,9 +109,11 @@ class Explorer(anywidget.AnyWidget):
     ) -> None:
         if method is not None:
             keywords["method"] = method
+        # Every ipywidget takes its layout.
+        own = {"layout": keywords.pop("layout")} if "layout" in keywords else {}
         self._subject, first = state.start(x, keywords | {"num_groups": num_groups})
         parameters = {name: keywords[name] for name in PARAMETERS if name in keywords}
-        super().__init__(_scene=self._subject.scene(), **first, **parameters)
+        super().__init__(_scene=self._subject.scene(), **first, **parameters, **own)
         self.on_msg(self._answer)
         self.observe(self._rescale, PARAMETERS)
 
