@@ -183,6 +183,14 @@ def test_a_wrong_assignment_raises_and_the_page_stays(root, lab):
     assert (state(root), status(root)) == before
 
 
+def test_it_follows_labs_theme(root):
+    for theme in ("dark", "light"):
+        command(root.page, "apputils:change-theme", theme=f"JupyterLab {theme.title()}")
+        wait_for(root, theme=theme)
+        # Lab trips over its own splash screen when the theme changes again before that is gone.
+        expect(root.page.locator("#jupyterlab-splash")).to_have_count(0)
+
+
 def test_two_views_of_one_explorer_go_together(root, lab):
     page = root.page
     page.evaluate("jupyterapp.shell.currentWidget.content.widgets[2].model.sharedModel.setSource('explorer')")
