@@ -19,6 +19,8 @@ def check_eps(eps: float) -> float:
     if isinstance(eps, bool) or not isinstance(eps, Real):
         raise TypeError(f"eps must be a number, not {eps!r}")
     if not 0 < eps < math.inf:
+        if eps == math.inf:
+            raise ValueError("eps=inf leaves nothing of x; give a finite number (PyTorch's default is 1e-5)")
         raise ValueError(f"eps={eps} is not > 0; without it a constant set divides by zero (PyTorch's default is 1e-5)")
     return float(eps)
 

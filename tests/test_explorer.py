@@ -218,7 +218,10 @@ def test_given_sets_need_no_block(x):
     assert explorer.pooling is None
     np.testing.assert_array_equal(explorer.set, labels == 1)
     np.testing.assert_allclose(explorer.statistics.mean, [x[:, ::2].mean(), x[:, 1::2].mean()], atol=1e-6)
+    explorer = nv.Explorer(x, labels=np.arange(x.size).reshape(x.shape) > 200, index=(1, 7, 3, 3))
+    assert explorer.statistics.count == x.size - 201
     explorer.method = "group"
+    explorer.index = (0, 3, 1, 1)
     assert explorer.set == (slice(0, 1), slice(2, 4), slice(0, 4), slice(0, 4))
 
 

@@ -69,6 +69,17 @@ def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
     assert len(json.dumps(built)) < 700_000
 
 
+def test_a_long_batch_of_vectors_keeps_its_numbers_with_python(rng, monkeypatch):
+    x = rng.normal(size=(4096, 512)).astype(np.float32)
+    explorer, said = nv.Explorer(x, index=(7, 130)), []
+    assert explorer._scene["mean"] is None
+    assert len(json.dumps(explorer._scene)) < 1_000_000
+    assert "its mean and variance need a running kernel" in explorer.to_svg()
+    monkeypatch.setattr(explorer, "send", said.append)
+    explorer._answer(explorer, {"method": "group", "num_groups": 4, "index": [7, 130]}, [])
+    np.testing.assert_allclose(said[0]["mean"], x[7, 128:256].mean(dtype=np.float64), rtol=1e-5)
+
+
 def test_uneven_bins_average_what_is_there(rng):
     x = rng.normal(size=(1, 3, 5, 7))
     small = measure.means(x, (1, 2, 2, 3))

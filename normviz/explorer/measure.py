@@ -91,6 +91,8 @@ class Data:
     def statistics(self, method: Mapping[str, Any], num_groups: int | None) -> tuple[np.ndarray, np.ndarray] | None:
         """Mean and variance of every set, of the shape of the grid, or None where the scene does not carry them."""
         n, c, h, w = self.cube
+        if method["spatial"] == "all" and not self.scene["mean"]:
+            return None
         if method["spatial"] == "all":
             count = self.scene["count"]
             mean, m2 = (unpack(self.scene[key]).astype(np.float64).reshape(n, c, 1, 1) for key in ("mean", "m2"))

@@ -118,7 +118,7 @@ def fragment(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Shown:
     """An explorer as plain output: it needs no kernel and no widget manager, now or later.
 

@@ -160,7 +160,8 @@ def _notes(data: Data, state: State) -> Iterator[str]:
             if size > 1
         ]
     if per:
-        yield f"a drawn cell stands for {' × '.join(per)}; the numbers are exact"
+        exact = "; the numbers are exact" if data.scene["mean"] else ""
+        yield f"a drawn cell stands for {' × '.join(per)}{exact}"
     if not paper and n > MOST_SAMPLES:
         first = state["index"][0] // MOST_SAMPLES * MOST_SAMPLES
         yield f"n = {span((first, min(first + MOST_SAMPLES, n)))} of {n}"

@@ -24,6 +24,8 @@ from normviz.normalization import statistics
 
 MOST_VALUES = 2**17
 MOST_COARSE = 2**16
+MOST_ATOMS = 2**16
+"""Where samples times channels are more (a long batch of vectors), the moments stay with Python as well."""
 MOST_LINES = 32
 """An axis longer than this is drawn aggregated."""
 LARGEST = 1e300
@@ -69,6 +71,7 @@ def build(
     shape = values.shape
     size = bins(shape)
     exact = values.size <= MOST_VALUES
+    carried = exact or atoms.mean.size <= MOST_ATOMS
     affine = {name: np.shape(p) for name, p in (("weight", weight), ("bias", bias)) if p is not None}
     scene: dict[str, Any] = {
         "shape": list(shape),
@@ -76,8 +79,8 @@ def build(
         "backend": atoms.backend,
         "bins": list(size),
         "count": int(atoms.count),
-        "mean": pack(smallest(atoms.mean)),
-        "m2": pack(smallest(atoms.m2)),
+        "mean": pack(smallest(atoms.mean)) if carried else None,
+        "m2": pack(smallest(atoms.m2)) if carried else None,
         "eps": float(eps),
         "weight": None if weight is None else pack(np.asarray(weight, np.float64)),
         "bias": None if bias is None else pack(np.asarray(bias, np.float64)),

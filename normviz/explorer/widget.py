@@ -144,11 +144,11 @@ class Explorer(anywidget.AnyWidget):
 
     @property
     def statistics(self) -> Statistics:
-        """Mean and variance of every set, or the running ones in eval mode."""
+        """Mean and variance of every set, or the running ones in eval mode. Of given sets, count is that of the lit one."""
         on, blocks = self._subject, self.pooling
         if blocks is None:
             found = given_sets(on.values, np.asarray(on.labels))
-            return Statistics(mean=found["mean"], var=found["var"], count=int(found["count"][0]))
+            return Statistics(mean=found["mean"], var=found["var"], count=int(self.set.sum()))
         if self.mode == "eval" and self.method == "batch" and on.running is not None:
             return Statistics(mean=on.running[0], var=on.running[1], count=blocks.size)
         return statistics(on.x, self.method, num_groups=blocks.num_groups, channel_axis=on.channel_axis)

@@ -61,6 +61,14 @@ def test_a_large_tensors_page_claims_no_value_it_does_not_have(page, tmp_path):
     expect(root.get_by_text("single values stay with Python")).to_be_visible()
 
 
+def test_a_long_batch_of_vectors_is_drawn_without_its_numbers(page, tmp_path):
+    x = np.random.default_rng(0).normal(size=(4096, 512)).astype(np.float32)
+    nv.to_html(nv.show(x, color="value"), tmp_path / "long.html")
+    root = open_file(page, tmp_path / "long.html")
+    assert status(root).endswith("128 cells, numbers need a running kernel.")
+    expect(root.get_by_text("Its numbers stay with Python.")).to_be_visible()
+
+
 def test_the_slider_says_why_not(root):
     track = slider(root)
     box = track.bounding_box()

@@ -128,6 +128,11 @@ MESSAGES = [
     ),
     (lambda: nv.normalize(X, "batch", weight=np.ones(6) * 1j), TypeError, "weight has dtype complex128; use a float"),
     (
+        lambda: nv.normalize(X, "batch", eps=np.inf),
+        ValueError,
+        "eps=inf leaves nothing of x; give a finite number (PyTorch's default is 1e-5)",
+    ),
+    (
         lambda: nv.normalize(X, "batch", eps=0),
         ValueError,
         "eps=0 is not > 0; without it a constant set divides by zero (PyTorch's default is 1e-5)",

@@ -113,6 +113,8 @@ export function drawCube(c, data, state, shown, size, angles) {
   if (fresh) {
     c.key = key;
     c.view = view;
+    const cuts = JSON.stringify([view.name, view.solids.map((_, k) => cut(k))]);
+    if (cuts !== c.cuts) Object.assign(c, { cuts, worth: new Map() }); // turning the cube changes no value
     c.frame = makeFrame(view.cells, view.lengths, view.solids.length, size, angles, view.margin);
     drawStill(c, view, data, state, cut, size);
   }
@@ -189,8 +191,10 @@ function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, data, cut) {
 /** The drawn cells on the visible faces with their paths and values: all that a new colouring needs, kept until the view turns. */
 function quads(c, view, data, cut) {
   return (c.quads ??= view.solids.flatMap((solid, k) => surface(view, data, cut(k)).map((box) => {
-    const seen = visibleFaces(c.frame, k, box, cut(k)), [cell, last] = extremes(view, k, box);
-    return { solid, cell, last, value: drawnValue(data, cell, last), paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
+    const seen = visibleFaces(c.frame, k, box, cut(k)), [cell, last] = extremes(view, k, box), at = cell.join();
+    const value = c.worth.get(at) ?? drawnValue(data, cell, last);
+    c.worth.set(at, value);
+    return { solid, cell, last, value, paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
   })));
 }
 

@@ -46,7 +46,7 @@ export function aggregation(data, state) {
   if (N > MOST_SAMPLES && !paper) parts.push(`samples ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
   if (paper && H * W > 8) parts.push(`${spatialNames(data.shape)} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
   if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} samples`);
-  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${data.values ? "Every number is exact." : "Mean and variance of every set are exact; single values stay with Python."}` : "";
+  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${data.values ? "Every number is exact." : data.mean ? "Mean and variance of every set are exact; single values stay with Python." : "Its numbers stay with Python."}` : "";
 }
 
 function render({ model, el }) {

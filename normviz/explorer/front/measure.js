@@ -50,12 +50,12 @@ export function statisticsOf(data, method, G, cell) {
 function compute(data, method, set) {
   const [, C, H, W] = data.cube, [ns, cs, hs, ws] = set;
   let merged;
-  if (method.spatial === "all") {
+  if (method.spatial === "all" && data.mean) {
     const means = [], m2s = [];
     for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) { means.push(data.mean[n * C + c]); m2s.push(data.m2[n * C + c]); }
     merged = mergeAtoms(data.count, means, m2s);
   } else if (data.values) return twoPass(gather(data, set), method.centered);
-  else if (data.positions) {
+  else if (data.positions && method.spatial === "one") {
     const at = (ns[0] * H + hs[0]) * W + ws[0];
     merged = { count: C, mean: data.positions.mean[at], m2: data.positions.m2[at] };
   } else return null;
