@@ -144,7 +144,7 @@ class Explorer(anywidget.AnyWidget):
 
     @property
     def statistics(self) -> Statistics:
-        """Mean and variance of every set, or the running ones in eval mode. Of given sets, count is that of the lit one."""
+        """Mean and variance of every set, or the running ones in eval mode; count is that of the lit set."""
         on, blocks = self._subject, self.pooling
         if blocks is None:
             found = given_sets(on.values, np.asarray(on.labels))
