@@ -154,7 +154,7 @@ def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) ->
     >>> p.block, p.grid, p.size, p.count
     ((1, 2, 4, 4), (2, 4, 1, 1), 32, 8)
     """
-    return Pooling(method, tuple(shape), num_groups)
+    return Pooling(method, check_shape(shape), num_groups)
 
 
 def divisors(C: int) -> tuple[int, ...]:
@@ -194,6 +194,8 @@ def check_groups(num_groups: int | None, C: int) -> int:
 
 def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
     """Return the shape of `name` as a tuple of 2 to 5 positive ints; ValueError otherwise."""
+    if getattr(shape, "ndim", 1) != 1:
+        raise TypeError(f"shape is x itself; pass x.shape, {tuple(getattr(shape, 'shape', ()))}")
     shape = tuple(as_int(n) for n in shape)
     if not 2 <= len(shape) <= 5:
         raise ValueError(f"{name} has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")

@@ -75,6 +75,13 @@ def test_a_wrong_assignment_is_refused_and_changes_nothing(x, name, value, messa
     assert getattr(explorer, name) == before
 
 
+@pytest.mark.parametrize("name", ["methd", "groups", "G"])
+def test_an_attribute_that_is_not_there_is_refused(x, name):
+    explorer = nv.Explorer(x)
+    with pytest.raises(AttributeError, match=f"Explorer: unknown attribute '{name}'"):
+        setattr(explorer, name, 4)
+
+
 def test_lists_of_numpy_integers_are_an_index(x):
     explorer = nv.Explorer(x)
     explorer.index = list(np.array([1, 7, 3, 0]))

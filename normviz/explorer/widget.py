@@ -14,6 +14,7 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
 
 from normviz.blocks import Pooling, check_groups, pooling
+from normviz.errors import unknown
 from normviz.explorer import front, page, picture, state
 from normviz.explorer.scene import given_sets
 from normviz.merging import Statistics
@@ -180,6 +181,13 @@ class Explorer(anywidget.AnyWidget):
         data, metadata = bundle
         scene, now = self._scene, self._state()
         return {**data, "text/html": page.fragment(scene, now), "image/svg+xml": picture.svg(scene, now)}, metadata
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse an attribute that an explorer does not have: `explorer.methd = "layer"` would change nothing."""
+        if not name.startswith("_") and not hasattr(type(self), name):
+            known = (*state.STATE, *PARAMETERS, "x")
+            raise AttributeError(f"Explorer: {unknown('attribute', name, known)}")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         groups = f", num_groups={self.num_groups}" if self.method == "group" else ""

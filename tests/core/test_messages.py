@@ -25,6 +25,7 @@ MESSAGES = [
     (lambda: nv.normalize(X, "Batch"), ValueError, f"unknown method 'Batch'; did you mean 'batch'? (known: {LIST})"),
     (lambda: nv.statistics(X, "?"), ValueError, f"unknown method '?' (known: {LIST})"),
     (lambda: nv.pooling(3, X.shape), TypeError, "method must be a name such as 'batch', not int"),
+    (lambda: nv.pooling("group", X, 3), TypeError, "shape is x itself; pass x.shape, (2, 6, 3, 3)"),
     # num_groups
     (
         lambda: nv.pooling("group", X.shape, num_groups=4),

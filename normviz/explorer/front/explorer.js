@@ -42,6 +42,7 @@ export function aggregation(data, state) {
   const axes = ["n", "c", data.shape.length === 5 ? "d and h" : "h", data.shape.length === 3 ? "l" : "w"];
   const folded = data.bins.map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : "")).filter(Boolean);
   if (folded.length) parts.push(`one drawn cell stands for ${folded.join(" and ")}`);
+  if (data.shape.length === 5 && !paper) parts.push("D and H lie on one axis, one depth below the other");
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
   if (N > MOST_SAMPLES && !paper) parts.push(`samples ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
   if (paper && H * W > 8) parts.push(`${spatialNames(data.shape)} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
