@@ -2,6 +2,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, sync_playwright
@@ -109,6 +110,14 @@ def exported(tmp_path: Path) -> Path:
 def root(page: Page, exported: Path) -> Locator:
     """The explorer on that page, open and drawn."""
     return open_file(page, exported)
+
+
+@pytest.fixture
+def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
+    """Evaluate JavaScript with the module's exports in `front` and the argument in `given`."""
+    page.goto(host.write(tmp_path / "module.html").as_uri())
+    page.wait_for_function("window.loaded")
+    return lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
 
 
 @pytest.fixture

@@ -1,26 +1,15 @@
 """The front-end's pure functions, called in the browser and compared with Python's arithmetic."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
 
 import normviz as nv
 from tests.browser import host, reading
 
 CASES = 300
-
-
-@pytest.fixture
-def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
-    """Evaluate JavaScript with the module's exports in `front` and the argument in `given`."""
-    page.goto(host.write(tmp_path / "module.html").as_uri())
-    page.wait_for_function("window.loaded")
-    return lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
 
 
 def random_cases(seed: int) -> list[dict[str, Any]]:

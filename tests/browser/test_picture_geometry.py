@@ -1,26 +1,13 @@
 """The still picture's arithmetic is the page's: both languages are given the same random cases."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from playwright.sync_api import Page
 
 import normviz as nv
 from normviz.explorer import colours, geometry, measure, state, view
-from tests.browser import host
 
 CASES = 120
-
-
-@pytest.fixture
-def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
-    """Evaluate JavaScript with the module's exports in `front` and the argument in `given`."""
-    page.goto(host.write(tmp_path / "module.html").as_uri())
-    page.wait_for_function("window.loaded")
-    return lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
 
 
 def random_cases() -> list[dict[str, Any]]:
