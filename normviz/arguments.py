@@ -43,21 +43,24 @@ def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray]
 
 def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float) -> np.ndarray:
     """Return weight or bias in float64, shaped to broadcast against x's canonical view."""
+    row = find(pool.method)
     C, spatial = pool.shape[1], pool.shape[2:]
+    axis = row.affine_axis
+    lined = [n if a == axis else 1 for a, n in enumerate(pool.shape)]
     if value is None:
-        return np.full((1, C, *[1] * len(spatial)), default)
+        return np.full(lined, default)
     value = host(value)
     sample = list(spatial)
     sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)
-    elementwise = find(pool.method).elementwise
     if value.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {value.dtype}; use a float")
-    if value.shape == (C,):
-        return value.astype(np.float64).reshape(1, C, *[1] * len(spatial))
-    if elementwise and value.shape == tuple(sample):
+    if value.shape == (pool.shape[axis],):
+        return value.astype(np.float64).reshape(lined)
+    if row.elementwise and value.shape == tuple(sample):
         return np.moveaxis(value.astype(np.float64), _channel_in_sample(channel_axis, len(pool.shape)), 0)[None]
-    allowed = f"({C},)" + (f" or {tuple(sample)}" if elementwise and spatial else "")
-    raise ValueError(f"{name} has shape {value.shape}; method {pool.method!r} on C={C} channels needs {allowed}")
+    allowed = f"({pool.shape[axis]},)" + (f" or {tuple(sample)}" if row.elementwise and spatial else "")
+    on = f"C={C} channels" if axis else f"Cout={pool.shape[0]} output channels"
+    raise ValueError(f"{name} has shape {value.shape}; method {pool.method!r} on {on} needs {allowed}")
 
 
 def unparameter(value: np.ndarray, elementwise: bool, channel_axis: int) -> np.ndarray:

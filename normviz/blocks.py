@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import check_keywords
-from .methods import find
+from .methods import Method, find
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Pooling:
     method
         The method's name, a key of METHODS.
     shape
-        (N, C, *spatial), 2 to 5 axes.
+        (N, C, *spatial), 2 to 5 axes; (Cout, Cin, *kernel) for the methods that normalize weights.
     num_groups
-        G for Group Norm, None for every other method.
+        G for Group Norm and Ghost Batch Norm, None for every other method.
     block
         Extent of one set along each axis.
     """
@@ -41,8 +41,7 @@ class Pooling:
         """Check the arguments and work out the block."""
         row = find(self.method)
         shape = check_shape(self.shape)
-        channels = shape[1]
-        groups = check_groups(self.num_groups, channels) if row.has_groups else None
+        groups = check_groups(self.num_groups, row, shape) if row.has_groups else None
         if self.num_groups is not None and not row.has_groups:
             raise ValueError(f"num_groups={self.num_groups} means nothing to method {row.name!r}; leave it out")
         lengths = {"one": lambda n: 1, "all": lambda n: n, "group": lambda n: n // (groups or 1)}
@@ -70,7 +69,8 @@ class Pooling:
     def statistics_shape(self) -> tuple[int, ...]:
         """Shape of the mean and of the variance: the grid without the axes that are pooled whole.
 
-        Batch (C,), layer (N,), instance (N, C), group (N, G), positional and rms (N, *spatial).
+        Batch (C,), layer (N,), instance and frn (N, C), group (N, G), positional and rms (N, *spatial), ghost (G, C),
+        weight_norm and weight_standardization (Cout,).
         """
         row = find(self.method)
         extents = (row.n, row.c, *[row.spatial] * (len(self.shape) - 2))
@@ -137,11 +137,13 @@ def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) ->
     Parameters
     ----------
     method
-        "batch", "layer", "instance", "group", "positional" or "rms".
+        A key of METHODS: "batch", "layer", "instance", "group", "positional", "rms", "frn", "ghost", "weight_norm" or
+        "weight_standardization".
     shape
-        (N, C, *spatial), with 0 to 3 spatial axes.
+        (N, C, *spatial), with 0 to 3 spatial axes; for the last two methods that of weights, (Cout, Cin, *kernel).
     num_groups
-        The number of groups of channels, for "group" alone; it must divide C.
+        For "group" the number of groups of channels, which must divide C; for "ghost" the number of slices that the
+        batch is cut into, each of N / num_groups neighbouring samples, which must divide N. None for any other method.
 
     Raises
     ------
@@ -153,6 +155,8 @@ def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) ->
     >>> p = pooling("group", (2, 8, 4, 4), num_groups=4)
     >>> p.block, p.grid, p.size, p.count
     ((1, 2, 4, 4), (2, 4, 1, 1), 32, 8)
+    >>> pooling("ghost", (6, 8, 4, 4), num_groups=3).block  # three slices of two samples
+    (2, 1, 4, 4)
     """
     return Pooling(method, check_shape(shape), num_groups)
 
@@ -179,16 +183,33 @@ def default_num_groups(C: int) -> int:
     return max(g for g in divisors(C) if g <= 4)
 
 
-def check_groups(num_groups: int | None, C: int) -> int:
-    """Return num_groups as an int that divides C; ValueError says which numbers do."""
-    these = ", ".join(map(str, divisors(C)))
+def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> int:
+    """Return the G that a method starts with: the largest divisor of the axis it cuts that is at most `wanted`.
+
+    Slices of the batch keep two samples or more where N allows it: one sample alone is Instance Norm.
+
+    >>> [fitting_num_groups(find(name), (4, 16, 7, 7)) for name in ("group", "ghost")]
+    [4, 2]
+    """
+    length = shape[row.grouped_axis]
+    most = min(wanted, max(1, length // 2)) if row.n == "group" else wanted
+    return max(g for g in divisors(length) if g <= max(most, 1))
+
+
+def check_groups(num_groups: int | None, row: Method, shape: Sequence[int]) -> int:
+    """Return num_groups as an int that divides the axis that the method cuts; ValueError says which numbers do."""
+    length, axis = shape[row.grouped_axis], "NC"[row.grouped_axis]
+    every, cut = divisors(length), f"{axis}={length}"
+    these = ", ".join(map(str, every))
+    if axis == "N":
+        these += f" (slices of {', '.join(str(length // g) for g in every)} samples)"
     if num_groups is None:
-        raise ValueError(f"method 'group' needs num_groups; these divide C={C}: {these}")
+        raise ValueError(f"method {row.name!r} needs num_groups; these divide {cut}: {these}")
     if not hasattr(num_groups, "__index__") or isinstance(num_groups, bool):
-        raise TypeError(f"num_groups must be an int, not {num_groups!r}; these divide C={C}: {these}")
+        raise TypeError(f"num_groups must be an int, not {num_groups!r}; these divide {cut}: {these}")
     groups = as_int(num_groups)
-    if groups < 1 or C % groups:
-        raise ValueError(f"num_groups={groups} does not divide C={C}; these do: {these}")
+    if groups < 1 or length % groups:
+        raise ValueError(f"num_groups={groups} does not divide {cut}; these do: {these}")
     return groups
 
 

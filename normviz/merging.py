@@ -15,7 +15,7 @@ from .backends import adopt
 from .backends.recipe import mean_and_m2, tile
 from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
-from .methods import METHODS, find
+from .methods import Statistic, find
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -26,7 +26,9 @@ class Statistics:
     ----------
     mean, var
         Float64 NumPy arrays, read-only: (C,) for batch, (N,) for layer, (N, C) for instance, (N, G) for group,
-        (N, *spatial) for positional and rms. Where a method takes no mean (rms), mean is 0 and var the mean square.
+        (N, *spatial) for positional and rms, (N, C) for frn, (G, C) for ghost, (Cout,) for the two that normalize
+        weights. Where a method takes no mean, mean is 0 and var the mean square (rms, frn) or the sum of squares
+        (weight_norm).
     count
         Cells per set.
     backend
@@ -167,14 +169,12 @@ class Moments:
         return as_statistics(mean, m2, self.count * pool.size, pool, self.backend)
 
     def sweep(self) -> dict[tuple[str, int | None], Statistics]:
-        """Return the statistics of every method that has a mean and merges positions, group for every divisor G of C.
+        """Return the statistics of batch, layer and instance, and of group for every divisor G of C.
 
         >>> list(moments(np.ones((2, 4, 3))).sweep())
         [('batch', None), ('layer', None), ('instance', None), ('group', 1), ('group', 2), ('group', 4)]
         """
-        rows = [row for row in METHODS.values() if row.spatial == "all" and row.centered]
-        every_g = divisors(self.shape[1])
-        keys = [(row.name, G) for row in rows for G in (every_g if row.has_groups else [None])]
+        keys = [("batch", None), ("layer", None), ("instance", None), *(("group", G) for G in divisors(self.shape[1]))]
         return {(name, G): self.pool(name, G) for name, G in keys}
 
 
@@ -220,15 +220,18 @@ def sweep(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> dict[
 
 def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
     """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2s."""
-    pair = mean_and_var(mean, m2, count, find(pool.method).centered)
+    pair = mean_and_var(mean, m2, count, find(pool.method).statistic)
     mean, var = (a.reshape(pool.statistics_shape) for a in pair)
     return Statistics(mean=mean, var=var, count=count, backend=backend)
 
 
 @np.errstate(all="ignore")
-def mean_and_var(mean: Any, m2: Any, count: int, centered: bool) -> tuple[Any, Any]:
-    """Turn mean and M2 into mean and variance, or into 0 and the mean square: a sum of squares, so nothing cancels."""
-    return (mean, m2 / count) if centered else (np.zeros_like(mean), m2 / count + mean * mean)
+def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[Any, Any]:
+    """Turn mean and M2 into mean and variance, or into 0 and the mean square or the sum of squares: nothing cancels."""
+    if statistic == "mean and variance":
+        return mean, m2 / count
+    square = m2 / count + mean * mean
+    return np.zeros_like(mean), square * count if statistic == "squared norm" else square
 
 
 @np.errstate(all="ignore")

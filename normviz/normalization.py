@@ -29,16 +29,18 @@ def statistics(
     method
         A key of METHODS.
     num_groups
-        G, for "group" alone.
+        G, for "group" and "ghost" alone: groups of channels, or slices of the batch.
     channel_axis
-        Where C is: -1 for (N, H, W, C) images and (batch, tokens, features).
+        Where C is: -1 for (N, H, W, C) images and (batch, tokens, features). For weights, where Cin is, Cout being the
+        first of the other axes; Keras's (kH, kW, Cin, Cout) is to be transposed first, w.transpose(3, 2, 0, 1).
     backend
         "numpy" or "cupy" to insist; None asks the array.
 
     Returns
     -------
     Statistics
-        (C,) for batch, (N,) for layer, (N, C) for instance, (N, G) for group, (N, *spatial) for positional and rms.
+        (C,) for batch, (N,) for layer, (N, C) for instance and frn, (N, G) for group, (N, *spatial) for positional and
+        rms, (G, C) for ghost, (Cout,) for weight_norm and weight_standardization.
 
     Examples
     --------
@@ -66,16 +68,19 @@ def normalize(
 ) -> Any:
     """Return (x - mean) / sqrt(var + eps) * weight + bias, mean and var those of each cell's pooling set.
 
+    For "weight_norm" that is the v / ||v|| * g of the paper: its mean is 0, its var the squared norm, g its weight.
+
     Parameters
     ----------
     x
         Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch (detached), JAX, or a nested list.
     method
-        A key of METHODS; rms subtracts no mean.
+        A key of METHODS; rms, frn and weight_norm subtract no mean.
     num_groups
-        G, for "group" alone.
+        G: for "group" the number of groups of channels, for "ghost" that of slices of the batch; for no other.
     weight, bias
-        Shape (C,); for "layer" also the shape of one sample, x.shape[1:], as torch.nn.LayerNorm has.
+        Shape (C,); for "layer" also the shape of one sample, x.shape[1:], as torch.nn.LayerNorm has. For weight_norm
+        and weight_standardization (Cout,), one a filter.
     eps
         Added to the variance; in units of x squared, and > 0.
     statistics
@@ -100,7 +105,8 @@ def normalize(
 
     Notes
     -----
-    As torch.nn.functional.batch_norm (training=True), layer_norm, instance_norm, group_norm and rms_norm.
+    As torch.nn.functional.batch_norm (training=True), layer_norm, instance_norm, group_norm and rms_norm; METHODS has
+    the equivalent of every method, and relatives what more than a block is needed for.
 
     Examples
     --------
@@ -135,7 +141,7 @@ class Gradients:
     input
         The same kind of array as x, in its shape.
     weight, bias
-        Float64 NumPy arrays in the shape of the weight, (C,) where none was given.
+        Float64 NumPy arrays in the shape of the weight; where none was given (C,), for weights (Cout,).
     backend
         Who computed them.
     """
@@ -172,7 +178,8 @@ def gradient(
     Notes
     -----
     dL/dx = (g - mean(g) - x_hat * mean(g * x_hat)) / sqrt(var + eps) with g = weight * grad_output and means over the
-    cell's set; rms lacks the middle term. As loss.backward() in PyTorch.
+    cell's set; rms and frn lack the middle term, and weight_norm has the sum in place of the last mean. As
+    loss.backward() in PyTorch.
 
     Examples
     --------
@@ -187,10 +194,13 @@ def gradient(
 
     result = worker.xp.empty_like(view, dtype=result_dtype(view))
     mean, rstd = _measure(view, pool, worker, eps)
-    centered = find(method).centered
-    parameters = worker.gradient(view, grad, mean, rstd, gamma, result, pool.block, centered)
+    row = find(method)
+    # A norm is the root of the mean square times that of |S|: x / ||x|| * weight is x / rms(x) * (weight / root).
+    root = pool.size**0.5 if row.statistic == "squared norm" else 1.0
+    parameters = worker.gradient(view, grad, mean, rstd * root, gamma / root, result, pool.block, row.centered)
     elementwise = weight is not None and np.ndim(weight) > 1
     of_weight, of_bias = (unparameter(worker.host(p), elementwise, channel_axis) for p in parameters)
+    of_weight = of_weight / root
     return Gradients(back(uncanonical(result, channel_axis)), of_weight, of_bias, worker.name)
 
 
@@ -206,7 +216,7 @@ def _start(
 def _measure(view: Any, pool: Pooling, worker: Backend, eps: float, given: Any = None) -> tuple[Any, Any]:
     """Mean and 1 / sqrt(var + eps) of every set, those of x or the given ones, shaped to broadcast against x."""
     if given is None:
-        mean, var = mean_and_var(*worker.moments(view, pool.block), pool.size, find(pool.method).centered)
+        mean, var = mean_and_var(*worker.moments(view, pool.block), pool.size, find(pool.method).statistic)
     else:
         mean, var = map(worker.xp.asarray, given)
     with np.errstate(all="ignore"):

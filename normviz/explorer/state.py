@@ -220,7 +220,9 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     index = given.get("index")
     return {
         "method": method,
-        "num_groups": default_num_groups(C) if num_groups is None else check_groups(num_groups, C),
+        "num_groups": default_num_groups(C)
+        if num_groups is None
+        else check_groups(num_groups, find("group"), on.shape),
         "index": (0,) * len(on.shape) if index is None else check_index(index, on.shape),
         "step": check_step(given.get("step", 0)),
         **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},

@@ -209,7 +209,7 @@ class Explorer(anywidget.AnyWidget):
             if name == "method":
                 return state.check_method(value, on)
             if name == "num_groups":
-                return check_groups(value, on.shape[1])
+                return check_groups(value, METHODS["group"], on.shape)
             if name == "index":
                 return state.check_index(value, on.shape)
             if name == "step":
@@ -226,7 +226,7 @@ class Explorer(anywidget.AnyWidget):
         try:
             on, index = self._subject, state.check_index(question["index"], self._subject.shape)
             row = state.check_method(question["method"], on)
-            groups = check_groups(question["num_groups"], on.shape[1])
+            groups = check_groups(question["num_groups"], METHODS["group"], on.shape)
             if row == "given":
                 labels = np.asarray(on.labels)
                 members, centered = labels == labels[index], True

@@ -11,8 +11,18 @@ SHAPES = [(3, 4), (2, 6, 5), (2, 4, 3, 2), (2, 4, 1, 1), (1, 2, 2, 3, 2), (1, 1,
 def configurations(shape):
     """Every (method, num_groups) that shape allows."""
     for name, row in nv.METHODS.items():
-        for num_groups in nv.divisors(shape[1]) if row.has_groups else [None]:
+        for num_groups in nv.divisors(shape[row.grouped_axis]) if row.has_groups else [None]:
             yield name, num_groups
+
+
+def one_each(method, shape):
+    """How many entries a weight or bias of the method has: one a channel, or one an output channel."""
+    return shape[nv.METHODS[method].affine_axis]
+
+
+def two_groups(method):
+    """num_groups for a shape whose N and C are even: 2 where the method takes one."""
+    return 2 if nv.METHODS[method].has_groups else None
 
 
 CASES = [(shape, *configuration) for shape in SHAPES for configuration in configurations(shape)]

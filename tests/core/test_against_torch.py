@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from tests.core.cases import values
+from tests.core.cases import one_each, two_groups, values
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -37,7 +37,34 @@ def rms(x, w, b, eps):
     return (y + b).movedim(-1, 1)
 
 
-TORCH = {f.__name__: f for f in (batch, layer, instance, group, positional, rms)}
+def along(parameter, axis, x):
+    return parameter.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+
+
+def frn(x, w, b, eps):
+    square = x.square().mean(tuple(range(2, x.ndim)), keepdim=True) if x.ndim > 2 else x.square()
+    return x * torch.rsqrt(square + eps) * along(w, 1, x) + along(b, 1, x)
+
+
+def ghost(x, w, b, eps):
+    return torch.cat([batch(part, w, b, eps) for part in x.chunk(2)])
+
+
+def weight_norm(x, w, b, eps):
+    """PyTorch's has no eps: it is put in as one more cell of the filter, the root of eps."""
+    v = torch.cat([x.flatten(1), torch.full((len(x), 1), eps**0.5, dtype=x.dtype)], 1)
+    holder = nn.utils.parametrizations.weight_norm(nn.Linear(v.shape[1], len(v), bias=False, dtype=x.dtype))
+    given = {"parametrizations.weight.original0": w[:, None], "parametrizations.weight.original1": v}
+    weights = torch.func.functional_call(holder, given, torch.eye(v.shape[1], dtype=x.dtype)).T
+    return weights[:, :-1].reshape(x.shape) + along(b, 0, x)
+
+
+def weight_standardization(x, w, b, eps):
+    return nn.functional.layer_norm(x, x.shape[1:], eps=eps) * along(w, 0, x) + along(b, 0, x)
+
+
+FUNCTIONS = (batch, layer, instance, group, positional, rms, frn, ghost, weight_norm, weight_standardization)
+TORCH = {f.__name__: f for f in FUNCTIONS}
 # torch's instance_norm refuses (N, C), where every set is one cell.
 CASES = [(method, shape) for method in nv.METHODS for shape in SHAPES[method == "instance" :]]
 
@@ -45,13 +72,13 @@ CASES = [(method, shape) for method in nv.METHODS for shape in SHAPES[method == 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])
 @pytest.mark.parametrize(("method", "shape"), CASES)
 def test_forward_and_backward(method, shape, dtype, tolerance, backend):
-    sample = shape[1:] if method == "layer" else shape[1]
+    sample = shape[1:] if method == "layer" else one_each(method, shape)
     x, g = values(shape, dtype=dtype), values(shape, seed=1, dtype=dtype)
     weight, bias = values(sample, 2, dtype), values(sample, 3, dtype)
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     y = TORCH[method](*tensors, eps=1e-3)
     y.backward(torch.from_numpy(g))
-    options = {"num_groups": 2 if method == "group" else None, "weight": weight, "eps": 1e-3, "backend": backend}
+    options = {"num_groups": two_groups(method), "weight": weight, "eps": 1e-3, "backend": backend}
 
     def agree(found, expected):
         np.testing.assert_allclose(found, expected.detach(), rtol=tolerance, atol=10 * tolerance)

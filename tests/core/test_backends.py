@@ -7,7 +7,7 @@ import pytest
 
 import normviz as nv
 from normviz import backends
-from tests.core.cases import configurations, values
+from tests.core.cases import configurations, one_each, values
 from tests.core.stand_in import DeviceArray
 
 EXPECTED = nv.normalize(values((2, 4, 3, 3)), "group", num_groups=2)
@@ -67,7 +67,7 @@ def test_device_arrays_stay_on_the_device(stand_in_for_cupy):
     x = on_device(values((2, 4, 3, 3)))
     assert nv.backend_for(x) == "cupy"
     for method, num_groups in configurations(x.shape):
-        y = nv.normalize(x, method, num_groups=num_groups, weight=on_device(np.ones(4)))
+        y = nv.normalize(x, method, num_groups=num_groups, weight=on_device(np.ones(one_each(method, x.shape))))
         assert type(y) is DeviceArray
         assert type(nv.statistics(x, method, num_groups=num_groups).mean) is np.ndarray
     found = nv.gradient(x, x, "batch")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.blocks import canonical, default_num_groups
+from normviz.blocks import canonical, default_num_groups, fitting_num_groups
 from normviz.methods import find
 from tests.core import reference
 from tests.core.cases import CASES, on_axis
@@ -35,12 +35,18 @@ def test_block_and_grid_of_every_method():
             "group": ((1, 2, 4, 3), (2, 4, 1, 1), (2, 4)),
             "positional": ((1, 8, 1, 1), (2, 1, 4, 3), (2, 4, 3)),
             "rms": ((1, 8, 1, 1), (2, 1, 4, 3), (2, 4, 3)),
+            "frn": ((1, 1, 4, 3), (2, 8, 1, 1), (2, 8)),
+            "ghost": ((1, 1, 4, 3), (2, 8, 1, 1), (2, 8)),
+            "weight_norm": ((1, 8, 4, 3), (2, 1, 1, 1), (2,)),
+            "weight_standardization": ((1, 8, 4, 3), (2, 1, 1, 1), (2,)),
         },
     )
     assert list(nv.METHODS) == list(expected)
     for method, facts in expected.items():
-        p = nv.pooling(method, shape, 4 if method == "group" else None)
+        p = nv.pooling(method, shape, {"group": 4, "ghost": 2}.get(method))
         assert (p.block, p.grid, p.statistics_shape) == facts
+    p = nv.pooling("ghost", (6, 8, 4, 3), 2)
+    assert (p.block, p.grid, p.statistics_shape) == ((3, 1, 4, 3), (2, 8, 1, 1), (2, 8))
 
 
 def test_the_design_s_example():
@@ -75,11 +81,21 @@ def test_divisors():
         assert default_num_groups(C) == max(g for g in (1, 2, 3, 4) if C % g == 0)
 
 
+@pytest.mark.parametrize(("N", "wanted", "G"), [(4, 4, 2), (4, 1, 1), (1, 4, 1), (2, 4, 1), (3, 9, 1), (12, 4, 4)])
+def test_a_batch_is_cut_into_slices_of_more_than_one_sample_where_it_can(N, wanted, G):
+    assert fitting_num_groups(find("ghost"), (N, 8), wanted) == G
+    assert fitting_num_groups(find("group"), (8, N), wanted) == max(g for g in nv.divisors(N) if g <= wanted)
+
+
 def test_rows_of_the_table():
-    assert [row.name for row in nv.METHODS.values() if row.couples_samples] == ["batch"]
-    assert [row.name for row in nv.METHODS.values() if row.has_groups] == ["group"]
+    assert [row.name for row in nv.METHODS.values() if row.couples_samples] == ["batch", "ghost"]
+    assert [row.name for row in nv.METHODS.values() if row.has_groups] == ["group", "ghost"]
     assert [row.name for row in nv.METHODS.values() if row.elementwise] == ["layer"]
-    assert [row.name for row in nv.METHODS.values() if not row.centered] == ["rms"]
+    assert [row.name for row in nv.METHODS.values() if not row.centered] == ["rms", "frn", "weight_norm"]
+    assert [row.name for row in nv.METHODS.values() if row.affine_axis == 0] == [
+        "weight_norm",
+        "weight_standardization",
+    ]
     assert find("batch") is nv.METHODS["batch"]
 
 

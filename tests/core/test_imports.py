@@ -63,7 +63,7 @@ def test_an_unknown_name():
 
 
 # How many examples each has: a decorator that hid one from doctest would show here.
-EXAMPLES = {"errors": 2, "methods": 1, "blocks": 8, "backends": 2, "merging": 10, "running": 3, "normalization": 4}
+EXAMPLES = {"errors": 2, "methods": 1, "blocks": 10, "backends": 2, "merging": 10, "running": 3, "normalization": 4}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import normviz as nv
-from tests.core.cases import values
+from tests.core.cases import configurations, one_each, values
 
 few = settings(max_examples=100, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -26,8 +26,8 @@ methods = st.sampled_from(list(nv.METHODS))
 def configured(draw, of=tensors, among=methods):
     """Draw (tensor or shape, method, num_groups)."""
     x, method = draw(of), draw(among)
-    C = np.shape(x)[1] if isinstance(x, np.ndarray) else x[1]
-    return x, method, draw(st.sampled_from(nv.divisors(C))) if method == "group" else None
+    shape = x.shape if isinstance(x, np.ndarray) else x
+    return x, method, draw(st.sampled_from([G for name, G in configurations(shape) if name == method]))
 
 
 def same(found, expected, scale=1e3):
@@ -95,12 +95,14 @@ def test_the_sweep_is_each_method_by_itself(x):
 def test_every_set_has_mean_0_and_variance_1(case):
     x, method, num_groups = case
     eps = 1e-5
-    y = per_set(nv.normalize(x, method, num_groups=num_groups, eps=eps), nv.pooling(method, x.shape, num_groups))
+    rows = per_set(nv.normalize(x, method, num_groups=num_groups, eps=eps), nv.pooling(method, x.shape, num_groups))
     var = nv.statistics(x, method, num_groups=num_groups).var.ravel()
-    mean = y.mean(1) if nv.METHODS[method].centered else 0
+    row = nv.METHODS[method]
+    mean = rows.mean(1) if row.centered else 0
     np.testing.assert_allclose(mean, 0, atol=1e-9)
-    # eps keeps the variance a little below 1, by exactly this much; for rms it is the mean square.
-    np.testing.assert_allclose((y**2).mean(1), var / (var + eps), atol=1e-9)
+    # eps keeps the variance (or mean square, or squared norm) a little below 1, by exactly this much.
+    found = (rows**2).sum(1) if row.statistic == "squared norm" else (rows**2).mean(1)
+    np.testing.assert_allclose(found, var / (var + eps), atol=1e-9)
 
 
 @few
@@ -113,9 +115,27 @@ def test_scale_and_shift_of_the_input_change_nothing(case, s, t):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_shift_does_change_rms():
+@pytest.mark.parametrize("method", [row.name for row in nv.METHODS.values() if not row.centered])
+def test_a_shift_does_change_what_takes_no_mean(method):
     x = values((2, 4, 3))
-    assert not np.allclose(nv.normalize(x + 1, "rms"), nv.normalize(x, "rms"), atol=0.1)
+    assert not np.allclose(nv.normalize(x + 1, method), nv.normalize(x, method), atol=0.1)
+
+
+@few
+@given(tensors)
+def test_a_slice_of_the_whole_batch_is_batch_and_of_one_sample_is_instance(x):
+    np.testing.assert_array_equal(nv.normalize(x, "ghost", num_groups=1), nv.normalize(x, "batch"))
+    np.testing.assert_array_equal(nv.normalize(x, "ghost", num_groups=len(x)), nv.normalize(x, "instance"))
+
+
+@few
+@given(tensors)
+def test_weights_have_layer_norm_s_statistics(x):
+    """A filter is to weights what a sample is to activations; its norm is the root of |S| times its mean square."""
+    same(nv.statistics(x, "weight_standardization"), nv.statistics(x, "layer"))
+    norm, layer = nv.statistics(x, "weight_norm"), nv.statistics(x, "layer")
+    square = (layer.var + layer.mean**2) * layer.count
+    np.testing.assert_allclose(norm.var, square, rtol=1e-11, atol=1e-11 * 1e6)
 
 
 @few
@@ -123,12 +143,12 @@ def test_a_shift_does_change_rms():
 def test_the_gradient_agrees_with_finite_differences(case, seed):
     shape, method, num_groups = case
     x, g, direction = (values(shape, seed=(seed, i)) for i in range(3))
-    weight = values(shape[1], seed=(seed, 3))
+    weight = values(one_each(method, shape), seed=(seed, 3))
 
     def loss(x, w):
         return (g * nv.normalize(x, method, num_groups=num_groups, weight=w, bias=w, eps=0.1)).sum()
 
-    h, dw = 1e-4, values(shape[1], seed=(seed, 4))
+    h, dw = 1e-4, values(one_each(method, shape), seed=(seed, 4))
     found = nv.gradient(x, g, method, num_groups=num_groups, weight=weight, eps=0.1)
     by_x = (loss(x + h * direction, weight) - loss(x - h * direction, weight)) / (2 * h)
     by_w = (loss(x, weight + h * dw) - loss(x, weight - h * dw)) / (2 * h)

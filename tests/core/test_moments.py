@@ -7,7 +7,7 @@ import normviz as nv
 from normviz.backends.numpy import NumPy
 from normviz.backends.recipe import boxes, tile
 from tests.core import reference
-from tests.core.cases import CASES, SHAPES, configurations, on_axis, values
+from tests.core.cases import CASES, SHAPES, configurations, on_axis, two_groups, values
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-13}
 
@@ -34,7 +34,7 @@ def test_statistics(shape, method, num_groups, backend):
 def test_one_pass_gives_every_sweep(shape, backend):
     x = values(shape)
     sweep = nv.sweep(x, backend=backend)
-    expected = [key for key in configurations(shape) if key[0] not in ("positional", "rms")]
+    expected = [key for key in configurations(shape) if key[0] in ("batch", "layer", "instance", "group")]
     assert list(sweep) == expected
     for (method, num_groups), found in sweep.items():
         agree(found, x, method, num_groups)
@@ -43,8 +43,7 @@ def test_one_pass_gives_every_sweep(shape, backend):
 
 @pytest.mark.parametrize("method", nv.METHODS)
 def test_sets_larger_than_a_box_are_merged(method, monkeypatch):
-    x = values((5, 4, 7, 3), loc=10)
-    num_groups = 2 if method == "group" else None
+    x, num_groups = values((6, 4, 5, 3), loc=10), two_groups(method)
     for cells in (1, 2, 7, 16, 50):
         monkeypatch.setattr(NumPy, "cells", cells)
         agree(nv.statistics(x, method, num_groups=num_groups), x, method, num_groups)
@@ -94,7 +93,7 @@ def test_a_mean_far_from_zero_costs_no_digits(backend):
     x = noise + 1e8
     exact = x - 1e8  # exact in float64: Sterbenz
     for method, num_groups in configurations(x.shape):
-        if method == "rms":
+        if not nv.METHODS[method].centered:
             continue
         found = nv.statistics(x, method, num_groups=num_groups, backend=backend)
         expected = nv.statistics(exact, method, num_groups=num_groups)
@@ -135,6 +134,15 @@ def test_parts_add_up_to_the_whole():
     np.testing.assert_allclose(total.mean, whole.mean, **CLOSE)
     np.testing.assert_allclose(total.m2, whole.m2, **CLOSE)
     assert (whole + nv.Moments.zero) is whole is (nv.Moments.zero + whole)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_atoms_give_every_method_that_merges_positions(shape, backend):
+    x = values(shape)
+    atoms = nv.moments(x, backend=backend)
+    for method, num_groups in configurations(shape):
+        if nv.METHODS[method].spatial == "all":
+            agree(atoms.pool(method, num_groups=num_groups), x, method, num_groups)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

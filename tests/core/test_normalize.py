@@ -7,15 +7,16 @@ import pytest
 
 import normviz as nv
 from tests.core import reference
-from tests.core.cases import CASES, configurations, on_axis, sample_on_axis, values
+from tests.core.cases import CASES, configurations, on_axis, one_each, sample_on_axis, values
 
 TOLERANCE = {"f8": 1e-12, "f4": 2e-6, "f2": 2e-3, "i4": 1e-12, "?": 1e-12}
 
 
 def parameters(method, shape, seed=1):
-    """Every weight and bias that the method takes: none, per channel, and for layer per element."""
+    """Every weight and bias that the method takes: none, per (output) channel, and for layer per element."""
+    size = one_each(method, shape)
     yield None, None
-    yield values(shape[1], seed), values(shape[1], seed + 1)
+    yield values(size, seed), values(size, seed + 1)
     if nv.METHODS[method].elementwise:
         yield values(shape[1:], seed), values(shape[1:], seed + 1)
 
@@ -71,9 +72,12 @@ def test_a_set_of_one_cell_gives_the_bias(backend):
 def test_a_constant_gives_the_bias(backend):
     x = np.full((2, 4, 5, 5), 0.1, np.float32)
     for method, num_groups in configurations(x.shape):
-        if method != "rms":
-            y = nv.normalize(x, method, num_groups=num_groups, weight=[1e3] * 4, bias=[0, 1, 2, 3], backend=backend)
-            np.testing.assert_array_equal(y, np.zeros_like(x) + np.arange(4.0)[:, None, None])
+        row = nv.METHODS[method]
+        if row.centered:
+            bias = np.arange(float(one_each(method, x.shape)))
+            y = nv.normalize(x, method, num_groups=num_groups, weight=bias + 1e3, bias=bias, backend=backend)
+            along = [-1 if axis == row.affine_axis else 1 for axis in range(4)]
+            np.testing.assert_array_equal(y, np.zeros_like(x) + bias.reshape(along))
 
 
 def test_far_from_zero_the_output_keeps_its_digits(backend):
@@ -99,7 +103,7 @@ def test_what_is_not_finite_stays_in_its_set(bad, dtype, backend):
     y = x.copy()
     y[1, 2, 0, 1] = bad
     for method, num_groups in configurations(x.shape):
-        options = {"num_groups": num_groups, "bias": [1, 2, 3, 4], "backend": backend}
+        options = {"num_groups": num_groups, "bias": np.arange(one_each(method, x.shape)), "backend": backend}
         found, clean = nv.normalize(y, method, **options), nv.normalize(x, method, **options)
         touched = np.zeros(x.shape, bool)
         touched[nv.pooling(method, x.shape, num_groups).set_of((1, 2, 0, 1))] = True
@@ -138,7 +142,7 @@ def test_the_result_has_the_layout_of_x():
 def test_out(dtype, backend):
     x = values((3, 4, 5, 2)).astype(dtype)
     for method, num_groups in configurations(x.shape):
-        options = {"num_groups": num_groups, "bias": [1, 2, 3, 4], "backend": backend}
+        options = {"num_groups": num_groups, "bias": np.arange(one_each(method, x.shape)), "backend": backend}
         expected = nv.normalize(x, method, **options)
         for out in (np.empty_like(x), np.asfortranarray(x), np.zeros((3, 4, 10, 2), dtype)[:, :, ::2], x.copy()):
             assert nv.normalize(x, method, out=out, **options) is out
