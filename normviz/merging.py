@@ -16,6 +16,7 @@ from .backends.recipe import mean_and_m2, tile
 from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
 from .methods import Statistic, find
+from .sources import source
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -179,17 +180,21 @@ class Moments:
 
 
 @check_keywords
-def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> Moments:
+def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progress: bool | None = None) -> Moments:
     """Return the moments of every (sample, channel) of x, from one pass.
 
     Parameters
     ----------
     x
-        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list.
+        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list. Or what gives it in
+        parts, as `normviz.streaming` says: the path of a .npy file, an open file, an iterable of chunks along N, a dask
+        array.
     channel_axis
         Where C is.
     backend
         "numpy" or "cupy" to insist; None asks the array.
+    progress
+        A bar, for files and iterables: True, False, or None for one once it takes long and somebody looks.
 
     Raises
     ------
@@ -201,6 +206,10 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> Mom
     >>> moments(np.ones((2, 3, 4, 4)))
     Moments(count=16, mean: (2, 3), m2: (2, 3), backend='numpy')
     """
+    if type(x) is not np.ndarray and source(x):
+        from . import streaming  # which needs this module
+
+        return streaming.moments(x, channel_axis, backend, progress)
     array, worker, _ = adopt(x, backend)
     view = canonical(array, channel_axis)
     pool = pooling("instance", view.shape)
@@ -209,13 +218,15 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> Mom
 
 
 @check_keywords
-def sweep(x: Any, *, channel_axis: int = 1, backend: str | None = None) -> dict[tuple[str, int | None], Statistics]:
+def sweep(
+    x: Any, *, channel_axis: int = 1, backend: str | None = None, progress: bool | None = None
+) -> dict[tuple[str, int | None], Statistics]:
     """Return the statistics of batch, layer, instance and every group from one pass: `moments(x).sweep()`.
 
     >>> sweep(np.ones((2, 4, 3)))["group", 2]
     Statistics(mean: (2, 2), var: (2, 2), count=6, backend='numpy')
     """
-    return moments(x, channel_axis=channel_axis, backend=backend).sweep()
+    return moments(x, channel_axis=channel_axis, backend=backend, progress=progress).sweep()
 
 
 def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:

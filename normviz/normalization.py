@@ -14,18 +14,25 @@ from .errors import check_keywords
 from .merging import Statistics, as_statistics, mean_and_var
 from .methods import find
 from .running import RunningStatistics
+from .sources import source
 
 
 @check_keywords
 def statistics(
-    x: Any, method: str, *, num_groups: int | None = None, channel_axis: int = 1, backend: str | None = None
+    x: Any,
+    method: str,
+    *,
+    num_groups: int | None = None,
+    channel_axis: int = 1,
+    backend: str | None = None,
+    progress: bool | None = None,
 ) -> Statistics:
     """Return the mean and the biased variance of every pooling set of x.
 
     Parameters
     ----------
     x
-        Array of shape (N, C, *spatial), rank 2 to 5.
+        Array of shape (N, C, *spatial), rank 2 to 5; or a file, chunks or a dask array, as `normviz.moments` takes.
     method
         A key of METHODS.
     num_groups
@@ -35,6 +42,8 @@ def statistics(
         first of the other axes; Keras's (kH, kW, Cin, Cout) is to be transposed first, w.transpose(3, 2, 0, 1).
     backend
         "numpy" or "cupy" to insist; None asks the array.
+    progress
+        A bar, for files and iterables, as in `normviz.moments`.
 
     Returns
     -------
@@ -47,6 +56,10 @@ def statistics(
     >>> statistics([[[2.0, 3.0], [5.0, 7.0]]], "layer").mean
     array([4.25])
     """
+    if type(x) is not np.ndarray and source(x):
+        from . import streaming  # which needs this module
+
+        return streaming.statistics(x, method, num_groups, channel_axis, backend, progress)
     view, pool, worker, _ = _start(x, method, num_groups, channel_axis, backend)
     mean, m2 = map(worker.host, worker.moments(view, pool.block))
     return as_statistics(mean, m2, pool.size, pool, worker.name)
@@ -73,7 +86,8 @@ def normalize(
     Parameters
     ----------
     x
-        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch (detached), JAX, or a nested list.
+        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch (detached), JAX, or a nested list; or a
+        dask array, for which the result is lazy.
     method
         A key of METHODS; rms, frn and weight_norm subtract no mean.
     num_groups
@@ -114,6 +128,10 @@ def normalize(
     array([[[ -1.,   1.],
             [-10.,  10.]]])
     """
+    if type(x) is not np.ndarray and source(x) == "dask":
+        from .streaming import lazy  # which needs this module
+
+        return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
     view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     eps = check_eps(eps)
     gamma = worker.xp.asarray(parameter(weight, "weight", pool, channel_axis, 1.0))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import unknown
+from ..sources import in_memory
 from .recipe import Backend
 
 BACKENDS = ("numpy", "cupy")
@@ -136,7 +137,7 @@ def host(x: Any) -> np.ndarray:
     if kind(x) == "torch":
         return np.from_dlpack(_widen(x).cpu())
     x = _widen(x)
-    return x if isinstance(x, np.ndarray) else np.asarray(x)
+    return x if isinstance(x, np.ndarray) else np.asarray(in_memory(x))
 
 
 def is_bfloat16(x: Any) -> bool:

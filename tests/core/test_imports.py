@@ -63,7 +63,17 @@ def test_an_unknown_name():
 
 
 # How many examples each has: a decorator that hid one from doctest would show here.
-EXAMPLES = {"errors": 2, "methods": 1, "blocks": 10, "backends": 2, "merging": 10, "running": 3, "normalization": 4}
+EXAMPLES = {
+    "errors": 2,
+    "sources": 1,
+    "streaming": 6,
+    "methods": 1,
+    "blocks": 10,
+    "backends": 2,
+    "merging": 10,
+    "running": 3,
+    "normalization": 4,
+}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -72,7 +82,21 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(module, extraglobs={"np": np}) == (0, EXAMPLES[name])
 
 
-@pytest.mark.parametrize("name", [*EXAMPLES, "arguments", "backends.recipe", "backends.numpy", "backends.cupy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *EXAMPLES,
+        "arguments",
+        "backends.recipe",
+        "backends.numpy",
+        "backends.cupy",
+        "streaming.atoms",
+        "streaming.files",
+        "streaming.chunks",
+        "streaming.lazy",
+        "streaming.progress",
+    ],
+)
 def test_what_is_public_is_explained(name):
     module = import_module(f"normviz.{name}")
     for key, value in vars(module).items():
