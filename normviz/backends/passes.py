@@ -1,0 +1,162 @@
+"""The passes that make moments on the CPU: dot products over pieces of rows, or sums down columns, from the cache.
+
+A block of about a megabyte is read twice, the second time from the cache: once for its sums, once for its sums of
+squares. M2 = Q - S * mean is right as long as the mean is not large beside the deviations; where it is, the same two
+sums are taken of x less a value from its middle, and where that is not enough, in float64 from the deviations
+themselves. So the usual case runs at the speed of memory, and no case loses its digits.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .half import widen
+from .recipe import mean_and_m2
+
+CELLS = 1 << 18
+"""Cells in a block: 1 MiB of float32, the second-level cache of today's cores."""
+PIECE = 512
+"""Cells that are summed in x's own precision, at most: their rounding errors stay below 1e-7."""
+DEEP = 16
+"""Rows that are summed down in x's own precision; NumPy adds these one after the other, and errors grow faster."""
+SHORT = 1024
+"""A row with fewer cells than this is summed in float64: there the short sums' own errors would show."""
+NARROW = 16
+"""A row shorter than this is read as so many columns: a dot product costs more to start than it sums."""
+STRIP = 8192
+"""Columns that are added at once: a strip of float32 sums stays in the first-level cache."""
+MIDDLE = 16
+"""Values of a set whose median is what is subtracted from it where its mean is large."""
+
+_ROOM = {"f": 1.0, "d": 1e3}
+"""How far the square of the mean may exceed the variance: float32 has no digit to spare, float64 three for 1e-13."""
+_FLOOR = {"f": 1e-31, "d": 1e-280}
+"""Mean squares below these are made of squares that lost digits, or all of them, below the smallest number."""
+
+
+class Buffers:
+    """One thread's memory for blocks, reused from block to block."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = np.dtype(work)
+        self._memory: dict[str, np.ndarray] = {}
+
+    def get(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return memory of this shape, in the type that is worked in; a call with the same name may reuse it."""
+        size = int(np.prod(shape))
+        if name not in self._memory or self._memory[name].size < size:
+            self._memory[name] = np.empty(size, self.work)
+        return self._memory[name][:size].reshape(shape)
+
+    def load(self, block: np.ndarray) -> np.ndarray:
+        """Return the block in the type that is worked in, without a copy where it is so already."""
+        if block.dtype == self.work and block.dtype.isnative:
+            return block
+        copy = self.get("load", block.shape)
+        if block.dtype == np.float16 and self.work == np.float32 and block.dtype.isnative:
+            widen(block, copy)
+        else:
+            np.copyto(copy, block)
+        return copy
+
+
+def working_type(dtype: np.dtype, length: int, inner: int) -> Any:
+    """Return the type that sets of (length, inner) are summed in."""
+    enough = length >= (SHORT if inner == 1 else SHORT // 8)
+    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 and enough else np.float64
+
+
+def of_rows(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and M2 of every row of x, of shape (rows, length)."""
+    block = buffers.load(x)
+    if block.shape[1] >= NARROW:
+        return _checked(block, buffers)
+    columns = buffers.get("columns", (1, *block.T.shape))
+    np.copyto(columns, block.T)
+    mean, m2 = _checked(columns, buffers)
+    return mean[0], m2[0]
+
+
+def of_columns(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and M2 of every column of every matrix in x, of shape (matrices, length, columns)."""
+    return _checked(buffers.load(x), buffers)
+
+
+def _row_sums(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of rows from dot products of their pieces."""
+    rows, length = block.shape
+    count = -(-length // PIECE)
+    piece = length // count
+    ones = np.ones(piece, block.dtype)
+    whole, rest = block[:, : piece * count].reshape(rows, count, piece, copy=False), block[:, piece * count :]
+    total, squares = (np.vecdot(whole, other).sum(axis=1, dtype=np.float64) for other in (ones, whole))
+    if rest.size:
+        total += np.vecdot(rest, ones[: rest.shape[1]])
+        squares += np.vecdot(rest, rest)
+    return total, squares
+
+
+def _column_sums(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums down columns; narrow matrices are read as wide ones, several of their rows side by side."""
+    matrices, length, columns = block.shape
+    beside = max(1, min(STRIP // columns, length)) if block.flags.c_contiguous else 1
+    total, squares = np.zeros((2, matrices, columns))
+    start = 0
+    while start < length:
+        deep = min(DEEP, (length - start) // beside)
+        if not deep:  # fewer rows are left than were to lie side by side
+            deep, beside = 1, length - start
+        part = block[:, start : start + deep * beside].reshape(matrices, deep, beside * columns, copy=False)
+        for sums, values in ((total, part.sum(axis=1)), (squares, np.einsum("mij,mij->mj", part, part))):
+            sums += values.reshape(matrices, beside, columns).sum(axis=1, dtype=np.float64)
+        start += deep * beside
+    return total, squares
+
+
+def _checked(block: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and M2 over axis 1: from plain sums, shifted ones or float64, the first that keeps the digits of a set.
+
+    What is done for a set depends on its own values alone, so that no sample changes a digit of another's result.
+    """
+    mean, m2, lost = _moments(block, None, buffers)
+    if lost.any():
+        all_of_it = block.ndim == 3 or np.count_nonzero(lost) * 2 > lost.size
+        part, where = (block, lost) if all_of_it else (block[lost], lost[lost])
+        # While the block is in the cache. Sets that are not lost are done too, in vain, and not looked at.
+        middle = _middle(part)
+        again, again_m2, still = _moments(part, middle, buffers)
+        mean[lost], m2[lost], worst = again[where], again_m2[where], still & where
+        if worst.any():
+            rows = part if part.ndim == 2 and worst.all() else (part if part.ndim == 2 else part.swapaxes(1, 2))[worst]
+            still = lost.copy()
+            still[lost] = worst[where]
+            mean[still], m2[still] = _exactly(rows, middle[worst])
+    return mean, m2
+
+
+def _exactly(rows: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and M2 of rows by two passes in float64; a constant row is its middle, and exactly 0."""
+    mean, m2 = middle.astype(np.float64), np.zeros(len(rows))
+    varied = ~(rows == middle[:, None]).all(axis=1)
+    if varied.any():
+        exact = rows[varied].astype(np.float64)
+        mean[varied], m2[varied] = (a[:, 0] for a in mean_and_m2(exact, (1,), np))
+    return mean, m2
+
+
+def _middle(block: np.ndarray) -> np.ndarray:
+    """The median of a few values of each set, in x's type; that of a constant set is its constant."""
+    some = np.sort(block[:, :: -(-block.shape[1] // MIDDLE)], axis=1)
+    return some[:, some.shape[1] // 2]
+
+
+def _moments(block: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, M2, and where the digits of M2 were lost: to the mean, or above or below the range of x's type."""
+    if shift is not None:
+        block = np.subtract(block, shift[:, None], out=buffers.get("shifted", block.shape))
+    total, squares = _row_sums(block) if block.ndim == 2 else _column_sums(block)
+    mean = total / block.shape[1]
+    m2 = squares - total * mean
+    room, floor = _ROOM[block.dtype.char], _FLOOR[block.dtype.char] * block.shape[1]
+    lost = ~((total * mean <= room * m2) & (squares > floor) & (squares < np.inf))
+    return mean if shift is None else mean + shift, m2, lost

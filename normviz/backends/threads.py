@@ -1,0 +1,82 @@
+"""Threads for the NumPy backend: how many, and the running of tasks on them.
+
+NumPy's inner loops release Python's lock, so threads that work on different parts of one array do run side by side.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+WORTH = 1 << 22
+"""Bytes from which an array is shared out: below 4 MB, waking a thread costs as much as it saves."""
+MOST = 8
+"""The default never exceeds this: a few cores use up the bandwidth of the memory, which is what the passes wait for."""
+
+_limit: ContextVar[int | None] = ContextVar("normviz_threads", default=None)
+
+
+def available() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def number() -> int:
+    """Return how many threads a large array gets: NORMVIZ_NUM_THREADS, or the cores of this process, at most 8.
+
+    Raises
+    ------
+    ValueError
+        If NORMVIZ_NUM_THREADS is not a whole number from 1.
+    """
+    if (limit := _limit.get()) is not None:
+        return limit
+    text = os.environ.get("NORMVIZ_NUM_THREADS", "")
+    if not text:
+        return min(available(), MOST)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"NORMVIZ_NUM_THREADS={text!r} is no number of threads; set it to 1 or more, or not at all")
+    return int(text)
+
+
+def worthwhile(nbytes: int) -> int:
+    """Return how many threads to use on an array of `nbytes` bytes."""
+    return number() if nbytes >= WORTH else 1
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Use no more than `count` threads inside, for callers that have threads of their own."""
+    token = _limit.set(min(count, number()))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    """Return [task(part) for part in parts], each on a thread of its own; the calling thread takes the last one."""
+    if len(parts) == 1:
+        return [task(parts[0])]
+    waiting = [_pool(os.getpid(), len(parts) - 1).submit(_quietly, task, part) for part in parts[:-1]]
+    try:
+        last = task(parts[-1])
+    finally:
+        results = [future.result() for future in waiting]
+    return [*results, last]
+
+
+def _quietly(task: Callable[[Any], Any], part: Any) -> Any:
+    with np.errstate(all="ignore"):  # which is a setting of each thread
+        return task(part)
+
+
+@cache
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    """Threads for one process: those of a parent do not survive a fork."""
+    return ThreadPoolExecutor(count, thread_name_prefix="normviz")
