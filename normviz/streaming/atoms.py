@@ -29,12 +29,10 @@ def in_order(items: Sequence[T], channel_axis: int) -> tuple[T, ...]:
     return first, items[channel_axis], *others
 
 
-def measure(
-    x: Any, axis: tuple[int, ...], *, channel_axis: int = 1, backend: str | None = None, name: str = "x"
-) -> np.ndarray:
+def measure(x: Any, axis: tuple[int, ...], backend: str | None) -> np.ndarray:
     """Return the atoms of x, (N, C, *spatial), over the axes `axis`, which are kept with length 1."""
     array, worker, _ = adopt(x, backend)
-    view = canonical(array, channel_axis, name)
+    view = canonical(array)
     block = tuple(n if a in axis else 1 for a, n in enumerate(view.shape))
     mean, m2 = map(worker.host, worker.moments(view, block))
     atoms = np.empty(mean.shape, ATOM)
@@ -47,7 +45,7 @@ def measure_part(part: Any, axis: tuple[int, ...], keepdims: bool = True, backen
     if not part.size:
         return np.zeros([1 if a in axis else n for a, n in enumerate(part.shape)], ATOM)
     with at_most(1):
-        return measure(part, axis, backend=backend)
+        return measure(part, axis, backend)
 
 
 @np.errstate(all="ignore")

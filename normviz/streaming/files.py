@@ -74,7 +74,7 @@ def read(
                 part = header.view(part.view(header.dtype).reshape(shape), channel_axis)
                 cuts = in_order(box[::-1] if header.fortran else box, channel_axis)
                 at = clip(cuts, atoms.shape)
-                atoms[at] = join(atoms[at], measure(part, axes, backend=backend))
+                atoms[at] = join(atoms[at], measure(part, axes, backend))
                 bar.add(got)
     return atoms, whole.shape, backend_for(part, backend)
 

@@ -32,7 +32,7 @@ class Progress:
     def __init__(self, wanted: bool | None, total: int | None, **options: Any) -> None:
         if wanted not in (None, True, False):
             raise TypeError(f"progress must be True, False or None, not {wanted!r}; None shows a bar for long readings")
-        self.done, self.bar, self.total, self.options = 0, None, total, options
+        self.done, self.bar, self.total, self.options = 0, None, total, {"leave": bool(wanted), **options}
         self.due = time.monotonic() + PATIENCE if wanted is None and somebody_looks() else None
         if wanted:
             self._draw()
@@ -59,7 +59,7 @@ class Progress:
             tqdm = importlib.import_module("tqdm.auto").tqdm
         except ImportError as error:
             raise ImportError("progress=True needs tqdm; pip install 'normviz[progress]', or leave it out") from error
-        self.bar = tqdm(total=self.total, initial=self.done, leave=False, **self.options)
+        self.bar = tqdm(total=self.total, initial=self.done, **self.options)
 
 
 def somebody_looks() -> bool:
