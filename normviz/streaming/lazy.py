@@ -111,8 +111,9 @@ def _normalize_part(
 ) -> Any:
     if not part.size:
         return part.astype(dtype)
-    shape, axis = pooling(method, part.shape).statistics_shape, find(method).affine_axis
-    own = Statistics(mean=sets["mean"].reshape(shape), var=sets["var"].reshape(shape), count=1)
+    pool, axis = pooling(method, part.shape), find(method).affine_axis
+    mean, var = (np.broadcast_to(sets[name], pool.grid).reshape(pool.statistics_shape) for name in ("mean", "var"))
+    own = Statistics(mean=mean, var=var, count=pool.size)
     weight, bias = (p.ravel() if p.size == p.shape[axis] else p[0] for p in (gamma, beta))
     with at_most(1):
         return normalization.normalize(part, method, weight=weight, bias=bias, statistics=own, **options)
