@@ -41,14 +41,14 @@ def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray]
     return (given.mean if find(pool.method).centered else np.zeros_like(given.mean)), given.var
 
 
-def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float) -> np.ndarray:
-    """Return weight or bias in float64, shaped to broadcast against x's canonical view."""
+def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float | None = None) -> Any:
+    """Return weight or bias in float64, shaped to broadcast against x's canonical view; `default` where none is given."""
     row = find(pool.method)
     C, spatial = pool.shape[1], pool.shape[2:]
     axis = row.affine_axis
     lined = [n if a == axis else 1 for a, n in enumerate(pool.shape)]
     if value is None:
-        return np.full(lined, default)
+        return default if default is None else np.full(lined, default)
     value = host(value)
     sample = list(spatial)
     sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)

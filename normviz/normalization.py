@@ -134,8 +134,8 @@ def normalize(
         return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
     view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     eps = check_eps(eps)
-    gamma = worker.xp.asarray(parameter(weight, "weight", pool, channel_axis, 1.0))
-    beta = worker.xp.asarray(parameter(bias, "bias", pool, channel_axis, 0.0))
+    gamma, beta = (parameter(p, name, pool, channel_axis) for name, p in (("weight", weight), ("bias", bias)))
+    gamma, beta = (p if p is None else worker.xp.asarray(p) for p in (gamma, beta))
     given = check_statistics(statistics, pool)
     y, shared = target(out, x, view, worker, channel_axis)
 

@@ -102,17 +102,20 @@ class Backend:
 
     @np.errstate(all="ignore")
     def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
-        """Write (x - mean) * rstd * weight + bias; the parameters are float64 and broadcast against x.
+        """Write (x - mean) * rstd * weight + bias; all are float64 and broadcast against x, and the last two may be None.
 
         Centred first: folded into a * x + b it loses four digits at |mean| / std = 1e5.
         """
         xp = self.xp
         work = np.float64 if out.dtype == np.float64 else np.float32
         for box in boxes(x, self.cells):
-            exact, scale, bias_here = (p[clip(box, p.shape)] for p in (mean, rstd, bias))
-            scale = scale * weight[clip(box, weight.shape)]
+            exact, scale = (p[clip(box, p.shape)] for p in (mean, rstd))
+            if weight is not None:
+                scale = scale * weight[clip(box, weight.shape)]
             rounded = exact.astype(work)
-            shift = bias_here + (rounded - exact) * scale  # what rounding the mean lost
+            shift = (rounded - exact) * scale  # what rounding the mean lost
+            if bias is not None:
+                shift = shift + bias[clip(box, bias.shape)]
             y = xp.subtract(x[box], rounded, out=out[box] if out.dtype == work else None)
             y *= scale.astype(work)
             y += shift.astype(work)
