@@ -52,8 +52,10 @@ def normalize(
         raise TypeError("out is of no use with a dask array, whose result is lazy; leave it out")
     view = _canonical(x, channel_axis)
     pool, eps = pooling(method, view.shape, num_groups), check_eps(eps)
-    gamma = _beside(parameter(weight, "weight", pool, channel_axis, 1.0), view)
-    beta = _beside(parameter(bias, "bias", pool, channel_axis, 0.0), view)
+    gamma, beta = (
+        None if given is None else _beside(parameter(given, name, pool, channel_axis, 0.0), view)
+        for name, given in (("weight", weight), ("bias", bias))
+    )
     given = check_statistics(statistics, pool)
     worker = backend_for(x._meta, backend)
     if given is None:
@@ -107,14 +109,22 @@ def _sets_of_part(atoms: np.ndarray, method: str, num_groups: int | None) -> np.
 
 
 def _normalize_part(
-    part: Any, sets: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, method: str, dtype: Any, **options: Any
+    part: Any,
+    sets: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    *,
+    method: str,
+    dtype: Any,
+    **options: Any,
 ) -> Any:
     if not part.size:
         return part.astype(dtype)
     pool, axis = pooling(method, part.shape), find(method).affine_axis
     mean, var = (np.broadcast_to(sets[name], pool.grid).reshape(pool.statistics_shape) for name in ("mean", "var"))
     own = Statistics(mean=mean, var=var, count=pool.size)
-    weight, bias = (p.ravel() if p.size == p.shape[axis] else p[0] for p in (gamma, beta))
+    weight, bias = (p if p is None or p.size > p.shape[axis] else p.ravel() for p in (gamma, beta))
+    weight, bias = (p if p is None or p.ndim == 1 else p[0] for p in (weight, bias))
     with at_most(1):
         return normalization.normalize(part, method, weight=weight, bias=bias, statistics=own, **options)
 
