@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .blocks import Pooling, divisors, pooling
     from .explorer import Explorer, show, to_html
     from .figures import cube
+    from .inspect import Probe, probe
     from .merging import Moments, Statistics, moments, sweep
     from .methods import METHODS
     from .normalization import Gradients, gradient, normalize, statistics
@@ -45,6 +46,8 @@ _HOME = {
     "show": "explorer",
     "to_html": "explorer",
     "cube": "figures",
+    "Probe": "inspect",
+    "probe": "inspect",
     "samples": "samples",
 }
 
@@ -54,6 +57,7 @@ __all__ = [
     "Gradients",
     "Moments",
     "Pooling",
+    "Probe",
     "RunningStatistics",
     "Statistics",
     "__version__",
@@ -65,6 +69,7 @@ __all__ = [
     "moments",
     "normalize",
     "pooling",
+    "probe",
     "samples",
     "show",
     "statistics",

@@ -1,0 +1,290 @@
+"""What a function does with the statistics of its sets: which ones, with which eps, and what follows.
+
+Every answer comes from straight lines: y = weight * x_hat + bias in each cell, with x_hat computed here in float64 from
+x as the function sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .callables import Forward, Refusal
+from .sets import carry, other_sizes, statistics_of
+
+# What is subtracted and what divides; only the first two are normalizers that have a name.
+FORMS = {
+    "(x - mean) / std": ("mean", "var", 0.5),
+    "x / root mean square": (None, "square", 0.5),
+    "x / std": (None, "var", 0.5),
+    "(x - mean) / root mean square": ("mean", "square", 0.5),
+    "(x - mean) / variance": ("mean", "var", 1.0),
+    "x / mean square": (None, "square", 1.0),
+    "x - mean": ("mean", None, 0.0),
+    "x": (None, None, 0.0),
+}
+# Large, so that eps does not show; float16 has no room for large squares.
+SCALE = {"float64": 1e6, "float32": 1e3, "float16": 8.0, "bfloat16": 1e3}
+# log10 of the variances between which eps is looked for.
+REACH = {"float64": (-28.0, 2.0), "float32": (-24.0, 2.0), "float16": (-10.0, 2.0), "bfloat16": (-24.0, 2.0)}
+
+
+def parts(x: np.ndarray, labels: np.ndarray, form: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numerator of x_hat and the mean square that divides it (1 where none does), cell by cell."""
+    subtracted, divides, _ = FORMS[form]
+    found = statistics_of(x, labels)
+    top = x - found[subtracted] if subtracted else x
+    return top, found[divides] if divides else np.ones(x.shape)
+
+
+def x_hat(x: np.ndarray, labels: np.ndarray, form: str, eps: float = 0.0, inside: bool = True) -> np.ndarray:
+    """Return x normalized, with 0 where a set has nothing to divide by."""
+    top, below = parts(x, labels, form)
+    power = FORMS[form][2]
+    bottom = (below + eps) ** power if inside else below**power + eps
+    with np.errstate(all="ignore"):
+        return np.where(bottom > 0, top / bottom, 0.0)
+
+
+@dataclass
+class Line:
+    """y = weight * x_hat + bias in every cell, and how well that holds.
+
+    Attributes
+    ----------
+    form
+        The key of FORMS that fits best.
+    weight, bias
+        One for each cell, of the shape (N, C, *spatial).
+    misfit
+        The root mean square of what the line leaves, as a share of that of the output without bias.
+    curved
+        The share that no line with an odd x_hat can explain: an activation follows, or the function is no normalizer.
+    tolerance
+        How large these two may be: one percent, or two steps of bfloat16.
+    error
+        What the line leaves in each cell.
+    pairs
+        Inputs, and the odd part of the output for each: (y(x) - y(-x)) / 2.
+    evens
+        The even parts, which should all be the bias.
+    """
+
+    form: str
+    weight: np.ndarray
+    bias: np.ndarray
+    misfit: float
+    curved: float
+    tolerance: float
+    error: np.ndarray
+    pairs: list[tuple[np.ndarray, np.ndarray]]
+    evens: list[np.ndarray]
+
+    @property
+    def straight(self) -> bool:
+        """Whether the output is that of the form, but for what its precision allows."""
+        return max(self.misfit, self.curved) < self.tolerance
+
+    def refit(self, labels: np.ndarray, eps: float, inside: bool) -> None:
+        """Take the weight again, now that eps is known."""
+        hats = [x_hat(x, labels, self.form, eps, inside) for x, _ in self.pairs]
+        self.weight, self.error, self.misfit = _slope(hats, [z for _, z in self.pairs])
+
+
+def draw(forward: Forward, labels: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:
+    """Random cells whose sets differ in mean and spread."""
+    count = labels.max() + 1
+    size, shift = rng.uniform(0.5, 2, count)[labels], rng.uniform(-1, 1, count)[labels]
+    return forward.round(scale * size * (rng.uniform(-1.7, 1.7, labels.shape) + shift))
+
+
+def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: list[str], zero: np.ndarray) -> Line:
+    """Find the form, and each cell's weight and bias, from two random inputs and their negatives."""
+    scale = 1.0 if forms == ["x"] else SCALE[forward.dtype]
+    pairs, evens = [], []
+    for _ in range(2):
+        x = draw(forward, labels, rng, scale)
+        up, down = forward(x), forward(-x)
+        pairs.append((x, (up - down) / 2))
+        evens.append((up + down) / 2)
+    odd = [z for _, z in pairs]
+    size = max(_rms(*odd), 1e-300)
+    best = None
+    for form in forms:
+        weight, error, misfit = _slope([x_hat(x, labels, form) for x, _ in pairs], odd)
+        if best is None or misfit < best.misfit:
+            curved, tolerance = _rms(evens[0] - evens[1]) / size, max(0.01, 2 * forward.resolution)
+            best = Line(form, weight, sum(evens) / 2, misfit, curved, tolerance, error, pairs, evens)
+    assert best is not None
+    near = np.abs(zero - best.bias) <= 0.02 * size + 16 * forward.resolution * np.abs(best.bias)
+    if near.all():  # zeros give the bias itself; the mean of two large numbers rounds it
+        best.bias = zero
+    return best
+
+
+def _slope(hats: list[np.ndarray], odd: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
+    """The weight of each cell by least squares, what is left in each cell, and its share."""
+    below = sum(np.square(h) for h in hats)
+    with np.errstate(all="ignore"):
+        weight = sum(h * z for h, z in zip(hats, odd, strict=True)) / below
+    weight = np.where(below > 0, weight, 0.0)
+    left = [z - weight * h for h, z in zip(hats, odd, strict=True)]
+    error = np.sqrt(sum(np.square(r) for r in left) / len(left))
+    return weight, error, _rms(*left) / max(_rms(*odd), 1e-300)
+
+
+def _rms(*arrays: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        return math.sqrt(float(np.mean([np.mean(np.square(a)) for a in arrays])))
+
+
+# ---- the size of a set: biased or unbiased, mean or sum ----
+
+
+def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Generator) -> tuple[str | None, str]:
+    """Return what the sum of squares is divided by, "m", "m - 1" or "1"; or None and why that cannot be told.
+
+    Another size of set shows it: the line's weight stays, or changes by sqrt((m - 1) / m), or by sqrt(m).
+    """
+    tried = 0
+    for shape in other_sizes(labels):
+        there, axes = carry(labels, shape), [a for a in range(labels.ndim) if shape[a] != labels.shape[a]]
+        if not all(_constant(values, line.weight, axes) for values in (line.weight, line.bias)) or tried == 4:
+            continue
+        tried += 1
+        x = draw(forward, there, rng, SCALE[forward.dtype])
+        try:
+            odd = (forward(x) - forward(-x)) / 2
+        except (Refusal, ValueError, TypeError):
+            continue
+        m, n = statistics_of(line.pairs[0][0], labels)["count"], statistics_of(x, there)["count"]
+        hat = carry(line.weight, shape) * x_hat(x, there, line.form)
+        m = carry(m, shape)
+        rates = {"m": np.ones(shape), "m - 1": np.sqrt((1 - 1 / m) / (1 - 1 / n)), "1": np.sqrt(m / n)}
+        rates["m - 1"] = 1 / rates["m - 1"]
+        left = {name: _rms(odd - rate * hat) / max(_rms(odd), 1e-300) for name, rate in rates.items()}
+        name, next_best = sorted(left, key=left.__getitem__)[:2]
+        if left[name] < 0.02 and left[name] * 4 < left[next_best]:
+            return name, ""
+        return None, f"with {shape} for {labels.shape} the output changes as no divisor explains"
+    size = int(np.bincount(labels.ravel()).max())
+    return None, (
+        f"every set has {size} cells, in no other shape that fn takes; dividing by {size - 1} would look the same with "
+        "another eps and scale, so those are given as for the biased variance"
+    )
+
+
+def _constant(values: np.ndarray, scale: np.ndarray, axes: list[int]) -> bool:
+    close = 0.02 * np.abs(scale).max() + 1e-12
+    return all(np.abs(values - values.take([0], axis)).max() <= close for axis in axes)
+
+
+# ---- eps ----
+
+
+@dataclass
+class Eps:
+    """What is added where x_hat is divided.
+
+    Attributes
+    ----------
+    value, inside
+        None where it cannot be told.
+    why
+        The reason, then.
+    """
+
+    value: float | None = None
+    inside: bool | None = None
+    why: str = ""
+
+
+def find_eps(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Generator) -> Eps:
+    """Shrink x until eps counts: then y - bias is sqrt(v) / sqrt(v + eps) of what it was, or sqrt(v) / (sqrt(v) + eps).
+
+    Every set has a scale of its own, so one call shows a whole curve.
+    """
+    low, high = REACH[forward.dtype]
+    bottom, seen = low, []
+    for _ in range(8):
+        now = _ratios(forward, line, labels, rng, low, high)
+        seen.append(now)
+        v, ratio, error = now
+        told = (ratio > 5 * error) & (1 - ratio > 20 * error)
+        full, none = v[1 - ratio <= 20 * error], v[ratio <= 5 * error]
+        if told.any():
+            k = np.argmin(np.where(told, np.abs(ratio - 0.7), np.inf))
+            guess = math.log10(v[k] * (1 / ratio[k] ** 2 - 1))
+            if 0.1 < ratio[k] < 0.98:
+                break
+            low, high = guess - 1.5, guess + 1.5
+        else:
+            low = math.log10(none.max()) if none.size else low
+            high = math.log10(full.min()) if full.size else high
+            if high < bottom + 1.5 or low > high - 0.3:
+                break
+    else:
+        return Eps(why="no scale of x at which eps counts was found")
+    if not told.any():
+        if full.size:
+            return Eps(0.0, None)
+        return Eps(why="the output is too coarse at the scales where eps would count")
+    for _ in range(2 if v.size > 7 else 3 if v.size > 2 else 5):
+        seen.append(_ratios(forward, line, labels, rng, guess - 1.2, guess + 1.2))
+    return _curve(*(np.concatenate(part) for part in zip(*seen, strict=True)))
+
+
+def _ratios(
+    forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Generator, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One call: for each set that can be used its v, how much of x_hat is left, and how wrong that may be."""
+    count = labels.max() + 1
+    level = rng.permutation(np.linspace(low, high, count)) if count > 2 else rng.uniform(low, high, count)
+    x = forward.round(
+        10.0 ** (level / 2)[labels] * rng.choice([-1, 1], labels.shape) * rng.uniform(0.5, 1.5, labels.shape)
+    )
+    top, v = parts(x, labels, line.form)
+    with np.errstate(all="ignore"):
+        full = line.weight * top / np.sqrt(v)
+    full = np.where(v > 0, full, 0.0)
+    z = forward(x) - line.bias
+    flat = labels.ravel()
+    below, m = np.bincount(flat, np.square(full).ravel()), np.bincount(flat)
+    across = np.bincount(flat, (z * full).ravel())
+    offset = np.sqrt(np.bincount(flat, np.square(line.bias).ravel()) / m)
+    good = (below > 0) & np.isfinite(across)
+    ratio = across[good] / below[good]
+    u = forward.resolution
+    error = max(line.misfit, u) * np.abs(ratio) + u * offset[good] / np.sqrt(below[good] / m[good])
+    return np.bincount(flat, v.ravel())[good] / m[good], ratio, error
+
+
+def _curve(v: np.ndarray, ratio: np.ndarray, _: np.ndarray) -> Eps:
+    """Fit each shape that the curve may have, and take the one that fits alone."""
+    use = (ratio > 0.02) & (ratio < 0.999)
+    v, ratio = v[use], ratio[use]
+    root = np.sqrt(v)
+    shapes = {
+        "inside": (lambda e: np.sqrt(v / (v + e)), v * (1 / ratio**2 - 1)),
+        "outside": (lambda e: root / (root + e), root * (1 / ratio - 1)),
+        "clamped": (lambda e: np.minimum(1, root / e), root / ratio),
+    }
+    left, best = {}, {}
+    for name, (curve, guesses) in shapes.items():
+        center, width = math.log10(float(np.median(guesses))), 2.0
+        for _ in range(6):
+            grid = center + np.linspace(-width, width, 201)
+            losses = [float(np.mean(np.square(curve(10.0**g) - ratio))) for g in grid]
+            center, width = float(grid[int(np.argmin(losses))]), width / 25
+        left[name], best[name] = math.sqrt(min(losses)), 10.0**center
+    name, next_best = sorted(left, key=left.__getitem__)[:2]
+    if left[name] > 0.02 or left[name] * 3 > left[next_best]:
+        return Eps(why="the output of small inputs follows neither sqrt(var + eps) nor sqrt(var) + eps")
+    if name == "clamped":
+        return Eps(why=f"none is added: the root is held at {best[name]:.3g} or more")
+    # A step of 1 % in eps moves the ratio by about 0.25 %.
+    digits = -math.log10(4 * left[name] / math.sqrt(v.size) + 1e-7)
+    value = float(f"{best[name]:.{max(1, math.floor(digits))}g}")
+    return Eps(value, name == "inside")
