@@ -23,6 +23,8 @@ LEFT, RIGHT, BETWEEN, BELOW, ABOVE = 46, 18, 44, 52, 24
 
 LETTERS = {2: ("", ""), 3: ("", "L"), 4: ("H", "W"), 5: ("D·H", "W")}
 """What stands along the vertical and along the horizontal edge, by rank."""
+KERNEL = {2: ("", ""), 3: ("", "kL"), 4: ("kH", "kW"), 5: ("kD·kH", "kW")}
+"""The same where x stands for weights."""
 
 # A box's corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z. Corners of a face, then its tone.
 FACES = (
@@ -176,9 +178,9 @@ def corners(boxes: Sequence[Box], pad: int = 0) -> dict[str, list[float]]:
     points: dict[str, list[float]] = {"x": [], "y": [], "z": []}
     for x0, x1, y0, y1, z0, z1 in boxes:
         for k in range(8):
-            points["x"].append(round(x1 if k & 1 else x0, 4))
-            points["y"].append(round(y1 if k & 2 else y0, 4))
-            points["z"].append(round(z1 if k & 4 else z0, 4))
+            points["x"].append(round(x1 if k & 1 else x0, 3))
+            points["y"].append(round(y1 if k & 2 else y0, 3))
+            points["z"].append(round(z1 if k & 4 else z0, 3))
     for values in points.values():
         values += values[:1] * (8 * pad - len(values))
     return points
@@ -238,7 +240,7 @@ def _paths(paths: Iterable[Iterable[tuple[float, float, float]]]) -> dict[str, l
     return points
 
 
-def scene(frame: Frame) -> dict[str, Any]:
+def scene(frame: Frame, *, weights: bool = False) -> dict[str, Any]:
     """Return camera, aspect and labels of the cubes.
 
     An orthographic view draws one unit of the aspect as half the height of the scene, so that the size follows exactly.
@@ -262,23 +264,32 @@ def scene(frame: Frame) -> dict[str, Any]:
             "projection": {"type": "orthographic"},
         },
         "dragmode": "turntable",
-        "annotations": marks(frame),
+        "annotations": marks(frame, weights=weights),
     }
 
 
-def marks(frame: Frame) -> list[dict[str, Any]]:
+def marks(frame: Frame, *, weights: bool = False) -> list[dict[str, Any]]:
     """Return the letters at the first sample's edges and the number under every sample."""
     shared = {"showarrow": False, "font": {"size": 14}}
-    vertical, horizontal = LETTERS[len(frame.shape)]
+    vertical, horizontal = (KERNEL if weights else LETTERS)[len(frame.shape)]
+    sample, channel = ("Cout", "Cin") if weights else ("n", "C")
     uc, uh, uw = frame.unit
     c, h, w = frame.cells
     labels = []
     for n, (x, y, z) in zip(frame.samples, frame.places, strict=True):
-        labels.append({"text": f"n = {n}", "x": x + w * uw / 2, "y": y, "z": z, "yshift": -34, **shared})
+        labels.append({"text": f"{sample} = {n}", "x": x + w * uw / 2, "y": y, "z": z, "yshift": -34, **shared})
     x, y, z = frame.places[0]
     letters = {"font": {"size": 16}, "showarrow": False}
     labels.append(
-        {"text": "<i>C</i>", "x": x, "y": y + c * uc / 2, "z": z + h * uh, "xshift": -14, "yshift": 8, **letters}
+        {
+            "text": f"<i>{channel}</i>",
+            "x": x,
+            "y": y + c * uc / 2,
+            "z": z + h * uh,
+            "xshift": -14,
+            "yshift": 8,
+            **letters,
+        }
     )
     if vertical:
         labels.append(

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from . import cubes
 from .backends import host
-from .blocks import Pooling, canonical, default_num_groups, divisors, pooling
+from .blocks import Pooling, canonical, default_num_groups, divisors, fitting_num_groups, pooling
 from .errors import check_keywords
 from .methods import METHODS
 
@@ -27,7 +27,11 @@ TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 LETTER = 6.6
 """Pixels: the widest that a letter of a line under the title is on average."""
 NARROW = 760
-"""Pixels: below this the methods are in a menu, as the buttons would not fit."""
+"""Pixels: below this the methods are in one menu, as the buttons would not fit."""
+BESIDE = 520
+"""Pixels: where that menu begins."""
+MAIN = 4
+"""Methods with a button of their own; their relatives are in a menu beside them."""
 
 
 @check_keywords
@@ -42,8 +46,8 @@ def cube(
 ) -> go.Figure:
     """Draw x as a cube a sample, the pooling set of one cell lit, as a plotly Figure.
 
-    Buttons choose the method, a slider G; moving it selects Group Norm. Colours of text and background come from
-    plotly's template: `figure.update_layout(template="plotly_dark")` suits a dark page.
+    Buttons and a menu choose the method, a slider G; moving it selects Group Norm. Colours of text and background come
+    from plotly's template: `figure.update_layout(template="plotly_dark")` suits a dark page.
 
     Parameters
     ----------
@@ -51,9 +55,10 @@ def cube(
         Shape (N, C, *spatial) with 0 to 3 spatial axes; only the shape is drawn. Axes longer than 32 are drawn
         aggregated, and of more than 8 samples the 8 around the cell are drawn; the title says so.
     method
-        A key of METHODS.
+        A key of METHODS. For "weight_norm" and "weight_standardization" x stands for weights, (Cout, Cin, *kernel).
     num_groups
-        G of Group Norm; None takes the largest divisor of C that is at most 4. With another method it is an error.
+        G of Group Norm; None takes the largest divisor of C that is at most 4. For Ghost Batch Norm the number of
+        slices of the batch, a divisor of N. With another method it is an error.
     index
         The cell, (n, c, *spatial) whatever `channel_axis` is; None takes the first.
     channel_axis
@@ -74,8 +79,8 @@ def cube(
     '<b>Group Norm</b>, G = 4'
     """
     shape = canonical(host(x), channel_axis).shape
-    if method == "group" and num_groups is None:
-        num_groups = default_num_groups(shape[1])
+    if num_groups is None and method in METHODS and METHODS[method].has_groups:
+        num_groups = fitting_num_groups(METHODS[method], shape)
     now = pooling(method, shape, num_groups)
     if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 320 <= width < math.inf:
         raise ValueError(f"width must be a number of pixels from 320 up, not {width!r}")
@@ -117,9 +122,12 @@ def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict
     shown: dict[str, Any] = {
         "title.text": title,
         "title.subtitle.text": subtitle,
-        "updatemenus[0].active": list(METHODS).index(now.method),
-        **{f"updatemenus[0].buttons[{k}].label": text for k, text in enumerate(labels(now))},
+        **{f"scene.annotations[{k}].text": mark["text"] for k, mark in enumerate(marks(frame, now))},
     }
+    for m, names in enumerate(menus(frame)):
+        shown[f"updatemenus[{m}].active"] = active(names, now)
+        if frame.width >= NARROW and m == 0:
+            shown |= {f"updatemenus[0].buttons[{k}].label": label(name, now, dot=True) for k, name in enumerate(names)}
     if C > 1:
         # Layer and Instance Norm stand at the ends of the slider, the others leave it where it is.
         ends = {"layer": 1, "instance": C, "group": now.num_groups}
@@ -127,6 +135,22 @@ def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict
             shown["sliders[0].active"] = divisors(C).index(ends[now.method])
         shown["sliders[0].currentvalue.prefix"] = prefix(now.method)
     return changed, shown
+
+
+def marks(frame: cubes.Frame, now: Pooling) -> list[dict[str, Any]]:
+    """Return the letters at the edges, as the method calls the axes."""
+    return cubes.marks(frame, weights=METHODS[now.method].axes == "weights")
+
+
+def menus(frame: cubes.Frame) -> list[list[str | None]]:
+    """Return the names of the methods in each menu; None stands for the words that open one."""
+    every: list[str | None] = list(METHODS)
+    return [every[:MAIN], [None, *every[MAIN:]]] if frame.width >= NARROW else [every]
+
+
+def active(names: list[str | None], now: Pooling) -> int:
+    """Return which entry of a menu is chosen: of buttons none if it is another's, of a menu the words that open it."""
+    return names.index(now.method) if now.method in names else 0 if None in names else -1
 
 
 def name(now: Pooling) -> str:
@@ -138,25 +162,32 @@ def texts(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[str,
     """Return the title and the lines under it: what is lit, and what the picture leaves out."""
     row = METHODS[now.method]
     groups = f", G = {now.num_groups}" if row.has_groups else ""
-    share = "one mean and one variance" if row.centered else "one mean square, and no mean is taken"
+    share = "one mean and one variance" if row.centered else f"one {row.statistic}, and no mean is taken"
     block = f"{TIMES.join(map(str, now.block))} = {now.size} {'cell shares' if now.size == 1 else 'cells share'}"
     sets = f"one of {now.count} sets" if now.count > 1 else "the only set"
     lines = [f"The set of cell ({', '.join(map(str, cell))}), {sets}: {block} {share}."]
     drawn, count = frame.samples, frame.shape[0]
     if len(drawn) < count:
-        lines.append(f"Drawn: samples {drawn.start} to {drawn.stop - 1} of {count}.")
+        what = "filters" if row.axes == "weights" else "samples"
+        lines.append(f"Drawn: {what} {drawn.start} to {drawn.stop - 1} of {count}.")
     if max(frame.bins) > 1:
-        cells = TIMES.join(map(str, frame.bins))
-        lines.append(f"One drawn cell stands for up to {cells} cells along C, H and W; the numbers are exact.")
+        cells, axes = TIMES.join(map(str, frame.bins)), "Cin, kH and kW" if row.axes == "weights" else "C, H and W"
+        lines.append(f"One drawn cell stands for up to {cells} cells along {axes}; the numbers are exact.")
     most = int((frame.width - 28) / LETTER)
     return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
 
 
 def every_subtitle(frame: cubes.Frame, shape: tuple[int, ...], cell: tuple[int, ...]) -> list[str]:
     """Return the lines under the title in every state."""
-    groups = [("group", g) for g in divisors(shape[1])]
-    others = [(row.name, None) for row in METHODS.values() if not row.has_groups]
-    return [texts(frame, pooling(name, shape, g), cell)[1] for name, g in (*groups, *others)]
+    every = [pooling("group", shape, g) for g in divisors(shape[1])]
+    every += [fitted(row.name, shape, 4) for row in METHODS.values() if row.name != "group"]
+    return [texts(frame, to, cell)[1] for to in every]
+
+
+def fitted(method: str, shape: tuple[int, ...], groups: int) -> Pooling:
+    """Return the sets of a method, cut into about as many groups if it has any."""
+    row = METHODS[method]
+    return pooling(method, shape, fitting_num_groups(row, shape, groups) if row.has_groups else None)
 
 
 def prefix(method: str) -> str:
@@ -166,38 +197,51 @@ def prefix(method: str) -> str:
         return "Groups G = "
     if method in ("layer", "instance"):
         return f"{label}’s statistics are Group Norm’s with G = "
+    if METHODS[method].has_groups:
+        return f"{label} cuts the batch, not the channels. Group Norm: G = "
     return f"{label} has no groups. Group Norm: G = "
 
 
 def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
     """Return the method buttons and the slider of G."""
-    shape, groups = now.shape, now.num_groups or default_num_groups(now.shape[1])
+    shape = now.shape
+    groups = now.num_groups if now.method == "group" else default_num_groups(shape[1])
     wide = frame.width >= NARROW
 
-    def item(label: str, to: Pooling) -> dict[str, Any]:
-        return {"label": label, "method": "update", "args": [*state(frame, to, cell), [1]]}
+    def item(text: str, to: Pooling) -> dict[str, Any]:
+        return {"label": text, "method": "update", "args": [*state(frame, to, cell), [1]]}
 
-    buttons = [
-        item(label, pooling(row.name, shape, groups if row.has_groups else None))
-        for row, label in zip(METHODS.values(), labels(now), strict=True)
-    ]
-    menu = {
-        "buttons": buttons,
-        "active": list(METHODS).index(now.method),
-        "type": "buttons" if wide else "dropdown",
-        "direction": "right" if wide else "down",
-        "x": 0,
+    def entry(name: str | None) -> dict[str, Any]:
+        if name is None:
+            return {"label": "More methods", "method": "skip"}
+        to = now if name == now.method else fitted(name, shape, groups if name == "group" else 4)
+        return item(label(name, now, dot=wide and name in menus(frame)[0]), to)
+
+    look = {
         "xanchor": "left",
         "y": 1,
         "yanchor": "bottom",
-        "pad": {"l": 12, "b": 2, "t": 0},
         # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
         "font": {"size": 12, "color": OUTLINE},
         "bgcolor": "#e3e8ee",
         "bordercolor": "#8a94a3",
     }
+    shown = []
+    for m, names in enumerate(menus(frame)):
+        buttons = wide and m == 0
+        shown.append(
+            look
+            | {
+                "buttons": [entry(name) for name in names],
+                "active": active(names, now),
+                "type": "buttons" if buttons else "dropdown",
+                "direction": "right" if buttons else "down",
+                "x": BESIDE / frame.width if m else 0,
+                "pad": {"l": 12, "b": 2, "t": 0},
+            }
+        )
     if shape[1] == 1:
-        return {"updatemenus": [menu]}
+        return {"updatemenus": shown}
     ends = {"layer": 1, "instance": shape[1]}
     slider = {
         "steps": [item(str(g), pooling("group", shape, g)) for g in divisors(shape[1])],
@@ -210,17 +254,15 @@ def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[st
         "len": 1,
         "pad": {"l": 14, "r": 14, "t": 4, "b": 0},
     }
-    return {"updatemenus": [menu], "sliders": [slider]}
+    return {"updatemenus": shown, "sliders": [slider]}
 
 
-def labels(now: Pooling) -> list[str]:
-    """Return the methods' labels, a filled dot before the one that is shown: colour alone must not say it."""
-    positions = filter(None, cubes.LETTERS[len(now.shape)])
+def label(method: str, now: Pooling, *, dot: bool) -> str:
+    """Return what a method is called, on a button after a dot: colour alone must not say which one is shown."""
     # Layer Norm's says what it pools, for it is not a transformer's.
-    pools = {"layer": f" ({', '.join(['C', *positions])})"}
-    return [
-        f"{'●' if row.name == now.method else '○'} {row.label}{pools.get(row.name, '')}" for row in METHODS.values()
-    ]
+    axes = ", ".join(["C", *filter(None, cubes.LETTERS[len(now.shape)])])
+    pools = f" ({axes})" if method == "layer" else ""
+    return f"{('● ' if method == now.method else '○ ') if dot else ''}{METHODS[method].label}{pools}"
 
 
 def layout(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
@@ -252,6 +294,6 @@ def layout(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str,
         },
         "showlegend": False,
         "annotations": [shared | end for end in ends],
-        "scene": cubes.scene(frame),
+        "scene": cubes.scene(frame, weights=METHODS[now.method].axes == "weights"),
         "uirevision": "cube",
     }

@@ -49,7 +49,9 @@ PARTS = [(), ("weight", "bias"), ("weight",), ("bias",)]
 def choices():
     """(method, shape, G, channel_axis, given, eps, mode); every axis of choice, but not every product of all."""
     for name, shape in itertools.product(METHODS, SHAPES):
-        groups = sorted({1, 2, shape[1]} & set(divisors(shape[1]))) if METHODS[name].has_groups else [None]
+        row = METHODS[name]
+        length = shape[row.grouped_axis]
+        groups = sorted({1, 2, length} & set(divisors(length))) if row.has_groups else [None]
         modes = ["train", "eval"] if name == "batch" else ["train"]
         for G, mode in itertools.product(groups, modes):
             yield name, shape, G, 1, (), 1e-5, mode
@@ -64,7 +66,7 @@ def choices():
 
 def every_code():
     for name, shape, _, channel_axis, given, eps, mode in choices():
-        affine = dict.fromkeys(given, shape[1:2])
+        affine = dict.fromkeys(given, (shape[METHODS[name].affine_axis],))
         codes = texts.code(METHODS[name], shape, eps=eps, channel_axis=channel_axis, affine=affine, mode=mode)
         yield from ((name, framework, source) for framework, source in codes.items())
     for name, shape in itertools.product(METHODS, [(32, 256, 14, 14), (32, 1024, 16, 28, 28)]):

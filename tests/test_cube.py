@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
+from normviz.blocks import fitting_num_groups
 
 OTHER, LIT, GRID, OUTLINE = range(4)
 MENU, SLIDER = "updatemenus", "sliders"
@@ -62,14 +63,17 @@ def expected_cells(pooling, index, first, drawn):
 
 def states(figure):
     """Every state that a button or a step reaches: (method, G, args)."""
-    for button, method in zip(figure.layout.updatemenus[0].buttons, nv.METHODS, strict=True):
+    buttons = [b for menu in figure.layout.updatemenus for b in menu.buttons if b.method != "skip"]
+    for button, method in zip(buttons, nv.METHODS, strict=True):
+        assert button.label.endswith(nv.METHODS[method].label) or method == "layer"
         yield method, None, button.args
     for step in figure.layout.sliders[0].steps if figure.layout.sliders else ():
         yield "group", int(step.label), step.args
 
 
-def pooling_of(method, groups, shape, default):
-    return nv.pooling(method, shape, (groups or default) if method == "group" else None)
+def pooling_of(method, groups, shape):
+    row = nv.METHODS[method]
+    return nv.pooling(method, shape, (groups or fitting_num_groups(row, shape)) if row.has_groups else None)
 
 
 @st.composite
@@ -80,7 +84,8 @@ def tensors(draw):
     spatial = [draw(st.integers(1, most)) for _ in range(rank - 2)]
     shape = (draw(st.integers(1, 11)), draw(st.integers(1, 70)), *spatial)
     method = draw(st.sampled_from(list(nv.METHODS)))
-    groups = draw(st.sampled_from(nv.divisors(shape[1]))) if method == "group" else None
+    row = nv.METHODS[method]
+    groups = draw(st.sampled_from(nv.divisors(shape[row.grouped_axis]))) if row.has_groups else None
     index = tuple(draw(st.integers(0, n - 1)) for n in shape)
     return shape, method, groups, index
 
@@ -90,7 +95,7 @@ def tensors(draw):
 def test_what_is_lit_is_the_set(tensor):
     shape, method, groups, index = tensor
     figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index)
-    first = int(figure.layout.scene.annotations[0].text.removeprefix("n = "))
+    first = int(figure.layout.scene.annotations[0].text.rpartition(" = ")[2])
     drawn = len(corners(figure.data[OTHER])[0])
     assert drawn == min(shape[0], 8)
     assert first <= index[0] < first + drawn
@@ -103,13 +108,12 @@ def test_what_is_lit_is_the_set(tensor):
 def test_every_state_lights_its_set(tensor):
     shape, method, groups, index = tensor
     figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index)
-    first = int(figure.layout.scene.annotations[0].text.removeprefix("n = "))
-    default = groups or max(g for g in nv.divisors(shape[1]) if g <= 4)
+    first = int(figure.layout.scene.annotations[0].text.rpartition(" = ")[2])
     for name, G, (data, _, traces) in states(figure):
         assert list(traces) == [LIT]
         lit = {axis: data[axis][0] for axis in "xyz"}
         assert {len(values) for values in lit.values()} == {len(figure.data[LIT].x)}
-        now = pooling_of(name, G, shape, default)
+        now = pooling_of(name, G or (groups if name == method else None), shape)
         assert lit_cells(figure, shape, lit) == expected_cells(now, index, first, min(shape[0], 8))
 
 
@@ -144,10 +148,10 @@ def test_a_button_leaves_what_cube_draws(figure):
             assert pressed.data[LIT][axis] == drawn.data[LIT][axis]
         assert pressed.data[LIT].name == drawn.data[LIT].name
         assert pressed.layout.title == drawn.layout.title
-        assert [b.label for b in pressed.layout.updatemenus[0].buttons] == [
-            b.label for b in drawn.layout.updatemenus[0].buttons
-        ]
-        assert pressed.layout.updatemenus[0].active == drawn.layout.updatemenus[0].active
+        for menu, other in zip(pressed.layout.updatemenus, drawn.layout.updatemenus, strict=True):
+            assert [b.label for b in menu.buttons] == [b.label for b in other.buttons]
+            assert menu.active == other.active
+        assert pressed.layout.scene.annotations == drawn.layout.scene.annotations
         assert pressed.layout.sliders[0].active == drawn.layout.sliders[0].active
         assert pressed.layout.sliders[0].currentvalue == drawn.layout.sliders[0].currentvalue
 
@@ -167,6 +171,7 @@ def test_slider_has_the_divisors(figure):
         ("layer", 0, "Layer Norm’s statistics are Group Norm’s with G = "),
         ("instance", 4, "Instance Norm’s statistics are Group Norm’s with G = "),
         ("positional", 2, "Positional Layer Norm has no groups. Group Norm: G = "),
+        ("ghost", 2, "Ghost Batch Norm cuts the batch, not the channels. Group Norm: G = "),
     ],
 )
 def test_slider_beside_another_method(method, active, prefix):
@@ -181,9 +186,12 @@ def test_one_channel_needs_no_slider():
 
 
 def test_the_pressed_button_is_marked_by_more_than_colour(figure):
-    dots = [button.label[0] for button in figure.layout.updatemenus[0].buttons]
-    assert dots == ["○", "○", "○", "●", "○", "○"]
-    assert figure.layout.updatemenus[0].active == 3
+    main, more = figure.layout.updatemenus
+    assert [button.label[0] for button in main.buttons] == ["○", "○", "○", "●"]
+    assert (main.active, more.active, more.buttons[0].label) == (3, 0, "More methods")
+    main, more = nv.cube(nv.samples.activations(), "frn").layout.updatemenus
+    assert [button.label[0] for button in main.buttons] == ["○"] * 4
+    assert (main.active, more.buttons[more.active].label) == (-1, "Filter Response Norm")
 
 
 def test_channel_axis_and_index_in_the_order_n_c_spatial():

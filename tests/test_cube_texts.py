@@ -62,7 +62,16 @@ def test_narrow_figures_wrap_their_text_and_fold_their_buttons():
     figure = nv.cube(nv.samples.activations(), width=360)
     assert figure.layout.width == 360
     assert max(map(len, figure.layout.title.subtitle.text.split("<br>"))) * 6.6 <= 360
-    assert figure.layout.updatemenus[0].type == "dropdown"
+    (menu,) = figure.layout.updatemenus
+    assert (menu.type, len(menu.buttons)) == ("dropdown", len(nv.METHODS))
+
+
+def test_weights_have_axes_of_their_own():
+    said = [a.text for a in nv.cube(np.zeros((2, 3, 5, 4)), "weight_norm").layout.scene.annotations]
+    assert said == ["Cout = 0", "Cout = 1", "<i>Cin</i>", "<i>kH</i>", "<i>kW</i>"]
+    figure = nv.cube(np.zeros((9, 64, 3, 3)), "weight_standardization")
+    assert "Drawn: filters 0 to 7 of 9.<br>" in figure.layout.title.subtitle.text
+    assert "along Cin, kH and kW" in figure.layout.title.subtitle.text
 
 
 @pytest.mark.parametrize(

@@ -83,12 +83,13 @@ def test_the_same_state_gives_the_same_bytes():
     assert draw(x, color="normalized") == draw(x.copy(), color="normalized")
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(80))
 def test_the_lit_boxes_are_the_set(seed):
     rng = np.random.default_rng(seed)
     shape = [int(rng.integers(1, 7)), int(rng.choice([1, 2, 4, 6, 12])), *rng.integers(1, 7, size=seed % 4).tolist()]
     method = list(nv.METHODS)[seed % len(nv.METHODS)]
-    groups = int(rng.choice(nv.divisors(shape[1]))) if method == "group" else None
+    row = nv.METHODS[method]
+    groups = int(rng.choice(nv.divisors(shape[row.grouped_axis]))) if row.has_groups else None
     index = tuple(int(rng.integers(n)) for n in shape)
     scene, now = state.check(np.zeros(shape), method=method, num_groups=groups, index=index)
     data = measure.Data(scene)
@@ -135,8 +136,9 @@ def corners(path: str) -> np.ndarray:
 def test_the_numbers_are_the_cores(method, seed):
     x = tensor(3, 6, 4, 5, seed=seed)
     rng = np.random.default_rng(seed + 100)
-    weight, bias = rng.normal(size=6), rng.normal(size=6)
-    groups = int(rng.choice([1, 2, 3, 6])) if method == "group" else None
+    row = nv.METHODS[method]
+    weight, bias = (rng.normal(size=x.shape[row.affine_axis]) for _ in range(2))
+    groups = int(rng.choice(nv.divisors(x.shape[row.grouped_axis]))) if row.has_groups else None
     index = tuple(int(rng.integers(n)) for n in x.shape)
     kept = {"weight": weight, "bias": bias, "eps": 1e-3}
     scene, now = state.check(x, method=method, num_groups=groups, index=index, **kept)
@@ -209,6 +211,31 @@ def test_no_axis_is_named_that_x_does_not_have():
     assert {"C", "L"} <= set(words(draw(tensor(2, 4, 5))))
     assert {"C", "H", "W"} <= set(words(draw(tensor(2, 4, 5, 5))))
     assert {"C", "D·H", "W"} <= set(words(draw(tensor(2, 4, 2, 5, 5))))
+
+
+def test_weights_have_axes_of_their_own():
+    said = words(draw(tensor(2, 4, 5, 3), method="weight_norm"))
+    assert {
+        "Cin",
+        "kH",
+        "kW",
+        "Cout = 0",
+        "Cout = 1",
+        "squared norm",
+        "Cout = 0, Cin = 0 to 3, kH = 0 to 4, kW = 0 to 2",
+    } <= set(said)
+    assert "x: (Cout, Cin, kH, kW) = (2, 4, 5, 3)" in said
+    assert not {"C", "H", "W", "N", "n = 0"} & set(said)
+    paper = words(draw(tensor(2, 4, 5, 3), method="weight_norm", view="paper"))
+    assert (paper.count("N"), paper.count("Cout"), paper.count("kH, kW")) == (4, 1, 1)
+
+
+def test_the_classical_figure_beside_ghost_batches_has_groups_that_divide_the_channels():
+    said = words(draw(tensor(6, 4, 2, 2), method="ghost", num_groups=3, view="paper"))
+    assert {"Group Norm G = 2", "Ghost Batch Norm G = 3"} <= set(said)
+    said = words(draw(tensor(6, 4, 2, 2), method="ghost", num_groups=3))
+    assert {"Ghost Batch Norm, G = 3", "yes, the 2 of a slice"} <= set(said)
+    assert "yes, but a slice has 1" in words(draw(tensor(6, 4, 2, 2), method="ghost", num_groups=6))
 
 
 def test_rectangles_cover_an_array_once():

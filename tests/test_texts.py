@@ -41,7 +41,8 @@ def made(choice):
     name, shape, _, _, given, _, mode = choice
     rng = np.random.default_rng(sum(shape) + len(name))
     x = (0.2 * rng.normal(size=shape) + 0.5).astype(np.float32)
-    arrays = {name: (rng.normal(size=shape[1]) + 1).astype(np.float32) for name in given}
+    size = shape[METHODS[name].affine_axis]
+    arrays = {name: (rng.normal(size=size) + 1).astype(np.float32) for name in given}
     if mode == "eval":
         arrays["running_mean"] = rng.normal(size=shape[1]).astype(np.float32)
         arrays["running_var"] = rng.uniform(0.01, 2, size=shape[1]).astype(np.float32)
@@ -63,7 +64,7 @@ def test_every_snippet_normalizes_as_normviz_does(framework):
     for choice in choices():
         name, shape, G, channel_axis, given, eps, mode = choice
         x, arrays = made(choice)
-        affine = dict.fromkeys(given, shape[1:2])
+        affine = dict.fromkeys(given, (shape[METHODS[name].affine_axis],))
         code = texts.code(METHODS[name], shape, eps=eps, channel_axis=channel_axis, affine=affine, mode=mode)[
             language(framework)
         ]
@@ -106,7 +107,7 @@ def test_a_weight_for_each_element_belongs_to_layer_norm(framework):
 @pytest.mark.parametrize("framework", ONCE)
 def test_a_new_row_of_the_table_has_code_at_once(framework):
     """No framework has a layer for it, so the recipe is written out."""
-    row = Method("frn", "FRN", "one", "one", "all", "per channel", "none", "Singh & Krishnan 2020", centered=False)
+    row = Method("new", "New", "all", "all", "all", "per channel", "none", "nobody", statistic="mean square")
     cases, wanted, described = [], [], []
     for shape, channel_axis in itertools.product([(2, 3), (2, 3, 4, 2)], (1, -1)):
         x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
@@ -114,8 +115,7 @@ def test_a_new_row_of_the_table_has_code_at_once(framework):
         code = texts.code(row, shape, eps=1e-5, channel_axis=channel_axis, affine=True)[language(framework)]
         cases.append((code, {"x": user_layout(x, channel_axis), **arrays}))
         x = x.astype(np.float64)
-        square = (x**2).mean(axis=tuple(range(2, x.ndim)), keepdims=True) if x.ndim > 2 else x**2
-        y = np.moveaxis(x / np.sqrt(square + 1e-5), 1, -1) * arrays["weight"] + arrays["bias"]
+        y = np.moveaxis(x / np.sqrt((x**2).mean() + 1e-5), 1, -1) * arrays["weight"] + arrays["bias"]
         wanted.append(user_layout(np.moveaxis(y, -1, 1), channel_axis))
         described.append((shape, channel_axis))
     compare(framework, cases, wanted, described)
@@ -154,8 +154,8 @@ def test_braces_stand_only_for_the_number_of_groups():
 
 
 def test_true_means_weight_and_bias_per_channel():
-    both = {"weight": (8,), "bias": (8,)}
     for method in METHODS.values():
+        both = dict.fromkeys(("weight", "bias"), ((2, 8, 4)[method.affine_axis],))
         assert texts.code(method, (2, 8, 4), eps=1e-5, affine=True) == texts.code(
             method, (2, 8, 4), eps=1e-5, affine=both
         )

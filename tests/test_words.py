@@ -8,6 +8,7 @@ import pytest
 
 from normviz.blocks import pooling
 from normviz.explorer import texts
+from normviz.explorer.names import axis_names, length_names
 from normviz.methods import METHODS
 
 
@@ -37,7 +38,7 @@ def plain(markup):
     return parser.text
 
 
-@pytest.mark.parametrize("shape", [(3, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 2)])
+@pytest.mark.parametrize("shape", [(6, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 2)])
 @pytest.mark.parametrize("name", METHODS)
 def test_the_symbol_says_which_cells_are_pooled(name, shape):
     """Read the formula as Python, and ask it of every pair of cells."""
@@ -51,21 +52,21 @@ def test_the_symbol_says_which_cells_are_pooled(name, shape):
         .replace(", ", " and ")
     )
     condition = compile(formula, "<symbol>", "eval")
-    letters = ["n", "c", *texts.SPATIAL[len(shape)].lower()]
+    letters = axis_names(shape, {"axes": METHODS[name].axes})
     labels = pooling(name, shape, G).labels()
     cells = list(np.ndindex(shape))
     for j in cells[:: max(1, len(cells) // 40)]:
         for i in cells:
             names = dict(zip(letters, i, strict=True)) | {f"{a}j": v for a, v in zip(letters, j, strict=True)}
-            same = eval(condition, {"math": math, "C": shape[1], "G": G}, names)
+            same = eval(condition, {"math": math, "N": shape[0], "C": shape[1], "G": G}, names)
             assert same == (labels[i] == labels[j]), (formula, i, j)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_symbolic_shape_of_the_statistics(name):
-    for shape in [(3, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 5)]:
+    for shape in [(6, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 5)]:
         G = 2 if METHODS[name].has_groups else None
-        lengths = dict(zip("NC" + texts.SPATIAL[len(shape)], shape, strict=True)) | {"G": G}
+        lengths = dict(zip(length_names(shape, {"axes": METHODS[name].axes}), shape, strict=True)) | {"G": G}
         said = texts.words(METHODS[name], shape)["statistics"]
         assert eval(said, lengths) == pooling(name, shape, G).statistics_shape
 
@@ -82,4 +83,6 @@ def test_words_are_sentences_for_students():
         "The cells of C/G neighbouring channels, in one sample at all positions, share one mean and one variance."
     )
     assert "no mean is subtracted" in sentences["rms"]["words"]
+    assert "one squared norm, and no mean is subtracted" in sentences["weight_norm"]["words"]
+    assert "in a slice of N/G samples" in sentences["ghost"]["words"]
     assert "position" not in texts.words(METHODS["positional"], (3, 8))["words"]  # (N, C) has none.

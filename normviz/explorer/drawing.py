@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from normviz.explorer import faces, geometry
 from normviz.explorer.geometry import FACES, Box, Frame
 from normviz.explorer.measure import Data, Shown, State
+from normviz.explorer.names import has_groups, length_names
 from normviz.explorer.pen import Pen, number, polygon, segments, width_of
 from normviz.explorer.view import View, middle, surface, view_of
 
@@ -98,12 +99,14 @@ def _cell(pen: Pen, data: Data, state: State, shown: Shown, view: View, frame: F
 def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame) -> Iterator[str]:
     x, y, z = view.cells
     # Only axes that x has get a letter: (N, C) and (N, C, L) are drawn with a side that stands for nothing.
-    rank = len(data.shape)
-    places: dict[str, tuple[tuple[float, float, float], int, int]] = {"C": ((0, y / 2, 0), -9, -4)}
-    if rank > 2:
-        places["L" if rank == 3 else "W"] = ((x / 2, 0, z), -5, 16)
-    if rank > 3:
-        places["D·H" if rank == 5 else "H"] = ((0, 0, z / 2), -8, 4)
+    method = data.method(state["method"])
+    first, channel, *spatial = length_names(data.shape, method)
+    sample = "n" if first == "N" else first
+    places: dict[str, tuple[tuple[float, float, float], int, int]] = {channel: ((0, y / 2, 0), -9, -4)}
+    if spatial:
+        places[spatial[-1]] = ((x / 2, 0, z), -5, 16)
+    if spatial[:-1]:
+        places["·".join(spatial[:-1])] = ((0, 0, z / 2), -8, 4)
     for letter, (point, dx, dy) in places.items():
         at = frame.project(0, *point)
         yield pen.text(at[0] + dx, at[1] + dy, f"<i>{letter}</i>", 15, anchor="end")
@@ -111,7 +114,9 @@ def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame
         right, low = frame.project(k, x, 0, z)
         chosen = n == state["index"][0]
         low = max(low, frame.project(k, 0, 0, z)[1])
-        yield pen.text(right - 2, low + 19, f"<i>n</i> = {n}", 13, "ink" if chosen else "muted", "middle", bold=chosen)
+        yield pen.text(
+            right - 2, low + 19, f"<i>{sample}</i> = {n}", 13, "ink" if chosen else "muted", "middle", bold=chosen
+        )
 
 
 def _paper_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame) -> Iterator[str]:
@@ -120,13 +125,14 @@ def _paper_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame)
         (zx, zy), (cx, cy), (nx, ny) = (frame.project(k, *p) for p in ((0, 0, z / 2), (x / 2, 0, z), (x, y / 2, z)))
         left, top = frame.project(k, 0, 0, 0)[0], frame.project(k, 0, y, 0)[1]
         turn = f' transform="rotate(-90 {number(zx - 9)} {number(zy)})"'
-        spatial = ("", "L", "H, W", "D, H, W")[len(data.shape) - 2]
-        yield pen.text(zx - 9, zy, f"<i>{spatial}</i>", 13, anchor="middle", more=turn)
-        yield pen.text(cx - 6, cy + 15, "<i>C</i>", 13, anchor="end")
-        yield pen.text(nx + 6, ny + 13, "<i>N</i>", 13)
+        first, channel, *spatial = length_names(data.shape, data.methods[name])
+        yield pen.text(zx - 9, zy, f"<i>{', '.join(spatial)}</i>", 13, anchor="middle", more=turn)
+        yield pen.text(cx - 6, cy + 15, f"<i>{channel}</i>", 13, anchor="end")
+        yield pen.text(nx + 6, ny + 13, f"<i>{first}</i>", 13)
         label = data.methods[name]["label"]
         chosen, at = name == state["method"], left + frame.width / 2
-        title = f"{label} <i>G</i> = {data.groups(state)}" if name == "group" else label
+        groups = geometry.fitting(data.groups(state), data.shape[data.methods[name]["n"] != "group"])
+        title = f"{label} <i>G</i> = {groups}" if has_groups(data.methods[name]) else label
         size = min(15, 15 * (frame.width + 18) / width_of(title, 15.6))
         yield pen.text(at, top - 12, title, size, "accent" if chosen else "ink", "middle", bold=True)
         if chosen:

@@ -152,10 +152,16 @@ FRAMEWORKS = {
         sqrt="torch.sqrt({})",
         mean="{}.mean({}, keepdim=True)",
         var="{}.var({}, correction=0, keepdim=True)",
+        sum="{}.sum({}, keepdim=True)",
         prefix="torch.nn.",
         layer=torch_layer,
         fill=torch_fill,
-        refusal="PyTorch's layer refuses this x: a set has one cell.",
+        notes={
+            **dict.fromkeys(
+                ("batch", "layer", "instance", "group"), "PyTorch's layer refuses this x: a set has one cell."
+            ),
+            "weight_norm": "torch.nn.utils.parametrizations.weight_norm has no eps.",
+        },
     ),
     "NumPy": Framework(
         imports=["import numpy as np"],
@@ -167,6 +173,7 @@ FRAMEWORKS = {
         sqrt="np.sqrt({})",
         mean="{}.mean(axis={}, keepdims=True)",
         var="{}.var(axis={}, keepdims=True)",
+        sum="{}.sum(axis={}, keepdims=True)",
     ),
     "JAX/Flax": Framework(
         imports=["import jax.numpy as jnp", "from flax import nnx"],
@@ -178,6 +185,7 @@ FRAMEWORKS = {
         sqrt="jnp.sqrt({})",
         mean="{}.mean(axis={}, keepdims=True)",
         var="{}.var(axis={}, keepdims=True)",
+        sum="{}.sum(axis={}, keepdims=True)",
         prefix="nnx.",
         layer=flax_layer,
         fill=flax_fill,
@@ -192,6 +200,7 @@ FRAMEWORKS = {
         sqrt="keras.ops.sqrt({})",
         mean="keras.ops.mean({}, {}, keepdims=True)",
         var="keras.ops.var({}, {}, keepdims=True)",
+        sum="keras.ops.sum({}, {}, keepdims=True)",
         prefix="keras.layers.",
         layer=keras_layer,
         fill=keras_fill,

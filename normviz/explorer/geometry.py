@@ -21,10 +21,18 @@ FACES = ("top", "front", "side")
 
 
 def block_of(method: Mapping[str, Any], shape: Sequence[int], num_groups: int | None) -> list[int]:
-    """Extents of one pooling set on a shape (N, C, *spatial)."""
+    """Extents of one pooling set on a shape (N, C, *spatial); a G that does not divide gives way to the next below.
+
+    The classical figure shows Group Norm beside Ghost Batch Norm, whose G divides N and perhaps not C.
+    """
     rules = [method["n"], method["c"], method["spatial"]]
-    extents = {"one": lambda size: 1, "all": lambda size: size, "group": lambda size: size // (num_groups or 1)}
+    extents = {"one": lambda size: 1, "all": lambda size: size, "group": lambda size: size // fitting(num_groups, size)}
     return [extents[rules[min(axis, 2)]](size) for axis, size in enumerate(shape)]
+
+
+def fitting(num_groups: int | None, length: int) -> int:
+    """The largest divisor of a length that is at most G."""
+    return next(g for g in range(min(num_groups or 1, length), 0, -1) if length % g == 0)
 
 
 def set_of(block: Sequence[int], index: Sequence[int]) -> list[Range]:

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from normviz.explorer.geometry import block_of, cube_shape, set_of, to_cube
+from normviz.explorer.names import GIVEN, axis_names, has_groups, spread_name
 
 State = Mapping[str, Any]
-GIVEN = {"name": "given", "label": "Given sets", "n": "all", "c": "all", "spatial": "all", "centered": True}
-"""Stands in for a method where the sets came with the scene and are no blocks."""
 
 
 def unpack(packed: Mapping[str, str]) -> np.ndarray:
@@ -107,11 +106,11 @@ class Data:
                 mean, m2 = (unpack(positions[key]).reshape(n, 1, h, w) for key in ("mean", "m2"))
         else:
             return None
-        return merge(count, mean, m2, block_of(method, self.cube, num_groups), centered=method["centered"])
+        return merge(count, mean, m2, block_of(method, self.cube, num_groups), method["statistic"])
 
 
 def merge(
-    count: int, mean: np.ndarray, m2: np.ndarray, block: Sequence[int], *, centered: bool
+    count: int, mean: np.ndarray, m2: np.ndarray, block: Sequence[int], statistic: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pool atoms of equal count over blocks: the mean of the means, and M2 plus what the means differ."""
     # The atoms may already stand for a whole axis; there the block covers one atom.
@@ -125,7 +124,10 @@ def merge(
         total = (m2 + count * (mean - pooled) ** 2).sum(axis=axes)
         pooled = pooled.squeeze(axis=axes)
         var = total / (count * atoms)
-        return (pooled, var) if centered else (np.zeros_like(pooled), var + pooled**2)
+        if statistic == "mean and variance":
+            return pooled, var
+        square = var + pooled**2
+        return np.zeros_like(pooled), square * (count * atoms) if statistic == "squared norm" else square
 
 
 def means(values: np.ndarray, bins: Sequence[int]) -> np.ndarray:
@@ -219,11 +221,15 @@ def measure(data: Data, state: State) -> Shown:
 
 def parameter(data: Data, state: State, name: str, cell: tuple[int, ...]) -> float:
     """The weight or the bias that meets a cell; one for each element belongs to Layer Norm alone."""
-    packed = data.scene.get(name)
+    packed, per_output = data.scene.get(name), bool(data.scene.get("per_output"))
     neutral = 1.0 if name == "weight" else 0.0
     if packed is None or (data.scene.get("elementwise") and state["method"] != "layer"):
         return neutral
+    if per_output != (data.method(state["method"])["axes"] == "weights"):
+        return neutral
     array = unpack(packed)
+    if per_output:
+        return float(array[cell[0]])
     if array.size == data.shape[1]:
         return float(array[cell[1]])
     return float(array.reshape(data.cube[1:])[cell[1:]])
@@ -267,15 +273,10 @@ def span(ranges: tuple[int, int]) -> str:
     return f"{start}" if stop - start == 1 else f"{start} to {stop - 1}"
 
 
-def axis_names(shape: Sequence[int]) -> list[str]:
-    """Names of the axes of x."""
-    return ["n", "c", *{2: "", 3: "l", 4: "hw", 5: "dhw"}[len(shape)]]
-
-
 def name_of(data: Data, state: State) -> str:
     """The method, with G where it has one."""
     row = data.method(state["method"])
-    return f"{row['label']}, G = {state['num_groups']}" if row["c"] == "group" else row["label"]
+    return f"{row['label']}, G = {state['num_groups']}" if has_groups(row) else row["label"]
 
 
 def status(data: Data, state: State, shown: Shown) -> str:
@@ -286,11 +287,11 @@ def status(data: Data, state: State, shown: Shown) -> str:
             f"{name} in eval mode, {where}: no set; running mean {decimal(shown.mean)}, "
             f"running variance {decimal(shown.var)}."
         )
-    axes = axis_names(data.shape)
+    axes = axis_names(data.shape, shown.method)
     ranges = ", ".join(f"{axis} {span(r)}" for axis, r in zip(axes, shown.ranges, strict=True)) if shown.ranges else ""
     numbers = "its mean and variance need a running kernel"
     if shown.mean is not None:
-        second = "variance" if shown.method["centered"] else "mean square"
-        numbers = f"mean {decimal(shown.mean, digits_for(shown))}, {second} {decimal(shown.var)}"
+        second = f"{spread_name(shown.method)} {decimal(shown.var)}"
+        numbers = f"mean {decimal(shown.mean, digits_for(shown))}, {second}"
     cells = "1 cell" if shown.size == 1 else f"{shown.size} cells"
     return f"{name}: the set of {where} is {ranges or f'set {shown.label}'}; {cells}, {numbers}."

@@ -19,6 +19,7 @@ from typing import Any
 
 from normviz.explorer import front, picture, state
 from normviz.explorer.measure import Data, measure, name_of, status
+from normviz.explorer.names import has_groups
 
 Parts = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A scene and a state."""
@@ -145,7 +146,11 @@ class Shown:
         return {"text/html": fragment(self.scene, self.state), "image/svg+xml": picture.svg(self.scene, self.state)}
 
     def __repr__(self) -> str:
-        groups = f", num_groups={self.state['num_groups']}" if self.state["method"] == "group" else ""
+        groups = (
+            f", num_groups={self.state['num_groups']}"
+            if has_groups(Data(self.scene).method(self.state["method"]))
+            else ""
+        )
         index = tuple(self.state["index"])
         return f"Shown(shape={tuple(self.scene['shape'])}, method={self.state['method']!r}{groups}, index={index})"
 

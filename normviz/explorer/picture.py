@@ -17,13 +17,13 @@ from normviz.explorer.measure import (
     Data,
     Shown,
     State,
-    axis_names,
     measure,
     name_of,
     span,
     status,
     whole,
 )
+from normviz.explorer.names import axis_names, has_groups, length_names
 from normviz.explorer.pen import FONT, Pen, clipped, number, plain, width_of, wrapped
 from normviz.explorer.view import MOST_SAMPLES
 from normviz.explorer.worked import HAT, step_lines, written
@@ -79,10 +79,10 @@ def svg(scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: st
 
 def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     row = shown.method
-    name = f"{row['label']}, <i>G</i> = {state['num_groups']}" if row["c"] == "group" else row["label"]
+    name = f"{row['label']}, <i>G</i> = {state['num_groups']}" if has_groups(row) else row["label"]
     name += " (eval mode)" if shown.evaluating else ""
     yield pen.text(EDGE, 40, name, 23, bold=True)
-    axes = ", ".join(axis.upper() for axis in axis_names(data.shape))
+    axes = ", ".join(length_names(data.shape, row))
     shape = ", ".join(str(length) for length in data.shape)
     yield pen.text(WIDTH - EDGE, 40, f"<i>x</i>: ({axes}) = ({shape})", 13, "muted", "end")
     room = WIDTH - 2 * EDGE
@@ -152,7 +152,9 @@ def _notes(data: Data, state: State) -> Iterator[str]:
     """What the drawing does not show."""
     n, _, h, w = data.cube
     paper = state["view"] == "paper"
-    per = [f"{size} {axis}" for axis, size in zip("chw", data.bins[1:], strict=True) if size > 1]
+    weights = data.method(state["method"])["axes"] == "weights"
+    drawn = ("Cin", "kH", "kW") if weights else ("c", "h", "w")
+    per = [f"{size} {axis}" for axis, size in zip(drawn, data.bins[1:], strict=True) if size > 1]
     if paper:
         per = [
             f"{size} {axis}"
@@ -164,7 +166,7 @@ def _notes(data: Data, state: State) -> Iterator[str]:
         yield f"a drawn cell stands for {' × '.join(per)}{exact}"
     if not paper and n > MOST_SAMPLES:
         first = state["index"][0] // MOST_SAMPLES * MOST_SAMPLES
-        yield f"n = {span((first, min(first + MOST_SAMPLES, n)))} of {n}"
+        yield f"{'Cout' if weights else 'n'} = {span((first, min(first + MOST_SAMPLES, n)))} of {n}"
 
 
 # ---- the set -------------------------------------------------------------------------------------------------------
@@ -193,7 +195,8 @@ def _set(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
 
 
 def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
-    axes, row = axis_names(data.shape), shown.method
+    row = shown.method
+    axes = axis_names(data.shape, row)
     if shown.evaluating:
         yield "", "In eval mode no set is pooled."
         yield "", f"Channel <i>c</i> = {shown.cell[1]} is normalized by its running"
@@ -214,8 +217,20 @@ def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, st
     rules = [row["n"], row["c"], *[row["spatial"]] * (len(data.shape) - 2)]
     kept = [str(g) for g, rule in zip(shown.grid, rules, strict=True) if rule != "all"]
     yield "statistics’ shape", f"{row['statistics']} = <b>({', '.join(kept)}{',' if len(kept) == 1 else ''})</b>"
-    couples = "<b>no</b>" if row["n"] != "all" else "<b>yes</b>" if data.shape[0] > 1 else "<b>yes</b>, but N = 1"
-    yield "couples samples", couples
+    yield "couples samples", couples(shown, data.shape[0])
+
+
+def couples(shown: Shown, samples: int) -> str:
+    """Whether the output for one sample depends on others."""
+    row = shown.method
+    if row["axes"] == "weights":
+        return "<b>no</b> data are pooled"
+    if row["n"] == "one":
+        return "<b>no</b>"
+    if row["n"] == "all":
+        return "<b>yes</b>" if samples > 1 else "<b>yes</b>, but N = 1"
+    start, stop = shown.ranges[0] if shown.ranges else (0, samples)
+    return f"<b>yes</b>, the {stop - start} of a slice" if stop - start > 1 else "<b>yes</b>, but a slice has 1"
 
 
 # ---- the steps -----------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ MOST_ATOMS = 2**16
 """Where samples times channels are more (a long batch of vectors), the moments stay with Python as well."""
 MOST_LINES = 32
 """An axis longer than this is drawn aggregated."""
+ROW = ("name", "label", "n", "c", "spatial", "centered", "statistic", "axes")
+"""What the browser needs of a row of METHODS, besides its texts."""
 LARGEST = 1e300
 """Scales end here: twice as much must still be a number."""
 
@@ -61,6 +63,7 @@ def build(
     labels: np.ndarray | None = None,
     marks: np.ndarray | None = None,
     title: str | None = None,
+    per_output: bool = False,
 ) -> dict[str, Any]:
     """Everything the page shows of `x`, as JSON.
 
@@ -85,11 +88,12 @@ def build(
         "weight": None if weight is None else pack(np.asarray(weight, np.float64)),
         "bias": None if bias is None else pack(np.asarray(bias, np.float64)),
         "elementwise": any(p is not None and np.ndim(p) > 1 for p in (weight, bias)),
+        "per_output": per_output,
         "running": None if running is None else {"mean": pack(running[0]), "var": pack(running[1])},
         "labels": None if labels is None else pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32)),
         "marks": None if marks is None else np.flatnonzero(marks).tolist(),
         "title": title,
-        "methods": methods(shape, eps, channel_axis, affine=affine),
+        "methods": methods(shape, eps, channel_axis, affine=affine, per_output=per_output),
     }
     scene |= colors(values, size, exact=exact)
     if not exact:
@@ -100,15 +104,21 @@ def build(
 
 
 def methods(
-    shape: tuple[int, ...], eps: float, channel_axis: int, *, affine: dict[str, tuple[int, ...]]
+    shape: tuple[int, ...],
+    eps: float,
+    channel_axis: int,
+    *,
+    affine: dict[str, tuple[int, ...]],
+    per_output: bool = False,
 ) -> list[dict[str, Any]]:
-    """The rows of METHODS with their texts."""
+    """The rows of METHODS with their texts; weight and bias belong to activations, or to the filters of weights."""
     rows = []
     for method in METHODS.values():
-        row = {key: getattr(method, key) for key in ("name", "label", "n", "c", "spatial", "centered")}
-        row["code"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=affine)
+        row = {key: getattr(method, key) for key in ROW}
+        given = affine if (method.axes == "weights") == per_output else {}
+        row["code"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=given)
         if method.name == "batch":
-            row["eval"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=affine, mode="eval")
+            row["eval"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=given, mode="eval")
         rows.append(row | texts.words(method, shape))
     return rows
 

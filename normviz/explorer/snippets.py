@@ -5,7 +5,7 @@ What the frameworks are called and what their layers want is in frameworks.py.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..methods import Method
@@ -17,6 +17,8 @@ GROUPS = "{G}"
 LONG = 4
 """Digits to leave room for in its place."""
 SPATIAL = {2: "", 3: "L", 4: "HW", 5: "DHW"}
+KNOW = {"frn": "Then max(y, tau), with a tau for each channel."}
+"""What to know of a method, whatever the framework."""
 """Names of the spatial axes, by rank."""
 
 
@@ -72,7 +74,15 @@ class Choice:
 
     def layout(self, axis: int) -> str:
         """Return such as "(N, H, W, C)"."""
-        return f"({', '.join(self.order('NC' + SPATIAL[self.rank], axis))})"
+        names = ["N", "C", *SPATIAL[self.rank]]
+        if self.method.axes == "weights":
+            names = ["Cout", "Cin", *(f"k{a}" for a in SPATIAL[self.rank])]
+        return f"({', '.join(self.order(names, axis))})"
+
+    @property
+    def first(self) -> int:
+        """Where N is."""
+        return 0 if self.axis else 1
 
     @property
     def header(self) -> str:
@@ -116,7 +126,7 @@ class Framework:
         Lines.
     convert
         The line that makes x its own.
-    array, shaped, reshape, move, sqrt, mean, var
+    array, shaped, reshape, move, sqrt, mean, var, sum
         Expressions; {} stands for what they are applied to. The first two make it its own array.
     prefix
         Where its layers are.
@@ -124,8 +134,8 @@ class Framework:
         Its layer for a choice; None where it has none that takes this x.
     fill
         The lines that give a layer, `norm`, its arrays: pairs of its own name and ours.
-    refusal
-        What to say where its layer does not take this x.
+    notes
+        What to say of a method that is written out: for most, that the layer does not take this x.
     """
 
     imports: Sequence[str]
@@ -137,18 +147,21 @@ class Framework:
     sqrt: str
     mean: str
     var: str
+    sum: str
     prefix: str = ""
     layer: Callable[[Choice], Layer | None] = lambda choice: None
     fill: Callable[[Choice, list[tuple[str, str]]], list[str]] = lambda choice, pairs: []
-    refusal: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, choice: Choice) -> list[str]:
         """Return the snippet."""
         layer = self.layer(choice)
-        lines = [*self.imports, "", choice.header, self.convert]
+        # Written out, a recipe needs the arrays alone, which come first.
+        imports = self.imports if layer else self.imports[:1]
+        lines = [*imports, "", choice.header, self.convert]
         if layer is None:
-            note = [f"# {self.refusal}"] if self.refusal and choice.method.centered else []
-            return [*lines, *self.by_hand(choice), *self.scaled(choice, choice.given), *note]
+            told = [notes[choice.method.name] for notes in (KNOW, self.notes) if choice.method.name in notes]
+            return [*lines, *self.by_hand(choice), *self.scaled(choice, choice.given), *(f"# {one}" for one in told)]
         wanted = choice.axis if layer.axis is None else layer.axis
         arrays = [*choice.given, *(["running_mean", "running_var"] if choice.evaluating else [])]
         return [
@@ -175,8 +188,9 @@ class Framework:
         source = self.array.format(name)
         if name in choice.per_element:
             return source if choice.axis else f"{source}[:, None]"
-        after = choice.rank - 1 - choice.axis
-        return self.shaped.format(name, ", ".join([str(choice.C), *"1" * after])) if after else source
+        along = choice.method.affine_axis
+        after = choice.rank - 1 - (choice.axis if along else choice.first)
+        return self.shaped.format(name, ", ".join([str(choice.shape[along]), *"1" * after])) if after else source
 
     def scaled(self, choice: Choice, names: Sequence[str]) -> list[str]:
         """Return weight and bias written out, in x's own layout."""
@@ -189,9 +203,10 @@ class Framework:
         extents = choice.order([method.n, method.c, *[method.spatial] * (choice.rank - 2)], choice.axis)
         lengths = [str(n) for n in choice.order([-1, *choice.shape[1:]], choice.axis)]
         z, view, back = "x", [], []
-        if method.has_groups:  # The channel axis becomes two, (G, C/G), and the second one is pooled.
-            extents[choice.axis : choice.axis + 1] = ["one", "all"]
-            lengths[choice.axis : choice.axis + 1] = [GROUPS, f"{choice.C} // {GROUPS}"]
+        if method.has_groups:  # The axis that is cut becomes two, such as (G, C/G), and the second one is pooled.
+            at, inside = (choice.axis, f"{choice.C} // {GROUPS}") if method.grouped_axis else (choice.first, "-1")
+            extents[at : at + 1] = ["one", "all"]
+            lengths[at : at + 1] = [GROUPS, inside]
             z, view, back = (
                 "z",
                 [f"z = {self.reshape.format('x', ', '.join(lengths))}"],
@@ -204,12 +219,20 @@ class Framework:
             mean, var = (self.along(choice, name) for name in ("running_mean", "running_var"))
             return [f"mean = {mean}", f"var = {var}", f"y = (x - mean) / {divisor}"]
         if not method.centered:
-            square = self.mean.format("(x**2)", axes) if pooled else "x**2"
-            return [f"square = {square}  # no mean", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}"]
+            pool = self.sum if method.statistic == "squared norm" else self.mean
+            square = pool.format("(x**2)", axes) if pooled else "x**2"
+            return [f"square = {square}", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}  # no mean"]
         if not pooled:  # Reducing over no axis means over every axis to some frameworks.
             return ["y = x - x  # every set is one cell, its own mean"]
         mean, var = self.mean.format(z, axes), self.var.format(z, axes)
-        return [*view, f"mean = {mean}", f"var = {var}  # biased", f"y = ({z} - mean) / {divisor}", *back]
+        said = f"var = {var}  # biased"
+        return [
+            *view,
+            f"mean = {mean}",
+            said if len(said) <= WIDTH else f"var = {var}",
+            f"y = ({z} - mean) / {divisor}",
+            *back,
+        ]
 
 
 def call(start: str, arguments: Sequence[Any]) -> list[str]:

@@ -15,10 +15,10 @@ import numpy as np
 
 from normviz.arguments import check_eps
 from normviz.backends import host
-from normviz.blocks import canonical, check_groups, default_num_groups, divisors
+from normviz.blocks import canonical, check_groups, divisors, fitting_num_groups
 from normviz.errors import unknown
 from normviz.explorer import scene as scenes
-from normviz.methods import find
+from normviz.methods import METHODS, Method, find
 from normviz.samples import activations
 
 CHOICES = {
@@ -46,6 +46,8 @@ class Subject:
         The same values in host memory with axes (N, C, *spatial).
     weight, bias
         float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); or None.
+    per_output
+        Whether they are for weights, of shape (Cout,) with one entry a filter.
     running
         Running mean and variance, each (C,) float64, or None.
     labels, marks
@@ -62,6 +64,7 @@ class Subject:
     labels: np.ndarray | None = None
     marks: np.ndarray | None = None
     title: str | None = None
+    per_output: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,14 +73,14 @@ class Subject:
 
     def scene(self) -> dict[str, Any]:
         """All that the browser needs, as JSON."""
-        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "marks", "title")
+        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "marks", "title", "per_output")
         return scenes.build(self.x, **{key: getattr(self, key) for key in keys})
 
     def with_x(self, x: Any) -> Subject:
         """The same with another tensor; parameters that no longer fit are refused."""
         values = canonical(host(x), self.channel_axis)
         for name in ("weight", "bias"):
-            parameter(name, getattr(self, name), values.shape)
+            parameter(name, getattr(self, name), values.shape, per_output=self.per_output)
         if self.running is not None:
             channels("statistics", self.running[0], values.shape)
         for name in ("labels", "marks"):
@@ -88,21 +91,24 @@ class Subject:
         """The same with another weight, bias or eps; a weight or a bias is laid out like x, for `method` to take."""
         if name == "eps":
             return replace(self, eps=check_eps(value))
-        array = parameter(name, value, self.shape, self.channel_axis)
+        other = self.bias if name == "weight" else self.weight
+        per_output = takes_weights(method) if other is None else self.per_output
+        array = parameter(name, value, self.shape, self.channel_axis, per_output=per_output)
         check_taken(array, method, self.shape)
-        return replace(self, **{name: array})
+        return replace(self, per_output=per_output, **{name: array})
 
 
 def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
     """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
     values = canonical(host(x), channel_axis)
-    statistics = more.get("statistics")
+    statistics, per_output = more.get("statistics"), takes_weights(more.get("method"))
     return Subject(
         x=x,
         values=values,
         channel_axis=channel_axis,
-        weight=parameter("weight", more.get("weight"), values.shape, channel_axis),
-        bias=parameter("bias", more.get("bias"), values.shape, channel_axis),
+        weight=parameter("weight", more.get("weight"), values.shape, channel_axis, per_output=per_output),
+        bias=parameter("bias", more.get("bias"), values.shape, channel_axis, per_output=per_output),
+        per_output=per_output,
         eps=check_eps(eps),
         running=None if statistics is None else running(statistics, values.shape),
         labels=overlay("labels", more.get("labels"), values.shape),
@@ -116,13 +122,27 @@ def drawable(title: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(title.split()))
 
 
-def parameter(name: str, value: Any, shape: tuple[int, ...], channel_axis: int = 1) -> np.ndarray | None:
-    """A weight or bias as float64, of shape (C,), or (C, *spatial) where it is given like one sample of x."""
+def takes_weights(method: Any) -> bool:
+    """Whether x stands for weights, (Cout, Cin, *kernel)."""
+    return isinstance(method, str) and method in METHODS and METHODS[method].axes == "weights"
+
+
+def parameter(
+    name: str, value: Any, shape: tuple[int, ...], channel_axis: int = 1, *, per_output: bool = False
+) -> np.ndarray | None:
+    """A weight or bias as float64, of shape (C,), or (C, *spatial) where it is given like one sample of x.
+
+    For weights its shape is (Cout,).
+    """
     if value is None:
         return None
     array, C = host(value), shape[1:2]
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    if per_output:
+        if array.shape != shape[:1]:
+            raise ValueError(f"{name} has shape {array.shape}; for weights it needs {shape[:1]}, one entry a filter")
+        return array.astype(np.float64)
     axis = max(channel_axis % len(shape) - 1, 0)
     sample = (*shape[2 : 2 + axis], *C, *shape[2 + axis :])
     if array.shape not in (C, sample):
@@ -180,6 +200,12 @@ def check_method(method: Any, on: Subject) -> str:
     return find(method).name
 
 
+def grouped(method: str) -> Method:
+    """The row that num_groups belongs to: the method's own, or Group Norm's while another is chosen."""
+    row = METHODS.get(method)
+    return row if row is not None and row.has_groups else METHODS["group"]
+
+
 def check_index(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
     """A cell of x, in the order (n, c, *spatial); IndexError if there is none."""
     try:
@@ -212,17 +238,17 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     """A whole, checked state from the keywords that were given."""
     method = check_method(given.get("method", "group" if on.labels is None else "given"), on)
     num_groups = given.get("num_groups")
-    if num_groups is not None and method != "group":
+    row = grouped(method)
+    if num_groups is not None and method != row.name:
         raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
-    C = on.shape[1]
     for array in (on.weight, on.bias):
         check_taken(array, method, on.shape)
     index = given.get("index")
     return {
         "method": method,
-        "num_groups": default_num_groups(C)
+        "num_groups": fitting_num_groups(row, on.shape)
         if num_groups is None
-        else check_groups(num_groups, find("group"), on.shape),
+        else check_groups(num_groups, row, on.shape),
         "index": (0,) * len(on.shape) if index is None else check_index(index, on.shape),
         "step": check_step(given.get("step", 0)),
         **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},
@@ -230,11 +256,16 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def snapped(num_groups: int, method: str, on: Subject) -> int:
+    """G, or the next divisor below of the axis that the method cuts."""
+    return max(g for g in divisors(on.shape[grouped(method).grouped_axis]) if g <= num_groups)
+
+
 def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
     """What of a state must change on another tensor: G snaps to a divisor, the index is clipped."""
     index = list(state["index"])[: len(on.shape)] + [0] * (len(on.shape) - len(state["index"]))
     return {
-        "num_groups": max(g for g in divisors(on.shape[1]) if g <= state["num_groups"]),
+        "num_groups": snapped(state["num_groups"], state["method"], on),
         "index": tuple(min(i, n - 1) for i, n in zip(index, on.shape, strict=True)),
     }
 
@@ -248,7 +279,11 @@ def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]
     for name in keywords:
         if name not in known:
             raise TypeError(f"Explorer(): {unknown('keyword', name, known)}")
-    on = subject(activations() if x is None else x, **{key: keywords[key] for key in SUBJECT if key in keywords})
+    on = subject(
+        activations() if x is None else x,
+        method=keywords.get("method"),
+        **{key: keywords[key] for key in SUBJECT if key in keywords},
+    )
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})
 
 

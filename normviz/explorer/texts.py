@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ..methods import Method
 from .frameworks import FRAMEWORKS
+from .names import axis_names, length_names
 from .snippets import SPATIAL, Choice
 
 CAUTIONS = {
@@ -19,6 +20,14 @@ CAUTIONS = {
     "over (C, H, W) pools the positions too.",
     "rms": "Without centring, the result ignores the scale of x but not a shift. PyTorch’s RMSNorm learns a weight per "
     "channel and no bias.",
+    "frn": "To it belongs a threshold a channel, y = max(y, τ), in place of ReLU, which is not drawn here. On 1×1 maps "
+    "each value is divided by its own size, and little but its sign is left.",
+    "ghost": "G counts slices of the batch, not groups of channels: G = 1 is Batch Norm, G = N has Instance Norm’s "
+    "statistics. Batch Norm on several devices that do not talk is this.",
+    "weight_norm": "Here x is no activation but the weights of a convolution, (Cout, Cin, kH, kW), and the weight g of "
+    "each filter is its new norm. No data are pooled. The gradient with respect to x is orthogonal to x.",
+    "weight_standardization": "Here x is no activation but the weights of a convolution, (Cout, Cin, kH, kW). The "
+    "authors’ code takes the unbiased deviation and adds ε to it outside the root.",
 }
 """The best-known confusion about each method."""
 
@@ -39,26 +48,34 @@ def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]
         "words", what is pooled, in one sentence; "symbol", the condition that every j in S_i meets; "statistics", the
         symbolic shape of the statistics; "caution", the best-known confusion.
     """
-    positions = SPATIAL[len(shape)]
-    each = positions if method.spatial == "one" else ""
-    what = {"all": "all channels", "one": "one channel", "group": "C/G neighbouring channels"}[method.c]
-    whose = {"all": "all samples", "one": "one sample"}[method.n]
-    where = {"all": " at all positions", "one": " at one position"}[method.spatial] if positions else ""
-    share = "mean and one variance" if method.centered else "mean square, and no mean is subtracted"
-    channel = {
-        "all": [],
-        "one": ["<i>c<sub>j</sub></i> = <i>c</i>"],
-        "group": ["⌊<i>c<sub>j</sub></i>/(C/G)⌋ = ⌊<i>c</i>/(C/G)⌋"],
-    }[method.c]
-    sample = ["<i>n<sub>j</sub></i> = <i>n</i>"] if method.n == "one" else []
-    position = [f"<i>{a}<sub>j</sub></i> = <i>{a}</i>" for a in each.lower()]
-    letters = [*(["N"] if sample else []), *{"all": "", "one": "C", "group": "G"}[method.c], *each]
+    names = axis_names(shape, {"axes": method.axes})
+    lengths = length_names(shape, {"axes": method.axes})
+    extents = [method.n, method.c, *[method.spatial] * (len(shape) - 2)]
+    symbol = []
+    for name, length, extent in zip(names, lengths, extents, strict=True):
+        j, i = f"<i>{name}<sub>j</sub></i>", f"<i>{name}</i>"
+        symbol += {"all": [], "one": [f"{j} = {i}"], "group": [f"⌊{j}/({length}/G)⌋ = ⌊{i}/({length}/G)⌋"]}[extent]
+    letters = [
+        "G" if extent == "group" else length for length, extent in zip(lengths, extents, strict=True) if extent != "all"
+    ]
     return {
-        "words": f"The cells of {what}, in {whose}{where}, share one {share}.",
-        "symbol": ", ".join([*sample, *channel, *position]),
+        "words": sentence(method, bool(SPATIAL[len(shape)])),
+        "symbol": ", ".join(symbol),
         "statistics": f"({', '.join(letters)}{',' if len(letters) == 1 else ''})",
         "caution": CAUTIONS.get(method.name, ""),
     }
+
+
+def sentence(method: Method, positions: bool) -> str:
+    """What is pooled, and what it shares."""
+    share = "mean and one variance" if method.centered else f"{method.statistic}, and no mean is subtracted"
+    if method.axes == "weights":
+        kernel = " and all positions of its kernel" if positions else ""
+        return f"The weights of one filter, from all input channels{kernel}, share one {share}."
+    what = {"all": "all channels", "one": "one channel", "group": "C/G neighbouring channels"}[method.c]
+    whose = {"all": "all samples", "one": "one sample", "group": "a slice of N/G samples"}[method.n]
+    where = {"all": " at all positions", "one": " at one position"}[method.spatial] if positions else ""
+    return f"The cells of {what}, in {whose}{where}, share one {share}."
 
 
 def code(
@@ -86,8 +103,9 @@ def code(
     channel_axis
         Where C is in the `x` that the code takes.
     affine
-        Whether arrays `weight` and `bias`, both of shape (C,), scale and shift; or the shapes of those that do, such as
-        {"weight": (8,)}. A shape of more than one axis is one sample's, and belongs to Layer Norm alone.
+        Whether arrays `weight` and `bias`, both of shape (C,) (for weights (Cout,)), scale and shift; or the shapes of
+        those that do, such as {"weight": (8,)}. A shape of more than one axis is one sample's, and belongs to Layer
+        Norm alone.
     mode
         "train", or "eval": by the arrays `running_mean` and `running_var` of Batch Norm.
 
@@ -97,7 +115,7 @@ def code(
         Source by framework; "{G}" stands where the number of groups goes, and nowhere else.
     """
     if isinstance(affine, bool):
-        affine = dict.fromkeys(("weight", "bias"), shape[1:2]) if affine else {}
+        affine = dict.fromkeys(("weight", "bias"), (shape[method.affine_axis],)) if affine else {}
     per_element = tuple(name for name in affine if len(affine[name]) > 1)
     choice = Choice(
         method=method,

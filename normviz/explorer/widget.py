@@ -11,7 +11,7 @@ from typing import Any
 import anywidget
 import numpy as np
 from traitlets import Any as AnyTrait
-from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
+from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
 from normviz.blocks import Pooling, check_groups, pooling
 from normviz.errors import unknown
@@ -22,6 +22,8 @@ from normviz.methods import METHODS
 from normviz.normalization import statistics
 
 PARAMETERS = ("weight", "bias", "eps")
+ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}
+"""Which method measures one sample whose channels are all pooled by each statistic."""
 
 
 @contextmanager
@@ -42,9 +44,10 @@ class Explorer(anywidget.AnyWidget):
         Shape (N, C, *spatial) with 0 to 3 spatial axes, float16, float32, float64, integers or booleans; NumPy, CuPy,
         torch or JAX; without one, `nv.samples.activations()`. Axes longer than 32 are drawn aggregated.
     method
-        A key of METHODS.
+        A key of METHODS. For "weight_norm" and "weight_standardization" x stands for weights, (Cout, Cin, *kernel).
     num_groups
-        G of Group Norm; None takes the largest divisor of C that is at most 4. With another method it is an error.
+        G of Group Norm; None takes the largest divisor of C that is at most 4. For Ghost Batch Norm the number of
+        slices of the batch, a divisor of N. With another method it is an error.
     index
         The picked cell, (n, c, *spatial) whatever `channel_axis` is; None takes the first.
     step
@@ -58,7 +61,7 @@ class Explorer(anywidget.AnyWidget):
     controls
         False hides the controls, for slides.
     weight, bias
-        Shape (C,); for "layer" also x.shape[1:], as torch.nn.LayerNorm has.
+        Shape (C,); for "layer" also x.shape[1:], as torch.nn.LayerNorm has; for weights (Cout,).
     eps
         Added to the variance, inside the root; above 0. Like weight and bias it can be assigned later.
     statistics
@@ -141,7 +144,11 @@ class Explorer(anywidget.AnyWidget):
         """How the method cuts the shape (N, C, *spatial); None for given sets."""
         if self.method == "given":
             return None
-        return pooling(self.method, self._subject.shape, self.num_groups if self.method == "group" else None)
+        return pooling(self.method, self._subject.shape, self.num_groups if self._has_groups else None)
+
+    @property
+    def _has_groups(self) -> bool:
+        return state.grouped(self.method).name == self.method
 
     @property
     def statistics(self) -> Statistics:
@@ -190,7 +197,7 @@ class Explorer(anywidget.AnyWidget):
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        groups = f", num_groups={self.num_groups}" if self.method == "group" else ""
+        groups = f", num_groups={self.num_groups}" if self._has_groups else ""
         return f"Explorer(shape={self._subject.shape}, method={self.method!r}{groups}, index={self.index})"
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
@@ -209,16 +216,23 @@ class Explorer(anywidget.AnyWidget):
             if name == "method":
                 return state.check_method(value, on)
             if name == "num_groups":
-                return check_groups(value, METHODS["group"], on.shape)
+                return check_groups(value, state.grouped(self.method), on.shape)
             if name == "index":
                 return state.check_index(value, on.shape)
             if name == "step":
                 return state.check_step(value)
             return state.check_choice(name, value, on)
 
+    @observe("method")
+    def _regroup(self, change: dict[str, Any]) -> None:
+        """Ghost Batch Norm cuts the samples and Group Norm the channels: G snaps to a divisor of what is cut now."""
+        if hasattr(self, "_subject"):
+            self.num_groups = state.snapped(self.num_groups, change["new"], self._subject)
+
     def _rescale(self, change: dict[str, Any]) -> None:
         """Show another weight, bias or eps, which `_check` has let pass."""
-        self._subject = self._subject.with_parameter(change["name"], change["new"], "layer")
+        method = self.method if state.takes_weights(self.method) else "layer"
+        self._subject = self._subject.with_parameter(change["name"], change["new"], method)
         self._scene = self._subject.scene()
 
     def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
@@ -226,17 +240,18 @@ class Explorer(anywidget.AnyWidget):
         try:
             on, index = self._subject, state.check_index(question["index"], self._subject.shape)
             row = state.check_method(question["method"], on)
-            groups = check_groups(question["num_groups"], METHODS["group"], on.shape)
+            grouped = state.grouped(row)
+            groups = check_groups(question["num_groups"], grouped, on.shape)
             if row == "given":
                 labels = np.asarray(on.labels)
-                members, centered = labels == labels[index], True
+                members, statistic = labels == labels[index], "mean and variance"
             else:
-                members = pooling(row, on.shape, groups if row == "group" else None).set_of(index)
-                centered = METHODS[row].centered
+                members = pooling(row, on.shape, groups if grouped.name == row else None).set_of(index)
+                statistic = METHODS[row].statistic
         except (KeyError, ValueError, TypeError, IndexError):
             return
         # The set on its own, as one sample whose channels are all pooled.
-        found = statistics(on.values[members].reshape(1, -1), "layer" if centered else "rms")
+        found = statistics(on.values[members].reshape(1, -1), ALONE[statistic])
         numbers = {"x": on.values[index], "mean": found.mean.flat[0], "var": found.var.flat[0]}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
         self.send(

@@ -39,10 +39,13 @@ def step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, st
         )
         if centered:
             yield "variance", f"<i>σ</i>² = {m} Σ (<i>x</i><sub>j</sub> − <i>μ</i>)² = {bold(s.var)}"
+        elif shown.method["statistic"] == "squared norm":
+            yield "squared norm", f"‖<i>x</i>‖² = Σ <i>x</i><sub>j</sub>² = {bold(s.var)}"
         else:
             yield "mean square", f"<i>σ</i>² = {m} Σ <i>x</i><sub>j</sub>² = {bold(s.var)}"
     if s.normalized is None or s.y is None:
-        yield "normalize", f"{HAT} = (<i>x</i> − <i>μ</i>) / √(<i>σ</i>² + <i>ε</i>)"
+        spread = "‖<i>x</i>‖²" if shown.method["statistic"] == "squared norm" else "<i>σ</i>²"
+        yield "normalize", f"{HAT} = (<i>x</i> − <i>μ</i>) / √({spread} + <i>ε</i>)"
         yield "scale and shift", f"<i>y</i> = <i>γ</i> {HAT} + <i>β</i> = {written(s.gamma)} · {HAT} + {signed(s.beta)}"
         return
     eps = written(data.scene["eps"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.explorer import geometry
 from tests.browser import host, reading
 
 CASES = 300
@@ -20,7 +21,7 @@ def random_cases(seed: int) -> list[dict[str, Any]]:
         shape += [int(n) for n in rng.integers(1, 8, size=k % 4)]
         method = nv.METHODS[list(nv.METHODS)[k % len(nv.METHODS)]]
         row = {key: getattr(method, key) for key in ("name", "n", "c", "spatial")}
-        groups = int(rng.choice(nv.divisors(shape[1]))) if method.has_groups else None
+        groups = int(rng.choice(nv.divisors(shape[method.grouped_axis]))) if method.has_groups else None
         cases.append({"shape": shape, "row": row, "G": groups, "index": [int(rng.integers(n)) for n in shape]})
     return cases
 
@@ -38,6 +39,13 @@ def test_blocks_and_sets_are_pythons(call):
         pool = nv.pooling(case["row"]["name"], case["shape"], case["G"])
         assert tuple(block) == pool.block, case
         assert tuple(slice(*r) for r in ranges) == pool.set_of(case["index"]), case
+
+
+def test_a_g_that_does_not_divide_gives_way_to_the_next_below(call):
+    pairs = [[G, length] for G in range(-1, 15) for length in range(1, 14)]
+    expected = [max(d for d in nv.divisors(length) if d <= max(G, 1)) for G, length in pairs]
+    assert call("return given.map(([G, length]) => front.fitting(G, length))", pairs) == expected
+    assert [geometry.fitting(max(G, 1), length) for G, length in pairs] == expected
 
 
 def test_divisors_are_pythons(call):

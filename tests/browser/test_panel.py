@@ -29,13 +29,14 @@ def code(root: Locator) -> str:
 def test_the_code_follows_the_choice(root):
     root.get_by_role("button", name="Code", exact=True).click()
     seen = set()
-    for label in ("Batch Norm", "Layer Norm", "Instance Norm", "RMS Norm", "Positional Layer Norm", "Group Norm"):
-        choose(root, label)
+    # Group Norm comes last, and stays.
+    for row in sorted(nv.METHODS.values(), key=lambda row: row.name == "group"):
+        choose(root, row.label)
         for framework in FRAMEWORKS:
             root.get_by_role("button", name=framework, exact=True).click()
             text = code(root)
             assert "{G}" not in text
-            assert text not in seen, f"{label} in {framework} is the code of another choice"
+            assert text not in seen, f"{row.label} in {framework} is the code of another choice"
             seen.add(text)
     root.get_by_role("button", name="PyTorch", exact=True).click()
     for key, groups in (("Home", 1), ("ArrowRight", 2), ("End", 16)):
@@ -72,6 +73,78 @@ def test_rms_takes_no_mean_and_says_so(root):
     expect(root.locator("[aria-current=step]")).to_contain_text("Mean")
     expect(root.locator("[data-step='2']")).to_contain_text(re.compile("none is taken|no mean is"))
     assert "mean square" in status(root)
+
+
+def test_a_norm_is_a_sum_of_squares_and_says_so(page, tmp_path):
+    v, g = host.tensor(3, 2, 2, 2), np.array([0.5, 2, 3])
+    root = shown(page, tmp_path, v, "weight_norm", weight=g, index=(1, 0, 1, 1), step=3)
+    drawn(page)
+    expect(root.locator("[aria-current=step]")).to_contain_text("Squared norm")
+    assert reading.shows(root.locator("[data-step='3'] .nv-result b").inner_text(), float((v[1] ** 2).sum()))
+    # A sum, divided by nothing, of as many terms as there are weights in the filter.
+    work = root.locator("[data-step='3'] .nv-formula").inner_text()
+    assert "/" not in work
+    assert "²" in work
+    y = nv.normalize(v, "weight_norm", weight=g)[1, 0, 1, 1]
+    assert reading.shows(root.locator("[data-step='5'] .nv-result b").inner_text(), float(y))
+    root.get_by_role("button", name="Next", exact=True).click()
+    root.get_by_role("button", name="Next", exact=True).click()
+    expect(root.locator("[data-step='5'] .nv-formula")).to_contain_text("weight and bias of filter 1")
+    # A gain a filter means nothing to activations.
+    choose(root, "Layer Norm")
+    drawn(page)
+    expect(root.locator("[data-step='5'] .nv-formula")).to_contain_text("belongs to weights")
+
+
+def test_weights_have_axes_of_their_own(root):
+    choose(root, "Weight Standardization")
+    drawn(root.page)
+    assert "Cout 0, Cin 0 to 15, kH 0 to 5, kW 0 to 6" in status(root)
+    assert root.locator(".nv-under .nv-field i").all_inner_texts() == ["Cout", "Cin", "kH", "kW"]
+    for axis, length in zip(("Cout", "Cin", "kH", "kW"), (3, 16, 6, 7), strict=True):
+        expect(root.get_by_label(f"index {axis}, 0 to {length - 1}", exact=True)).to_be_visible()
+    stage = root.get_by_role("application")
+    expect(stage).to_have_attribute("aria-label", re.compile(r"^Weights of .* Page Down along Cin, .* along Cout;"))
+    letters = root.locator(".nv-labels").text_content()
+    assert "Cout = 2" in letters
+    assert not re.search(r"\bn =", letters)
+    choose(root, "Batch Norm")
+    drawn(root.page)
+    assert root.locator(".nv-under .nv-field i").all_inner_texts() == ["n", "c", "h", "w"]
+    assert "n = 2" in root.locator(".nv-labels").text_content()
+
+
+def test_ghost_batches_move_the_slider_over_the_divisors_of_n(page, tmp_path):
+    root = shown(page, tmp_path, host.tensor(6, 16, 2, 2), "group", num_groups=8)
+    choose(root, "Ghost Batch Norm")
+    # The nearest divisor of N below 8 would be 6, slices of a single sample: choosing leaves them two.
+    assert (state(root)["num_groups"], state(root)["set"]) == (3, "0:2,0:1,0:2,0:2")
+    ghost = root.get_by_role("slider", name="Ghost batches G", exact=True)
+    for key, G, said in (
+        ("Home", 1, "Batch Norm's set"),
+        ("ArrowRight", 2, "3 samples in a slice"),
+        ("End", 6, "Instance Norm's statistics"),
+    ):
+        ghost.press(key)
+        assert (state(root)["method"], state(root)["num_groups"]) == ("ghost", G)
+        expect(ghost).to_have_attribute("aria-valuetext", f"G = {G}")
+        expect(root.locator(".nv-hint")).to_have_text(f"G = {G}: {said}")
+    expect(ghost).to_have_attribute("aria-valuemax", "6")
+    root.get_by_role("button", name="Play the sweep of G", exact=True).click()
+    assert (state(root)["method"], state(root)["num_groups"]) == ("ghost", 1)
+    root.get_by_role("button", name="Pause the sweep of G", exact=True).click()
+    ghost.press("End")
+    choose(root, "Group Norm")
+    assert (state(root)["num_groups"], state(root)["set"]) == (4, "0:1,0:4,0:2,0:2")
+    expect(slider(root)).to_have_attribute("aria-valuemax", "16")
+
+
+def test_the_address_keeps_ghost_batches(page, tmp_path):
+    nv.to_html(nv.show(host.tensor(6, 16, 2, 2)), tmp_path / "ghost.html")
+    root = open_file(page, tmp_path / "ghost.html", "#method=ghost&G=5")
+    assert (state(root)["method"], state(root)["num_groups"]) == ("ghost", 3)
+    root.get_by_role("slider", name="Ghost batches G", exact=True).press("End")
+    page.wait_for_function("location.hash.includes('method=ghost&G=6')")
 
 
 def test_batch_norm_couples_samples_and_the_others_do_not(root):

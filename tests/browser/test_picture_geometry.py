@@ -19,7 +19,7 @@ def random_cases() -> list[dict[str, Any]]:
         scene, now = state.check(
             np.zeros(shape),
             method=method.name,
-            num_groups=int(rng.choice(nv.divisors(shape[1]))) if method.has_groups else None,
+            num_groups=int(rng.choice(nv.divisors(shape[method.grouped_axis]))) if method.has_groups else None,
             index=[int(rng.integers(n)) for n in shape],
             view=["samples", "paper"][k // 2 % 2],
         )

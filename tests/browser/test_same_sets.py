@@ -19,7 +19,7 @@ SHAPES = [
     *[(2, 8, 4, 4), (4, 16, 6, 6), (3, 6, 1, 5), (1, 4, 3, 2), (5, 12, 2, 3), (2, 7, 5, 1), (9, 4, 3, 3)],
     *[(2, 4, 2, 3, 3), (3, 6, 1, 2, 4), (1, 8, 3, 2, 2), (2, 5, 2, 1, 3), (1, 1, 1, 1, 1)],
 ]
-EACH = 14
+EACH = 22
 EPS = 1e-3
 
 # What a person does: the radio, the slider by keyboard, the steppers. All but the panel is right when the handlers are
@@ -27,8 +27,10 @@ EPS = 1e-3
 CHOOSE = """async (root, { label, presses, index }) => {
   const all = (query) => [...root.querySelectorAll(query)], slider = root.querySelector("[role=slider]");
   const press = (key) => slider.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  if (presses === null) all("[role=radio]").find((e) => e.firstChild.textContent === label).click();
-  else for (const key of ["Home", ...Array(presses).fill("ArrowRight")]) press(key);
+  // The slider is Group Norm's, or that of ghost batches while they are chosen.
+  const other = (label === "Ghost Batch Norm") !== (root.dataset.method === "ghost");
+  if (presses === null || other) all("[role=radio]").find((e) => e.firstChild.textContent === label).click();
+  if (presses !== null) for (const key of ["Home", ...Array(presses).fill("ArrowRight")]) press(key);
   all("input[type=number]").forEach((input, a) => {
     input.value = index[a];
     input.dispatchEvent(new Event("input", { bubbles: true }));
@@ -43,8 +45,9 @@ CHOOSE = """async (root, { label, presses, index }) => {
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], method: str) -> dict[str, Any]:
     """A random state of a method on a shape, as the page is to be asked for it."""
-    groups = nv.divisors(shape[1])
-    presses = int(rng.integers(len(groups))) if method == "group" else None
+    row = nv.METHODS[method]
+    groups = nv.divisors(shape[row.grouped_axis])
+    presses = int(rng.integers(len(groups))) if row.has_groups else None
     return {
         "method": method,
         "label": nv.METHODS[method].label,
@@ -66,6 +69,17 @@ def pytorch(x: torch.Tensor, method: str, groups: int | None, weight: torch.Tens
     if method == "layer":
         spread = [p.reshape(C, *[1] * (x.ndim - 2)).expand(x.shape[1:]) for p in (weight, bias)]
         return F.layer_norm(x, x.shape[1:], *spread, EPS)
+    if method == "ghost":
+        return torch.cat([pytorch(part, "batch", None, weight, bias) for part in x.chunk(groups)])
+    if method == "frn":
+        square = x.flatten(2).square().mean(-1) if x.ndim > 2 else x.square()
+        weight, bias, square = (p.reshape(*p.shape, *[1] * (x.ndim - 2)) for p in (weight, bias, square))
+        return x / (square + EPS).sqrt() * weight + bias
+    # The weight of this page is one a channel; weights of a convolution have one a filter, so they are left bare.
+    if method == "weight_norm":
+        return x / (x.flatten(1).square().sum(1) + EPS).sqrt().reshape(-1, *[1] * (x.ndim - 1))
+    if method == "weight_standardization":
+        return F.layer_norm(x, x.shape[1:], eps=EPS)
     last = x.movedim(1, -1)
     y = (
         F.layer_norm(last, (C,), weight, bias, EPS)
@@ -80,9 +94,11 @@ def expected(x: torch.Tensor, state: dict[str, Any], weight: torch.Tensor, bias:
     method, index = state["method"], tuple(state["index"])
     where = nv.pooling(method, tuple(x.shape), state["num_groups"]).set_of(index)
     members, ones = x[where], torch.ones_like(weight)
-    mean = 0.0 if method == "rms" else members.mean().item()
-    numbers = {"x": x[index].item(), "mean": mean, "var": ((members - mean) ** 2).mean().item()}
-    if members.numel() == 1 and method in ("batch", "instance", "group"):
+    mean = 0.0 if method in ("rms", "frn", "weight_norm") else members.mean().item()
+    squares = (members - mean) ** 2
+    var = (squares.sum() if method == "weight_norm" else squares.mean()).item()
+    numbers = {"x": x[index].item(), "mean": mean, "var": var}
+    if members.numel() == 1 and method in ("batch", "instance", "group", "ghost"):
         # PyTorch refuses sets of one value; normviz says y = bias.
         return numbers | {"normalized": 0.0, "y": bias[index[1]].item()}
     hat, y = (pytorch(x, method, state["num_groups"], *p)[index].item() for p in ((ones, 0 * ones), (weight, bias)))
@@ -96,7 +112,7 @@ def answers(browser, tmp_path_factory) -> Iterator[list[tuple[Any, ...]]]:
     for k, shape in enumerate(SHAPES):
         x = host.tensor(*shape, seed=k, dtype="float64" if k % 2 else "float32")
         weight, bias = rng.normal(1, 0.5, shape[1]), rng.normal(0, 0.5, shape[1])
-        states = [draw(rng, shape, method) for method in (*nv.METHODS, *nv.METHODS, "group", "group")[:EACH]]
+        states = [draw(rng, shape, method) for method in (*nv.METHODS, *nv.METHODS, "group", "ghost")[:EACH]]
         rng.shuffle(states)
         inputs.append((shape, x, weight, bias, states))
     context = browser.new_context(viewport={"width": 900, "height": 900}, offline=True)

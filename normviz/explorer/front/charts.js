@@ -43,7 +43,8 @@ export function drawChart(chart, data, shown) {
   const mark = (row, v) => svg("path", { class: "nv-here", d: `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z` });
   const marks = [];
   const centered = shown.given || shown.method.centered, deviation = Math.sqrt(shown.var);
-  if (finite && deviation > 0) marks.push(svg("path", { class: "nv-sigma", d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}` }));
+  // A norm is no distance from the mean.
+  if (finite && deviation > 0 && shown.method?.statistic !== "squared norm") marks.push(svg("path", { class: "nv-sigma", d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}` }));
   if (Number.isFinite(shown.mean) && centered) marks.push(line(0, shown.mean, "nv-mean"));
   if (finite && centered) marks.push(line(1, shown.beta, "nv-mean"));
   if (Number.isFinite(shown.x)) marks.push(mark(0, shown.x));

@@ -32,12 +32,20 @@ export function radioGroup(label, entries, choose, attributes = {}) {
   return { node: group, radios, check };
 }
 
+/** Choosing ghost batches leaves two samples in a slice where the batch allows it: one alone is Instance Norm. */
+const chosen = (data, { method: before, G }, method) => {
+  const [N] = data.shape;
+  return data.methods[method]?.n === "group" && method !== before ? { method, num_groups: fitting(Math.min(G, N >> 1), N) } : { method };
+};
+
 export function createControls(data, act) {
   const labels = [...data.order.map((name) => [name, data.methods[name].label]), ...(data.labels ? [["given", "Given sets"]] : [])];
   const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
   const content = (name, label) => (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
-  const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]), (method) => act.set({ method }), { class: "nv-segments nv-methods" });
+  const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]), (method) => act.set(chosen(data, act.state(), method)), { class: "nv-segments nv-methods" });
   const extra = data.order.slice(4);
+  // The relatives stand in a row of their own.
+  if (extra.length) methods.radios.get(extra[0]).before(h("span", { class: "nv-break", "aria-hidden": "true" }));
   const more = button({ class: "nv-more", "aria-expanded": "false", onclick: () => { c.open = !c.open; syncControls(c, data, c.state, c.shown); } }, "More");
   const view = radioGroup("View", Object.entries(VIEWS).map(([k, v]) => [k, [v]]), (name) => act.set({ view: name }));
   const mode = radioGroup("Mode", Object.entries(MODES).map(([k, v]) => [k, [v]]), (name) => act.set({ mode: name }));
@@ -71,12 +79,17 @@ export function syncControls(c, data, state, shown) {
 /** G stands on a logarithmic scale: halving the groups is the same distance everywhere. */
 export const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
 
-/** Whose statistics the ends of the slider are. */
-const ends = (G, C) => (G === 1 ? "Layer Norm's statistics" : G === C ? "Instance Norm's statistics" : "");
+/** What the slider cuts: the channels into groups or, for ghost batches, the batch into slices. */
+export function slicing(data, state) {
+  const ghost = data.methods[state.method]?.n === "group", length = data.shape[ghost ? 0 : 1], all = divisors(length);
+  const names = ghost ? { method: state.method, letter: "N", name: "Ghost batches G", first: "Batch Norm's set", each: ["sample", "in a slice"] }
+    : { method: "group", letter: "C", name: "Groups G", first: "Layer Norm's statistics", each: ["channel", "in a group"] };
+  // Whose statistics the ends of the slider are.
+  const tell = (G) => (G === 1 ? names.first : G === length ? "Instance Norm's statistics" : `${length / G} ${names.each[0]}${length === G ? "" : "s"} ${names.each[1]}`);
+  return { ...names, length, all, tell: (G) => `G = ${G}: ${tell(G)}`, refuse: (G) => (length % G ? `G = ${G} does not divide ${names.letter} = ${length}` : "") };
+}
 
-function createSlider(data, act) {
-  const [, C] = data.shape, all = data.divisors;
-  const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" });
+function ticksOf({ length: C, tell, refuse }) {
   const ticks = [];
   let last = -1, labelled = -1;
   for (let G = 1; G <= C; G++) {
@@ -86,13 +99,19 @@ function createSlider(data, act) {
     // Numbers keep their distance from each other and from the last.
     const number = divides && (G === C || (at - labelled > 0.13 && 1 - at > 0.13));
     if (number) labelled = at;
-    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? `G = ${G}: ${ends(G, C) || `${C / G} channels in a group`}` : `G = ${G} does not divide C = ${C}` }, number ? h("span", {}, String(G)) : null));
+    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? tell(G) : refuse(G) }, number ? h("span", {}, String(G)) : null));
   }
-  const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", "aria-valuemax": String(C), ...KEYS }, h("span", { class: "nv-rail" }), ...ticks, thumb);
+  return ticks;
+}
+
+function createSlider(data, act) {
+  const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" }), ticks = h("span", { class: "nv-ticks" });
+  const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", ...KEYS }, h("span", { class: "nv-rail" }), ticks, thumb);
   const play = button({ class: "nv-play", "aria-label": "Play the sweep of G", onclick: () => act.playGroups() });
-  const s = { play, track, thumb, hint };
-  const go = (G, settled = true) => act.set({ method: "group", num_groups: G }, { settled });
+  const s = { play, track, thumb, hint, ticks };
+  const go = (G, settled = true) => act.set({ method: s.cut.method, num_groups: G }, { settled });
   const nearest = (event) => {
+    const { length: C, all } = s.cut;
     const box = track.getBoundingClientRect(), place = clamp((event.clientX - box.left) / box.width, 0, 1);
     const wanted = clamp(Math.round(C ** place), 1, C);
     const G = all.reduce((best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best), 1);
@@ -105,12 +124,12 @@ function createSlider(data, act) {
     track.setPointerCapture(event.pointerId);
     s.dragging = true;
     const { G, wanted } = nearest(event);
-    s.why = C % wanted ? `G = ${wanted} does not divide C = ${C}` : "";
+    s.why = s.cut.refuse(wanted);
     go(G, false);
   });
   track.addEventListener("pointermove", (event) => {
     const { G, wanted } = nearest(event);
-    s.why = C % wanted ? `G = ${wanted} does not divide C = ${C}` : "";
+    s.why = s.cut.refuse(wanted);
     if (s.dragging) go(G, false);
     else s.refresh?.();
   });
@@ -119,7 +138,7 @@ function createSlider(data, act) {
   track.addEventListener("pointerup", drop);
   track.addEventListener("pointercancel", drop);
   track.addEventListener("keydown", (event) => {
-    const at = all.indexOf(s.G), { key } = event;
+    const { all } = s.cut, at = all.indexOf(s.G), { key } = event;
     const next = { ArrowRight: at + 1, ArrowUp: at + 1, PageUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1, PageDown: at - 1, Home: 0, End: all.length - 1 }[key];
     if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -137,14 +156,20 @@ export function ghostGroups(state, C) {
 }
 
 function syncSlider(s, data, state) {
-  const [, C] = data.shape, grouped = state.method === "group", G = ghostGroups(state, C);
+  const cut = slicing(data, state), C = cut.length, grouped = state.method === cut.method, G = ghostGroups(state, C);
   s.G = G;
+  if (s.cut?.method !== cut.method) {
+    s.ticks.replaceChildren(...ticksOf(cut));
+    s.track.setAttribute("aria-label", cut.name);
+    s.track.setAttribute("aria-valuemax", String(C));
+  }
+  s.cut = cut;
   s.thumb.style.left = `${placeOf(G, C) * 100}%`;
   s.track.classList.toggle("nv-ghosted", !grouped);
   s.track.setAttribute("aria-valuenow", String(G));
   s.track.setAttribute("aria-valuetext", `G = ${G}`);
   s.refresh = () => {
-    say(s.hint, s.why || (grouped ? `G = ${G}: ${ends(G, C) || `${C / G} channels in a group`}`
+    say(s.hint, s.why || (grouped ? cut.tell(G)
       : state.method === "layer" ? "Layer Norm stands at G = 1" : state.method === "instance" ? `Instance Norm stands at G = ${C}`
       : "no groups here; moving it selects Group Norm"));
   };
@@ -154,19 +179,24 @@ function syncSlider(s, data, state) {
 // ---- under the cube ------------------------------------------------------------------------------------------------
 
 export function createSteppers(data, act) {
-  const axes = axisNames(data.shape);
-  const inputs = axes.map((name, a) => h("input", { type: "number", min: 0, max: data.shape[a] - 1, step: 1, "aria-label": `index ${name}, 0 to ${data.shape[a] - 1}`, ...KEYS,
+  const names = data.shape.map(() => h("i"));
+  const inputs = data.shape.map((length, a) => h("input", { type: "number", min: 0, max: length - 1, step: 1, ...KEYS,
     oninput: (event) => { const v = event.target.valueAsNumber; if (Number.isInteger(v)) act.cell(a, v); },
     onchange: (event) => { event.target.value = act.state().index[a]; } }));
   const slice = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the sample's box at the selected channel", onclick: () => act.set({ slice: !act.state().slice }) }, "Slice");
   const legend = h("span", { class: "nv-legend" });
   const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view"), hint = h("span", { class: "nv-note" });
-  const node = h("div", { class: "nv-under" }, h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")), ...inputs.map((input, a) => h("label", { class: "nv-field" }, h("i", {}, axes[a]), input)), slice, turn, legend, h("span", { class: "nv-spring" }), hint);
-  return { node, inputs, slice, turn, legend, hint };
+  const node = h("div", { class: "nv-under" }, h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")), ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)), slice, turn, legend, h("span", { class: "nv-spring" }), hint);
+  return { node, names, inputs, slice, turn, legend, hint };
 }
 
-export function syncSteppers(s, state) {
-  s.inputs.forEach((input, a) => { if (input.valueAsNumber !== state.index[a]) input.value = state.index[a]; });
+export function syncSteppers(s, data, state) {
+  const axes = axisNames(data.shape, data.methods[state.method]);
+  s.inputs.forEach((input, a) => {
+    say(s.names[a], axes[a]);
+    input.setAttribute("aria-label", `index ${axes[a]}, 0 to ${data.shape[a] - 1}`);
+    if (input.valueAsNumber !== state.index[a]) input.value = state.index[a];
+  });
   s.slice.setAttribute("aria-pressed", String(state.slice));
 }
 

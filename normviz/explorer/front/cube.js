@@ -108,7 +108,7 @@ export const cutOf = (view, state, cube) => (k) => (view.name === "samples" && s
 /** Draw the state. `shown` is what measure() says of it; size in pixels. */
 export function drawCube(c, data, state, shown, size, angles) {
   const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape), cut = cutOf(view, state, index);
-  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)), state.view === "paper" && [state.method, state.G]]);
+  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)), state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)]);
   const fresh = key !== c.key;
   if (fresh) {
     c.key = key;
@@ -305,30 +305,32 @@ function drawStill(c, view, data, state, cut, size) {
 const text = (x, y, anchor, letter, after = "", more = {}) =>
   svg("text", { x, y, "text-anchor": anchor, ...more }, svg("tspan", { class: "nv-letter" }, letter), after);
 
-function sampleLabels(frame, view, data) {
+function sampleLabels(frame, view, data, state) {
   const { cells: [X, Y, Z] } = view, at = (...p) => project(frame, 0, ...p);
   const [hx, hy] = at(0, 0, Z / 2), [cx, cy] = at(0, Y / 2, 0), [wx, wy] = at(X / 2, 0, Z);
-  const rank = data.shape.length, out = [text(cx - 9, cy - 4, "end", "C")];
-  if (rank > 3) out.push(text(hx - 8, hy + 4, "end", rank === 5 ? "D, H" : "H"));
-  if (rank > 2) out.push(text(wx - 5, wy + 15, "end", rank === 3 ? "L" : "W"));
+  const method = data.methods[state.method], [, channel, ...spatial] = lengthNames(data.shape, method), [first] = axisNames(data.shape, method);
+  const out = [text(cx - 9, cy - 4, "end", channel)], across = spatial.pop();
+  if (spatial.length) out.push(text(hx - 8, hy + 4, "end", spatial.join(", ")));
+  if (across) out.push(text(wx - 5, wy + 15, "end", across));
   view.solids.forEach((n, k) => {
     const low = Math.max(project(frame, k, X, 0, Z)[1], project(frame, k, 0, 0, Z)[1]);
-    out.push(text(project(frame, k, X, 0, Z)[0] - 2, low + 19, "middle", "n", ` = ${n}`));
+    out.push(text(project(frame, k, X, 0, Z)[0] - 2, low + 19, "middle", first, ` = ${n}`));
   });
   return out;
 }
 
 /** "Batch Norm" as "Batch", where there is no room for more. */
-const short = (label) => label.replace(/ (Layer )?Norm$/, "");
+const short = (label) => label.replace(/( Layer| Response| Batch)? Norm$/, "").replace("Standardization", "Std.");
 
 function paperLabels(frame, view, data, state) {
   const { cells: [X, Y, Z] } = view, out = [];
   view.solids.forEach((name, k) => {
     const at = (...p) => project(frame, k, ...p), [zx, zy] = at(0, 0, Z / 2), [cx, cy] = at(X / 2, 0, Z), [nx, ny] = at(X, Y / 2, Z);
     const left = at(0, 0, 0)[0], top = at(0, Y, 0)[1], chosen = name === state.method;
-    out.push(text(zx - 9, zy, "middle", spatialNames(data.shape), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }), text(cx - 6, cy + 15, "end", "C"), text(nx + 6, ny + 13, "start", "N"));
-    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name }, frame.width < 112 ? short(data.methods[name].label) : data.methods[name].label);
-    if (name === "group") title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"), ` = ${state.G}`);
+    const row = data.methods[name], [first, channel, ...spatial] = lengthNames(data.shape, row);
+    out.push(text(zx - 9, zy, "middle", spatial.join(", "), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }), text(cx - 6, cy + 15, "end", channel), text(nx + 6, ny + 13, "start", first));
+    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name }, frame.width < Math.max(112, 7.2 * row.label.length) ? short(row.label) : row.label);
+    if (hasGroups(row)) title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"), ` = ${fitting(state.G, cutLength(row, data.shape))}`);
     out.push(title);
     if (chosen) {
       const y = top - 5;

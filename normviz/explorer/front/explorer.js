@@ -18,7 +18,7 @@ export function fit(state, data) {
   return {
     ...state,
     method: known ? state.method : data.labels ? "given" : "group",
-    G: data.divisors.includes(state.G) ? state.G : data.divisors.filter((g) => g <= Math.max(1, state.G || 4)).pop(),
+    G: fitting(state.G || 4, cutLength(known ? data.methods[state.method] : null, shape)),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
     view: Object.hasOwn(VIEWS, state.view) ? state.view : "samples",
@@ -39,14 +39,15 @@ function isDark(element) {
 /** What the drawing leaves out, in words. */
 export function aggregation(data, state) {
   const parts = [], paper = state.view === "paper", [N] = data.shape, [, , H, W] = data.cube;
-  const axes = ["n", "c", data.shape.length === 5 ? "d and h" : "h", data.shape.length === 3 ? "l" : "w"];
+  const weights = ofWeights(data.methods[state.method]), lengths = lengthNames(data.shape, data.methods[state.method]), spatial = axisNames(data.shape, data.methods[state.method]).slice(2);
+  const axes = [weights ? "Cout" : "n", weights ? "Cin" : "c", spatial.slice(0, -1).join(" and "), spatial[spatial.length - 1]];
   const folded = data.bins.map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : "")).filter(Boolean);
   if (folded.length) parts.push(`one drawn cell stands for ${folded.join(" and ")}`);
-  if (data.shape.length === 5 && !paper) parts.push("D and H lie on one axis, one depth below the other");
+  if (data.shape.length === 5 && !paper) parts.push(`${lengths[2]} and ${lengths[3]} lie on one axis, one depth below the other`);
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
-  if (N > MOST_SAMPLES && !paper) parts.push(`samples ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
-  if (paper && H * W > 8) parts.push(`${spatialNames(data.shape)} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
-  if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} samples`);
+  if (N > MOST_SAMPLES && !paper) parts.push(`${weights ? "filters" : "samples"} ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
+  if (paper && H * W > 8) parts.push(`${lengths.slice(2).join(", ")} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
+  if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} ${weights ? "filters" : "samples"}`);
   return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${data.values ? "Every number is exact." : data.mean ? "Mean and variance of every set are exact; single values stay with Python." : "Its numbers stay with Python."}` : "";
 }
 
@@ -117,8 +118,8 @@ function mount(model, el) {
     playGroups() {
       if (act.playing("groups")) return act.stop("groups");
       const next = () => {
-        const at = data.divisors.indexOf(state.G);
-        act.set({ method: "group", num_groups: data.divisors[(at + 1) % data.divisors.length] }, { by: "play" });
+        const { method, all } = slicing(data, state);
+        act.set({ method, num_groups: all[(all.indexOf(state.G) + 1) % all.length] }, { by: "play" });
       };
       act.play("groups", PLAY.groups, next);
       next();
@@ -157,13 +158,14 @@ function mount(model, el) {
     shown = measure(data, state, ask);
     const ranges = shown.evaluating ? "" : shown.given ? `label:${shown.label}` : shown.ownSet.map((r) => r.join(":")).join(",");
     Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode });
-    stage.setAttribute("aria-label", `Activation tensor of shape (${data.shape.join(", ")}). ${data.shape.length > 2 ? `Arrow keys move along ${axisNames(data.shape).slice(2).join(" and ")}, ` : ""}Page Up and Page Down along c, Shift with arrows along n; brackets, plus and minus turn the cube.`);
+    const [first, channel, ...spatial] = axisNames(data.shape, shown.method);
+    stage.setAttribute("aria-label", `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : ""}Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.`);
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
     say(status, statusText(data, state, shown));
     syncControls(controls, data, state, shown);
-    syncSteppers(steppers, state);
-    syncPanel(panel, state);
+    syncSteppers(steppers, data, state);
+    syncPanel(panel, state, shown);
     schedule();
   }
   function syncPlay() {

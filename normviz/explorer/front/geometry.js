@@ -4,18 +4,34 @@
 // from the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one
 // method, (X, Y, Z) = (c, n, hw). Ranges are in cells, so a set is drawn where it truly lies, aggregated or not.
 
-/** @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean}} Method */
+/** @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean, statistic: string, axes: string}} Method */
 /** @typedef {[number, number]} Range  start and stop */
 
 /** Every G that divides C, in order. @param {number} C */
 export const divisors = (C) => Array.from({ length: C }, (_, i) => i + 1).filter((g) => C % g === 0);
 
-/** Extents of one pooling set on a shape (N, C, ...spatial). @param {Method} method @param {number[]} shape */
+/** The largest divisor of a length that is at most G. */
+export function fitting(G, length) {
+  let g = Math.max(1, Math.min(Math.trunc(G) || 1, length));
+  while (length % g) g--;
+  return g;
+}
+
+/** Does the method take G? @param {Method} [method] */
+export const hasGroups = (method) => method?.c === "group" || method?.n === "group";
+/** How long the axis is that G cuts: the samples for ghost batches, else the channels. @param {Method} [method] */
+export const cutLength = (method, shape) => shape[method?.n === "group" ? 0 : 1];
+
+/**
+ * Extents of one pooling set on a shape (N, C, ...spatial). A G that does not divide gives way to the next below: the
+ * classical figure shows Group Norm beside ghost batches, whose G divides N.
+ * @param {Method} method @param {number[]} shape
+ */
 export function blockOf(method, shape, G) {
   const rules = [method.n, method.c, method.spatial];
   return shape.map((size, axis) => {
     const rule = rules[Math.min(axis, 2)];
-    return rule === "all" ? size : rule === "group" ? size / G : 1;
+    return rule === "all" ? size : rule === "group" ? size / fitting(G, size) : 1;
   });
 }
 

@@ -34,7 +34,7 @@ export function gather(data, [ns, cs, hs, ws]) {
 
 /** Mean and variance of the set that holds `cell`, each set worked out once. */
 export function statisticsOf(data, method, G, cell) {
-  const key = `${method.name}/${method.c === "group" ? G : ""}`;
+  const key = `${method.name}/${hasGroups(method) ? G : ""}`;
   let table = data.statistics.get(key);
   if (!table) {
     const block = blockOf(method, data.cube, G);
@@ -54,13 +54,16 @@ function compute(data, method, set) {
     const means = [], m2s = [];
     for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) { means.push(data.mean[n * C + c]); m2s.push(data.m2[n * C + c]); }
     merged = mergeAtoms(data.count, means, m2s);
-  } else if (data.values) return twoPass(gather(data, set), method.centered);
-  else if (data.positions && method.spatial === "one") {
+  } else if (data.values) {
+    const values = gather(data, set), found = twoPass(values, method.centered);
+    return method.statistic === "squared norm" ? { mean: 0, var: found.var * values.length } : found;
+  } else if (data.positions && method.spatial === "one") {
     const at = (ns[0] * H + hs[0]) * W + ws[0];
     merged = { count: C, mean: data.positions.mean[at], m2: data.positions.m2[at] };
   } else return null;
   if (method.centered) return { mean: merged.mean, var: merged.m2 / merged.count };
-  return { mean: 0, var: merged.m2 / merged.count + merged.mean ** 2 };
+  const square = merged.m2 / merged.count + merged.mean ** 2;
+  return { mean: 0, var: method.statistic === "squared norm" ? square * merged.count : square };
 }
 
 /** Values and statistics of a given set: from its values, or from what the scene brings along where it has none. */
@@ -108,10 +111,10 @@ export function measure(data, state, ask = () => {}) {
     ask({ method: state.method, num_groups: G, index: state.index });
   }
   if (shown.pending && answer) Object.assign(shown, { mean: answer.mean, var: answer.var, pending: false });
-  // A weight of shape x.shape[1:] belongs to Layer Norm alone.
-  const applies = !data.elementwise || state.method === "layer";
+  // A weight of shape x.shape[1:] belongs to Layer Norm alone, one of shape (Cout,) to the filters of weights.
+  const perOutput = Boolean(data.per_output), applies = (!data.elementwise || state.method === "layer") && perOutput === ofWeights(method);
   const inSample = flat % shape.slice(1).reduce((a, b) => a * b, 1);
-  const of = (parameter) => parameter[parameter.length === C ? cell[1] : inSample];
+  const of = (parameter) => parameter[perOutput ? cell[0] : parameter.length === C ? cell[1] : inSample];
   shown.gamma = applies && data.weight ? of(data.weight) : 1;
   shown.beta = applies && data.bias ? of(data.bias) : 0;
   shown.affine = applies && (data.weight !== null || data.bias !== null);
@@ -148,17 +151,23 @@ export function setValues(data, shown) {
 
 /** The status line: the set, its size, mean and variance. */
 export function statusText(data, state, shown) {
-  const name = shown.given ? "Given sets" : shown.method.label + (state.method === "group" ? `, G = ${state.G}` : "");
-  const axes = axisNames(data.shape);
+  const name = shown.given ? "Given sets" : shown.method.label + (hasGroups(shown.method) ? `, G = ${state.G}` : "");
+  const axes = axisNames(data.shape, shown.method);
   const where = `cell (${state.index.join(", ")})`;
   if (shown.evaluating) return `${name} in eval mode, ${where}: no set; running mean ${decimal(shown.mean)}, running variance ${decimal(shown.var)}.`;
   const ranges = shown.given ? `set ${shown.label}` : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
-  const second = shown.given || shown.method.centered ? "variance" : "mean square";
-  const numbers = shown.pending ? "numbers need a running kernel" : `mean ${decimal(shown.mean, shown.digits)}, ${second} ${decimal(shown.var)}`;
+  const numbers = shown.pending ? "numbers need a running kernel" : `mean ${decimal(shown.mean, shown.digits)}, ${spreadName(shown.method)} ${decimal(shown.var)}`;
   return `${name}: the set of ${where} is ${ranges}; ${shown.size} ${shown.size === 1 ? "cell" : "cells"}, ${numbers}.`;
 }
 
-/** Names of the axes of x: n, c and the last of d, h, w (a line has w alone; l in print). */
-export const axisNames = (shape) => ["n", "c", ...{ 2: [], 3: ["l"], 4: ["h", "w"], 5: ["d", "h", "w"] }[shape.length]];
-/** The spatial axes as the figure names them: "H, W". */
-export const spatialNames = (shape) => axisNames(shape).slice(2).join(", ").toUpperCase();
+/** Does x stand for weights? @param {Method} [method]  undefined for given sets */
+export const ofWeights = (method) => method?.axes === "weights";
+/** What the second number of a set is called. */
+export const spreadName = (method) => (!method || method.centered ? "variance" : method.statistic);
+/** Names of the axes of x: n, c, h, w; of weights Cout, Cin, kH, kW. */
+export function axisNames(shape, method) {
+  const spatial = { 2: [], 3: ["l"], 4: ["h", "w"], 5: ["d", "h", "w"] }[shape.length];
+  return ofWeights(method) ? ["Cout", "Cin", ...spatial.map((name) => `k${name.toUpperCase()}`)] : ["n", "c", ...spatial];
+}
+/** The axes as lengths are called: N, C, H, W; of weights Cout, Cin, kH, kW. */
+export const lengthNames = (shape, method) => axisNames(shape, method).map((name) => (ofWeights(method) ? name : name.toUpperCase()));

@@ -10,8 +10,9 @@ export function createPanel(act) {
     act, facts, symbol: h("p", { class: "nv-symbol" }), where: h("p", { class: "nv-where" }), words: h("p", { class: "nv-words" }), caution: h("p", { class: "nv-caution" }),
     rows: STEPS.map((name, k) => {
       const body = h("span", { class: "nv-result" }), work = h("span", { class: "nv-formula" });
-      const head = button({ class: "nv-step-name", onclick: () => act.set({ step: k }) }, h("span", { class: "nv-step-number", "aria-hidden": "true" }, String(k)), name);
-      return { head, body, work, node: h("li", { class: "nv-step", "data-step": k }, head, body, work) };
+      const label = h("span", {}, name);
+      const head = button({ class: "nv-step-name", onclick: () => act.set({ step: k }) }, h("span", { class: "nv-step-number", "aria-hidden": "true" }, String(k)), label);
+      return { head, label, body, work, node: h("li", { class: "nv-step", "data-step": k }, head, body, work) };
     }),
     previous: button({ class: "nv-small", onclick: () => act.step(-1) }, "Previous"),
     next: button({ class: "nv-small", onclick: () => act.step(1) }, "Next"),
@@ -65,7 +66,9 @@ function drawCode(p) {
 }
 
 /** Steps and buttons that must be right at once, before anything is drawn. */
-export function syncPanel(p, state) {
+export function syncPanel(p, state, shown) {
+  const spread = spreadName(shown.method);
+  say(p.rows[3].label, spread[0].toUpperCase() + spread.slice(1));
   p.rows.forEach(({ node, head }, k) => {
     node.classList.toggle("nv-current", k === state.step);
     node.classList.toggle("nv-ahead", k > state.step);
@@ -90,8 +93,19 @@ export function drawPanel(p, data, state, shown) {
   }
 }
 
+/** Does the output for one sample depend on others? */
+function couples(data, shown) {
+  const { given, method, evaluating, block } = shown, yes = "<b>yes</b>";
+  if (given) return new Set(membersOf(data, shown.label)).size > 1 ? yes : "<b>no</b>";
+  if (evaluating) return "<b>no</b>: nothing is pooled";
+  if (ofWeights(method)) return "<b>no</b> data are pooled";
+  if (method.n === "one") return "<b>no</b>";
+  if (method.n === "all") return data.shape[0] === 1 ? `${yes}, but N = 1` : yes;
+  return block[0] === 1 ? `${yes}, but a slice has 1` : `${yes}, the ${block[0]} of a slice`;
+}
+
 function drawSet(p, data, state, shown) {
-  const axes = axisNames(data.shape), i = state.index.join(", ");
+  const axes = axisNames(data.shape, shown.method), i = state.index.join(", ");
   if (shown.given) {
     put(p.symbol, `<i>S</i><sub>i</sub> = set ${shown.label}`);
     put(p.where, `the set that holds <i>i</i> = (${i})`);
@@ -107,7 +121,7 @@ function drawSet(p, data, state, shown) {
   put(p.facts.size, shown.evaluating ? "none" : `${product}<b>${whole(shown.size)}</b>`);
   put(p.facts.sets, `<b>${whole(shown.sets)}</b>`);
   put(p.facts.shape, shown.given ? "one for each set" : `${shown.method.statistics} = <b>(${shown.statisticsShape.join(", ")}${shown.statisticsShape.length === 1 ? "," : ""})</b>`);
-  put(p.facts.couples, shown.given ? (new Set(membersOf(data, shown.label)).size > 1 ? "<b>yes</b>" : "<b>no</b>") : shown.evaluating ? "<b>no</b>: nothing is pooled" : shown.method.n === "all" ? (data.shape[0] === 1 ? "<b>yes</b>, but N = 1" : "<b>yes</b>") : "<b>no</b>");
+  put(p.facts.couples, couples(data, shown));
   put(p.words, shown.given ? "Sets as given by labels." : shown.method.words);
   put(p.caution, shown.given ? "" : shown.method.caution);
 }
@@ -119,29 +133,38 @@ function membersOf(data, label) {
   return out;
 }
 
+/** Whose weight and bias were used, or why none. */
+function affineText(data, shown, c) {
+  if (shown.affine) return `, weight and bias of ${data.elementwise ? "this element" : data.per_output ? `filter ${shown.cell[0]}` : `channel ${c}`}`;
+  if (!data.weight && !data.bias) return ": no weight, no bias";
+  return data.elementwise ? "; a weight for each element belongs to Layer Norm" : data.per_output ? "; a weight for each filter belongs to weights" : "; a weight for each channel belongs to activations";
+}
+
 /**
  * The six steps with the actual numbers put in: what comes out, and how.
  * @returns {[string, string][]}
  */
 export function stepTexts(data, state, shown) {
   const { x, mean, var: variance, normalized, y, gamma, beta, evaluating } = shown, centered = shown.given || shown.method.centered;
+  const norm = shown.method?.statistic === "squared norm", axes = axisNames(data.shape, shown.method);
   const absent = shown.about !== undefined, i = state.index.join(", "), { digits } = shown;
   const wrap = (v, places) => (v < 0 ? `(${number(v, places)})` : number(v, places)), short = (v) => wrap(v, digits - 2);
   const N = (v) => number(v, digits), N5 = (v) => number(v, 5);
   const pick = absent ? ["<i>x</i><sub>i</sub>: needs a kernel", `the cells drawn as one with (${i}) have the mean ${N5(shown.about)}; a tensor this large brings no single values along`] : [`<i>x</i><sub>i</sub> = <b>${N(x)}</b>`, `the value at <i>i</i> = (${i})`];
   const gathered = [evaluating ? "nothing" : `<b>${whole(shown.size)}</b> ${shown.size === 1 ? "cell" : "cells"}`,
-    evaluating ? "eval mode takes the running statistics: no cell is gathered" : shown.given ? `all cells of set ${shown.label}` : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axisNames(data.shape)[a]}</i> ${span(r)}`).join(", ")}`];
+    evaluating ? "eval mode takes the running statistics: no cell is gathered" : shown.given ? `all cells of set ${shown.label}` : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axes[a]}</i> ${span(r)}`).join(", ")}`];
   if (shown.pending) return [pick, gathered, ...Array(4).fill(["?", "This page does not carry these numbers: they need a running kernel."])];
   const values = evaluating || !data.values ? [] : setValues(data, shown);
-  const sum = (f) => (!values.length ? "" : `(${values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + ")}) / ${whole(shown.size)}`);
+  const terms = (f) => (values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + "));
+  const sum = (f) => (!values.length ? "" : norm ? terms(f) : `(${terms(f)}) / ${whole(shown.size)}`);
   const c = shown.cell[1], square = (v) => (centered && mean !== 0 ? `(${number(v, digits - 2)} − ${short(mean)})²` : `${short(v)}²`);
-  const spread = centered ? "<i>σ</i>²" : "mean of <i>x</i>²", unknown = ["?", "This page does not carry x<sub>i</sub>: it needs a running kernel."];
+  const spread = centered ? "<i>σ</i>²" : norm ? "‖<i>x</i>‖²" : "mean of <i>x</i>²", unknown = ["?", "This page does not carry x<sub>i</sub>: it needs a running kernel."];
   return [
     pick,
     gathered,
     [centered ? `<i>μ</i> = <b>${N(mean)}</b>` : "none is taken: <b>0</b>", evaluating ? `running mean of channel ${c}` : centered ? sum(short) || "merged from the moments of each channel" : "no mean is subtracted: the values are only scaled, as if <i>μ</i> were 0"],
     [`${spread} = <b>${N5(variance)}</b>`, evaluating ? `running variance of channel ${c}` : sum(square) || "merged from the moments of each channel"],
     absent ? unknown : [`<i>${HAT}</i> = <b>${N5(normalized)}</b>`, `(${N(x)} − ${wrap(mean, digits)}) / √(${N5(variance)} + ${N5(data.eps)})`],
-    absent ? unknown : [`<i>y</i> = <b>${N5(y)}</b>`, `${N5(gamma)} · ${wrap(normalized, 5)} + ${wrap(beta, 5)}${data.elementwise && !shown.affine ? "; a weight for each element belongs to Layer Norm" : shown.affine ? `, weight and bias of ${data.elementwise ? "this element" : `channel ${c}`}` : ": no weight, no bias"}`],
+    absent ? unknown : [`<i>y</i> = <b>${N5(y)}</b>`, `${N5(gamma)} · ${wrap(normalized, 5)} + ${wrap(beta, 5)}${affineText(data, shown, c)}`],
   ];
 }
