@@ -1,0 +1,90 @@
+"""Tensors that are not in memory: what reading them in parts costs beside the same numbers from memory.
+
+`python -m benchmarks.cpu.streams` prints the rows: the medians of interleaved rounds, ours and the other, and their ratio.
+"""
+
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import normviz as nv
+
+Row = tuple[str, float, float]
+SHAPE = (16, 64, 512, 512)
+"""1 GiB of float32."""
+
+
+def medians(jobs: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+    """Return the median seconds of every job, all of them run once a round in an order drawn anew."""
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in range(rounds):
+        for name in random.sample(list(jobs), len(jobs)):
+            start = time.perf_counter()
+            jobs[name]()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def from_a_file(shape: tuple[int, ...] = SHAPE, rounds: int = 7) -> list[Row]:
+    """A warm .npy file: nv.moments(path) beside reading alone, np.load, a memory map, and NumPy on the map."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        write(path, shape)
+        buffer = np.empty(1 << 22, np.uint8)
+
+        def read() -> None:
+            with path.open("rb", buffering=0) as stream:
+                while stream.readinto(buffer):
+                    pass
+
+        def naive() -> object:
+            x = np.load(path, mmap_mode="r")
+            return x.mean((2, 3)), x.var((2, 3))
+
+        ours = "nv.moments(path)"
+        others: dict[str, Callable[[], object]] = {
+            "reading into a buffer, no arithmetic": read,
+            "np.load, then nv.moments": lambda: nv.moments(np.load(path)),
+            "nv.moments of np.memmap": lambda: nv.moments(np.load(path, mmap_mode="r")),
+            "np.memmap, .mean() and .var()": naive,
+        }
+        found = medians({ours: lambda: nv.moments(path)} | others, rounds)
+        return [(f"{ours} / {name}", found[ours], found[name]) for name in others]
+
+
+def from_dask(shape: tuple[int, ...] = SHAPE, rounds: int = 7) -> list[Row]:
+    """A dask array over memory, a sample a chunk: every G beside the same in memory, and beside dask's own for one."""
+    import dask
+    import dask.array as da
+
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    lazy = da.from_array(x, chunks=(1, *shape[1:]))
+    pooled = (0, *range(2, len(shape)))
+    ours = "nv.moments(dask).sweep()"
+    others: dict[str, Callable[[], object]] = {
+        "nv.moments(x).sweep() in memory": lambda: nv.moments(x).sweep(),
+        "da.mean and da.var, Batch Norm's alone": lambda: dask.compute(lazy.mean(pooled), lazy.var(pooled)),
+    }
+    found = medians({ours: lambda: nv.moments(lazy).sweep()} | others, rounds)
+    return [(f"{ours} / {name}", found[ours], found[name]) for name in others]
+
+
+def write(path: Path, shape: tuple[int, ...]) -> None:
+    """Write random float32 to a .npy file, sample by sample."""
+    x = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    generator = np.random.default_rng(0)
+    for sample in x:
+        sample[:] = generator.standard_normal(shape[1:], dtype=np.float32)
+    x.flush()
+
+
+if __name__ == "__main__":
+    for name, seconds, other in [*from_a_file(), *from_dask()]:
+        print(f"{name:75} {seconds:8.3f} s {other:8.3f} s {seconds / other:8.2f}")
