@@ -74,7 +74,8 @@ class Forward:
             If fn takes x in no framework and dtype, or gives back no array of x's shape: in one sentence.
         """
         refusals: list[Refusal] = []
-        for self.framework, self.dtype, self.device in self._kinds():
+        for kinds in self._kinds():
+            self.framework, self.dtype, self.device = kinds
             try:
                 y = self(x)
             except Refusal as refusal:
@@ -178,9 +179,7 @@ def check_answer(answer: Any, shape: tuple[int, ...]) -> str:
     if isinstance(answer, tuple | list | dict) or answer is None:
         raise TypeError(f"fn returned {_article(answer)}, not an array; wrap it so that it returns its output alone")
     if not hasattr(answer, "shape") or not hasattr(answer, "dtype"):
-        raise TypeError(
-            f"fn returned {_article(answer)}, not an array; a normalizer gives an array of its input's shape"
-        )
+        raise TypeError(f"fn returned {_article(answer)}, not an array; a normalizer gives one of its input's shape")
     if tuple(answer.shape) != shape:
         raise ValueError(
             f"fn returned shape {tuple(answer.shape)} for an input of shape {shape}; a normalizer keeps the shape"

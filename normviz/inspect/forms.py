@@ -283,7 +283,7 @@ def _curve(v: np.ndarray, ratio: np.ndarray, _: np.ndarray) -> Eps:
     if left[name] > 0.02 or left[name] * 3 > left[next_best]:
         return Eps(why="the output of small inputs follows neither sqrt(var + eps) nor sqrt(var) + eps")
     if name == "clamped":
-        return Eps(why=f"none is added: the root is held at {best[name]:.3g} or more")
+        return Eps(why="nothing is added: the root is held at a least value instead")
     # A step of 1 % in eps moves the ratio by about 0.25 %.
     digits = -math.log10(4 * left[name] / math.sqrt(v.size) + 1e-7)
     value = float(f"{best[name]:.{max(1, math.floor(digits))}g}")

@@ -67,7 +67,7 @@ class Listener:
     def find(self) -> Sets:
         """Return the sets that NaN shows, if numbers confirm them; those that numbers show, otherwise."""
         try:
-            sets = find_sets(self.poisoned, self.x.shape, self.rng)
+            sets = find_sets(self.poisoned, self.x.shape, self.rng, deaf=self.stochastic)
         except Refusal:
             sets = None
         if sets is not None and (self.confirm(sets.labels) if sets.proven else self.stochastic and sets.heard.any()):

@@ -51,6 +51,8 @@ class Probe:
         Forward calls used.
     undetermined
         Field -> why it could not be told.
+    form
+        What is done with the statistics, such as "(x - mean) / std"; None where no form explains the output.
     shape, channel_axis, framework, dtype
         What fn was called with.
     """
@@ -72,6 +74,7 @@ class Probe:
     is_normalizer: bool | None
     calls: int
     undetermined: dict[str, str] = field(default_factory=dict)
+    form: str | None = None
     shape: tuple[int, ...] = ()
     channel_axis: int = 1
     framework: str = "numpy"
@@ -128,87 +131,92 @@ class Probe:
         if self.method:
             return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
         if self.elementwise:
-            return "no sets, each cell by itself"
-        if self.labels is None:
-            return "no sets that can be told"
-        return f"sets of {self._cells()} cells that no method in the table has"
-
-    def _cells(self) -> str:
-        sizes = np.unique(np.bincount(self.labels.ravel())) if self.labels is not None else [0]
-        return " or ".join(str(size) for size in sizes[:3]) + (" or more" if len(sizes) > 3 else "")
+            return "each cell by itself"
+        return "sets that no method in the table has" if self.labels is not None else "no sets that can be told"
 
     def _sentences(self) -> list[str]:
-        said = [*self._of_sets(), *self._of_numbers()]
+        said = [*self._of_sets(), *self._of_statistics(), *self._of_affine()]
         if self.stochastic:
             said.append("It is random: the same input gives another output next time, as dropout does.")
         if self.undetermined:
             whys: dict[str, list[str]] = {}
             for name, why in self.undetermined.items():
                 whys.setdefault(why, []).append(name)
-            open_ = "; ".join(f"{', '.join(names)} ({why})" for why, names in whys.items())
-            said.append(f"Could not be told: {open_}.")
-        said.append(f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)")
-        return said
+            unknown = "; ".join(f"{', '.join(names)} ({why})" for why, names in whys.items())
+            said.append(f"Could not be told: {unknown}.")
+        return [*said, f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"]
 
     def _of_sets(self) -> list[str]:
         if self.elementwise:
             if self.affine is None:
-                return ["No normalizer: each output depends on its own input alone, and is no straight line of it."]
+                return ["No normalizer: each output depends on its own input alone, and is no fixed line of it."]
             if self.affine == "none":
                 return ["No normalizer: the output is the input."]
             return [
-                "No normalizer of this input: each cell is scaled and shifted by itself, by fixed numbers, "
-                f"one pair for each {_per(self.affine)}. Batch Norm in eval mode does that, with its running statistics."
+                "No normalizer of this input: each cell is scaled and shifted by itself, by fixed numbers.",
+                "That is what Batch Norm does in eval mode, with its running statistics.",
             ]
-        if self.labels is None:
-            return [{False: "No normalizer.", None: "Perhaps a normalizer.", True: "A normalizer."}[self.is_normalizer]]
-        count = int(self.labels.max()) + 1
-        shared = "all cells share one set" if count == 1 else f"{count} sets of {self._cells()} cells each"
-        of = f", in boxes of {' × '.join(map(str, self.block))}" if self.block and count > 1 else ""
-        if self.block is None:
-            of = "; they are no equal boxes"
-        first = {
-            True: f"{self._kind()}: {shared}{of}.",
-            False: f"No normalizer, though cells answer to one another: {shared}{of}.",
-            None: f"Perhaps a normalizer: {shared}{of}.",
+        verdict = {
+            True: self._kind() if self.method else "A normalizer with sets of its own",
+            False: "No normalizer, though cells answer to one another" if self.labels is not None else "No normalizer",
+            None: f"Perhaps {self._kind()}" if self.method else "Perhaps a normalizer",
         }[self.is_normalizer]
-        coupled = {
-            True: "Samples influence one another.",
-            False: "Samples do not influence one another.",
-            None: "",
-        }[self.couples_samples]
-        return [first, coupled] if coupled else [first]
+        if self.labels is None:
+            return [f"{verdict}."]
+        return [f"{verdict}: {self._sets()}.", *self._coupled()]
 
-    def _of_numbers(self) -> list[str]:
-        said = []
-        if self.is_normalizer and self.centered is not None:
-            by = "the mean of the set is subtracted" if self.centered else "no mean is subtracted"
-            how = {True: " (unbiased: divided by m - 1)", False: "", None: ""}[self.unbiased]
-            root = f"the root of the {'variance' if self.centered else 'mean square'}{how}"
-            if self.eps is None:
-                said.append(f"{by.capitalize()}, and {root} divides.")
-            elif self.eps == 0:
-                said.append(
-                    f"{by.capitalize()}, and {root} divides, with no eps: a constant set gives NaN or infinity."
-                )
-            else:
-                where = "under the root" if self.eps_inside else "outside the root"
-                said.append(f"{by.capitalize()}, and {root} divides, with eps = {self.eps:.4g} {where}.")
+    def _sets(self) -> str:
+        """How many sets of what, as "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6"."""
+        labels = np.asarray(self.labels)
+        sizes = np.bincount(labels.ravel())
+        if len(sizes) == 1:
+            return f"all {labels.size} cells share one set"
+        if sizes.max() == 1:
+            return f"{len(sizes)} sets of one cell each"
+        low, high = sizes.min(), sizes.max()
+        cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
+        if self.block:
+            return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, self.block))}"
+        first = np.unique(np.nonzero(labels == labels.flat[0])[self.channel_axis])
+        channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
+        said = f"{len(sizes)} sets of {cells}, which are no equal boxes"
+        return f"{said}: the first cell's set has cells of channels {channels}"
+
+    def _coupled(self) -> list[str]:
+        said = {True: "Samples influence one another.", False: "Samples do not influence one another."}
+        return [said[self.couples_samples]] if self.couples_samples is not None else []
+
+    def _of_statistics(self) -> list[str]:
+        if not self.is_normalizer or self.centered is None:
+            return []
+        if self.form not in (None, "(x - mean) / std", "x / root mean square"):
+            return [f"It gives {self.form}."]
+        what = "variance" if self.centered else "mean square"
+        if self.unbiased:
+            what += " (unbiased: divided by m - 1)"
+        if self.method == "weight_norm":
+            what = "sum of squares"
+        said = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
+        if self.eps is None:
+            return [f"{said}the root of the {what} divides."]
+        if self.eps == 0:
+            return [f"{said}the root of the {what} divides, with no eps."]
+        where = "under the root" if self.eps_inside else "outside the root"
+        return [f"{said}the root of the {what} divides, with eps = {self.eps:.4g} {where}."]
+
+    def _of_affine(self) -> list[str]:
         if self.affine == "none" and not self.elementwise:
-            said.append("No weight or bias shows.")
-        elif self.weight is not None and self.bias is not None:
-            ends = f"weights {_range(self.weight)}, biases {_range(self.bias)}"
-            said.append(f"Then one weight and one bias for each {_per(self.affine)}: {ends}.")
-        return said
+            return ["No weight or bias shows."]
+        if self.weight is None or self.bias is None:
+            return []
+        per = {"element": "element of a sample"}.get(self.affine or "", self.affine)
+        ends = f"weights {_range(self.weight)}, biases {_range(self.bias)}"
+        return [f"One weight and one bias for each {per}: {ends}."]
 
     def _rows(self) -> list[tuple[str, str]]:
         shown = ("method", "num_groups", "block", "centered", "eps", "eps_inside", "unbiased", "affine")
         shown += ("couples_samples", "elementwise", "stochastic", "is_normalizer", "calls")
         return [(n, f"? {self.undetermined[n]}" if n in self.undetermined else str(getattr(self, n))) for n in shown]
-
-
-def _per(affine: str | None) -> str:
-    return {"element": "element of a sample"}.get(affine or "", affine or "")
 
 
 def _range(values: np.ndarray) -> str:

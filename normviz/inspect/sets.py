@@ -45,27 +45,33 @@ class Sets:
     log: list[tuple[np.ndarray, np.ndarray]]
 
 
-def find_sets(answers: Answers, shape: tuple[int, ...], rng: np.random.Generator, most: int = MOST_CALLS) -> Sets:
+def find_sets(
+    answers: Answers, shape: tuple[int, ...], rng: np.random.Generator, *, most: int = MOST_CALLS, deaf: bool = False
+) -> Sets:
     """Find the sets of a shape with as few calls as can be.
 
-    `answers` takes a boolean array, the cells to disturb, and returns one, the cells whose output has changed.
+    `answers` takes a boolean array, the cells to disturb, and returns one, the cells whose output has changed. `deaf`
+    says that some cells may not answer, so that what does not fit is no reason to stop.
     """
-    labels, log, whole, stuck = np.zeros(math.prod(shape), int), [], False, True
+    labels, log, whole, stuck, silent = np.zeros(math.prod(shape), int), [], False, True, 0
     while not whole and len(log) < most:
         mask = _choose(labels, rng, one_each=stuck)
         answer = answers(mask.reshape(shape)).ravel()
         log.append((mask.reshape(shape), answer.reshape(shape)))
+        silent += not answer.any()
         refined = number(labels * 2 + answer)
         stuck = refined.max() == labels.max()
-        whole = bool(stuck and (np.bincount(labels, mask) == 1).all())
+        whole = bool(stuck and (np.bincount(labels, mask) == 1).all() and (answer.any() or silent > 3))
         labels = refined
+        if (answer & ~_hit(labels, mask)).any() and not deaf:
+            break  # cells have answered whose class was left alone: these are no sets
     explained = all(np.array_equal(_hit(labels, mask.ravel()), answer.ravel()) for mask, answer in log)
     heard = np.any([answer for _, answer in log], axis=0)
     return Sets(labels.reshape(shape), whole and explained, heard, log)
 
 
 def _choose(labels: np.ndarray, rng: np.random.Generator, one_each: bool) -> np.ndarray:
-    """One cell of every class of a few sets, which splits it; of larger ones as many as hit about half of their sets."""
+    """One cell of every class of few sets, which splits it; of larger ones enough to hit about half of their sets."""
     sizes = np.bincount(labels)
     smallest = sizes.min()
     order = rng.permutation(labels.size)

@@ -235,6 +235,8 @@ def _contents(value: Any) -> Callable[[], None] | None:
         return partial(_put_back_array, value, value.copy())
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
+        if type(value).__name__.startswith("Uninitialized"):
+            raise ValueError("fn is a lazy layer that has no parameters yet; call it once on an input of yours first")
         with torch.no_grad():
             grad = value.grad if value.is_leaf else None
             kept = None if grad is None else grad.detach().clone()
