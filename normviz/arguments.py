@@ -42,7 +42,7 @@ def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray]
 
 
 def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float | None = None) -> Any:
-    """Return weight or bias in float64, shaped to broadcast against x's canonical view; `default` where none is given."""
+    """Return weight or bias in float64, shaped to broadcast against x's canonical view; `default` where none is."""
     row = find(pool.method)
     C, spatial = pool.shape[1], pool.shape[2:]
     axis = row.affine_axis
@@ -100,7 +100,7 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
     """Return the array to write, in canonical order, and whether it shares out's memory."""
     dtype = result_dtype(view)
     if out is None:
-        return worker.xp.empty_like(view, dtype=dtype), False
+        return worker.empty_like(view, dtype), False
     if kind(out) != kind(x) or not hasattr(out, "__dlpack__"):
         raise TypeError(f"out is of type {type(out).__name__}, x of {type(x).__name__}; pass the same kind of array")
     if kind(out) == "jax":
@@ -115,7 +115,7 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
     if repeats or (isinstance(out, np.ndarray) and not out.flags.writeable):
         raise ValueError("out is read-only, or shows one cell in several places; pass an array that owns its cells")
     if is_bfloat16(out) or on_gpu(out) != on_gpu(native):
-        return worker.xp.empty_like(view, dtype=dtype), False
+        return worker.empty_like(view, dtype), False
     y = canonical(native, channel_axis)
     if worker.overlap(view, y):
         raise ValueError("out overlaps x without being x itself; pass x, or an array with memory of its own")

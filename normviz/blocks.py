@@ -7,6 +7,7 @@ in is a floor division, so a browser can follow a mouse without asking Python.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from operator import index as as_int
 from typing import Any
 
@@ -50,22 +51,22 @@ class Pooling:
         for name, value in (("shape", shape), ("num_groups", groups), ("block", block)):
             object.__setattr__(self, name, value)
 
-    @property
+    @cached_property
     def grid(self) -> tuple[int, ...]:
         """How many sets there are along each axis."""
         return tuple(length // extent for length, extent in zip(self.shape, self.block, strict=True))
 
-    @property
+    @cached_property
     def size(self) -> int:
         """|S|, the number of cells in a set."""
         return math.prod(self.block)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """The number of sets."""
         return math.prod(self.grid)
 
-    @property
+    @cached_property
     def statistics_shape(self) -> tuple[int, ...]:
         """Shape of the mean and of the variance: the grid without the axes that are pooled whole.
 
@@ -158,7 +159,16 @@ def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) ->
     >>> pooling("ghost", (6, 8, 4, 4), num_groups=3).block  # three slices of two samples
     (2, 1, 4, 4)
     """
-    return Pooling(method, check_shape(shape), num_groups)
+    shape = check_shape(shape)
+    try:
+        return remembered(method, shape, num_groups)
+    except TypeError:  # also what cannot be a key of a cache; what is wrong with it is said there
+        return Pooling(method, shape, num_groups)
+
+
+# Typed, for True is no number of groups though it equals 1.
+remembered = lru_cache(maxsize=1024, typed=True)(Pooling)
+"""`Pooling` without a second look at what has been asked for before."""
 
 
 def divisors(C: int) -> tuple[int, ...]:

@@ -6,17 +6,20 @@ batch, layer, instance and every G; chunks of a file and devices of a synchroniz
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import index as as_int
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from . import direct
 from .backends import adopt
-from .backends.recipe import mean_and_m2, tile
 from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
 from .methods import Statistic, find
 from .sources import source
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -147,6 +150,7 @@ class Moments:
         return Moments(count=counts.pop(), mean=mean, m2=m2, backend=parts[0].backend)
 
     @check_keywords
+    @np.errstate(all="ignore")
     def pool(self, method: str, num_groups: int | None = None) -> Statistics:
         """Merge the atoms into the statistics of a method.
 
@@ -166,17 +170,21 @@ class Moments:
                 f"use statistics(x, {method!r}), which reads the values"
             )
         pool = pooling(method, self.shape, num_groups)
-        mean, m2 = _merge(self.mean, self.m2, self.count, pool.block)
-        return as_statistics(mean, m2, self.count * pool.size, pool, self.backend)
+        return self._statistics(pool, *merge(self.mean, self.m2, self.count, pool.block))
 
+    @np.errstate(all="ignore")
     def sweep(self) -> dict[tuple[str, int | None], Statistics]:
         """Return the statistics of batch, layer and instance, and of group for every divisor G of C.
 
         >>> list(moments(np.ones((2, 4, 3))).sweep())
         [('batch', None), ('layer', None), ('instance', None), ('group', 1), ('group', 2), ('group', 4)]
         """
-        keys = [("batch", None), ("layer", None), ("instance", None), *(("group", G) for G in divisors(self.shape[1]))]
-        return {(name, G): self.pool(name, G) for name, G in keys}
+        pools = _swept(self.shape)
+        merged = {block: merge(self.mean, self.m2, self.count, block) for block in {pool.block for pool in pools}}
+        return {(p.method, p.num_groups): self._statistics(p, *merged[p.block]) for p in pools}
+
+    def _statistics(self, pool: Pooling, mean: np.ndarray, m2: np.ndarray) -> Statistics:
+        return as_statistics(mean, m2, self.count * pool.size, pool, self.backend)
 
 
 @check_keywords
@@ -210,11 +218,16 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
         from . import streaming  # which needs this module
 
         return streaming.moments(x, channel_axis, backend, progress)
+    if channel_axis == 1 and direct.takes(x, backend):
+        how = direct.plan("instance", None, x.shape)
+        _, mean, m2 = direct.measure(x, how)
+        shape = x.shape[:2]
+        return _made(Moments, count=how.rows[1], mean=mean.reshape(shape), m2=m2.reshape(shape), backend="numpy")
     array, worker, _ = adopt(x, backend)
     view = canonical(array, channel_axis)
     pool = pooling("instance", view.shape)
     mean, m2 = (worker.host(a).reshape(view.shape[:2]) for a in worker.moments(view, pool.block))
-    return Moments(count=pool.size, mean=mean, m2=m2, backend=worker.name)
+    return _made(Moments, count=pool.size, mean=mean, m2=m2, backend=worker.name)
 
 
 @check_keywords
@@ -231,12 +244,11 @@ def sweep(
 
 def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
     """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2s."""
-    pair = mean_and_var(mean, m2, count, find(pool.method).statistic)
-    mean, var = (a.reshape(pool.statistics_shape) for a in pair)
-    return Statistics(mean=mean, var=var, count=count, backend=backend)
+    mean, var = mean_and_var(mean, m2, count, find(pool.method).statistic)
+    shape = pool.statistics_shape
+    return _made(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
 
 
-@np.errstate(all="ignore")
 def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[Any, Any]:
     """Turn mean and M2 into mean and variance, or into 0 and the mean square or the sum of squares: nothing cancels."""
     if statistic == "mean and variance":
@@ -245,11 +257,49 @@ def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[
     return np.zeros_like(mean), square * count if statistic == "squared norm" else square
 
 
-@np.errstate(all="ignore")
-def _merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Merge atoms of equal count over every block: M2 within them, plus count times the M2 of their means."""
-    merged, between = mean_and_m2(tile(mean, block).copy(), (1, 3), np)
-    return merged, tile(m2, block).sum(axis=(1, 3), keepdims=True) + count * between
+    (N, C), (n, c) = mean.shape, block
+    if n * c == 1:
+        return mean, m2
+    if n == 1:
+        means, within = mean.reshape(-1, c), m2.reshape(-1, c)
+    else:
+        means, within = (a.reshape(N // n, n, C // c, c).swapaxes(1, 2).reshape(-1, n * c) for a in (mean, m2))
+    first, one = means[:, :1], _ones(n * c)
+    off = means - first  # so that equal means have an M2 of exactly 0
+    offset = np.vecdot(off, one)[:, None]
+    offset /= n * c
+    off -= offset
+    offset += first
+    merged = np.vecdot(off, off)
+    merged *= count
+    merged += np.vecdot(within, one)
+    return offset[:, 0], merged
+
+
+@lru_cache(maxsize=64)
+def _swept(shape: tuple[int, ...]) -> list[Pooling]:
+    """The sets of every method of a sweep."""
+    return [
+        *(Pooling(name, shape) for name in ("batch", "layer", "instance")),
+        *(Pooling("group", shape, G) for G in divisors(shape[1])),
+    ]
+
+
+@lru_cache(maxsize=64)
+def _ones(length: int) -> np.ndarray:
+    return np.ones(length)
+
+
+def _made(kind: type[T], **fields: Any) -> T:
+    """Make Moments or Statistics of arrays that are right and nobody else's, without a look at them or a copy."""
+    for value in fields.values():
+        if type(value) is np.ndarray:
+            value.flags.writeable = False
+    made = object.__new__(kind)
+    made.__dict__.update(fields)
+    return made
 
 
 def _freeze(value: Any, first: str, second: str, least: int) -> None:

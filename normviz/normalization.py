@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import direct
 from .arguments import check_eps, check_statistics, like_x, parameter, result_dtype, target, uncanonical, unparameter
 from .backends import adopt, kind
 from .backends.recipe import Backend
@@ -132,8 +133,12 @@ def normalize(
         from .streaming import lazy  # which needs this module
 
         return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
-    view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     eps = check_eps(eps)
+    if statistics is out is None and channel_axis == 1 and direct.takes(x, backend):
+        how = direct.plan(method, num_groups, x.shape) if direct.named(method, num_groups) else None
+        if how and direct.plain(weight, how) and direct.plain(bias, how):
+            return direct.normalize(x, how, weight, bias, eps)
+    view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     gamma, beta = (parameter(p, name, pool, channel_axis) for name, p in (("weight", weight), ("bias", bias)))
     gamma, beta = (p if p is None else worker.xp.asarray(p) for p in (gamma, beta))
     given = check_statistics(statistics, pool)
@@ -210,7 +215,7 @@ def gradient(
     gamma = worker.xp.asarray(parameter(weight, "weight", pool, channel_axis, 1.0))
     grad = like_x(grad_output, "grad_output", view, worker, channel_axis)
 
-    result = worker.xp.empty_like(view, dtype=result_dtype(view))
+    result = worker.empty_like(view, result_dtype(view))
     mean, rstd = _measure(view, pool, worker, eps)
     row = find(method)
     # A norm is the root of the mean square times that of |S|: x / ||x|| * weight is x / rms(x) * (weight / root).
