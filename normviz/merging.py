@@ -14,6 +14,7 @@ import numpy as np
 
 from . import direct
 from .backends import adopt
+from .backends.memory import falls_back
 from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
 from .methods import Statistic, find
@@ -188,6 +189,7 @@ class Moments:
 
 
 @check_keywords
+@falls_back
 def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progress: bool | None = None) -> Moments:
     """Return the moments of every (sample, channel) of x, from one pass.
 

@@ -9,6 +9,7 @@ import numpy as np
 from . import direct
 from .arguments import check_eps, check_statistics, like_x, parameter, result_dtype, target, uncanonical, unparameter
 from .backends import adopt, kind
+from .backends.memory import falls_back
 from .backends.recipe import Backend
 from .blocks import Pooling, canonical, pooling
 from .errors import check_keywords
@@ -19,6 +20,7 @@ from .sources import source
 
 
 @check_keywords
+@falls_back
 def statistics(
     x: Any,
     method: str,
@@ -67,6 +69,7 @@ def statistics(
 
 
 @check_keywords
+@falls_back
 def normalize(
     x: Any,
     method: str,
@@ -176,6 +179,7 @@ class Gradients:
 
 
 @check_keywords
+@falls_back
 def gradient(
     x: Any,
     grad_output: Any,

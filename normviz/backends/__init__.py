@@ -5,6 +5,9 @@
   set) and CuPy finds a device: below that, moving it there and back costs more than it saves.
 - `backend="numpy"` or `backend="cupy"` insists, and fails loudly where it cannot be had.
 
+What CuPy works on stays where it is: an array on the host passes through the GPU in pieces, so it may be larger than
+the GPU's memory.
+
 The result is the same kind of array, on the same device, as the one that came in.
 """
 
@@ -20,6 +23,8 @@ import numpy as np
 
 from ..errors import unknown
 from ..sources import in_memory
+from . import threads
+from .memory import size
 from .recipe import Backend
 
 BACKENDS = ("numpy", "cupy")
@@ -62,7 +67,21 @@ def cupy_problem() -> str | None:
     except Exception as error:
         return f"CuPy cannot be imported: {error}"
     # CuPy imports without a GPU and fails at first use, so ask.
-    return None if cupy.cuda.is_available() else "CuPy finds no CUDA device; nvidia-smi shows whether the driver does"
+    if not cupy.cuda.is_available():
+        return "CuPy finds no CUDA device; nvidia-smi shows whether the driver does"
+    from .cupy import CuPy
+
+    try:
+        cupy.cuda.nvrtc.getVersion()  # the compiler is a library of its own, looked for at first use
+        CuPy(cupy).module.compile()
+    except Exception as error:
+        extra = "cuda12" if cupy.cuda.runtime.runtimeGetVersion() < 13000 else "cuda13"
+        reason = str(error).strip().partition("\n")[0]
+        return (
+            f"CUDA's compiler or its headers do not work here ({type(error).__name__}: {reason}); "
+            f"pip install 'normviz[{extra}]'"
+        )
+    return None
 
 
 @cache
@@ -108,21 +127,20 @@ def devices() -> dict[str, str]:
     >>> list(devices())
     ['numpy', 'cupy']
     """
-    return {"numpy": f"NumPy {np.__version__} on {os.cpu_count()} CPU cores", "cupy": cupy_problem() or _gpus()}
+    numpy = f"NumPy {np.__version__} on {threads.available()} CPU cores, {threads.number()} threads for large arrays"
+    return {"numpy": numpy, "cupy": cupy_problem() or _gpus()}
 
 
 def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[Any], Any]]:
     """Return x as an array of the backend that works on it, that backend, and the way back.
 
     The way back makes a result the same kind of array as x, on its device; bfloat16, which is computed in float32,
-    becomes bfloat16 again. Nothing is copied where x's memory can be shared.
+    becomes bfloat16 again. Nothing is copied where x's memory can be shared, and what is on the host stays there.
     """
     chosen = load(backend_for(x, backend))
-    here = (chosen.name == "cupy") == on_gpu(x)
-    if here and kind(x) != "numpy":
-        native = _widen(x) if kind(x) == "cupy" else chosen.xp.from_dlpack(_widen(x))
-    else:
-        native = host(x) if chosen.name == "numpy" else chosen.xp.asarray(host(x))
+    on_device = on_gpu(x)
+    here = chosen.name == "cupy" or not on_device
+    native = _share(x, chosen.xp) if chosen.name == "cupy" and on_device else host(x)
 
     def back(y: Any) -> Any:
         return _like(y if here else chosen.host(y), x)
@@ -152,16 +170,38 @@ def _widen(x: Any) -> Any:
     return x.astype(np.float32) if is_bfloat16(x) else x
 
 
+@cache
+def _bfloat16() -> np.dtype | None:
+    """Return the type that CuPy knows bfloat16 by, or None where ml_dtypes is not there."""
+    return None if find_spec("ml_dtypes") is None else np.dtype(import_module("ml_dtypes").bfloat16)
+
+
+def _share(x: Any, xp: Any) -> Any:
+    """Return an array on a CUDA device as CuPy's; bfloat16 by way of integers, which every DLPack shares."""
+    if not is_bfloat16(x):
+        return x if kind(x) == "cupy" else xp.from_dlpack(_widen(x))
+    if kind(x) == "cupy":
+        return x
+    if (bfloat16 := _bfloat16()) is None:
+        return xp.from_dlpack(_widen(x))
+    integers = x.detach().view(sys.modules["torch"].int16) if kind(x) == "torch" else x.view("int16")
+    return xp.from_dlpack(integers).view(bfloat16)
+
+
 def _like(y: Any, x: Any) -> Any:
     """Return y as the kind of array that x is, where x is."""
     module: Any = sys.modules.get(kind(x))
+    integers = is_bfloat16(y) and kind(x) != "cupy"
+    y = y.view(np.int16) if integers else y
     if kind(x) == "torch":
-        return module.from_dlpack(y).to(x.device, x.dtype if is_bfloat16(x) else None)
+        y = module.from_dlpack(y)
+        return y.view(module.bfloat16) if integers else y.to(x.device, x.dtype if is_bfloat16(x) else None)
     if kind(x) == "jax":
         y = module.device_put(module.numpy.from_dlpack(y), x.sharding)
+        y = y.view("bfloat16") if integers else y
     elif kind(x) == "cupy":
         y = module.asarray(y)
-    return y.astype(x.dtype) if is_bfloat16(x) else y
+    return y.astype(x.dtype) if is_bfloat16(x) and not is_bfloat16(y) else y
 
 
 def _gpu_min_bytes() -> int:
@@ -175,5 +215,10 @@ def _gpus() -> str:
     cupy = import_module("cupy")
     runtime = cupy.cuda.runtime
     found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
-    names = ", ".join(f"{p['name'].decode()} ({p['totalGlobalMem'] >> 30} GiB)" for p in found)
-    return f"CuPy {cupy.__version__} on {names}"
+    names = ", ".join(f"{p['name'].decode()} ({size(p['totalGlobalMem'])})" for p in found)
+    cuda, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion()))
+    least = _gpu_min_bytes()
+    return (
+        f"CuPy {cupy.__version__} on {names}; CUDA {cuda}, its driver up to {driver}; "
+        f"arrays on the host from {size(least)} go there"
+    )

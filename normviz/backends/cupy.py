@@ -1,26 +1,309 @@
-"""The recipe on CuPy, as plain array operations.
+"""The recipe on CUDA devices: the kernels where they read an array as it lies, CuPy's own operations elsewhere.
 
-`xp` is a parameter, so that tests can run this path on NumPy where there is no GPU.
+`xp` is a parameter, so that tests can run all of this where there is no GPU.
 """
 
+import math
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .recipe import Backend
+from . import launches
+from .arrange import SHORT, entries, order_of, runs, split
+from .memory import OutOfGpuMemory, size
+from .recipe import Backend, Box, clip, tile
+from .staging import Corner, Lane, cut
 
 
 class CuPy(Backend):
-    """CuPy on the current CUDA device."""
+    """CuPy, on the device where x is; what is on the host passes through the current device in pieces."""
 
     name = "cupy"
-    cells = 1 << 24  # 128 MB of float64: enough to fill a GPU, small beside its memory
+    cells = 1 << 24  # of the recipe: 128 MB of float64, enough to fill a GPU and small beside its memory
+    piece = 1 << 26  # bytes of a host array on their way at a time: a copy of a millisecond or two
+    least = 1 << 18  # smaller pieces than this do not help a GPU whose memory is full
+
+    def __init__(self, xp: Any) -> None:
+        super().__init__(xp)
+        source = launches.HEADERS + launches.SOURCE.read_text()
+        self.module = xp.RawModule(code=source, options=launches.OPTIONS, name_expressions=launches.instances())
+        self._devices: dict[int, launches.Kernels] = {}
 
     def host(self, values: Any) -> np.ndarray:
         """Copy the values to the host."""
         return self.xp.asnumpy(values)
 
+    def empty_like(self, like: Any, dtype: Any) -> Any:
+        """Return an array of like's shape and layout, where it is."""
+        return (self.xp if self._is_here(like) else np).empty_like(like, dtype=dtype)
+
     def overlap(self, a: Any, b: Any) -> bool:
         """Whether b shares memory with a, other than by being the very same cells in the same order."""
+        if self._is_here(a) != self._is_here(b):
+            return False
+        if not self._is_here(a):
+            start = a.ctypes.data == b.ctypes.data
+            return not (start and a.strides == b.strides and a.itemsize == b.itemsize) and np.may_share_memory(a, b)
         same = a.data.ptr == b.data.ptr and a.strides == b.strides and a.itemsize == b.itemsize
         return not same and bool(self.xp.may_share_memory(a, b))
+
+    @np.errstate(all="ignore")
+    def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
+        """Mean and sum of squared deviations of every block of x, float64, in the shape of the grid, on the device."""
+        with self._device_of(x):
+            tiles = tile(x, block)
+            if self._is_here(x):
+                if not launches.covers(x.dtype):
+                    return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
+                if order_of(x) is not None:
+                    try:
+                        return self._atoms(tiles)
+                    except self.xp.cuda.memory.OutOfMemoryError:
+                        self._free()  # there may be room for pieces
+            return self._or_no_memory(x, lambda: self._in_parts(tiles))
+
+    @np.errstate(all="ignore")
+    def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
+        """Write (x - mean) * rstd * weight + bias; the parameters are float64 and broadcast against x.
+
+        Weight and bias may be None.
+        """
+        with self._device_of(x):
+            given = tuple(None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
+            if self._is_here(x) and x.dtype == out.dtype and order_of(x) is not None and order_of(x) == order_of(out):
+                try:
+                    self._scale(x, out, given)
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    self._free()
+                else:
+                    self._meet(out)
+                    return
+
+            def work(box: Box, lane: Lane | Corner) -> None:
+                part = lane.load(x[box], out.dtype)
+                self._scale(part, part, tuple(None if p is None else p[clip(box, p.shape)] for p in given))
+                lane.store(part, out[box])
+
+            apart = not (self.xp if self._is_here(x) else np).may_share_memory(x, out)
+            self._pieces(x, out.dtype, work, again=apart)
+            self._meet(out)
+
+    def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
+        """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
+
+        By CuPy's own operations, and so with all of x on the device.
+        """
+        with self._device_of(x):
+            return self._or_no_memory(x, lambda: self._gradient(x, grad, mean, rstd, weight, out, block, centered))
+
+    def _gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> Any:
+        x_here, grad_here = (self._plain(a) for a in (x, grad))
+        direct = self._is_here(out) and out.dtype.name != "bfloat16"
+        out_here = out if direct else self.xp.empty(out.shape, np.float64 if out.dtype.itemsize == 8 else np.float32)
+        weight = None if weight is None else self._local(weight)
+        found = super().gradient(x_here, grad_here, mean, rstd, weight, out_here, *rest)
+        if self._is_here(out):
+            if not direct:
+                out[...] = out_here.astype(out.dtype)
+            self._meet(out)
+        else:
+            np.copyto(out, self.host(out_here), casting="unsafe")
+        return found
+
+    # ---- one array on the device that lies densely -------------------------------------------------------------------
+
+    def _atoms(self, tiles: Any) -> tuple[Any, Any]:
+        """Mean and M2 over the odd axes of dense tiles, in the shape of the even ones."""
+        kernels = self._kernels()
+        order = order_of(tiles)
+        left = runs([tiles.shape[axis] for axis in order], [axis % 2 == 1 for axis in order])
+        inside = [n for n, odd in left if odd]
+        last, last_odd = left[-1] if left else (1, False)
+        if not inside:
+            atoms, count = kernels.rows(tiles, tiles.size, 1), 1
+        elif last_odd and (last * tiles.itemsize >= SHORT or len(inside) == 1):
+            del left[-1]
+            atoms, count = kernels.rows(tiles, tiles.size // last, last), last
+        else:
+            # As many columns as there are side by side; a short run that is innermost is merged later.
+            at = len(left) - (3 if last_odd else 2)
+            columns = math.prod(n for n, _ in left[at + 1 :])
+            count = left.pop(at)[0]
+            atoms = kernels.columns(tiles, tiles.size // (count * columns), count, columns)
+        for at in reversed([i for i, (_, odd) in enumerate(left) if odd]):
+            outer, inner = (math.prod(n for n, _ in part) for part in (left[:at], left[at + 1 :]))
+            atoms = kernels.merge(atoms, outer, left[at][0], inner, count)
+            count *= left.pop(at)[0]
+        even = [axis for axis in order if axis % 2 == 0]
+        found = atoms.reshape(*(tiles.shape[axis] for axis in even), 2).transpose(*np.argsort(even).tolist(), len(even))
+        return found[..., 0], found[..., 1]
+
+    def _scale(self, x: Any, y: Any, given: tuple[Any, ...]) -> None:
+        """Write (x - mean) * rstd * weight + bias to y, which lies as x does; the recipe does what tables can't."""
+        order = order_of(x) or ()
+        lengths = tuple(x.shape[axis] for axis in order)
+        varies = tuple(
+            tuple(any(p is not None and p.shape[axis] > 1 for p in pair) for axis in order)
+            for pair in (given[:2], given[2:])
+        )
+        plan = split(lengths, varies, x.itemsize) if launches.covers(x.dtype) else None
+        if plan is None:
+            return super().affine(x, *given, y)
+        work = np.float64 if x.dtype == np.float64 else np.float32
+        ordered = [None if p is None else p.transpose(order) for p in given]
+        tables = []
+        for shape, in_rows in zip(plan.tables(lengths), (True, False), strict=True):
+            here = [plan.in_rows[0] == in_rows] * 2 + [plan.in_rows[1] == in_rows] * 2
+            mine = tuple(p if ok else None for p, ok in zip(ordered, here, strict=True))
+            fold = plan.in_rows == (True, True)
+            tables.append(None if shape is None else entries(self.xp, work, shape, mine, fold))
+        rows, columns = tables
+        if columns is None:
+            self._kernels().affine(x, y, rows)
+        else:
+            self._kernels().affine_grid(x, y, rows, columns, math.prod(lengths[plan.start :]))
+        return None
+
+    # ---- what passes through in pieces -------------------------------------------------------------------------------
+
+    def _in_parts(self, tiles: Any) -> tuple[Any, Any]:
+        """Mean and M2 over the odd axes of tiles, piece by piece."""
+        sums = Sums(self.xp, tiles.shape)
+        dtype = np.dtype(f"f{tiles.dtype.itemsize}" if tiles.dtype.kind == "f" else "f8")
+        if tiles.dtype.name == "bfloat16":
+            dtype = tiles.dtype
+
+        def work(box: Box, lane: Lane | Corner) -> None:
+            part = lane.load(tiles[box], dtype)
+            if launches.covers(dtype):
+                mean, m2 = self._atoms(part)
+            else:
+                inside = tuple(n if axis % 2 else 1 for axis, n in enumerate(part.shape))
+                mean, m2 = (a.reshape(part.shape[::2]) for a in super(CuPy, self).moments(part, inside))
+            sums.add(box[::2], part.shape, mean, m2, lane.stream)
+
+        self._pieces(tiles, dtype, work, again=True)
+        return sums.mean, sums.m2
+
+    def _pieces(self, a: Any, dtype: np.dtype, work: Callable[[Box, Any], None], again: bool) -> None:
+        """Call work(box, lane) for boxes of a, smaller ones once the GPU runs out of memory.
+
+        When even the smallest do not fit, the whole may be done `again` by another backend, or else only before the
+        first.
+        """
+        cells = max(1, self.piece // dtype.itemsize)
+        todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0
+        try:
+            while todo:
+                box = todo.pop()
+                inner = cut(a, box, cells)
+                if len(inner) > 1:
+                    todo += reversed(inner)
+                    continue
+                try:
+                    if not lanes:
+                        nbytes = min(cells, a.size) * dtype.itemsize
+                        lanes = [Corner()] if self._is_here(a) else [Lane(self.xp, nbytes) for _ in range(2)]
+                    lane = lanes[turn % len(lanes)]
+                    with lane.stream:
+                        work(box, lane)
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    for lane in lanes:
+                        lane.finish()
+                    lanes, cells = [], cells // 2
+                    self._free()
+                    if cells * dtype.itemsize < self.least:
+                        if again or not turn:
+                            raise self._no_memory(a) from None
+                        raise MemoryError("the GPU ran out of memory with x partly overwritten by the result") from None
+                    todo.append(box)
+                else:
+                    turn += 1
+            for lane in lanes:
+                lane.finish()
+        finally:
+            for lane in lanes:  # an error must not free a buffer that a copy still uses
+                lane.settle()
+
+    # ---- devices ---------------------------------------------------------------------------------------------------
+
+    def _is_here(self, a: Any) -> bool:
+        return isinstance(a, self.xp.ndarray)
+
+    def _device_of(self, x: Any) -> Any:
+        return self.xp.cuda.Device(x.device.id if self._is_here(x) else None)
+
+    def _local(self, values: Any) -> Any:
+        """Return small values on the current device."""
+        if self._is_here(values) and values.device.id == self.xp.cuda.runtime.getDevice():
+            return values
+        return self.xp.asarray(self.host(values))
+
+    def _plain(self, a: Any) -> Any:
+        """Return an array on the device that CuPy's own operations understand."""
+        if self._is_here(a):
+            return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
+        return self.xp.asarray(np.asarray(a, a.dtype.newbyteorder("=")))
+
+    def _kernels(self) -> launches.Kernels:
+        device = self.xp.cuda.runtime.getDevice()
+        if device not in self._devices:
+            found = self.xp.cuda.runtime.getDeviceProperties(device)
+            threads = found["multiProcessorCount"] * found["maxThreadsPerMultiProcessor"]
+            self._devices[device] = launches.Kernels(self.xp, self.module, threads)
+        return self._devices[device]
+
+    def _meet(self, out: Any) -> None:
+        """Let torch, which may work on a stream of its own, find `out` written."""
+        torch = sys.modules.get("torch")
+        if torch is not None and self._is_here(out) and torch.cuda.is_initialized():
+            current = self.xp.cuda.get_current_stream()
+            if torch.cuda.current_stream(out.device.id).cuda_stream != current.ptr:
+                current.synchronize()
+
+    def _free(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+    def _or_no_memory(self, x: Any, compute: Callable[[], Any]) -> Any:
+        try:
+            return compute()
+        except self.xp.cuda.memory.OutOfMemoryError:
+            self._free()
+            raise self._no_memory(x) from None
+
+    def _no_memory(self, x: Any) -> OutOfGpuMemory:
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return OutOfGpuMemory(
+            f"the GPU has {size(free)} of {size(total)} left, too little for x of {size(x.size * x.dtype.itemsize)} "
+            "even in pieces; free some, or pass backend='numpy'"
+        )
+
+
+class Sums:
+    """Moments on the device that grow by parts (Chan, Golub & LeVeque 1983), on whichever stream a part comes."""
+
+    def __init__(self, xp: Any, tiles: tuple[int, ...]) -> None:
+        self.count, self.mean, self.m2 = (xp.zeros(tiles[::2]) for _ in range(3))
+        self.cells = math.prod(tiles[1::2])
+        self.written = xp.cuda.get_current_stream().record()
+
+    def add(self, at: Box, part: tuple[int, ...], mean: Any, m2: Any, stream: Any) -> None:
+        """Take in the moments of a part of those sets."""
+        cells = math.prod(part[1::2])
+        on_a_stream = hasattr(stream, "wait_event")
+        if on_a_stream:
+            stream.wait_event(self.written)
+        if cells < self.cells:
+            # All new values before the first is written: memory may run out in between, and the part comes again.
+            before = self.count[at]
+            total = before + cells
+            delta = mean - self.mean[at]
+            m2 = self.m2[at] + m2 + delta * (delta * (before * cells / total))
+            mean = self.mean[at] + delta * (cells / total)
+            self.count[at] = total
+        self.mean[at] = mean
+        self.m2[at] = m2
+        if on_a_stream:
+            self.written = stream.record()

@@ -72,6 +72,10 @@ class Backend:
         """Return values as a NumPy array."""
         raise NotImplementedError
 
+    def empty_like(self, like: Any, dtype: Any) -> Any:
+        """Return an array of like's shape and layout, where it is."""
+        return self.xp.empty_like(like, dtype=dtype)
+
     def overlap(self, a: Any, b: Any) -> bool:
         """Whether writing b could change cells of a that are still to be read."""
         raise NotImplementedError
@@ -102,7 +106,7 @@ class Backend:
 
     @np.errstate(all="ignore")
     def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
-        """Write (x - mean) * rstd * weight + bias; all are float64 and broadcast against x, and the last two may be None.
+        """Write (x - mean) * rstd * weight + bias; all float64 and broadcast against x, the last two may be None.
 
         Centred first: folded into a * x + b it loses four digits at |mean| / std = 1e5.
         """

@@ -25,7 +25,9 @@ def test_gradient(shape, method, num_groups, backend):
             one_entry = nv.METHODS[method].affine_axis
             over = 0 if elementwise else tuple(axis for axis in range(x.ndim) if axis != one_entry)
             np.testing.assert_allclose(found.bias, g.sum(over), rtol=1e-12, atol=1e-12)
-            np.testing.assert_allclose(found.weight, (g * x_hat).sum(over), rtol=1e-11, atol=1e-10)
+            # The kernels take the moments of float32 in float32, a few values at a time.
+            close = 1e-11 if backend == "numpy" or dtype != "f4" else 1e-6
+            np.testing.assert_allclose(found.weight, (g * x_hat).sum(over), rtol=close, atol=10 * close)
             assert found.input.dtype == (x.dtype if dtype != "i4" else np.float64)
             assert found.weight.shape == found.bias.shape == (shape[1:] if elementwise else (shape[one_entry],))
             assert found.backend == backend

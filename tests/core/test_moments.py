@@ -10,12 +10,15 @@ from tests.core import reference
 from tests.core.cases import CASES, SHAPES, configurations, on_axis, two_groups, values
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-13}
+# The kernels add a few values in float32, and all else in float64.
+CLOSE_IN_FLOAT32 = {"rtol": 3e-7, "atol": 3e-7}
 
 
 def agree(found, x, method, num_groups=None):
     mean, var = reference.statistics_arrays(x, method, num_groups)
-    np.testing.assert_allclose(found.mean, mean, **CLOSE)
-    np.testing.assert_allclose(found.var, var, **CLOSE)
+    close = CLOSE_IN_FLOAT32 if found.backend == "cupy" and x.dtype.kind == "f" and x.itemsize < 8 else CLOSE
+    np.testing.assert_allclose(found.mean, mean, **close)
+    np.testing.assert_allclose(found.var, var, **close)
     assert found.mean.shape == nv.pooling(method, x.shape, num_groups).statistics_shape
     assert found.mean.dtype == found.var.dtype == np.float64
     assert type(found.mean) is np.ndarray
@@ -121,8 +124,9 @@ def test_moments_are_the_cells_of_each_sample_and_channel(backend):
     m = nv.moments(x, backend=backend)
     assert (m.count, m.shape, m.backend) == (10, (3, 4), backend)
     exact = x.astype(float)
-    np.testing.assert_allclose(m.mean, exact.mean((2, 3)), **CLOSE)
-    np.testing.assert_allclose(m.m2, exact.var((2, 3)) * 10, **CLOSE)
+    close = CLOSE if backend == "numpy" else CLOSE_IN_FLOAT32
+    np.testing.assert_allclose(m.mean, exact.mean((2, 3)), **close)
+    np.testing.assert_allclose(m.m2, exact.var((2, 3)) * 10, **close)
     assert repr(m) == f"Moments(count=10, mean: (3, 4), m2: (3, 4), backend='{backend}')"
 
 

@@ -1,0 +1,155 @@
+"""How the kernels of kernels.cu are launched: on which grid, in how many pieces, with which tables.
+
+The array module and the compiled module are parameters, so that the same launches run on a GPU and, where there is
+none, on the CPU emulation in tests/cuda.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BLOCK = 256
+UNROLL, COLUMN_UNROLL, GRID_UNROLL = 4, 8, 2
+# How CUDA calls a type, and how many of it are 16 bytes.
+TYPES = {"float16": ("__half", 8), "bfloat16": ("__nv_bfloat16", 8), "float32": ("float", 4), "float64": ("double", 2)}
+# The longest piece of a set, in values: what an outlier at its start costs grows with it, and float64 has no digits to
+# spare.
+LONGEST = {"float64": 1 << 13}
+SOURCE = Path(__file__).with_name("kernels.cu")
+HEADERS = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\n"
+OPTIONS = ("--std=c++17",)
+
+
+def instances() -> list[str]:
+    """Return the names of all kernels, as C++ calls them."""
+    names = ["merge"]
+    for ctype, width in TYPES.values():
+        names.append(f"moments<{ctype},{UNROLL}>")
+        names += [f"column_moments<{ctype},{w},{COLUMN_UNROLL}>" for w in sorted({1, width // 2})]
+        for w in (width, 1):
+            names += [f"affine<{ctype},{w},{UNROLL}>", f"affine_grid<{ctype},{w},{GRID_UNROLL}>"]
+    return names
+
+
+def covers(dtype: Any) -> bool:
+    """Whether the kernels read this type."""
+    return dtype.name in TYPES and dtype.isnative
+
+
+class Kernels:
+    """The kernels on one kind of device.
+
+    Parameters
+    ----------
+    xp
+        The array module.
+    module
+        The compiled kernels: `get_function(name)(grid, block, arguments)`, as cupy.RawModule has it.
+    threads
+        How many threads the device holds at once.
+    block
+        Threads per block.
+    """
+
+    def __init__(self, xp: Any, module: Any, threads: int, block: int = BLOCK) -> None:
+        self.xp, self.module, self.threads, self.block = xp, module, threads, block
+
+    def rows(self, x: Any, rows: int, L: int) -> Any:
+        """Return the atoms of rows of L adjacent values: (rows, 2), mean and M2."""
+        ctype, _ = TYPES[x.dtype.name]
+        splits, step, team = self.plan_rows(rows, L, x.dtype)
+        width = 2 if splits == 1 else 3
+        atoms = self.xp.empty((rows * splits, width), np.float64)
+        name = f"moments<{ctype},{UNROLL}>"
+        self._run(name, rows * splits * team, x, atoms, rows, L, splits, step, np.int32(team), np.int32(width))
+        return atoms if splits == 1 else self.merge(atoms, rows, splits, 1)
+
+    def columns(self, x: Any, outer: int, K: int, B: int) -> Any:
+        """Return the atoms of the columns of x as (outer, K, B): (outer * B, 2), mean and M2."""
+        ctype, width16 = TYPES[x.dtype.name]
+        W = width16 // 2
+        if B % W or pointer(x) % 8:
+            W = 1
+        splits, step = self.plan_columns(outer * B // W, K, x.dtype)
+        width = 2 if splits == 1 else 3
+        atoms = self.xp.empty((outer * splits * B, width), np.float64)
+        name = f"column_moments<{ctype},{W},{COLUMN_UNROLL}>"
+        self._run(name, outer * splits * (B // W), x, atoms, outer, K, B, splits, step, np.int32(width))
+        return atoms if splits == 1 else self.merge(atoms, outer, splits, B)
+
+    def merge(self, atoms: Any, outer: int, K: int, inner: int, count: float | None = None) -> Any:
+        """Merge atoms, (outer, K, inner), over K: (outer * inner, 2).
+
+        `count` is that of every atom; None where they carry their own. Few outputs with many atoms each take two
+        launches.
+        """
+        outputs = outer * inner
+        parts = max(1, min(self.threads // (32 * outputs), K // 256))
+        width = 2 if parts == 1 else 3
+        out = self.xp.empty((outputs * parts, width), np.float64)
+        team = 1
+        while team < 32 and 4 * team * parts < K and 2 * team * outputs * parts <= 4 * self.threads:
+            team *= 2
+        given = (np.int32(3), np.float64(0)) if count is None else (np.int32(2), np.float64(count))
+        counts = (np.int32(team), *given, np.int32(width))
+        self._run("merge", outputs * parts * team, atoms, out, outer, K, inner, parts, *counts)
+        return out if parts == 1 else self.merge(out, outputs, parts, 1)
+
+    def affine(self, x: Any, y: Any, rows: Any) -> None:
+        """Write y = (x - mean) * scale + shift, one of `rows` for every x.size / len(rows) values."""
+        ctype, W = TYPES[x.dtype.name]
+        if (pointer(x) | pointer(y)) % 16:
+            W = 1
+        L = x.size // len(rows)
+        name = f"affine<{ctype},{W},{UNROLL}>"
+        self._run(name, -(-x.size // (W * UNROLL)), x, rows, y, x.size, L, reciprocal(L, len(rows)))
+
+    def affine_grid(self, x: Any, y: Any, rows: Any, columns: Any, B: int) -> None:
+        """Write y likewise, with parameters of every row of B values (or None) and of its columns.
+
+        `columns` holds len(columns) / B tables, one for as many rows as there are for each.
+        """
+        ctype, W = TYPES[x.dtype.name]
+        if (pointer(x) | pointer(y)) % 16 or B % W:
+            W = 1
+        K = x.size // len(columns)
+        none = np.uint64(0)  # a null pointer, as RawModule passes one
+        name = f"affine_grid<{ctype},{W},{GRID_UNROLL}>"
+        scalars = (x.size, B, reciprocal(B, x.size // B), K, reciprocal(K, len(columns) // B))
+        self._run(name, -(-x.size // (W * GRID_UNROLL)), x, none if rows is None else rows, columns, y, *scalars)
+
+    def plan_rows(self, rows: int, L: int, dtype: np.dtype) -> tuple[int, int, int]:
+        """Return how many pieces a row is cut into, how long each is, and how many lanes take one."""
+        width = 16 // dtype.itemsize
+        team = 1
+        while team < 32 and team * UNROLL < L // width + 2:
+            team *= 2
+        tile = team * UNROLL * width
+        fill = min(-(-8 * self.threads // (rows * team)), L // (8 * tile))
+        splits = max(1, fill, -(-L // LONGEST.get(dtype.name, 1 << 20)))
+        step = -(-L // (splits * tile)) * tile
+        return -(-L // step), step, team
+
+    def plan_columns(self, columns: int, K: int, dtype: np.dtype) -> tuple[int, int]:
+        """Return how many pieces a column is cut into, and how long each is."""
+        fill = min(-(-4 * self.threads // columns), K // (4 * COLUMN_UNROLL))
+        splits = max(1, fill, -(-K // LONGEST.get(dtype.name, 1 << 20)))
+        step = -(-K // (splits * COLUMN_UNROLL)) * COLUMN_UNROLL
+        return -(-K // step), step
+
+    def _run(self, name: str, threads: int, *arguments: Any) -> None:
+        """Launch a kernel on a grid of about `threads` threads; more than the device holds eightfold, it strides."""
+        grid = max(1, min(-(-threads // self.block), 8 * self.threads // self.block))
+        scalars = [np.int64(a) if type(a) is int else a for a in arguments]
+        self.module.get_function(name)((grid,), (self.block,), tuple(scalars))
+
+
+def reciprocal(divisor: int, quotients: int) -> np.uint64:
+    """Return what `quotient` in kernels.cu divides by: 0 where the divisor or the largest quotient makes it trivial."""
+    return np.uint64((1 << 64) // divisor + 1 if divisor > 1 and quotients > 1 else 0)
+
+
+def pointer(a: Any) -> int:
+    """Where an array starts."""
+    return a.data.ptr

@@ -1,0 +1,73 @@
+"""kernels.cu built for the CPU, behind the interface of cupy.RawModule."""
+
+import atexit
+import ctypes
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from normviz.backends import launches
+
+HERE = Path(__file__).parent / "emulation"
+SCALARS = {np.int64: ctypes.c_int64, np.uint64: ctypes.c_uint64, np.int32: ctypes.c_int32, np.float64: ctypes.c_double}
+
+
+def problem() -> str | None:
+    """Why the kernels cannot be built for the CPU here, or None."""
+    return None if shutil.which("g++") else "the CUDA source did not run on the CPU: there is no g++"
+
+
+class Diverged(AssertionError):
+    """Lanes of one warp came to different shuffles."""
+
+
+class EmulatedModule:
+    """The functions of a built library; `blocks` limits a launch to some blocks of its grid."""
+
+    def __init__(self, library: ctypes.CDLL):
+        self.library, self.blocks = library, None
+
+    def compile(self):
+        pass
+
+    def get_function(self, name):
+        kernel, ctype, width = re.fullmatch(r"(\w+)(?:<(\w+),(\d+)(?:,\d+)?>)?", name).groups()
+        if name not in launches.instances():
+            raise AssertionError(f"{name} is not among the kernels that are compiled")
+        function = getattr(self.library, f"{kernel}_{ctype or ''}")
+
+        def launch(grid, block, arguments):
+            converted = [
+                ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else SCALARS[type(a)](a.item())
+                for a in arguments
+            ]
+            first, last = self.blocks(grid[0]) if self.blocks else (0, grid[0])
+            if function(ctypes.c_int(int(width or 0)), *converted, *map(ctypes.c_uint, (*grid, *block, first, last))):
+                raise Diverged(name)
+
+        return launch
+
+
+def build(source: str) -> EmulatedModule:
+    """Build a kernels.cu, given as text; RuntimeError if it does not compile."""
+    folder = Path(tempfile.mkdtemp(prefix="normviz-cuda-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "kernels.cu").write_text(source)
+    # No fused multiply-add: what is exact must be so without.
+    command = ["g++", "-O1", "-std=c++17", "-shared", "-fPIC", "-w", "-ffp-contract=off", f"-I{HERE}"]
+    command += [f'-DKERNELS="{folder}/kernels.cu"', "-o", f"{folder}/kernels.so", f"{HERE}/library.cpp"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return EmulatedModule(ctypes.CDLL(f"{folder}/kernels.so"))
+
+
+@cache
+def module() -> EmulatedModule:
+    """The kernels as they are, built once a session."""
+    return build(launches.SOURCE.read_text())
