@@ -1,0 +1,59 @@
+"""The promised errors, on the tensors that break naive formulas; the table is benchmarks/cpu/accuracy.py."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from benchmarks.cpu.accuracy import CASES, METHODS, errors
+
+# Of a variance, relative, and of the output, absolute, by the type of x; an output of 5 is rounded by 2e-3 in float16.
+LIMITS = {"f2": (1.5e-7, 4e-3), "f4": (1.5e-7, 1e-6), "f8": (1e-12, 1e-12)}
+# The mean of a large set is itself rounded, to 1e-8, where the deviations are 1e-2.
+SPECIAL = {"1e8 ± 1e-2, float64": (1.5e-7, 1e-5)}
+LAYOUTS = {"channels first": (lambda x: x, 1), "channels last": (lambda x: np.moveaxis(x, 1, -1).copy(), -1)}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_errors(name, backend):
+    x = CASES[name]((4, 8, 56, 56) if backend == "numpy" else (2, 8, 20, 21))
+    var_limit, output_limit = SPECIAL.get(name, LIMITS[x.dtype.str[1:]])
+    for method, num_groups in METHODS:
+        var, output = errors(x, method, num_groups, backend=backend)
+        if name in ("constant 3.7",) or (name == "one-element sets" and method == "instance"):
+            assert (var, output) == (0, 0)
+        assert var <= var_limit, (method, var)
+        assert output <= output_limit, (method, output)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_errors_with_channels_last(name, backend):
+    x = CASES[name]((4, 8, 56, 56) if backend == "numpy" else (2, 8, 20, 21))
+    last = np.moveaxis(x, 1, -1).copy()
+    var_limit, output_limit = SPECIAL.get(name, LIMITS[x.dtype.str[1:]])
+    for method, num_groups in METHODS:
+        options = {"num_groups": num_groups, "backend": backend}
+        found, expected = (
+            nv.statistics(a, method, channel_axis=axis, **options).var for a, axis in ((last, -1), (x.astype("f8"), 1))
+        )
+        np.testing.assert_allclose(found, expected, rtol=2 * var_limit, atol=0)
+        y = np.moveaxis(nv.normalize(last, method, channel_axis=-1, **options), -1, 1)
+        np.testing.assert_allclose(y, nv.normalize(x.astype("f8"), method, **options), rtol=0, atol=2 * output_limit)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_not_finite_reaches_its_own_set_alone(bad, dtype, layout, backend):
+    clean = CASES["N(0, 1)"]((4, 8, 40, 41) if backend == "numpy" else (2, 8, 12, 13)).astype(dtype)
+    x = clean.copy()
+    x[1, 5, 3, 4] = bad
+    lay, axis = LAYOUTS[layout]
+    for method, num_groups in METHODS:
+        options = {"num_groups": num_groups, "channel_axis": axis, "backend": backend}
+        hit = nv.pooling(method, x.shape, num_groups).set_of((1, 5, 3, 4))
+        before, after = (np.moveaxis(nv.normalize(lay(a), method, **options), axis, 1).copy() for a in (clean, x))
+        assert np.isnan(after[hit]).all()
+        after[hit] = before[hit]
+        np.testing.assert_array_equal(after, before)
+        var = nv.statistics(lay(x), method, **options).var
+        assert np.count_nonzero(~np.isfinite(var)) == 1
