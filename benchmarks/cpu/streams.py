@@ -1,6 +1,6 @@
 """Tensors that are not in memory: what reading them in parts costs beside the same numbers from memory.
 
-`python -m benchmarks.cpu.streams` prints the rows: the medians of interleaved rounds, ours and the other, and their ratio.
+`python -m benchmarks.cpu.streams` prints the medians of interleaved rounds, ours and the other, and their ratio.
 """
 
 import random

@@ -99,10 +99,10 @@ def read_header(stream: BinaryIO, name: str) -> Header:
         raise ValueError(f"{name} is an archive (.npz), not one array; pass one of it, np.load(file)['its name']")
     if start[:6] != np.lib.format.MAGIC_PREFIX or len(start) < 8:
         raise ValueError(f"{name} does not begin as a .npy file does; np.save writes such files")
-    if tuple(start[6:]) not in _READERS:
+    if (start[6], start[7]) not in _READERS:
         raise ValueError(f"{name} has version {start[6]}.{start[7]} of the .npy format; versions 1.0 to 3.0 are read")
     try:
-        shape, fortran, dtype = _READERS[tuple(start[6:])](stream)
+        shape, fortran, dtype = _READERS[start[6], start[7]](stream)
         shape = tuple(reversed(shape)) if fortran else shape
         if min(shape, default=0) < 0:
             raise ValueError(f"a shape of {shape}")
@@ -118,7 +118,7 @@ def read_header(stream: BinaryIO, name: str) -> Header:
 
 def _fill(stream: Any, buffer: np.ndarray, name: str) -> int:
     """Read into the buffer until it is full or the stream ends; return how many bytes came."""
-    view, got = memoryview(buffer), 0
+    view, got = buffer.data, 0
     while got < len(view):
         if hasattr(stream, "readinto"):
             count = stream.readinto(view[got:])

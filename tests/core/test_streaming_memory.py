@@ -12,6 +12,12 @@ SHAPES = {1 << 20: (2, 4, 128, 256), 1 << 24: (2, 4, 1024, 512), 1 << 26: (2, 4,
 MEASURES = [lambda x: nv.moments(x), lambda x: nv.statistics(x, "batch"), lambda x: nv.statistics(x, "layer")]
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Every thread has a block of its own, and how many work at the same time is chance."""
+    monkeypatch.setenv("NORMVIZ_NUM_THREADS", "1")
+
+
 def peak(function):
     function()  # what is made once and kept is no cost of the file
     tracemalloc.start()
@@ -35,7 +41,7 @@ def paths(tmp_path_factory):
 @pytest.mark.parametrize("opened", [lambda path: path, lambda path: np.load(path, mmap_mode="r")], ids=["file", "map"])
 def test_memory_does_not_grow_with_the_file(measure, opened, paths):
     _, middle, large = (peak(lambda path=path: measure(opened(path))) for path in paths.values())
-    assert large < middle + (1 << 20)
+    assert large < middle * 1.1
     assert large < 3 * files.BUFFER
 
 
