@@ -32,6 +32,7 @@ CASES: dict[str, Callable[[tuple[int, ...]], np.ndarray]] = {
     "one-element sets": lambda s: _normal((*s[:2], 1, 1)).astype("f4"),
     "1e20": lambda s: (1e20 * _normal(s)).astype("f4"),
     "1e-30": lambda s: (1e-30 * _normal(s)).astype("f4"),
+    "1e-21, whose squares are subnormal": lambda s: (1e-21 * _normal(s)).astype("f4"),
     "1e38, near float32's end": lambda s: (3e37 * _normal(s)).astype("f4"),
 }
 
