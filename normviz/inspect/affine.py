@@ -30,26 +30,36 @@ class Affine:
     uniform: float | None = None
 
 
-def layout(line: Line, labels: np.ndarray, eps: float, inside: bool, resolution: float, factor: np.ndarray) -> Affine:
+def layout(
+    line: Line,
+    labels: np.ndarray,
+    *,
+    eps: float,
+    inside: bool,
+    resolution: float,
+    factor: np.ndarray,
+    axis: int = 1,
+) -> Affine:
     """Return the simplest layout whose weights and biases explain the output as well as those of single cells do.
 
     `factor` is what the weights of the line are to be multiplied by, cell by cell: it is 1 unless the sum of squares is
-    divided by something else than the number of cells.
+    divided by something else than the number of cells. The channels are those of `axis`: 0 for the weights of a layer.
     """
     hats = [x_hat(x, labels, line.form, eps, inside) / factor for x, _ in line.pairs]
     odd = [z for _, z in line.pairs]
     shape = labels.shape
-    channel = np.broadcast_to(np.arange(shape[1]).reshape(-1, *[1] * (len(shape) - 2)), shape)
+    others = [a for a in range(len(shape)) if a != axis]
+    channel = np.broadcast_to(np.expand_dims(np.arange(shape[axis]), others), shape)
     element = np.broadcast_to(np.arange(labels[0].size).reshape(shape[1:]), shape)
     fits = _Fits(hats, odd, line.bias, line.error, channel, resolution)
     one = np.zeros(shape, int)
     weight, bias = fits.solve(one)
     if not np.any(weight) and fits.holds(one, weight, bias):
-        return Affine("channel", np.zeros(shape[1]), np.full(shape[1], bias[0]), 0.0)
+        return Affine("channel", np.zeros(shape[axis]), np.full(shape[axis], bias[0]), 0.0)
     if fits.holds(one, np.ones(1), np.zeros(1)):
         return Affine("none", uniform=1.0)
     if fits.holds(one, weight, bias):
-        return Affine("channel", np.full(shape[1], weight[0]), np.full(shape[1], bias[0]), float(weight[0]))
+        return Affine("channel", np.full(shape[axis], weight[0]), np.full(shape[axis], bias[0]), float(weight[0]))
     layouts = [("channel", channel), ("element", element)]
     groups = _groups(labels)
     if groups is not None:
@@ -71,7 +81,7 @@ class _Fits:
         self.hats, self.odd, self.bias, self.channel = hats, odd, bias, channel
         size = np.sqrt(self._mean(sum(np.square(z) for z in odd)) / len(odd)) + np.sqrt(self._mean(np.square(bias)))
         # What the rounding of a set's mean does to all of its cells alike is no noise between them.
-        self.noise = 4 * np.sqrt(self._mean(np.square(error))) + (4 if u > 1e-4 else 32) * u * size
+        self.noise = 4 * np.sqrt(self._mean(np.square(error))) + (4 * u if u > 1e-4 else max(32 * u, 1e-12)) * size
 
     def _mean(self, values: np.ndarray) -> np.ndarray:
         """The mean over each channel."""

@@ -172,8 +172,9 @@ class Experiments:
             known.cannot_tell(why or "the sum of squares is divided by nothing, neither m nor m - 1", "unbiased")
         if known.eps and by in ("m - 1", "1"):
             known.eps = float(f"{eps.value * float(ratio.max()) ** (1 if eps.inside else 0.5):.4g}")
-        affine = self._affine(line, labels, eps.value or 0.0, eps.inside is not False, np.sqrt(ratio))
         self._method(line, by)
+        axis = METHODS[known.method].affine_axis if known.method else 1
+        affine = self._affine(line, labels, eps.value or 0.0, eps.inside is not False, np.sqrt(ratio), axis)
         if by is None and affine.uniform:
             self._one_scale(affine.uniform, float(m.max()))
 
@@ -188,12 +189,15 @@ class Experiments:
             why = f"a scale of {scale:.6g} everywhere, or a sum of squares that is divided by nothing{same}"
             self.known.cannot_tell(why, "affine", "weight", "bias", "method", "num_groups")
 
-    def _affine(self, line: Line, labels: np.ndarray, eps: float, inside: bool, factor: np.ndarray) -> Affine:
+    def _affine(
+        self, line: Line, labels: np.ndarray, eps: float, inside: bool, factor: np.ndarray, axis: int = 1
+    ) -> Affine:
         known = self.known
         if known.stochastic:
             known.cannot_tell("fn is random", "affine", "weight", "bias")
             return Affine()
-        found = layout(line, labels, eps, inside, self.forward.resolution, factor)
+        more = {"eps": eps, "inside": inside, "factor": factor, "axis": axis}
+        found = layout(line, labels, resolution=self.forward.resolution, **more)
         known.affine, known.weight, known.bias = found.kind, found.weight, found.bias
         if found.kind is None:
             known.cannot_tell("the scale or shift differs from sample to sample", "affine", "weight", "bias")
@@ -251,7 +255,11 @@ class Experiments:
             known.cannot_tell(f"{sets}no method gives {line.form}", "method", "num_groups")
             return
         statistic = "mean and variance" if known.centered else "squared norm" if by == "1" else "mean square"
-        self._name([(row, groups) for row, groups in rows if row.statistic == statistic], "")
+        fitting = [(row, groups) for row, groups in rows if row.statistic == statistic]
+        if by is None and not known.centered and rows and not fitting:
+            why = "the mean square or the sum of squares: sets of one size look the same"
+            known.cannot_tell(why, "method", "num_groups")
+        self._name(fitting, "")
 
     def _name(self, rows: list, why: str) -> None:
         known, larger = self.known, grown(self.shape)

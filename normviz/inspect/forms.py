@@ -70,6 +70,8 @@ class Line:
         Inputs, and the odd part of the output for each: (y(x) - y(-x)) / 2.
     evens
         The even parts, which should all be the bias.
+    zero
+        The answer to zeros.
     """
 
     form: str
@@ -81,6 +83,7 @@ class Line:
     error: np.ndarray
     pairs: list[tuple[np.ndarray, np.ndarray]]
     evens: list[np.ndarray]
+    zero: np.ndarray
 
     @property
     def straight(self) -> bool:
@@ -94,10 +97,13 @@ class Line:
 
 
 def draw(forward: Forward, labels: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:
-    """Random cells whose sets differ in mean and spread."""
+    """Random cells whose sets differ in mean and spread, none of which is small beside `scale`."""
     count = labels.max() + 1
-    size, shift = rng.uniform(0.5, 2, count)[labels], rng.uniform(-1, 1, count)[labels]
-    return forward.round(scale * size * (rng.uniform(-1.7, 1.7, labels.shape) + shift))
+    size, shift = rng.uniform(0.5, 2, count)[labels], rng.uniform(-2, 2, count)[labels]
+    cells = rng.uniform(-1, 1, labels.shape)
+    found = statistics_of(cells, labels)
+    spread = np.where(found["count"] > 1, found["var"] ** 0.5, 1.0)
+    return forward.round(scale * (size * (cells - found["mean"]) / spread + shift))
 
 
 def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: list[str], zero: np.ndarray) -> Line:
@@ -116,7 +122,7 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
         weight, error, misfit = _slope([x_hat(x, labels, form) for x, _ in pairs], odd)
         if best is None or misfit < best.misfit:
             curved, tolerance = _rms(evens[0] - evens[1]) / size, max(0.01, 2 * forward.resolution)
-            best = Line(form, weight, sum(evens) / 2, misfit, curved, tolerance, error, pairs, evens)
+            best = Line(form, weight, sum(evens) / 2, misfit, curved, tolerance, error, pairs, evens, zero)
     assert best is not None
     near = np.abs(zero - best.bias) <= 0.02 * size + 16 * forward.resolution * np.abs(best.bias)
     if near.all():  # zeros give the bias itself; the mean of two large numbers rounds it
@@ -151,7 +157,8 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
     tried = 0
     for shape in other_sizes(labels):
         there, axes = carry(labels, shape), [a for a in range(labels.ndim) if shape[a] != labels.shape[a]]
-        if not all(_constant(values, line.weight, axes) for values in (line.weight, line.bias)) or tried == 4:
+        weight = _constant(line, labels, tuple(axes), forward.resolution)
+        if weight is None or tried == 4:
             continue
         tried += 1
         x = draw(forward, there, rng, SCALE[forward.dtype])
@@ -160,7 +167,7 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
         except (Refusal, ValueError, TypeError):
             continue
         m, n = statistics_of(line.pairs[0][0], labels)["count"], statistics_of(x, there)["count"]
-        hat = carry(line.weight, shape) * x_hat(x, there, line.form)
+        hat = carry(weight, shape) * x_hat(x, there, line.form)
         m = carry(m, shape)
         rates = {"m": np.ones(shape), "m - 1": np.sqrt((1 - 1 / m) / (1 - 1 / n)), "1": np.sqrt(m / n)}
         rates["m - 1"] = 1 / rates["m - 1"]
@@ -176,9 +183,17 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
     )
 
 
-def _constant(values: np.ndarray, scale: np.ndarray, axes: list[int]) -> bool:
-    close = 0.02 * np.abs(scale).max() + 1e-12
-    return all(np.abs(values - values.take([0], axis)).max() <= close for axis in axes)
+def _constant(line: Line, labels: np.ndarray, axes: tuple[int, ...], resolution: float) -> np.ndarray | None:
+    """Return the weight of each cell, taken as the same along `axes`, or None if it is not."""
+    hats = [x_hat(x, labels, line.form) for x, _ in line.pairs]
+    odd = [z for _, z in line.pairs]
+    below = sum(np.square(h).sum(axes, keepdims=True) for h in hats)
+    weight = sum((h * z).sum(axes, keepdims=True) for h, z in zip(hats, odd, strict=True)) / np.maximum(below, 1e-300)
+    left = _rms(*(z - weight * h for h, z in zip(hats, odd, strict=True)))
+    noise = 4 * _rms(line.error) + 2 * resolution * _rms(line.bias)
+    moved = np.abs(line.bias - line.bias.mean(axes, keepdims=True)).max()
+    same = left <= max(0.02 * _rms(*odd), noise) and moved <= max(0.02 * _rms(*odd), 2 * noise)
+    return weight + np.zeros(labels.shape) if same else None
 
 
 # ---- eps ----
@@ -228,8 +243,10 @@ def find_eps(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Ge
     else:
         return Eps(why="no scale of x at which eps counts was found")
     if not told.any():
+        if full.size and forward.dtype == "float16" and np.isfinite(line.zero).all():
+            return Eps(why="float16 has no squares small enough for it to count: it is less than 1e-10, if anything")
         if full.size:
-            return Eps(0.0, None)
+            return Eps(0.0)
         return Eps(why="the output is too coarse at the scales where eps would count")
     for _ in range(2 if v.size > 7 else 3 if v.size > 2 else 5):
         seen.append(_ratios(forward, line, labels, rng, guess - 1.2, guess + 1.2))
@@ -254,10 +271,12 @@ def _ratios(
     below, m = np.bincount(flat, np.square(full).ravel()), np.bincount(flat)
     across = np.bincount(flat, (z * full).ravel())
     offset = np.sqrt(np.bincount(flat, np.square(line.bias).ravel()) / m)
-    good = (below > 0) & np.isfinite(across)
-    ratio = across[good] / below[good]
     u = forward.resolution
-    error = max(line.misfit, u) * np.abs(ratio) + u * offset[good] / np.sqrt(below[good] / m[good])
+    with np.errstate(all="ignore"):
+        blurred = u * offset / np.sqrt(below / m)
+    good = (below > 0) & np.isfinite(across) & (blurred < 0.05)  # a weight that is small beside the bias hides x
+    ratio = across[good] / below[good]
+    error = max(line.misfit, u) * np.abs(ratio) + blurred[good]
     return np.bincount(flat, v.ravel())[good] / m[good], ratio, error
 
 
@@ -286,5 +305,5 @@ def _curve(v: np.ndarray, ratio: np.ndarray, _: np.ndarray) -> Eps:
         return Eps(why="nothing is added: the root is held at a least value instead")
     # A step of 1 % in eps moves the ratio by about 0.25 %.
     digits = -math.log10(4 * left[name] / math.sqrt(v.size) + 1e-7)
-    value = float(f"{best[name]:.{max(1, math.floor(digits))}g}")
+    value = float(f"{best[name]:.{max(2, math.floor(digits))}g}")
     return Eps(value, name == "inside")
