@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as _numpy  # noqa: F401  The one dependency every name needs; anything else waits until it is asked for.
 
 if TYPE_CHECKING:
-    from . import samples
+    from . import relatives, samples
     from .backends import backend_for, devices
     from .blocks import Pooling, divisors, pooling
     from .explorer import Explorer, show, to_html
@@ -48,6 +48,7 @@ _HOME = {
     "cube": "figures",
     "Probe": "inspect",
     "probe": "inspect",
+    "relatives": "relatives",
     "samples": "samples",
 }
 
@@ -70,6 +71,7 @@ __all__ = [
     "normalize",
     "pooling",
     "probe",
+    "relatives",
     "samples",
     "show",
     "statistics",

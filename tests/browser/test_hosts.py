@@ -182,7 +182,9 @@ def executed(folder: Path, name: str, cells: list[str]) -> Path:
 def ten(function: str) -> list[str]:
     """Ten different choices."""
     return [
-        f"{function}(x, {method!r}, index=(1, {c}, 2, 3))" for method in nv.METHODS for c in (3, 9) if method != "group"
+        f"{function}(x, {method!r}, index=(1, {c}, 2, 3))"
+        for method in ("batch", "layer", "instance", "frn", "weight_norm")
+        for c in (3, 9)
     ]
 
 

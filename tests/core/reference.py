@@ -35,7 +35,7 @@ def sets(method, shape, num_groups=None):
 
 
 def statistics(x, method, num_groups=None):
-    """(mean, var) as two dictionaries from the key of a set; some have mean 0, and the mean square or the squared norm."""
+    """(mean, var) as two dictionaries from the key of a set; or 0, and the mean square or the squared norm."""
     mean, var = {}, {}
     for key, cells in sets(method, x.shape, num_groups).items():
         values = [float(x[i]) for i in cells]

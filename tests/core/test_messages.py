@@ -52,26 +52,6 @@ MESSAGES = [
         ValueError,
         "num_groups=2 means nothing to method 'layer'; leave it out",
     ),
-    (
-        lambda: nv.pooling("ghost", X.shape, num_groups=3),
-        ValueError,
-        "num_groups=3 does not divide N=2; these do: 1, 2 (slices of 2, 1 samples)",
-    ),
-    (
-        lambda: nv.statistics(X, "ghost"),
-        ValueError,
-        "method 'ghost' needs num_groups; these divide N=2: 1, 2 (slices of 2, 1 samples)",
-    ),
-    (
-        lambda: nv.normalize(X, "ghost", num_groups=True),
-        TypeError,
-        "num_groups must be an int, not True; these divide N=2: 1, 2 (slices of 2, 1 samples)",
-    ),
-    (
-        lambda: nv.normalize(X, "weight_norm", num_groups=1),
-        ValueError,
-        "num_groups=1 means nothing to method 'weight_norm'; leave it out",
-    ),
     (lambda: nv.divisors(0), ValueError, "C=0 has no divisors; a number of channels is at least 1"),
     (lambda: default_num_groups(-1), ValueError, "C=-1 has no divisors; a number of channels is at least 1"),
     # x
@@ -146,11 +126,6 @@ MESSAGES = [
         lambda: nv.gradient(X, X, "layer", weight=np.ones(5), channel_axis=-1),
         ValueError,
         "weight has shape (5,); method 'layer' on C=3 channels needs (3,) or (6, 3, 3)",
-    ),
-    (
-        lambda: nv.normalize(X, "weight_norm", weight=np.ones(6)),
-        ValueError,
-        "weight has shape (6,); method 'weight_norm' on Cout=2 output channels needs (2,)",
     ),
     (lambda: nv.normalize(X, "batch", weight=np.ones(6) * 1j), TypeError, "weight has dtype complex128; use a float"),
     (

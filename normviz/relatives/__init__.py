@@ -1,0 +1,37 @@
+"""What is more than one block: the relatives of the four normalizers, each with its gradient.
+
+A row of METHODS is a block, a statistic and one affine map. Here is what takes more: a threshold (FRN), a mixture of
+three statistics (switchable), an affine map chosen by a style or taken from an image, and weights on their own.
+All of it is worked out in float64 from `normalize`, `gradient` and `moments`, and comes back as the kind of array that
+went in, in its dtype; gradients with respect to parameters are float64 NumPy arrays.
+"""
+
+from .response import FRNGradients, frn, frn_gradient
+from .styles import AdaINGradients, adain, adain_gradient, conditional_instance, conditional_instance_gradient
+from .switchable import SwitchableGradients, switchable, switchable_gradient
+from .weights import (
+    WeightNormGradients,
+    weight_norm,
+    weight_norm_gradient,
+    weight_standardization,
+    weight_standardization_gradient,
+)
+
+__all__ = [
+    "AdaINGradients",
+    "FRNGradients",
+    "SwitchableGradients",
+    "WeightNormGradients",
+    "adain",
+    "adain_gradient",
+    "conditional_instance",
+    "conditional_instance_gradient",
+    "frn",
+    "frn_gradient",
+    "switchable",
+    "switchable_gradient",
+    "weight_norm",
+    "weight_norm_gradient",
+    "weight_standardization",
+    "weight_standardization_gradient",
+]

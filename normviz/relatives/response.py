@@ -1,0 +1,117 @@
+"""Filter Response Normalization with its thresholded linear unit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import check_keywords
+from ..normalization import gradient, normalize
+from .work import begin, entries, per_channel
+
+TAU = "one threshold a channel"
+
+
+@dataclass(frozen=True, eq=False)
+class FRNGradients:
+    """Gradients of a loss with respect to what went into `frn`.
+
+    Attributes
+    ----------
+    input
+        The same kind of array as x, in its shape.
+    weight, bias
+        (C,), float64.
+    tau
+        (C,), float64; None where no threshold was given.
+    backend
+        Who computed them.
+    """
+
+    input: Any
+    weight: np.ndarray
+    bias: np.ndarray
+    tau: np.ndarray | None
+    backend: str
+
+
+@check_keywords
+def frn(
+    x: Any,
+    *,
+    weight: Any = None,
+    bias: Any = None,
+    tau: Any = None,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> Any:
+    """Return max(x / sqrt(mean(x^2) + eps) * weight + bias, tau), the mean over each channel of each sample.
+
+    Parameters
+    ----------
+    x
+        Shape (N, C, *spatial), any kind of array.
+    weight, bias
+        Shape (C,).
+    tau
+        The thresholds, (C,); zeros make a ReLU, None leaves them out.
+    eps
+        Added to the mean square, > 0.
+    channel_axis, backend
+        As in `normviz.normalize`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, in one sentence.
+
+    Notes
+    -----
+    PyTorch has no layer for it: torch.maximum(x * torch.rsqrt(x.square().mean((2, 3), keepdim=True) + eps) * weight +
+    bias, tau), each of the last three of shape (1, C, 1, 1). Source: Singh & Krishnan 2020 (arXiv 1911.09737).
+
+    Examples
+    --------
+    >>> frn(np.array([[[3.0, -4.0]]]), tau=[0.5]).round(3)
+    array([[[0.849, 0.5  ]]])
+    """
+    work = begin(x, channel_axis, backend)
+    y = normalize(work.x, "frn", weight=weight, bias=bias, eps=eps, backend=work.backend)
+    if tau is not None:
+        y = np.maximum(y, work.spread(entries(tau, "tau", (work.C,), TAU)))
+    return work.finish(y)
+
+
+@check_keywords
+def frn_gradient(
+    x: Any,
+    grad_output: Any,
+    *,
+    weight: Any = None,
+    bias: Any = None,
+    tau: Any = None,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> FRNGradients:
+    """Return the gradients of `frn`, given the one of its output.
+
+    A value below its threshold hands its gradient to tau, and one that meets it exactly hands on half, as
+    torch.maximum does. Unlike in `normviz.gradient` the bias counts: it decides what is below.
+
+    Examples
+    --------
+    >>> x = np.array([[[3.0, -4.0]]])
+    >>> frn_gradient(x, np.ones_like(x), tau=[0.5]).tau
+    array([1.])
+    """
+    work = begin(x, channel_axis, backend)
+    g, of_tau = work.like(grad_output, "grad_output"), None
+    if tau is not None:
+        level = work.spread(entries(tau, "tau", (work.C,), TAU))
+        y = normalize(work.x, "frn", weight=weight, bias=bias, eps=eps, backend=work.backend)
+        share = (y > level) + 0.5 * (y == level)
+        of_tau, g = per_channel(g * (1 - share)), g * share
+    found = gradient(work.x, g, "frn", weight=weight, eps=eps, backend=work.backend)
+    return FRNGradients(work.finish(found.input), found.weight, found.bias, of_tau, work.backend)

@@ -1,0 +1,235 @@
+"""Instance Norm whose affine map is a style's: chosen from a table, or measured on another image."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arguments import check_eps
+from ..backends import host
+from ..errors import check_keywords
+from ..merging import moments
+from ..normalization import Gradients, gradient, normalize
+from .work import Work, begin, entries, per_atom
+
+
+@check_keywords
+def conditional_instance(
+    x: Any,
+    style: Any,
+    *,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> Any:
+    """Return Instance Norm of x with the weight and the bias of each sample's style.
+
+    Parameters
+    ----------
+    x
+        Shape (N, C, *spatial), any kind of array.
+    style
+        N whole numbers from 0 to S - 1: which row of the tables each sample takes.
+    weight, bias
+        Tables of shape (S, C); at least one of them.
+    eps
+        Added to the variance, > 0.
+    channel_axis, backend
+        As in `normviz.normalize`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, in one sentence.
+
+    Notes
+    -----
+    As torch.nn.functional.instance_norm(x) * weight[style][:, :, None, None] + bias[style][:, :, None, None]. Source:
+    Dumoulin, Shlens & Kudlur 2017 (arXiv 1610.07629).
+
+    Examples
+    --------
+    >>> x = np.array([[[1.0, 3.0]], [[1.0, 3.0]]])
+    >>> conditional_instance(x, [0, 1], weight=[[1.0], [10.0]]).round(2)
+    array([[[ -1.,   1.]],
+    <BLANKLINE>
+           [[-10.,  10.]]])
+    """
+    work = begin(x, channel_axis, backend)
+    chosen, gamma, beta = _tables(work, style, weight, bias)
+    y = normalize(work.x, "instance", eps=eps, backend=work.backend)
+    return work.finish(y * work.spread(gamma[chosen]) + work.spread(beta[chosen]))
+
+
+@check_keywords
+def conditional_instance_gradient(
+    x: Any,
+    grad_output: Any,
+    style: Any,
+    *,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> Gradients:
+    """Return the gradients of `conditional_instance`; those of the tables are (S, C), 0 for a style that none has.
+
+    Examples
+    --------
+    >>> x = np.array([[[1.0, 3.0]], [[1.0, 3.0]]])
+    >>> conditional_instance_gradient(x, np.ones_like(x), [1, 1], weight=[[1.0], [10.0]]).bias
+    array([[0.],
+           [4.]])
+    """
+    work = begin(x, channel_axis, backend)
+    grad = work.like(grad_output, "grad_output")
+    chosen, gamma, _ = _tables(work, style, weight, bias)
+    y = normalize(work.x, "instance", eps=eps, backend=work.backend)
+    of_weight, of_bias = np.zeros_like(gamma), np.zeros_like(gamma)
+    np.add.at(of_weight, chosen, per_atom(grad * y))
+    np.add.at(of_bias, chosen, per_atom(grad))
+    found = gradient(work.x, grad * work.spread(gamma[chosen]), "instance", eps=eps, backend=work.backend)
+    return Gradients(work.finish(found.input), of_weight, of_bias, work.backend)
+
+
+def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check the tables and which row each sample takes."""
+    given = {name: host(value) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
+    if not given:
+        raise ValueError(f"neither weight nor bias is given; conditional_instance needs a table of shape (S, {work.C})")
+    name, first = next(iter(given.items()))
+    if first.ndim != 2 or first.shape[1] != work.C or not len(first):
+        raise ValueError(
+            f"{name} has shape {first.shape}; it needs (S, {work.C}), a row a style and an entry a channel"
+        )
+    S = len(first)
+    tables = {key: entries(value, key, (S, work.C), "as the other table") for key, value in given.items()}
+    chosen = host(style)
+    if chosen.dtype.kind not in "iu":
+        raise TypeError(f"style has dtype {chosen.dtype}; use whole numbers, one a sample")
+    if chosen.shape != work.x.shape[:1]:
+        raise ValueError(f"style has shape {chosen.shape}; it needs {work.x.shape[:1]}, one number a sample")
+    if chosen.min() < 0 or chosen.max() >= S:
+        wrong = chosen[(chosen < 0) | (chosen >= S)][0]
+        raise ValueError(f"style holds {wrong}; {name} has S={S} styles, 0 to {S - 1}")
+    return chosen, tables.get("weight", np.ones((S, work.C))), tables.get("bias", np.zeros((S, work.C)))
+
+
+@dataclass(frozen=True, eq=False)
+class AdaINGradients:
+    """Gradients of a loss with respect to what went into `adain`.
+
+    Attributes
+    ----------
+    input, style
+        The same kinds of arrays as x and style, in their shapes.
+    backend
+        Who computed them.
+    """
+
+    input: Any
+    style: Any
+    backend: str
+
+
+@check_keywords
+def adain(
+    x: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None
+) -> Any:
+    """Return x, normalized per sample and channel, with the standard deviation and the mean of `style` put in.
+
+    Parameters
+    ----------
+    x
+        The content, shape (N, C, *spatial), any kind of array.
+    style
+        Shape (N, C, *its own spatial axes), or (1, C, ...) for one style for all samples.
+    alpha
+        From 0, x as it is, to 1, the style whole: alpha * AdaIN(x, style) + (1 - alpha) * x.
+    eps
+        Added to both variances, > 0, so that AdaIN(x, x) is x. Variances are biased.
+    channel_axis, backend
+        As in `normviz.normalize`; channel_axis is that of both.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, in one sentence.
+
+    Notes
+    -----
+    As style.std((2, 3), correction=0, keepdim=True) * torch.nn.functional.instance_norm(x) + style.mean((2, 3),
+    keepdim=True) in PyTorch, but for eps. Source: Huang & Belongie 2017 (arXiv 1703.06868).
+
+    Examples
+    --------
+    >>> adain(np.array([[[0.0, 2.0]]]), np.array([[[10.0, 10.0, 16.0, 16.0]]])).round(3)
+    array([[[10., 16.]]])
+    """
+    work, other, alpha, eps = _both(x, style, alpha, eps, channel_axis, backend)
+    mean, scale = _shift_and_scale(other, eps)
+    y = normalize(work.x, "instance", eps=eps, backend=work.backend)
+    return work.finish(alpha * (y * work.spread(scale) + work.spread(mean)) + (1 - alpha) * work.x)
+
+
+@check_keywords
+def adain_gradient(
+    x: Any,
+    grad_output: Any,
+    style: Any,
+    *,
+    alpha: float = 1.0,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> AdaINGradients:
+    """Return the gradients of `adain` with respect to content and style, given the one of its output.
+
+    Notes
+    -----
+    The style's mean gets sum(g) and its deviation sum(g * x_hat), per sample and channel; a mean hands 1 / |S| on to
+    each value of the style, a deviation s hands (value - mean) / (|S| s).
+
+    Examples
+    --------
+    >>> x, style = np.array([[[0.0, 2.0]]]), np.array([[[10.0, 16.0]]])
+    >>> adain_gradient(x, np.ones_like(x), style).style.round(3)
+    array([[[1., 1.]]])
+    """
+    work, other, alpha, eps = _both(x, style, alpha, eps, channel_axis, backend)
+    grad = work.like(grad_output, "grad_output")
+    mean, scale = _shift_and_scale(other, eps)
+    g = alpha * grad
+    found = gradient(work.x, g * work.spread(scale), "instance", eps=eps, backend=work.backend).input
+    to_mean, to_scale = per_atom(g), per_atom(g * normalize(work.x, "instance", eps=eps, backend=work.backend))
+    if len(mean) == 1:  # one style for all
+        to_mean, to_scale = to_mean.sum(0, keepdims=True), to_scale.sum(0, keepdims=True)
+    cells = other.x[0, 0].size
+    of_style = other.spread(to_mean / cells) + (other.x - other.spread(mean)) * other.spread(to_scale / (cells * scale))
+    return AdaINGradients(work.finish(found + (1 - alpha) * grad), other.finish(of_style), work.backend)
+
+
+def _both(
+    x: Any, style: Any, alpha: float, eps: float, channel_axis: int, backend: str | None
+) -> tuple[Work, Work, float, float]:
+    """Check content and style and take them in."""
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha!r} is not between 0 (x as it is) and 1 (the style whole)")
+    work = begin(x, channel_axis, backend)
+    other = begin(style, channel_axis, work.backend, "style")
+    N, C = work.x.shape[:2]
+    if other.x.shape[:2] not in ((N, C), (1, C)):
+        n, c = other.x.shape[:2]
+        raise ValueError(
+            f"style has N={n}, C={c}; x has N={N}, C={C}, and style needs the same C and as many samples or 1"
+        )
+    return work, other, float(alpha), check_eps(eps)
+
+
+def _shift_and_scale(other: Work, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every sample and channel, (N, C)."""
+    found = moments(other.x, backend=other.backend).pool("instance")
+    return found.mean, np.sqrt(found.var + eps)

@@ -1,0 +1,190 @@
+"""Switchable Normalization: a mixture of the statistics of instance, layer and batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arguments import check_eps
+from ..errors import check_keywords
+from ..merging import Moments, Statistics, moments
+from ..normalization import normalize
+from .work import Work, begin, entries, per_atom, per_channel
+
+MIXED = ("instance", "layer", "batch")
+"""Whose statistics are mixed, in the order of the logits."""
+
+
+@dataclass(frozen=True, eq=False)
+class SwitchableGradients:
+    """Gradients of a loss with respect to what went into `switchable`.
+
+    Attributes
+    ----------
+    input
+        The same kind of array as x, in its shape.
+    weight, bias
+        (C,), float64.
+    mean_weights, var_weights
+        (3,), float64: with respect to the logits.
+    backend
+        Who computed them.
+    """
+
+    input: Any
+    weight: np.ndarray
+    bias: np.ndarray
+    mean_weights: np.ndarray
+    var_weights: np.ndarray
+    backend: str
+
+
+@check_keywords
+def switchable(
+    x: Any,
+    *,
+    mean_weights: Any = (0.0, 0.0, 0.0),
+    var_weights: Any = (0.0, 0.0, 0.0),
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> Any:
+    """Return x normalized by a softmax-weighted mean of the means, and of the variances, of instance, layer and batch.
+
+    Parameters
+    ----------
+    x
+        Shape (N, C, *spatial), any kind of array.
+    mean_weights, var_weights
+        Three logits each, for instance, layer and batch in this order; the softmax of them mixes. Equal ones
+        mix evenly.
+    weight, bias
+        Shape (C,).
+    eps
+        Added to the mixed variance, > 0.
+    channel_axis, backend
+        As in `normviz.normalize`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, in one sentence.
+
+    Notes
+    -----
+    Variances are biased. PyTorch has no layer for it; with one logit far above the others it is torch.nn's
+    InstanceNorm2d, GroupNorm(1, C) or BatchNorm2d in training. Source: Luo et al. 2018 (arXiv 1806.10779).
+
+    Examples
+    --------
+    >>> x = np.arange(8.0).reshape(2, 2, 2)
+    >>> far = (0, 0, 1e3)  # batch alone
+    >>> y = switchable(x, mean_weights=far, var_weights=far)
+    >>> np.allclose(y, (x - x.mean((0, 2), keepdims=True)) / np.sqrt(x.var((0, 2), keepdims=True) + 1e-5))
+    True
+    """
+    work = begin(x, channel_axis, backend)
+    mean, var = _mixed(_statistics(work), *_shares(mean_weights, var_weights))
+    mixed = Statistics(mean=mean, var=var, count=1)
+    return work.finish(
+        normalize(work.x, "instance", weight=weight, bias=bias, eps=eps, statistics=mixed, backend=work.backend)
+    )
+
+
+@check_keywords
+@np.errstate(all="ignore")
+def switchable_gradient(
+    x: Any,
+    grad_output: Any,
+    *,
+    mean_weights: Any = (0.0, 0.0, 0.0),
+    var_weights: Any = (0.0, 0.0, 0.0),
+    weight: Any = None,
+    eps: float = 1e-5,
+    channel_axis: int = 1,
+    backend: str | None = None,
+) -> SwitchableGradients:
+    """Return the gradients of `switchable`, given the one of its output.
+
+    Notes
+    -----
+    With s = sqrt(var + eps) and g = weight * grad_output: the mixed mean gets -sum(g) / s and the mixed variance
+    -sum(g * x_hat) / (2 s^2), each per sample and channel. Every one of the three passes its share on to its own set.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0).reshape(2, 2, 2)
+    >>> found = switchable_gradient(x, np.ones_like(x))
+    >>> found.mean_weights.shape, found.weight.shape
+    ((3,), (2,))
+    """
+    work, eps = begin(x, channel_axis, backend), check_eps(eps)
+    grad, parts = work.like(grad_output, "grad_output"), _statistics(work)
+    p, q = _shares(mean_weights, var_weights)
+    gamma = np.ones(work.C) if weight is None else entries(weight, "weight", (work.C,), "one entry a channel")
+    mean, var = _mixed(parts, p, q)
+    s = np.sqrt(var + eps)
+    x_hat = (work.x - work.spread(mean)) / work.spread(s)
+    g = grad * work.spread(gamma)
+    to_mean, to_var = -per_atom(g) / s, -per_atom(g * x_hat) / (2 * s * s)
+
+    # Every part's mean and variance reach each x of its set: mean by 1 / |S|, variance by 2 (x - its mean) / |S|.
+    flat, slope = np.zeros_like(mean), np.zeros_like(mean)
+    for (part_mean, _, size, axes), share_mean, share_var in zip(parts, p, q, strict=True):
+        flat += share_mean * to_mean.sum(axis=axes, keepdims=True) / size
+        each = 2 * share_var * to_var.sum(axis=axes, keepdims=True) / size
+        flat += each * (mean - part_mean)
+        slope += each
+    of_input = g / work.spread(s) + work.spread(flat) + work.spread(slope * s) * x_hat
+    # Against the mixture, because a softmax ignores what all three have in common.
+    of_p = np.array([(to_mean * (part[0] - mean)).sum() for part in parts])
+    of_q = np.array([(to_var * (part[1] - var)).sum() for part in parts])
+    logits = (share * (of - share @ of) for share, of in ((p, of_p), (q, of_q)))
+    return SwitchableGradients(
+        work.finish(of_input), per_channel(grad * x_hat), per_channel(grad), *logits, work.backend
+    )
+
+
+Part = tuple[np.ndarray, np.ndarray, int, tuple[int, ...]]
+"""Mean and variance broadcasting against (N, C), cells in a set, and the axes of (N, C) that it spans."""
+
+
+def _statistics(work: Work) -> list[Part]:
+    """Work out the three from one pass."""
+    atoms: Moments = moments(work.x, backend=work.backend)
+    spans = {"instance": (), "layer": (1,), "batch": (0,)}
+    found = ((atoms.pool(name), spans[name]) for name in MIXED)
+    return [
+        (
+            *(a.reshape([1 if k in axes else n for k, n in enumerate(atoms.shape)]) for a in (f.mean, f.var)),
+            f.count,
+            axes,
+        )
+        for f, axes in found
+    ]
+
+
+def _mixed(parts: list[Part], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the mixture, (N, C)."""
+    # Around one of them: sums of large means would lose what sets them apart.
+    (mean, *_), *others = parts
+    return (
+        mean + sum(share * (part[0] - mean) for share, part in zip(p[1:], others, strict=True)),
+        sum(share * part[1] for share, part in zip(q, parts, strict=True)),
+    )
+
+
+def _shares(mean_weights: Any, var_weights: Any) -> list[np.ndarray]:
+    """Softmax of the logits."""
+    shares = []
+    for name, value in (("mean_weights", mean_weights), ("var_weights", var_weights)):
+        logits = entries(value, name, (3,), "a logit each for instance, layer and batch")
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                f"{name} holds {logits[~np.isfinite(logits)][0]}; logits are finite, and 1e3 is far enough"
+            )
+        e = np.exp(logits - logits.max())
+        shares.append(e / e.sum())
+    return shares

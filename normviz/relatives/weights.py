@@ -1,0 +1,195 @@
+"""What normalizes the weights of a layer and never sees its data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arguments import check_eps
+from ..errors import check_keywords
+from ..merging import Statistics, moments
+from ..normalization import gradient, normalize, statistics
+from .work import Work, begin, entries
+
+TINY = np.finfo(np.float64).tiny
+"""In place of an eps of 0, which would divide zeros by zero."""
+GAIN = "one gain a filter"
+
+
+@dataclass(frozen=True, eq=False)
+class WeightNormGradients:
+    """Gradients of a loss with respect to what went into `weight_norm`.
+
+    Attributes
+    ----------
+    v
+        The same kind of array as v, in its shape; orthogonal to v, filter by filter.
+    g
+        (Cout,), float64.
+    backend
+        Who computed them.
+    """
+
+    v: Any
+    g: np.ndarray
+    backend: str
+
+
+@check_keywords
+def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None) -> Any:
+    """Return g * v / ||v||, the norm that of each filter.
+
+    Parameters
+    ----------
+    v
+        Weights, 2 to 5 axes, such as (Cout, Cin, kH, kW) or (out, in).
+    g
+        The new norms, (Cout,); ones where none are given. With g = ||v|| the result is v.
+    dim
+        The axis of Cout: 0 in PyTorch, -1 in Keras and Flax, whose kernels are (kH, kW, Cin, Cout).
+    eps
+        Added to the squared norm, >= 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, or a filter of zeros has no direction and eps is 0.
+
+    Notes
+    -----
+    As torch.nn.utils.parametrizations.weight_norm, which keeps g as original0 and v as original1, and has no eps.
+    Source: Salimans & Kingma 2016 (arXiv 1602.07868).
+
+    Examples
+    --------
+    >>> weight_norm([[3.0, 4.0], [0.0, 2.0]], [10.0, 1.0])
+    array([[6., 8.],
+           [0., 1.]])
+    """
+    work, gain, eps = _directed(v, g, dim, eps, backend)
+    return work.finish(normalize(work.x, "weight_norm", weight=gain, eps=eps, channel_axis=0, backend=work.backend))
+
+
+@check_keywords
+def weight_norm_gradient(
+    v: Any, grad_output: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None
+) -> WeightNormGradients:
+    """Return the gradients of `weight_norm`, given the one of its output, which has v's shape.
+
+    That of v is g / ||v|| * (grad - u (u . grad)) with u = v / ||v||: what lies along v changes nothing, so it is
+    orthogonal to v, and a step of gradient descent never shortens v. That of g is u . grad.
+
+    Examples
+    --------
+    >>> found = weight_norm_gradient([[3.0, 4.0]], [[1.0, 0.0]])
+    >>> found.v.round(3), found.g.round(3)
+    (array([[ 0.128, -0.096]]), array([0.6]))
+    """
+    work, gain, eps = _directed(v, g, dim, eps, backend)
+    grad = work.like(grad_output, "grad_output")
+    found = gradient(work.x, grad, "weight_norm", weight=gain, eps=eps, channel_axis=0, backend=work.backend)
+    return WeightNormGradients(work.finish(found.input), found.weight, work.backend)
+
+
+@check_keywords
+def weight_standardization(
+    w: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
+) -> Any:
+    """Return (w - mean) / sqrt(var + eps), mean and biased variance those of each filter.
+
+    Parameters
+    ----------
+    w
+        Weights, 2 to 5 axes, such as (Cout, Cin, kH, kW) or (out, in).
+    eps
+        > 0; added to the variance or, with `unbiased`, to the deviation.
+    unbiased
+        True divides as the authors' own code does: by the unbiased deviation (n - 1) plus eps, outside the root.
+    dim, backend
+        As in `weight_norm`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit; also for a filter of a single weight, which has no unbiased deviation.
+
+    Notes
+    -----
+    As (w - w.mean((1, 2, 3), keepdim=True)) / torch.sqrt(w.var((1, 2, 3), correction=0, keepdim=True) + eps). Source:
+    Qiao et al. 2019 (arXiv 1903.10520).
+
+    Examples
+    --------
+    >>> weight_standardization([[1.0, 3.0], [0.0, 20.0]]).round(2)
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    >>> weight_standardization([[1.0, 3.0]], unbiased=True).round(2)
+    array([[-0.71,  0.71]])
+    """
+    work, eps = _filters(w, "w", dim, backend), check_eps(eps)
+    given = _authors(work, eps)[0] if unbiased else None
+    return work.finish(
+        normalize(work.x, "batch", eps=TINY if unbiased else eps, statistics=given, backend=work.backend)
+    )
+
+
+@check_keywords
+def weight_standardization_gradient(
+    w: Any,
+    grad_output: Any,
+    *,
+    eps: float = 1e-5,
+    unbiased: bool = False,
+    dim: int = 0,
+    backend: str | None = None,
+) -> Any:
+    """Return the gradient of `weight_standardization` with respect to w: the same kind of array, in its shape.
+
+    It sums to 0 over each filter. With `unbiased`, d the divisor and s the unbiased deviation of n weights:
+    (g - mean(g)) / d - c sum(g c) / (d^2 (n - 1) s), with c = w - mean(w).
+
+    Examples
+    --------
+    >>> weight_standardization_gradient([[0.0, 1.0, 5.0]], [[1.0, 0.0, 0.0]]).round(3)
+    array([[ 0.176, -0.22 ,  0.044]])
+    """
+    work, eps = _filters(w, "w", dim, backend), check_eps(eps)
+    g = work.like(grad_output, "grad_output")
+    if not unbiased:
+        return work.finish(gradient(work.x, g, "batch", eps=eps, backend=work.backend).input)
+    given, s = _authors(work, eps)
+    axes, n = (0, *range(2, work.x.ndim)), given.count
+    # In a constant filter c is 0, whatever it is divided by.
+    d, s = work.spread(np.sqrt(given.var)[None]), work.spread(np.where(s == 0, 1.0, s)[None])
+    c = work.x - work.spread(given.mean[None])
+    along = (g * c).sum(axis=axes, keepdims=True) / (d * d * (n - 1) * s)
+    return work.finish((g - g.mean(axis=axes, keepdims=True)) / d - c * along)
+
+
+def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
+    """Take weights in with Cout where C is: a filter then is what a channel of a batch is, (all, 1, all, all)."""
+    rank = np.ndim(w)
+    if not hasattr(dim, "__index__") or isinstance(dim, bool) or (rank > 1 and not -rank <= dim < rank):
+        raise ValueError(f"dim={dim!r} is not an axis of {name}, rank {rank}; 0 is PyTorch's, -1 that of Keras")
+    return begin(w, dim if rank > 1 else 1, backend, name)
+
+
+def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tuple[Work, np.ndarray, float]:
+    """Check the arguments of weight_norm."""
+    work = _filters(v, "v", dim, backend)
+    gain = np.ones(work.C) if g is None else entries(g, "g", (work.C,), GAIN)
+    if eps != 0 or isinstance(eps, bool):
+        return work, gain, check_eps(eps)
+    zeros = np.flatnonzero(statistics(work.x, "weight_norm", channel_axis=0, backend=work.backend).var == 0)
+    if zeros.size:
+        raise ValueError(f"filter {zeros[0]} of v is all zeros, which has no direction; give eps > 0 to keep it zero")
+    return work, gain, TINY
+
+
+def _authors(work: Work, eps: float) -> tuple[Statistics, np.ndarray]:
+    """Return statistics whose variance is the square of what the authors' code divides by, and its deviation."""
+    found = moments(work.x, backend=work.backend).pool("batch")
+    if found.count == 1:
+        raise ValueError("a filter of w has one weight, which has no unbiased deviation; leave unbiased out")
+    s = np.sqrt(found.var * (found.count / (found.count - 1)))
+    return Statistics(mean=found.mean, var=(s + eps) ** 2, count=found.count), s

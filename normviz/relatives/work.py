@@ -1,0 +1,86 @@
+"""How a relative takes its arrays: x in float64 with axes (N, C, *spatial), parameters beside it, and the way back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arguments import result_dtype, uncanonical
+from ..backends import adopt, host, is_bfloat16, on_gpu
+from ..blocks import canonical
+
+
+@dataclass(frozen=True)
+class Work:
+    """An array as it is worked on.
+
+    Attributes
+    ----------
+    x
+        Float64, (N, C, *spatial), a NumPy or a CuPy array.
+    backend
+        Who works on it.
+    asarray
+        Makes an array of x's kind.
+    finish
+        Takes a result of x's shape back to the caller's kind of array, dtype and order of axes.
+    """
+
+    x: Any
+    backend: str
+    asarray: Callable[[Any], Any]
+    finish: Callable[[Any], Any]
+    channel_axis: int
+
+    @property
+    def C(self) -> int:
+        """The number of channels."""
+        return self.x.shape[1]
+
+    def like(self, values: Any, name: str) -> Any:
+        """Return an array that must have x's shape, as x is worked on."""
+        view = canonical(adopt(values, self.backend)[0], self.channel_axis, name)
+        if view.shape != self.x.shape:
+            found, needed = (uncanonical(a, self.channel_axis).shape for a in (view, self.x))
+            raise ValueError(f"{name} has shape {found}; it must be x's, {needed}")
+        return self.asarray(view).astype(np.float64)
+
+    def spread(self, values: Any) -> Any:
+        """Lay out (C,), (N, C) or (1, C) to broadcast against x."""
+        values = self.asarray(values)
+        return values.reshape(*(values.shape if values.ndim > 1 else (1, self.C)), *[1] * (self.x.ndim - 2))
+
+
+def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str = "x") -> Work:
+    """Check x and take it in; a host array stays there unless backend="cupy" insists."""
+    array, worker, back = adopt(x, backend or ("cupy" if on_gpu(x) else "numpy"))
+    view = canonical(array, channel_axis, name)
+    dtype = np.dtype(np.float32) if is_bfloat16(x) else result_dtype(view)
+    asarray = np.asarray if isinstance(view, np.ndarray) else worker.xp.asarray
+
+    def finish(y: Any) -> Any:
+        with np.errstate(over="ignore"):
+            return back(uncanonical(y.astype(dtype, copy=False), channel_axis))
+
+    return Work(view.astype(np.float64), worker.name, asarray, finish, channel_axis)
+
+
+def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.ndarray:
+    """Return a parameter as float64 in host memory; it must have `shape`, which `meaning` explains."""
+    array = host(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; it needs {shape}, {meaning}")
+    return array.astype(np.float64)
+
+
+def per_channel(values: Any) -> np.ndarray:
+    """Sum what has x's shape over samples and positions: (C,), in host memory."""
+    return host(values.sum(axis=(0, *range(2, values.ndim))))
+
+
+def per_atom(values: Any) -> np.ndarray:
+    """Sum what has x's shape over positions: (N, C), in host memory."""
+    return host(values.reshape(*values.shape[:2], -1).sum(axis=2))
