@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types samples pictures bench-explorer clean
+.PHONY: help lab test lint types samples pictures bench bench-explorer clean
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -31,6 +31,9 @@ types: .venv/dev-ready ## pyright
 
 samples: .venv/samples-ready ## make the sample activations again
 	$(BIN)/python -m normviz.samples.make
+
+bench: .venv/dev-ready ## what the numbers cost, beside torch, NumPy and a copy
+	@$(BIN)/python -m benchmarks.cpu
 
 bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
 	@$(BIN)/python tools/find_browser.py

@@ -3,10 +3,7 @@
 `python -m benchmarks.cpu.streams` prints the medians of interleaved rounds, ours and the other, and their ratio.
 """
 
-import random
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,22 +11,11 @@ import numpy as np
 
 import normviz as nv
 
+from .timing import medians
+
 Row = tuple[str, float, float]
 SHAPE = (16, 64, 512, 512)
 """1 GiB of float32."""
-
-
-def medians(jobs: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Return the median seconds of every job, all of them run once a round in an order drawn anew."""
-    taken: dict[str, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():
-        job()
-    for _ in range(rounds):
-        for name in random.sample(list(jobs), len(jobs)):
-            start = time.perf_counter()
-            jobs[name]()
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
 def from_a_file(shape: tuple[int, ...] = SHAPE, rounds: int = 7) -> list[Row]:
