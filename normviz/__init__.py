@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .explorer import Explorer, show, to_html
     from .figures import cube
     from .inspect import Probe, probe
-    from .merging import Moments, Statistics, moments, sweep
+    from .merging import Moments, moments, sweep
     from .methods import METHODS
     from .normalization import Gradients, gradient, normalize, statistics
+    from .results import Statistics
     from .running import RunningStatistics
 
 __version__ = "0.1.0"
@@ -34,7 +35,7 @@ _HOME = {
     "Moments": "merging",
     "moments": "merging",
     "sweep": "merging",
-    "Statistics": "merging",
+    "Statistics": "results",
     "statistics": "normalization",
     "normalize": "normalization",
     "gradient": "normalization",

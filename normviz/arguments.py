@@ -9,8 +9,8 @@ import numpy as np
 from .backends import adopt, host, is_bfloat16, kind, on_gpu
 from .backends.recipe import Backend
 from .blocks import Pooling, canonical
-from .merging import Statistics
 from .methods import find
+from .results import Statistics
 from .running import RunningStatistics
 
 
@@ -84,6 +84,8 @@ def uncanonical(view: Any, channel_axis: int) -> Any:
 
 def result_dtype(view: Any) -> np.dtype:
     """Return the dtype of what is computed from x: its own, or float64 for integers and booleans."""
+    if is_bfloat16(view):
+        return view.dtype
     return np.dtype(f"f{view.dtype.itemsize}" if view.dtype.kind == "f" else "f8")
 
 
@@ -114,7 +116,7 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
     repeats = any(stride == 0 and n > 1 for stride, n in zip(native.strides, native.shape, strict=True))
     if repeats or (isinstance(out, np.ndarray) and not out.flags.writeable):
         raise ValueError("out is read-only, or shows one cell in several places; pass an array that owns its cells")
-    if is_bfloat16(out) or on_gpu(out) != on_gpu(native):
+    if is_bfloat16(out) != is_bfloat16(native) or on_gpu(out) != on_gpu(native):
         return worker.empty_like(view, dtype), False
     y = canonical(native, channel_axis)
     if worker.overlap(view, y):

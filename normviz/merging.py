@@ -7,8 +7,7 @@ batch, layer, instance and every G; chunks of a file and devices of a synchroniz
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import index as as_int
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,53 +17,8 @@ from .backends.memory import falls_back
 from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
 from .methods import Statistic, find
+from .results import Statistics, freeze, made
 from .sources import source
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Statistics:
-    """The mean and the biased variance of every pooling set.
-
-    Attributes
-    ----------
-    mean, var
-        Float64 NumPy arrays, read-only: (C,) for batch, (N,) for layer, (N, C) for instance, (N, G) for group,
-        (N, *spatial) for positional and rms, (N, C) for frn, (G, C) for ghost, (Cout,) for the two that normalize
-        weights. Where a method takes no mean, mean is 0 and var the mean square (rms, frn) or the sum of squares
-        (weight_norm).
-    count
-        Cells per set.
-    backend
-        Who computed them.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, a variance is negative, or count is less than 1.
-
-    Examples
-    --------
-    >>> Statistics(mean=[0.0, 1.0], var=[1.0, 4.0], count=32)
-    Statistics(mean: (2,), var: (2,), count=32, backend='numpy')
-    """
-
-    mean: np.ndarray
-    var: np.ndarray
-    count: int
-    backend: str = "numpy"
-
-    def __post_init__(self) -> None:
-        """Check the arguments and keep frozen copies of the arrays."""
-        _freeze(self, "mean", "var", least=1)
-        if (self.var < 0).any():
-            raise ValueError(f"var holds {self.var.min():.3g}; a variance is at least 0")
-
-    def __repr__(self) -> str:
-        return (
-            f"Statistics(mean: {self.mean.shape}, var: {self.var.shape}, count={self.count}, backend={self.backend!r})"
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -100,7 +54,7 @@ class Moments:
 
     def __post_init__(self) -> None:
         """Check the arguments and keep frozen copies of the arrays."""
-        _freeze(self, "mean", "m2", least=0)
+        freeze(self, "mean", "m2", least=0)
         if self.mean.ndim != 2:
             raise ValueError(
                 f"mean and m2 have shape {self.mean.shape}; moments are per (sample, channel), shape (N, C)"
@@ -224,12 +178,12 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
         how = direct.plan("instance", None, x.shape)
         _, mean, m2 = direct.measure(x, how)
         shape = x.shape[:2]
-        return _made(Moments, count=how.rows[1], mean=mean.reshape(shape), m2=m2.reshape(shape), backend="numpy")
+        return made(Moments, count=how.rows[1], mean=mean.reshape(shape), m2=m2.reshape(shape), backend="numpy")
     array, worker, _ = adopt(x, backend)
     view = canonical(array, channel_axis)
     pool = pooling("instance", view.shape)
     mean, m2 = (worker.host(a).reshape(view.shape[:2]) for a in worker.moments(view, pool.block))
-    return _made(Moments, count=pool.size, mean=mean, m2=m2, backend=worker.name)
+    return made(Moments, count=pool.size, mean=mean, m2=m2, backend=worker.name)
 
 
 @check_keywords
@@ -248,7 +202,7 @@ def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, b
     """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2s."""
     mean, var = mean_and_var(mean, m2, count, find(pool.method).statistic)
     shape = pool.statistics_shape
-    return _made(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
+    return made(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
 
 
 def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[Any, Any]:
@@ -292,31 +246,6 @@ def _swept(shape: tuple[int, ...]) -> list[Pooling]:
 @lru_cache(maxsize=64)
 def _ones(length: int) -> np.ndarray:
     return np.ones(length)
-
-
-def _made(kind: type[T], **fields: Any) -> T:
-    """Make Moments or Statistics of arrays that are right and nobody else's, without a look at them or a copy."""
-    for value in fields.values():
-        if type(value) is np.ndarray:
-            value.flags.writeable = False
-    made = object.__new__(kind)
-    made.__dict__.update(fields)
-    return made
-
-
-def _freeze(value: Any, first: str, second: str, least: int) -> None:
-    """Replace two fields by read-only float64 copies; they must agree in shape, and count be an int >= least."""
-    for name in (first, second):
-        array = np.array(getattr(value, name), np.float64)
-        array.flags.writeable = False
-        object.__setattr__(value, name, array)
-    a, b = getattr(value, first), getattr(value, second)
-    if a.shape != b.shape:
-        raise ValueError(f"{first} has shape {a.shape} and {second} {b.shape}; they must be the same")
-    count = as_int(value.count)
-    if count < least:
-        raise ValueError(f"count={count} is less than {least}; it is the number of cells that each entry stands for")
-    object.__setattr__(value, "count", count)
 
 
 Moments.zero = Moments(count=0, mean=np.zeros((0, 0)), m2=np.zeros((0, 0)))

@@ -13,8 +13,9 @@ from .backends.memory import falls_back
 from .backends.recipe import Backend
 from .blocks import Pooling, canonical, pooling
 from .errors import check_keywords
-from .merging import Statistics, as_statistics, mean_and_var
+from .merging import as_statistics, mean_and_var
 from .methods import find
+from .results import Statistics
 from .running import RunningStatistics
 from .sources import source
 

@@ -128,7 +128,7 @@ def test_environment_yml_is_in_step(project):
     extras = project["optional-dependencies"]
     assert needed == {f"python{project['requires-python']}", "pip"} | conda(project["dependencies"] + extras["lab"])
     optional = set(re.findall(r"^  # - (\S+)$", text, re.MULTILINE))
-    assert optional == conda([item for name in ("cuda12", "cuda13", "dask", "torch") for item in extras[name]])
+    assert optional == conda([item for name in ("cuda12", "cuda13", "dask", "progress", "torch") for item in extras[name]])
     assert [item for item in listed["dependencies"] if isinstance(item, dict)] == [{"pip": ["-e ."]}]
 
 

@@ -17,9 +17,9 @@ from normviz.blocks import Pooling, check_groups, pooling
 from normviz.errors import unknown
 from normviz.explorer import front, page, picture, state
 from normviz.explorer.scene import given_sets
-from normviz.merging import Statistics
 from normviz.methods import METHODS
 from normviz.normalization import statistics
+from normviz.results import Statistics
 
 PARAMETERS = ("weight", "bias", "eps")
 ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}

@@ -7,8 +7,9 @@ import numpy as np
 
 from ..arguments import check_eps
 from ..errors import check_keywords
-from ..merging import Moments, Statistics, moments
+from ..merging import Moments, moments
 from ..normalization import normalize
+from ..results import Statistics
 from .work import Work, begin, entries, per_atom, per_channel
 
 MIXED = ("instance", "layer", "batch")

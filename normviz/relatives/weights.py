@@ -7,8 +7,9 @@ import numpy as np
 
 from ..arguments import check_eps
 from ..errors import check_keywords
-from ..merging import Statistics, moments
+from ..merging import moments
 from ..normalization import gradient, normalize, statistics
+from ..results import Statistics
 from .work import Work, begin, entries
 
 TINY = np.finfo(np.float64).tiny

@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from ..blocks import pooling
-from ..merging import Moments, Statistics
+from ..merging import Moments
 from ..methods import find
+from ..results import Statistics
 from ..sources import source
 from . import chunks, files
 from .atoms import as_moments, finish, pooled_axes

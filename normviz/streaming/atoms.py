@@ -9,8 +9,9 @@ import numpy as np
 from ..backends import adopt
 from ..backends.threads import at_most
 from ..blocks import Pooling, canonical
-from ..merging import Moments, Statistics, as_statistics
+from ..merging import Moments, as_statistics
 from ..methods import find
+from ..results import Statistics
 
 T = TypeVar("T")
 ATOM = np.dtype([("count", "f8"), ("mean", "f8"), ("m2", "f8")])

@@ -14,8 +14,8 @@ from ..arguments import check_eps, check_statistics, parameter, uncanonical
 from ..backends import backend_for, is_bfloat16
 from ..backends.threads import at_most
 from ..blocks import Pooling, canonical, pooling
-from ..merging import Statistics
 from ..methods import find
+from ..results import Statistics
 from .atoms import ATOM, finish, join_along, measure_part, pooled_axes
 from .chunks import Axes
 

@@ -77,7 +77,8 @@ EXAMPLES = {
     "backends.arrange": 4,
     "backends.memory": 1,
     "backends.staging": 1,
-    "merging": 10,
+    "merging": 9,
+    "results": 1,
     "running": 3,
     "normalization": 4,
 }
