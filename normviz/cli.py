@@ -113,7 +113,13 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
 @click.argument("source", nargs=-1, required=True, metavar="FILE | --shape N C [D] [H] [W]")
 @click.option("--shape", is_flag=True, help="Take random normal numbers of this shape (seeded) instead of a file.")
 @click.option("-m", "--method", default="group", show_default=True, metavar="NAME", help=f"{', '.join(nv.METHODS)}.")
-@click.option("-g", "--num-groups", type=int, metavar="G", help="Number of groups; it divides C.  [default: up to 4]")
+@click.option(
+    "-g",
+    "--num-groups",
+    type=int,
+    metavar="G",
+    help="Number of groups, which divides C; for ghost of slices, which divides N.  [default: up to 4]",
+)
 @click.option("-c", "--channel-axis", type=int, default=1, metavar="AXIS", help="Where C is; -1 is last.  [default: 1]")
 @output_option
 def export(

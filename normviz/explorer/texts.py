@@ -70,8 +70,8 @@ def sentence(method: Method, positions: bool) -> str:
     """What is pooled, and what it shares."""
     share = "mean and one variance" if method.centered else f"{method.statistic}, and no mean is subtracted"
     if method.axes == "weights":
-        kernel = " and all positions of its kernel" if positions else ""
-        return f"The weights of one filter, from all input channels{kernel}, share one {share}."
+        kernel = " and kernel positions" if positions else ""
+        return f"The weights of one filter, of all input channels{kernel}, share one {share}."
     what = {"all": "all channels", "one": "one channel", "group": "C/G neighbouring channels"}[method.c]
     whose = {"all": "all samples", "one": "one sample", "group": "a slice of N/G samples"}[method.n]
     where = {"all": " at all positions", "one": " at one position"}[method.spatial] if positions else ""

@@ -44,8 +44,9 @@ export function createControls(data, act) {
   const content = (name, label) => (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
   const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]), (method) => act.set(chosen(data, act.state(), method)), { class: "nv-segments nv-methods" });
   const extra = data.order.slice(4);
-  // The relatives stand in a row of their own.
-  if (extra.length) methods.radios.get(extra[0]).before(h("span", { class: "nv-break", "aria-hidden": "true" }));
+  // The relatives stand in a row of their own, or in two of the same length.
+  for (const [k, name] of [[0, "nv-break"], [extra.length >> 1, "nv-break nv-half"]])
+    if (extra.length) methods.radios.get(extra[k]).before(h("span", { class: name, "aria-hidden": "true" }));
   const more = button({ class: "nv-more", "aria-expanded": "false", onclick: () => { c.open = !c.open; syncControls(c, data, c.state, c.shown); } }, "More");
   const view = radioGroup("View", Object.entries(VIEWS).map(([k, v]) => [k, [v]]), (name) => act.set({ view: name }));
   const mode = radioGroup("Mode", Object.entries(MODES).map(([k, v]) => [k, [v]]), (name) => act.set({ mode: name }));

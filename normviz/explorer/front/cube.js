@@ -314,7 +314,9 @@ function sampleLabels(frame, view, data, state) {
   if (across) out.push(text(wx - 5, wy + 15, "end", across));
   view.solids.forEach((n, k) => {
     const low = Math.max(project(frame, k, X, 0, Z)[1], project(frame, k, 0, 0, Z)[1]);
-    out.push(text(project(frame, k, X, 0, Z)[0] - 2, low + 19, "middle", first, ` = ${n}`));
+    // "Cout = 0" is long: it keeps clear of the letter before it.
+    const clear = project(frame, k, X / 2, 0, Z)[0] + 4 * `${first} = ${n}`.length;
+    out.push(text(Math.max(project(frame, k, X, 0, Z)[0] - 2, clear), low + 19, "middle", first, ` = ${n}`));
   });
   return out;
 }
