@@ -264,7 +264,8 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and no cell can be left out; fill it, for instance with .filled(0)")
     kind, itemsize = x.dtype.kind, x.dtype.itemsize
-    if kind not in "biuf" or (kind == "f" and itemsize > 8):
+    # Only a GPU's bfloat16 comes here as it is; what computes on the host gets float32.
+    if (kind not in "biuf" and x.dtype.name != "bfloat16") or (kind == "f" and itemsize > 8):
         raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
     check_shape(x.shape, name)
     if not hasattr(channel_axis, "__index__"):

@@ -61,7 +61,8 @@ class CuPy(Backend):
                     try:
                         return self._atoms(tiles)
                     except self.xp.cuda.memory.OutOfMemoryError:
-                        self._free()  # there may be room for pieces
+                        pass  # there may be room for pieces
+                    self._free()
             return self._or_no_memory(x, lambda: self._in_parts(tiles))
 
     @np.errstate(all="ignore")
@@ -75,11 +76,11 @@ class CuPy(Backend):
             if self._is_here(x) and x.dtype == out.dtype and order_of(x) is not None and order_of(x) == order_of(out):
                 try:
                     self._scale(x, out, given)
-                except self.xp.cuda.memory.OutOfMemoryError:
-                    self._free()
-                else:
                     self._meet(out)
                     return
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    pass
+                self._free()
 
             def work(box: Box, lane: Lane | Corner) -> None:
                 part = lane.load(x[box], out.dtype)
@@ -209,18 +210,19 @@ class CuPy(Backend):
                     lane = lanes[turn % len(lanes)]
                     with lane.stream:
                         work(box, lane)
-                except self.xp.cuda.memory.OutOfMemoryError:
-                    for lane in lanes:
-                        lane.finish()
-                    lanes, cells = [], cells // 2
-                    self._free()
-                    if cells * dtype.itemsize < self.least:
-                        if again or not turn:
-                            raise self._no_memory(a) from None
-                        raise MemoryError("the GPU ran out of memory with x partly overwritten by the result") from None
-                    todo.append(box)
-                else:
                     turn += 1
+                    continue
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    pass  # what follows must wait until the error, and all that it keeps alive, is gone
+                for lane in lanes:
+                    lane.finish()
+                lane, lanes, cells = None, [], cells // 2
+                self._free()
+                if cells * dtype.itemsize < self.least:
+                    if again or not turn:
+                        raise self._no_memory(a)
+                    raise MemoryError("the GPU ran out of memory with x partly overwritten by the result")
+                todo.append(box)
             for lane in lanes:
                 lane.finish()
         finally:
@@ -270,8 +272,9 @@ class CuPy(Backend):
         try:
             return compute()
         except self.xp.cuda.memory.OutOfMemoryError:
-            self._free()
-            raise self._no_memory(x) from None
+            pass
+        self._free()
+        raise self._no_memory(x)
 
     def _no_memory(self, x: Any) -> OutOfGpuMemory:
         free, total = self.xp.cuda.runtime.memGetInfo()

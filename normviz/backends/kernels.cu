@@ -53,22 +53,38 @@ __device__ inline void add_tile(Sums &sums, double origin, Get get, Held held, A
     A scale = A(1), mean, m2;
     double unscale = 1.0;
     while (true) {
-        A sum = A(0);
+        // By fours: shorter chains of rounded sums, and of instructions that wait for each other.
+        A sum = A(0), off = A(0);
         m2 = A(0);
 #pragma unroll
-        for (int i = 0; i < M; ++i)
-            if (held(i)) sum += A(get(i)) * scale - pivot * scale;
+        for (int i = 0; i < M; i += 4) {
+            A four = A(0);
+#pragma unroll
+            for (int k = i; k < i + 4; ++k)
+                if (held(k)) four += A(get(k)) * scale - pivot * scale;
+            sum += four;
+        }
         mean = sum / A(n);
 #pragma unroll
-        for (int i = 0; i < M; ++i)
-            if (held(i)) {
-                const A d = (A(get(i)) * scale - pivot * scale) - mean;
-                m2 += d * d;
-            }
+        for (int i = 0; i < M; i += 4) {
+            A four = A(0), squares = A(0);
+#pragma unroll
+            for (int k = i; k < i + 4; ++k)
+                if (held(k)) {
+                    const A d = (A(get(k)) * scale - pivot * scale) - mean;
+                    four += d;
+                    squares += d * d;
+                }
+            off += four;
+            m2 += squares;
+        }
+        off /= A(n);                                // what rounding left of the mean
+        m2 -= A(n) * off * off;
+        mean += off;
         // Outside these limits a float's squares vanish or overflow (1e-30, 1e20): once more, by a power of two larger or
-        // smaller, which is exact.
-        const bool small = m2 < A(1e-30f), fits = !small && m2 <= A(1e37f);
-        if (sizeof(A) > 4 || fits || scale != A(1)) break;
+        // smaller, which is exact. (Values of 1 and more that differ at all differ by more.)
+        const bool small = m2 < A(1e-30f) && pivot > A(-1) && pivot < A(1);
+        if (sizeof(A) > 4 || scale != A(1) || (!small && m2 <= A(1e37f))) break;
         scale = small ? A(0x1p100f) : A(0x1p-70f);
         unscale = small ? 0x1p-100 : 0x1p70;
     }

@@ -81,8 +81,8 @@ class Lane:
 class Corner:
     """The same for an array on the device that the kernels cannot read in place: a dense copy of a piece."""
 
-    def __init__(self, xp: Any) -> None:
-        self.xp, self.stream = xp, nullcontext()
+    def __init__(self) -> None:
+        self.stream = nullcontext()
 
     def load(self, part: Any, dtype: np.dtype) -> Any:
         """Return a dense copy in the part's own order of axes in memory."""

@@ -1,0 +1,25 @@
+"""The kernels on the emulation, launched as on a small device and as on a large one."""
+
+import pytest
+
+from normviz.backends.launches import Kernels
+from tests.core import stand_in
+from tests.cuda import emulate
+
+
+def launched(module, threads=2048):
+    """The launches of a module's kernels on a device of so many threads."""
+    return Kernels(stand_in.module(), module, threads)
+
+
+@pytest.fixture(scope="session")
+def module():
+    if problem := emulate.problem():
+        pytest.skip(problem)
+    return emulate.module()
+
+
+# The number of threads decides how far rows are cut and how many launches a merge takes.
+@pytest.fixture(params=[64, 2048, 1 << 18], ids=["tiny device", "device", "large device"])
+def kernels(module, request):
+    return launched(module, request.param)

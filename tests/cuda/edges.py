@@ -1,0 +1,54 @@
+"""Run the kernels on arrays that end where memory ends: reading or writing on is the end of this process.
+
+With two arguments, the second replaces the first in the source, which a test uses to see it die.
+"""
+
+import ctypes
+import mmap
+import sys
+
+import numpy as np
+
+from normviz.backends import launches
+from tests.cuda import checks, emulate
+from tests.cuda.conftest import launched
+
+PAGE = mmap.PAGESIZE
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def at_the_end(values):
+    """The same values, as the last ones before memory that nobody may touch; and as the first ones after such."""
+    pages = -(-values.nbytes // PAGE)
+    whole = np.frombuffer(mmap.mmap(-1, (pages + 2) * PAGE), np.uint8)
+    for guard in (0, pages + 1):
+        if libc.mprotect(ctypes.c_void_p(whole.ctypes.data + guard * PAGE), ctypes.c_size_t(PAGE), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    room = whole[PAGE : (pages + 1) * PAGE]
+    for start in (room[room.size - values.nbytes :], room[: values.nbytes]):
+        start[:] = values.reshape(-1).view(np.uint8)
+        yield checks.on_device(start.view(values.dtype))
+
+
+def main(old="", new=""):
+    source = launches.SOURCE.read_text()
+    assert old in source
+    kernels = launched(emulate.build(source.replace(old, new)) if old else emulate.module())
+    for dtype in checks.TYPES:
+        for shape in ((3, 7), (1, 1), (5, 37), (2, 1003), (7, 8)):
+            rows, L = shape
+            _, made = checks.table(dtype, rows, 1)
+            _, columns = checks.table(dtype, L, 1)
+            for x in at_the_end(checks.normal(shape, dtype)):
+                checks.agree(kernels.rows(x, rows, L), plain(x).reshape(shape), 1)
+                checks.agree(kernels.columns(x, 1, rows, L), plain(x).reshape(1, *shape), 1)
+                kernels.affine(x, x, made(True))
+                kernels.affine_grid(x, x, None, columns(False), L)
+
+
+def plain(x):
+    return x.view(np.ndarray).copy()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,89 @@
+"""The kernels through CUDA's own compiler, to machine code for every generation of GPU; that needs no GPU."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from normviz.backends import launches
+
+# Turing (T4), Ampere (A100), Hopper (H100, H200), Blackwell in servers (B200) and in desktops.
+ARCHITECTURES = (75, 80, 90, 100, 120)
+
+
+@pytest.fixture(scope="module")
+def nvrtc():
+    try:
+        from cupy.cuda import nvrtc
+
+        nvrtc.getVersion()
+    except Exception as error:
+        pytest.skip(f"the CUDA source was not compiled by NVRTC: {type(error).__name__}: {error}")
+    if include() is None:
+        pytest.skip("the CUDA source was not compiled by NVRTC: cuda_fp16.h is nowhere to be found")
+    return nvrtc
+
+
+def include():
+    """The folder of CUDA's headers: of the wheels that cupy-cuda1Xx[ctk] brings, or of a toolkit."""
+    folders = [Path(os.environ.get("CUDA_PATH", "/usr/local/cuda"))]
+    for name in ("nvidia.cu13", "nvidia.cuda_runtime"):
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            continue
+        folders += map(Path, spec.submodule_search_locations if spec else ())
+    return next((f / "include" for f in folders if (f / "include" / "cuda_fp16.h").exists()), None)
+
+
+def compiled(nvrtc, source, architecture, names=None):
+    """The machine code; AssertionError with the compiler's words where there is none."""
+    names = names or launches.instances()
+    program = nvrtc.createProgram(launches.HEADERS + source, "kernels.cu", (), ())
+    try:
+        for name in names:
+            nvrtc.addNameExpression(program, name)
+        try:
+            nvrtc.compileProgram(program, (f"-arch=sm_{architecture}", *launches.OPTIONS, f"-I{include()}"))
+        except nvrtc.NVRTCError as error:
+            raise AssertionError(nvrtc.getProgramLog(program) or error) from None
+        assert all(nvrtc.getLoweredName(program, name) for name in names)
+        return nvrtc.getCUBIN(program)
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles(nvrtc, architecture):
+    if architecture not in nvrtc.getSupportedArchs():
+        pytest.skip(f"this NVRTC, {nvrtc.getVersion()}, does not know sm_{architecture}")
+    code = compiled(nvrtc, launches.SOURCE.read_text(), architecture)
+    assert code.startswith(b"\x7fELF")
+    for kernel in (b"moments", b"column_moments", b"merge", b"affine", b"affine_grid"):
+        assert kernel in code
+
+
+BROKEN = {
+    "a missing semicolon": ("m2 += squares;", "m2 += squares"),
+    "a wrong type": ("const i64 count = rows * splits, teams", "const Sums count = rows * splits, teams"),
+    "a function that is not there": ("__umul64hi((u64)e", "__umul65hi((u64)e"),
+    "a conversion that float16 lacks": ("return __half2float(v)", "return __half2double(v)"),
+    "an argument too few": ("sums.join(team);", "sums.join();"),
+    "a kernel that has another name": ("\nmerge(const double", "\nmerged(const double"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_kernel_is_caught(nvrtc, name):
+    old, new = BROKEN[name]
+    source = launches.SOURCE.read_text()
+    assert source.count(old) == 1
+    with pytest.raises(AssertionError, match="error"):
+        compiled(nvrtc, source.replace(old, new), 90)
+
+
+@pytest.mark.parametrize("name", ["moment<float,4>", "moments<float16,4>", "affine<float,4>"])
+def test_a_wrong_instance_is_caught(nvrtc, name):
+    with pytest.raises(AssertionError, match="error"):
+        compiled(nvrtc, launches.SOURCE.read_text(), 90, [name])

@@ -1,0 +1,241 @@
+"""The kernels by themselves on the emulation: every type, sizes that fit nowhere, and numbers that mean harm."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from normviz.backends import launches
+from tests.cuda import checks, emulate
+from tests.cuda.checks import TYPES, agree, normal, on_device, plain
+from tests.cuda.conftest import launched
+
+every_type = pytest.mark.parametrize("dtype", TYPES)
+
+
+@every_type
+@pytest.mark.parametrize(("rows", "L"), [(1, 1), (37, 1), (70, 7), (13, 49), (5, 203), (2, 4099), (1, 20011)])
+def test_rows(kernels, dtype, rows, L):
+    checks.check_rows(kernels, dtype, rows, L)
+
+
+@every_type
+@pytest.mark.parametrize(
+    ("outer", "K", "B"), [(1, 1, 1), (2, 9, 3), (1, 203, 5), (3, 64, 8), (2, 17, 32), (1, 5003, 2)]
+)
+def test_columns(kernels, dtype, outer, K, B):
+    checks.check_columns(kernels, dtype, outer, K, B)
+
+
+@pytest.mark.parametrize(
+    ("outer", "K", "inner"), [(1, 1, 1), (3, 7, 1), (1, 3000, 2), (40, 33, 3), (1, 3, 200), (2, 1, 5)]
+)
+def test_merge(kernels, outer, K, inner):
+    checks.check_merge(kernels, outer, K, inner, 5)
+
+
+@every_type
+@pytest.mark.parametrize(("rows", "L"), [(1, 1), (1, 1001), (33, 1), (9, 7), (5, 203), (4, 64)])
+@pytest.mark.parametrize("skip", [0, 1], ids=["aligned", "unaligned"])
+def test_affine(kernels, dtype, rows, L, skip):
+    checks.check_affine(kernels, dtype, rows, L, skip)
+
+
+@every_type
+@pytest.mark.parametrize(("tables", "K", "B"), [(1, 1, 1), (1, 6, 8), (3, 5, 7), (2, 1, 16), (4, 3, 1), (1, 1, 40)])
+@pytest.mark.parametrize("with_rows", [True, False], ids=["rows and columns", "columns"])
+def test_affine_grid(kernels, dtype, tables, K, B, with_rows):
+    checks.check_affine_grid(kernels, dtype, tables, K, B, with_rows)
+
+
+@every_type
+@pytest.mark.parametrize("skip", [1, 2, 3])
+def test_rows_and_columns_that_start_anywhere(module, dtype, skip):
+    kernels = launched(module)
+    values = normal(6 * 150 + skip, dtype)[skip:]
+    agree(kernels.rows(on_device(values), 6, 150), values.reshape(6, 150), 1)
+    agree(kernels.columns(on_device(values), 1, 150, 6), values.reshape(1, 150, 6), 1)
+
+
+def test_affine_may_overwrite_its_input(module):
+    x = normal((5, 203), "float32")
+    y = x.copy()
+    _, made = checks.table("float32", 5, 1)
+    for target in (x, y):
+        launched(module).affine(on_device(y), on_device(target), made(True))
+    np.testing.assert_array_equal(x, y)
+
+
+SOME = np.random.default_rng(0)
+HOSTILE = {
+    "N(0,1)": (SOME.normal(0, 1, (3, 2003)), "float32", 1.5e-7),
+    "ReLU'd": (SOME.normal(0, 1, (3, 2003)).clip(0), "float32", 1.5e-7),
+    "7x7": (SOME.normal(0, 1, (300, 49)), "float32", 1.5e-7),
+    "7x7 float16": (SOME.normal(0, 1, (300, 49)), "float16", 1.5e-7),
+    "7x7 bfloat16": (SOME.normal(0, 1, (300, 49)), "bfloat16", 2e-7),
+    "1e4 +- 1e-2": (SOME.normal(1e4, 1e-2, (3, 2003)), "float32", 1.5e-7),
+    "1e8 +- 1e-2": (SOME.normal(1e8, 1e-2, (3, 49)), "float64", 1e-12),
+    "float16 at +-30000": (SOME.choice([-3e4, 3e4], (3, 2003)), "float16", 1.5e-7),
+    "float16 subnormal": (SOME.integers(-900, 900, (3, 2003)) * 2.0**-24, "float16", 1.5e-7),
+    "1e20": (SOME.uniform(-1e20, 1e20, (3, 2003)), "float32", 1.5e-7),
+    "3e38": (SOME.uniform(-3e38, 3e38, (3, 2003)), "float32", 1.5e-7),
+    "1e-30": (SOME.uniform(-1e-30, 1e-30, (3, 2003)), "float32", 1.5e-7),
+    "float32 subnormal": (SOME.integers(-900, 900, (3, 2003)) * 2.0**-149, "float32", 1.5e-7),
+    "bfloat16 1e20": (SOME.uniform(-1e20, 1e20, (3, 2003)), "bfloat16", 1.5e-7),
+    "bfloat16 1e-30": (SOME.uniform(-1e-30, 1e-30, (3, 2003)), "bfloat16", 1.5e-7),
+    "one outlier, first": (np.hstack([np.full((3, 1), 1e4), SOME.choice([0.1, 0.3], (3, 2003))]), "float32", 1e-6),
+    "one outlier, float64": (np.hstack([np.full((3, 1), 1e8), SOME.normal(0, 1, (3, 9000))]), "float64", 1e-12),
+    "one outlier, 49": (np.hstack([np.full((3, 1), 1e3), SOME.choice([0.1, 0.3], (3, 48))]), "float16", 1e-6),
+    "a ramp": (np.linspace(-1, 5, 6009).reshape(3, 2003), "float32", 1.5e-7),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_numbers(module, name):
+    values, dtype, rtol = HOSTILE[name]
+    x = values.astype(TYPES[dtype])
+    rows, L = x.shape
+    agree(launched(module).rows(on_device(x), rows, L), x, 1, rtol)
+    columns = np.ascontiguousarray(x.T)
+    agree(launched(module).columns(on_device(columns), 1, L, rows), columns[None], 1, rtol)
+
+
+@every_type
+@pytest.mark.parametrize("value", [0.1, 1 / 3, -3e4, 0.0, 6e-8, 1e30, 3e38])
+def test_a_constant_has_an_m2_of_exactly_zero(kernels, dtype, value):
+    with np.errstate(over="ignore"):
+        x = np.full((3, 5003), value).astype(TYPES[dtype])
+    if not np.isfinite(x.astype(float)).all():
+        return  # float16 ends at 65504
+    columns = np.ascontiguousarray(x.T)
+    for atoms in (kernels.rows(on_device(x), 3, 5003), kernels.columns(on_device(columns), 1, 5003, 3)):
+        assert (plain(atoms)[:, 1] == 0).all()
+        assert (plain(atoms)[:, 0] == float(x[0, 0])).all()
+        merged = plain(kernels.merge(atoms, 1, 3, 1, 5003))
+        np.testing.assert_array_equal(merged, [[float(x[0, 0]), 0]])
+
+
+@every_type
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 700, 1002])
+def test_what_is_not_finite_stays_in_its_row(kernels, dtype, bad, at):
+    x = normal((8, 1003), dtype)
+    x[7] = 5
+    y = x.copy()
+    y[3, at] = bad
+    for read in (
+        lambda a: kernels.rows(on_device(a), 8, 1003),
+        lambda a: kernels.columns(on_device(a.T.copy()), 1, 1003, 8),
+    ):
+        clean, found = plain(read(x)), plain(read(y))
+        assert not np.isfinite(found[3]).any()
+        np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(clean, 3, 0))
+        assert found[7, 1] == 0
+
+
+def test_more_than_2_to_the_31_cells(module):
+    """Only the last blocks run, on memory that is never touched elsewhere, and so never there."""
+    size = 2**31 + 40_000
+    x = on_device(np.zeros(size, np.float16))
+    kernels = launched(module, 1 << 30)
+    splits, step, _ = kernels.plan_rows(1, size, x.dtype)
+    tail = normal(size - (splits - 1) * step, "float16")
+    x[-len(tail) :] = on_device(tail)
+    launch = []
+    kernels._run = lambda name, threads, *arguments: launch.append((name, threads, arguments))
+    kernels.merge = lambda atoms, *_: atoms
+    atoms = kernels.rows(x, 1, size)
+    ((name, threads, arguments),) = launch
+    del kernels._run
+    module.blocks = lambda grid: (grid - 1, grid)
+    try:
+        kernels._run(name, threads, *arguments)
+        agree(plain(atoms)[-1:, 1:], tail[None], 1)
+        y, rows = np.zeros(size, np.float16).view(type(x)), checks.table("float16", 2, 1)[1](True)
+        module.blocks = lambda grid: (0, 1)  # which writes the end
+        kernels.affine(x, y, rows)
+        expected = rows[1, 0] * (tail[-100:].astype(float) - rows[1, 1]) + rows[1, 3]
+        checks.close(plain(y)[-100:], plain(expected))
+    finally:
+        module.blocks = None
+
+
+def test_division_by_reciprocals(module):
+    cases = [
+        (e, L)
+        for L in (2, 3, 7, 49, 12_544, 2**31 - 1, 2**40 + 1)
+        for q in (0, 1, 5, 2**20)
+        for e in (q * L, q * L + L - 1)
+    ]
+    for e, L in [*cases, (2**62, 3), (2**62 - 1, 2**31 + 11)]:
+        arguments = (
+            emulate.ctypes.c_int64(e),
+            emulate.ctypes.c_int64(L),
+            emulate.ctypes.c_uint64(int(launches.reciprocal(L, 9))),
+        )
+        module.library.quotient_.restype = emulate.ctypes.c_int64
+        assert module.library.quotient_(*arguments) == e // L
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_plans_cover_every_value_once(dtype):
+    for threads in (64, 2048, 1 << 18):
+        plan = launches.Kernels(None, None, threads)
+        for count in (1, 2, 1000, 10**7):
+            for L in (1, 2, 49, 1000, 12_544, 10**6, 10**9):
+                splits, step, team = plan.plan_rows(count, L, np.dtype(TYPES[dtype]))
+                assert (splits - 1) * step < L <= splits * step
+                assert team in (1, 2, 4, 8, 16, 32)
+                splits, step = plan.plan_columns(count, L, np.dtype(TYPES[dtype]))
+                assert (splits - 1) * step < L <= splits * step
+
+
+def edges(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tests.cuda.edges", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_nothing_is_read_or_written_outside_the_array(module):
+    done = edges()
+    assert done.returncode == 0, done.stderr
+    assert edges("end = skew + len", "end = skew + len + W").returncode < 0  # killed, as it read on
+
+
+WRONG = {
+    "the weight of a merge": ("w = total > 0.0 ? bn / total : 0.0", "w = total > 0.0 ? n / total : 0.0"),
+    "the M2 between atoms": ("m2 += bm2 + d * (d * (n * w));", "m2 += bm2;"),
+    "a mean that is not subtracted": ("- pivot * scale) - mean;", "- pivot * scale);"),
+    "the first values of a row": ("before = j == 0 ? skew : 0", "before = 0"),
+    "where a row ends": ("end = skew + len", "end = skew + len - 1"),
+    "a row's neighbour": ("q * L > e ? q - 1 : q", "q + 1"),
+    "the sum of a team": (
+        "for (int o = team >> 1; o; o >>= 1) {\n            s +=",
+        "for (int o = team >> 2; o; o >>= 1) {\n            s +=",
+    ),
+    "the rest of a column": ("len - k < U ? int(len - k) : U", "U"),
+    "the last values of affine": ("if (blockIdx.x == 0 && vecs * W", "if (blockIdx.x == 1 && vecs * W"),
+    "a table for every K rows": ("quotient(r, K, reciprocal_k) * B", "0 * B"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_kernel_is_caught(module, name):
+    old, new = WRONG[name]
+    source = launches.SOURCE.read_text()
+    assert source.count(old) == 1
+    with pytest.raises(AssertionError):
+        checks.check_all(launched(emulate.build(source.replace(old, new))))
+
+
+def test_the_right_kernel_passes(module):
+    checks.check_all(launched(module))
+
+
+def test_lanes_that_part_before_a_shuffle_are_caught(module):
+    source, join = launches.SOURCE.read_text(), "sums.join(team);"
+    assert source.count(join) == 1
+    alone = emulate.build(source.replace(join, f"if (piece < count) {join}"))
+    with pytest.raises(emulate.Diverged):
+        checks.check_rows(launched(alone), "float32", 3, 20)
