@@ -29,7 +29,7 @@ class Experiments:
     ) -> None:
         self.forward = Forward(fn, found, channel_axis=channel_axis, framework=framework, seed=seed)
         self.rng, self.shape, self.channel_axis = np.random.default_rng(seed), shape, channel_axis
-        self.known = Findings()
+        self.known, self.signal = Findings(), 0.0
 
     def report(self) -> Probe:
         """Run the experiments and put what they show into the layout of fn."""
@@ -60,14 +60,16 @@ class Experiments:
         known = self.known
         if not self.listener.finite:
             why = "fn gives NaN or infinite numbers for ordinary random ones"
-            known.cannot_tell(why, *(f.name for f in fields(known) if f.name not in ("stochastic", "undetermined")))
+            known.cannot_tell(
+                why, *(f.name for f in fields(known) if f.name not in ("stochastic", "undetermined", "form"))
+            )
             return
         sets = self.listener.find()
         labels = self._take_sets(sets)
         if labels is None:
             self._without_sets(sets)
             return
-        alone = labels.max() + 1 == labels.size
+        alone = bool(labels.max() + 1 == labels.size)
         line = fit(self.forward, labels, self.rng, ["x"] if alone else [*FORMS][:-1], self.listener.zero)
         known.form = line.form if line.straight else None
         at_rest = not any(z.any() for _, z in line.pairs) and line.curved == 0
@@ -110,7 +112,9 @@ class Experiments:
         else:
             why = "the cells that answer to one another are no sets that share no cell: windows overlap, or layers mix"
             known.elementwise = False
-            if self._same(self._ask(x), self._ask(x / 4)):
+            y = self._ask(x)
+            self.signal = _rms(y - self._ask(-x))
+            if self._same(y, self._ask(x / 4)):
                 known.cannot_tell(f"the scale of the input leaves no trace, but {why}", "is_normalizer")
             else:
                 known.is_normalizer = False
@@ -208,7 +212,12 @@ class Experiments:
         known, forward = self.known, self.forward
         why = "the output is no straight line of x_hat: an activation, or something else, follows"
         known.cannot_tell(why, *STRAIGHT)
-        if not self._scale_free(labels):
+        free = self._scale_free(labels)
+        if free is None:
+            why = f"the output changes by less than {forward.dtype} can tell from its size"
+            known.cannot_tell(why, "method", "num_groups", "centered", "is_normalizer")
+            return
+        if not free:
             known.is_normalizer = False
             why = "the output depends on the scale of the input, so fn is no normalizer"
             known.cannot_tell(why, "method", "num_groups", "centered")
@@ -222,15 +231,18 @@ class Experiments:
         others = 2 * statistics_of(x, number(labels * 2 + kept))["mean"] - x if centered else -x
         if self._same(y, self._ask(np.where(kept, x, others)), kept):
             known.centered, known.is_normalizer = centered, True
-            self._method(None, "m")
+            self._method(None, None)
         else:
             why = "neither mean and variance nor the mean square of each set explains the output"
             known.cannot_tell(why, "method", "num_groups", "centered", "is_normalizer")
 
-    def _scale_free(self, labels: np.ndarray) -> bool:
-        """Whether multiplying each set by a number of its own leaves no trace."""
-        x = draw(self.forward, labels, self.rng, SCALE[self.forward.dtype])
+    def _scale_free(self, labels: np.ndarray) -> bool | None:
+        """Whether multiplying each set by a number of its own leaves no trace; None if the output is too coarse."""
+        x, other = (draw(self.forward, labels, self.rng, SCALE[self.forward.dtype]) for _ in range(2))
         y = self._ask(x)
+        self.signal = _rms(y - self._ask(other))
+        if self.signal < 16 * self.forward.resolution * _rms(y):
+            return None
         scaled = self._ask(x * self.rng.choice([0.5, 2.0, 4.0], labels.max() + 1)[labels])
         # Near 1 an eps of 0.1 still shows, so less is asked there.
         near = self._ask(x * (2 / SCALE[self.forward.dtype]))
@@ -240,9 +252,8 @@ class Experiments:
         return self.forward(self.forward.round(x))
 
     def _same(self, y: np.ndarray, other: np.ndarray, where: Any = ..., share: float = 0.02) -> bool:
-        left, size = (y - other)[where], (y - y.mean())[where]
-        allowed = max(share, 8 * self.forward.resolution)
-        return bool(np.sqrt(np.mean(np.square(left))) <= allowed * np.sqrt(np.mean(np.square(size))))
+        """Whether two outputs differ by little beside what another input changes."""
+        return _rms((y - other)[where]) <= max(share, 8 * self.forward.resolution) * self.signal
 
     # ---- the method ----
 
@@ -282,3 +293,7 @@ class Experiments:
             known.couples_samples = METHODS[row.name].couples_samples if len(self.shape) else None
         if known.couples_samples is None and "couples_samples" not in known.undetermined:
             known.cannot_tell("there is one sample; give a shape with more", "couples_samples")
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

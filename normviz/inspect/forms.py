@@ -63,7 +63,7 @@ class Line:
     curved
         The share that no line with an odd x_hat can explain: an activation follows, or the function is no normalizer.
     tolerance
-        How large these two may be: one percent, or two steps of bfloat16.
+        How large these two may be: one percent, or two steps of a coarse output.
     error
         What the line leaves in each cell.
     pairs
@@ -121,7 +121,9 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
     for form in forms:
         weight, error, misfit = _slope([x_hat(x, labels, form) for x, _ in pairs], odd)
         if best is None or misfit < best.misfit:
-            curved, tolerance = _rms(evens[0] - evens[1]) / size, max(0.01, 2 * forward.resolution)
+            curved = _rms(evens[0] - evens[1]) / size
+            coarse = 2 * forward.resolution * max(1.0, min(_rms(*evens) / size, 20.0))
+            tolerance = max(0.01, coarse)
             best = Line(form, weight, sum(evens) / 2, misfit, curved, tolerance, error, pairs, evens, zero)
     assert best is not None
     near = np.abs(zero - best.bias) <= 0.02 * size + 16 * forward.resolution * np.abs(best.bias)
