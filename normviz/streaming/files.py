@@ -4,6 +4,7 @@ import io
 import math
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -104,10 +105,9 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     try:
         shape, fortran, dtype = _READERS[start[6], start[7]](stream)
         shape = tuple(reversed(shape)) if fortran else shape
-        if min(shape, default=0) < 0:
+        bytes_at_least = dtype.itemsize * math.prod(max(n, 1) for n in shape)
+        if min(shape, default=0) < 0 or bytes_at_least > sys.maxsize or len(shape) > 64:
             raise ValueError(f"a shape of {shape}")
-        if not dtype.hasobject:
-            np.broadcast_to(np.zeros((), dtype), shape)  # which refuses what no array can be
     except Exception as error:  # whatever a parser of Python literals can meet in bytes that are none
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} has a corrupt header ({reason}); write or download it anew") from error

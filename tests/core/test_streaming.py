@@ -239,6 +239,8 @@ def test_memory_maps_of_several_files(tmp_path):
 def test_what_is_taken_for_what():
     assert source("x.npy") == source(io.BytesIO()) == "file"
     assert source(iter([])) == source(zip()) == source({}.values()) == "chunks"
+    peekable = type("Peekable", (), {"__iter__": iter, "__next__": next, "__getitem__": None})
+    assert source(peekable()) == "chunks"
     others = [
         [1.0],
         ((1.0,),),

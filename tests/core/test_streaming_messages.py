@@ -90,6 +90,11 @@ MESSAGES = [
         "x.npy has a corrupt header (Header does not contain the correct keys: ['descr', 'fortran_order']); "
         "write or download it anew",
     ),
+    (
+        lambda: nv.moments(named(described((1 << 40, 1 << 40)))),
+        ValueError,
+        f"x.npy has a corrupt header (a shape of {(1 << 40, 1 << 40)}); write or download it anew",
+    ),
     # cut off
     (
         lambda: nv.moments(named(NPY[:-100])),
