@@ -114,9 +114,10 @@ def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame
         right, low = frame.project(k, x, 0, z)
         chosen = n == state["index"][0]
         low = max(low, frame.project(k, 0, 0, z)[1])
-        yield pen.text(
-            right - 2, low + 19, f"<i>{sample}</i> = {n}", 13, "ink" if chosen else "muted", "middle", bold=chosen
-        )
+        # "Cout = 0" is long: it keeps clear of the letter before it.
+        place = max(right - 2, frame.project(k, x / 2, 0, z)[0] + width_of(f"{sample} = {n}", 13) / 2 + 2)
+        color = "ink" if chosen else "muted"
+        yield pen.text(place, low + 19, f"<i>{sample}</i> = {n}", 13, color, "middle", bold=chosen)
 
 
 def _paper_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame) -> Iterator[str]:

@@ -57,7 +57,7 @@ def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str =
     array, worker, back = adopt(x, backend or ("cupy" if on_gpu(x) else "numpy"))
     view = canonical(array, channel_axis, name)
     dtype = np.dtype(np.float32) if is_bfloat16(x) else result_dtype(view)
-    asarray = np.asarray if isinstance(view, np.ndarray) else worker.xp.asarray
+    asarray = worker.xp.asarray if on_gpu(view) else np.asarray
 
     def finish(y: Any) -> Any:
         with np.errstate(over="ignore"):

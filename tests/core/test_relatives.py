@@ -10,6 +10,7 @@ import normviz as nv
 from normviz import relatives
 from tests.core.cases import on_axis, values
 from tests.core.reference_relatives import Loops, Torch
+from tests.core.stand_in import DeviceArray
 
 EPS = 1e-3
 SHAPES = [(3, 4), (2, 4, 5), (2, 4, 3, 2), (3, 2, 2, 3, 2)]
@@ -207,3 +208,18 @@ def test_frn_without_a_threshold_is_the_row_of_the_table():
     found = relatives.frn_gradient(x, x, weight=w)
     np.testing.assert_array_equal(found.input, nv.gradient(x, x, "frn", weight=w).input)
     assert found.tau is None
+
+
+def test_device_arrays_stay_on_the_device(stand_in_for_cupy):
+    """As strict as CuPy: host and device arrays do not mix, and what goes in on the device comes back there."""
+    asarray = stand_in_for_cupy.asarray
+    for case in CASES:
+        g = values(case.x.shape, seed=9)
+        there = {"style": asarray(case.learned["style"])} if case.name == "adain" else {}
+        y = case.forward(asarray(case.x), **there)
+        assert type(y) is DeviceArray, case
+        np.testing.assert_allclose(y.get(), case.forward(), rtol=1e-11, atol=1e-11)
+        found = case.gradients(asarray(g), asarray(case.x), **there)
+        for name, expected in case.gradients(g).items():
+            assert (type(found[name]) is DeviceArray) == (name in ("x", "style")), (case, name)
+            np.testing.assert_allclose(np.asarray(found[name]), expected, rtol=1e-10, atol=1e-10)
