@@ -62,7 +62,7 @@ class RunningStatistics:
     @check_keywords
     @np.errstate(all="ignore")
     def update(self, x: Any, *, channel_axis: int = 1, backend: str | None = None) -> None:
-        """Take in one batch: an array, or the Moments of one.
+        """Take in one batch: an array or whatever else `normviz.moments` takes, or the Moments of one.
 
         Raises
         ------
