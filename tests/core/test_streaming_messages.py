@@ -48,11 +48,6 @@ MESSAGES = [
     # what is no .npy file
     (lambda: nv.moments(named(b"")), ValueError, "x.npy does not begin as a .npy file does; np.save writes such files"),
     (
-        lambda: nv.moments(named(b"\x93NUMPY")),
-        ValueError,
-        "x.npy does not begin as a .npy file does; np.save writes such files",
-    ),
-    (
         lambda: nv.moments(io.BytesIO(b"a,b\n1,2\n3,4\n")),
         ValueError,
         "the BytesIO object does not begin as a .npy file does; np.save writes such files",
@@ -113,11 +108,6 @@ MESSAGES = [
         lambda: nv.moments(named(saved(np.zeros((2, 0, 3))))),
         ValueError,
         "x has an empty axis, shape (2, 0, 3); every axis needs at least one cell",
-    ),
-    (
-        lambda: nv.moments(named(saved(np.zeros(3)))),
-        ValueError,
-        "x has rank 1, shape (3,); it needs 2 to 5 axes, (N, C, *spatial)",
     ),
     (
         lambda: nv.moments(named(saved(np.float64(3)))),
