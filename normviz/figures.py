@@ -126,8 +126,8 @@ def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict
     }
     for m, names in enumerate(menus(frame)):
         shown[f"updatemenus[{m}].active"] = active(names, now)
-        if frame.width >= NARROW and m == 0:
-            shown |= {f"updatemenus[0].buttons[{k}].label": label(name, now, dot=True) for k, name in enumerate(names)}
+    for k, name in enumerate(list(METHODS)[:MAIN] if frame.width >= NARROW else []):
+        shown[f"updatemenus[0].buttons[{k}].label"] = label(name, now, dot=True)
     if C > 1:
         # Layer and Instance Norm stand at the ends of the slider, the others leave it where it is.
         ends = {"layer": 1, "instance": C, "group": now.num_groups}
@@ -205,7 +205,7 @@ def prefix(method: str) -> str:
 def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
     """Return the method buttons and the slider of G."""
     shape = now.shape
-    groups = now.num_groups if now.method == "group" else default_num_groups(shape[1])
+    groups = (now.num_groups if now.method == "group" else None) or default_num_groups(shape[1])
     wide = frame.width >= NARROW
 
     def item(text: str, to: Pooling) -> dict[str, Any]:

@@ -1,19 +1,19 @@
 """Switchable Normalization: a mixture of the statistics of instance, layer and batch."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arguments import check_eps
 from ..errors import check_keywords
-from ..merging import Moments, moments
+from ..merging import moments
 from ..normalization import normalize
 from ..results import Statistics
 from .work import Work, begin, entries, per_atom, per_channel
 
-MIXED = ("instance", "layer", "batch")
-"""Whose statistics are mixed, in the order of the logits."""
+MIXED = {"instance": (), "layer": (1,), "batch": (0,)}
+"""Whose statistics are mixed, in the order of the logits, and which axes of (N, C) a set of theirs spans."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,48 +133,53 @@ def switchable_gradient(
 
     # Every part's mean and variance reach each x of its set: mean by 1 / |S|, variance by 2 (x - its mean) / |S|.
     flat, slope = np.zeros_like(mean), np.zeros_like(mean)
-    for (part_mean, _, size, axes), share_mean, share_var in zip(parts, p, q, strict=True):
-        flat += share_mean * to_mean.sum(axis=axes, keepdims=True) / size
-        each = 2 * share_var * to_var.sum(axis=axes, keepdims=True) / size
-        flat += each * (mean - part_mean)
+    for part, share_mean, share_var in zip(parts, p, q, strict=True):
+        flat += share_mean * to_mean.sum(axis=part.axes, keepdims=True) / part.size
+        each = 2 * share_var * to_var.sum(axis=part.axes, keepdims=True) / part.size
+        flat += each * (mean - part.mean)
         slope += each
     of_input = g / work.spread(s) + work.spread(flat) + work.spread(slope * s) * x_hat
     # Against the mixture, because a softmax ignores what all three have in common.
-    of_p = np.array([(to_mean * (part[0] - mean)).sum() for part in parts])
-    of_q = np.array([(to_var * (part[1] - var)).sum() for part in parts])
-    logits = (share * (of - share @ of) for share, of in ((p, of_p), (q, of_q)))
+    of_p = np.array([(to_mean * (part.mean - mean)).sum() for part in parts])
+    of_q = np.array([(to_var * (part.var - var)).sum() for part in parts])
+    logits = [share * (of - share @ of) for share, of in ((p, of_p), (q, of_q))]
     return SwitchableGradients(
-        work.finish(of_input), per_channel(grad * x_hat), per_channel(grad), *logits, work.backend
+        input=work.finish(of_input),
+        weight=per_channel(grad * x_hat),
+        bias=per_channel(grad),
+        mean_weights=logits[0],
+        var_weights=logits[1],
+        backend=work.backend,
     )
 
 
-Part = tuple[np.ndarray, np.ndarray, int, tuple[int, ...]]
-"""Mean and variance broadcasting against (N, C), cells in a set, and the axes of (N, C) that it spans."""
+class Part(NamedTuple):
+    """One of the three: mean and variance broadcasting against (N, C), |S|, and the axes of (N, C) that a set spans."""
+
+    mean: np.ndarray
+    var: np.ndarray
+    size: int
+    axes: tuple[int, ...]
 
 
 def _statistics(work: Work) -> list[Part]:
     """Work out the three from one pass."""
-    atoms: Moments = moments(work.x, backend=work.backend)
-    spans = {"instance": (), "layer": (1,), "batch": (0,)}
-    found = ((atoms.pool(name), spans[name]) for name in MIXED)
-    return [
-        (
-            *(a.reshape([1 if k in axes else n for k, n in enumerate(atoms.shape)]) for a in (f.mean, f.var)),
-            f.count,
-            axes,
-        )
-        for f, axes in found
-    ]
+    atoms, parts = moments(work.x, backend=work.backend), []
+    for name, axes in MIXED.items():
+        found = atoms.pool(name)
+        lined = [1 if k in axes else n for k, n in enumerate(atoms.shape)]
+        parts.append(Part(found.mean.reshape(lined), found.var.reshape(lined), found.count, axes))
+    return parts
 
 
 def _mixed(parts: list[Part], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the mixture, (N, C)."""
     # Around one of them: sums of large means would lose what sets them apart.
-    (mean, *_), *others = parts
-    return (
-        mean + sum(share * (part[0] - mean) for share, part in zip(p[1:], others, strict=True)),
-        sum(share * part[1] for share, part in zip(q, parts, strict=True)),
-    )
+    mean, var = parts[0].mean, np.zeros_like(parts[0].var)
+    for part, share_mean, share_var in zip(parts, p, q, strict=True):
+        mean = mean + share_mean * (part.mean - parts[0].mean)
+        var = var + share_var * part.var
+    return mean, var
 
 
 def _shares(mean_weights: Any, var_weights: Any) -> list[np.ndarray]:
