@@ -117,7 +117,7 @@ class CuPy(Backend):
 
     def _atoms(self, tiles: Any) -> tuple[Any, Any]:
         """Mean and M2 over the odd axes of dense tiles, in the shape of the even ones."""
-        kernels = self._kernels()
+        kernels = self.kernels()
         order = order_of(tiles)
         left = runs([tiles.shape[axis] for axis in order], [axis % 2 == 1 for axis in order])
         inside = [n for n, odd in left if odd]
@@ -162,9 +162,9 @@ class CuPy(Backend):
             tables.append(None if shape is None else entries(self.xp, work, shape, mine, fold))
         rows, columns = tables
         if columns is None:
-            self._kernels().affine(x, y, rows)
+            self.kernels().affine(x, y, rows)
         else:
-            self._kernels().affine_grid(x, y, rows, columns, math.prod(lengths[plan.start :]))
+            self.kernels().affine_grid(x, y, rows, columns, math.prod(lengths[plan.start :]))
         return None
 
     # ---- what passes through in pieces -------------------------------------------------------------------------------
@@ -249,7 +249,8 @@ class CuPy(Backend):
             return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
         return self.xp.asarray(np.asarray(a, a.dtype.newbyteorder("=")))
 
-    def _kernels(self) -> launches.Kernels:
+    def kernels(self) -> launches.Kernels:
+        """Return the launches for the current device."""
         device = self.xp.cuda.runtime.getDevice()
         if device not in self._devices:
             found = self.xp.cuda.runtime.getDeviceProperties(device)

@@ -1,40 +1,16 @@
 """The backends that every numeric test runs on."""
 
-import sys
-from contextlib import contextmanager
-
 import pytest
 
 from normviz import backends
-from normviz.backends import launches
 from tests.core import stand_in
 from tests.cuda import emulate
-
-
-def emulated(code, options, name_expressions):
-    """The CUDA source on the CPU, in the place of cupy.RawModule."""
-    return emulate.module()
-
-
-@contextmanager
-def _stand_in_for_cupy(raw_module=stand_in.NoKernels):
-    def forget():
-        backends.cupy_problem.cache_clear()
-        backends.load.cache_clear()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "cupy", stand_in.module(raw_module))
-        if raw_module is stand_in.NoKernels:
-            patch.setattr(launches, "TYPES", {})
-        forget()
-        yield sys.modules["cupy"]
-    forget()
 
 
 @pytest.fixture
 def stand_in_for_cupy():
     """Put the stand-in where cupy would be."""
-    with _stand_in_for_cupy() as cupy:
+    with stand_in.installed() as cupy:
         yield cupy
 
 
@@ -43,7 +19,7 @@ def emulated_cupy():
     """Put the stand-in there, with the kernels on the emulation."""
     if problem := emulate.problem():
         pytest.skip(problem)
-    with _stand_in_for_cupy(emulated) as cupy:
+    with stand_in.installed(emulate.raw_module) as cupy:
         yield cupy
 
 
@@ -65,5 +41,5 @@ def backend(request):
     with_kernels = "kernels" in request.param
     if with_kernels and (problem := emulate.problem()):
         pytest.skip(problem)
-    with _stand_in_for_cupy(emulated if with_kernels else stand_in.NoKernels):
+    with stand_in.installed(emulate.raw_module if with_kernels else stand_in.NoKernels):
         yield "cupy"

@@ -5,11 +5,16 @@ on a stream arrive as late as they may, when somebody waits for the stream, and 
 error. Memory can be made scarce.
 """
 
+import sys
 import weakref
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import pytest
+
+from normviz import backends
+from normviz.backends import launches
 
 
 class DeviceArray(np.ndarray):
@@ -128,8 +133,12 @@ def module(raw_module=NoKernels, threads=2048):
     cupy.ndarray, cupy.RawModule, cupy.memory = DeviceArray, raw_module, Memory()
     memory = cupy.memory
     properties = {
-        "name": b"a CPU", "totalGlobalMem": 1 << 30, "multiProcessorCount": 1, "maxThreadsPerMultiProcessor": threads,
-    }  # fmt: skip
+        "name": b"a CPU",
+        "totalGlobalMem": 1 << 30,
+        "l2CacheSize": 64,
+        "multiProcessorCount": 1,
+        "maxThreadsPerMultiProcessor": threads,
+    }
     Stream.current = [Stream()]
     cupy.cuda = SimpleNamespace(
         is_available=lambda: True,
@@ -162,6 +171,23 @@ def module(raw_module=NoKernels, threads=2048):
     for name in ("isfinite", "sqrt", "subtract", "may_share_memory"):
         setattr(cupy, name, getattr(np, name))
     return cupy
+
+
+@contextmanager
+def installed(raw_module=NoKernels):
+    """Put the stand-in where cupy would be."""
+
+    def forget():
+        backends.cupy_problem.cache_clear()
+        backends.load.cache_clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", module(raw_module))
+        if raw_module is NoKernels:
+            patch.setattr(launches, "TYPES", {})
+        forget()
+        yield sys.modules["cupy"]
+    forget()
 
 
 def _on_device(a):

@@ -19,6 +19,13 @@ def module():
     return emulate.module()
 
 
+@pytest.fixture
+def emulated_cupy(module):
+    """Put the stand-in where cupy would be, with the kernels on the emulation."""
+    with stand_in.installed(emulate.raw_module) as cupy:
+        yield cupy
+
+
 # The number of threads decides how far rows are cut and how many launches a merge takes.
 @pytest.fixture(params=[64, 2048, 1 << 18], ids=["tiny device", "device", "large device"])
 def kernels(module, request):

@@ -1,0 +1,91 @@
+"""The benchmark's plan and table, and all of its measurements once, on the emulation."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu import __main__ as program
+from benchmarks.gpu.cases import CASES, SHAPES, Case, Limit
+from benchmarks.gpu.measures import Bench
+from benchmarks.gpu.table import table
+from tests.core import stand_in
+
+torch = pytest.importorskip("torch")
+
+
+def test_the_plan():
+    assert {case.dtype for case in CASES} == {"float32", "bfloat16", "float16", "float64"}
+    assert all(case.shape[1] % case.num_groups == 0 for case in CASES)
+    assert len(CASES) == 2 * len(SHAPES) + 2 * 3
+    for case in CASES:
+        assert case.copies(50 << 20) * case.nbytes > 8 * (50 << 20)
+        assert case.copies(50 << 20) * case.nbytes < 60e9
+    assert Limit(0).over()
+    assert not Limit(100).over(spare=50)
+
+
+def test_the_table_leaves_out_what_was_not_measured():
+    rows = [
+        {"kind": "moments", "dtype": "float32", "shape": [2, 3, 4, 5], "GB": 1.5, "ms": 0.51234},
+        {"kind": "host", "what": "moments", "GB": 2.0, "s": 0.25, "GBs": 8.0},
+    ]
+    report = {"device": "a GPU", "versions": {"normviz": "1"}, "date": "2000-01-01", "rows": rows}
+    assert table(report) == (
+        "a GPU, normviz 1, 2000-01-01\n\nhost\nwhat     GB  s     GBs\nmoments  2   0.25  8\n\n"
+        "moments\ndtype    shape    GB   ms     of_read\nfloat32  2x3x4x5  1.5  0.512"
+    )
+
+
+@pytest.fixture
+def bench(emulated_cupy, monkeypatch):
+    monkeypatch.setattr("normviz.backends.on_gpu", lambda x: isinstance(x, torch.Tensor | stand_in.DeviceArray))
+    monkeypatch.setattr(stand_in.DeviceArray, "__dlpack_device__", lambda self: (1, 0))
+    monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
+    emulated_cupy.RawKernel = lambda source, name: lambda grid, block, arguments: None
+
+    def timed(call, buffers, window=40, windows=7):
+        for buffer in buffers:
+            call(buffer)
+        return 1.0
+
+    return Bench(emulated_cupy, torch, "cpu", timed, cells=1 << 16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+def test_every_measurement_runs(bench, dtype):
+    case = Case((2, 4, 5, 3), dtype, 2, compiled=True)
+    rows = list(bench.run([case], Limit(1000)))
+    assert [row["kind"] for row in rows if row["kind"] != "host"] == [
+        "ceilings",
+        "error",
+        "moments",
+        "forward",
+        "sweep",
+    ]
+    errors = next(row for row in rows if row["kind"] == "error")
+    assert errors["m2_relative"] < (1e-12 if dtype == "float64" else 1e-6)
+    assert errors["output"] < {"float64": 1e-12, "float32": 2e-6, "float16": 5e-3, "bfloat16": 3e-2}[dtype]
+    assert errors["output"] <= 2 * errors["torch_output"] + 1e-12
+
+
+def test_it_stops_in_time_and_writes_what_it_has(bench, monkeypatch, folder, capsys):
+    monkeypatch.setattr(Bench, "on_cuda", lambda: bench)
+    monkeypatch.setattr(program, "CASES", [Case((2, 4, 5, 3), "float32", 2)])
+    program.main(["some.json", "--limit", "0"])
+    report = json.loads((folder / "some.json").read_text())
+    assert {row["kind"] for row in report["rows"]} == {"ceilings", "host"}
+    assert report["versions"].keys() == {"normviz", "cupy", "torch"}
+    assert "not finished" in capsys.readouterr().out
+    program.main(["some.json"])
+    assert len(json.loads((folder / "some.json").read_text())["rows"]) == len(report["rows"]) + 4
+    assert np.isfinite([row.get("ms", 0) for row in report["rows"]]).all()
+
+
+def test_without_a_gpu_it_says_so():
+    from normviz import backends
+
+    if backends.cupy_problem() is None:
+        pytest.skip("there is a GPU")
+    with pytest.raises(RuntimeError, match="backend 'cupy' cannot be used"):
+        program.main(["never.json"])
