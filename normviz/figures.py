@@ -126,8 +126,8 @@ def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict
     }
     for m, names in enumerate(menus(frame)):
         shown[f"updatemenus[{m}].active"] = active(names, now)
-    for k, name in enumerate(list(METHODS)[:MAIN] if frame.width >= NARROW else []):
-        shown[f"updatemenus[0].buttons[{k}].label"] = label(name, now, dot=True)
+    for k, main in enumerate(list(METHODS)[:MAIN] if frame.width >= NARROW else []):
+        shown[f"updatemenus[0].buttons[{k}].label"] = label(main, now, dot=True)
     if C > 1:
         # Layer and Instance Norm stand at the ends of the slider, the others leave it where it is.
         ends = {"layer": 1, "instance": C, "group": now.num_groups}
