@@ -17,7 +17,8 @@ from ..arguments import uncanonical
 from ..backends import cupy_problem, host, is_bfloat16, kind
 from ..blocks import canonical
 from ..errors import unknown
-from .untouched import Found, is_array, seed_everything
+from .restoring import is_array
+from .untouched import Found, seed_everything
 
 FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
 RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}

@@ -13,8 +13,9 @@ from ..blocks import Pooling
 from ..methods import METHODS
 from .affine import Affine, layout
 from .callables import Forward, Refusal
-from .findings import NUMBERS, STRAIGHT, Findings
-from .forms import FORMS, SCALE, Line, divisor, draw, find_eps, fit
+from .epsilon import find_eps
+from .findings import NUMBERS, SETS, STRAIGHT, Findings
+from .forms import FORMS, SCALE, Line, divisor, draw, fit
 from .listening import Listener
 from .report import Probe
 from .sets import Sets, block_of, grown, number, rows_with, statistics_of
@@ -118,7 +119,7 @@ class Experiments:
                 known.cannot_tell(f"the scale of the input leaves no trace, but {why}", "is_normalizer")
             else:
                 known.is_normalizer = False
-        known.cannot_tell(why, "labels", "block", "method", "num_groups", "couples_samples", *NUMBERS)
+        known.cannot_tell(why, *SETS, *NUMBERS)
 
     # ---- what is done with them ----
 

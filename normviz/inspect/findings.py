@@ -36,5 +36,6 @@ class Findings:
             self.undetermined.setdefault(name, why)
 
 
+SETS = ("method", "num_groups", "block", "labels", "couples_samples")
 NUMBERS = ("centered", "eps", "eps_inside", "unbiased", "affine", "weight", "bias")
 STRAIGHT = ("eps", "eps_inside", "unbiased", "affine", "weight", "bias")

@@ -223,7 +223,9 @@ NUMPY = {
         normal("frn", block=IN),
         open=AFTER,
     ),
-    "x / std": Case(lambda x: x / np.sqrt(x.var((2, 3), keepdims=True) + 1e-5), normal(block=IN, centered=False), open=ONE),
+    "x / std": Case(
+        lambda x: x / np.sqrt(x.var((2, 3), keepdims=True) + 1e-5), normal(block=IN, centered=False), open=ONE
+    ),
     "divided by the variance": Case(
         lambda x: (x - x.mean((2, 3), keepdims=True)) / (x.var((2, 3), keepdims=True) + 1e-5),
         normal(block=IN, is_normalizer=False),
