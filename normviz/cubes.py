@@ -279,30 +279,10 @@ def marks(frame: Frame, *, weights: bool = False) -> list[dict[str, Any]]:
     for n, (x, y, z) in zip(frame.samples, frame.places, strict=True):
         labels.append({"text": f"{sample} = {n}", "x": x + w * uw / 2, "y": y, "z": z, "yshift": -34, **shared})
     x, y, z = frame.places[0]
-    letters = {"font": {"size": 16}, "showarrow": False}
-    labels.append(
-        {
-            "text": f"<i>{channel}</i>",
-            "x": x,
-            "y": y + c * uc / 2,
-            "z": z + h * uh,
-            "xshift": -14,
-            "yshift": 8,
-            **letters,
-        }
-    )
-    if vertical:
-        labels.append(
-            {
-                "text": f"<i>{vertical}</i>",
-                "x": x,
-                "y": y,
-                "z": z + h * uh / 2,
-                "xanchor": "right",
-                "xshift": -8,
-                **letters,
-            }
-        )
-    if horizontal:
-        labels.append({"text": f"<i>{horizontal}</i>", "x": x + w * uw / 2, "y": y, "z": z, "yshift": -14, **letters})
+    depth = {"x": x, "y": y + c * uc / 2, "z": z + h * uh, "xshift": -14, "yshift": 8}
+    side = {"x": x, "y": y, "z": z + h * uh / 2, "xanchor": "right", "xshift": -8}
+    below = {"x": x + w * uw / 2, "y": y, "z": z, "yshift": -14}
+    for name, place in ((channel, depth), (vertical, side), (horizontal, below)):
+        if name:
+            labels.append({"text": f"<i>{name}</i>", **place, "font": {"size": 16}, "showarrow": False})
     return labels
