@@ -223,3 +223,15 @@ def test_device_arrays_stay_on_the_device(stand_in_for_cupy):
         for name, expected in case.gradients(g).items():
             assert (type(found[name]) is DeviceArray) == (name in ("x", "style")), (case, name)
             np.testing.assert_allclose(np.asarray(found[name]), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_value_on_its_threshold_shares_its_gradient_as_pytorch_does():
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch")
+    x, g = values((2, 3, 4)), values((2, 3, 4), seed=9)
+    # Without a weight every output is the bias, and so the threshold itself.
+    fixed = {"weight": np.zeros(3), "bias": np.arange(3.0), "tau": np.arange(3.0)}
+    leaves = {name: torch.tensor(a, requires_grad=True) for name, a in fixed.items()}
+    Torch.frn(torch.from_numpy(x), **leaves, eps=EPS).backward(torch.from_numpy(g))
+    found = relatives.frn_gradient(x, g, **fixed, eps=EPS)
+    for name, leaf in leaves.items():
+        np.testing.assert_allclose(getattr(found, name), leaf.grad, rtol=1e-12, atol=1e-12)
