@@ -63,7 +63,7 @@ def cupy_problem() -> str | None:
     if "cupy" not in sys.modules and find_spec("cupy") is None:
         return "CuPy is not installed; pip install 'normviz[cuda12]' or 'normviz[cuda13]'"
     try:
-        cupy = import_module("cupy")
+        cupy: Any = import_module("cupy")
     except Exception as error:
         return f"CuPy cannot be imported: {error}"
     # CuPy imports without a GPU and fails at first use, so ask.

@@ -14,7 +14,8 @@ def order_of(a: Any) -> tuple[int, ...] | None:
     >>> order_of(np.zeros((2, 3, 4)).transpose(0, 2, 1)), order_of(np.zeros((4, 4))[:, ::2])
     ((0, 2, 1), None)
     """
-    order = sorted(range(a.ndim), key=lambda axis: (a.shape[axis] > 1, -a.strides[axis]))
+    # The stride of an axis of length 1 says nothing.
+    order = sorted(range(a.ndim), key=lambda axis: (1, -a.strides[axis]) if a.shape[axis] > 1 else (0, axis))
     step = a.itemsize
     for axis in reversed(order):
         if a.shape[axis] > 1:
@@ -100,7 +101,7 @@ def split(lengths: tuple[int, ...], varies: tuple[tuple[bool, ...], tuple[bool, 
     return best if best.cells(lengths) <= max(size // 2, min(size, 1 << 20)) else None
 
 
-def entries(xp: Any, work: Any, shape: tuple[int, ...], given: tuple[Any, Any, Any, Any], fold: bool) -> Any:
+def entries(xp: Any, work: Any, shape: tuple[int, ...], given: tuple[Any, ...], fold: bool) -> Any:
     """Return a table of (scale, mean, rest, shift), one entry a cell of `shape`, for parameters that broadcast to it.
 
     The mean is rounded to the type that is worked in; what that drops is `rest`, or goes into the shift.

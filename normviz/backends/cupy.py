@@ -3,7 +3,6 @@
 `xp` is a parameter, so that tests can run all of this where there is no GPU.
 """
 
-import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from . import launches
-from .arrange import SHORT, entries, order_of, runs, split
+from .arrange import order_of
+from .dense import Parameters, atoms, scale
 from .memory import OutOfGpuMemory, size
+from .numpy import NumPy
 from .recipe import Backend, Box, clip, tile
-from .staging import Corner, Lane, cut
+from .staging import Corner, Lane, Sums, cut
 
 
 class CuPy(Backend):
@@ -41,11 +42,8 @@ class CuPy(Backend):
 
     def overlap(self, a: Any, b: Any) -> bool:
         """Whether b shares memory with a, other than by being the very same cells in the same order."""
-        if self._is_here(a) != self._is_here(b):
-            return False
-        if not self._is_here(a):
-            start = a.ctypes.data == b.ctypes.data
-            return not (start and a.strides == b.strides and a.itemsize == b.itemsize) and np.may_share_memory(a, b)
+        if not (self._is_here(a) and self._is_here(b)):
+            return self._is_here(a) == self._is_here(b) and NumPy().overlap(a, b)
         same = a.data.ptr == b.data.ptr and a.strides == b.strides and a.itemsize == b.itemsize
         return not same and bool(self.xp.may_share_memory(a, b))
 
@@ -59,7 +57,7 @@ class CuPy(Backend):
                     return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
                 if order_of(x) is not None:
                     try:
-                        return self._atoms(tiles)
+                        return atoms(self.kernels(), tiles)
                     except self.xp.cuda.memory.OutOfMemoryError:
                         pass  # there may be room for pieces
                     self._free()
@@ -72,24 +70,27 @@ class CuPy(Backend):
         Weight and bias may be None.
         """
         with self._device_of(x):
-            given = tuple(None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
+            mean, rstd, weight, bias = (None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
+            given = (mean, rstd, weight, bias)
             if self._is_here(x) and x.dtype == out.dtype and order_of(x) is not None and order_of(x) == order_of(out):
                 try:
-                    self._scale(x, out, given)
-                    self._meet(out)
-                    return
+                    done = self._scale(x, out, given)
                 except self.xp.cuda.memory.OutOfMemoryError:
-                    pass
+                    done = False  # and nothing is written: the kernel comes last, and needs no memory
+                if done:
+                    return self._meet(out)
                 self._free()
 
             def work(box: Box, lane: Lane | Corner) -> None:
                 part = lane.load(x[box], out.dtype)
-                self._scale(part, part, tuple(None if p is None else p[clip(box, p.shape)] for p in given))
+                mean, rstd, weight, bias = (None if p is None else p[clip(box, p.shape)] for p in given)
+                if not self._scale(part, part, (mean, rstd, weight, bias)):
+                    super(CuPy, self).affine(part, mean, rstd, weight, bias, part)
                 lane.store(part, out[box])
 
             apart = not (self.xp if self._is_here(x) else np).may_share_memory(x, out)
             self._pieces(x, out.dtype, work, again=apart)
-            self._meet(out)
+            return self._meet(out)
 
     def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
@@ -113,59 +114,9 @@ class CuPy(Backend):
             np.copyto(out, self.host(out_here), casting="unsafe")
         return found
 
-    # ---- one array on the device that lies densely -------------------------------------------------------------------
-
-    def _atoms(self, tiles: Any) -> tuple[Any, Any]:
-        """Mean and M2 over the odd axes of dense tiles, in the shape of the even ones."""
-        kernels = self.kernels()
-        order = order_of(tiles)
-        left = runs([tiles.shape[axis] for axis in order], [axis % 2 == 1 for axis in order])
-        inside = [n for n, odd in left if odd]
-        last, last_odd = left[-1] if left else (1, False)
-        if not inside:
-            atoms, count = kernels.rows(tiles, tiles.size, 1), 1
-        elif last_odd and (last * tiles.itemsize >= SHORT or len(inside) == 1):
-            del left[-1]
-            atoms, count = kernels.rows(tiles, tiles.size // last, last), last
-        else:
-            # As many columns as there are side by side; a short run that is innermost is merged later.
-            at = len(left) - (3 if last_odd else 2)
-            columns = math.prod(n for n, _ in left[at + 1 :])
-            count = left.pop(at)[0]
-            atoms = kernels.columns(tiles, tiles.size // (count * columns), count, columns)
-        for at in reversed([i for i, (_, odd) in enumerate(left) if odd]):
-            outer, inner = (math.prod(n for n, _ in part) for part in (left[:at], left[at + 1 :]))
-            atoms = kernels.merge(atoms, outer, left[at][0], inner, count)
-            count *= left.pop(at)[0]
-        even = [axis for axis in order if axis % 2 == 0]
-        found = atoms.reshape(*(tiles.shape[axis] for axis in even), 2).transpose(*np.argsort(even).tolist(), len(even))
-        return found[..., 0], found[..., 1]
-
-    def _scale(self, x: Any, y: Any, given: tuple[Any, ...]) -> None:
-        """Write (x - mean) * rstd * weight + bias to y, which lies as x does; the recipe does what tables can't."""
-        order = order_of(x) or ()
-        lengths = tuple(x.shape[axis] for axis in order)
-        varies = tuple(
-            tuple(any(p is not None and p.shape[axis] > 1 for p in pair) for axis in order)
-            for pair in (given[:2], given[2:])
-        )
-        plan = split(lengths, varies, x.itemsize) if launches.covers(x.dtype) else None
-        if plan is None:
-            return super().affine(x, *given, y)
-        work = np.float64 if x.dtype == np.float64 else np.float32
-        ordered = [None if p is None else p.transpose(order) for p in given]
-        tables = []
-        for shape, in_rows in zip(plan.tables(lengths), (True, False), strict=True):
-            here = [plan.in_rows[0] == in_rows] * 2 + [plan.in_rows[1] == in_rows] * 2
-            mine = tuple(p if ok else None for p, ok in zip(ordered, here, strict=True))
-            fold = plan.in_rows == (True, True)
-            tables.append(None if shape is None else entries(self.xp, work, shape, mine, fold))
-        rows, columns = tables
-        if columns is None:
-            self.kernels().affine(x, y, rows)
-        else:
-            self.kernels().affine_grid(x, y, rows, columns, math.prod(lengths[plan.start :]))
-        return None
+    def _scale(self, x: Any, y: Any, given: Parameters) -> bool:
+        """Whether the kernels have written (x - mean) * rstd * weight + bias to y, which lies as x does."""
+        return launches.covers(x.dtype) and scale(self.kernels(), x, y, given)
 
     # ---- what passes through in pieces -------------------------------------------------------------------------------
 
@@ -179,7 +130,7 @@ class CuPy(Backend):
         def work(box: Box, lane: Lane | Corner) -> None:
             part = lane.load(tiles[box], dtype)
             if launches.covers(dtype):
-                mean, m2 = self._atoms(part)
+                mean, m2 = atoms(self.kernels(), part)
             else:
                 inside = tuple(n if axis % 2 else 1 for axis, n in enumerate(part.shape))
                 mean, m2 = (a.reshape(part.shape[::2]) for a in super(CuPy, self).moments(part, inside))
@@ -283,31 +234,3 @@ class CuPy(Backend):
             f"the GPU has {size(free)} of {size(total)} left, too little for x of {size(x.size * x.dtype.itemsize)} "
             "even in pieces; free some, or pass backend='numpy'"
         )
-
-
-class Sums:
-    """Moments on the device that grow by parts (Chan, Golub & LeVeque 1983), on whichever stream a part comes."""
-
-    def __init__(self, xp: Any, tiles: tuple[int, ...]) -> None:
-        self.count, self.mean, self.m2 = (xp.zeros(tiles[::2]) for _ in range(3))
-        self.cells = math.prod(tiles[1::2])
-        self.written = xp.cuda.get_current_stream().record()
-
-    def add(self, at: Box, part: tuple[int, ...], mean: Any, m2: Any, stream: Any) -> None:
-        """Take in the moments of a part of those sets."""
-        cells = math.prod(part[1::2])
-        on_a_stream = hasattr(stream, "wait_event")
-        if on_a_stream:
-            stream.wait_event(self.written)
-        if cells < self.cells:
-            # All new values before the first is written: memory may run out in between, and the part comes again.
-            before = self.count[at]
-            total = before + cells
-            delta = mean - self.mean[at]
-            m2 = self.m2[at] + m2 + delta * (delta * (before * cells / total))
-            mean = self.mean[at] + delta * (cells / total)
-            self.count[at] = total
-        self.mean[at] = mean
-        self.m2[at] = m2
-        if on_a_stream:
-            self.written = stream.record()

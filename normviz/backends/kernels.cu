@@ -39,9 +39,9 @@ struct Sums {
         }
     }
     __device__ void write(double *atom, int width, double n, double origin) const {
-        const double m2 = q - s * s / n;
+        const double mean = s / n, m2 = q - s * mean;
         if (width == 3) atom[-1] = n;
-        atom[0] = origin + s / n;
+        atom[0] = origin + mean;
         atom[1] = m2 < 0.0 ? 0.0 : m2;              // rounding may go below 0; NaN stays
     }
 };

@@ -1,5 +1,6 @@
 """The way of an array that lies on the host, or in strides, through a small buffer on the GPU and back."""
 
+import math
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
@@ -47,6 +48,9 @@ class Lane:
         # What was computed before, the parameters say, was computed on the caller's stream.
         self.stream.wait_event(xp.cuda.get_current_stream().record())
         self._pending: tuple[np.ndarray, np.ndarray] | None = None
+        self._order: list[int] = []
+        self._host: Any = None
+        self._here: Any = None
 
     def load(self, part: np.ndarray, dtype: np.dtype) -> Any:
         """Return a host array as a dense one on the device, in its own order of axes in memory."""
@@ -99,6 +103,34 @@ class Corner:
         """Nothing to wait for: all happens on the caller's stream."""
 
     finish = settle
+
+
+class Sums:
+    """Moments on the device that grow by parts (Chan, Golub & LeVeque 1983), on whichever stream a part comes."""
+
+    def __init__(self, xp: Any, tiles: tuple[int, ...]) -> None:
+        self.count, self.mean, self.m2 = (xp.zeros(tiles[::2]) for _ in range(3))
+        self.cells = math.prod(tiles[1::2])
+        self.written = xp.cuda.get_current_stream().record()
+
+    def add(self, at: Box, part: tuple[int, ...], mean: Any, m2: Any, stream: Any) -> None:
+        """Take in the moments of a part of those sets."""
+        cells = math.prod(part[1::2])
+        on_a_stream = hasattr(stream, "wait_event")
+        if on_a_stream:
+            stream.wait_event(self.written)
+        if cells < self.cells:
+            # All new values before the first is written: memory may run out in between, and the part comes again.
+            before = self.count[at]
+            total = before + cells
+            delta = mean - self.mean[at]
+            m2 = self.m2[at] + m2 + delta * (delta * (before * cells / total))
+            mean = self.mean[at] + delta * (cells / total)
+            self.count[at] = total
+        self.mean[at] = mean
+        self.m2[at] = m2
+        if on_a_stream:
+            self.written = stream.record()
 
 
 def same_bits(a: Any) -> Any:

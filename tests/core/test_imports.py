@@ -98,6 +98,7 @@ def test_examples_in_docstrings(name):
         "backends.recipe",
         "backends.numpy",
         "backends.cupy",
+        "backends.dense",
         "backends.launches",
         "streaming.atoms",
         "streaming.files",
