@@ -79,7 +79,7 @@ class _Fits:
         self, hats: list, odd: list, bias: np.ndarray, error: np.ndarray, channel: np.ndarray, u: float
     ) -> None:
         self.hats, self.odd, self.bias, self.channel = hats, odd, bias, channel
-        size = np.sqrt(self._mean(sum(np.square(z) for z in odd)) / len(odd)) + np.sqrt(self._mean(np.square(bias)))
+        size = np.sqrt(self._mean(np.square(odd).mean(0))) + np.sqrt(self._mean(np.square(bias)))
         # What the rounding of a set's mean does to all of its cells alike is no noise between them.
         self.noise = 4 * np.sqrt(self._mean(np.square(error))) + (4 * u if u > 1e-4 else max(32 * u, 1e-12)) * size
 
@@ -90,8 +90,8 @@ class _Fits:
     def solve(self, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flat = where.ravel()
         count = np.bincount(flat)
-        below = sum(np.bincount(flat, np.square(h).ravel()) for h in self.hats)
-        across = sum(np.bincount(flat, (h * z).ravel()) for h, z in zip(self.hats, self.odd, strict=True))
+        below = np.bincount(flat, np.square(self.hats).sum(0).ravel())
+        across = np.bincount(flat, np.multiply(self.hats, self.odd).sum(0).ravel())
         weight = np.divide(across, below, out=np.zeros(below.shape), where=below > 0)
         return weight, np.bincount(flat, self.bias.ravel()) / count
 

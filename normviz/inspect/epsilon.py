@@ -65,7 +65,8 @@ def find_eps(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Ge
         return Eps(why="the output is too coarse at the scales where eps would count")
     for _ in range(2 if v.size > 7 else 3 if v.size > 2 else 5):
         seen.append(_ratios(forward, line, labels, rng, guess - 1.2, guess + 1.2))
-    return _curve(*(np.concatenate(part) for part in zip(*seen, strict=True)))
+    v, ratio, _ = (np.concatenate(part) for part in zip(*seen, strict=True))
+    return _curve(v, ratio)
 
 
 def _ratios(
@@ -95,7 +96,7 @@ def _ratios(
     return np.bincount(flat, v.ravel())[good] / m[good], ratio, error
 
 
-def _curve(v: np.ndarray, ratio: np.ndarray, _: np.ndarray) -> Eps:
+def _curve(v: np.ndarray, ratio: np.ndarray) -> Eps:
     """Fit each shape that the curve may have, and take the one that fits alone."""
     use = (ratio > 0.02) & (ratio < 0.999)
     v, ratio = v[use], ratio[use]
@@ -105,13 +106,14 @@ def _curve(v: np.ndarray, ratio: np.ndarray, _: np.ndarray) -> Eps:
         "outside": (lambda e: root / (root + e), root * (1 / ratio - 1)),
         "clamped": (lambda e: np.minimum(1, root / e), root / ratio),
     }
-    left, best = {}, {}
+    left: dict[str, float] = {}
+    best: dict[str, float] = {}
     for name, (curve, guesses) in shapes.items():
         center, width = math.log10(float(np.median(guesses))), 2.0
         for _ in range(6):
-            grid = center + np.linspace(-width, width, 201)
+            grid = [center + width * step / 100 for step in range(-100, 101)]
             losses = [float(np.mean(np.square(curve(10.0**g) - ratio))) for g in grid]
-            center, width = float(grid[int(np.argmin(losses))]), width / 25
+            center, width = grid[losses.index(min(losses))], width / 25
         left[name], best[name] = math.sqrt(min(losses)), 10.0**center
     name, next_best = sorted(left, key=left.__getitem__)[:2]
     if left[name] > 0.02 or left[name] * 3 > left[next_best]:

@@ -13,12 +13,12 @@ from ..blocks import Pooling
 from ..methods import METHODS
 from .affine import Affine, layout
 from .callables import Forward, Refusal
-from .epsilon import find_eps
+from .epsilon import Eps, find_eps
 from .findings import NUMBERS, SETS, STRAIGHT, Findings
 from .forms import FORMS, SCALE, Line, divisor, draw, fit
 from .listening import Listener
 from .report import Probe
-from .sets import Sets, block_of, grown, number, rows_with, statistics_of
+from .sets import Sets, block_of, grown, number, rescued, rows_with, statistics_of
 from .untouched import Found
 
 
@@ -36,24 +36,26 @@ class Experiments:
         """Run the experiments and put what they show into the layout of fn."""
         self.listener = Listener(self.forward, self.shape, self.rng)
         self.known.stochastic = self.listener.stochastic
-        self._experiments()
+        try:
+            self._experiments()
+        except Refusal as refusal:
+            left = [f.name for f in fields(self.known) if getattr(self.known, f.name) is None and f.name != "form"]
+            self.known.cannot_tell(str(refusal), *left)
         known, axis = self.known, self.channel_axis
+        if known.couples_samples is None:
+            known.cannot_tell("there is one sample; give a shape with more", "couples_samples")
         values = {f.name: getattr(known, f.name) for f in fields(known)}
         if known.labels is not None:
             values["labels"] = np.ascontiguousarray(uncanonical(known.labels, axis))
         if known.block is not None:
             values["block"] = uncanonical(np.empty(known.block, np.int8), axis).shape
-        if known.affine == "element":
+        if known.affine == "element":  # laid out like a sample of x
+            samples = 1 if axis % len(self.shape) == 0 else 0
             for name in ("weight", "bias"):
-                values[name] = np.ascontiguousarray(self._sample_as_fn_has_it(values[name]))
-        laid_out = uncanonical(np.empty(self.shape, np.int8), axis).shape
-        forward = self.forward
-        more = {"shape": laid_out, "channel_axis": axis, "framework": forward.framework, "dtype": forward.dtype}
+                values[name] = np.ascontiguousarray(uncanonical(values[name][None], axis).squeeze(samples))
+        shape, forward = uncanonical(np.empty(self.shape, np.int8), axis).shape, self.forward
+        more = {"shape": shape, "channel_axis": axis, "framework": forward.framework, "dtype": forward.dtype}
         return Probe(**values, **more, calls=forward.calls)
-
-    def _sample_as_fn_has_it(self, values: np.ndarray) -> np.ndarray:
-        samples_axis = 1 if self.channel_axis % len(self.shape) == 0 else 0
-        return uncanonical(values[None], self.channel_axis).squeeze(samples_axis)
 
     # ---- the sets ----
 
@@ -61,9 +63,7 @@ class Experiments:
         known = self.known
         if not self.listener.finite:
             why = "fn gives NaN or infinite numbers for ordinary random ones"
-            known.cannot_tell(
-                why, *(f.name for f in fields(known) if f.name not in ("stochastic", "undetermined", "form"))
-            )
+            known.cannot_tell(why, *SETS, *NUMBERS, "elementwise", "is_normalizer")
             return
         sets = self.listener.find()
         labels = self._take_sets(sets)
@@ -73,7 +73,10 @@ class Experiments:
         alone = bool(labels.max() + 1 == labels.size)
         line = fit(self.forward, labels, self.rng, ["x"] if alone else [*FORMS][:-1], self.listener.zero)
         known.form = line.form if line.straight else None
-        at_rest = not any(z.any() for _, z in line.pairs) and line.curved == 0
+        moved = max(float(np.abs(z).max()) for _, z in line.pairs)
+        # What is left of x - x in a set of one cell is rounding, divided by the root of eps.
+        rounding = 1e4 * self.forward.resolution if alone and not line.straight else 0.0
+        at_rest = moved <= rounding and (alone or line.curved == 0)
         known.elementwise = alone and not at_rest
         if at_rest:
             self._constant(line, labels)
@@ -89,15 +92,9 @@ class Experiments:
         known, labels = self.known, sets.labels
         if not sets.proven:
             # Where dropout has silenced cells, the others may still leave one way to cut.
-            if not known.stochastic or not sets.heard.any():
+            labels = rescued(labels, sets.heard) if known.stochastic else None
+            if labels is None:
                 return None
-            rows = rows_with(labels, sets.heard)
-            ways = [Pooling(row.name, self.shape, groups).labels() for row, groups in rows]
-            if np.unique(labels[sets.heard]).size == sets.heard.sum():
-                ways.append(np.arange(labels.size).reshape(self.shape))
-            if len({way.tobytes() for way in ways}) != 1:
-                return None
-            labels = ways[0]
         known.labels, known.block = labels, block_of(labels)
         known.couples_samples = bool((labels[1:] <= labels[0].max()).any()) if len(labels) > 1 else None
         return labels
@@ -160,7 +157,10 @@ class Experiments:
             known.cannot_tell(f"no method gives {line.form}", "method", "num_groups")
             self._affine(line, labels, 0.0, True, np.ones(self.shape))
             return
-        eps = find_eps(self.forward, line, labels, self.rng)
+        try:
+            eps = find_eps(self.forward, line, labels, self.rng)
+        except Refusal as refusal:
+            eps = Eps(why=str(refusal))
         if eps.why:
             known.cannot_tell(eps.why, "eps", "eps_inside")
         elif eps.value == 0:
@@ -175,8 +175,10 @@ class Experiments:
         known.eps, known.eps_inside, known.unbiased = eps.value, eps.inside, by == "m - 1"
         if by is None or by == "1":
             known.cannot_tell(why or "the sum of squares is divided by nothing, neither m nor m - 1", "unbiased")
-        if known.eps and by in ("m - 1", "1"):
-            known.eps = float(f"{eps.value * float(ratio.max()) ** (1 if eps.inside else 0.5):.4g}")
+        if eps.value and ratio.max() > 1.01 * ratio.min():
+            known.cannot_tell("the sets differ in size, and what eps is added to with them", "eps", "eps_inside")
+        elif eps.value:
+            known.eps = float(f"{eps.value * float(ratio.max()) ** (1 if eps.inside else 0.5):.6g}")
         self._method(line, by)
         axis = METHODS[known.method].affine_axis if known.method else 1
         affine = self._affine(line, labels, eps.value or 0.0, eps.inside is not False, np.sqrt(ratio), axis)
@@ -261,7 +263,7 @@ class Experiments:
     def _method(self, line: Line | None, by: str | None) -> None:
         """Name the row of METHODS, if there is one with these sets and this statistic."""
         known = self.known
-        rows = rows_with(known.labels)
+        rows = rows_with(np.asarray(known.labels))
         if line is not None and line.form not in [*FORMS][:2]:
             sets = f"the sets are those of {rows[0][0].name!r}, but " if rows else ""
             known.cannot_tell(f"{sets}no method gives {line.form}", "method", "num_groups")
@@ -275,13 +277,12 @@ class Experiments:
 
     def _name(self, rows: list, why: str) -> None:
         known, larger = self.known, grown(self.shape)
-        ways = {Pooling(row.name, larger, groups).labels().tobytes() for row, groups in rows}
+        ways = {Pooling(row.name, larger, groups).labels().tobytes(): row.name for row, groups in reversed(rows)}
         if len(ways) > 1:
-            names = " and ".join(sorted({repr(row.name) for row, _ in rows}))
+            names = " and ".join(sorted(map(repr, ways.values())))
             same = f"on shape {self.shape} {names} pool the same cells"
             try:
-                self.listener = Listener(self.forward, larger, self.rng)
-                there = rows_with(self.listener.find().labels)
+                there = rows_with(Listener(self.forward, larger, self.rng, first=False).find().labels)
                 rows = [pair for pair in rows if pair in there]
             except (Refusal, ValueError, TypeError):
                 known.cannot_tell(why or f"{same}, and fn takes no larger one", "method", "num_groups")
@@ -291,9 +292,7 @@ class Experiments:
         if rows:
             row, groups = rows[0]
             known.method, known.num_groups = row.name, groups
-            known.couples_samples = METHODS[row.name].couples_samples if len(self.shape) else None
-        if known.couples_samples is None and "couples_samples" not in known.undetermined:
-            known.cannot_tell("there is one sample; give a shape with more", "couples_samples")
+            known.couples_samples = row.couples_samples
 
 
 def _rms(values: np.ndarray) -> float:

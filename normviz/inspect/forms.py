@@ -122,7 +122,7 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
             curved = _rms(evens[0] - evens[1]) / size
             coarse = 2 * forward.resolution * max(1.0, min(_rms(*evens) / size, 20.0))
             tolerance = max(0.01, coarse)
-            best = Line(form, weight, sum(evens) / 2, misfit, curved, tolerance, error, pairs, evens, zero)
+            best = Line(form, weight, (evens[0] + evens[1]) / 2, misfit, curved, tolerance, error, pairs, evens, zero)
     assert best is not None
     near = np.abs(zero - best.bias) <= 0.02 * size + 16 * forward.resolution * np.abs(best.bias)
     if near.all():  # zeros give the bias itself; the mean of two large numbers rounds it

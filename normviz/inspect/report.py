@@ -131,8 +131,10 @@ class Probe:
         if self.method:
             return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
         if self.elementwise:
-            return "each cell by itself"
-        return "sets that no method in the table has" if self.labels is not None else "no sets that can be told"
+            return "Each cell by itself"
+        if "method" in self.undetermined:
+            return "A normalizer" if self.is_normalizer else "Sets whose method could not be told"
+        return "Sets that no method in the table has" if self.labels is not None else "No sets"
 
     def _sentences(self) -> list[str]:
         said = [*self._of_sets(), *self._of_statistics(), *self._of_affine()]
@@ -157,7 +159,7 @@ class Probe:
                 "That is what Batch Norm does in eval mode, with its running statistics.",
             ]
         verdict = {
-            True: self._kind() if self.method else "A normalizer with sets of its own",
+            True: self._kind() if self.method or "method" in self.undetermined else "A normalizer with sets of its own",
             False: "No normalizer, though cells answer to one another" if self.labels is not None else "No normalizer",
             None: f"Perhaps {self._kind()}" if self.method else "Perhaps a normalizer",
         }[self.is_normalizer]

@@ -51,7 +51,7 @@ def put_back_dict(value: dict, found: dict, owned: bool) -> None:
     if same and all(k in value and value[k] is v for k, v in found.items()):
         return
     # Past what a subclass may add; only an ordered one keeps a list of its own beside.
-    base = OrderedDict if isinstance(value, OrderedDict) else dict
+    base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
     if owned:
         base.clear(value)
     for key, old in found.items():

@@ -123,6 +123,16 @@ def rows_with(labels: np.ndarray, certain: np.ndarray | None = None) -> list[tup
     return fits
 
 
+def rescued(labels: np.ndarray, heard: np.ndarray) -> np.ndarray | None:
+    """Return the only way to cut the shape that the cells which were heard allow, or None if there is no such way."""
+    if not heard.any():
+        return None
+    ways = [Pooling(row.name, labels.shape, groups).labels() for row, groups in rows_with(labels, heard)]
+    if np.unique(labels[heard]).size == heard.sum():
+        ways.append(np.arange(labels.size).reshape(labels.shape))
+    return ways[0] if len({way.tobytes() for way in ways}) == 1 else None
+
+
 def every_pooling(shape: tuple[int, ...]) -> list[tuple[Method, Pooling]]:
     """Every way in which a row of METHODS cuts a shape."""
     return [

@@ -1,0 +1,172 @@
+"""What a probe says of input that does not fit: one sentence, with the reason the function gave."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.backends import cupy_problem
+from tests.inspect.zoo import hat
+
+
+def fails(x):
+    raise KeyError("weight_3")
+
+
+def spatial(x):
+    if x.ndim != 3:
+        raise ValueError("expected 3 axes.\nAnd more besides")
+    return x
+
+
+WRONG = [
+    (lambda: nv.probe([1]), TypeError, "fn is of type list, which cannot be called; pass a function or a layer"),
+    (
+        lambda: nv.probe(np.ndarray),
+        TypeError,
+        "fn is the class ndarray itself; make a layer of it first, and pass that",
+    ),
+    (
+        lambda: nv.probe(fails),
+        ValueError,
+        "fn raised KeyError on a float64 numpy input of shape (4, 8, 6, 6): 'weight_3'; "
+        "give the shape and the framework it takes",
+    ),
+    (
+        lambda: nv.probe(spatial, (2, 3)),
+        ValueError,
+        "fn raised ValueError on a float64 numpy input of shape (2, 3): expected 3 axes; "
+        "give the shape and the framework it takes",
+    ),
+    (
+        lambda: nv.probe(lambda x: (x, x)),
+        TypeError,
+        "fn returned a tuple, not an array; wrap it so that it returns its output alone",
+    ),
+    (
+        lambda: nv.probe(lambda x: None),
+        TypeError,
+        "fn returned None, not an array; wrap it so that it returns its output alone",
+    ),
+    (
+        lambda: nv.probe(lambda x: 3.0),
+        TypeError,
+        "fn returned a float, not an array; a normalizer gives one of its input's shape",
+    ),
+    (
+        lambda: nv.probe(lambda x: x.mean((2, 3))),
+        ValueError,
+        "fn returned shape (4, 8) for an input of shape (4, 8, 6, 6); a normalizer keeps the shape",
+    ),
+    (
+        lambda: nv.probe(lambda x: x > 0),
+        TypeError,
+        "fn returned dtype bool; it must give float64, float32, float16 or bfloat16",
+    ),
+    (
+        lambda: nv.probe(hat, framework="torchh"),
+        ValueError,
+        "unknown framework 'torchh'; did you mean 'torch'? (known: numpy, torch, jax, cupy)",
+    ),
+    (
+        lambda: nv.probe(hat, (8,)),
+        ValueError,
+        "shape has rank 1, shape (8,); it needs 2 to 5 axes, (N, C, *spatial)",
+    ),
+    (
+        lambda: nv.probe(hat, (0, 3)),
+        ValueError,
+        "shape has an empty axis, shape (0, 3); every axis needs at least one cell",
+    ),
+    (
+        lambda: nv.probe(hat, channel_axis=4),
+        ValueError,
+        "channel_axis=4 is not an axis of shape, rank 4; use -4 to 3",
+    ),
+    (
+        lambda: nv.probe(hat, shap=(2, 3)),
+        TypeError,
+        "probe(): unknown keyword 'shap'; did you mean 'shape'? (known: fn, shape, channel_axis, framework, seed)",
+    ),
+    (
+        lambda: nv.probe(np.ones_like).explore(),
+        ValueError,
+        "there are no sets to explore: the output does not answer to the input at all",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), WRONG, ids=[m[:30] for *_, m in WRONG])
+def test_message(wrong, error, message):
+    with pytest.raises(error) as caught:
+        wrong()
+    assert str(caught.value) == message
+    assert type(caught.value) is error
+
+
+def test_what_the_function_raised_is_the_cause():
+    with pytest.raises(ValueError, match="weight_3") as caught:
+        nv.probe(fails)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.skipif(not cupy_problem(), reason="CuPy has a device here")
+def test_a_framework_that_cannot_be_had():
+    with pytest.raises(ValueError, match=r"^framework='cupy' cannot be used: CuPy "):
+        nv.probe(hat, framework="cupy")
+
+
+def test_a_torch_layer_of_another_size():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(ValueError, match=r"^fn raised RuntimeError on a float32 torch input of shape \(4, 8, 6, 6\): "):
+        nv.probe(torch.nn.BatchNorm2d(5))
+
+
+def no_large(x):
+    if np.nanmax(np.abs(x)) > 100:
+        raise ValueError("too large")
+    return hat(x, (2, 3))
+
+
+def no_small(x):
+    if x.any() and np.nanmax(np.abs(x)) < 0.1:
+        raise ValueError("too small")
+    return hat(x, (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("fn", "why", "told", "open_"),
+    [
+        (no_large, "too large", {"block": (1, 1, 6, 6), "method": None}, {"centered", "eps", "affine"}),
+        (no_small, "too small", {"method": "instance", "affine": "none", "unbiased": False}, {"eps", "eps_inside"}),
+    ],
+)
+def test_what_a_refusal_on_the_way_leaves_open(fn, why, told, open_):
+    found = nv.probe(fn)
+    assert {name: getattr(found, name) for name in told} == told
+    assert open_ <= set(found.undetermined)
+    assert all(found.undetermined[name].endswith(f": {why}") for name in open_)
+
+
+def test_methods_that_are_one_on_a_shape_are_told_apart_on_a_larger_one_or_not_at_all():
+    found = nv.probe(lambda x: hat(x, (1, 2, 3)), (4, 1, 6, 6))
+    assert (found.method, found.undetermined) == ("layer", {})
+
+    def one_channel(x):
+        assert x.shape[1] == 1
+        return hat(x, (1, 2, 3))
+
+    found = nv.probe(one_channel, (4, 1, 6, 6))
+    assert found.method is None
+    assert found.undetermined["method"] == (
+        "on shape (4, 1, 6, 6) 'instance' and 'layer' pool the same cells, and fn takes no larger one"
+    )
+
+
+def test_one_sample_leaves_open_whether_samples_are_coupled():
+    def one_sample(x):
+        assert x.shape[0] == 1
+        return hat(x, (2, 3))
+
+    found = nv.probe(one_sample, (1, 8, 6, 6))
+    assert found.method is found.couples_samples is None
+    assert found.undetermined["couples_samples"] == "there is one sample; give a shape with more"

@@ -1,0 +1,97 @@
+"""A probe in words, as a table, and in the explorer."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from tests.inspect.zoo import BIAS, INTERLEAVED, INTERLEAVED_SETS, LAST, WEIGHT, hat
+
+
+def test_in_words():
+    found = nv.probe(lambda x: nv.normalize(x, "group", num_groups=4, weight=WEIGHT, bias=BIAS, eps=1e-3))
+    assert str(found) == (
+        "Group Norm with G = 4: 16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6. "
+        "Samples do not influence one another. The mean of the set is subtracted, "
+        "and the root of the variance divides, with eps = 0.001 under the root. "
+        f"One weight and one bias for each channel: weights {WEIGHT.min():.4g} to {WEIGHT.max():.4g}, "
+        f"biases {BIAS.min():.4g} to {BIAS.max():.4g}. "
+        f"({found.calls} calls with float64 of shape (4, 8, 6, 6), numpy.)"
+    )
+    assert repr(found) == f"<Probe: Group Norm with G = 4, {found.calls} calls>"
+
+
+WORDS = {
+    "Samples influence one another.": lambda x: hat(x, (0, 2, 3)),
+    "the first cell's set has cells of channels 0, 4.": INTERLEAVED,
+    "(unbiased: divided by m - 1)": lambda x: hat(x, (2, 3), ddof=1),
+    "with eps = 0.01 outside the root": lambda x: hat(x, (2, 3), 0.01, outside=True),
+    "divides, with no eps.": lambda x: hat(x, (2, 3), 0),
+    "No mean is subtracted, and the root of the mean square": lambda x: hat(x, (2, 3), centered=False),
+    "No normalizer: the output is the input.": lambda x: x,
+    "That is what Batch Norm does in eval mode": lambda x: 2 * x + 1,
+    "all 1152 cells share one set": lambda x: hat(x, None),
+    "It is random": lambda x: x + np.random.normal(size=x.shape),  # noqa: NPY002
+    "It gives x / std.": lambda x: x / x.std((2, 3), keepdims=True),
+    "No normalizer, though cells answer to one another": lambda x: x - x.mean((2, 3), keepdims=True),
+    "No normalizer. Could not be told: method,": lambda x: x + np.roll(x, 1, 3),
+    "Perhaps a normalizer. Could not be told": lambda x: x * np.nan,
+    "is no fixed line of it": np.tanh,
+    "No weight or bias shows.": lambda x: hat(x, (2, 3)),
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_word_for_each_finding(words):
+    said = str(nv.probe(WORDS[words]))
+    assert words in said
+    assert "None" not in said
+    assert ".." not in said
+
+
+def test_the_table_is_escaped():
+    def fn(x):
+        if np.nanmax(np.abs(x)) > 100:
+            raise ValueError("<b>large</b>")
+        return hat(x, (2, 3))
+
+    html = nv.probe(fn)._repr_html_()
+    assert "&lt;b&gt;large&lt;/b&gt;" in html
+    assert "<b>" not in html
+    assert "<th style='text-align:left'>eps_inside</th>" in html
+
+
+def test_explore_shows_the_measured_sets():
+    explorer = nv.probe(INTERLEAVED).explore(index=(0, 4, 0, 0))
+    assert explorer.method == "given"
+    assert np.array_equal(explorer.set, INTERLEAVED_SETS[0, 4, 0, 0] == INTERLEAVED_SETS)
+    assert explorer.eps == pytest.approx(1e-5)
+
+
+def test_explore_takes_a_tensor_and_what_an_explorer_takes():
+    found = nv.probe(
+        lambda x: nv.normalize(x, "group", num_groups=2, channel_axis=-1, weight=WEIGHT), LAST, channel_axis=-1
+    )
+    assert found.block == (1, 6, 6, 4)
+    x = np.random.default_rng(1).normal(size=LAST)
+    explorer = found.explore(x, step=2, title="mine")
+    assert explorer.x is x
+    assert explorer.step == 2
+    assert explorer.set.shape == (4, 8, 6, 6)
+    assert explorer.set[0, :4].all()
+    assert explorer.set.sum() == 4 * 36
+    np.testing.assert_allclose(explorer.weight, WEIGHT)
+    with pytest.raises(TypeError, match="unknown keyword 'stepp'; did you mean 'step'"):
+        found.explore(stepp=3)
+
+
+def test_a_weight_for_each_element_does_not_stand_in_the_way():
+    weight = np.random.default_rng(2).uniform(1, 2, (8, 6, 6))
+    found = nv.probe(lambda x: nv.normalize(x, "layer", weight=weight))
+    assert found.affine == "element"
+    assert found.explore().method == "given"
+
+
+def test_element_weights_are_laid_out_as_the_function_has_them():
+    weight = np.random.default_rng(2).uniform(1, 2, (6, 5, 8))
+    found = nv.probe(lambda x: nv.normalize(x, "layer", weight=weight, channel_axis=-1), (4, 6, 5, 8), channel_axis=-1)
+    np.testing.assert_allclose(found.weight, weight, rtol=1e-6)
