@@ -191,6 +191,17 @@ def test_an_array_on_the_device_needs_room_for_pieces_only(worker, emulated_cupy
     np.testing.assert_allclose(strided.get(), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (2, 0, 1, 3), (3, 1, 2, 0), (1, 0, 3, 2)])
+def test_any_block_in_any_order_of_axes(worker, emulated_cupy, order):
+    x = values((4, 6, 7, 9))
+    laid = emulated_cupy.asarray(x.transpose(order)).transpose(*np.argsort(order))
+    for block in ((2, 3, 7, 9), (4, 1, 7, 3), (1, 6, 1, 9), (2, 2, 1, 1), (1, 1, 7, 1)):
+        found = [a.get() for a in worker.moments(laid, block)]
+        expected = load("numpy").moments(x, block)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
 def test_bfloat16_on_a_gpu_is_shared_not_copied(worker, emulated_cupy, monkeypatch):
     torch = pytest.importorskip("torch")
     ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -42,6 +42,10 @@ class EmulatedModule:
         function = getattr(self.library, f"{kernel}_{ctype or ''}")
 
         def launch(grid, block, arguments):
+            if kernel in ("affine", "affine_grid", "column_moments"):  # which load vectors; a CPU would not mind
+                x = arguments[0]
+                values = [a for a in arguments if isinstance(a, np.ndarray) and a.dtype == x.dtype and a.ndim == x.ndim]
+                assert all(a.ctypes.data % (int(width) * a.itemsize) == 0 for a in values), f"{name}: unaligned"
             converted = [
                 ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else SCALARS[type(a)](a.item())
                 for a in arguments
