@@ -11,7 +11,7 @@ import pytest
 import normviz as nv
 from normviz.inspect.callables import Forward, hand_over, take_back
 from normviz.inspect.untouched import Found
-from tests.core.conftest import _stand_in_for_cupy
+from tests.core import stand_in
 from tests.inspect.truth import compare
 from tests.inspect.zoo import LAST, MAPPED, NUMBERS, Case, cellwise, hat, normal
 
@@ -137,7 +137,7 @@ def test_keras(backend):
 
 
 def test_cupy_functions_get_device_arrays():
-    with _stand_in_for_cupy() as cupy:
+    with stand_in.installed() as cupy:
         given = []
 
         def fn(x):
