@@ -105,7 +105,8 @@ def _sweep(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     buffers = passes.Buffers(passes.working_type(view.dtype, length, inner))
     mean, m2 = np.empty((outer, inner)), np.empty((outer, inner))
     across = min(inner, passes.STRIP)
-    step = max(1, passes.CELLS // (length * across))
+    cells = passes.CELLS * (passes.MANY if inner == 1 and length >= passes.NARROW else 1)
+    step = max(1, cells // (length * across))
     for a in range(0, outer, step):
         for b in range(0, inner, across):
             part, at = view[a : a + step, :, b : b + across], np.s_[a : a + step, b : b + across]
@@ -119,7 +120,8 @@ def _sweep(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _merged(block: np.ndarray, moments_of: Any, buffers: passes.Buffers) -> tuple[Any, Any]:
     """Mean and M2 over axis 1 of a block that may be too long for the cache: then in parts."""
     length = block.shape[1]
-    step = max(1, passes.CELLS * length // block.size)
+    across = block.size // length if block.ndim == 3 else 1  # rows come one after the other, columns side by side
+    step = max(1, passes.CELLS // across)
     if length <= step:
         return moments_of(block, buffers)
     sums = Sums((block.shape[0], *block.shape[2:]))

@@ -19,6 +19,8 @@ PIECE = 512
 """Cells that are summed in x's own precision, at most: their rounding errors stay below 1e-7."""
 DEEP = 16
 """Rows that are summed down in x's own precision; NumPy adds these one after the other, and errors grow faster."""
+MANY = 8
+"""Blocks of rows that are summed before a look at the sums: they are in the third-level cache for a second try."""
 SHORT = 1024
 """A row with fewer cells than this is summed in float64: there the short sums' own errors would show."""
 NARROW = 16
@@ -48,16 +50,18 @@ class Buffers:
             self._memory[name] = np.empty(size, self.work)
         return self._memory[name][:size].reshape(shape)
 
-    def load(self, block: np.ndarray) -> np.ndarray:
-        """Return the block in the type that is worked in, without a copy where it is so already."""
-        if block.dtype == self.work and block.dtype.isnative:
+    def load(self, block: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
+        """Return the block in the type that is worked in, less a shift for each set; not copied where it is that."""
+        if block.dtype != self.work or not block.dtype.isnative:
+            copy = self.get("load", block.shape)
+            if block.dtype == np.float16 and self.work == np.float32 and block.dtype.isnative:
+                widen(block, copy)
+            else:
+                np.copyto(copy, block)
+            block = copy
+        if shift is None:
             return block
-        copy = self.get("load", block.shape)
-        if block.dtype == np.float16 and self.work == np.float32 and block.dtype.isnative:
-            widen(block, copy)
-        else:
-            np.copyto(copy, block)
-        return copy
+        return np.subtract(block, shift[:, None], out=self.get("load", block.shape))
 
 
 def working_type(dtype: np.dtype, length: int, inner: int) -> Any:
@@ -68,36 +72,45 @@ def working_type(dtype: np.dtype, length: int, inner: int) -> Any:
 
 def of_rows(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
     """Mean and M2 of every row of x, of shape (rows, length)."""
-    block = buffers.load(x)
-    if block.shape[1] >= NARROW:
-        return _checked(block, buffers)
-    columns = buffers.get("columns", (1, *block.T.shape))
-    np.copyto(columns, block.T)
+    if x.shape[1] >= NARROW:
+        return _checked(x, buffers)
+    columns = buffers.get("columns", (1, *x.T.shape))
+    np.copyto(columns, x.T)
     mean, m2 = _checked(columns, buffers)
     return mean[0], m2[0]
 
 
 def of_columns(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
     """Mean and M2 of every column of every matrix in x, of shape (matrices, length, columns)."""
-    return _checked(buffers.load(x), buffers)
+    return _checked(x, buffers)
 
 
-def _row_sums(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of rows from dot products of their pieces."""
-    rows, length = block.shape
+def _row_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of rows from dot products of their pieces, block by block."""
+    rows, length = x.shape
     count = -(-length // PIECE)
     piece = length // count
-    ones = np.ones(piece, block.dtype)
-    whole, rest = block[:, : piece * count].reshape(rows, count, piece, copy=False), block[:, piece * count :]
-    total, squares = (np.vecdot(whole, other).sum(axis=1, dtype=np.float64) for other in (ones, whole))
-    if rest.size:
-        total += np.vecdot(rest, ones[: rest.shape[1]])
-        squares += np.vecdot(rest, rest)
+    even = piece * count
+    ones = np.ones(piece, buffers.work)
+    sums = np.empty((2, rows, count + (even < length)), buffers.work)
+    step = max(1, CELLS // length)
+    for start in range(0, rows, step):
+        at = slice(start, start + step)
+        block = buffers.load(x[at], None if shift is None else shift[at])
+        pieces = block[:, :even].reshape(len(block), count, piece, copy=False)
+        np.vecdot(pieces, ones, out=sums[0, at, :count])
+        np.vecdot(pieces, pieces, out=sums[1, at, :count])
+        if even < length:
+            rest = block[:, even:]
+            np.vecdot(rest, ones[: length - even], out=sums[0, at, count])
+            np.vecdot(rest, rest, out=sums[1, at, count])
+    total, squares = sums.sum(axis=2, dtype=np.float64)
     return total, squares
 
 
-def _column_sums(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _column_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
     """Sums down columns; narrow matrices are read as wide ones, several of their rows side by side."""
+    block = buffers.load(x, shift)
     matrices, length, columns = block.shape
     beside = max(1, min(STRIP // columns, length)) if block.flags.c_contiguous else 1
     total, squares = np.zeros((2, matrices, columns))
@@ -113,50 +126,52 @@ def _column_sums(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total, squares
 
 
-def _checked(block: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
+def _checked(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
     """Mean and M2 over axis 1: from plain sums, shifted ones or float64, the first that keeps the digits of a set.
 
     What is done for a set depends on its own values alone, so that no sample changes a digit of another's result.
     """
-    mean, m2, lost = _moments(block, None, buffers)
+    mean, m2, lost = _moments(x, None, buffers)
     if lost.any():
-        all_of_it = block.ndim == 3 or np.count_nonzero(lost) * 2 > lost.size
-        part, where = (block, lost) if all_of_it else (block[lost], lost[lost])
-        # While the block is in the cache. Sets that are not lost are done too, in vain, and not looked at.
-        middle = _middle(part)
+        all_of_it = x.ndim == 3 or np.count_nonzero(lost) * 2 > lost.size
+        part, where = (x, lost) if all_of_it else (x[lost], lost[lost])
+        # While x is in the cache. Sets that are not lost are done too, in vain, and not looked at.
+        middle = _middle(part, buffers.work)
         again, again_m2, still = _moments(part, middle, buffers)
         mean[lost], m2[lost], worst = again[where], again_m2[where], still & where
         if worst.any():
-            rows = part if part.ndim == 2 and worst.all() else (part if part.ndim == 2 else part.swapaxes(1, 2))[worst]
             still = lost.copy()
             still[lost] = worst[where]
-            mean[still], m2[still] = _exactly(rows, middle[worst])
+            mean[still], m2[still] = _exactly(part if part.ndim == 2 else part.swapaxes(1, 2), worst, middle[worst])
     return mean, m2
 
 
-def _exactly(rows: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and M2 of rows by two passes in float64; a constant row is its middle, and exactly 0."""
-    mean, m2 = middle.astype(np.float64), np.zeros(len(rows))
-    varied = ~(rows == middle[:, None]).all(axis=1)
-    if varied.any():
-        exact = rows[varied].astype(np.float64)
-        mean[varied], m2[varied] = (a[:, 0] for a in mean_and_m2(exact, (1,), np))
+def _exactly(sets: np.ndarray, wanted: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and M2 of the sets that are wanted, on the last axis, in float64; of a constant one its middle and 0."""
+    mean, m2 = middle.astype(np.float64), np.zeros(len(middle))
+    where = np.argwhere(wanted)
+    step = max(1, CELLS // 2 // sets.shape[-1])
+    for start in range(0, len(where), step):
+        at = slice(start, start + step)
+        rows = sets[tuple(where[at].T)]
+        varied = ~(rows == middle[at, None]).all(axis=1)
+        if varied.any():
+            found = mean_and_m2(rows[varied].astype(np.float64), (1,), np)
+            mean[at][varied], m2[at][varied] = (a[:, 0] for a in found)
     return mean, m2
 
 
-def _middle(block: np.ndarray) -> np.ndarray:
-    """The median of a few values of each set, in x's type; that of a constant set is its constant."""
-    some = np.sort(block[:, :: -(-block.shape[1] // MIDDLE)], axis=1)
+def _middle(x: np.ndarray, work: np.dtype) -> np.ndarray:
+    """The median of a few values of each set; that of a constant set is its constant."""
+    some = np.sort(x[:, :: -(-x.shape[1] // MIDDLE)].astype(work), axis=1)
     return some[:, some.shape[1] // 2]
 
 
-def _moments(block: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, M2, and where the digits of M2 were lost: to the mean, or above or below the range of x's type."""
-    if shift is not None:
-        block = np.subtract(block, shift[:, None], out=buffers.get("shifted", block.shape))
-    total, squares = _row_sums(block) if block.ndim == 2 else _column_sums(block)
-    mean = total / block.shape[1]
+def _moments(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, M2, and where the digits of M2 were lost: to the mean, or above or below the range of the type."""
+    total, squares = (_row_sums if x.ndim == 2 else _column_sums)(x, shift, buffers)
+    mean = total / x.shape[1]
     m2 = squares - total * mean
-    room, floor = _ROOM[block.dtype.char], _FLOOR[block.dtype.char] * block.shape[1]
+    room, floor = _ROOM[buffers.work.char], _FLOOR[buffers.work.char] * x.shape[1]
     lost = ~((total * mean <= room * m2) & (squares > floor) & (squares < np.inf))
     return mean if shift is None else mean + shift, m2, lost

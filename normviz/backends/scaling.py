@@ -99,6 +99,18 @@ def _shares(job: Job, count: int) -> Iterator[Job]:
         yield x[box], y[box], [(ufunc, p[clip(box, p.shape)]) for ufunc, p in todo]
 
 
+def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, list[np.ndarray]]]:
+    """Yield where the blocks of x are, and what of the parameters belongs to each."""
+    if x[:1].size > CELLS:
+        for box in boxes(x, CELLS):
+            yield box, [p[clip(box, p.shape)] for p in parameters]
+        return
+    step = CELLS // x[:1].size
+    for start in range(0, len(x), step):
+        at = slice(start, start + step)
+        yield at, [p[at] if len(p) > 1 else p for p in parameters]
+
+
 def _pass(x: np.ndarray, y: np.ndarray, todo: list[Step], work: np.dtype) -> None:
     """Run the steps block by block on this thread."""
     with np.errstate():
@@ -106,13 +118,13 @@ def _pass(x: np.ndarray, y: np.ndarray, todo: list[Step], work: np.dtype) -> Non
             # Else the ufunc copies a broadcast column into a buffer of 8192 elements: half the speed.
             np.setbufsize(16)
         buffer = None if y.dtype == work else np.empty(min(x.size, CELLS), work)
-        for box in boxes(x, CELLS):
+        for box, parameters in _blocks(x, [p for _, p in todo]):
             source, target = x[box], y[box]
             result = target if buffer is None else buffer[: target.size].reshape(target.shape)
             if source.dtype == np.float16 and source.dtype.isnative:
                 widen(source, result)
                 source = result
-            for ufunc, parameter in todo:
-                source = ufunc(source, parameter[clip(box, parameter.shape)], out=result)
+            for (ufunc, _), parameter in zip(todo, parameters, strict=True):
+                source = ufunc(source, parameter, out=result)
             if buffer is not None:
                 narrow(result, target)
