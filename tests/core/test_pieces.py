@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.backends import load
@@ -200,6 +202,32 @@ def test_any_block_in_any_order_of_axes(worker, emulated_cupy, order):
         expected = load("numpy").moments(x, block)
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_shape_type_order_and_piece_agrees_with_numpy(worker, emulated_cupy, monkeypatch, data):
+    shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=4), "shape"))
+    order = data.draw(st.permutations(range(len(shape))), "order")
+    step = data.draw(st.sampled_from([1, 1, 2, -1]), "step")
+    dtype = data.draw(st.sampled_from(["f2", "f4", "f8", "i4"]), "dtype")
+    monkeypatch.setattr(type(worker), "piece", data.draw(st.sampled_from([64, 200, 1 << 20]), "piece"))
+    method, num_groups = data.draw(st.sampled_from(list(configurations(shape))), "method")
+    memory = (10 * values([shape[axis] for axis in order])).astype(dtype)
+    x = memory.transpose(np.argsort(order))[..., ::step]
+    device = emulated_cupy.asarray(memory).transpose(*np.argsort(order))[..., ::step]
+    pool = nv.pooling(method, x.shape, num_groups)
+    weight = values(x.shape[nv.METHODS[method].affine_axis])
+    expected = nv.normalize(x, method, num_groups=num_groups, weight=weight, backend="numpy")
+    exact = nv.statistics(x.astype("f8"), method, num_groups=num_groups, backend="numpy")
+    close = {"f2": 4e-3, "f4": 4e-6}.get(dtype, 1e-11)
+    for a in (x, device):
+        found = nv.statistics(a, method, num_groups=num_groups, backend="cupy")
+        assert (found.mean.shape, found.count) == (pool.statistics_shape, pool.size)
+        np.testing.assert_allclose(found.var, exact.var, rtol=1e-6 if dtype in ("f2", "f4") else 1e-11, atol=1e-11)
+        y = nv.normalize(a, method, num_groups=num_groups, weight=weight, backend="cupy")
+        y = y.get() if isinstance(y, DeviceArray) else y
+        np.testing.assert_allclose(y, expected, rtol=close, atol=close * abs(weight).max())
 
 
 def test_bfloat16_on_a_gpu_is_shared_not_copied(worker, emulated_cupy, monkeypatch):
