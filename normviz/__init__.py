@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .blocks import Pooling, divisors, pooling
     from .explorer import Explorer, show, to_html
     from .figures import cube
-    from .inspect import Probe, probe
+    from .inspect import Finding, Probe, Verdict, check, probe
+    from .inspect.auditing import Audit, audit
     from .merging import Moments, moments, sweep
     from .methods import METHODS
     from .normalization import Gradients, gradient, normalize, statistics
@@ -47,6 +48,11 @@ _HOME = {
     "show": "explorer",
     "to_html": "explorer",
     "cube": "figures",
+    "Audit": "inspect.auditing",
+    "audit": "inspect.auditing",
+    "check": "inspect",
+    "Finding": "inspect",
+    "Verdict": "inspect",
     "Probe": "inspect",
     "probe": "inspect",
     "relatives": "relatives",
@@ -55,15 +61,20 @@ _HOME = {
 
 __all__ = [
     "METHODS",
+    "Audit",
     "Explorer",
+    "Finding",
     "Gradients",
     "Moments",
     "Pooling",
     "Probe",
     "RunningStatistics",
     "Statistics",
+    "Verdict",
     "__version__",
+    "audit",
     "backend_for",
+    "check",
     "cube",
     "devices",
     "divisors",

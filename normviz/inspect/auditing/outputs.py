@@ -1,0 +1,76 @@
+"""Whether a module is a normalization, judged by what it gave for what it got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .layers import Norm
+from .measures import values
+from .recognition import recognise, runs_on
+from .seen import Call
+from .tensors import empty
+
+MOST_WORK = 2**24
+"""Cells of an input above which a module is not recognized by its output: that would take longer than the run."""
+
+
+def whole(module: Any, call: Call, x: Any, y: Any, originals: Mapping[int, np.ndarray]) -> Norm | None:
+    """Return what the module normalizes if the one function it calls makes it a normalization; None otherwise."""
+    if call.y is not None and call.norm.shape == tuple(x.shape):
+        return call.norm if runs_on(values(call.y), values(y)) else None
+    norm = by_output(module, x, y, originals, eps=call.norm.eps)
+    if norm is None or norm.size != call.norm.size:
+        return None
+    groups = call.norm.num_groups if call.norm.kind == "group" else norm.num_groups
+    kind = "group" if call.norm.kind == "group" else norm.kind
+    affine = {"weight": call.norm.weight, "bias": call.norm.bias, "eps": call.norm.eps}
+    return replace(norm, kind=kind, num_groups=groups, grouped=call.norm.grouped, **affine)
+
+
+def by_output(
+    module: Any, x: Any, y: Any, originals: Mapping[int, np.ndarray], *, eps: float | None = None
+) -> Norm | None:
+    """Return what a module normalizes if sets of its input explain its output; None otherwise.
+
+    Running statistics are those of `originals`, by id of the buffer: from before the run.
+    """
+    if not 2 <= x.ndim <= 5 or x.is_meta or not x.is_floating_point() or not x.numel():
+        return None
+    C = {x.shape[1], x.shape[-1]}
+    parameters = dict(module.named_parameters())
+    per_sample = [tuple(n for n in p.shape if n > 1) for p in parameters.values()]
+    if any(len(s) > 1 and s != tuple(n for n in x.shape[1:] if n > 1) for s in per_sample):
+        return None  # it has matrices, as no normalization does
+    own = {n: t for n, t in [*parameters.items(), *module.named_buffers()] if t.ndim and not empty(t)}
+    own = {n: t for n, t in own.items() if t.numel() in C or t.shape == x.shape[1:]}
+    if eps is None:
+        found = [getattr(module, n, None) for n in ("eps", "epsilon", "variance_epsilon")]
+        eps = next((float(e) for e in found if isinstance(e, float)), None)
+    arrays = {n: values(t).reshape(-1) if t.numel() in C else values(t) for n, t in own.items()}
+    match = recognise(values(x), values(y), parameters=arrays, eps=eps)
+    if match is None:
+        return None
+    asked = [getattr(module, n, None) for n in ("num_groups", "n_groups", "groups", "num_group", "G")]
+    G = next((g for g in asked if type(g) is int and g > 1), None)
+    grouped = G is not None and (match.num_groups == G or (match.kind == "instance" and x.shape[1] == G))
+    state = {k: next((n for n in own if k in n), None) for k in ("mean", "var")}
+    running = None
+    if match.own and match.kind == "batch" and all(state.values()):
+        running = tuple(originals.get(id(own[n]), arrays[n]) for n in state.values())
+    return Norm(
+        "group" if grouped else match.kind,
+        tuple(x.shape),
+        match.block,
+        match.channel_axis,
+        G if grouped else match.num_groups,
+        eps,
+        own.get("weight"),
+        own.get("bias"),
+        running,  # type: ignore[arg-type]
+        match.own,
+        grouped,
+    )
