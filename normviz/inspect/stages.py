@@ -1,0 +1,132 @@
+"""The first wrong stage of an output that no known bug explains: sets, mean, variance, eps or affine, with numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .mutants import near
+from .recipes import Recipe, Scene
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The first stage that is wrong, what is said of it, and a flat index of a cell that shows it."""
+
+    code: str
+    said: str
+    cell: int
+    details: dict
+
+
+@np.errstate(all="ignore")
+def first_wrong(
+    name: str, scene: Scene, y: np.ndarray, base: Recipe, tolerance: float, other: tuple[Scene, np.ndarray]
+) -> Stage:
+    """Return the first wrong stage of the output y for one input called `name`; `other` is another input with its y.
+
+    Scenes and outputs have all their cells.
+    """
+    expected = scene.output(base)
+    wrong = ~near(y, expected, tolerance)
+    worst = int(np.argmax(np.where(wrong, np.nan_to_num(np.abs(y - expected), nan=np.inf, posinf=np.inf), -1)))
+    if not np.isfinite(y[wrong]).all():
+        bad = ~np.isfinite(y) & np.isfinite(expected)
+        said = f"gives NaN or infinite numbers for {bad.sum()} of {bad.size} ordinary cells"
+        return Stage("non-finite", said, int(np.argmax(bad)), {})
+    labels = base.cut.labels(scene.pool).reshape(-1)
+    x, u = scene.x.reshape(-1), scene.unaffine(y, base.affine)
+    slope, shift, straight = _lines(labels, x, u, tolerance)
+    if straight[labels].all():
+        return _in_sets(name, scene, base, labels, worst, slope, shift, tolerance, other)
+    right = ~wrong
+    if right.mean() > 0.2 and (np.bincount(labels, wrong) > 0).all():
+        said = f"gives {right.sum()} of {right.size} cells as they should be, and changes others one by one: does an "
+        return Stage("affine", said + "activation or a limit follow?", worst, {"right": int(right.sum())})
+    axis = 0 if scene.pool.method.startswith("weight") else 1
+    channel = np.broadcast_to(np.indices(scene.x.shape, sparse=True)[axis], scene.x.shape).reshape(-1)
+    parts = labels * scene.x.shape[axis] + channel
+    slope, shift, straight = _lines(parts, x, y, tolerance)
+    above, spread = scene.parts(base)
+    w = slope[parts] * np.sqrt(spread + base.eps)
+    b = shift[parts] + slope[parts] * (x - above)
+    if np.bincount(parts).max() > 2 and straight[parts].all() and _same_in(channel, w) and _same_in(channel, b):
+        expected_w, expected_b = scene.parameters("right")
+        c = int(channel[worst])
+        said = (
+            f"puts another weight and bias on x_hat: in channel {c} it is multiplied by {w[worst]:.4g} and "
+            f"{b[worst]:.4g} is added, where {expected_w[worst]:.4g} and {expected_b[worst]:.4g} are asked for"
+        )
+        return Stage("affine", said, worst, {"weight": float(w[worst]), "bias": float(b[worst])})
+    if 0 < (np.bincount(labels, wrong) > 0).sum() <= labels.max() // 2 + 1 < labels.max() + 1:
+        bad = np.unique(labels[wrong])
+        said = f"gives wrong numbers in {bad.size} of {labels.max() + 1} sets ({_few(bad)}), and right ones in the rest"
+    else:
+        said = "does not give a straight line of x in each set, so the cells it takes together are others"
+    return Stage("sets", said, worst, {})
+
+
+def _in_sets(
+    name: str,
+    scene: Scene,
+    base: Recipe,
+    labels: np.ndarray,
+    worst: int,
+    slope: np.ndarray,
+    shift: np.ndarray,
+    t: float,
+    other: tuple[Scene, np.ndarray],
+) -> Stage:
+    """Tell a wrong mean from a wrong divisor, where the sets are right and x_hat is a line of x in each of them."""
+    above, spread = scene.parts(base)
+    x = scene.x.reshape(-1)
+    mean, divided = -(shift / slope)[labels], 1 / slope[labels]
+    off = np.abs(mean - (x - above)) / np.sqrt(spread + base.eps)
+    where = f"in set {labels[worst]}"
+    if slope[labels[worst]] == 0:
+        return Stage("affine", f"gives the same number throughout set {labels[worst]}, whatever x is", worst, {})
+    if off[worst] > 100 * t:
+        should = float((x - above)[worst])
+        said = f"subtracts {mean[worst] + 0.0:.6g} {where}, where the mean is {should:.6g}"
+        return Stage("mean", said, worst, {"expected": should, "seen": float(mean[worst])})
+    root = float(np.sqrt(spread[worst] + base.eps))
+    ratio = divided / np.sqrt(spread + base.eps)
+    again = np.asarray(1 / _lines(labels, other[0].x.reshape(-1), other[0].unaffine(other[1], base.affine), t)[0])[
+        labels
+    ]
+    again = again / np.sqrt(other[0].parts(base)[1] + base.eps)
+    if np.allclose(ratio, again, rtol=1e-3) and not np.allclose(ratio, ratio[0], rtol=1e-3):
+        said = (
+            f"multiplies by another weight than it should: {where} by {1 / ratio[worst]:.5g} times it, on every input"
+        )
+        return Stage("affine", said, worst, {"times": float(1 / ratio[worst])})
+    said = f"divides by {divided[worst]:.6g} {where}, where the root of variance + eps is {root:.6g}"
+    if name in ("small", "tiny"):
+        said += f"; that would be right with an eps of {divided[worst] ** 2 - spread[worst]:.4g}"
+        return Stage("eps", said, worst, {"expected": base.eps, "seen": float(divided[worst] ** 2 - spread[worst])})
+    variance = float(divided[worst] ** 2 - base.eps)
+    said += f": a variance of {variance:.6g} instead of {spread[worst]:.6g}"
+    return Stage("variance", said, worst, {"expected": float(spread[worst]), "seen": variance})
+
+
+def _lines(labels: np.ndarray, x: np.ndarray, y: np.ndarray, tolerance: float) -> tuple[np.ndarray, ...]:
+    """Slope and shift of y over x for each label, and whether the cells lie on that line."""
+    count = np.maximum(np.bincount(labels), 1)
+    mx, my = np.bincount(labels, x) / count, np.bincount(labels, y) / count
+    dx, dy = x - mx[labels], y - my[labels]
+    slope = np.bincount(labels, dx * dy) / np.bincount(labels, dx * dx)
+    left = np.abs(dy - slope[labels] * dx) > 10 * tolerance * (np.abs(y) + np.sqrt(np.mean(np.square(y))))
+    return slope, my - slope * mx, np.bincount(labels, left) == 0
+
+
+def _same_in(labels: np.ndarray, values: np.ndarray) -> bool:
+    """Whether the values agree within each label."""
+    low, high = np.full(labels.max() + 1, np.inf), np.full(labels.max() + 1, -np.inf)
+    np.minimum.at(low, labels, values)
+    np.maximum.at(high, labels, values)
+    return bool((high - low <= 1e-3 * (np.abs(high) + np.sqrt(np.mean(np.square(values))))).all())
+
+
+def _few(numbers: np.ndarray) -> str:
+    return ", ".join(map(str, numbers[:6].tolist())) + (", ..." if numbers.size > 6 else "")
