@@ -79,7 +79,7 @@ def measure(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measured:
         finite_state=all(_finite(t) for t in (norm.weight, norm.bias) if t is not None)
         and all(np.isfinite(r).all() for r in norm.running or ()),
     )
-    if dead and norm.channel_axis in (1, -1) and 2 <= x.ndim <= 5 and found.finite_in:
+    if dead and 2 <= x.ndim <= 5 and norm.shape[0] * norm.cells > 1 and found.finite_in:
         found = replace(found, dead=_dead(values(x), norm))
     if norm.running is None or untouched_running(norm) or not (found.finite_in and found.finite_state):
         return found

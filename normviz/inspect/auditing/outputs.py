@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,16 @@ def by_output(
         eps = next((float(e) for e in found if isinstance(e, float)), None)
     arrays = {n: values(t).reshape(-1) if t.numel() in C else values(t) for n, t in own.items()}
     match = recognise(values(x), values(y), parameters=arrays, eps=eps)
-    if match is None:
-        return None
     asked = [getattr(module, n, None) for n in ("num_groups", "n_groups", "groups", "num_group", "G")]
     G = next((g for g in asked if type(g) is int and g > 1), None)
+    affine = own.get("weight"), own.get("bias")
+    if match is None:
+        uneven = G is not None and _uneven(values(x), values(y), G, arrays, eps)
+        return Norm("group", tuple(x.shape), None, 1, G, eps, *affine, grouped=True) if uneven else None
     grouped = G is not None and (match.num_groups == G or (match.kind == "instance" and x.shape[1] == G))
     state = {k: next((n for n in own if k in n), None) for k in ("mean", "var")}
     running = None
-    if match.own and match.kind == "batch" and all(state.values()):
+    if match.kind == "batch" and all(state.values()) and (match.own or parameters):  # frozen for good has none
         running = tuple(originals.get(id(own[n]), arrays[n]) for n in state.values())
     return Norm(
         "group" if grouped else match.kind,
@@ -68,9 +71,26 @@ def by_output(
         match.channel_axis,
         G if grouped else match.num_groups,
         eps,
-        own.get("weight"),
-        own.get("bias"),
+        *affine,
         running,  # type: ignore[arg-type]
         match.own,
         grouped,
     )
+
+
+def _uneven(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, np.ndarray], eps: float | None) -> bool:
+    """Whether y is x normalized in G groups of channels that differ in size, as chunk or array_split cut them."""
+    C = x.shape[1]
+    if G >= C or C % G == 0:
+        return False
+    size = -(-C // G)
+    for ends in (range(size, C, size), [len(part) for part in np.array_split(range(C), G)][:-1]):
+        cuts = [0, *(ends if isinstance(ends, range) else np.cumsum(ends)), C]
+        for a, b in pairwise(cuts):
+            mine = {k: v.reshape(C)[a:b] for k, v in own.items() if v.size == C}
+            match = recognise(x[:, a:b], y[:, a:b], parameters=mine, eps=eps)
+            if match is None or match.block != (1, b - a, *x.shape[2:]):
+                break
+        else:
+            return True
+    return False

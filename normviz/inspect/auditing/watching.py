@@ -56,7 +56,7 @@ class Watch:
     def __init__(
         self, model: Any, *, ignore: Collection[str] = (), dead: bool = False, want: tuple[str, int] | None = None
     ) -> None:
-        self.names = {id(m): n.replace("_orig_mod.", "").removesuffix("_orig_mod") for n, m in model.named_modules()}
+        self.names = {id(m): n.replace("_orig_mod", "").replace("..", ".").strip(".") for n, m in model.named_modules()}
         self.model, self.ignore, self.dead, self.want, self.wanted = model, ignore, dead, want, None
         self.seen: dict[str, Seen] = {}
         self.called: set[int] = set()
@@ -100,19 +100,20 @@ class Watch:
     def unseen(self) -> dict[str, str]:
         """Return why the run could not show some modules: name -> reason."""
         reasons: dict[str, str] = {}
-        inside = ""
-        for name, module in self.model.named_modules():
-            name = name.replace("_orig_mod.", "").removesuffix("_orig_mod") or MODEL
-            scripted = isinstance(module, torch.jit.ScriptModule)
-            if scripted and not (inside and name.startswith(inside)):
-                inside = f"{name}." if name != MODEL else "."
-                held = [str(getattr(m, "original_name", "")) for m in module.modules() if m is not module]
-                norm = [h for h in held if "Norm" in h]
-                if name not in self.seen:
-                    what = f"; it holds {', '.join(sorted(set(norm)))}" if norm else ""
-                    reasons[name] = f"compiled by torch.jit, so that no call inside can be seen{what}"
-            elif not scripted and norms.of_module(module, torch) and id(module) not in self.called:
-                reasons[name] = f"{type(module).__name__} is not called in this run"
+        inside: set[int] = set()
+        for module in self.model.modules():
+            name, scripted = self._name(module), isinstance(module, torch.jit.ScriptModule)
+            if id(module) not in inside and name not in self.seen:
+                if scripted:
+                    classes = {str(getattr(m, "original_name", "")) for m in module.modules()}
+                    held = ", ".join(sorted(c for c in classes if "Norm" in c))
+                    reasons[name] = "compiled by torch.jit, and no call inside can be seen" + (
+                        held and f"; it holds {held}"
+                    )
+                elif norms.of_module(module, torch) and id(module) not in self.called:
+                    reasons[name] = f"{type(module).__name__} is not called in this run"
+            if scripted:
+                inside |= {id(m) for m in module.modules()}
         return reasons
 
     # ---- modules ----
@@ -121,7 +122,7 @@ class Watch:
         return threading.get_ident() == self._thread and id(module) in self.names
 
     def _name(self, module: Any) -> str:
-        return self.names[id(module)] or MODEL
+        return self.names.get(id(module)) or MODEL
 
     def _enter(self, module: Any, args: tuple) -> None:
         if not self._mine(module):
