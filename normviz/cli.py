@@ -1,4 +1,4 @@
-"""The command ``normviz``: a page to look at, the course in JupyterLab, one's own tensor as a page."""
+"""The command ``normviz``: a page to look at, the course in JupyterLab, one's own tensor as a page, a model audited."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -136,6 +137,40 @@ def export(
     else:
         raise click.UsageError(f"export takes one FILE, not {len(source)}; for random numbers add --shape")
     write(nv.Explorer(x, method=method, num_groups=num_groups, channel_axis=channel_axis), output)
+
+
+@cli.command()
+@click.argument("source", nargs=-1, required=True, metavar="MODULE:FACTORY --shape N C [D] [H] [W]")
+@click.option("--shape", is_flag=True, help="Give the model random normal numbers of this shape (seeded).")
+@click.option("--example", type=click.Path(path_type=Path), metavar="FILE", help="Give it a .npy file instead.")
+@click.option("--training-batch", type=int, metavar="B", help="How many samples are normalized together in training.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="Don't warn of this; may be repeated.")
+@click.option("--also", multiple=True, metavar="CODE", help="Warn of this as well; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print layers and warnings as JSON.")
+@click.pass_context
+def audit(context: click.Context, source: tuple[str, ...], shape: bool, **options: Any) -> None:
+    """List a torch model's normalization layers, and warn of those that mean trouble.
+
+    FACTORY is a function without arguments that returns the model, or the model itself, as in
+
+    normviz audit package.module:factory --shape 2 3 224 224
+
+    The exit code is 0 without warnings, 1 with some, and 2 where nothing could be audited.
+    """
+    from normviz.inspect.auditing import command
+
+    names = [word for word in source if not word.isdecimal()]
+    sizes = [word for word in source if word.isdecimal()]
+    example = options.pop("example")
+    if len(names) != 1 or bool(sizes) != shape or shape == (example is not None):
+        raise click.UsageError("audit takes one MODULE:FACTORY, and either --shape with sizes or --example with a file")
+    x = read_npy(example) if example else random_normal(sizes)
+    try:
+        found = command.run(names[0], x, options)
+    except BAD_INPUT as error:
+        raise click.UsageError(one_line(error)) from error
+    click.echo(command.as_json(found) if options["as_json"] else str(found))
+    context.exit(1 if found.warnings else 0)
 
 
 def write(explorer: nv.Explorer, output: Path) -> None:
