@@ -149,7 +149,9 @@ def export(
 @click.option("--json", "as_json", is_flag=True, help="Print layers and warnings as JSON.")
 @click.pass_context
 def audit(context: click.Context, source: tuple[str, ...], shape: bool, **options: Any) -> None:
-    """List a torch model's normalization layers, and warn of those that mean trouble.
+    """Read a torch model's norm layers for trouble.
+
+    Every normalization layer is listed in order of use, with the cells that it pools, and warnings below.
 
     FACTORY is a function without arguments that returns the model, or the model itself, as in
 

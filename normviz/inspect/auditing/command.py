@@ -39,7 +39,7 @@ def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
     before = list(sys.path)
     sys.path.insert(0, os.getcwd())  # noqa: PTH109  As `python -m` does; a Path would have to be turned back into str.
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = _model(address)
         example = torch.from_numpy(np.ascontiguousarray(x))
@@ -75,7 +75,7 @@ def _model(address: str) -> Any:
         return value
     if not callable(value):
         raise TypeError(
-            f"{address} is of type {type(value).__name__}; it must be a model, or a function that returns one"
+            f"{address} is of type {type(value).__name__}; it must be a model or a function that returns one"
         )
     try:
         model = value()
