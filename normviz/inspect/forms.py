@@ -124,9 +124,6 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
             tolerance = max(0.01, coarse)
             best = Line(form, weight, (evens[0] + evens[1]) / 2, misfit, curved, tolerance, error, pairs, evens, zero)
     assert best is not None
-    near = np.abs(zero - best.bias) <= 0.02 * size + 16 * forward.resolution * np.abs(best.bias)
-    if near.all():  # zeros give the bias itself; the mean of two large numbers rounds it
-        best.bias = zero
     return best
 
 

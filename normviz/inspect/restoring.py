@@ -112,6 +112,10 @@ def _put_back_tensor(torch: Any, value: Any, found: Any, requires_grad: bool, gr
 
 def _same(torch: Any, a: Any, b: Any) -> bool:
     """Whether two tensors agree bit for bit; NaN, which equals nothing, included."""
+    if a.is_meta:
+        return True  # there are no bits
+    if a.is_quantized:  # whose bits torch must not be asked to view as others
+        a, b = a.int_repr(), b.int_repr()
     try:
         return torch.equal(a.detach().contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
     except RuntimeError:  # a scalar, or a layout without bytes to look at

@@ -134,8 +134,6 @@ class Found:
                 continue
             remember.append(partial(put_back_slot, value, name, held))
             self._each([held], True, chance)
-        if callable(value) and hasattr(value, "__wrapped__"):  # what jax.jit makes keeps no __dict__
-            self._each([value.__wrapped__], False, chance)
         if hasattr(value, "parameters") and hasattr(value, "buffers") and package(type(value).__module__) == "torch":
             self._each([*value.parameters(), *value.buffers()], True, chance)  # a scripted module keeps them in C++
         if package(type(value).__module__) not in LIBRARIES:

@@ -170,3 +170,16 @@ def test_one_sample_leaves_open_whether_samples_are_coupled():
     found = nv.probe(one_sample, (1, 8, 6, 6))
     assert found.method is found.couples_samples is None
     assert found.undetermined["couples_samples"] == "there is one sample; give a shape with more"
+
+
+def test_an_eps_too_small_for_float16():
+    found = nv.probe(lambda x: nv.normalize(x.astype("f2"), "instance", eps=1e-12))
+    assert (found.method, found.dtype, found.eps) == ("instance", "float16", None)
+    assert found.undetermined["eps"] == (
+        "float16 has no squares small enough for it to count: it is less than 1e-10, if anything"
+    )
+
+
+def test_a_function_without_eps_in_float16():
+    found = nv.probe(lambda x: hat(x.astype("f2").astype("f4"), (2, 3), 0).astype("f2"))
+    assert (found.dtype, found.eps) == ("float16", 0.0)

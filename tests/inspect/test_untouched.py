@@ -223,11 +223,36 @@ def test_flax_modules_are_left_as_they_were():
 
 
 def test_the_same_seed_gives_the_same_probe_whatever_was_drawn_before():
-    layer = T.Sequential(T.GroupNorm(2, 8), T.Dropout(0.5))
-    torch.manual_seed(1)
-    one = nv.probe(layer, seed=5)
-    torch.manual_seed(2)
-    assert str(nv.probe(layer, seed=5)) == str(one)
+    drawn = []
+
+    def fn(x):
+        drawn.append((random.random(), np.random.normal(), float(torch.rand(1))))  # noqa: NPY002
+        return x
+
+    records = []
+    for before, seed in ((1, 5), (2, 5), (2, 6)):
+        random.seed(before)
+        np.random.seed(before)  # noqa: NPY002
+        torch.manual_seed(before)
+        nv.probe(fn, seed=seed)
+        records.append(list(drawn))
+        drawn.clear()
+    assert records[0] == records[1] != records[2]
+
+
+def test_a_generator_of_its_own_goes_back_to_where_it_was():
+    generator = torch.Generator().manual_seed(1)
+    python, old = random.Random(1), np.random.RandomState(1)
+    before = generator.get_state().clone(), python.getstate(), old.get_state()[1].tobytes()
+
+    def fn(x):
+        python.random()
+        old.normal()
+        return x + torch.rand(x.shape, generator=generator, dtype=x.dtype)
+
+    assert nv.probe(fn).stochastic
+    assert torch.equal(generator.get_state(), before[0])
+    assert (python.getstate(), old.get_state()[1].tobytes()) == before[1:]
 
 
 def test_a_lazy_layer_is_asked_for_a_first_call():
