@@ -7,7 +7,7 @@
 typedef long long i64;
 typedef unsigned long long u64;
 
-// What a type is computed in, a tile at a time; tiles are added up in double whatever the type.
+// What the output is computed in. (Moments are told, as A, what to take a tile in; tiles are added up in double.)
 template <typename T> struct Work { typedef float type; };
 template <> struct Work<double> { typedef double type; };
 
@@ -50,12 +50,12 @@ struct Sums {
 // once |mean| >> std. The pivot is one of them, so neither a large mean nor an outlier elsewhere in the set costs digits.
 template <typename A, int M, typename Get, typename Held>
 __device__ inline void add_tile(Sums &sums, double origin, Get get, Held held, A pivot, int n) {
-    A scale = A(1), mean, m2;
+    A scale = A(1), centre, off, m2;
     double unscale = 1.0;
     while (true) {
         // By fours: shorter chains of rounded sums, and of instructions that wait for each other.
-        A sum = A(0), off = A(0);
-        m2 = A(0);
+        A sum = A(0);
+        off = m2 = A(0);
 #pragma unroll
         for (int i = 0; i < M; i += 4) {
             A four = A(0);
@@ -64,23 +64,23 @@ __device__ inline void add_tile(Sums &sums, double origin, Get get, Held held, A
                 if (held(k)) four += A(get(k)) * scale - pivot * scale;
             sum += four;
         }
-        mean = sum / A(n);
+        // Any centre near the mean will do, for what is off is found below; from this one, each value is rounded once.
+        centre = pivot * scale + sum / A(n);
 #pragma unroll
         for (int i = 0; i < M; i += 4) {
             A four = A(0), squares = A(0);
 #pragma unroll
             for (int k = i; k < i + 4; ++k)
                 if (held(k)) {
-                    const A d = (A(get(k)) * scale - pivot * scale) - mean;
+                    const A d = A(get(k)) * scale - centre;
                     four += d;
                     squares += d * d;
                 }
             off += four;
             m2 += squares;
         }
-        off /= A(n);                                // what rounding left of the mean
+        off /= A(n);
         m2 -= A(n) * off * off;
-        mean += off;
         // Outside these limits a float's squares vanish or overflow (1e-30, 1e20): once more, by a power of two larger or
         // smaller, which is exact. (Values of 1 and more that differ at all differ by more.)
         const bool small = m2 < A(1e-30f) && pivot > A(-1) && pivot < A(1);
@@ -88,7 +88,8 @@ __device__ inline void add_tile(Sums &sums, double origin, Get get, Held held, A
         scale = small ? A(0x1p100f) : A(0x1p-70f);
         unscale = small ? 0x1p-100 : 0x1p70;
     }
-    sums.add((double)n, ((double)pivot - origin) + (double)mean * unscale, (double)m2 * unscale * unscale);
+    const double mean = ((double)centre * unscale - origin) + (double)off * unscale;
+    sums.add((double)n, mean, (double)m2 * unscale * unscale);
 }
 
 struct Every { __device__ bool operator()(int) const { return true; } };
@@ -96,10 +97,9 @@ struct Every { __device__ bool operator()(int) const { return true; } };
 // Rows of L adjacent values, each cut into `splits` pieces of `step` values, make one atom a piece. A team of 1 to 32
 // lanes of one warp takes a piece: many short rows share a warp, few long ones are cut. A lane keeps U loads of 16
 // bytes in flight. Without the bound on registers, float32 would keep fewer warps.
-template <typename T, int U>
-__global__ void __launch_bounds__(256, sizeof(T) == 4 ? 3 : 2)
+template <typename T, typename A, int U>
+__global__ void __launch_bounds__(256, sizeof(T) + sizeof(A) == 8 ? 3 : 2)
 moments(const T *__restrict__ x, double *__restrict__ atoms, i64 rows, i64 L, i64 splits, i64 step, int team, int width) {
-    typedef typename Work<T>::type A;
     const int W = 16 / sizeof(T), lane = threadIdx.x & (team - 1);
     const i64 count = rows * splits, teams = (i64)gridDim.x * blockDim.x / team,
               turns = (count + teams - 1) / teams;  // the same for all lanes, because they shuffle
@@ -152,10 +152,9 @@ moments(const T *__restrict__ x, double *__restrict__ atoms, i64 rows, i64 L, i6
 
 // x as (outer, K, B): one atom a column of K values that lie B apart, cut into `splits` pieces of `step` values. A
 // thread takes W adjacent columns, U rows at a time; neighbouring threads read neighbouring memory. W divides B.
-template <typename T, int W, int U>
+template <typename T, typename A, int W, int U>
 __global__ void __launch_bounds__(256)
 column_moments(const T *__restrict__ x, double *__restrict__ atoms, i64 outer, i64 K, i64 B, i64 splits, i64 step, int width) {
-    typedef typename Work<T>::type A;
     const i64 vecs = B / W, count = outer * splits * vecs, threads = (i64)gridDim.x * blockDim.x;
     for (i64 t = (i64)blockIdx.x * blockDim.x + threadIdx.x; t < count; t += threads) {
         const i64 piece = t / vecs, column = (t - piece * vecs) * W, o = piece / splits, lo = (piece - o * splits) * step,

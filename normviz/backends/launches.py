@@ -13,6 +13,8 @@ BLOCK = 256
 UNROLL, COLUMN_UNROLL, GRID_UNROLL = 4, 8, 2
 # How CUDA calls a type, and how many of it are 16 bytes.
 TYPES = {"float16": ("__half", 8), "bfloat16": ("__nv_bfloat16", 8), "float32": ("float", 4), "float64": ("double", 2)}
+# Sets as small as this are taken in double: the roundings of a few floats are too few to even out.
+FEW = 32
 # The longest piece of a set, in values: what an outlier at its start costs grows with it, and float64 has no digits to
 # spare.
 LONGEST = {"float64": 1 << 13}
@@ -25,8 +27,9 @@ def instances() -> list[str]:
     """Return the names of all kernels, as C++ calls them."""
     names = ["merge"]
     for ctype, width in TYPES.values():
-        names.append(f"moments<{ctype},{UNROLL}>")
-        names += [f"column_moments<{ctype},{w},{COLUMN_UNROLL}>" for w in sorted({1, width // 2})]
+        for work in ("double",) if ctype == "double" else ("float", "double"):
+            names.append(f"moments<{ctype},{work},{UNROLL}>")
+            names += [f"column_moments<{ctype},{work},{w},{COLUMN_UNROLL}>" for w in sorted({1, width // 2})]
         for w in (width, 1):
             names += [f"affine<{ctype},{w},{UNROLL}>", f"affine_grid<{ctype},{w},{GRID_UNROLL}>"]
     return names
@@ -61,7 +64,7 @@ class Kernels:
         splits, step, team = self.plan_rows(rows, L, x.dtype)
         width = 2 if splits == 1 else 3
         atoms = self.xp.empty((rows * splits, width), np.float64)
-        name = f"moments<{ctype},{UNROLL}>"
+        name = f"moments<{ctype},{self.work(ctype, L)},{UNROLL}>"
         self._run(name, rows * splits * team, x, atoms, rows, L, splits, step, np.int32(team), np.int32(width))
         return atoms if splits == 1 else self.merge(atoms, rows, splits, 1)
 
@@ -74,7 +77,7 @@ class Kernels:
         splits, step = self.plan_columns(outer * B // W, K, x.dtype)
         width = 2 if splits == 1 else 3
         atoms = self.xp.empty((outer * splits * B, width), np.float64)
-        name = f"column_moments<{ctype},{W},{COLUMN_UNROLL}>"
+        name = f"column_moments<{ctype},{self.work(ctype, K)},{W},{COLUMN_UNROLL}>"
         self._run(name, outer * splits * (B // W), x, atoms, outer, K, B, splits, step, np.int32(width))
         return atoms if splits == 1 else self.merge(atoms, outer, splits, B)
 
@@ -118,6 +121,10 @@ class Kernels:
         name = f"affine_grid<{ctype},{W},{GRID_UNROLL}>"
         scalars = (x.size, B, reciprocal(B, x.size // B), K, reciprocal(K, len(columns) // B))
         self._run(name, -(-x.size // (W * GRID_UNROLL)), x, none if rows is None else rows, columns, y, *scalars)
+
+    def work(self, ctype: str, cells: int) -> str:
+        """Return the type in which a tile of a set of so many cells is taken."""
+        return "double" if ctype == "double" or cells <= FEW else "float"
 
     def plan_rows(self, rows: int, L: int, dtype: np.dtype) -> tuple[int, int, int]:
         """Return how many pieces a row is cut into, how long each is, and how many lanes take one."""

@@ -36,10 +36,10 @@ class EmulatedModule:
         pass
 
     def get_function(self, name):
-        kernel, ctype, width = re.fullmatch(r"(\w+)(?:<(\w+),(\d+)(?:,\d+)?>)?", name).groups()
+        kernel, ctype, work, width = re.fullmatch(r"(\w+)(?:<(\w+)(?:,([a-z]+))?,(\d+)(?:,\d+)?>)?", name).groups()
         if name not in launches.instances():
             raise AssertionError(f"{name} is not among the kernels that are compiled")
-        function = getattr(self.library, f"{kernel}_{ctype or ''}")
+        function = getattr(self.library, f"{kernel}_{ctype or ''}_{work or ''}")
 
         def launch(grid, block, arguments):
             if kernel in ("affine", "affine_grid", "column_moments"):  # which load vectors; a CPU would not mind

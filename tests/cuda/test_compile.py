@@ -83,7 +83,7 @@ def test_a_broken_kernel_is_caught(nvrtc, name):
         compiled(nvrtc, source.replace(old, new), 90)
 
 
-@pytest.mark.parametrize("name", ["moment<float,4>", "moments<float16,4>", "affine<float,4>"])
+@pytest.mark.parametrize("name", ["moment<float,float,4>", "moments<float16,float,4>", "affine<float,4>"])
 def test_a_wrong_instance_is_caught(nvrtc, name):
     with pytest.raises(AssertionError, match="error"):
         compiled(nvrtc, launches.SOURCE.read_text(), 90, [name])
