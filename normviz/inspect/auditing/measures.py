@@ -14,6 +14,8 @@ from .layers import Norm
 CORRELATION = 4.4
 """How much larger the error of a batch's mean is than for independent cells, as measured on filter responses of
 photographs: neighbouring cells of a map resemble each other, so N * H * W of them count like N * H * W / 4.4^2."""
+EPS = 1e-5
+"""What is taken where a layer's own eps could not be told."""
 DEAD = 1e-5
 """A channel whose standard deviation is below this part of the layer's root mean square is constant to rounding."""
 
@@ -101,7 +103,7 @@ def _gap(atoms: Moments, norm: Norm) -> tuple[float, float]:
     Of z by the sets' own, a + b z is what the running ones give, so the mean square of the difference follows from the
     sets' means and variances: a^2 + (b - 1)^2 var(z).
     """
-    own, eps = atoms.pool("batch" if norm.kind == "batch" else "instance"), norm.eps or 0.0
+    own, eps = atoms.pool("batch" if norm.kind == "batch" else "instance"), EPS if norm.eps is None else norm.eps
     mean, var = norm.running  # type: ignore[misc]
     spread = np.sqrt(var + eps)
     with np.errstate(all="ignore"):

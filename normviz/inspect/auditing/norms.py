@@ -69,7 +69,7 @@ def of_call(name: str, arguments: Mapping[str, Any], originals: Originals) -> No
     if len(shape) == 1:
         shape, row["block"] = (1, *shape), (1, *row["block"])
     found = [given.get("running_mean"), given.get("running_var")]
-    running = None if any(f is None for f in found) else tuple(_running(f, originals) for f in found)
+    running = None if any(f is None or f.is_meta for f in found) else tuple(_running(f, originals) for f in found)
     eps = _machine_eps(given["input"]) if given["eps"] is None else given["eps"]
     affine = {k: v if hasattr(v, "shape") else None for k, v in given.items() if k in ("weight", "bias")}
     return Norm(shape=shape, running=running, eps=eps if name != "local_response_norm" else None, **row, **affine)  # type: ignore[arg-type]

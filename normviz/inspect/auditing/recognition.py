@@ -24,6 +24,7 @@ from ...merging import Moments, moments
 from ...methods import METHODS
 from ...normalization import statistics
 from ...results import Statistics
+from .measures import EPS
 
 STRAIGHT = 1e-4
 """Share of the output's variance that may stay unexplained: bfloat16 rounds 1e-5 of it away, another block leaves more
@@ -39,8 +40,6 @@ FEWEST = 8
 """Cells of a channel that two fitted numbers may be trusted on."""
 FEWEST_SORTED = 64
 """Cells that smoothness may be judged on."""
-EPS = 1e-5
-
 _LIKE_BIAS = ("bias", "beta", "shift", "offset")
 _LIKE_STATE = ("mean", "var", "std", "track", "momentum")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import unknown
 from .entry import watched
-from .layers import LOCAL, Layer
+from .layers import LOCAL, Layer, Norm
 from .measures import values
 from .tables import page, text
 from .troubles import Trouble
@@ -91,7 +91,8 @@ class Audit:
             torch.set_rng_state(state)
         if watch.wanted is None:
             raise ValueError(f"layer {name!r} was not reached this time: the model is not as it was; audit it again")
-        return _explorer(layer, self._seen[name], values(watch.wanted), keywords)
+        x, norm = watch.wanted
+        return _explorer(layer, norm, values(x).reshape(norm.shape), keywords)
 
     def to_dict(self) -> dict[str, Any]:
         """Return layers, warnings and unseen as plain values that JSON can hold."""
@@ -125,14 +126,10 @@ class Audit:
         return page(self.layers, self.warnings, self.unseen)
 
 
-def _explorer(layer: Layer, seen: Seen, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:
+def _explorer(layer: Layer, norm: Norm, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:
     """Make the explorer by the method's name if the sets are its, and on given sets otherwise."""
     from ...explorer import Explorer
 
-    norm = dataclasses.replace(seen.norm, shape=x.shape) if seen.norm.block and x.shape == seen.norm.shape else None
-    if norm is None:
-        x = x.reshape(seen.norm.shape)
-        norm = seen.norm
     first = {"title": f"{layer.name}: {layer.label}", "channel_axis": norm.channel_axis}
     if norm.eps:
         first["eps"] = norm.eps
@@ -151,7 +148,7 @@ def _explorer(layer: Layer, seen: Seen, x: np.ndarray, keywords: dict[str, Any])
     if norm.running is not None and norm.kind == "batch":
         from ...results import Statistics
 
-        first["statistics"] = Statistics(mean=norm.running[0], var=norm.running[1], count=layer.size or 1)
+        first["statistics"] = Statistics(mean=norm.running[0], var=norm.running[1], count=norm.size or 1)
         first["mode"] = "train" if norm.own else "eval"
     return Explorer(x, **(first | keywords))
 

@@ -7,6 +7,7 @@ A mode of torch's sees the functions that a forward calls. What neither can name
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
@@ -50,7 +51,7 @@ class Watch:
     seen
         The layers by name.
     wanted
-        The input asked for, a copy; None until it is reached.
+        A copy of the input asked for, and what is normalized of it; None until it is reached.
     """
 
     def __init__(
@@ -85,7 +86,12 @@ class Watch:
                 register_module_forward_hook(self._leave, with_kwargs=True),
             ):
                 stack.callback(handle.remove)
+                # torch's own removal forgets this one, and warns for ever that there are hooks.
+                flags = getattr(torch.nn.modules.module, "_global_forward_hooks_with_kwargs", {})
+                stack.callback(flags.pop, handle.id, None)
             stack.enter_context(_Functions(self))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # that hooks are called for a wrapper as well
             try:
                 call()
             except Reached:
@@ -164,7 +170,7 @@ class Watch:
             frame.found = True
             for call in frame.calls:
                 if norm is not None:
-                    self._want(name, x)
+                    self._want(name, x, norm)
                     self._add(name, module, norm, "call", call)
                 else:
                     self._add(call.label, module, call.norm, "call", call)
@@ -176,7 +182,7 @@ class Watch:
 
     def _record(self, name: str, frame: Frame, norm: Norm, known_by: str, x: Any, y: Any) -> None:
         """Take note of a use of a module that is a normalization."""
-        self._want(name, x)
+        self._want(name, x, norm)
         measured, before = measure(norm, x, y, dead=self.dead), self._origins.before(x, norm)
         call = Call(frame.order, type(frame.module).__name__, name, norm, measured, None, before, frame.broken)
         self._add(name, frame.module, norm, known_by, call)
@@ -201,17 +207,17 @@ class Watch:
                 measured=call.measured,
                 before=call.before[0],
                 bias_before=call.before[1],
-                tracked=None if tracked is None else int(self._originals.get(id(tracked), tracked)),
+                tracked=None if tracked is None else int(self._originals.get(id(tracked), 0)),
                 momentum=momentum if isinstance(momentum, float) else None,
                 broken=call.broken,
             )
         self.seen[name].again(norm, call.measured)
 
-    def _want(self, name: str, x: Any) -> None:
+    def _want(self, name: str, x: Any, norm: Norm) -> None:
         """Keep an input that was asked for, and end the run there."""
         number, self._uses[name] = self._uses[name], self._uses[name] + 1
         if (name, number) == self.want:
-            self.wanted = x.detach().clone()
+            self.wanted = x.detach().clone(), norm
             raise Reached
 
     # ---- functions ----
@@ -237,7 +243,7 @@ class Watch:
             frame.broken = frame.broken or problem
             return y
         label = self._label(frame, name, given.get("weight"))
-        self._want(label, x)
+        self._want(label, x, norm)
         measured = measure(norm, x, y, dead=self.dead)
         frame.calls.append(Call(self._next(), name, label, norm, measured, y, self._origins.before(x, norm), problem))
         if len(frame.calls) > 1:

@@ -1,0 +1,376 @@
+"""Which layers an audit finds, and the numbers it gives of each, against float64 loops of our own."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import normviz as nv
+from tests.inspect import audit_models as zoo
+from tests.inspect.audit_models import spread
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+def one(model, x, **options):
+    (layer,) = nv.audit(model, x, **options).layers
+    return layer
+
+
+# layer, input shape -> kind, G, block
+BY_CLASS = {
+    "BatchNorm1d, vectors": (nn.BatchNorm1d(6), (4, 6), "batch", None, (4, 1)),
+    "BatchNorm1d, sequences": (nn.BatchNorm1d(6), (4, 6, 5), "batch", None, (4, 1, 5)),
+    "BatchNorm2d": (nn.BatchNorm2d(6), (4, 6, 5, 3), "batch", None, (4, 1, 5, 3)),
+    "BatchNorm3d": (nn.BatchNorm3d(6), (2, 6, 4, 3, 2), "batch", None, (2, 1, 4, 3, 2)),
+    "SyncBatchNorm": (nn.SyncBatchNorm(6), (4, 6, 5, 3), "batch", None, (4, 1, 5, 3)),
+    "BatchNorm without state": (
+        nn.BatchNorm2d(6, track_running_stats=False),
+        (4, 6, 5, 3),
+        "batch",
+        None,
+        (4, 1, 5, 3),
+    ),
+    "InstanceNorm1d": (nn.InstanceNorm1d(6), (4, 6, 9), "instance", None, (1, 1, 9)),
+    "InstanceNorm2d": (nn.InstanceNorm2d(6, affine=True), (4, 6, 5, 3), "instance", None, (1, 1, 5, 3)),
+    "InstanceNorm3d": (nn.InstanceNorm3d(6), (2, 6, 4, 3, 2), "instance", None, (1, 1, 4, 3, 2)),
+    "GroupNorm": (nn.GroupNorm(3, 6), (4, 6, 5, 3), "group", 3, (1, 2, 5, 3)),
+    "GroupNorm, one group": (nn.GroupNorm(1, 6), (4, 6, 5, 3), "group", 1, (1, 6, 5, 3)),
+    "LayerNorm, tokens": (nn.LayerNorm(16), (2, 9, 16), "positional", None, (1, 1, 16)),
+    "LayerNorm, vectors": (nn.LayerNorm(16), (4, 16), "layer", None, (1, 16)),
+    "LayerNorm, channels last": (nn.LayerNorm(16), (2, 5, 3, 16), "positional", None, (1, 1, 1, 16)),
+    "LayerNorm, windows": (nn.LayerNorm(16), (2, 2, 2, 3, 3, 16), "positional", None, (1, 1, 1, 1, 1, 16)),
+    "LayerNorm([C, H, W])": (nn.LayerNorm([6, 5, 3]), (4, 6, 5, 3), "layer", None, (1, 6, 5, 3)),
+    "LayerNorm([H, W])": (nn.LayerNorm([5, 3]), (4, 6, 5, 3), "layer", None, (1, 1, 5, 3)),
+    "RMSNorm": (nn.RMSNorm(16), (2, 9, 16), "rms", None, (1, 1, 16)),
+    "LocalResponseNorm": (nn.LocalResponseNorm(3), (2, 6, 5, 3), "local_response", None, None),
+    "CrossMapLRN2d": (nn.CrossMapLRN2d(3), (2, 6, 5, 3), "local_response", None, None),
+}
+
+
+@pytest.mark.parametrize("name", BY_CLASS)
+@pytest.mark.parametrize("mode", [True, False])
+def test_torchs_own_layers(name, mode):
+    module, shape, kind, groups, block = BY_CLASS[name]
+    layer = one(nn.Sequential(module).train(mode), spread(*shape))
+    assert (layer.name, layer.type, layer.known_by) == ("0", type(module).__name__, "class")
+    assert (layer.kind, layer.num_groups, layer.block, layer.input_shape) == (kind, groups, block, shape)
+    assert layer.mode == ("train" if mode else "eval")
+    assert layer.parameters == sum(p.numel() for p in module.parameters())
+    if block:
+        assert (layer.size, layer.count) == (math.prod(block), math.prod(shape) // math.prod(block))
+    else:
+        assert (layer.size, layer.count) == (None, None)
+
+
+def test_one_sample_without_its_axis():
+    layer = one(nn.InstanceNorm2d(6), spread(6, 5, 3))
+    assert (layer.input_shape, layer.block) == ((1, 6, 5, 3), (1, 1, 5, 3))
+
+
+# what other libraries write: layer, input shape -> kind, G, block, known by
+OTHERS = {
+    "frozen": (zoo.FrozenBatchNorm2d(8), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "output"),
+    "fused with ReLU": (zoo.BatchNormAct2d(8), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "call"),
+    "fused with GELU": (zoo.BatchNormAct2d(8, nn.GELU), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "call"),
+    "fused in place": (zoo.BatchNormAct2d(8, lambda: nn.ReLU(True)), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "call"),
+    "fused in eval": (zoo.BatchNormAct2d(8).eval(), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "call"),
+    "permuted": (zoo.LayerNorm2d(8), (2, 8, 6, 6), "positional", None, (1, 8, 1, 1), "call"),
+    "RMS by hand": (zoo.RMSNorm(16), (2, 9, 16), "rms", None, (1, 1, 16), "output"),
+    "group by hand": (zoo.HandGroupNorm(4, 8), (2, 8, 6, 6), "group", 4, (1, 2, 6, 6), "output"),
+    "group by hand, ReLU": (zoo.HandGroupNorm(4, 8, nn.ReLU()), (2, 8, 6, 6), "group", 4, (1, 2, 6, 6), "output"),
+    "batch by hand": (zoo.HandBatchNorm(8), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
+    "batch by hand, eval": (zoo.HandBatchNorm(8).eval(), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
+    "batch by hand, ReLU": (zoo.HandBatchNorm(8, nn.ReLU()), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
+    "batch by hand, SiLU": (zoo.HandBatchNorm(8, nn.SiLU()), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
+    "FRN with its threshold": (zoo.FilterResponseNorm(8), (2, 8, 12, 12), "frn", None, (1, 1, 12, 12), "output"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_layers_of_other_libraries(name):
+    module, shape, kind, groups, block, known_by = OTHERS[name]
+    layer = one(nn.Sequential(nn.Identity(), module), spread(*shape))
+    assert (layer.name, layer.kind, layer.num_groups, layer.block) == ("1", kind, groups, block)
+    assert (layer.known_by, layer.parameters) == (known_by, sum(p.numel() for p in module.parameters()))
+
+
+class Call(nn.Module):
+    """Anything, as a module of no library."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, x):
+        return self.f(x)
+
+
+NO_NORMS = {
+    "identity": lambda x: x,
+    "copy": lambda x: x.clone(),
+    "scale and shift": lambda x: 3 * x - 1,
+    "a scale for each channel": lambda x: x * torch.arange(1.0, 9.0).reshape(-1, 1, 1) - 1,
+    "ReLU": F.relu,
+    "GELU": F.gelu,
+    "softmax": lambda x: x.softmax(1),
+    "squeeze and excite": lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(),
+    "centred": lambda x: x - x.mean((2, 3), keepdim=True),
+    "shuffled": lambda x: x.flip(1),
+    "blurred": lambda x: F.avg_pool2d(x, 3, 1, 1),
+    "mixed": lambda x: torch.einsum("nchw,cd->ndhw", x, torch.ones(8, 8) + torch.eye(8)),
+    "residual": lambda x: x + 0.1 * torch.tanh(x.roll(1, 2)),
+    "noise": torch.rand_like,
+    "zeros": torch.zeros_like,
+}
+
+
+@pytest.mark.parametrize("name", NO_NORMS)
+@pytest.mark.parametrize("shape", [(2, 8, 6, 6), (4, 8, 12, 12), (8, 8, 3, 3)])
+def test_what_is_no_normalization_is_not_listed(name, shape):
+    assert nv.audit(nn.Sequential(Call(NO_NORMS[name])), spread(*shape)).layers == []
+    assert nv.audit(nn.Sequential(Call(NO_NORMS[name])), torch.randn(shape)).layers == []
+
+
+BLOCKS = {"layer": (1, 2, 3), "instance": (2, 3), "positional": (1,), "last axis": (3,)}
+
+
+@pytest.mark.parametrize("dims", BLOCKS.values(), ids=BLOCKS)
+@pytest.mark.parametrize("act", [lambda x: x, F.relu, F.gelu, torch.tanh], ids=["bare", "relu", "gelu", "tanh"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_sets_are_told_from_the_output_alone(dims, act, dtype):
+    def f(x):
+        var, mean = torch.var_mean(x.double(), dims, correction=0, keepdim=True)
+        return act((x - mean) / (var + 1e-5).sqrt()).to(dtype)
+
+    shape = (4, 6, 12, 10)
+    layer = one(Call(f), spread(*shape).to(dtype))
+    assert layer.block == tuple(n if a in dims else 1 for a, n in enumerate(shape))
+    assert layer.known_by == "output"
+
+
+def test_a_call_in_the_midst_of_a_forward():
+    found = nv.audit(nn.Sequential(zoo.PreNormMLP(16), zoo.PreNormMLP(16)), spread(2, 9, 16))
+    assert [(x.name, x.type, x.known_by) for x in found.layers] == [
+        ("0:layer_norm", "layer_norm", "call"),
+        ("1:layer_norm", "layer_norm", "call"),
+    ]
+    assert [x.parameters for x in found.layers] == [32, 32]
+
+
+def test_several_calls_in_one_forward_are_numbered_and_those_with_one_weight_are_one():
+    weight = torch.ones(16)
+
+    def f(x):
+        y = F.layer_norm(x, (16,)) + F.layer_norm(2 * x.tanh(), (16,))
+        for _ in range(3):
+            y = y.tanh() + F.rms_norm(y, (16,), weight)
+        return y + F.group_norm(y, 3)
+
+    found = nv.audit(nn.Sequential(Call(f)), spread(2, 9, 16))
+    assert [(x.name, x.uses) for x in found.layers] == [
+        ("0:layer_norm", 1),
+        ("0:layer_norm#2", 1),
+        ("0:rms_norm", 3),
+        ("0:group_norm", 1),
+    ]
+
+
+def test_weights_that_are_standardized_are_no_activations():
+    found = nv.audit(nn.Sequential(zoo.ScaledStdConv2d(3, 8, 3), nn.GroupNorm(2, 8)), spread(2, 3, 6, 6))
+    assert [x.name for x in found.layers] == ["1"]
+
+
+def test_torchs_functions_called_from_torch_itself():
+    def f(x):
+        w = torch.ones(8)
+        x = torch.batch_norm(x, w, w, None, None, True, 0.1, 1e-5, False) * 2
+        x = torch.group_norm(x, 2) * 2
+        x = torch.instance_norm(x, w, w, None, None, True, 0.1, 1e-5, False) * 2
+        return torch.layer_norm(x, (6,)).sum(1)
+
+    found = nv.audit(Call(f), spread(2, 8, 6, 6))
+    assert [x.kind for x in found.layers] == ["batch", "group", "instance", "positional"]
+
+
+# ---- order, uses, shares ----
+
+
+def test_order_is_that_of_use_and_what_is_not_used_is_said():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.never, self.first = nn.GroupNorm(2, 8), nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            return self.last(self.first(x) * 2)
+
+    found = nv.audit(Model(), spread(2, 8, 6, 6))
+    assert [x.name for x in found.layers] == ["first", "last"]
+    assert found.unseen == {"never": "BatchNorm2d is not called in this run"}
+
+
+def test_a_reused_layer_is_one_layer_with_its_uses():
+    norm = nn.GroupNorm(2, 8)
+
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.again, self.other = norm, norm, nn.GroupNorm(4, 8)
+
+        def forward(self, pyramid):
+            return [self.other(self.norm(x) + self.again(-x)) for x in pyramid]
+
+    sizes = [(2, 8, 8, 8), (2, 8, 4, 4)]
+    found = nv.audit(Heads(), ([spread(*s) for s in sizes],))
+    assert [(x.name, x.uses, x.input_shape) for x in found.layers] == [("norm", 4, sizes[0]), ("other", 2, sizes[0])]
+    assert [x.share for x in found.layers] == [2 / 3, 1 / 3]
+    assert found["norm"].parameters == 16
+    assert found.explore("norm", use=2).x.shape == sizes[1]
+
+
+def test_shares_are_of_all_normalized_cells():
+    found = nv.audit(zoo.ResNet(), torch.randn(2, 3, 64, 64))
+    cells = [math.prod(x.input_shape) for x in found.layers]
+    np.testing.assert_allclose([x.share for x in found.layers], np.array(cells) / sum(cells))
+    assert [x.name for x in found.layers][:6] == [
+        "bn1",
+        "layer1.0.bn1",
+        "layer1.0.bn2",
+        "layer1.0.bn3",
+        "layer1.0.downsample.1",
+        "layer2.0.bn1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("example", "forward"),
+    [
+        (spread(2, 8, 6, 6), lambda self, x: self.norm(x)),
+        ((spread(2, 8, 6, 6), 2.0), lambda self, x, factor: self.norm(x * factor)),
+        ({"x": spread(2, 8, 6, 6), "factor": 2.0}, lambda self, *, x, factor: self.norm(input=x * factor)),
+        ({"image": spread(2, 8, 6, 6)}, lambda self, batch: self.norm(batch["image"])),
+        ((spread(2, 8, 6, 6), spread(2, 8, 6, 6)), lambda self, pair: self.norm(pair[0] + pair[1])),
+    ],
+    ids=["tensor", "tuple", "dict", "one dict", "one tuple"],
+)
+def test_examples_of_every_kind(example, forward):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.GroupNorm(2, 8)
+
+    Model.forward = forward
+    assert one(Model(), example).name == "norm"
+
+
+def test_no_norm_layers_is_an_empty_table():
+    found = nv.audit(nn.Linear(3, 4), torch.zeros(2, 3))
+    assert (found.layers, found.warnings, found.unseen) == ([], [], {})
+    assert str(found) == "0 normalization layers, 0 warnings."
+
+
+# ---- frozen, and the gap ----
+
+
+def test_frozen():
+    def bn(requires_grad=True, training=True, **options):
+        return nn.BatchNorm2d(8, **options).requires_grad_(requires_grad).train(training)
+
+    cases = [
+        (bn(), False),
+        (bn(training=False), False),
+        (bn(requires_grad=False), False),  # its running statistics go on
+        (bn(requires_grad=False, training=False), True),
+        (bn(requires_grad=False, momentum=0.0), True),
+        (nn.GroupNorm(2, 8), False),
+        (nn.GroupNorm(2, 8).requires_grad_(False), True),
+        (nn.InstanceNorm2d(8), False),  # it has nothing to freeze
+        (zoo.FrozenBatchNorm2d(8), True),
+    ]
+    assert [one(m, spread(2, 8, 6, 6)).frozen for m, _ in cases] == [frozen for _, frozen in cases]
+
+
+@pytest.mark.parametrize("mode", [True, False])
+@pytest.mark.parametrize("make", [nn.BatchNorm2d, zoo.BatchNormAct2d, zoo.HandBatchNorm, "instance"])
+def test_the_gap_is_the_distance_between_train_and_eval_output(make, mode):
+    x = spread(4, 6, 5, 7)
+    module = nn.InstanceNorm2d(6, track_running_stats=True, affine=True) if make == "instance" else make(6)
+    module.running_mean.copy_(torch.randn(6))
+    module.running_var.copy_(torch.rand(6) + 0.5)
+    mean, var = (t.double().numpy().reshape(1, -1, 1, 1) for t in (module.running_mean, module.running_var))
+    x64, axes = x.double().numpy(), (2, 3) if make == "instance" else (0, 2, 3)
+    train = (x64 - x64.mean(axes, keepdims=True)) / np.sqrt(x64.var(axes, keepdims=True) + 1e-5)
+    gap = np.sqrt(np.mean(((x64 - mean) / np.sqrt(var + 1e-5) - train) ** 2))
+    assert one(module.train(mode), x).gap == pytest.approx(gap, rel=1e-5)
+
+
+def test_no_gap_while_the_running_statistics_are_untouched_or_absent():
+    for module in (nn.BatchNorm2d(8), nn.BatchNorm2d(8, track_running_stats=False), nn.GroupNorm(2, 8)):
+        assert one(module, 100 * spread(2, 8, 6, 6)).gap is None
+
+
+# ---- what torch wraps ----
+
+
+def test_lazy_layers_are_audited_on_a_copy():
+    model = nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.LazyInstanceNorm2d(affine=True))
+    found = nv.audit(model, spread(2, 3, 6, 6))
+    assert [(x.name, x.kind, x.block, x.gap) for x in found.layers] == [
+        ("1", "batch", (2, 1, 4, 4), None),
+        ("2", "instance", (1, 1, 4, 4), None),
+    ]
+    assert isinstance(model[1], nn.LazyBatchNorm2d)
+    assert isinstance(model[0].weight, nn.UninitializedParameter)
+    assert found.explore("1").x.shape == (2, 8, 4, 4)
+
+
+def test_the_fast_path_of_transformers_is_no_obstacle():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    found = nv.audit(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval(), spread(2, 9, 16))
+    assert [x.name for x in found.layers] == [f"layers.{i}.norm{j}" for i in (0, 1) for j in (1, 2)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_by_torch_jit():
+    bare = nn.Sequential(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3))
+    model = nn.Sequential(torch.jit.script(nn.BatchNorm2d(8)), torch.jit.script(bare), nn.GroupNorm(2, 4))
+    found = nv.audit(model, spread(2, 8, 9, 9))
+    assert [(x.name, x.type) for x in found.layers] == [("0", "BatchNorm2d"), ("2", "GroupNorm")]
+    assert found.unseen == {"1": "compiled by torch.jit, and no call inside can be seen; it holds BatchNorm2d"}
+    traced = torch.jit.trace(nn.Sequential(nn.GroupNorm(2, 8)), spread(2, 8, 6, 6))
+    assert one(nn.Sequential(traced), spread(2, 8, 6, 6)).block == (1, 4, 6, 6)
+
+
+def test_wrapped_by_torch_compile():
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.GroupNorm(2, 8))
+    assert one(torch.compile(model, backend="eager"), spread(2, 8, 6, 6)).name == "1"
+    inner = nn.Sequential(torch.compile(nn.GroupNorm(2, 8), backend="eager"))
+    assert one(inner, spread(2, 8, 6, 6)).name == "0"
+
+
+def test_what_was_compiled_and_has_run_is_seen_as_well():
+    model = torch.compile(nn.Sequential(nn.GroupNorm(2, 8), nn.ReLU()), backend="eager")
+    before = model(spread(2, 8, 6, 6))
+    assert one(model, spread(2, 8, 6, 6)).name == "0"
+    torch.testing.assert_close(model(spread(2, 8, 6, 6)), before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_layers():
+    bn = torch.ao.nn.quantized.BatchNorm2d(8)
+    x = torch.quantize_per_tensor(spread(2, 8, 6, 6), 0.05, 128, torch.quint8)
+    layer = one(nn.Sequential(bn), x)
+    assert (layer.kind, layer.block) == ("batch", (2, 1, 6, 6))
+
+
+def test_without_values_shapes_alone():
+    layer = one(nn.Sequential(nn.BatchNorm2d(8), zoo.RMSNorm(6)).to("meta"), torch.zeros(2, 8, 6, 6, device="meta"))
+    assert (layer.name, layer.block) == ("0", (2, 1, 6, 6))
