@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -119,7 +120,8 @@ print(all(np.array_equal(a, b) for a, b in zip(before, batch.variables, strict=T
 def test_keras(backend):
     """In a process of its own, for Keras takes its backend once and for all."""
     for module in ("keras", backend):
-        pytest.importorskip(module, reason=f"{module} is not installed")
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     environment = os.environ | {"KERAS_BACKEND": backend}
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", KERAS], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
