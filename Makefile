@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types samples pictures bench bench-explorer clean
+.PHONY: help lab test lint types samples pictures bench bench-gpu bench-explorer clean
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -34,6 +34,10 @@ samples: .venv/samples-ready ## make the sample activations again
 
 bench: .venv/dev-ready ## what the numbers cost, beside torch, NumPy and a copy
 	@$(BIN)/python -m benchmarks.cpu
+
+bench-gpu: .venv/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks/results
+	@mkdir -p benchmarks/results
+	$(BIN)/python -m benchmarks.gpu benchmarks/results/gpu.json
 
 bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
 	@$(BIN)/python tools/find_browser.py

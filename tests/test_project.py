@@ -109,7 +109,13 @@ def test_files_are_short(pattern, most):
 
 
 # Where conda's name is another. CuPy is one package there: the CUDA release is conda's to choose.
-CONDA_NAMES = {"torch": "pytorch", "cupy-cuda12x[ctk]": "cupy", "cupy-cuda13x[ctk]": "cupy", "dask[array]": "dask"}
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "cupy-cuda12x[ctk]": "cupy",
+    "cupy-cuda13x[ctk]": "cupy",
+    "dask[array]": "dask",
+    "ml-dtypes": "ml_dtypes",
+}
 
 
 def conda(requirements: list[str]) -> set[str]:
@@ -128,7 +134,9 @@ def test_environment_yml_is_in_step(project):
     extras = project["optional-dependencies"]
     assert needed == {f"python{project['requires-python']}", "pip"} | conda(project["dependencies"] + extras["lab"])
     optional = set(re.findall(r"^  # - (\S+)$", text, re.MULTILINE))
-    assert optional == conda([item for name in ("cuda12", "cuda13", "dask", "progress", "torch") for item in extras[name]])
+    assert optional == conda(
+        [item for name in ("cuda12", "cuda13", "dask", "progress", "torch") for item in extras[name]]
+    )
     assert [item for item in listed["dependencies"] if isinstance(item, dict)] == [{"pip": ["-e ."]}]
 
 
