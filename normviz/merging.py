@@ -224,14 +224,14 @@ def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, int]) 
         means, within = (a.reshape(N // n, n, C // c, c).swapaxes(1, 2).reshape(-1, n * c) for a in (mean, m2))
     first, one = means[:, :1], _ones(n * c)
     off = means - first  # so that equal means have an M2 of exactly 0
-    offset = np.vecdot(off, one)[:, None]
+    offset = (off @ one)[:, None]
     offset /= n * c
     off -= offset
     offset += first
-    merged = np.vecdot(off, off)
-    merged *= count
-    merged += np.vecdot(within, one)
-    return offset[:, 0], merged
+    off *= off
+    off *= count
+    off += within
+    return offset[:, 0], off @ one
 
 
 @lru_cache(maxsize=64)
