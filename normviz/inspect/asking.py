@@ -109,17 +109,17 @@ class Asked(Forward):
         self.takes, self.values = takes, values
         self.before: Callable[[], Any] = lambda: None
 
-    def begin(self, x: np.ndarray) -> Answer:
+    def begin(self, x: np.ndarray, dtype: str | None = None) -> Answer:
         """Find out which framework and dtype fn takes, and return its answer to x; Refusal if it takes none."""
         refusal = None
-        for kinds in [*self._kinds()]:
+        for kinds in [k for k in self._kinds() if dtype in (None, k[1])]:
             self.framework, self.dtype, self.device = kinds
             try:
                 return self.ask(self.round(x))
             except Refusal as error:
                 refusal = refusal or (error, kinds)
         if refusal is None:
-            raise ValueError(f"framework={self.given!r} cannot be used here")
+            raise ValueError(f"framework={self.given!r} with dtype={dtype!r} cannot be used here; leave both to check")
         self.framework, self.dtype, self.device = refusal[1]
         raise refusal[0]
 

@@ -14,7 +14,7 @@ from ..blocks import Pooling, canonical, check_shape
 from ..errors import check_keywords, unknown
 from ..methods import find
 from .asking import owner
-from .callables import FRAMEWORKS, check_callable
+from .callables import FRAMEWORKS, RESOLUTION, check_callable
 from .codes import HINTS
 from .examination import Examination
 from .starting import Wanted
@@ -34,6 +34,7 @@ def check(
     eps: float = 1e-5,
     channel_axis: int = 1,
     framework: str | None = None,
+    dtype: str | None = None,
     seed: int = 0,
     backward: Callable | None = None,
     running: tuple[str, str] | None = None,
@@ -61,6 +62,9 @@ def check(
         Where its channels are: -1 for (N, H, W, C) and (batch, tokens, features).
     framework
         "numpy", "torch", "jax" or "cupy"; None finds out.
+    dtype
+        "float64", "float32", "float16" or "bfloat16" to insist; None takes the first of them that fn takes. Sums that
+        float16 is too small for show only where it is asked for, or all that fn takes.
     seed
         Of the random inputs. The same seed gives the same calls.
     backward
@@ -104,6 +108,8 @@ def check(
         check_callable(backward)
     row = find(method)
     shape = None if shape is None else check_shape(shape, "shape")
+    if not hasattr(channel_axis, "__index__") or not -5 <= channel_axis < 5:
+        raise ValueError(f"channel_axis={channel_axis!r} is an axis of no array of 2 to 5 axes; 1 and -1 are the usual")
     if shape is not None:
         Pooling(method, canonical(np.empty(shape, np.int8), channel_axis, "shape").shape, num_groups)
     elif row.has_groups and (isinstance(num_groups, bool) or not hasattr(num_groups, "__index__") or num_groups < 1):
@@ -114,6 +120,8 @@ def check(
         raise ValueError(f"eps={eps!r} is no number from 0 on; it is what is added to the variance")
     if framework is not None and framework not in FRAMEWORKS:
         raise ValueError(unknown("framework", framework, FRAMEWORKS))
+    if dtype is not None and dtype not in RESOLUTION:
+        raise ValueError(unknown("dtype", dtype, RESOLUTION))
     if momentum is not None and not (isinstance(momentum, Real) and 0 <= momentum <= 1):
         raise ValueError(f"momentum={momentum!r} is not between 0 and 1; it is the share of the newest batch")
     ignored = (ignore,) if isinstance(ignore, str) else ignore
@@ -123,7 +131,7 @@ def check(
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and host(value).dtype.kind not in "biuf":
             raise TypeError(f"{name} has dtype {host(value).dtype}; use a float")
-    wanted = Wanted(method, num_groups, shape, weight, bias, float(eps), channel_axis, framework, seed)
+    wanted = Wanted(method, num_groups, shape, weight, bias, float(eps), channel_axis, framework, dtype, seed)
     with untouched(fn, owner(fn), backward):
         examination = Examination(fn, wanted, backward=backward, running=running, momentum=momentum)
         verdict = examination.verdict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -119,13 +120,13 @@ class Mode:
 
 def mode(fn: Any, asked: Asked) -> Mode | None:
     """Return how to set fn's mode, or None if it has none."""
-    if callable(getattr(fn, "train", None)) and callable(getattr(fn, "eval", None)):
-        return Mode(lambda training: fn.train() if training else fn.eval(), "train() and eval()")
     name = _argument(fn)
-    if name is not None:
+    if name is not None:  # first, for a layer of Keras may have train() from PyTorch, which it does not listen to
         asked.takes.names["training"] = name
         wanted = (lambda t: not t) if name == "use_running_average" else bool
         return Mode(lambda training: asked.values.__setitem__("training", wanted(training)), f"{name}=")
+    if callable(getattr(fn, "train", None)) and callable(getattr(fn, "eval", None)):
+        return Mode(lambda training: fn.train() if training else fn.eval(), "train() and eval()")
     for name in ("training", "is_training", "train"):
         if isinstance(getattr(fn, name, None), bool):
             return Mode(lambda training, name=name: setattr(fn, name, training), name)
@@ -133,8 +134,6 @@ def mode(fn: Any, asked: Asked) -> Mode | None:
 
 
 def _argument(fn: Any) -> str | None:
-    import inspect
-
     try:
         named = inspect.signature(getattr(fn, "call", fn)).parameters
     except (TypeError, ValueError):

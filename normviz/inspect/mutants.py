@@ -107,8 +107,9 @@ def _apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
 @np.errstate(all="ignore")
 def estimates(
     tests: Sequence[tuple[Scene, np.ndarray]], recipe: Recipe, asked: float, tolerance: float
-) -> Iterator[float]:
+) -> list[float]:
     """What eps could be, from the sets of one input each, if all else is as in the recipe."""
+    found = []
     for scene, y in tests:
         above, spread = scene.parts(recipe)
         divided = np.abs(above / scene.unaffine(y, recipe.affine))
@@ -122,7 +123,8 @@ def estimates(
         # What is far below the variance is told from none at all no longer.
         if eps > 100 * tolerance * float(np.median(without[clear])) and not math.isclose(eps, asked, rel_tol=1e-3):
             rounded = float(f"{eps:.0e}")
-            yield rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}")
+            found.append(rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}"))
+    return found
 
 
 # ---- the faults ----

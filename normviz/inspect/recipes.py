@@ -85,7 +85,7 @@ class Recipe:
 
 AFFINE = ("swapped", "before", "scale first", "shift first", "group first", "group index", "group mean", "last axis")
 AFFINE_OTHER = ("none", "weight only", "bias only")
-_BEFORE = {"before": "affine", "scale first": "scaled"}
+BEFORE = {"before": "affine", "scale first": "scaled"}
 
 
 @dataclass
@@ -161,7 +161,7 @@ class Scene:
     @np.errstate(all="ignore")
     def parts(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
         """What is divided, and what divides it before eps: the variance, or what stands in its place."""
-        value, mean, var, square, count = self.statistics(recipe.cut, _BEFORE.get(recipe.affine, "x"))
+        value, mean, var, square, count = self.statistics(recipe.cut, BEFORE.get(recipe.affine, "x"))
         spread = square if recipe.centre == "square" else var
         if self.statistic == "squared norm":
             spread = spread * count
@@ -179,7 +179,7 @@ class Scene:
     def running(self, recipe: Recipe, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
         """What a version gives with the given statistics of each channel."""
         along = [1, -1, *[1] * (self.x.ndim - 2)]
-        above = self._given(_BEFORE.get(recipe.affine, "x"))
+        above = self._given(BEFORE.get(recipe.affine, "x"))
         above = above - mean.reshape(along) if recipe.centre == "mean" else above
         x_hat = self.flat(above / divisor(var.reshape(along), recipe))
         return self.affine(x_hat, recipe.affine)

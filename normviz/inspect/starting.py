@@ -62,6 +62,7 @@ class Wanted:
     eps: float
     channel_axis: int
     framework: str | None
+    dtype: str | None
     seed: int
 
 
@@ -107,7 +108,7 @@ def _try(fn: Callable, wanted: Wanted, shape: tuple, slots: dict, layout: str, m
     options = {"channel_axis": wanted.channel_axis, "framework": wanted.framework, "seed": wanted.seed}
     asked = Asked(fn, found, takes, values, **options)
     asked.before = mode_first(fn, asked) or asked.before
-    answer = asked.begin(x := plain(shape, rng))
+    answer = asked.begin(x := plain(shape, rng), wanted.dtype)
     along = {role: _along(p, pool, layout, wanted.channel_axis, asked) for role, p in known.items()}
     return Started(asked, pool, along["weight"], along["bias"], layout == "group", (asked.round(x), answer))
 
@@ -202,7 +203,7 @@ def _shapes(fn: Callable, wanted: Wanted, slots: dict) -> Sequence[tuple[int, ..
         elif 2 <= len(lengths) <= 4 and row.elementwise:
             samples.append(canonical(np.empty((2, *lengths), np.int8), axis).shape)
     if wanted.num_groups in channels and row.name == "group":
-        channels.append(wanted.num_groups * 2)
+        channels.insert(0, wanted.num_groups * 2)  # as many as groups: one each, more likely than one channel a group
     found = shapes(row, wanted.num_groups, [*dict.fromkeys(channels)][:4])
     found = [shape for shape in found if -len(shape) <= axis < len(shape)]
     return [*dict.fromkeys([(3, *s[1:]) for s in samples]), *found]

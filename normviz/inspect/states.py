@@ -13,7 +13,7 @@ from . import inputs
 from .held import Mode, Slot
 from .mutants import Change, near
 from .numerics import Trouble
-from .recipes import Recipe, Scene
+from .recipes import BEFORE, Recipe, Scene
 from .starting import Started
 
 
@@ -195,8 +195,7 @@ def _evaluation(
 
 def _batch_statistics(started: Started, recipe: Recipe, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     scene = Scene(started.pool, x, started.weight, started.bias, slice(None))
-    before = {"before": "affine", "scale first": "scaled"}.get(recipe.affine, "x")
-    _, mean, var, _, count = scene.statistics(recipe.cut, before)
+    _, mean, var, _, count = scene.statistics(recipe.cut, BEFORE.get(recipe.affine, "x"))
     first = np.moveaxis(np.arange(x.size).reshape(x.shape), 1, 0).reshape(x.shape[1], -1)[:, 0]
     return mean[first], var[first], int(count[0])
 

@@ -134,10 +134,11 @@ class Verdict:
         return f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"
 
     def _headline(self) -> str:
+        asked = f"{self._name()} {'and' if self.num_groups else 'with'} eps = {self.eps:.4g}"
         if self.passed:
-            return f"Passed: this is {self._name()} with eps = {self.eps:.4g}."
+            return f"Passed: this is {asked}."
         n = len(self.findings)
-        return f"Failed: this is not {self._name()} with eps = {self.eps:.4g}. {n} finding{'s' if n > 1 else ''}:"
+        return f"Failed: this is not {asked}. {n} finding{'s' if n > 1 else ''}:"
 
     def __str__(self) -> str:
         lines = [self._headline()]

@@ -1,0 +1,472 @@
+"""Normalizers as people write them, each with the bug of its code; none of them made from what check simulates."""
+
+import numpy as np
+
+import normviz as nv
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+EPS = 1e-5
+
+
+def along(p):
+    return p.reshape(1, -1, 1, 1)
+
+
+# ---- NumPy, Batch Norm unless the name says otherwise ----
+
+
+def wrong_axes(x):
+    return (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + EPS)
+
+
+def wrong_axes_loops(x, weight, bias):
+    """Group Norm asked for, each channel by itself given."""
+    y = np.empty_like(x)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            cells = x[n, c]
+            y[n, c] = (cells - cells.mean()) / (cells.var() + EPS) ** 0.5 * weight[c] + bias[c]
+    return y
+
+
+def whole_tensor(x, gamma, beta):
+    return (x - x.mean()) / np.sqrt(x.var() + EPS) * along(gamma) + along(beta)
+
+
+def interleaved(x):
+    n, c, h, w = x.shape
+    g = x.reshape(n, c // 2, 2, h, w)
+    g = (g - g.mean((1, 3, 4), keepdims=True)) / np.sqrt(g.var((1, 3, 4), keepdims=True) + EPS)
+    return g.reshape(x.shape)
+
+
+def interleaved_by_index(x, weight, bias):
+    y = np.empty_like(x)
+    for g in range(2):
+        part = x[:, g::2]
+        mean = part.mean((1, 2, 3))[:, None, None, None]
+        y[:, g::2] = (part - mean) / np.sqrt(((part - mean) ** 2).mean((1, 2, 3)) + EPS)[:, None, None, None]
+    return y * along(weight) + along(bias)
+
+
+def channels_last_reshape(x):
+    """Group Norm in which NHWC was in mind: the cells of a sample are dealt out to the groups one by one."""
+    n = len(x)
+    g = x.reshape(n, -1, 2)
+    return ((g - g.mean(1, keepdims=True)) / np.sqrt(g.var(1, keepdims=True) + EPS)).reshape(x.shape)
+
+
+def grouped(x, groups):
+    g = x.reshape(len(x), groups, -1)
+    return (g - g.mean(-1, keepdims=True)) / np.sqrt(g.var(-1, keepdims=True) + EPS)
+
+
+def affine_per_group(x, weight, bias):
+    groups = 2
+    y = grouped(x, groups) * weight[:groups].reshape(1, -1, 1) + bias[:groups].reshape(1, -1, 1)
+    return y.reshape(x.shape)
+
+
+def affine_per_group_of_its_own(x, weight, bias):
+    """Takes (G,) and nothing else."""
+    return (grouped(x, 2) * weight.reshape(1, 2, 1) + bias.reshape(1, 2, 1)).reshape(x.shape)
+
+
+def affine_before(x, weight, bias):
+    x = along(weight) * x + along(bias)
+    return (x - x.mean((1, 2, 3), keepdims=True)) / np.sqrt(x.var((1, 2, 3), keepdims=True) + EPS)
+
+
+def affine_before_scale(x, gamma, beta):
+    x = x * along(gamma)
+    return grouped(x, 2).reshape(x.shape) + along(beta)
+
+
+def affine_swapped(x, weight, bias):
+    mean, var = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    return along(weight) + (x - mean) / np.sqrt(var + EPS) * along(bias)
+
+
+def affine_swapped_arguments(x, gamma, beta):
+    return right(x, beta, gamma)
+
+
+def right(x, weight, bias):
+    mean = np.einsum("nchw->c", x) / (x.size / x.shape[1])
+    centred = x - along(mean)
+    var = np.einsum("nchw,nchw->c", centred, centred) / (x.size / x.shape[1])
+    return along(weight) * centred / np.sqrt(along(var) + EPS) + along(bias)
+
+
+def unbiased(x):
+    return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), ddof=1, keepdims=True) + EPS)
+
+
+def unbiased_sum(x, weight, bias):
+    centred = x - x.mean((2, 3), keepdims=True)
+    var = (centred**2).sum((2, 3), keepdims=True) / (x.shape[2] * x.shape[3] - 1)
+    return centred / np.sqrt(var + EPS) * along(weight) + along(bias)
+
+
+def eps_outside(x):
+    return (x - x.mean((0, 2, 3), keepdims=True)) / (x.std((0, 2, 3), keepdims=True) + EPS)
+
+
+def eps_outside_rms(x, weight):
+    return x / (np.sqrt((x**2).mean(1, keepdims=True)) + EPS) * along(weight)
+
+
+def eps_missing(x):
+    return (x - x.mean((1, 2, 3), keepdims=True)) / x.std((1, 2, 3), keepdims=True)
+
+
+def eps_missing_but_guarded(x, weight, bias):
+    std = x.std((0, 2, 3), keepdims=True)
+    return (x - x.mean((0, 2, 3), keepdims=True)) / np.where(std == 0, 1, std) * along(weight) + along(bias)
+
+
+def eps_value(x):
+    return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-3)
+
+
+def eps_value_small(x, weight, bias):
+    x = x - x.mean((2, 3), keepdims=True)
+    return x / np.sqrt(x.var((2, 3), keepdims=True) + 1e-12) * along(weight) + along(bias)
+
+
+def divided_by_variance(x):
+    return (x - x.mean((0, 2, 3), keepdims=True)) / (x.var((0, 2, 3), keepdims=True) + EPS)
+
+
+def divided_by_variance_loops(x, weight, bias):
+    y = np.empty_like(x)
+    for n, sample in enumerate(x):
+        centred = sample - sample.mean()
+        y[n] = centred / (np.square(centred).mean() + EPS)
+    return y * along(weight) + along(bias)
+
+
+def not_centered(x):
+    return x / np.sqrt(x.var((0, 2, 3), keepdims=True) + EPS)
+
+
+def not_centered_rms(x, weight, bias):
+    return x / np.sqrt((x * x).mean((1, 2, 3), keepdims=True) + EPS) * along(weight) + along(bias)
+
+
+def cancellation(x):
+    mean = x.mean((0, 2, 3), keepdims=True)
+    return (x - mean) / np.sqrt((x**2).mean((0, 2, 3), keepdims=True) - mean**2 + EPS)
+
+
+def cancellation_by_sums(x, weight, bias):
+    m = x[0, 0].size
+    first, second = x.sum((2, 3), keepdims=True), (x * x).sum((2, 3), keepdims=True)
+    var = np.maximum((second - first * first / m) / m, 0)
+    return (x - first / m) / np.sqrt(var + EPS) * along(weight) + along(bias)
+
+
+def float16_mean(x):
+    mean = x.mean((0, 2, 3), keepdims=True, dtype=np.float16)
+    return (x - mean) / np.sqrt(x.var((0, 2, 3), keepdims=True) + EPS)
+
+
+def float16_sums(x):
+    """Sums in x's own dtype, which shows where that is float16."""
+    m = x.size // x.shape[1]
+    mean = x.sum((0, 2, 3), keepdims=True) / m
+    var = np.square(x - mean).sum((0, 2, 3), keepdims=True) / m
+    return ((x - mean) / np.sqrt(var + EPS)).astype(x.dtype)
+
+
+def changes_input(x):
+    x -= x.mean((0, 2, 3), keepdims=True)
+    x /= np.sqrt((x**2).mean((0, 2, 3), keepdims=True) + EPS)
+    return x
+
+
+def changes_input_silently(x, weight, bias):
+    x[...] = x - x.mean((2, 3), keepdims=True)
+    return x / np.sqrt(x.var((2, 3), keepdims=True) + EPS) * along(weight) + along(bias)
+
+
+def always_float32(x):
+    return nv.normalize(x, "batch").astype(np.float32)
+
+
+def always_float64(x):
+    y = np.zeros(x.shape)
+    for c in range(x.shape[1]):
+        y[:, c] = nv.normalize(x[:, c : c + 1], "batch")[:, 0]
+    return y
+
+
+def flattened(x):
+    return nv.normalize(x, "batch").reshape(len(x), -1)
+
+
+def kept_groups(x, weight, bias):
+    n, c, h, w = x.shape
+    y = nv.normalize(x, "group", num_groups=2, weight=weight, bias=bias)
+    return y.reshape(n, 2, c // 2, h, w)
+
+
+def transposed(x):
+    return nv.normalize(x, "batch").transpose(0, 2, 3, 1)
+
+
+def channels_last(x):
+    return (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + EPS)
+
+
+def channels_last_affine(x, weight, bias):
+    """Layer Norm, whose sets are the same either way."""
+    mean, var = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
+    return (x - mean) / np.sqrt(var + EPS) * weight.reshape(-1) + bias.reshape(-1)
+
+
+def nan_on_constant(x):
+    var = x.var((0, 2, 3), keepdims=True)
+    return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(var) * np.sqrt(var / (var + EPS))
+
+
+def nan_by_correlation(x, weight, bias):
+    """Shrinks by the share of eps, which is 0 / 0 without a variance."""
+    centred = x - x.mean((2, 3), keepdims=True)
+    squares = (centred**2).mean((2, 3), keepdims=True)
+    length = np.sqrt(squares + EPS) * (squares / squares)
+    return centred / length * along(weight) + along(bias)
+
+
+NUMPY = [
+    ("wrong-axes", wrong_axes, "batch", None),
+    ("wrong-axes", wrong_axes_loops, "group", 2),
+    ("wrong-axes", whole_tensor, "layer", None),
+    ("interleaved-groups", interleaved, "group", 2),
+    ("interleaved-groups", interleaved_by_index, "group", 2),
+    ("interleaved-groups", channels_last_reshape, "group", 2),
+    ("affine-per-group", affine_per_group, "group", 2),
+    ("affine-per-group", affine_per_group_of_its_own, "group", 2),
+    ("affine-before", affine_before, "layer", None),
+    ("affine-before", affine_before_scale, "group", 2),
+    ("affine-swapped", affine_swapped, "batch", None),
+    ("affine-swapped", affine_swapped_arguments, "batch", None),
+    ("unbiased-variance", unbiased, "batch", None),
+    ("unbiased-variance", unbiased_sum, "instance", None),
+    ("eps-outside", eps_outside, "batch", None),
+    ("eps-outside", eps_outside_rms, "rms", None),
+    ("eps-missing", eps_missing, "layer", None),
+    ("eps-missing", eps_missing_but_guarded, "batch", None),
+    ("eps-value", eps_value, "batch", None),
+    ("eps-value", eps_value_small, "instance", None),
+    ("variance-not-std", divided_by_variance, "batch", None),
+    ("variance-not-std", divided_by_variance_loops, "layer", None),
+    ("not-centered", not_centered, "batch", None),
+    ("not-centered", not_centered_rms, "layer", None),
+    ("cancellation", cancellation, "batch", None),
+    ("cancellation", cancellation_by_sums, "instance", None),
+    ("float16-accumulation", float16_mean, "batch", None),
+    ("float16-accumulation", float16_sums, "batch", None),
+    ("changes-input", changes_input, "batch", None),
+    ("changes-input", changes_input_silently, "instance", None),
+    ("wrong-dtype", always_float32, "batch", None),
+    ("wrong-dtype", always_float64, "batch", None),
+    ("wrong-shape", flattened, "batch", None),
+    ("wrong-shape", kept_groups, "group", 2),
+    ("wrong-shape", transposed, "batch", None),
+    ("channels-last", channels_last, "batch", None),
+    ("nan-on-constant", nan_on_constant, "batch", None),
+    ("nan-on-constant", nan_by_correlation, "instance", None),
+]
+
+
+# ---- PyTorch ----
+
+
+def torch_cases():
+    T, F = torch.nn, torch.nn.functional
+
+    class PerGroup(T.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = T.Parameter(torch.ones(3)), T.Parameter(torch.zeros(3))
+
+        def forward(self, x):
+            n, _, h, w = x.shape
+            y = F.group_norm(x, 3).view(n, 3, -1, h, w)
+            return (y * self.weight.view(1, 3, 1, 1, 1) + self.bias.view(1, 3, 1, 1, 1)).view(x.shape)
+
+    def in_place(x):
+        return x.sub_(x.mean((0, 2, 3), keepdim=True)).div_((x.square().mean((0, 2, 3), keepdim=True) + EPS).sqrt())
+
+    def norm(x, dims, correction=0, outside=False, eps=EPS, power=0.5):
+        var, mean = torch.var_mean(x, dims, correction=correction, keepdim=True)
+        return (x - mean) / (var.sqrt() + eps if outside else (var + eps) ** power)
+
+    def share(x):
+        """1, unless the map is constant: 0 / 0."""
+        std = x.std((2, 3), keepdim=True)
+        return std / std
+
+    shuffled = T.Sequential(T.ChannelShuffle(2), T.GroupNorm(3, 6, affine=False), T.ChannelShuffle(3))
+    return [
+        ("wrong-axes", T.LayerNorm([5, 4], elementwise_affine=False), "layer", None),
+        ("wrong-axes", T.GroupNorm(1, 6, affine=False), "batch", None),
+        ("interleaved-groups", lambda x: shuffled(x), "group", 3),
+        ("affine-per-group", PerGroup(), "group", 3),
+        ("affine-before", lambda x, w, b: F.layer_norm(x * along(w) + along(b), x.shape[1:]), "layer", None),
+        ("affine-swapped", lambda x, w, b: F.batch_norm(x, None, None, b, w, True), "batch", None),
+        ("unbiased-variance", lambda x: norm(x, (0, 2, 3), correction=1), "batch", None),
+        ("eps-outside", lambda x: norm(x, (2, 3), outside=True), "instance", None),
+        ("eps-missing", lambda x: norm(x, (2, 3), eps=0), "instance", None),
+        ("eps-value", T.BatchNorm2d(6, eps=1e-3), "batch", None),
+        ("eps-value", T.GroupNorm(2, 6, eps=1e-6), "group", 2),
+        ("variance-not-std", lambda x: norm(x, (1, 2, 3), power=1), "layer", None),
+        ("not-centered", lambda x: F.rms_norm(x, x.shape[1:], eps=EPS), "layer", None),
+        (
+            "cancellation",
+            lambda x: (x - x.mean(1, True)) * torch.rsqrt(x.square().mean(1, True) - x.mean(1, True) ** 2 + EPS),
+            "positional",
+            None,
+        ),
+        ("float16-accumulation", lambda x: norm(x.half(), (0, 2, 3)).to(x.dtype), "batch", None),
+        ("changes-input", in_place, "batch", None),
+        ("wrong-dtype", lambda x: norm(x, (0, 2, 3)).double(), "batch", None),
+        ("wrong-shape", lambda x: norm(x, (0, 2, 3)).flatten(1), "batch", None),
+        ("channels-last", lambda x: F.layer_norm(x, x.shape[-1:]), "positional", None),
+        ("channels-last", lambda x: norm(x, (0, 1, 2)), "batch", None),
+        ("nan-on-constant", lambda x: norm(x, (2, 3)) * share(x), "instance", None),
+    ]
+
+
+# ---- two at once: one function written plainly, with a switch for each bug ----
+
+
+def student(bugs, method, groups=2):
+    """A Group, Layer or Batch Norm in plain steps, with the bugs asked for."""
+
+    def fn(x, weight, bias):
+        n, c, *_ = x.shape
+        source = x
+        if "affine-before" in bugs:
+            x = x * along(weight) + along(bias)
+        if method == "group":
+            if "interleaved-groups" in bugs:
+                parts = [list(range(g, c, groups)) for g in range(groups)]
+            else:
+                parts = [list(range(g * c // groups, (g + 1) * c // groups)) for g in range(groups)]
+            if "wrong-axes" in bugs:
+                parts = [[k] for k in range(c)]
+            sets = [(slice(i, i + 1), part) for i in range(n) for part in parts]
+        elif method == "layer":
+            sets = [(slice(i, i + 1), list(range(c))) for i in range(n)]
+            sets = [(slice(None), [k]) for k in range(c)] if "wrong-axes" in bugs else sets
+        else:
+            sets = [(slice(None), [k]) for k in range(c)]
+            sets = [(slice(i, i + 1), [k]) for i in range(n) for k in range(c)] if "wrong-axes" in bugs else sets
+        if "channels-last" in bugs:
+            x = np.moveaxis(x, -1, 1)
+            sets = [(slice(None), [k]) for k in range(x.shape[1])]
+        y = np.zeros_like(x)
+        for samples, channels in sets:
+            cells = x[samples][:, channels]
+            mean = cells.sum() / cells.size
+            if "cancellation" in bugs:
+                square = (cells * cells).sum() / cells.size - mean * mean
+            else:
+                square = ((cells - mean) ** 2).sum() / cells.size
+            if "unbiased-variance" in bugs:
+                square *= cells.size / (cells.size - 1)
+            eps = 2e-4 if "eps-value" in bugs else 0.0 if "eps-missing" in bugs else EPS
+            if "variance-not-std" in bugs:
+                below = square + eps
+            elif "eps-outside" in bugs:
+                below = np.sqrt(square) + eps
+            else:
+                below = np.sqrt(square + eps)
+            if "nan-on-constant" in bugs:
+                below = below * (square / square)
+            above = cells if "not-centered" in bugs else cells - mean
+            block = y[samples]
+            block[:, channels] = above / below
+        if "channels-last" in bugs:
+            y = np.moveaxis(y, 1, -1)
+        if "affine-per-group" in bugs:
+            weight, bias = (np.repeat(p[:: c // groups], c // groups) for p in (weight, bias))
+        if "affine-swapped" in bugs:
+            weight, bias = bias, weight
+        if "affine-before" not in bugs:
+            y = y * along(weight) + along(bias)
+        if "changes-input" in bugs:
+            source[...] = y
+        if "wrong-dtype" in bugs:
+            y = y.astype(np.float32)
+        return y.reshape(n, -1) if "wrong-shape" in bugs else y
+
+    return fn
+
+
+PAIRS = [
+    (method, pair.split(" + "))
+    for method, pairs in {
+        "group": [
+            "interleaved-groups + affine-per-group",
+            "interleaved-groups + unbiased-variance",
+            "interleaved-groups + eps-outside",
+            "interleaved-groups + eps-value",
+            "interleaved-groups + eps-missing",
+            "interleaved-groups + affine-swapped",
+            "interleaved-groups + affine-before",
+            "interleaved-groups + not-centered",
+            "interleaved-groups + variance-not-std",
+            "interleaved-groups + cancellation",
+            "wrong-axes + affine-per-group",
+            "wrong-axes + unbiased-variance",
+            "affine-per-group + unbiased-variance",
+            "affine-per-group + eps-outside",
+            "affine-per-group + variance-not-std",
+            "affine-per-group + changes-input",
+        ],
+        "layer": [
+            "wrong-axes + eps-outside",
+            "wrong-axes + eps-missing",
+            "wrong-axes + affine-swapped",
+            "unbiased-variance + affine-before",
+            "unbiased-variance + eps-missing",
+            "not-centered + eps-value",
+            "not-centered + affine-swapped",
+            "variance-not-std + affine-before",
+            "eps-outside + affine-before",
+            "cancellation + affine-swapped",
+            "changes-input + not-centered",
+        ],
+        "batch": [
+            "wrong-axes + not-centered",
+            "wrong-axes + variance-not-std",
+            "wrong-axes + eps-value",
+            "wrong-axes + wrong-shape",
+            "wrong-axes + wrong-dtype",
+            "unbiased-variance + eps-outside",
+            "unbiased-variance + eps-value",
+            "unbiased-variance + affine-swapped",
+            "unbiased-variance + variance-not-std",
+            "unbiased-variance + cancellation",
+            "unbiased-variance + nan-on-constant",
+            "eps-outside + eps-value",
+            "eps-outside + affine-swapped",
+            "variance-not-std + affine-swapped",
+            "channels-last + unbiased-variance",
+            "channels-last + eps-outside",
+            "cancellation + wrong-shape",
+            "changes-input + eps-value",
+            "changes-input + wrong-dtype",
+            "wrong-shape + wrong-dtype",
+            "wrong-dtype + eps-missing",
+        ],
+    }.items()
+    for pair in pairs
+]

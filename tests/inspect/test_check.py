@@ -1,0 +1,124 @@
+"""Every bug is named: alone, written twice at least, and in pairs."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from tests.inspect import faulty
+from tests.inspect.faulty import NUMPY, PAIRS, student
+
+GROUPS = {"group": 2}
+
+
+@pytest.mark.parametrize(("code", "fn", "method", "groups"), NUMPY, ids=[f"{c[0]}: {c[1].__name__}" for c in NUMPY])
+def test_each_bug_in_numpy(code, fn, method, groups):
+    verdict = nv.check(fn, method, groups, dtype="float16" if fn is faulty.float16_sums else None)
+    assert verdict.codes == (code,), str(verdict)
+    assert not verdict.passed
+
+
+TORCH = faulty.torch_cases() if faulty.torch else []
+
+
+@pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")
+@pytest.mark.parametrize(("code", "fn", "method", "groups"), TORCH, ids=[f"{i} {c[0]}" for i, c in enumerate(TORCH)])
+def test_each_bug_in_torch(code, fn, method, groups):
+    channels_first = nv.check(fn, method, groups, framework="torch")
+    assert channels_first.codes == (code,), str(channels_first)
+
+
+@pytest.mark.parametrize(("method", "pair"), PAIRS, ids=[f"{m}: {' + '.join(p)}" for m, p in PAIRS])
+def test_pairs(method, pair):
+    verdict = nv.check(student(pair, method), method, GROUPS.get(method))
+    assert {*verdict.codes} == {*pair}, str(verdict)
+
+
+@pytest.mark.parametrize("method", ["batch", "layer", "group"])
+def test_the_healthy_twin_of_the_pairs_passes(method):
+    verdict = nv.check(student([], method), method, GROUPS.get(method))
+    assert verdict.passed, str(verdict)
+
+
+def test_three_at_once():
+    verdict = nv.check(student(["interleaved-groups", "unbiased-variance", "affine-swapped"], "group"), "group", 2)
+    assert {*verdict.codes} == {"interleaved-groups", "unbiased-variance", "affine-swapped"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shape", [(2, 6, 4), (5, 4, 3, 3), (2, 4, 2, 3, 2), (4, 8, 8, 8)])
+def test_bugs_are_named_on_any_shape_and_seed(shape, seed):
+    def unbiased(x):
+        axes = (0, *range(2, x.ndim))
+        return (x - x.mean(axes, keepdims=True)) / (x.std(axes, keepdims=True, ddof=1) + 1e-5)
+
+    verdict = nv.check(unbiased, "batch", shape=shape, seed=seed)
+    assert verdict.codes == ("unbiased-variance", "eps-outside"), str(verdict)
+    assert verdict.shape == shape
+
+
+def test_channels_at_the_end():
+    def swapped(x, weight, bias):
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * bias + weight
+
+    verdict = nv.check(swapped, "positional", channel_axis=-1)
+    assert verdict.codes == ("affine-swapped",)
+    cell, x = verdict.findings[0].cell, verdict.x
+    assert x.shape == verdict.shape
+    assert len(cell) == x.ndim
+    assert all(i < n for i, n in zip(cell, x.shape, strict=True))
+
+    def first(x):
+        return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+
+    assert nv.check(first, "batch", channel_axis=-1).codes == ("channels-last",)
+
+
+@pytest.mark.parametrize(
+    ("fn", "code"),
+    [
+        (lambda x: np.maximum(nv.normalize(x, "batch"), 0), "affine"),
+        (lambda x: nv.normalize(x, "batch") * along_channels(x), "affine"),
+        (lambda x: x - 0.9 * x.mean((0, 2, 3), keepdims=True), "mean"),
+        (lambda x: nv.normalize(x, "batch") * 0.9, "variance"),
+        (lambda x: x * np.nan, "non-finite"),
+        (lambda x: x * 0 + 1, "affine"),
+        (lambda x: np.sort(nv.normalize(x, "batch"), axis=0), "sets"),
+        (lambda x: np.concatenate([nv.normalize(x[:, :2], "batch"), x[:, 2:]], 1), "mean"),
+        (lambda x: (x - x.mean((0, 2, 3), keepdims=True)) / np.abs(x).mean((0, 2, 3), keepdims=True), "variance"),
+        (lambda x: eps_that_grows(x), "eps"),
+    ],
+)
+def test_what_no_bug_explains_is_told_by_its_first_wrong_stage(fn, code):
+    verdict = nv.check(fn, "batch")
+    assert verdict.codes == (code,), str(verdict)
+    finding = verdict.findings[0]
+    assert finding.cell is not None
+    assert finding.expected != finding.seen
+    assert "rounding, state and gradient" in verdict.skipped
+
+
+def along_channels(x):
+    return np.arange(1, x.shape[1] + 1).reshape(1, -1, 1, 1)
+
+
+def eps_that_grows(x):
+    """Adds what depends on the channel, so that no one eps explains it."""
+    var = x.var((0, 2, 3), keepdims=True)
+    return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(var + 1e-5 * along_channels(x))
+
+
+def test_the_numbers_of_a_finding_are_those_of_the_output():
+    verdict = nv.check(faulty.not_centered, "batch")
+    finding = verdict.findings[0]
+    expected, seen = nv.normalize(verdict.x, "batch"), faulty.not_centered(verdict.x)
+    assert finding.expected == pytest.approx(expected[finding.cell])
+    assert finding.seen == pytest.approx(seen[finding.cell])
+    assert verdict.wrong[finding.cell]
+    np.testing.assert_array_equal(verdict.wrong, np.abs(seen - expected) > 1e-3 * np.abs(expected).max())
+
+
+def test_details():
+    axes = nv.check(faulty.wrong_axes, "batch").findings[0]
+    assert axes.details["axes"] == (2, 3)
+    assert nv.check(faulty.eps_value, "batch").findings[0].details["eps"] == 1e-3
+    assert nv.check(lambda x: nv.normalize(x, "group", num_groups=4), "group", 2).findings[0].details["num_groups"] == 4

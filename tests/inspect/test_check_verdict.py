@@ -1,0 +1,423 @@
+"""What a verdict says, shows and raises; and that a check leaves everything as it was."""
+
+import doctest
+import random
+import re
+import time
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.inspect import checking, codes, examination, ledger, mutants, numerics, stages, states
+from tests.inspect import faulty
+
+SHAPE = (3, 8, 5, 4)
+
+MESSAGES = {
+    "wrong-axes": (
+        faulty.wrong_axes,
+        "batch",
+        None,
+        "fn takes mean and variance over axes (2, 3), so its sets are boxes of 1 × 1 × 5 × 4. "
+        "At cell (0, 3, 0, 3) -0.028372 is right, and -1.9877 came; 480 of 480 cells are wrong, by up to 1.96.",
+    ),
+    "interleaved-groups": (
+        faulty.interleaved,
+        "group",
+        2,
+        "fn groups channels that stand 2 apart: group 0 is channels 0, 2, 4, 6.",
+    ),
+    "affine-per-group": (
+        faulty.affine_per_group,
+        "group",
+        2,
+        "fn takes one weight and bias for each group: number g of the C for group g.",
+    ),
+    "affine-before": (
+        faulty.affine_before,
+        "layer",
+        None,
+        "fn puts weight and bias on the input, before it is normalized.",
+    ),
+    "affine-swapped": (faulty.affine_swapped, "batch", None, "fn multiplies by the bias and adds the weight."),
+    "unbiased-variance": (
+        faulty.unbiased,
+        "batch",
+        None,
+        "fn divides the sum of squares by m - 1 = 59, not by m = 60.",
+    ),
+    "eps-outside": (
+        faulty.eps_outside,
+        "batch",
+        None,
+        "fn adds eps = 1e-05 to the root, not to the variance under it.",
+    ),
+    "eps-missing": (
+        faulty.eps_missing,
+        "layer",
+        None,
+        "fn adds nothing to the variance where eps = 1e-05 is asked for.",
+    ),
+    "eps-value": (faulty.eps_value, "batch", None, "fn adds 0.001 where eps = 1e-05 is asked for."),
+    "variance-not-std": (
+        faulty.divided_by_variance,
+        "batch",
+        None,
+        "fn divides by the variance itself, not by its root.",
+    ),
+    "not-centered": (
+        faulty.not_centered,
+        "batch",
+        None,
+        "fn divides by the standard deviation, but subtracts no mean.",
+    ),
+    "cancellation": (
+        faulty.cancellation,
+        "batch",
+        None,
+        "fn loses the variance where the mean is large: on 2.68435e+08 - 1 and 2.68435e+08 + 1, whose variance is 1, "
+        "480 of 480 cells are wrong, and none on 7 and 9.",
+    ),
+    "float16-accumulation": (
+        faulty.float16_mean,
+        "batch",
+        None,
+        "fn takes its statistics in float16: they are right to three digits, and numbers beyond 65504, its end, "
+        "give NaN or infinity in 480 of 480 cells.",
+    ),
+    "changes-input": (
+        faulty.changes_input,
+        "batch",
+        None,
+        "fn writes its result into the array that it is given; the caller's x is gone.",
+    ),
+    "wrong-dtype": (faulty.always_float32, "batch", None, "fn returns float32 for float64."),
+    "wrong-shape": (
+        faulty.flattened,
+        "batch",
+        None,
+        "fn returns shape (3, 160) for an input of shape (3, 8, 5, 4).",
+    ),
+    "channels-last": (
+        faulty.channels_last,
+        "batch",
+        None,
+        "fn takes the last axis for the channels, which are on axis 1.",
+    ),
+    "nan-on-constant": (
+        faulty.nan_on_constant,
+        "batch",
+        None,
+        "fn gives NaN or infinity for 240 cells of an input with constant sets, where x_hat is 0.",
+    ),
+    "raises": (
+        lambda x: x.no_such_thing,
+        "batch",
+        None,
+        "fn raised AttributeError on a float64 numpy input of shape (3, 8, 5, 4): "
+        "'numpy.ndarray' object has no attribute 'no_such_thing'.",
+    ),
+    "no-array": (
+        lambda x: (x, x),
+        "batch",
+        None,
+        "fn returned a tuple of 2, not an array; it should return its output alone.",
+    ),
+    "random": (
+        lambda x: x + np.random.random(x.shape),  # noqa: NPY002
+        "batch",
+        None,
+        "fn gives another output for the same input when it is called again.",
+    ),
+    "stateful": (
+        lambda x, calls=[]: calls.append(1) or x * len(calls),
+        "batch",
+        None,
+        "fn gives another output for the same input once it has been called.",
+    ),
+    "sets": (
+        lambda x: nv.normalize(x, "group", num_groups=4),
+        "group",
+        2,
+        "fn makes 4 groups of 2, not 2 of 4.",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", MESSAGES)
+def test_messages(code):
+    fn, method, groups, said = MESSAGES[code]
+    verdict = nv.check(fn, method, groups)
+    assert verdict.codes == (code,)
+    message = verdict.findings[0].message
+    assert message.startswith(said), message
+    number = r"-?[\d.]+(e[-+]\d+)?|nan"
+    rest = message.removeprefix(said)
+    where = rf" At cell \(.*\) ({number}) is right, and ({number}) came; \d+ of \d+ cells are wrong(, by up to .*)?\."
+    assert re.fullmatch(where, rest) or rest == "", rest
+
+
+def test_every_code_has_a_hint_and_no_hint_is_idle():
+    """The codes of the sources are those of the table."""
+    used = set()
+    for module in (examination, ledger, mutants, numerics, stages, states, checking):
+        with open(module.__file__, encoding="utf-8") as file:  # noqa: PTH123
+            text = file.read()
+        used |= {code for code in codes.HINTS if f'"{code}"' in text}
+    used |= {"gradient-wrong", "statistics-detached"}
+    assert used == {*codes.HINTS}
+    assert all(hint.rstrip()[-1] in ".?" for hint in codes.HINTS.values())
+
+
+def test_print():
+    assert str(nv.check(faulty.eps_value, "batch")).splitlines() == [
+        "Failed: this is not Batch Norm with eps = 1e-05. 1 finding:",
+        "  1. eps-value: fn adds 0.001 where eps = 1e-05 is asked for. At cell (1, 7, 1, 0) -2.1008 is right, and "
+        "-0.29033 came; 480 of 480 cells are wrong, by up to 1.81.",
+        "     Hint: Compare your eps with the one that is asked for; frameworks have different defaults.",
+        "Not checked: gradient (NumPy has no autograd; give backward=).",
+        "(11 calls with float64 of shape (3, 8, 5, 4), numpy.)",
+    ]
+    passed = nv.check(faulty.right, "batch")
+    assert str(passed).startswith("Passed: this is Batch Norm with eps = 1e-05.\n")
+    assert repr(passed) == "<Verdict on Batch Norm: passed, 11 calls>"
+    group = nv.check(faulty.interleaved, "group", 2)
+    assert repr(group) == "<Verdict on Group Norm with G = 2: interleaved-groups, 11 calls>"
+    assert str(group).startswith("Failed: this is not Group Norm with G = 2 and eps = 1e-05. 1 finding:")
+    assert passed.findings == ()
+
+
+def test_raise_if_failed():
+    assert nv.check(faulty.right, "batch").raise_if_failed() is None
+    verdict = nv.check(faulty.unbiased, "batch")
+    with pytest.raises(AssertionError) as caught:
+        verdict.raise_if_failed()
+    assert str(caught.value) == str(verdict)
+
+    def broken(x):
+        raise ZeroDivisionError("oh")
+
+    with pytest.raises(AssertionError, match="fn raised ZeroDivisionError") as caught:
+        nv.check(broken, "batch").raise_if_failed()
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_in_a_notebook():
+    def unbiased(x, weight, bias):
+        """Its name has <b> in it, so to say."""
+        raise ValueError("<script>alert(1)</script>")
+
+    verdict = nv.check(faulty.wrong_axes, "batch")
+    page = verdict._repr_html_()
+    assert page.startswith("<p><b>Failed: this is not Batch Norm with eps = 1e-05. 1 finding:</b></p><ol><li>")
+    assert "<iframe" in page
+    assert "&lt;script&gt;" in nv.check(unbiased, "batch")._repr_html_()
+    assert "<iframe" not in nv.check(faulty.right, "batch")._repr_html_()
+    assert verdict.x.shape == verdict.wrong.shape == SHAPE
+
+
+def test_explore():
+    verdict = nv.check(faulty.wrong_axes, "batch")
+    explorer = verdict.explore()
+    assert explorer.method == "batch"
+    assert tuple(explorer.index) == verdict.findings[0].cell
+    last = nv.check(lambda x: nv.normalize(x, "batch", channel_axis=-1) * x[0, 0, 0, 0], "batch", channel_axis=-1)
+    n, h, w, c = last.findings[0].cell
+    assert tuple(last.explore().index) == (n, c, h, w)
+    assert last.x.shape == last.shape
+    with pytest.raises(ValueError, match=r"^there is no input to explore: fn gave no output that could be compared$"):
+        nv.check(lambda x: None, "batch").explore()
+
+
+BAD = [
+    (lambda: nv.check(3, "batch"), TypeError, "fn is of type int, which cannot be called; pass a function or a layer"),
+    (lambda: nv.check(abs, "bach"), ValueError, "unknown method 'bach'; did you mean 'batch'?"),
+    (lambda: nv.check(abs, "group"), TypeError, "method 'group' needs num_groups, a whole number from 1 on, not None"),
+    (
+        lambda: nv.check(abs, "group", 2.0),
+        TypeError,
+        "method 'group' needs num_groups, a whole number from 1 on, not 2",
+    ),
+    (
+        lambda: nv.check(abs, "layer", 2),
+        ValueError,
+        "num_groups=2 means nothing to method 'layer'; leave it out",
+    ),
+    (
+        lambda: nv.check(abs, "group", 3, shape=(2, 4, 2, 2)),
+        ValueError,
+        "num_groups=3 does not divide C=4; these do: 1, 2, 4",
+    ),
+    (lambda: nv.check(abs, "batch", eps=-1), ValueError, "eps=-1 is no number from 0 on; it is what is added to the"),
+    (lambda: nv.check(abs, "batch", shape=(3,)), ValueError, "shape has rank 1, shape (3,); it needs 2 to 5 axes"),
+    (lambda: nv.check(abs, "batch", framework="tf"), ValueError, "unknown framework 'tf' (known: numpy, torch, jax"),
+    (lambda: nv.check(abs, "batch", dtype="int8"), ValueError, "unknown dtype 'int8'"),
+    (lambda: nv.check(abs, "batch", momentum=2), ValueError, "momentum=2 is not between 0 and 1; it is the share"),
+    (
+        lambda: nv.check(abs, "batch", ignore="wrong-axis"),
+        ValueError,
+        "unknown code 'wrong-axis'; did you mean 'wrong-",
+    ),
+    (lambda: nv.check(abs, "batch", weigth=1), TypeError, "check(): unknown keyword 'weigth'; did you mean 'weight'?"),
+    (lambda: nv.check(abs, "batch", weight=["a"]), TypeError, "weight has dtype <U1; use a float"),
+    (
+        lambda: nv.check(abs, "batch", weight=np.ones(3), shape=(2, 4, 2)),
+        ValueError,
+        "weight has shape (3,); method 'batch' on C=4 channels needs (4,)",
+    ),
+    (
+        lambda: nv.check(abs, "batch", channel_axis=3, shape=(2, 4, 2)),
+        ValueError,
+        "channel_axis=3 is not an axis of shape, rank 3; use -3 to 2",
+    ),
+    (
+        lambda: nv.check(abs, "batch", channel_axis=7),
+        ValueError,
+        "channel_axis=7 is an axis of no array of 2 to 5 axes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("ask", "error", "said"), BAD, ids=[said[:40] for *_, said in BAD])
+def test_bad_questions(ask, error, said):
+    with pytest.raises(error) as caught:
+        ask()
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_ignore():
+    assert nv.check(faulty.unbiased, "batch", ignore=["unbiased-variance"]).passed
+    assert nv.check(faulty.unbiased, "batch", ignore="cancellation").codes == ("unbiased-variance",)
+
+
+def test_what_is_given_is_what_is_compared():
+    weight, bias = np.linspace(1, 2, 6), np.linspace(-1, 1, 6)
+
+    def closed(x):
+        return faulty.right(x, weight, bias)
+
+    assert nv.check(closed, "batch", weight=weight, bias=bias).passed
+    assert nv.check(closed, "batch", shape=(2, 6, 3, 3)).codes != ()
+    assert nv.check(faulty.right, "batch", weight=weight, bias=bias, shape=(4, 6, 2, 2)).passed
+    swapped = nv.check(faulty.affine_swapped, "batch", weight=weight, bias=bias)
+    assert swapped.codes == ("affine-swapped",)
+    assert swapped.shape[1] == 6
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, gamma, beta: faulty.right(x, gamma, beta),
+        lambda x, p, q: faulty.right(x, p, q),
+        lambda x, w=None, b=None: faulty.right(x, w, b),
+        lambda x, /, scale, shift: faulty.right(x, scale, shift),
+        lambda x, weight, bias, eps: nv.normalize(x, "batch", weight=weight, bias=bias, eps=eps),
+        lambda x, g: nv.normalize(x, "batch", weight=g),
+        lambda x, beta: nv.normalize(x, "batch", bias=beta),
+        lambda x, *, bias, weight: faulty.right(x, weight, bias),
+        lambda x, weight, bias: nv.normalize(x, "batch") * weight + bias,  # (1, C, 1, 1)
+    ],
+)
+def test_how_weight_and_bias_are_taken(fn):
+    verdict = nv.check(fn, "batch")
+    assert verdict.passed, str(verdict)
+
+
+def test_num_groups_is_handed_over_where_it_is_required():
+    def group(x, num_groups, weight, bias):
+        return nv.normalize(x, "group", num_groups=num_groups, weight=weight, bias=bias)
+
+    assert nv.check(group, "group", 4).passed
+    assert nv.check(lambda x, G, gamma, beta: group(x, G, gamma, beta), "group", 3).passed
+
+
+def test_a_function_of_one_shape():
+    def fixed(x):
+        return nv.normalize(x.reshape(2, 4, 3, 3), "layer")
+
+    assert nv.check(fixed, "layer", shape=(2, 4, 3, 3)).passed
+    other = nv.check(fixed, "layer")
+    assert other.codes == ("raises",)
+    assert "if it needs another one, pass shape=" in other.findings[0].hint
+
+
+def test_large_arrays_take_no_longer_than_they_must():
+    calls = []
+
+    def slow(x):
+        calls.append(x.size)
+        return (x - x.mean((0, 2, 3), keepdims=True)) / (x.std((0, 2, 3), keepdims=True) + 1e-5)
+
+    start = time.perf_counter()
+    verdict = nv.check(slow, "batch", shape=(8, 64, 28, 28))
+    assert verdict.codes == ("eps-outside",)
+    assert len(calls) == verdict.calls <= 20
+    assert time.perf_counter() - start < 60  # no hang: the search looks at a sample of the cells
+
+
+def test_nothing_is_changed():
+    kept = {"calls": 0, "weight": np.arange(8.0), "random": np.random.default_rng(1)}
+    state, before = kept["random"].bit_generator.state, random.getstate()
+
+    class Careless:
+        """Changes its own weight and keeps what it sees."""
+
+        def __init__(self):
+            self.weight, self.bias, self.last = np.ones(8), np.zeros(8), None
+
+        def __call__(self, x):
+            self.last = x
+            kept["random"].random()
+            random.random()
+            np.random.random()  # noqa: NPY002
+            y = nv.normalize(x, "batch", weight=self.weight, bias=self.bias)
+            self.weight += 1
+            return y
+
+    layer = Careless()
+    drawn = np.random.get_state()[1].copy()  # noqa: NPY002
+    assert nv.check(layer, "batch").passed
+    np.testing.assert_array_equal(layer.weight, np.ones(8))
+    np.testing.assert_array_equal(layer.bias, np.zeros(8))
+    assert layer.last is None
+    assert kept["random"].bit_generator.state == state
+    assert random.getstate() == before
+    np.testing.assert_array_equal(np.random.get_state()[1], drawn)  # noqa: NPY002
+
+
+def test_gradients_and_hooks_of_torch_stay():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    layer = torch.nn.GroupNorm(2, 6)
+    layer(torch.randn(2, 6, 3, 3)).square().sum().backward()
+    grad, weight = layer.weight.grad, layer.weight.detach().clone()
+    numbers = grad.clone()
+    seen = []
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    assert nv.check(layer, "group", 2).passed
+    assert layer.weight.grad is grad
+    assert torch.equal(grad, numbers)
+    assert torch.equal(layer.weight, weight)
+    assert len(layer._forward_hooks) == 1
+    x = torch.zeros(2, 6, 3, 3, requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad is not None
+
+
+def test_the_same_seed_asks_the_same():
+    inputs = []
+
+    def watched(x):
+        inputs.append(x.tobytes())
+        return faulty.unbiased(x)
+
+    first = str(nv.check(watched, "batch"))
+    half = len(inputs)
+    assert str(nv.check(watched, "batch")) == first
+    assert inputs[:half] == inputs[half:]
+    assert nv.check(watched, "batch", seed=1).codes == ("unbiased-variance",)
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(checking) == (0, 3)
