@@ -166,9 +166,11 @@ def audit(context: click.Context, source: tuple[str, ...], shape: bool, **option
     example = options.pop("example")
     if len(names) != 1 or bool(sizes) != shape or shape == (example is not None):
         raise click.UsageError("audit takes one MODULE:FACTORY, and either --shape with sizes or --example with a file")
-    x = read_npy(example) if example else random_normal(sizes)
     try:
+        x = read_npy(example) if example else random_normal(sizes)
         found = command.run(names[0], x, options)
+    except click.UsageError:
+        raise
     except BAD_INPUT as error:
         raise click.UsageError(one_line(error)) from error
     click.echo(command.as_json(found) if options["as_json"] else str(found))

@@ -12,7 +12,7 @@ from ...errors import unknown
 from .entry import watched
 from .layers import LOCAL, Layer, Norm
 from .measures import values
-from .tables import page, text
+from .tables import page, summary, text
 from .troubles import Trouble
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Audit:
         return text(self.layers, self.warnings, self.unseen)
 
     def __repr__(self) -> str:
-        return f"<Audit: {len(self.layers)} normalization layers, {len(self.warnings)} warnings>"
+        return f"<Audit: {summary(self.layers, self.warnings)}>"
 
     def _repr_html_(self) -> str:
         return page(self.layers, self.warnings, self.unseen)

@@ -234,7 +234,7 @@ def _small_batch(seen: list[Seen], training_batch: int | None) -> Iterator[Troub
     noisy = [s for s in coupled if noise[s.name] > NOISE]
     if not noisy:
         return
-    worst = max(noisy, key=lambda s: noise[s.name])
+    worst = max(noisy, key=lambda s: (noise[s.name], -s.smallest.cells))
     mean = noise[worst.name]
     said = (
         f"at training_batch={training_batch} the statistics of {len(noisy)} of {len(coupled)} Batch Norm layers are "

@@ -1,0 +1,218 @@
+"""Models that deserve a warning, and near misses that don't: (model, example, options) by code."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.inspect import audit_models as zoo
+from tests.inspect.audit_models import spread
+
+
+class Call(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, x):
+        return self.f(x)
+
+
+def trained(model, *shape, steps=60):
+    """Let the running statistics settle on batches of noise."""
+    with torch.no_grad():
+        for i in range(steps):
+            model.train()(spread(*shape, seed=i))
+    return model
+
+
+def bn(c=8, mean=0.0, var=1.0, **options):
+    module = nn.BatchNorm2d(c, **options)
+    module.running_mean += mean
+    module.running_var *= var
+    return module
+
+
+def nan_at(module, name):
+    getattr(module, name).data[0] = math.nan
+    return module
+
+
+def overflowing(x):
+    return (x * 300).half().pow(2).float()
+
+
+def dead(x, channel=3, value=0.7):
+    return torch.cat([x[:, :channel], torch.full_like(x[:, :1], value), x[:, channel + 1 :]], 1)
+
+
+def weighted(module, values):
+    module.weight.data.copy_(torch.tensor(values))
+    return module
+
+
+X, BIG, MAPS = spread(2, 8, 6, 6), spread(8, 8, 16, 16), spread(4, 8, 2, 2)
+POOL = nn.AdaptiveAvgPool2d(1)
+SEQ = nn.Sequential
+
+FIRES = {
+    "one-value-per-set": [
+        (SEQ(POOL, nn.GroupNorm(8, 8)), X, {"ignore": "accidental-instance"}),
+        (SEQ(POOL, nn.GroupNorm(8, 8)), X[:1], {"ignore": "accidental-instance"}),  # which torch refuses
+        (SEQ(POOL, nn.InstanceNorm2d(8)), X, {}),  # which torch refuses
+        (SEQ(nn.Conv2d(8, 1, 1), nn.Flatten(2), nn.Flatten(0, 1), Call(lambda x: x[:, :1]), nn.LayerNorm(1)), X, {}),
+        (SEQ(POOL, bn()), X[:1], {}),  # which torch refuses
+        (SEQ(POOL, bn()).eval(), X, {"training_batch": 1, "ignore": "small-batch"}),
+        (SEQ(POOL, Call(lambda x: F.group_norm(x, 8))), X, {"ignore": "accidental-instance"}),
+    ],
+    "small-set": [
+        (SEQ(nn.InstanceNorm2d(8)), MAPS, {}),
+        (SEQ(nn.GroupNorm(4, 8), nn.ReLU(), POOL, nn.GroupNorm(4, 8)), X, {}),
+        (SEQ(nn.LayerNorm(4)), spread(2, 9, 4), {}),
+        (SEQ(nn.RMSNorm(7)), spread(2, 9, 7), {}),
+        (SEQ(Call(lambda x: x / (x.square().mean((2, 3), keepdim=True) + 1e-6).sqrt())), spread(4, 8, 2, 2), {}),
+    ],
+    "accidental-instance": [
+        (SEQ(nn.GroupNorm(8, 8)), X, {}),
+        (SEQ(Call(lambda x: F.group_norm(x, 8))), X, {}),
+        (SEQ(zoo.HandGroupNorm(8, 8)), X, {}),
+    ],
+    "small-batch": [
+        (SEQ(bn(), nn.ReLU(), bn()), X, {"training_batch": 2}),
+        (zoo.ResNet().eval(), torch.randn(2, 3, 64, 64), {"training_batch": 4}),
+        (SEQ(nn.Flatten(), nn.BatchNorm1d(288)).eval(), X, {"training_batch": 8}),
+        (SEQ(zoo.HandBatchNorm(8)), X, {"training_batch": 4}),
+    ],
+    "non-finite": [
+        (SEQ(nn.GroupNorm(2, 8), Call(lambda x: x / 0), nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(Call(overflowing), nn.GroupNorm(2, 8), nn.GroupNorm(4, 8)), X, {}),
+        (SEQ(nan_at(bn(), "running_var")), X, {}),
+        (SEQ(nan_at(nn.GroupNorm(2, 8), "weight")), X, {}),
+        (SEQ(nn.RMSNorm(6, eps=0.0)), torch.zeros(2, 8, 6), {"ignore": "small-set"}),
+    ],
+    "train-eval-gap": [
+        (SEQ(bn(mean=3.0)), BIG, {}),
+        (SEQ(bn(var=100.0)).eval(), BIG, {}),
+        (SEQ(bn(var=0.01)), X, {}),
+        (trained(SEQ(bn(momentum=0.01)), 8, 8, 16, 16, steps=3).eval(), 10 * BIG + 5, {}),
+        (SEQ(trained(zoo.HandBatchNorm(8), 8, 8, 16, 16)), BIG + 5, {}),
+        (SEQ(trained(zoo.BatchNormAct2d(8), 8, 8, 16, 16)).eval(), BIG / 10, {}),
+    ],
+    "groups-do-not-divide": [
+        (SEQ(nn.GroupNorm(4, 8)), spread(2, 6, 6, 6), {}),  # which torch refuses
+        (SEQ(Call(lambda x: F.group_norm(x, 3)), nn.ReLU()), X, {}),  # which torch refuses
+        (SEQ(zoo.HandGroupNorm(4, 10)), spread(2, 10, 6, 6), {}),
+        (SEQ(zoo.HandGroupNorm(4, 10, nn.ReLU())), spread(2, 10, 12, 12), {}),
+    ],
+    "train-mode": [
+        (SEQ(bn()), X, {}),
+        (zoo.ResNet(), torch.randn(2, 3, 64, 64), {}),
+        (SEQ(nn.InstanceNorm2d(8, track_running_stats=True)), X, {}),
+    ],
+    "running-untouched": [
+        (SEQ(bn()).eval(), X, {}),
+        (SEQ(zoo.HandBatchNorm(8)).eval(), X, {}),
+        (SEQ(nn.InstanceNorm2d(8, track_running_stats=True)), X, {}),
+    ],
+    "dead-channel": [
+        (SEQ(Call(dead), nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(Call(lambda x: dead(x, 0, 0.0)), bn()).eval(), X, {}),
+        (SEQ(weighted(nn.GroupNorm(2, 8), [1, 1, 1, 0, 1, 1, 1, 1])), X, {}),
+    ],
+    "bias-before-norm": [
+        (SEQ(nn.Conv2d(8, 8, 3), bn()), X, {}),
+        (SEQ(nn.Conv2d(8, 8, 3), nn.Identity(), nn.InstanceNorm2d(8)), X, {}),
+        (SEQ(nn.Flatten(), nn.Linear(288, 8), nn.BatchNorm1d(8)), X, {}),
+        (SEQ(nn.ConvTranspose2d(8, 8, 3), zoo.BatchNormAct2d(8)), X, {}),
+        (SEQ(nn.Conv2d(8, 8, 3), nn.GroupNorm(8, 8)), X, {"ignore": "accidental-instance"}),
+    ],
+    "group-one": [
+        (SEQ(nn.GroupNorm(1, 8)), X, {}),
+        (SEQ(Call(lambda x: F.group_norm(x, 1))), X, {}),
+    ],
+    "back-to-back": [
+        (SEQ(nn.GroupNorm(2, 8), nn.InstanceNorm2d(8)), X, {}),
+        (SEQ(nn.GroupNorm(2, 8), nn.Dropout(), nn.GroupNorm(2, 8)).eval(), X, {}),
+        (SEQ(zoo.RMSNorm(6), nn.LayerNorm(6)), spread(2, 8, 6), {"ignore": "small-set"}),
+        (SEQ(zoo.BatchNormAct2d(8, nn.Identity), bn()), X, {}),
+    ],
+}
+NEAR_MISSES = {
+    "one-value-per-set": [
+        (SEQ(POOL, bn()).eval(), X[:1], {}),  # how many samples there are in training is not said
+        (SEQ(POOL, bn()), X, {}),
+        (SEQ(POOL, nn.GroupNorm(1, 8)), X[:1], {}),
+        (SEQ(POOL, bn()).eval(), X[:1], {"training_batch": 32}),
+    ],
+    "small-set": [
+        (SEQ(nn.InstanceNorm2d(8)), spread(4, 8, 2, 4), {}),
+        (SEQ(nn.LayerNorm(8)), spread(2, 9, 8), {}),
+        (SEQ(POOL, nn.GroupNorm(1, 8)), X, {}),
+        (SEQ(POOL, bn()), X, {}),
+    ],
+    "accidental-instance": [
+        (SEQ(nn.GroupNorm(4, 8)), X, {}),
+        (SEQ(nn.InstanceNorm2d(8)), X, {}),
+        (SEQ(nn.Conv2d(8, 1, 1), nn.GroupNorm(1, 1)), X, {}),
+        (SEQ(zoo.HandGroupNorm(4, 8)), X, {}),
+    ],
+    "small-batch": [
+        (SEQ(bn()), X, {}),
+        (SEQ(bn()), X, {"training_batch": 16}),
+        (SEQ(nn.GroupNorm(2, 8)), X, {"training_batch": 1}),
+        (SEQ(zoo.FrozenBatchNorm2d(8)), X, {"training_batch": 2}),
+        (SEQ(bn().requires_grad_(False)).eval(), X, {"training_batch": 2}),
+    ],
+    "non-finite": [
+        (SEQ(nn.GroupNorm(2, 8), Call(lambda x: x / 0)), X, {}),
+        (SEQ(Call(lambda x: x * 1e18), nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(Call(lambda x: x * 0), nn.GroupNorm(2, 8)), X, {}),
+    ],
+    "train-eval-gap": [
+        (SEQ(bn(mean=0.05, var=1.0)), torch.randn(16, 8, 16, 16), {}),
+        (SEQ(bn()), 100 * BIG, {}),  # untouched
+        (SEQ(bn(mean=3.0).requires_grad_(False)).eval(), BIG, {}),  # frozen
+        (SEQ(nn.BatchNorm2d(8, track_running_stats=False)), 100 * BIG, {}),
+        (SEQ(POOL, bn(var=0.02, mean=0.1)), torch.randn(2, 8, 6, 6), {}),  # of two values nothing can be said
+    ],
+    "groups-do-not-divide": [
+        (SEQ(nn.GroupNorm(3, 6)), spread(2, 6, 6, 6), {}),
+        (SEQ(zoo.HandGroupNorm(5, 10)), spread(2, 10, 6, 6), {}),
+    ],
+    "train-mode": [
+        (SEQ(bn()).eval(), X, {}),
+        (SEQ(nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(zoo.FrozenBatchNorm2d(8)), X, {}),
+    ],
+    "running-untouched": [
+        (SEQ(bn(mean=0.1)), X, {}),
+        (SEQ(nn.BatchNorm2d(8, track_running_stats=False)), X, {}),
+        (trained(SEQ(bn()), 8, 8, 6, 6, steps=1), X, {}),
+    ],
+    "dead-channel": [
+        (SEQ(Call(lambda x: x * torch.logspace(0, -3, 8).reshape(-1, 1, 1)), nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(weighted(bn(), [0.0] * 8)), X, {}),  # all of them: a residual branch that starts at zero
+        (SEQ(nn.ReLU(), bn()), X, {}),
+    ],
+    "bias-before-norm": [
+        (SEQ(nn.Conv2d(8, 8, 3, bias=False), bn()), X, {}),
+        (SEQ(nn.Conv2d(8, 8, 3), nn.GroupNorm(4, 8)), X, {}),
+        (SEQ(nn.Conv2d(8, 8, 3), nn.ReLU(), bn()), X, {}),
+        (SEQ(nn.Conv2d(8, 8, 3), nn.ReLU(inplace=True), bn()), X, {}),
+        (SEQ(nn.Conv2d(8, 8, 3), Call(F.relu_), bn()), X, {}),
+        (SEQ(nn.Linear(16, 16), nn.LayerNorm(16)), spread(2, 9, 16), {}),
+        (SEQ(nn.Linear(6, 6), nn.InstanceNorm1d(8)), spread(2, 8, 6), {"ignore": "small-set"}),  # along another axis
+        (SEQ(nn.Conv2d(8, 8, 3), zoo.FrozenBatchNorm2d(8)), X, {}),
+    ],
+    "group-one": [
+        (SEQ(nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(nn.LayerNorm([8, 6, 6])), X, {}),
+        (SEQ(nn.Conv2d(8, 1, 1), nn.GroupNorm(1, 1)), X, {}),
+    ],
+    "back-to-back": [
+        (SEQ(nn.GroupNorm(2, 8), nn.ReLU(), nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(nn.GroupNorm(2, 8), nn.ReLU(inplace=True), nn.GroupNorm(2, 8)), X, {}),
+        (SEQ(nn.GroupNorm(2, 8), nn.Conv2d(8, 8, 3), nn.GroupNorm(2, 8)), X, {}),
+    ],
+}
