@@ -293,3 +293,16 @@ def test_what_the_model_catches_itself_is_no_trouble():
 
     (layer,) = nv.audit(nn.Sequential(Careful()), spread(2, 8, 6, 6)).layers
     assert layer.name == "0.norm"
+
+
+def test_many_warnings_of_one_kind_are_folded():
+    found = nv.audit(
+        nn.Sequential(*[nn.Sequential(nn.GroupNorm(8, 8), nn.ReLU()) for _ in range(5)]), spread(2, 8, 6, 6)
+    )
+    page = Tags()
+    page.feed(found._repr_html_())
+    assert not page.open
+    assert len(found.warnings) == 5
+    text = "".join(page.text)
+    assert text.count("it is Instance Norm") == 5
+    assert "2 more of accidental-instance" in text

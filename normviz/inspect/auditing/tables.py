@@ -10,11 +10,13 @@ from .troubles import Trouble
 
 HEADS = ("layer", "kind", "input", "block", "|S|", "sets", "uses", "parameters", "share", "state", "gap")
 NUMERIC = frozenset(["|S|", "sets", "uses", "parameters", "share", "gap"])
+SHOWN = 3
+"""Of one code as many warnings are shown at once; the others are a click away."""
 # Colours of the host's own text, thinned: right on light and on dark alike.
 STYLE = """
 .normviz-audit{color:inherit;font-size:13px;line-height:1.45;max-width:100%}
 .normviz-audit .scroll{overflow:auto;max-height:32em;border:1px solid rgba(128,128,128,.35);border-radius:6px}
-.normviz-audit table{border-collapse:collapse;width:100%;margin:0;color:inherit}
+.normviz-audit table{font-size:inherit;border-collapse:collapse;width:100%;margin:0;color:inherit}
 .normviz-audit caption{text-align:left;padding:6px 10px;font-weight:600;color:inherit}
 .normviz-audit th,.normviz-audit td{padding:3px 10px;text-align:left;white-space:nowrap;color:inherit;background:none;
 border:0;border-top:1px solid rgba(128,128,128,.2)}
@@ -80,17 +82,28 @@ def page(layers: Sequence[Layer], warnings: Sequence[Trouble], unseen: Mapping[s
         sign = "⚠ " if name in warned else ""
         tds = "".join(f"<td{_class(h)}>{html.escape(c)}</td>" for h, c in zip(HEADS[1:], cells, strict=True))
         body.append(f'<tr{mark}><th scope="row">{sign}{html.escape(name)}</th>{tds}</tr>')
-    items = [
-        f"<li><code>{html.escape(w.code)}</code> <b>{html.escape(w.layer)}</b>: {html.escape(w.message)}.<br>"
-        f"{html.escape(w.remedy[:1].upper() + w.remedy[1:])}.</li>"
-        for w in warnings
-    ]
+    items = [item for code in dict.fromkeys(w.code for w in warnings) for item in _items(code, warnings)]
     items += [f'<li class="unseen"><b>{html.escape(n)}</b>: {html.escape(why)}.</li>' for n, why in unseen.items()]
     table = f"<table><caption>{summary(layers, warnings)}</caption>"
     if layers:
         table += f"<thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody>"
     notes = f"<ul>{''.join(items)}</ul>" if items else ""
     return f'<div class="normviz-audit"><style>{STYLE}</style><div class="scroll">{table}</table></div>{notes}</div>'
+
+
+def _items(code: str, warnings: Sequence[Trouble]) -> list[str]:
+    """Return the warnings of one code as list items, those after the third folded away."""
+    items = [
+        f"<li><code>{html.escape(w.code)}</code> <b>{html.escape(w.layer)}</b>: {html.escape(w.message)}.<br>"
+        f"{html.escape(w.remedy[:1].upper() + w.remedy[1:])}.</li>"
+        for w in warnings
+        if w.code == code
+    ]
+    shown, more = items[:SHOWN], items[SHOWN:]
+    if more:
+        head = f"<summary>{len(more)} more of <code>{html.escape(code)}</code></summary>"
+        shown.append(f"<li><details>{head}<ul>{''.join(more)}</ul></details></li>")
+    return shown
 
 
 def _class(head: str) -> str:

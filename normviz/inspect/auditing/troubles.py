@@ -158,7 +158,7 @@ def _train_eval_gap(s: Seen, _: int | None) -> Iterator[Trouble]:
     said = f"with running statistics its output is {gap:.2g} standard deviations from that with the example's own"
     said += f" (chance alone: {chance:.2g}), and the example's variance {ratio:.2g} times the running one"
     if s.tracked and s.momentum and (start := (1 - s.momentum) ** s.tracked) > 0.05:
-        said += f"; after {s.tracked} updates {start:.0%} of the initial 0 and 1 is still in them"
+        said += f"; after {s.tracked} update{'s' * (s.tracked > 1)} {start:.0%} of the initial 0 and 1 is still in them"
     remedy = "give an example like the training data; if it is one, run the model in train mode over more batches"
     numbers = {"gap": gap, "chance": chance, "limit": limit, "variance_ratio": ratio}
     yield Trouble("train-eval-gap", s.name, said, f"{remedy} to renew the statistics", numbers)
