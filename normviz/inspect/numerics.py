@@ -9,8 +9,8 @@ import numpy as np
 
 from ..blocks import canonical
 from ..methods import METHODS
-from . import inputs
-from .asking import Asked
+from . import held, inputs
+from .asking import Asked, owner
 from .callables import Refusal
 from .mutants import near
 from .recipes import BEFORE, Recipe, Scene, right
@@ -74,7 +74,7 @@ def _float32(started: Started) -> Iterator[Trouble]:
     """Whether float32 stays float32. An array of the caller's in float64 may well decide otherwise."""
     asked = started.asked
     finer = [a for a in asked.found.objects if is_array(a) and str(getattr(a, "dtype", "")).endswith("float64")]
-    if asked.dtype != "float64" or finer:
+    if asked.dtype != "float64" or finer or held.parameters(owner(asked.fn)):
         return
     try:
         with _as(asked, "float32"):

@@ -137,9 +137,7 @@ class Scene:
         """Value, mean, variance, mean square and number of cells, those of each compared cell's set."""
         if (cut, before) not in self._known:
             x = self._given(before)
-            if cut not in self._known:
-                self._known[cut] = cut.labels(self.pool).reshape(-1)
-            labels = self._known[cut]
+            labels = cut.labels(self.pool).reshape(-1)
             count = np.bincount(labels)
             flat = x.reshape(-1)
             # Relative to one value of the set, so that a constant has a variance of exactly 0.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .mutants import near
-from .recipes import Recipe, Scene
+from .recipes import Recipe, Scene, divisor
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,16 @@ def first_wrong(
         return Stage("affine", said + "activation or a limit follow?", worst, {"right": int(right.sum())})
     axis = 0 if scene.pool.method.startswith("weight") else 1
     channel = np.broadcast_to(np.indices(scene.x.shape, sparse=True)[axis], scene.x.shape).reshape(-1)
-    parts = labels * scene.x.shape[axis] + channel
-    slope, shift, straight = _lines(parts, x, y, tolerance)
     above, spread = scene.parts(base)
-    w = slope[parts] * np.sqrt(spread + base.eps)
-    b = shift[parts] + slope[parts] * (x - above)
-    if np.bincount(parts).max() > 2 and straight[parts].all() and _same_in(channel, w) and _same_in(channel, b):
+    weight, bias, straight = _lines(channel, above / divisor(spread, base), y, tolerance)
+    if straight.all():
         expected_w, expected_b = scene.parameters("right")
         c = int(channel[worst])
         said = (
-            f"puts another weight and bias on x_hat: in channel {c} it is multiplied by {w[worst]:.4g} and "
-            f"{b[worst]:.4g} is added, where {expected_w[worst]:.4g} and {expected_b[worst]:.4g} are asked for"
+            f"puts another weight and bias on x_hat: in channel {c} it is multiplied by {weight[c]:.4g} and "
+            f"{bias[c]:.4g} is added, where {expected_w[worst]:.4g} and {expected_b[worst]:.4g} are asked for"
         )
-        return Stage("affine", said, worst, {"weight": float(w[worst]), "bias": float(b[worst])})
+        return Stage("affine", said, worst, {"weight": float(weight[c]), "bias": float(bias[c])})
     if 0 < (np.bincount(labels, wrong) > 0).sum() <= labels.max() // 2 + 1 < labels.max() + 1:
         bad = np.unique(labels[wrong])
         said = f"gives wrong numbers in {bad.size} of {labels.max() + 1} sets ({_few(bad)}), and right ones in the rest"
@@ -119,14 +116,6 @@ def _lines(labels: np.ndarray, x: np.ndarray, y: np.ndarray, tolerance: float) -
     slope = np.bincount(labels, dx * dy) / np.bincount(labels, dx * dx)
     left = np.abs(dy - slope[labels] * dx) > 10 * tolerance * (np.abs(y) + np.sqrt(np.mean(np.square(y))))
     return slope, my - slope * mx, np.bincount(labels, left) == 0
-
-
-def _same_in(labels: np.ndarray, values: np.ndarray) -> bool:
-    """Whether the values agree within each label."""
-    low, high = np.full(labels.max() + 1, np.inf), np.full(labels.max() + 1, -np.inf)
-    np.minimum.at(low, labels, values)
-    np.maximum.at(high, labels, values)
-    return bool((high - low <= 1e-3 * (np.abs(high) + np.sqrt(np.mean(np.square(values))))).all())
 
 
 def _few(numbers: np.ndarray) -> str:

@@ -107,6 +107,15 @@ def eps_that_grows(x):
     return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(var + 1e-5 * along_channels(x))
 
 
+@pytest.mark.parametrize("method", ["positional", "layer", "group", "instance"])
+def test_another_weight_is_told_from_other_sets(method):
+    def one_more(x, weight, bias):
+        return nv.normalize(x, method, num_groups=GROUPS.get(method), weight=1 + weight, bias=bias)
+
+    verdict = nv.check(one_more, method, GROUPS.get(method))
+    assert verdict.codes == ("affine",), str(verdict)
+
+
 def test_the_numbers_of_a_finding_are_those_of_the_output():
     verdict = nv.check(faulty.not_centered, "batch")
     finding = verdict.findings[0]
