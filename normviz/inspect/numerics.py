@@ -35,7 +35,8 @@ def troubles(started: Started, recipe: Recipe, tolerance: float) -> Iterator[Tro
     """Ask fn for the inputs on which rounding shows; `recipe` is what else it does."""
     labels = recipe.cut.labels(started.pool)
     rng = np.random.default_rng(started.asked.seed + 1)
-    found = [*_constant(started, recipe, labels, rng)]
+    # Below its smallest number float16 takes eps for 0.
+    found = [*_constant(started, recipe, labels, rng)] if started.asked.dtype != "float16" or recipe.eps > 1e-7 else []
     if recipe.centre != "square":
         found += _cancellation(started, recipe, labels, 2.0**28 if tolerance < 1e-8 else 2.0**13)
     # Either of those makes a formula fail on large numbers too, whatever its sums are in.

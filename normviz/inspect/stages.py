@@ -61,7 +61,7 @@ def first_wrong(
         bad = np.unique(labels[wrong])
         said = f"gives wrong numbers in {bad.size} of {labels.max() + 1} sets ({_few(bad)}), and right ones in the rest"
     else:
-        said = "does not give a straight line of x in each set, so the cells it takes together are others"
+        said = "gives no straight line of x in each set: other cells share a mean, or something follows"
     return Stage("sets", said, worst, {})
 
 

@@ -113,7 +113,7 @@ def _updates(
     (mean0, var0), (mean1, var1) = kept[0], kept[1]
     still = [np.array_equal(a, b) for a, b in ((mean0, mean1), (var0, var1))]
     shares = [_share(kept[k][0], kept[k + 1][0], of_batch[k][0], tolerance) for k in (0, 1)]
-    wanted, accepted = _wanted(state, shares)
+    wanted, accepted = _wanted(state, shares, max(1e-3, 2 * started.asked.resolution))
     share = shares[0]
     if any(still):
         which = [name for name, unchanged in zip(named, still, strict=True) if unchanged]
@@ -208,23 +208,23 @@ def _share(old: np.ndarray, new: np.ndarray, batch: np.ndarray, tolerance: float
     return share if np.allclose(new, old + share * (batch - old), rtol=tolerance, atol=tolerance) else None
 
 
-def _wanted(state: State, shares: list[float | None]) -> tuple[float, bool]:
-    """The share of a batch that is right, and whether what was seen is accepted."""
+def _wanted(state: State, shares: list[float | None], error: float) -> tuple[float, bool]:
+    """The share of a batch that is right, and whether what was seen, known to within an error, is accepted."""
     if state.momentum is not None:
         wanted = state.momentum
-        return wanted, shares[0] is not None and abs(shares[0] - wanted) < 1e-3
+        return wanted, shares[0] is not None and abs(shares[0] - wanted) < error
     said = getattr(state.slots[0].owner, "momentum", 0.1)
     first, second = shares
     if said is None or not isinstance(said, Real) or isinstance(said, bool):
-        averaged = first is not None and second is not None and abs(second - first / (1 + first)) < 1e-3
+        averaged = first is not None and second is not None and abs(second - first / (1 + first)) < error
         return first or 0.1, averaged or (first is not None and first <= 0.5)
     said = float(said)
     if state.library() == "torch":
-        return said, first is not None and abs(first - said) < 1e-3
+        return said, first is not None and abs(first - said) < error
     wanted = min(said, 1 - said)
     if not hasattr(state.slots[0].owner, "momentum") and first is not None:
         return min(first, 1 - first), first <= 0.5
-    return wanted, first is not None and abs(first - wanted) < 1e-3
+    return wanted, first is not None and abs(first - wanted) < error
 
 
 def _worst(expected: np.ndarray, seen: np.ndarray) -> tuple[int, float]:

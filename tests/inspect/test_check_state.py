@@ -136,6 +136,7 @@ HEALTHY = [
     T.BatchNorm2d(6).eval(),
     T.BatchNorm2d(6).double(),
     T.BatchNorm2d(6).half(),
+    T.BatchNorm2d(6, momentum=0.7599).bfloat16(),
     T.BatchNorm1d(7),
     T.BatchNorm3d(4),
     T.Sequential(T.BatchNorm2d(5)),
