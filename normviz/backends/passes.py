@@ -112,17 +112,23 @@ def _column_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarra
     """Sums down columns; narrow matrices are read as wide ones, several of their rows side by side."""
     block = buffers.load(x, shift)
     matrices, length, columns = block.shape
-    beside = max(1, min(STRIP // columns, length)) if block.flags.c_contiguous else 1
+    beside = 1 << ((STRIP // columns).bit_length() - 1) if block.flags.c_contiguous and columns <= STRIP else 1
     total, squares = np.zeros((2, matrices, columns))
     start = 0
     while start < length:
-        deep = min(DEEP, (length - start) // beside)
-        if not deep:  # fewer rows are left than were to lie side by side
-            deep, beside = 1, length - start
-        part = block[:, start : start + deep * beside].reshape(matrices, deep, beside * columns, copy=False)
-        for sums, values in ((total, part.sum(axis=1)), (squares, np.einsum("mij,mij->mj", part, part))):
-            sums += values.reshape(matrices, beside, columns).sum(axis=1, dtype=np.float64)
-        start += deep * beside
+        while beside > length - start:
+            beside //= 2
+        lines = (length - start) // beside
+        strips = -(-lines // DEEP)
+        end = start + strips * (lines // strips) * beside
+        part = block[:, start:end].reshape(matrices, strips, lines // strips, beside * columns, copy=False)
+        for sums, values in ((total, part.sum(axis=2)), (squares, np.einsum("msij,msij->msj", part, part))):
+            width = beside
+            while width > 8:  # pairwise, which rounds little; the rest in float64, which is slow to convert to
+                width //= 2
+                values = values[..., : width * columns] + values[..., width * columns :]
+            sums += values.reshape(matrices, strips * width, columns).sum(axis=1, dtype=np.float64)
+        start = end
     return total, squares
 
 
