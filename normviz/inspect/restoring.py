@@ -101,7 +101,9 @@ def _put_back_array(value: Any, found: Any) -> None:
 def _put_back_tensor(torch: Any, value: Any, found: Any, requires_grad: bool, grad: Any, kept: Any) -> None:
     with torch.no_grad():
         for now, before in ((value, found), (grad, kept)):
-            if before is not None and not _same(torch, now, before):
+            if before is not None and not now.is_nested and now.shape != before.shape:
+                now.data = before.clone()  # as the observers of quantization grow
+            elif before is not None and not _same(torch, now, before):
                 now.detach().copy_(before)
     if value.is_leaf:
         if value.requires_grad != requires_grad:
@@ -118,8 +120,8 @@ def _same(torch: Any, a: Any, b: Any) -> bool:
         a, b = a.int_repr(), b.int_repr()
     try:
         return torch.equal(a.detach().contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
-    except RuntimeError:  # a scalar, or a layout without bytes to look at
-        return torch.equal(a.detach(), b)
+    except (RuntimeError, AttributeError):  # a scalar, or a layout without bytes to look at
+        return a.layout == torch.strided and not a.is_nested and torch.equal(a.detach(), b)
 
 
 def generator(value: Any) -> Callable[[], None] | None:

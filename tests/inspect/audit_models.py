@@ -217,6 +217,19 @@ class HandBatchNorm(nn.Module):
         return self.act((x - lined(mean)) / lined(var + 1e-5).sqrt() * lined(self.weight) + lined(self.bias))
 
 
+class ZeroCenteredBatchNorm(nn.Module):
+    """Batch Norm whose weight is kept as its distance from 1."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.randn(c) * 0.3), nn.Parameter(torch.randn(c))
+
+    def forward(self, x):
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+        x = (x - mean) / (var + 1e-5).sqrt()
+        return x * (1 + self.scale.reshape(1, -1, 1, 1)) + self.shift.reshape(1, -1, 1, 1)
+
+
 class FilterResponseNorm(nn.Module):
     """Singh & Krishnan 2020, with its threshold."""
 

@@ -90,6 +90,7 @@ OTHERS = {
     "batch by hand, eval": (zoo.HandBatchNorm(8).eval(), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
     "batch by hand, ReLU": (zoo.HandBatchNorm(8, nn.ReLU()), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
     "batch by hand, SiLU": (zoo.HandBatchNorm(8, nn.SiLU()), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),
+    "batch by hand, 1 + w": (zoo.ZeroCenteredBatchNorm(8), (2, 8, 2, 2), "batch", None, (2, 1, 2, 2), "output"),
     "FRN with its threshold": (zoo.FilterResponseNorm(8), (2, 8, 12, 12), "frn", None, (1, 1, 12, 12), "output"),
 }
 

@@ -118,3 +118,52 @@ def test_quantized_layers():
 def test_without_values_shapes_alone():
     layer = one(nn.Sequential(nn.BatchNorm2d(8), zoo.RMSNorm(6)).to("meta"), torch.zeros(2, 8, 6, 6, device="meta"))
     assert (layer.name, layer.block) == ("0", (2, 1, 6, 6))
+
+
+def test_few_cells_in_bfloat16():
+    layer = one(nn.Sequential(zoo.RMSNorm(12)).bfloat16(), torch.randn(2, 2, 12).bfloat16())
+    assert (layer.kind, layer.block) == ("rms", (1, 1, 12))
+
+
+class Forward(nn.Module):
+    """A module with a forward of one's own."""
+
+    def __init__(self, inner, forward):
+        super().__init__()
+        self.inner, self._forward = inner, forward
+
+    def forward(self, x):
+        return self._forward(self, x)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_numbers_to_look_at():
+    x, module = spread(2, 8, 6, 6), nn.GroupNorm(2, 8)
+    by_vmap = Forward(module, lambda self, x: torch.func.vmap(self.inner)(x[:, None]))
+    sparse = Forward(module, lambda self, x: self.inner(x.to_dense()))
+    for found in (nv.audit(by_vmap, x), nv.audit(sparse, x.to_sparse())):
+        assert [(layer.name, layer.block) for layer in found.layers] == [("inner", (1, 4, 6, 6))]
+    empty = nv.audit(nn.Sequential(module), torch.zeros(0, 8, 3, 3))
+    assert empty.layers[0].count == 0
+    with pytest.raises(ValueError, match=r"layer '0' gets an input of shape \(0, 8, 3, 3\) that has no numbers"):
+        empty.explore("0")
+    rows = [torch.randn(3, 8), torch.randn(5, 8)]
+    for layout in (torch.strided, torch.jagged):
+        found = nv.audit(nn.Sequential(nn.LayerNorm(8)), torch.nested.nested_tensor(rows, layout=layout))
+        assert (found.layers, found.unseen) == ([], {"0": "its input is no tensor of one shape"})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_observers_that_grow_are_put_back():
+    config = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    model = torch.ao.nn.intrinsic.qat.ConvBn2d(8, 8, 3, qconfig=config)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    found = nv.audit(model, spread(2, 8, 6, 6))
+    assert [layer.name for layer in found.layers] == ["bn"]
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_parameters_can_be_resized_afterwards():
+    module = zoo.RMSNorm(16)
+    nv.audit(module, spread(2, 9, 16))
+    module.weight.data.resize_(32)

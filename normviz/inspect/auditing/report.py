@@ -83,6 +83,8 @@ class Audit:
             raise ValueError(f"layer {name!r} has no sets to explore: {why}")
         import torch
 
+        from .tensors import plain
+
         state = torch.get_rng_state()
         torch.set_rng_state(self._random_state)
         try:
@@ -92,6 +94,8 @@ class Audit:
         if watch.wanted is None:
             raise ValueError(f"layer {name!r} was not reached this time: the model is not as it was; audit it again")
         x, norm = watch.wanted
+        if not plain(x):
+            raise ValueError(f"layer {name!r} gets an input of shape {norm.shape} that has no numbers to look at")
         return _explorer(layer, norm, values(x).reshape(norm.shape), keywords)
 
     def to_dict(self) -> dict[str, Any]:

@@ -22,9 +22,9 @@ def eager() -> Iterator[None]:
 
 
 def first(value: Any) -> Any:
-    """Return the first tensor in what a module takes or gives, or None."""
+    """Return the first tensor in what a module takes or gives, or None; nested ones have no shape, and don't count."""
     if isinstance(value, torch.Tensor):
-        return value
+        return None if value.is_nested else value
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, tuple | list):
@@ -40,6 +40,14 @@ def torchs(module: Any) -> bool:
 def empty(tensor: Any) -> bool:
     """Whether it is a parameter or buffer that a lazy layer has yet to make."""
     return isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
+
+
+def plain(x: Any) -> bool:
+    """Whether a tensor has real numbers in memory that can be looked at: not one of torch.func's, nested or sparse."""
+    wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", lambda _: False)
+    if x.is_meta or x.is_nested or x.layout != torch.strided or wrapped(x) or not x.numel():
+        return False
+    return x.is_floating_point() or x.is_quantized
 
 
 def version(x: Any) -> int:

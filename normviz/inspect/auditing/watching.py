@@ -23,7 +23,7 @@ from .layers import Norm
 from .measures import measure, values
 from .outputs import MOST_WORK, by_output, whole
 from .seen import Call, Frame, Origins, Seen
-from .tensors import eager, empty, first, torchs, weights_of
+from .tensors import eager, empty, first, plain, torchs, weights_of
 
 MODEL = "(model)"
 
@@ -61,6 +61,7 @@ class Watch:
         self.model, self.ignore, self.dead, self.want, self.wanted = model, ignore, dead, want, None
         self.seen: dict[str, Seen] = {}
         self.called: set[int] = set()
+        self.blind: dict[str, str] = {}
         self.stack: list[Frame] = []
         self._order, self._thread = 0, threading.get_ident()
         self._origins = Origins()
@@ -105,7 +106,7 @@ class Watch:
 
     def unseen(self) -> dict[str, str]:
         """Return why the run could not show some modules: name -> reason."""
-        reasons: dict[str, str] = {}
+        reasons = dict(self.blind)
         inside: set[int] = set()
         for module in self.model.modules():
             name, scripted = self._name(module), isinstance(module, torch.jit.ScriptModule)
@@ -137,7 +138,8 @@ class Watch:
         x = first(args)
         function = norms.of_module(module, torch)
         alone = function is None and not torchs(module) and x is not None and next(module.children(), None) is None
-        kept = x.detach().clone() if alone and x.numel() <= MOST_WORK else None  # it may write into its input
+        alone = alone and plain(x) and x.numel() <= MOST_WORK
+        kept = x.detach().clone() if alone else None  # it may write into its input
         self.stack.append(Frame(module, self._next(), function, None if x is None else tuple(x.shape), kept))
 
     def _leave(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
@@ -148,6 +150,8 @@ class Watch:
         x, y = first((*args, *kwargs.values())), first(output)
         if x is not None:
             self._judge(frame, x, y)
+        elif frame.function:
+            self.blind[self._name(module)] = "its input is no tensor of one shape"
         if frame.found and self.stack:
             self.stack[-1].found = True
         if y is not None:
@@ -163,7 +167,7 @@ class Watch:
             frame.found = True
             return
         x = x if frame.kept is None else frame.kept
-        same = y is not None and x.shape == y.shape and y.is_floating_point() and x.numel() <= MOST_WORK
+        same = y is not None and x.shape == y.shape and plain(x) and plain(y) and x.numel() <= MOST_WORK
         if frame.calls:
             alone = len(frame.calls) == 1 and same and not frame.found
             norm = whole(module, frame.calls[0], x, y, self._originals) if alone else None
@@ -226,7 +230,7 @@ class Watch:
         """Call one of torch's functions that normalize, and take note of it."""
         given = dict(zip(arguments, args, strict=False)) | kwargs
         x, problem = given.get("input"), None
-        if not isinstance(x, torch.Tensor):
+        if first(x) is None:
             return func(*args, **kwargs)
         norm = norms.of_call(name, given, self._originals)
         try:
