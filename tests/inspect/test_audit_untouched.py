@@ -165,3 +165,19 @@ def test_an_audit_within_an_audit_and_inference_mode():
         x = torch.randn(2, 3, 6, 6)
         assert nv.audit(model, x).layers[0].block == (1, 4, 4, 4)
     assert nv.audit(model, x).layers[0].block == (1, 4, 4, 4)
+
+
+def test_no_output_is_held_while_the_model_goes_on():
+    """A whole model may be one forward full of functions."""
+    alive = []
+
+    class Long(nn.Module):
+        def forward(self, x):
+            for _ in range(4):
+                x = nn.functional.group_norm(x.tanh(), 2)
+                alive.append(weakref.ref(x))
+            alive[:] = [ref() is not None for ref in alive]
+            return x
+
+    assert len(nv.audit(Long(), torch.randn(2, 8, 6, 6)).layers) == 4
+    assert alive == [False, False, False, True]

@@ -51,7 +51,7 @@ def functions(torch: Any) -> dict[Any, tuple[str, list[str]]]:
 
 def of_call(name: str, arguments: Mapping[str, Any], originals: Originals) -> Norm | None:
     """Return what a call of one of torch's functions normalizes; None if its input has too few axes to say."""
-    given = _DEFAULTS | arguments
+    given = {**_DEFAULTS, **arguments}
     shape = tuple(given["input"].shape)
     rows: dict[str, Callable[[], dict[str, Any] | None]] = {
         "batch_norm": lambda: _batch(shape, given),

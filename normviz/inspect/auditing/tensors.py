@@ -39,12 +39,12 @@ def torchs(module: Any) -> bool:
 
 def empty(tensor: Any) -> bool:
     """Whether it is a parameter or buffer that a lazy layer has yet to make."""
-    return isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
+    return torch.nn.parameter.is_lazy(tensor)
 
 
 def plain(x: Any) -> bool:
     """Whether a tensor has real numbers in memory that can be looked at: not one of torch.func's, nested or sparse."""
-    wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", lambda _: False)
+    wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", lambda _: False)
     if x.is_meta or x.is_nested or x.layout != torch.strided or wrapped(x) or not x.numel():
         return False
     return x.is_floating_point() or x.is_quantized

@@ -137,9 +137,10 @@ class Watch:
         self.called.add(id(module))
         x = first(args)
         function = norms.of_module(module, torch)
-        alone = function is None and not torchs(module) and x is not None and next(module.children(), None) is None
-        alone = alone and plain(x) and x.numel() <= MOST_WORK
-        kept = x.detach().clone() if alone else None  # it may write into its input
+        alone = function is None and not torchs(module) and next(module.children(), None) is None
+        kept = None
+        if alone and x is not None and plain(x) and x.numel() <= MOST_WORK:
+            kept = x.detach().clone()  # it may write into its input
         self.stack.append(Frame(module, self._next(), function, None if x is None else tuple(x.shape), kept))
 
     def _leave(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
@@ -230,7 +231,7 @@ class Watch:
         """Call one of torch's functions that normalize, and take note of it."""
         given = dict(zip(arguments, args, strict=False)) | kwargs
         x, problem = given.get("input"), None
-        if first(x) is None:
+        if x is None or first(x) is None:
             return func(*args, **kwargs)
         norm = norms.of_call(name, given, self._originals)
         try:
