@@ -132,7 +132,7 @@ def check(
         if value is not None and host(value).dtype.kind not in "biuf":
             raise TypeError(f"{name} has dtype {host(value).dtype}; use a float")
     wanted = Wanted(method, num_groups, shape, weight, bias, float(eps), channel_axis, framework, dtype, seed)
-    with untouched(fn, owner(fn), backward):
+    with untouched(fn, owner(fn), backward), np.errstate(all="ignore"):
         examination = Examination(fn, wanted, backward=backward, running=running, momentum=momentum)
         verdict = examination.verdict()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))

@@ -41,8 +41,7 @@ def parameters(size: int | tuple[int, ...], rng: np.random.Generator) -> tuple[n
 def shapes(row: Method, num_groups: int | None, channels: list[int]) -> Iterator[tuple[int, ...]]:
     """Shapes to try, likeliest first, (N, C, *spatial), with axes of different lengths; `channels` are known of fn.
 
-    In the last ones the last axis is as long as that of the channels: what mistakes the one for the other raises
-    elsewhere.
+    In some the last axis is as long as that of the channels: what mistakes the one for the other raises elsewhere.
     """
     groups = num_groups or 1
     default = groups * {1: 8, 2: 4, 3: 2}.get(groups, 2) if row.grouped_axis == 1 else 8
@@ -53,8 +52,9 @@ def shapes(row: Method, num_groups: int | None, channels: list[int]) -> Iterator
             if row.has_groups and row.grouped_axis == 0:
                 others[0] = 2 * groups if groups > 2 else 3 * groups
             yield (C, *others) if row.affine_axis == 0 else (others[0], C, *others[1:])
-    for C in dict.fromkeys([*known, default]) if row.affine_axis == 1 else ():
-        yield 3, C, 5, C
+        for C in dict.fromkeys([*known, default]) if rank == 4 and row.affine_axis == 1 else ():
+            if row.grouped_axis == 1:
+                yield 3, C, 5, C
 
 
 def offset(labels: np.ndarray, far: float) -> np.ndarray:

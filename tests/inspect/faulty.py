@@ -279,6 +279,7 @@ NUMPY = [
     ("wrong-shape", kept_groups, "group", 2),
     ("wrong-shape", transposed, "batch", None),
     ("channels-last", channels_last, "batch", None),
+    ("channels-last", channels_last_affine, "layer", None),
     ("nan-on-constant", nan_on_constant, "batch", None),
     ("nan-on-constant", nan_by_correlation, "instance", None),
 ]

@@ -126,6 +126,39 @@ def test_the_numbers_of_a_finding_are_those_of_the_output():
     np.testing.assert_array_equal(verdict.wrong, np.abs(seen - expected) > 1e-3 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_tiny_eps_is_told_from_none(dtype):
+    def norm(x, eps):
+        root = np.sqrt(x.var((0, 2, 3), keepdims=True) + eps)
+        return (x - x.mean((0, 2, 3), keepdims=True)) / np.where(root == 0, 1, root)
+
+    tiny = nv.check(lambda x: norm(x, x.dtype.type(1e-12)), "batch", dtype=dtype)
+    assert tiny.codes == ("eps-value",)
+    assert tiny.findings[0].details["eps"] == pytest.approx(1e-12, rel=1e-2)
+    assert nv.check(lambda x: norm(x, 0), "batch", dtype=dtype).codes == ("eps-missing",)
+
+
+def test_what_two_bugs_explain_is_not_named():
+    """In float16 eps is too small to tell a weight before a Batch Norm, which cancels, from one left out."""
+    weight, bias = np.linspace(0.5, 1.5, 8), np.linspace(-1, 1, 8)
+
+    def fn(x, weight, bias):
+        return nv.normalize(x, "batch", bias=bias)
+
+    verdict = nv.check(fn, "batch", weight=weight, bias=bias, dtype="float16")
+    assert len(verdict.findings) == 1
+    assert verdict.findings[0].details["either"] == ["affine", "affine-before"]
+    assert "Either affine or affine-before would explain it" in verdict.findings[0].message
+    assert nv.check(fn, "batch", weight=weight, bias=bias).codes == ("affine",)
+
+
+def test_float16_is_asked_for():
+    """Sums that overflow in float16 are no bug in float64."""
+    assert nv.check(faulty.float16_sums, "batch").passed
+    assert nv.check(faulty.float16_sums, "batch", dtype="float16").codes == ("float16-accumulation",)
+    assert nv.check(lambda x: nv.normalize(x, "batch"), "batch", dtype="float16").passed
+
+
 def test_details():
     axes = nv.check(faulty.wrong_axes, "batch").findings[0]
     assert axes.details["axes"] == (2, 3)

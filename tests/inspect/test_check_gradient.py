@@ -128,6 +128,13 @@ def test_a_wrong_forward_with_its_own_right_gradient_is_wrong_once():
     assert nv.check(unbiased, "batch", backward=backward).codes == ("unbiased-variance", "gradient-wrong")
 
 
+def test_sets_of_one_cell_without_eps_have_no_gradient_to_compare():
+    verdict = nv.check(lambda x: x / np.abs(x - x), "instance", shape=(4, 3), backward=lambda grad, x: grad)
+    assert not verdict.passed
+    unbiased = nv.check(lambda x: (x - x) / np.sqrt((x - x) ** 2 / 0), "instance", shape=(4, 3), backward=backward)
+    assert not unbiased.passed
+
+
 def test_autograd_of_torch():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 

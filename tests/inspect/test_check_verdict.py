@@ -323,6 +323,7 @@ def test_what_is_given_is_what_is_compared():
 def test_how_weight_and_bias_are_taken(fn):
     verdict = nv.check(fn, "batch")
     assert verdict.passed, str(verdict)
+    assert verdict.shape == SHAPE
 
 
 def test_num_groups_is_handed_over_where_it_is_required():
