@@ -52,6 +52,7 @@ def weighted(module, values):
     return module
 
 
+torch.manual_seed(0)  # the models are made on import
 X, BIG, MAPS = spread(2, 8, 6, 6), spread(8, 8, 16, 16), spread(4, 8, 2, 2)
 POOL = nn.AdaptiveAvgPool2d(1)
 SEQ = nn.Sequential
@@ -95,6 +96,7 @@ FIRES = {
         (SEQ(bn(mean=3.0)), BIG, {}),
         (SEQ(bn(var=100.0)).eval(), BIG, {}),
         (SEQ(bn(var=0.01)), X, {}),
+        (SEQ(bn(var=100.0)), X, {}),  # a gap that chance might give, and a variance that it can't
         (trained(SEQ(bn(momentum=0.01)), 8, 8, 16, 16, steps=3).eval(), 10 * BIG + 5, {}),
         (SEQ(trained(zoo.HandBatchNorm(8), 8, 8, 16, 16)), BIG + 5, {}),
         (SEQ(trained(zoo.BatchNormAct2d(8), 8, 8, 16, 16)).eval(), BIG / 10, {}),
@@ -126,6 +128,7 @@ FIRES = {
         (SEQ(nn.Flatten(), nn.Linear(288, 8), nn.BatchNorm1d(8)), X, {}),
         (SEQ(nn.ConvTranspose2d(8, 8, 3), zoo.BatchNormAct2d(8)), X, {}),
         (SEQ(nn.Conv2d(8, 8, 3), nn.GroupNorm(8, 8)), X, {"ignore": "accidental-instance"}),
+        (SEQ(nn.Conv2d(8, 8, 3), zoo.HandBatchNorm(8)), X, {}),
     ],
     "group-one": [
         (SEQ(nn.GroupNorm(1, 8)), X, {}),
@@ -135,6 +138,7 @@ FIRES = {
         (SEQ(nn.GroupNorm(2, 8), nn.InstanceNorm2d(8)), X, {}),
         (SEQ(nn.GroupNorm(2, 8), nn.Dropout(), nn.GroupNorm(2, 8)).eval(), X, {}),
         (SEQ(zoo.RMSNorm(6), nn.LayerNorm(6)), spread(2, 8, 6), {"ignore": "small-set"}),
+        (SEQ(nn.LayerNorm(9), zoo.RMSNorm(9)), spread(2, 8, 9), {}),
         (SEQ(zoo.BatchNormAct2d(8, nn.Identity), bn()), X, {}),
     ],
 }

@@ -75,6 +75,7 @@ def test_one_sample_without_its_axis():
     assert (layer.input_shape, layer.block) == ((1, 6, 5, 3), (1, 1, 5, 3))
 
 
+torch.manual_seed(0)  # the layers are made on import
 # what other libraries write: layer, input shape -> kind, G, block, known by
 OTHERS = {
     "frozen": (zoo.FrozenBatchNorm2d(8), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "output"),

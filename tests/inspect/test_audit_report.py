@@ -158,7 +158,9 @@ def test_explore_in_train_mode_uses_the_randomness_of_the_audit():
     torch.manual_seed(5)
     (expected,) = inputs_of(model, model[2], x)
     torch.manual_seed(6)
+    state = torch.get_rng_state()
     np.testing.assert_array_equal(found.explore("2").x, expected.numpy())
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 EXPLORED = [

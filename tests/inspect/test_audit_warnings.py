@@ -8,6 +8,7 @@ import normviz as nv
 from normviz.inspect.auditing.troubles import CODES, DEFAULT, OPT_IN
 from tests.inspect import audit_models as zoo
 from tests.inspect.audit_cases import FIRES, NEAR_MISSES
+from tests.inspect.audit_models import spread
 
 
 @pytest.fixture(autouse=True)
@@ -175,3 +176,28 @@ def test_after_a_layer_that_torch_refuses_the_rest_is_audited_as_well():
     assert [(w.code, w.layer) for w in found.warnings] == [("groups-do-not-divide", "0"), ("accidental-instance", "2")]
     assert found.warnings[0].remedy == "use one of 1, 2, 3, 6"
     assert [layer.block for layer in found.layers] == [None, (1, 1, 4, 4)]
+
+
+def test_the_ratio_of_variances_is_that_of_the_unbiased_one():
+    x = spread(4, 8, 6, 6)
+    model = nn.Sequential(nn.BatchNorm2d(8))
+    model[0].running_var *= 50
+    (w,) = nv.audit(model, x).warnings
+    n = max(4, 4 * 36 / 4.4**2)
+    var = x.double().var((0, 2, 3), unbiased=False)
+    expected = ((var + 1e-5) / (50 + 1e-5)).mean() * n / (n - 1)
+    assert w.numbers["variance_ratio"] == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("in_between", [True, False])
+def test_what_is_written_into_is_no_longer_what_the_layer_before_made(in_between):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return self.norm(x.relu_() if in_between else x)
+
+    assert codes(Model(), spread(2, 8, 6, 6), also="bias-before-norm") == ["bias-before-norm"] * (not in_between)

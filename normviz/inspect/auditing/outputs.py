@@ -88,11 +88,15 @@ def _uneven(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, np.ndarray],
     size = -(-C // G)
     for ends in (range(size, C, size), [len(part) for part in np.array_split(range(C), G)][:-1]):
         cuts = [0, *(ends if isinstance(ends, range) else np.cumsum(ends)), C]
+        seen = 0
         for a, b in pairwise(cuts):
             mine = {k: v.reshape(C)[a:b] for k, v in own.items() if v.size == C}
+            if np.ptp(y[:, a:b]) == 0:
+                continue  # an activation has left nothing of these channels
             match = recognise(x[:, a:b], y[:, a:b], parameters=mine, eps=eps)
             if match is None or match.block != (1, b - a, *x.shape[2:]):
                 break
+            seen += 1
         else:
-            return True
+            return seen > 1
     return False

@@ -167,7 +167,7 @@ class Watch:
                 self._record(name, frame, norm, "class", x, y)
             frame.found = True
             return
-        x = x if frame.kept is None else frame.kept
+        got, x = x, x if frame.kept is None else frame.kept
         same = y is not None and x.shape == y.shape and plain(x) and plain(y) and x.numel() <= MOST_WORK
         if frame.calls:
             alone = len(frame.calls) == 1 and same and not frame.found
@@ -183,12 +183,12 @@ class Watch:
             norm = by_output(module, x, y, self._originals)
             if norm is not None:
                 frame.found = True
-                self._record(name, frame, norm, "output", x, y)
+                self._record(name, frame, norm, "output", x, y, got)
 
-    def _record(self, name: str, frame: Frame, norm: Norm, known_by: str, x: Any, y: Any) -> None:
-        """Take note of a use of a module that is a normalization."""
+    def _record(self, name: str, frame: Frame, norm: Norm, known_by: str, x: Any, y: Any, got: Any = None) -> None:
+        """Take note of a use of a module that is a normalization; `got` is its input itself where x is a copy."""
         self._want(name, x, norm)
-        measured, before = measure(norm, x, y, dead=self.dead), self._origins.before(x, norm)
+        measured, before = measure(norm, x, y, dead=self.dead), self._origins.before(x if got is None else got, norm)
         call = Call(frame.order, type(frame.module).__name__, name, norm, measured, None, before, frame.broken)
         self._add(name, frame.module, norm, known_by, call)
 
