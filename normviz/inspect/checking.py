@@ -112,7 +112,7 @@ def check(
         raise ValueError(f"channel_axis={channel_axis!r} is an axis of no array of 2 to 5 axes; 1 and -1 are the usual")
     if shape is not None:
         Pooling(method, canonical(np.empty(shape, np.int8), channel_axis, "shape").shape, num_groups)
-    elif row.has_groups and (isinstance(num_groups, bool) or not hasattr(num_groups, "__index__") or num_groups < 1):
+    elif row.has_groups and not _is_count(num_groups):
         raise TypeError(f"method {method!r} needs num_groups, a whole number from 1 on, not {num_groups!r}")
     elif not row.has_groups and num_groups is not None:
         raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
@@ -136,3 +136,7 @@ def check(
         examination = Examination(fn, wanted, backward=backward, running=running, momentum=momentum)
         verdict = examination.verdict()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
+
+
+def _is_count(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool) and value >= 1

@@ -249,14 +249,14 @@ class Examination:
 
     def _either(self, found: list[Explanation], base: Recipe, tests: list, tolerance: float) -> None:
         ways = sorted({" with ".join(sorted(e.codes)) for e in found})
-        stage = self._first(base, tests, tolerance)
-        said = f"{stage[0].said}. Either {' or '.join(ways)} would explain it, and these inputs cannot tell which"
-        self.ledger.add(stage[0].code, said, *stage[1:], stage[0].cell, details={"either": ways})
+        stage, whole, y, expected, wrong = self._first(base, tests, tolerance)
+        said = f"{stage.said}. Either {' or '.join(ways)} would explain it, and these inputs cannot tell which"
+        self.ledger.add(stage.code, said, whole, y, expected, wrong, stage.cell, details={"either": ways})
 
     def _stage(self, base: Recipe, tests: list, tolerance: float) -> None:
         """Report the first wrong stage."""
-        stage, *shown = self._first(base, tests, tolerance)
-        self.ledger.add(stage.code, stage.said, *shown, stage.cell, details=stage.details)
+        stage, whole, y, expected, wrong = self._first(base, tests, tolerance)
+        self.ledger.add(stage.code, stage.said, whole, y, expected, wrong, stage.cell, details=stage.details)
 
     def _first(self, base: Recipe, tests: list, tolerance: float) -> tuple:
         for name, scene, y, *_ in tests:

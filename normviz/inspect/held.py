@@ -39,7 +39,7 @@ class Slot:
 
     def read(self) -> np.ndarray | None:
         """Its numbers in float64, or None if there are none."""
-        value = getattr(self.owner, self.name, None)
+        value: Any = getattr(self.owner, self.name, None)
         for get in ("numpy", "get_value", "value"):
             if value is not None and not is_array(value) and hasattr(value, get):
                 inner = getattr(value, get)
@@ -47,26 +47,24 @@ class Slot:
                     value = inner() if callable(inner) else inner
         if isinstance(value, list | tuple):
             value = np.array(value)
-        if not is_array(value):
+        if value is None or not is_array(value):
             return None
-        if hasattr(value, "detach"):
-            value = value.detach()
         with suppress(TypeError, ValueError):
-            return np.array(host(value), np.float64)
+            return np.array(host(value.detach() if hasattr(value, "detach") else value), np.float64)
         return None
 
     def write(self, numbers: np.ndarray) -> bool:
         """Put other numbers of the same shape there; False if that cannot be done."""
-        value = getattr(self.owner, self.name, None)
+        value: Any = getattr(self.owner, self.name, None)
         torch = sys.modules.get("torch")
         try:
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 value[...] = numbers
             elif torch is not None and isinstance(value, torch.Tensor):
                 with torch.no_grad():
-                    value.copy_(torch.as_tensor(numbers))
+                    torch.Tensor.copy_(value, torch.as_tensor(numbers))
             elif hasattr(value, "assign"):
-                value.assign(numbers.astype(np.float32))
+                value.assign(numbers.astype(np.float32))  # pyright: ignore[reportAttributeAccessIssue]
             else:
                 return False
         except Exception:

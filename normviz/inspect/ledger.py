@@ -42,12 +42,12 @@ class Ledger:
         for other in found.changes:
             if other is not change:
                 without = Recipe(**{**vars(without), **other.fields})
-        best = None
+        best: tuple[Any, ...] = ()
         for _, scene, y, *_ in tests:
             whole = scene.whole()
             with_it, left = whole.output(found.recipe), whole.output(without)
             share = np.abs(np.nan_to_num(with_it - left)) / (1 + np.abs(left))
-            if best is None or share.max() > best[0]:
+            if not best or share.max() > best[0]:
                 best = (share.max(), whole, y, int(share.argmax()), whole.output(base))
         _, whole, y, cell, expected = best
         wrong = ~near(y, expected, 1e-4)
@@ -81,7 +81,7 @@ class Ledger:
         """Write down a finding; where `wrong` says which cells show it, with its worst cell or the given one."""
         should, seen = pair or (None, None)
         message = f"fn {said}" + ("" if said.endswith("?") else ".")
-        if scene is not None and wrong is not None:
+        if scene is not None and y is not None and expected is not None and wrong is not None:
             shape = scene.x.shape
             with np.errstate(all="ignore"):
                 left = np.nan_to_num(np.abs(y - expected), nan=np.inf)

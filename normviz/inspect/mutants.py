@@ -105,9 +105,7 @@ def _apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
 
 
 @np.errstate(all="ignore")
-def estimates(
-    tests: Sequence[tuple[Scene, np.ndarray]], recipe: Recipe, asked: float, tolerance: float
-) -> list[float]:
+def estimates(tests: Sequence[tuple[Scene, np.ndarray]], recipe: Recipe, asked: float, tolerance: float) -> list[float]:
     """What eps could be, from the sets of one input each, if all else is as in the recipe."""
     found = []
     for scene, y in tests:
@@ -162,7 +160,7 @@ def _affine(scene: Scene) -> Iterator[Change]:
     if not scene.has_affine:
         return
     both = scene.weight is not None and scene.bias is not None
-    shared = scene.pool.method == "group" and 1 < scene.pool.num_groups < scene.pool.shape[1]
+    shared = scene.pool.method == "group" and 1 < (scene.pool.num_groups or 1) < scene.pool.shape[1]
     by_channel = all(p is None or p.size == scene.pool.shape[1] for p in (scene.weight, scene.bias))
     skipped = {"last axis"}
     if scene.weight is None:
@@ -214,7 +212,9 @@ def _candidates(pool: Pooling, channel_axis: int, has_affine: bool) -> Iterator[
         parted = [a for a in range(rank) if 1 < block[a] < shape[a]]
         if whole or parted:
             yield _axes(block, whole, parted, channel_axis, rank)
-    for other in divisors(length) if G else ():
+    if not G:
+        return
+    for other in divisors(length):
         block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
         said = f"makes {other} groups of {length // other}, not {G} of {length // G}"
         yield Change("sets", {"cut": Cut("block", block)}, said, {"num_groups": other})

@@ -36,16 +36,15 @@ class Cut:
 
     def labels(self, pool: Pooling) -> np.ndarray:
         """Number of the set that each cell is in."""
-        shape = pool.shape
+        shape, groups = pool.shape, pool.num_groups or 1
         where = np.indices(shape, sparse=True)
         if self.kind == "axis":
             order = [0, self.axis, *(a for a in range(1, len(shape)) if a != self.axis)]
-            groups = pool.num_groups
-            other = Pooling(pool.method, tuple(shape[a] for a in order), groups).labels()
+            other = Pooling(pool.method, tuple(shape[a] for a in order), pool.num_groups).labels()
             return other.transpose(np.argsort(order))
         if self.kind == "scattered":
             size = math.prod(shape[1:])
-            return pool.num_groups * where[0] + np.arange(size).reshape(1, *shape[1:]) % pool.num_groups
+            return groups * where[0] + np.arange(size).reshape(1, *shape[1:]) % groups
         strided = METHODS[pool.method].grouped_axis if self.kind == "strided" else None
         labels = np.zeros(shape, int)
         for axis, (length, extent) in enumerate(zip(shape, self.block, strict=True)):
@@ -210,7 +209,7 @@ class Scene:
             self._known[kind] = chosen.get(kind, (w, b))
         return self._known[kind]
 
-    def _spread(self, p: np.ndarray | None, kind: str, default: float) -> np.ndarray:
+    def _spread(self, p: Any, kind: str, default: float) -> np.ndarray:
         if p is None:
             return self.flat(np.full(self.x.shape, default))
         if kind.startswith("group"):

@@ -97,12 +97,9 @@ def _try(fn: Callable, wanted: Wanted, shape: tuple, slots: dict, layout: str, m
     values |= {role: p for role, p in known.items() if role in takes.names}
     if not {"weight", "bias"} & takes.names.keys():
         for role, slot in slots.items():
-            now = slot.read()
-            if (
-                known[role] is not None
-                and now.size == known[role].size
-                and not slot.write(known[role].reshape(now.shape))
-            ):
+            now: Any = slot.read()
+            new = known[role]
+            if new is not None and now.size == new.size and not slot.write(new.reshape(now.shape)):
                 known[role] = now
     found = Found(fn)
     options = {"channel_axis": wanted.channel_axis, "framework": wanted.framework, "seed": wanted.seed}
@@ -178,7 +175,7 @@ def _along(p: np.ndarray | None, pool: Pooling, layout: str, channel_axis: int, 
         return None
     p = asked.round(p)
     if layout == "group":
-        return p.repeat(pool.shape[1] // pool.num_groups).reshape(1, -1, *[1] * (len(pool.shape) - 2))
+        return p.repeat(pool.shape[1] // (pool.num_groups or 1)).reshape(1, -1, *[1] * (len(pool.shape) - 2))
     if p.ndim == len(pool.shape):
         return np.array(canonical(p, channel_axis))
     return parameter(p.reshape(-1) if p.size == pool.shape[1] and p.ndim > 1 else p, "weight", pool, channel_axis)
@@ -202,7 +199,7 @@ def _shapes(fn: Callable, wanted: Wanted, slots: dict) -> Sequence[tuple[int, ..
             channels.append(int(lengths[0]))
         elif 2 <= len(lengths) <= 4 and row.elementwise:
             samples.append(canonical(np.empty((2, *lengths), np.int8), axis).shape)
-    if wanted.num_groups in channels and row.name == "group":
+    if wanted.num_groups and wanted.num_groups in channels and row.name == "group":
         channels.insert(0, wanted.num_groups * 2)  # as many as groups: one each, more likely than one channel a group
     found = shapes(row, wanted.num_groups, [*dict.fromkeys(channels)][:4])
     found = [shape for shape in found if -len(shape) <= axis < len(shape)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import inputs
+from .callables import Refusal
 from .held import Mode, Slot
 from .mutants import Change, near
 from .numerics import Trouble
@@ -48,12 +49,17 @@ class State:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Running mean and variance now, (C,) each."""
-        return self.slots[0].read().reshape(-1), self.slots[1].read().reshape(-1)
+        mean, var = (slot.read() for slot in self.slots)
+        if mean is None or var is None:
+            raise Refusal(f"fn leaves no numbers in {' and '.join(slot.name for slot in self.slots)} once it is called")
+        return mean.reshape(-1), var.reshape(-1)
 
     def fill(self, rng: np.random.Generator) -> None:
         """Put numbers there that are told from 0 and 1, if they can be put there at all."""
         for slot, low, high in zip(self.slots, (-1.0, 0.5), (1.0, 2.0), strict=True):
-            slot.write(rng.uniform(low, high, slot.read().shape))
+            found = slot.read()
+            if found is not None:
+                slot.write(rng.uniform(low, high, found.shape))
 
     def library(self) -> str:
         """The package that made the holder, where that is one with conventions of its own."""
@@ -62,18 +68,17 @@ class State:
 
 
 def uses_running(
-    tests: Sequence[tuple[Scene, np.ndarray, Any, Any]], base: Recipe, known: Sequence[Change], tolerance: float
+    tests: Sequence[tuple[Any, ...]], base: Recipe, known: Sequence[Change], tolerance: float
 ) -> tuple[Recipe, tuple[Change, ...]] | None:
-    """Return what else fn does if it trains with its running statistics, those before or after an update."""
+    """Return what else fn does if it trains with its running statistics, those before or after an update.
+
+    A test is a scene, the output of its compared cells, and what was kept before and after the call.
+    """
     singles = [c for c in known if "cut" not in c.fields and c.code != "unbiased-variance"]
     for chosen in [(), *((c,) for c in singles)]:
         recipe = replace(base, **{k: v for c in chosen for k, v in c.fields.items()})
         for when in (2, 3):
-            if all(
-                near(test[1], test[0].running(recipe, *(s for s in test[when])), tolerance).all()
-                for test in tests
-                if test[when] is not None
-            ):
+            if all(near(test[1], test[0].running(recipe, *test[when]), tolerance).all() for test in tests):
                 return recipe, chosen
     return None
 

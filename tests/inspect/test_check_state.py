@@ -221,3 +221,15 @@ def test_what_is_kept_may_be_neither():
     verdict = nv.check(Root(), "batch")
     assert verdict.codes == ("state",)
     assert "which neither m - 1 nor m explains" in verdict.findings[0].message
+
+
+def test_what_is_kept_may_vanish():
+    class Forgetful(Norm):
+        def __call__(self, x):
+            y = super().__call__(x)
+            self.running_mean = None
+            return y
+
+    verdict = nv.check(Forgetful(), "batch")
+    assert verdict.codes == ("raises",)
+    assert verdict.findings[0].message == "fn leaves no numbers in running_mean and running_var once it is called."
