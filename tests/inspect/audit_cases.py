@@ -29,8 +29,9 @@ def trained(model, *shape, steps=60):
 
 def bn(c=8, mean=0.0, var=1.0, **options):
     module = nn.BatchNorm2d(c, **options)
-    module.running_mean += mean
-    module.running_var *= var
+    if module.track_running_stats:
+        module.running_mean += mean
+        module.running_var *= var
     return module
 
 
@@ -64,6 +65,7 @@ FIRES = {
         (SEQ(POOL, nn.InstanceNorm2d(8)), X, {}),  # which torch refuses
         (SEQ(nn.Conv2d(8, 1, 1), nn.Flatten(2), nn.Flatten(0, 1), Call(lambda x: x[:, :1]), nn.LayerNorm(1)), X, {}),
         (SEQ(POOL, bn()), X[:1], {}),  # which torch refuses
+        (SEQ(POOL, bn(track_running_stats=False)).eval(), X[:1], {}),  # which torch refuses
         (SEQ(POOL, bn()).eval(), X, {"training_batch": 1, "ignore": "small-batch"}),
         (SEQ(POOL, Call(lambda x: F.group_norm(x, 8))), X, {"ignore": "accidental-instance"}),
     ],
