@@ -205,6 +205,7 @@ def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, b
     return made(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
 
 
+@np.errstate(all="ignore")
 def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[Any, Any]:
     """Turn mean and M2 into mean and variance, or into 0 and the mean square or the sum of squares: nothing cancels."""
     if statistic == "mean and variance":

@@ -19,6 +19,9 @@ CELLS = 1 << 17
 STRIP = 8192
 """A row of parameters shorter than this is repeated up to it, for an inner loop of NumPy is as long as such a row."""
 
+FAR = 2.0**100
+"""In float32 what is so large may overflow once a mean is subtracted, or has an inverse with few digits left."""
+
 Step = tuple[np.ufunc, np.ndarray]
 Job = tuple[np.ndarray, np.ndarray, list[Step]]
 
@@ -29,15 +32,28 @@ def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any,
     Parameters become one where that leaves them small beside the `cells` cells of x; a scale for each position and a
     weight for each channel stay apart.
     """
+    todo: list[tuple[np.ufunc, Any]] = []
+    if work == np.float32 and (factor := _nearer(mean, rstd)) is not None:
+        # By a power of two, and by 1 where the values lie well, which changes no digit.
+        todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, FAR)
     rounded = mean.astype(work)
     scale, shift = rstd, (rounded - mean) * rstd
     if weight is not None and np.broadcast(rstd, weight).size * 8 <= cells:
         scale, shift, weight = rstd * weight, shift * weight, None
     if bias is not None and weight is None and np.broadcast(shift, bias).size * 8 <= cells:
         shift, bias = shift + bias, None
-    todo = [(np.subtract, rounded), (np.multiply, scale), (np.add, shift if shift.any() else None)]
+    todo += [(np.subtract, rounded), (np.multiply, scale), (np.add, shift if shift.any() else None)]
     todo += [(np.multiply, weight), (np.add, bias)]
     return [(ufunc, p.astype(work, copy=False)) for ufunc, p in todo if p is not None]
+
+
+def _nearer(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
+    """What takes sets near the ends of float32 to its middle, or None where there are none."""
+    high, low = (abs(mean) > FAR) | (rstd < 1 / FAR), rstd > FAR
+    if not (high.any() or low.any()):
+        return None
+    # A set that varies so little has a small mean; one that does not vary is 0 by any factor.
+    return np.where(high, 2.0**-24, np.where(low & (abs(mean) < 1), 2.0**64, 1.0))
 
 
 def apply(x: np.ndarray, todo: list[Step], y: np.ndarray, work: Any) -> None:

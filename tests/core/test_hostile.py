@@ -1,0 +1,43 @@
+"""What breaks numeric code at its edges: the ends of a type's range, and warnings that nobody should see."""
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz import direct
+from tests.core.cases import values
+
+
+def test_squares_beyond_float64_warn_nobody():
+    x = np.full((200, 32, 1), 1e200)
+    for method in ("rms", "frn", "weight_norm"):
+        for part in (x, x[:2]):  # the blocks, and the direct path
+            assert np.isinf(nv.statistics(part, method).var).all()
+
+
+@pytest.mark.parametrize("most", [0, direct.MOST])
+def test_float32_up_to_its_ends(most, monkeypatch):
+    monkeypatch.setattr(direct, "MOST", most)
+    x = values((4, 6, 7, 9), loc=0)
+    x[0] = np.where(x[0] > -1, 3e38, -3e38)  # from a mean of 1e38 these are 4e38 away
+    x[1, :3] *= 1e-42  # with eps=1e-300 the inverse of their deviation exceeds 3e38
+    x[1, 3:] = 1e31
+    x[2, :3] = 0
+    x = x.astype(np.float32)
+    for method, num_groups in (("instance", None), ("group", 2), ("frn", None), ("positional", None)):
+        for eps in (1e-5, 1e-300):
+            options = {"num_groups": num_groups, "eps": eps, "bias": np.arange(6.0)}
+            y = nv.normalize(x, method, **options)
+            np.testing.assert_allclose(y, nv.normalize(x.astype(float), method, **options), rtol=1e-6, atol=1e-6)
+
+
+def test_ends_in_one_set_change_no_digit_of_another(monkeypatch):
+    monkeypatch.setattr(direct, "MOST", 0)
+    x = values((4, 6, 7, 9)).astype(np.float32)
+    wild = x.copy()
+    wild[0, 0] *= 3e37
+    wild[0, 1] *= 1e-40
+    options = {"weight": np.arange(6.0), "bias": np.ones(6), "eps": 1e-100}
+    found, expected = (nv.normalize(a, "instance", **options) for a in (wild, x))
+    np.testing.assert_array_equal(found[:, 2:], expected[:, 2:])
+    np.testing.assert_array_equal(found[1:], expected[1:])
