@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as _numpy  # noqa: F401  The one dependency every name needs; anything else waits until it is asked for.
 
 if TYPE_CHECKING:
-    from . import relatives, samples
+    from . import labs, relatives, samples
     from .backends import backend_for, devices
     from .blocks import Pooling, divisors, pooling
     from .explorer import Explorer, show, to_html
@@ -55,6 +55,7 @@ _HOME = {
     "Verdict": "inspect",
     "Probe": "inspect",
     "probe": "inspect",
+    "labs": "labs",
     "relatives": "relatives",
     "samples": "samples",
 }
@@ -79,6 +80,7 @@ __all__ = [
     "devices",
     "divisors",
     "gradient",
+    "labs",
     "moments",
     "normalize",
     "pooling",

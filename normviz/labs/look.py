@@ -1,0 +1,265 @@
+"""How the charts of the labs look: one template, light and dark, and where title, controls and caption go.
+
+A figure is drawn for a width and stacks, from the top: title, buttons, legend, plot, slider, caption. `finish` finds
+the heights and sets them. Everything a control changes is in the figure, so no kernel is asked.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+import plotly.graph_objects as go
+
+from ..explorer.colours import DARK as EXPLORER_DARK
+from ..explorer.colours import LIGHT as EXPLORER_LIGHT
+
+COLOURS = {
+    "blue": "#2f7de1",
+    "orange": "#d9730d",
+    "green": "#1a9a68",
+    "pink": "#c65aa0",
+    "grey": "#7d8694",
+    "red": "#d9534a",
+}
+"""Apart with any colour vision (after Okabe & Ito 2008), and 3 : 1 against the light and the dark page alike."""
+METHODS = {"batch": "blue", "layer": "orange", "instance": "green", "group": "pink", "positional": "grey"}
+"""Which of them a method has in every lab."""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+"""Colour alone must not tell lines apart."""
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+NARROW = 640
+"""Pixels: below this, panels are stacked."""
+LETTER = 6.3
+"""Pixels: the widest that a letter of a caption is on average."""
+LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 84
+
+
+def template(dark: bool = False) -> go.layout.Template:
+    """Return the template, light or dark."""
+    on = EXPLORER_DARK if dark else EXPLORER_LIGHT
+    axis = {
+        "gridcolor": on["rule"],
+        "linecolor": on["muted"],
+        "zerolinecolor": on["rule"],
+        "zerolinewidth": 1,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": on["muted"],
+        "title": {"font": {"size": 13}, "standoff": 8},
+        "automargin": False,
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 12, "color": on["ink"]},
+            "paper_bgcolor": on["card"],
+            "plot_bgcolor": on["card"],
+            "colorway": list(COLOURS.values()),
+            "xaxis": axis,
+            "yaxis": axis,
+            "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], "font": {"color": on["ink"]}},
+            "annotationdefaults": {"font": {"color": on["ink"]}, "showarrow": False},
+            "sliderdefaults": {
+                "bgcolor": on["rule"],
+                "activebgcolor": on["accent"],
+                "bordercolor": on["muted"],
+                "tickcolor": on["muted"],
+                "font": {"color": on["ink"]},
+            },
+            # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
+            "updatemenudefaults": {"bgcolor": "#e3e8ee", "bordercolor": "#8a94a3", "font": {"color": "#14181f"}},
+        }
+    )
+
+
+def slider(steps: Sequence[dict[str, Any]], prefix: str, active: int = 0, suffix: str = "") -> dict[str, Any]:
+    """Return a slider of `step`s; `prefix` stands before the label of the one chosen."""
+    return {
+        "steps": list(steps),
+        "active": active,
+        "currentvalue": {"prefix": prefix, "suffix": suffix, "font": {"size": 14}, "xanchor": "left"},
+        "xanchor": "left",
+        "yanchor": "top",
+        "x": 0,
+        "y": 0,
+        "len": 1,
+    }
+
+
+def step(
+    label: str, traces: dict[str, list] | None = None, indices: Iterable[int] = (), **layout: Any
+) -> dict[str, Any]:
+    """Return one step of a slider, or one button.
+
+    Parameters
+    ----------
+    label
+        What it is called.
+    traces
+        What it sets in the traces `indices`: {"y": [one entry a trace]}. Everything has to be a list or a string.
+    indices
+        The traces.
+    layout
+        What it sets in the layout, with two underscores for a dot: xaxis__title__text="G".
+    """
+    changed = {key.replace("__", "."): value for key, value in layout.items()}
+    return {"label": label, "method": "update", "args": [traces or {}, changed, list(indices)]}
+
+
+def buttons(steps: Sequence[dict[str, Any]], active: int = 0, *, menu: bool = False) -> dict[str, Any]:
+    """Return a row of buttons, or a menu, of `step`s."""
+    return {
+        "buttons": list(steps),
+        "active": active,
+        "type": "dropdown" if menu else "buttons",
+        "direction": "down" if menu else "right",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+    }
+
+
+def broken(text: str, width: float, letter: float = LETTER) -> str:
+    """Return text with a <br> where a line of `width` pixels is full."""
+    return "<br>".join(wrap(text, max(20, int(width / letter))))
+
+
+def finish(
+    figure: go.Figure,
+    title: str,
+    caption: str,
+    alt: str,
+    *,
+    width: int = 900,
+    height: int = 340,
+    left: int = 64,
+    right: int = 20,
+    subplot_titles: bool = False,
+) -> go.Figure:
+    """Give a figure its template, title, caption and alt text, and room for all that is around the plot.
+
+    Parameters
+    ----------
+    figure
+        With its traces, axes, sliders and buttons (at most one of each) in place.
+    title, caption
+        Shown above and under the chart, broken into lines that fit.
+    alt
+        What the picture shows, for who does not see it: `layout.meta["alt"]`, and `to_html` says it aloud.
+    width
+        Pixels, of the whole figure.
+    height
+        Pixels, of the plot alone; with stacked panels, of all of them.
+    left, right
+        Pixels beside the plot.
+    subplot_titles
+        Whether titles stand above the panels.
+    """
+    title_lines = broken(title, width - 130, 8.4)
+    caption_lines = broken(caption, width - 28)
+    menus = list(figure.layout.updatemenus)
+    rows = _legend_rows(figure, width - left - right)
+    legend = 24 * rows + (8 if rows else 0)
+    over = 22 if subplot_titles else 8
+    top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend + over
+    has_slider = bool(figure.layout.sliders)
+    under = AXIS + (SLIDER if has_slider else 0)
+    bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
+    switch = {
+        "type": "buttons",
+        "showactive": False,
+        "buttons": [
+            {
+                "label": "◐ Dark / light",
+                "method": "relayout",
+                "args": [{"template": template(dark=True).to_plotly_json()}],
+                "args2": [{"template": template().to_plotly_json()}],
+            }
+        ],
+        "x": 1,
+        "xanchor": "right",
+        "y": 1,
+        "yanchor": "top",
+        # A menu is placed against the plot; this one belongs to the corner of the page.
+        "pad": {"t": -(top - 8), "r": -(right - 12)},
+        "font": {"size": 11},
+    }
+    for menu in menus:
+        menu.pad = {"l": 12 - left, "b": legend + over}
+    figure.update_layout(
+        template=template(),
+        width=width,
+        height=top + height + bottom,
+        margin={"l": left, "r": right, "t": top, "b": bottom},
+        title={
+            "text": f"<b>{title_lines}</b>",
+            "font": {"size": 16},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 14, "t": 14},
+        },
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1 + over / height,
+            "yanchor": "bottom",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        updatemenus=[*menus, switch],
+        meta={"alt": alt, "caption": caption},
+    )
+    for one in figure.layout.sliders:
+        one.pad = {"l": 0, "r": 0, "t": AXIS + 2}
+    figure.add_annotation(
+        text=caption_lines,
+        name="caption",
+        x=0,
+        xref="paper",
+        xanchor="left",
+        xshift=14 - left,
+        y=0,
+        yref="paper",
+        yanchor="top",
+        yshift=-under,
+        align="left",
+        showarrow=False,
+        font={"size": 12},
+    )
+    return figure
+
+
+def _legend_rows(figure: go.Figure, span: float) -> int:
+    """Return how many rows plotly will need for the legend."""
+    names = [str(t.name) for t in figure.data if t.showlegend is not False and t.name and t.visible is not False]
+    if not names or figure.layout.showlegend is False or len(names) == 1:
+        return 0
+    long = [len(name) * 7 + 46 for name in names]
+    return 1 if sum(long) <= span else math.ceil(len(names) / max(1, span // max(long)))
+
+
+def alt(figure: go.Figure) -> str:
+    """Return the alt text of a lab's figure."""
+    return figure.layout.meta["alt"]
+
+
+def to_html(figure: go.Figure, **options: Any) -> str:
+    """Return plotly's own HTML within a <figure> that a screen reader names by its alt text.
+
+    Parameters
+    ----------
+    figure
+        A lab's.
+    options
+        As plotly.graph_objects.Figure.to_html takes: include_plotlyjs=True makes it stand alone.
+    """
+    inside = figure.to_html(**{"full_html": False, "include_plotlyjs": True, **options})
+    return f'<figure role="group" aria-label="{escape(alt(figure), quote=True)}" style="margin:0">{inside}</figure>'
