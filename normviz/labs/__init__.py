@@ -1,6 +1,6 @@
 """Labs: what a course shows of normalization in numbers and charts, one file a lab.
 
-`measure(...)` returns numbers, a frozen dataclass; `figure(...)`, with the same arguments and a `width`, draws them as a
+`measure(...)` returns numbers, a frozen dataclass; `figure(...)`, with its arguments and a `width`, draws them as a
 plotly Figure whose sliders and buttons are plotly's own and carry all they show, so it lives without a kernel.
 
 Labs are loaded when they are first used, as `nv.labs.batch_size.figure()`.

@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from ..explorer.colours import DARK as EXPLORER_DARK
 from ..explorer.colours import LIGHT as EXPLORER_LIGHT
@@ -34,7 +35,7 @@ NARROW = 640
 """Pixels: below this, panels are stacked."""
 LETTER = 6.3
 """Pixels: the widest that a letter of a caption is on average."""
-LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 84
+LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 90
 
 
 def template(dark: bool = False) -> go.layout.Template:
@@ -138,6 +139,8 @@ def finish(
     left: int = 64,
     right: int = 20,
     subplot_titles: bool = False,
+    above: int = 0,
+    names: Sequence[str] | None = None,
 ) -> go.Figure:
     """Give a figure its template, title, caption and alt text, and room for all that is around the plot.
 
@@ -157,13 +160,17 @@ def finish(
         Pixels beside the plot.
     subplot_titles
         Whether titles stand above the panels.
+    above
+        Pixels kept free between legend and plot, for an annotation.
+    names
+        The longest legend of any state, where that is not the first one's.
     """
-    title_lines = broken(title, width - 130, 8.4)
+    title_lines = broken(title, width - 134, 9.6)
     caption_lines = broken(caption, width - 28)
     menus = list(figure.layout.updatemenus)
-    rows = _legend_rows(figure, width - left - right)
+    rows = _legend_rows(figure, width - left - right, names)
     legend = 24 * rows + (8 if rows else 0)
-    over = 22 if subplot_titles else 8
+    over = above + (22 if subplot_titles else 8)
     top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend + over
     has_slider = bool(figure.layout.sliders)
     under = AXIS + (SLIDER if has_slider else 0)
@@ -203,7 +210,7 @@ def finish(
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"l": 14, "t": 14},
+            "pad": {"l": 14, "t": 14 + 11 * title_lines.count("<br>")},
         },
         legend={
             "orientation": "h",
@@ -237,9 +244,11 @@ def finish(
     return figure
 
 
-def _legend_rows(figure: go.Figure, span: float) -> int:
+def _legend_rows(figure: go.Figure, span: float, names: Sequence[str] | None = None) -> int:
     """Return how many rows plotly will need for the legend."""
-    names = [str(t.name) for t in figure.data if t.showlegend is not False and t.name and t.visible is not False]
+    names = names or [
+        str(t.name) for t in figure.data if t.showlegend is not False and t.name and t.visible is not False
+    ]
     if not names or figure.layout.showlegend is False or len(names) == 1:
         return 0
     long = [len(name) * 7 + 46 for name in names]
@@ -263,3 +272,40 @@ def to_html(figure: go.Figure, **options: Any) -> str:
     """
     inside = figure.to_html(**{"full_html": False, "include_plotlyjs": True, **options})
     return f'<figure role="group" aria-label="{escape(alt(figure), quote=True)}" style="margin:0">{inside}</figure>'
+
+
+def panels(count: int, stacked: bool, titles: Sequence[str], gap: float | None = None) -> go.Figure:
+    """Return a figure of `count` panels side by side or, on a narrow page, stacked."""
+    rows, columns = (count, 1) if stacked else (1, count)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        subplot_titles=list(titles),
+        horizontal_spacing=(0.11 if gap is None else gap) if columns > 1 else 0,
+        vertical_spacing=0.34 / rows if rows > 1 else 0,
+    )
+    return figure.update_annotations(font_size=13)
+
+
+def place(panel: int, stacked: bool) -> dict[str, int]:
+    """Return the row and column of a panel of `panels`."""
+    return {"row": panel + 1, "col": 1} if stacked else {"row": 1, "col": panel + 1}
+
+
+def rounded(values: Any, digits: int = 4) -> list[float | None]:
+    """Return values as a list of `digits` digits, None where not finite, so that a figure stays small."""
+    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in map(float, values)]
+
+
+def log_ticks(values: Any) -> dict[str, Any]:
+    """Return ticks for a logarithmic axis over all values: 1, 2, 5 a decade, or decades alone where there are many.
+
+    >>> log_ticks([0.05, 0.3])["ticktext"]
+    ['0.05', '0.1', '0.2', '0.5']
+    """
+    good = [float(v) for v in values if math.isfinite(v) and v > 0]
+    low, high = math.floor(math.log10(min(good))), math.ceil(math.log10(max(good)))
+    digits = (1, 2, 5) if high - low <= 3 else (1,)
+    every = [float(f"{d}e{e}") for e in range(low, high + 1) for d in digits]
+    shown = [v for v in every if min(good) / 2.5 <= v <= max(good) * 2.5] or every
+    return {"tickvals": shown, "ticktext": [f"{v:g}" for v in shown]}
