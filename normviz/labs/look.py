@@ -251,7 +251,7 @@ def _legend_rows(figure: go.Figure, span: float, names: Sequence[str] | None = N
     ]
     if not names or figure.layout.showlegend is False or len(names) == 1:
         return 0
-    long = [len(name) * 7 + 46 for name in names]
+    long = [len(name) * 6.4 + 42 for name in names]
     return 1 if sum(long) <= span else math.ceil(len(names) / max(1, span // max(long)))
 
 
