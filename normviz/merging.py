@@ -174,10 +174,11 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
         from . import streaming  # which needs this module
 
         return streaming.moments(x, channel_axis, backend, progress)
-    if channel_axis == 1 and direct.takes(x, backend):
-        how = direct.plan("instance", None, x.shape)
-        _, mean, m2 = direct.measure(x, how)
-        shape = x.shape[:2]
+    if direct.takes(x, backend):
+        view = x if channel_axis == 1 else canonical(x, channel_axis)
+        how = direct.plan("instance", None, view.shape)
+        _, mean, m2 = direct.measure(view, how)
+        shape = view.shape[:2]
         return made(Moments, count=how.rows[1], mean=mean.reshape(shape), m2=m2.reshape(shape), backend="numpy")
     array, worker, _ = adopt(x, backend)
     view = canonical(array, channel_axis)

@@ -138,10 +138,12 @@ def normalize(
 
         return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
     eps = check_eps(eps)
-    if statistics is out is None and channel_axis == 1 and direct.takes(x, backend):
-        how = direct.plan(method, num_groups, x.shape) if direct.named(method, num_groups) else None
+    if statistics is out is None and direct.takes(x, backend):
+        view = x if channel_axis == 1 else canonical(x, channel_axis)
+        how = direct.plan(method, num_groups, view.shape) if direct.named(method, num_groups) else None
         if how and direct.plain(weight, how) and direct.plain(bias, how):
-            return direct.normalize(x, how, weight, bias, eps)
+            y = direct.normalize(view, how, weight, bias, eps)
+            return y if channel_axis == 1 else uncanonical(y, channel_axis)
     view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     gamma, beta = (parameter(p, name, pool, channel_axis) for name, p in (("weight", weight), ("bias", bias)))
     gamma, beta = (p if p is None else worker.xp.asarray(p) for p in (gamma, beta))

@@ -257,7 +257,8 @@ def formula(value: float | None, digits: int = 5) -> str:
 def digits_for(shown: Shown) -> int:
     """How many digits tell a value from its mean: more than five where both are large next to the deviation."""
     largest = max((abs(v) for v in (shown.x, shown.mean) if v is not None), default=0.0)
-    if not shown.var or not largest or not math.isfinite(lost := largest / math.sqrt(shown.var)):
+    lost = largest / math.sqrt(shown.var) if shown.var else 0.0
+    if not lost or not math.isfinite(lost):
         return 5
     return min(5 + max(0, math.ceil(math.log10(lost) - 1)), 15)
 
