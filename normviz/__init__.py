@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .explorer import Explorer, show, to_html
     from .figures import cube
     from .inspect import Finding, Probe, Verdict, check, probe
-    from .inspect.auditing import Audit, audit
+    from .inspect.auditing import Audit, Comparison, audit, compare
     from .merging import Moments, moments, sweep
     from .methods import METHODS
     from .normalization import Gradients, gradient, normalize, statistics
@@ -50,6 +50,8 @@ _HOME = {
     "cube": "figures",
     "Audit": "inspect.auditing",
     "audit": "inspect.auditing",
+    "Comparison": "inspect.auditing",
+    "compare": "inspect.auditing",
     "check": "inspect",
     "Finding": "inspect",
     "Verdict": "inspect",
@@ -63,6 +65,7 @@ _HOME = {
 __all__ = [
     "METHODS",
     "Audit",
+    "Comparison",
     "Explorer",
     "Finding",
     "Gradients",
@@ -76,6 +79,7 @@ __all__ = [
     "audit",
     "backend_for",
     "check",
+    "compare",
     "cube",
     "devices",
     "divisors",

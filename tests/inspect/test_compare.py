@@ -1,0 +1,358 @@
+"""Where two torch models part: one difference is planted at a time, and compare has to find it, and it alone."""
+
+import copy
+import doctest
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import normviz as nv
+from tests.inspect import audit_models as zoo
+from tests.inspect.test_audit_untouched import Busy, everything
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+def net(**changed):
+    """Conv, Batch Norm, Group Norm and Layer Norm, trained by nobody but with weights as if."""
+    torch.manual_seed(1)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3),
+        changed.get("group", nn.GroupNorm(4, 8)),
+        nn.ReLU(),
+        nn.Flatten(2),
+        nn.LayerNorm(36, eps=changed.get("layer_eps", 1e-5)),
+        nn.Flatten(),
+        nn.Linear(288, 5),
+    )
+    generator = torch.Generator().manual_seed(2)
+    for module in (model[1], model[4], model[7]):
+        for p in module.parameters():
+            p.data.normal_(1, 0.2, generator=generator)
+    model[1].running_mean.normal_(generator=generator)
+    model[1].running_var.uniform_(0.5, 2, generator=generator)
+    return model
+
+
+def x():
+    return torch.randn(2, 3, 10, 10, generator=torch.Generator().manual_seed(3))
+
+
+def parted(change, mode=True):
+    a, b = net().train(mode), net().train(mode)
+    change(b)
+    return nv.compare(a, b, x())
+
+
+def what(pair):
+    return [d.what for d in pair.differences]
+
+
+def set_(**values):
+    def change(model):
+        for path, value in values.items():
+            name, attribute = path.split("__")
+            module = model[int(name[1:])]
+            old = getattr(module, attribute)
+            if isinstance(old, torch.Tensor):
+                old.data.copy_(torch.as_tensor(value).expand_as(old))
+            else:
+                setattr(module, attribute, value)
+
+    return change
+
+
+def swap(model):
+    weight, bias = model[4].weight, model[4].bias
+    weight.data, bias.data = bias.data.clone(), weight.data.clone()
+
+
+def one_weight(model):
+    model[4].weight.data[5] += 0.5
+
+
+def replaced(layer):
+    def change(model):
+        layer.load_state_dict(model[4].state_dict())
+        model[4] = layer
+
+    return change
+
+
+# change, mode -> the layer, what differs there, words of the message
+PLANTED = {
+    "eps": (set_(m4__eps=1e-2), True, "4", ["eps"], "eps is 1e-05 in a and 0.01 in b"),
+    "affine swapped": (swap, True, "4", ["affine"], "weight and bias are swapped"),
+    "one weight": (one_weight, True, "4", ["weight"], "most at entry 5"),
+    "bias": (set_(m7__bias=0.0), True, "7", ["bias"], "bias differs by"),
+    "num_groups": (set_(m4__num_groups=2), True, "4", ["num_groups"], "num_groups is 4 in a and 2 in b"),
+    "mode": (lambda m: m[1].eval(), True, "1", ["mode"], "its running in b (eval mode)"),
+    "running mean": (set_(m1__running_mean=0.0), False, "1", ["running_mean"], "running_mean differs by"),
+    "running var": (set_(m1__running_var=1.0), False, "1", ["running_var"], "running_var differs by"),
+    "kind": (replaced(nn.BatchNorm2d(8, track_running_stats=False)), True, "4", ["kind"], "kind is Group Norm with G"),
+    "affine missing": (lambda m: setattr(m, "4", nn.GroupNorm(4, 8, affine=False)), True, "4", ["weight", "bias"], "8"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_one_difference_is_found_where_it_is(name):
+    change, mode, layer, expected, words = PLANTED[name]
+    found = parted(change, mode)
+    assert not found.same
+    assert (found.first.name, what(found.first), found.between) == (layer, expected, None)
+    assert not found.first.input_parts
+    assert found.first.output_parts
+    assert words in str(found)
+    assert str(found).startswith(f"The two models part at {layer}: inputs agree")
+    assert [p.name for p in found.pairs if p.differences] == [layer]
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_two_that_are_the_same(mode):
+    found = parted(lambda m: None, mode)
+    assert found.same
+    assert (found.first, found.between, found.only_a, found.only_b) == (None, None, [], [])
+    assert [p.name for p in found.pairs] == ["1", "4", "7"]
+    assert all(p.input_difference == p.output_difference == 0 for p in found.pairs)
+    assert str(found) == (
+        "The two models agree at 3 pairs of normalization layers and in their output, on this example."
+    )
+
+
+def test_momentum_acts_in_train_mode_alone():
+    train, rest = (parted(set_(m1__momentum=0.01), mode) for mode in (True, False))
+    assert not train.same
+    assert (train.first.name, what(train.first), train.first.output_parts) == ("1", ["momentum"], False)
+    assert str(train).startswith("All numbers agree on this example, but 1 is set differently.")
+    assert "momentum is 0.1 in a and 0.01 in b (it moves the running statistics alone)" in str(train)
+    assert rest.same
+    assert rest.first is None
+    assert what(rest.pairs[0]) == ["momentum"]
+    assert "without effect while the running statistics are used" in str(rest)
+
+
+def test_running_statistics_that_a_run_does_not_use_are_told_but_no_cause():
+    found = parted(set_(m1__running_mean=0.0))
+    assert found.same
+    assert what(found.pairs[0]) == ["running_mean"]
+    assert "not used in this mode" in str(found)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2], ids=["hidden by rounding", "seen"])
+def test_layer_norms_eps(scale):
+    """1e-6 against 1e-5 is below rounding where the variance is 1, but it is told all the same."""
+    a, b = (nn.Sequential(nn.Identity(), nn.LayerNorm(16, eps=eps)) for eps in (1e-6, 1e-5))
+    found = nv.compare(a, b, torch.randn(2, 9, 16) * scale)
+    assert not found.same
+    assert (found.first.name, what(found.first)) == ("1", ["eps"])
+    assert found.first.output_parts == (scale < 1)
+
+
+def test_a_layer_that_the_other_has_not():
+    a, b = net(), net()
+    b = nn.Sequential(*b[:3], nn.InstanceNorm2d(8), *b[3:])
+    found = nv.compare(a, b, x())
+    assert not found.same
+    assert [s.name for s in found.only_b] == ["3"]
+    assert [(p.a.name, p.b.name) for p in found.pairs] == [("1", "1"), ("4", "5"), ("7", "8")]
+    assert found.between == ("1", "4 / 5")
+    assert "Only in b: 3 (InstanceNorm2d, input 2×8×8×8)." in str(found)
+    swapped = nv.compare(b, a, x())
+    assert ([s.name for s in swapped.only_a], swapped.only_b) == (["3"], [])
+
+
+@pytest.mark.parametrize(("at", "between"), [(0, ("(input)", "1")), (3, ("1", "4")), (9, ("7", "(output)"))])
+def test_what_is_no_norm_layer_is_said_to_lie_between_them(at, between):
+    def change(model):
+        model[at].weight.data[0] += 0.5
+
+    found = parted(change)
+    assert not found.same
+    assert found.between == between
+    assert (found.first is None) == (at == 9)
+    assert "no normalization layer of both is the cause" in str(found)
+    if at < 9:
+        assert found.first.name == between[1]
+        assert f"is made by {'0 in a and 0 in b' if at == 0 else '3 in a and 3 in b'}" in str(found)
+
+
+def test_the_first_of_two_is_the_cause():
+    def change(model):
+        one_weight(model)
+        model[7].eps = 1e-1
+
+    found = parted(change)
+    assert (found.first.name, what(found.first)) == ("4", ["weight"])
+    assert "Also: 7: eps is 1e-05 in a and 0.1 in b." in str(found)
+
+
+def test_an_earlier_setting_that_does_not_show_is_not_the_cause():
+    def change(model):
+        model[1].momentum = 0.5
+        one_weight(model)
+
+    assert parted(change).first.name == "4"
+
+
+class Port(nn.Module):
+    """The same as net, with other names, functions for modules, and the channels last for a while."""
+
+    def __init__(self, source, eps=1e-5):
+        super().__init__()
+        self.stem, self.norm, self.conv, self.fc = source[0], source[1], source[3], source[9]
+        self.weight, self.bias = source[4].weight, source[4].bias
+        self.last, self.eps = source[7], eps
+
+    def forward(self, x):
+        x = self.conv(self.norm(self.stem(x)).relu())
+        x = F.group_norm(x, 4, self.weight, self.bias, self.eps).relu()
+        return self.fc(self.last(x.flatten(2)).flatten(1))
+
+
+def test_a_port_with_other_names():
+    found = nv.compare(net(), Port(net()), x())
+    assert found.same
+    assert [(p.a.name, p.b.name) for p in found.pairs] == [("1", "norm"), ("4", "(model):group_norm"), ("7", "last")]
+    found = nv.compare(net(), Port(net(), eps=1e-2), x())
+    assert (found.first.name, what(found.first)) == ("4 / (model):group_norm", ["eps"])
+
+
+def test_names_pair_what_order_would_not():
+    class Two(nn.Module):
+        def __init__(self, first, second):
+            super().__init__()
+            self.first, self.second = nn.GroupNorm(2, 8), nn.GroupNorm(4, 8)
+            self.order = (first, second)
+
+        def forward(self, x):
+            return sum(self.get_submodule(n)(x) for n in self.order)
+
+    a, b = Two("first", "second"), Two("first", "second")
+    found = nv.compare(a, b, torch.randn(2, 8, 5, 5), names={"first": "second"})
+    assert [(p.a.name, p.b.name) for p in found.pairs] == [("first", "second")]
+    with pytest.raises(ValueError, match=r"names: unknown layer of model_b 'secnd'; did you mean 'second'\?"):
+        nv.compare(a, b, torch.randn(2, 8, 5, 5), names={"first": "secnd"})
+    with pytest.raises(ValueError, match="unknown layer of model_a 'x'"):
+        nv.compare(a, b, torch.randn(2, 8, 5, 5), names={"x": "second"})
+
+
+def test_channels_last_against_channels_first():
+    a = zoo.LayerNorm2d(8)
+    b = nn.Sequential(nn.LayerNorm(8))
+    data = torch.randn(2, 8, 5, 5)
+
+    class Moved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = b
+
+        def forward(self, x):
+            return self.inner(x.movedim(1, -1)).movedim(-1, 1)
+
+    eps = a.eps
+    b[0].eps = eps
+    assert nv.compare(nn.Sequential(a), Moved(), data).same
+    b[0].eps = 1e-1
+    assert what(nv.compare(nn.Sequential(a), Moved(), data).first) == ["eps"]
+
+
+def test_dropout_is_the_same_in_both():
+    a = nn.Sequential(nn.Dropout(0.5), nn.GroupNorm(2, 8))
+    state = torch.get_rng_state()
+    assert nv.compare(a, copy.deepcopy(a), torch.randn(2, 8, 5, 5, generator=torch.Generator())).same
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_real_shape_of_network_twice_and_with_one_eps_changed():
+    a = zoo.ResNet().eval()
+    b = copy.deepcopy(a)
+    data = torch.randn(1, 3, 32, 32)
+    assert nv.compare(a, b, data).same
+    b.layer2[1].bn2.eps = 1e-2
+    assert nv.compare(a, b, data).first.name == "layer2.1.bn2"
+
+
+def test_numbers_are_those_of_float64_loops():
+    found = parted(one_weight)
+    pair = found.pairs[1]
+    with torch.no_grad():
+        a, b = net(), net()
+        one_weight(b)
+        ya, yb = (m[:5](x()).double().numpy() for m in (a, b))
+    expected = np.sqrt(((ya - yb) ** 2).mean()) / max(np.sqrt((y**2).mean()) for y in (ya, yb))
+    np.testing.assert_allclose(pair.output_difference, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [(torch.float32, 1e-5), (torch.float64, 1e-10), (torch.bfloat16, 5e-2)])
+def test_tolerance_follows_the_dtype(dtype, kept):
+    a = nn.Sequential(nn.GroupNorm(2, 8)).to(dtype)
+    assert nv.compare(a, a, torch.randn(2, 8, 5, 5).to(dtype)).pairs[0].tolerance == kept
+    assert nv.compare(a, a, torch.randn(2, 8, 5, 5).to(dtype), tolerance=0.2).pairs[0].tolerance == 0.2
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_both_models_are_as_they_were(fail):
+    a, b, data = Busy(), Busy(), torch.randn(2, 3, 12, 12)
+    b.fail = fail
+    before = [everything(m, data) for m in (a, b)]
+    if fail:
+        with pytest.raises(ValueError, match=r"^model_b raised RuntimeError"):
+            nv.compare(a, b, data)
+    else:
+        nv.compare(a, b, data)
+    after = [everything(m, data) for m in (a, b)]
+    for first, second in zip(before, after, strict=True):
+        for key, value in first.items():
+            assert second[key] == value, key
+
+
+def test_a_notebook_shows_a_table_with_the_culprit_marked():
+    page = parted(one_weight)._repr_html_()
+    assert page.count("<tr") == 4
+    assert '<tr class="warned"><th scope="row">⚠ 4</th>' in page
+    assert "<script" not in page
+    assert repr(parted(one_weight)) == "<Comparison of 3 pairs of layers: part at 4>"
+
+
+def test_errors_say_what_to_do():
+    with pytest.raises(TypeError, match=r"^model_b is of type function, not a torch.nn.Module"):
+        nv.compare(net(), lambda x: x, x())
+    with pytest.raises(TypeError, match="unknown keyword 'name'; did you mean 'names'"):
+        nv.compare(net(), net(), x(), name={})
+    with pytest.raises(ValueError, match="tolerance=2 is no relative difference"):
+        nv.compare(net(), net(), x(), tolerance=2)
+    with pytest.raises(ValueError, match=r"^model_a raised RuntimeError in 0, on an input of shape \(2, 4\)"):
+        nv.compare(net(), net(), torch.randn(2, 4))
+
+
+def test_a_layer_more_is_told_even_where_it_changes_nothing():
+    class Idle(nn.Module):
+        def __init__(self, idle):
+            super().__init__()
+            self.norm, self.aside = nn.GroupNorm(2, 8), nn.GroupNorm(4, 8) if idle else nn.Identity()
+
+        def forward(self, x):
+            self.aside(x)
+            return self.norm(x)
+
+    found = nv.compare(Idle(False), Idle(True), torch.randn(2, 8, 5, 5))
+    assert not found.same
+    assert (found.first, found.between, [s.name for s in found.only_b]) == (None, None, ["aside"])
+    assert str(found).startswith("All numbers that can be compared agree, but not every layer has a counterpart.")
+
+
+@pytest.mark.parametrize(("name", "count"), [("comparing", 4), ("comparison", 1)])
+def test_examples(name, count):
+    module = import_module(f"normviz.inspect.auditing.{name}")
+    assert doctest.testmod(module, extraglobs={"np": np}) == (0, count)
