@@ -8,7 +8,7 @@ import numpy as np
 
 from . import direct
 from .arguments import check_eps, check_statistics, like_x, parameter, result_dtype, target, uncanonical, unparameter
-from .backends import adopt, kind
+from .backends import adopt, kind, load
 from .backends.memory import falls_back
 from .backends.recipe import Backend
 from .blocks import Pooling, canonical, pooling
@@ -138,12 +138,16 @@ def normalize(
 
         return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
     eps = check_eps(eps)
-    if statistics is out is None and direct.takes(x, backend):
+    if statistics is None and direct.takes(x, backend):
         view = x if channel_axis == 1 else canonical(x, channel_axis)
         how = direct.plan(method, num_groups, view.shape) if direct.named(method, num_groups) else None
         if how and direct.plain(weight, how) and direct.plain(bias, how):
+            place = None if out is None else target(out, x, view, load("numpy"), channel_axis)[0]
             y = direct.normalize(view, how, weight, bias, eps)
-            return y if channel_axis == 1 else uncanonical(y, channel_axis)
+            if place is None:
+                return y if channel_axis == 1 else uncanonical(y, channel_axis)
+            place[...] = y
+            return out
     view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     gamma, beta = (parameter(p, name, pool, channel_axis) for name, p in (("weight", weight), ("bias", bias)))
     gamma, beta = (p if p is None else worker.xp.asarray(p) for p in (gamma, beta))
