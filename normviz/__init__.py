@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from . import labs, relatives, samples
     from .backends import backend_for, devices
     from .blocks import Pooling, divisors, pooling
-    from .explorer import Explorer, show, to_html
+    from .explorer import Explorer, compare_methods, show, to_html, worksheet
     from .figures import cube
     from .inspect import Finding, Probe, Verdict, check, probe
     from .inspect.auditing import Audit, Comparison, audit, compare
@@ -46,6 +46,8 @@ _HOME = {
     "devices": "backends",
     "Explorer": "explorer",
     "show": "explorer",
+    "compare_methods": "explorer",
+    "worksheet": "explorer",
     "to_html": "explorer",
     "cube": "figures",
     "Audit": "inspect.auditing",
@@ -95,6 +97,7 @@ __all__ = [
     "statistics",
     "sweep",
     "to_html",
+    "worksheet",
 ]
 
 

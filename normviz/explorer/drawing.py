@@ -51,6 +51,8 @@ def draw(pen: Pen, data: Data, state: State, shown: Shown, size: Mapping[str, fl
 
 def boxes_of(data: Data, state: State, shown: Shown, view: View, k: int) -> list[Box]:
     """The boxes of the set in one solid, in cells of (X, Y, Z)."""
+    if state.get("predict"):
+        return []
     width = data.cube[3]
     if view.is_paper:
         method = data.methods[view.solids[k]]

@@ -17,8 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from normviz.explorer import front, picture, state
-from normviz.explorer.measure import Data, measure, name_of, status
+from normviz.explorer import front, gif, picture, state
+from normviz.explorer.measure import Data, name_of
 from normviz.explorer.names import has_groups
 
 Parts = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -34,6 +34,9 @@ STYLE = """
 body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
 .nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
+main:has(> .nvp-row) { max-width: 1600px; }
+.nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 12px; }
+.nvp-row > .nvp-explorer { min-width: 0; }
 .nvp-still > svg { display: block; width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
 """
@@ -45,6 +48,8 @@ body { margin: 0; visibility: hidden; }
 [data-drawn] body { visibility: visible; background: #fff; }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
 main { min-height: 100vh; }
+.nvp-row { display: grid; flex: 1; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
+.nvp-row > .nvp-explorer { min-width: 0; }
 .nvp-live > .normviz { flex: 1 1 auto; border-radius: 0; }
 .nvp-live .nv-stage, .nvp-live .nv-stage.nv-tall { flex: 1 1 220px; height: auto; min-height: 220px; }
 @media (prefers-color-scheme: dark) { [data-drawn] body { background: #14171c; } }
@@ -56,25 +61,32 @@ UNPACK = (
 )
 
 
-def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
+def page(parts: Iterable[Parts | list[Parts]], *, framed: bool = False) -> str:
     """A self-contained page of any number of explorers.
 
     Parameters
     ----------
     parts
-        A scene and a state for each explorer.
+        A scene and a state for each explorer; a list of them stands side by side and moves together.
     framed
         Leave out the still pictures, for the frame in which `fragment` shows the page lies over one.
     """
-    parts = list(parts)
-    names = [_name(scene, now) for scene, now in parts]
+    rows = [part if isinstance(part, list) else [part] for part in parts]
+    names = [_name(scene, now) for row in rows for scene, now in row]
     title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-    stills = ["" if framed else f'<div class="nvp-still">{picture.svg(scene, now)}</div>' for scene, now in parts]
-    sections = "\n".join(
-        f'<section class="nvp-explorer" aria-label="{escape(name)}">{still}</section>'
-        for name, still in zip(names, stills, strict=True)
-    )
-    data = _json([{"scene": scene, "state": dict(now)} for scene, now in parts])
+    body, data = [], []
+    for number, row in enumerate(rows):
+        first, sections = len(data), []
+        for scene, now in row:
+            still = "" if framed else f'<div class="nvp-still">{picture.svg(scene, now)}</div>'
+            label = escape(names[len(data)])
+            sections.append(f'<section class="nvp-explorer" aria-label="{label}">{still}</section>')
+            # Linked explorers show one tensor, which travels once.
+            shared = len(data) > first and scene is row[0][0]
+            link = {"link": number} if len(row) > 1 else {}
+            data.append({"scene": first if shared else scene, "state": dict(now), **link})
+        text = "\n".join(sections)
+        body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -88,10 +100,10 @@ def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
 <body>
 <main>
 {"" if framed else f'<h1 class="nvp-title">{escape(title, quote=False)}</h1>'}
-{sections}
+{"".join(body)}
 <noscript><p>This picture answers to mouse and keyboard where JavaScript may run.</p></noscript>
 </main>
-<script type="application/json" id="normviz-data">{data}</script>
+<script type="application/json" id="normviz-data">{_json(data)}</script>
 <script type="module">{front.module()}
 {front.boot()}</script>
 </body>
@@ -99,20 +111,22 @@ def page(parts: Iterable[Parts], *, framed: bool = False) -> str:
 """
 
 
-def fragment(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def fragment(*parts: Parts) -> str:
     """The explorer as HTML for a notebook's output: alive where frames may run scripts, a picture elsewhere.
 
-    The page lies in a sandboxed frame over the still picture, which shows where frames or scripts are refused.
+    The page lies in a sandboxed frame over the still picture, which shows where frames or scripts are refused. Several
+    parts stand side by side and move together.
     """
-    data = Data(scene)
-    name, words = name_of(data, now), status(data, now, measure(data, now))
-    still = base64.b64encode(picture.svg(scene, now).encode()).decode("ascii")
+    name = " and ".join(name_of(Data(scene), now) for scene, now in parts)
+    words = " ".join(picture.words(scene, now) for scene, now in parts)
+    still = base64.b64encode(picture.stacked(parts).encode()).decode("ascii")
     # No time in the archive: the same choice gives the same bytes, so a notebook run again shows no change.
-    packed = base64.b64encode(gzip.compress(page([(scene, now)], framed=True).encode(), 9, mtime=0)).decode("ascii")
+    packed = base64.b64encode(gzip.compress(page([list(parts)], framed=True).encode(), 9, mtime=0)).decode("ascii")
     inside = f"<!doctype html><script>{UNPACK % packed}</script>"
+    tall = 600 * len(parts)
     return (
-        f'<div style="position:relative;max-width:{picture.WIDTH}px;min-height:600px;padding-bottom:44px">'
-        f'<img alt="{escape(words)}" width="{picture.WIDTH}" height="{picture.HEIGHT}" '
+        f'<div style="position:relative;max-width:{picture.WIDTH}px;min-height:{tall}px;padding-bottom:44px">'
+        f'<img alt="{escape(words)}" width="{picture.WIDTH}" height="{picture.HEIGHT * len(parts)}" '
         f'src="data:image/svg+xml;base64,{still}" style="width:100%;height:auto;display:block">'
         f'<iframe title="{escape(name)}: interactive explorer" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
         'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div>'
@@ -136,6 +150,10 @@ class Shown:
         """The page, or None once it is written to `path`."""
         return to_html([self], path)
 
+    def to_gif(self, path: str | os.PathLike[str], *, width: int = 960, duration: int = 1200) -> None:
+        """The sweep of G as a moving picture, for slides; see `Explorer.to_gif`."""
+        gif.write(self.scene, self.state, check_path(path), width=width, duration=duration)
+
     def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """The still picture, or None once it is written to `path`."""
         text = picture.svg(self.scene, self.state)
@@ -143,7 +161,7 @@ class Shown:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
-        return {"text/html": fragment(self.scene, self.state), "image/svg+xml": picture.svg(self.scene, self.state)}
+        return {"text/html": fragment((self.scene, self.state)), "image/svg+xml": picture.svg(self.scene, self.state)}
 
     def __repr__(self) -> str:
         groups = (
@@ -162,7 +180,7 @@ def show(x: Any = None, method: str | None = None, num_groups: int | None = None
     ----------
     x, method, num_groups, **keywords
         As `Explorer` takes them, without x the sample activations: index, step, view, color, mode, controls, weight,
-        bias, eps, statistics, channel_axis, labels, marks, title.
+        bias, eps, statistics, channel_axis, labels, marks, title, predict, presenter.
 
     Returns
     -------
@@ -245,7 +263,9 @@ def write(path: str | os.PathLike[str], text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _parts(item: Any) -> Parts:
+def _parts(item: Any) -> Parts | list[Parts]:
+    if hasattr(item, "parts") and isinstance(item.parts, list):
+        return item.parts
     if isinstance(item, Shown):
         return item.scene, item.state
     if hasattr(item, "_scene") and hasattr(item, "_state"):

@@ -6,11 +6,11 @@ it is as large as the explorer, which takes its place without a jump where scrip
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from normviz.explorer import colours
+from normviz.explorer import asking, colours
 from normviz.explorer.chart import chart
 from normviz.explorer.drawing import draw
 from normviz.explorer.measure import (
@@ -20,7 +20,6 @@ from normviz.explorer.measure import (
     measure,
     name_of,
     span,
-    status,
     whole,
 )
 from normviz.explorer.names import axis_names, has_groups, length_names
@@ -28,24 +27,29 @@ from normviz.explorer.pen import FONT, Pen, clipped, number, plain, width_of, wr
 from normviz.explorer.view import MOST_SAMPLES
 from normviz.explorer.worked import HAT, step_lines, written
 
-WIDTH, HEIGHT = 960, 740
+WIDTH, HEIGHT, CUBE_HEIGHT = 960, 740, 440
 EDGE = 28
 CUBE = {"x": 16, "y": 76, "width": 928, "height": 318}
 PANEL = {"y": 438, "left": 388, "steps": 180}
 THEMES = ("light", "dark", "auto")
 
 
-def svg(scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: str = "auto") -> str:
+def svg(
+    scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: str = "auto", cube_only: bool = False
+) -> str:
     """The still picture of a state.
 
     Parameters
     ----------
     scene, state
-        What `scene.build` made of a tensor, and the traits: method, num_groups, index, step, view, color, mode.
+        What `scene.build` made of a tensor, and the traits: method, num_groups, index, step, view, color, mode. With
+        predict the cube stays blank but for the cell, and nothing tells its set.
     width
         In pixels; the height follows.
     theme
         "light", "dark", or "auto", which follows the reader's.
+    cube_only
+        Leave out the panels under the cube.
 
     Returns
     -------
@@ -55,26 +59,46 @@ def svg(scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: st
     if theme not in THEMES:
         raise ValueError(f"theme={theme!r} is unknown; these are known: {', '.join(THEMES)}")
     data, pen = Data(scene), Pen(theme)
+    state = asking.blank(state) if state.get("predict") else state
+    height = CUBE_HEIGHT if cube_only else HEIGHT
     shown = measure(data, state)
     body = [
-        pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
+        pen.rect(0.5, 0.5, WIDTH - 1, height - 1, "card", 10, "rule"),
         *_heading(pen, data, state, shown),
         f'<g transform="translate({CUBE["x"]} {CUBE["y"]})">',
         *draw(pen, data, state, shown, CUBE),
         "</g>",
         *_legend(pen, data, state, shown),
-        *_set(pen, data, state, shown),
-        *_steps(pen, data, state, shown),
-        *_values(pen, data, shown),
     ]
+    if state.get("predict") and not cube_only:
+        body += asking.question(pen, data, shown, WIDTH, HEIGHT, EDGE, PANEL["y"])
+    elif not cube_only:
+        body += [*_set(pen, data, state, shown), *_steps(pen, data, state, shown), *_values(pen, data, shown)]
     name = escape(name_of(data, state), quote=False)
-    words = escape(status(data, state, shown), quote=False)
+    said = escape(asking.said(data, state, shown), quote=False)
     theme_class = ' class="nvp-auto"' if theme == "auto" else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{round(width * HEIGHT / WIDTH)}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}"{theme_class} font-family="{FONT}"><title>{name}</title><desc>{words}</desc>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{round(width * height / WIDTH)}" '
+        f'viewBox="0 0 {WIDTH} {height}"{theme_class} font-family="{FONT}"><title>{name}</title><desc>{said}</desc>'
         f"{pen.style()}{''.join(body)}</svg>"
     )
+
+
+def stacked(parts: Sequence[tuple[Mapping[str, Any], State]]) -> str:
+    """The still pictures of several explorers, one below the other; of one alone, as it is."""
+    drawn = [svg(scene, state) for scene, state in parts]
+    if len(drawn) == 1:
+        return drawn[0]
+    inner = [text.replace("<svg ", f'<svg y="{k * HEIGHT}" ', 1) for k, text in enumerate(drawn)]
+    tall = HEIGHT * len(drawn)
+    size = f'width="{WIDTH}" height="{tall}" viewBox="0 0 {WIDTH} {tall}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(inner)}</svg>'
+
+
+def words(scene: Mapping[str, Any], state: State) -> str:
+    """The picture in words: the status line or, in a prediction, the question."""
+    data = Data(scene)
+    return asking.said(data, state, measure(data, state))
 
 
 def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
@@ -90,10 +114,12 @@ def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         title = clipped(str(data.scene["title"]), 13, 300)
         yield pen.text(WIDTH - EDGE, 61, title, 13, "ink", "end", bold=True, literal=True)
         room -= 330
-    yield pen.text(EDGE, 63, "".join(wrapped(_words(shown), 14, room, 1)), 14, "muted")
+    yield pen.text(EDGE, 63, "".join(wrapped(_words(shown, bool(state.get("predict"))), 14, room, 1)), 14, "muted")
 
 
-def _words(shown: Shown) -> str:
+def _words(shown: Shown, asked: bool) -> str:
+    if asked:
+        return "Which cells share mean and variance with the cell i?"
     if shown.method["name"] == "given":
         return "Sets as given by labels."
     if shown.evaluating:
@@ -109,7 +135,7 @@ def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     x = float(EDGE)
     cell = f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})"
     items = [("cell-front", cell if _in_sight(data, state, shown) else f"{cell}, inside")]
-    if not shown.evaluating:
+    if not (shown.evaluating or state.get("predict")):
         name = "the set of each method" if state["view"] == "paper" else "its set <i>S</i><sub>i</sub>"
         fill = "set-front" if state["color"] == "set" else "card"
         items.insert(0, (fill, name))

@@ -31,7 +31,7 @@ STEPS = 6
 """Pick, gather, mean, variance, normalize, scale and shift."""
 
 SUBJECT = ("weight", "bias", "eps", "statistics", "channel_axis", "labels", "marks", "title")
-STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "controls")
+STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter")
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,8 @@ def check_choice(name: str, value: Any, on: Subject) -> str:
 def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     """A whole, checked state from the keywords that were given."""
     method = check_method(given.get("method", "group" if on.labels is None else "given"), on)
+    if given.get("predict") and on.labels is not None:
+        raise ValueError("predict=True asks for a method's set, and labels are sets of their own; leave out one")
     num_groups = given.get("num_groups")
     row = grouped(method)
     if num_groups is not None and method != row.name:
@@ -253,6 +255,7 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
         "step": check_step(given.get("step", 0)),
         **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},
         "controls": bool(given.get("controls", True)),
+        **{name: bool(given.get(name, False)) for name in ("predict", "presenter")},
     }
 
 

@@ -15,7 +15,7 @@ from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
 from normviz.blocks import Pooling, check_groups, pooling
 from normviz.errors import unknown
-from normviz.explorer import front, page, picture, state
+from normviz.explorer import front, gif, page, picture, state
 from normviz.explorer.scene import given_sets
 from normviz.methods import METHODS
 from normviz.normalization import statistics
@@ -74,6 +74,11 @@ class Explorer(anywidget.AnyWidget):
         Booleans of that shape: cells to mark.
     title
         A line over the explorer.
+    predict
+        Predict, then reveal: the set and all numbers are hidden, and the explorer asks which cells S_i holds. What was
+        revealed comes back as `answer`.
+    presenter
+        Large type, and a clicker's keys walk the steps; numbers are hidden until they are asked for.
     layout
         An ipywidgets Layout, or a dict of what it takes.
 
@@ -102,6 +107,11 @@ class Explorer(anywidget.AnyWidget):
     color = Unicode("set").tag(sync=True)
     mode = Unicode("train").tag(sync=True)
     controls = Bool(True).tag(sync=True)
+    predict = Bool(False).tag(sync=True)
+    presenter = Bool(False).tag(sync=True)
+    answer = Dict().tag(sync=True)
+    """What a student revealed last: method, num_groups, index; ranges and truth as [start, stop) for each axis; right,
+    missed and extra in cells; says, in words. Empty until then."""
     # The page gets these three with the scene.
     weight = AnyTrait(None)
     bias = AnyTrait(None)
@@ -178,6 +188,25 @@ class Explorer(anywidget.AnyWidget):
         text = picture.svg(self._scene, self._state())
         return text if path is None else page.write(path, text)
 
+    def to_gif(self, path: str | Path, *, width: int = 960, duration: int = 1200) -> None:
+        """The sweep of G as an endless moving picture on a light ground, for slides.
+
+        Parameters
+        ----------
+        path
+            Where to write it.
+        width
+            In pixels; below 640 the small print is hard to read.
+        duration
+            Of each G, in milliseconds.
+
+        Raises
+        ------
+        ImportError
+            Without the extra `gif` (resvg-py and Pillow).
+        """
+        gif.write(self._scene, self._state(), page.check_path(path), width=width, duration=duration)
+
     def _state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in state.STATE}
 
@@ -187,7 +216,7 @@ class Explorer(anywidget.AnyWidget):
             return None
         data, metadata = bundle
         scene, now = self._scene, self._state()
-        return {**data, "text/html": page.fragment(scene, now), "image/svg+xml": picture.svg(scene, now)}, metadata
+        return {**data, "text/html": page.fragment((scene, now)), "image/svg+xml": picture.svg(scene, now)}, metadata
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse an attribute that an explorer does not have: `explorer.methd = "layer"` would change nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -15,9 +16,12 @@ ORDER = (
     "panel.js",
     "controls.js",
     "tour.js",
+    "classroom.js",
     "explorer.js",
 )
 """The files share one scope, so a file comes after those whose constants it uses while it loads."""
+
+NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
 
 @cache
@@ -39,4 +43,6 @@ def stylesheet() -> str:
 
 
 def _read(name: str) -> str:
-    return (files("normviz.explorer.front") / name).read_text(encoding="utf-8")
+    """A file without its indentation and the comments that have lines of their own: a tenth of what a page weighs."""
+    text = (files("normviz.explorer.front") / name).read_text(encoding="utf-8")
+    return NOT_NEEDED.sub("", text)

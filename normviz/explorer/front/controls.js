@@ -38,7 +38,8 @@ const chosen = (data, { method: before, G }, method) => {
   return data.methods[method]?.n === "group" && method !== before ? { method, num_groups: fitting(Math.min(G, N >> 1), N) } : { method };
 };
 
-export function createControls(data, act) {
+/** @param {(() => string) | undefined} address  of a page with this state, where there is one */
+export function createControls(data, act, address) {
   const labels = [...data.order.map((name) => [name, data.methods[name].label]), ...(data.labels ? [["given", "Given sets"]] : [])];
   const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
   const content = (name, label) => (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
@@ -52,11 +53,12 @@ export function createControls(data, act) {
   const mode = radioGroup("Mode", Object.entries(MODES).map(([k, v]) => [k, [v]]), (name) => act.set({ mode: name }));
   const color = h("select", { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) }, ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label)));
   const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, "Tour");
-  const slider = createSlider(data, act);
-  const c = { methods, more, extra, open: false, view, mode, color, tour, slider };
+  const predict = button({ "aria-pressed": "false", class: "nv-toggle", onclick: () => act.set({ predict: !act.state().predict }) }, "Predict"), present = button({ onclick: () => act.present() }, "Present");
+  const slider = createSlider(data, act), link = address ? createLink(act, address) : null, shade = h("label", { class: "nv-field" }, h("span", {}, "Color"), color);
+  const c = { predict, present, shade, methods, more, extra, open: false, view, mode, color, tour, slider };
   c.node = h("div", { class: "nv-controls" },
-    h("div", { class: "nv-bar" }, methods.node, extra.length ? more : null, h("span", { class: "nv-spring" }), tour),
-    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), data.running ? mode.node : null, view.node, h("label", { class: "nv-field" }, h("span", {}, "Color"), color)));
+    h("div", { class: "nv-bar" }, methods.node, extra.length ? more : null, h("span", { class: "nv-spring" }), h("span", { class: "nv-row" }, predict, present, tour, link)),
+    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), data.running ? mode.node : null, view.node, shade));
   return c;
 }
 
@@ -68,6 +70,9 @@ export function syncControls(c, data, state, shown) {
   say(c.more, unfolded ? "Fewer" : "More");
   c.methods.node.classList.toggle("nv-unfolded", unfolded);
   c.more.disabled = c.extra.includes(state.method);
+  // What would give the answer away, or has no place in a question.
+  for (const node of [c.view.node, c.shade, c.tour, c.mode.node]) node.hidden = Boolean(state.predict);
+  c.predict.setAttribute("aria-pressed", String(Boolean(state.predict)));
   c.methods.check(state.method);
   c.view.check(state.view);
   c.mode.check(state.mode);

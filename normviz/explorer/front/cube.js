@@ -91,14 +91,15 @@ export const legendColors = ([low, high]) => {
 export function createCube() {
   const path = (name) => svg("path", { class: name });
   const triple = (name) => Object.fromEntries(FACES.map((face) => [face, path(`${name} ${face}`)]));
+  const answer = Object.fromEntries(["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)]));
   const rest = triple("nv-rest"), set = triple("nv-set"), cell = triple("nv-cell");
   const coloured = svg("g"), numbers = svg("g", { class: "nv-numbers" }), labels = svg("g", { class: "nv-labels" });
-  const one = Object.fromEntries(["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-cell-ghost", "nv-hover"].map((name) => [name, path(name)]));
+  const one = Object.fromEntries(["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-cell-ghost", "nv-hover", "nv-crosses"].map((name) => [name, path(name)]));
   const ring = svg("circle", { class: "nv-ring", r: 8 });
   const node = svg("svg", { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
-    ...Object.values(rest), coloured, ...Object.values(set), one["nv-grid"], one["nv-borders"], one["nv-marks"], one["nv-set-edge"], one["nv-outline"],
+    ...Object.values(rest), coloured, ...Object.values(set), ...Object.values(answer), one["nv-grid"], one["nv-borders"], one["nv-marks"], one["nv-crosses"], one["nv-set-edge"], one["nv-outline"],
     one["nv-away"], one["nv-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring, one["nv-hover"], numbers, labels);
-  return { node, rest, set, cell, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null, view: null };
+  return { node, rest, set, cell, answer, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null, view: null };
 }
 
 const d = (element, text) => element.setAttribute("d", text);
@@ -148,6 +149,7 @@ export function drawCube(c, data, state, shown, size, angles) {
   d(c.one["nv-set-edge"], FACES.map((face) => lit[face]).join(""));
   d(c.one["nv-ghost"], ghost);
   d(c.one["nv-cell-ghost"], cellGhost);
+  drawAnswer(c, view, data, state.answer, cut);
   c.node.dataset.color = state.color;
 }
 
@@ -276,12 +278,32 @@ const roomy = ([a, b, c, e], digits) => {
   return Math.min(cross / one, cross / two) >= 12;
 };
 
+/** The diagonals of a face, or one of them. */
+const crossed = (text, both = true) => { const [p, q, r, s] = text.slice(1, -1).split("L"); return `M${p}L${r}${both ? `M${q}L${s}` : ""}`; };
+
+const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
+
+/** The answer on the faces of the cube; once it is revealed, with the set laid over it. Crossed: too many; struck once: missed. */
+function drawAnswer(c, view, data, answer, cut) {
+  const found = { guess: "", right: "", missed: "", extra: "" };
+  let lines = "";
+  if (answer && view.name === "samples") for (const { cell, last, paths } of quads(c, view, data, cut)) {
+    const hit = (box) => anyCell(cell, last, (at) => within(box, fromCube(at, data.shape))), marked = hit(answer.ranges), inside = answer.truth && hit(answer.truth);
+    const kind = !answer.truth ? marked && "guess" : marked && inside ? "right" : marked ? "extra" : inside && "missed";
+    if (!kind) continue;
+    for (const [, text] of paths) {
+      found[kind] += text;
+      if (kind === "extra" || kind === "missed") lines += crossed(text, kind === "extra");
+    }
+  }
+  for (const [kind, text] of Object.entries(found)) d(c.answer[kind], text);
+  d(c.one["nv-crosses"], lines);
+}
+
 /** Marked cells are crossed: a mark that needs no colour. */
 function markedFaces(view, data, cells) {
   const marks = new Set(data.marks);
-  const corners = (text) => text.slice(1, -1).split("L");
-  const cross = (text) => { const [p, q, r, s] = corners(text); return `${text}M${p}L${r}M${q}L${s}`; };
-  return view.name === "samples" ? cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at)))).flatMap(({ paths }) => paths.map(([, text]) => cross(text))).join("") : "";
+  return view.name === "samples" ? cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at)))).flatMap(({ paths }) => paths.map(([, text]) => text + crossed(text))).join("") : "";
 }
 
 function drawStill(c, view, data, state, cut, size) {

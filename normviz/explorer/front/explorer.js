@@ -1,13 +1,13 @@
 // The explorer: state, events and the life of one view. Loaded by anywidget as `render({ model, el })`; an exported page
 // calls the same function with a small stand-in for the model.
 
-const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls"];
+const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
 const PLAY = { groups: 1100, steps: 2200 };
 
 /** Read a state from the model and make it fit the scene. */
 function readState(model, data) {
   const got = Object.fromEntries(TRAITS.map((key) => [key, model.get(key)]));
-  return fit({ method: got.method, G: got.num_groups, index: got.index, step: got.step, view: got.view, color: got.color, mode: got.mode, controls: got.controls !== false, slice: false }, data);
+  return fit({ method: got.method, G: got.num_groups, index: got.index, step: got.step, view: got.view, color: got.color, mode: got.mode, controls: got.controls !== false, predict: got.predict === true, presenter: got.presenter === true, numbers: false, slice: false }, data);
 }
 
 /** Whatever comes from a link, an old page or a slider ends as a state that can be drawn. */
@@ -17,13 +17,14 @@ export function fit(state, data) {
   const known = Object.hasOwn(data.methods, state.method) || (state.method === "given" && data.labels);
   return {
     ...state,
-    method: known ? state.method : data.labels ? "given" : "group",
+    // A question is about sets that are blocks, in the view that shows them where they lie.
+    method: known && !(state.predict && state.method === "given") ? state.method : data.labels && !state.predict ? "given" : "group",
     G: fitting(state.G || 4, cutLength(known ? data.methods[state.method] : null, shape)),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
-    view: Object.hasOwn(VIEWS, state.view) ? state.view : "samples",
-    color: Object.hasOwn(COLORS, state.color) ? state.color : "set",
-    mode: Object.hasOwn(MODES, state.mode) && data.running ? state.mode : "train",
+    view: Object.hasOwn(VIEWS, state.view) && !state.predict ? state.view : "samples",
+    color: Object.hasOwn(COLORS, state.color) && !state.predict ? state.color : "set",
+    mode: Object.hasOwn(MODES, state.mode) && data.running && !state.predict ? state.mode : "train",
   };
 }
 
@@ -73,6 +74,8 @@ function mount(model, el) {
       const { num_groups, ...rest } = patch, before = state;
       if (num_groups !== undefined) rest.G = num_groups;
       state = fit({ ...state, ...rest }, data);
+      // Each step is a question again: numbers hide until they are asked for.
+      if (state.step !== before.step || state.presenter !== before.presenter) state.numbers = false;
       if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
       if (timerName === "groups" && patch.method && by !== "play") act.stop("groups");
       if (by === "person" && Object.keys(patch).length) tour.touched = true;
@@ -130,6 +133,13 @@ function mount(model, el) {
       act.play("steps", PLAY.steps, () => (state.step < STEPS.length - 1 ? act.set({ step: state.step + 1 }) : act.stop("steps")));
     },
     tour: () => tour.start(),
+    present() { act.set({ presenter: true }); presenter.forward.focus({ preventScroll: true }); },
+    focus: (name) => controls[name].focus({ preventScroll: true }),
+    answer(found) {
+      act.later(() => {
+        try { model.set("answer", found); model.save_changes(); } catch { /* nobody keeps it */ }
+      }, 0);
+    },
     focusTour: () => controls.tour.focus({ preventScroll: true }),
   };
   const value = (s, key) => (key === "num_groups" ? s.G : s[key]);
@@ -147,22 +157,28 @@ function mount(model, el) {
   };
 
   // ---- the parts ----
-  const cube = createCube(), controls = createControls(data, act), steppers = createSteppers(data, act), panel = createPanel(act), tour = createTour(data, act);
+  const cube = createCube(), controls = createControls(data, act, model.address), steppers = createSteppers(data, act), panel = createPanel(act), tour = createTour(data, act), quiz = createPrediction(data, act), presenter = createPresenter(act);
   const status = h("p", { class: "nv-status", role: "status" }), note = h("p", { class: "nv-note nv-aggregated" });
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
   const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS }, cube.node, tip);
-  const root = h("div", { class: "normviz", lang: "en" }, data.title ? h("p", { class: "nv-heading" }, data.title) : null, controls.node, tour.node, stage, note, steppers.node, status, panel.node);
+  const root = h("div", { class: "normviz", lang: "en" }, data.title ? h("p", { class: "nv-heading" }, data.title) : null, presenter.node, controls.node, tour.node, quiz.node, stage, note, steppers.node, status, panel.node);
 
   /** Everything that a reader, a screen reader or a test relies on is right when the event handler returns. */
   function refresh() {
     shown = measure(data, state, ask);
-    const ranges = shown.evaluating ? "" : shown.given ? `label:${shown.label}` : shown.ownSet.map((r) => r.join(":")).join(",");
-    Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode });
+    quiz.sync(state, shown);
+    presenter.sync(state);
+    const asking = quiz.asking(state), silent = state.presenter && !state.numbers;
+    const ranges = asking ? "" : shown.evaluating ? "" : shown.given ? `label:${shown.label}` : shown.ownSet.map((r) => r.join(":")).join(",");
+    Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode, numbers: silent || asking ? "hidden" : "shown" });
     const [first, channel, ...spatial] = axisNames(data.shape, shown.method);
     stage.setAttribute("aria-label", `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : ""}Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.`);
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
-    say(status, statusText(data, state, shown));
+    root.classList.toggle("nv-asking", asking);
+    root.classList.toggle("nv-presenter", state.presenter);
+    say(status, asking ? `${shown.method.label}${hasGroups(shown.method) ? `, G = ${state.G}` : ""}: the set of cell (${state.index.join(", ")}) is yours to mark.`
+      : silent ? statusText(data, state, shown).replace(/[;:] (?:[\d,]+ cells?|no set;?).*/, ".") : statusText(data, state, shown));
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
@@ -180,11 +196,12 @@ function mount(model, el) {
   }
   function draw() {
     frame = 0;
-    drawCube(cube, data, state, shown, size, angles[state.view]);
-    drawPanel(panel, data, state, shown);
+    drawCube(cube, data, state.predict ? { ...state, quiet: true, answer: { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null } } : state, shown, size, angles[state.view]);
+    if (!quiz.asking(state)) drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
+    steppers.legend.hidden = Boolean(state.predict);
     steppers.turn.hidden = angles[state.view] === ANGLES[state.view];
-    say(steppers.hint, cube.hidden ? "cell i lies inside: Slice opens the box" : "click a cell, drag to turn");
+    say(steppers.hint, quiz.asking(state) ? "drag over the cube to mark" : cube.hidden ? "cell i lies inside: Slice opens the box" : "click a cell, drag to turn");
     say(note, aggregation(data, state));
     note.hidden = !note.textContent;
     root.dataset.ready = "true";
@@ -203,7 +220,8 @@ function mount(model, el) {
   let drag = null;
   on(stage, "pointerdown", (event) => {
     if (event.button) return;
-    drag = { x: event.clientX, y: event.clientY, from: angles[state.view], moved: false };
+    const hit = quiz.asking(state) ? under(event) : null;
+    drag = { x: event.clientX, y: event.clientY, from: angles[state.view], moved: false, marks: hit && hit.index };
     stage.setPointerCapture(event.pointerId);
   });
   on(stage, "pointermove", (event) => {
@@ -211,6 +229,10 @@ function mount(model, el) {
       const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
       if (!drag.moved && Math.hypot(dx, dy) < 5) return;
       drag.moved = true;
+      if (drag.marks) {
+        const to = under(event);
+        return to && quiz.drag(drag.marks, to.index);
+      }
       stage.classList.add("nv-turning");
       angles[state.view] = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
       leave();
@@ -238,7 +260,8 @@ function mount(model, el) {
     stage.classList.remove("nv-turning");
     if (!was || was.moved) return;
     const hit = under(event);
-    if (hit) act.set({ index: hit.index, ...(hit.name ? { method: hit.name } : {}) });
+    if (hit && was.marks) quiz.grow(hit.index);
+    else if (hit) act.set({ index: hit.index, ...(hit.name ? { method: hit.name } : {}) });
   });
   on(stage, "keydown", (event) => {
     const rank = data.shape.length, last = rank - 1, { key } = event;
@@ -264,6 +287,11 @@ function mount(model, el) {
     }
     act.set({ index });
   });
+  // A clicker speaks to whatever has the focus, often to nothing: then the first presenter of the page hears it.
+  on(document, "keydown", (event) => {
+    const { target } = event, inside = event.composedPath().includes(root);
+    if (state.presenter && (inside || ((target === document.body || target === document.documentElement) && document.querySelector(".nv-presenter") === root))) presenter.key(event);
+  }, { capture: true });
   on(root, "keydown", (event) => {
     const method = [...data.order.slice(0, 4)][Number(event.key) - 1];
     if (!method || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea")) return;
@@ -275,7 +303,7 @@ function mount(model, el) {
   // ---- the host ----
   const heard = (TRAITS).map((key) => [`change:${key}`, () => {
     const fresh = readState(model, data), now = value(fresh, key);
-    if (String(now) !== String(value(state, key))) act.set({ [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
+    if (String(now ?? false) !== String(value(state, key) ?? false)) act.set({ [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
   }]);
   const listen = (name, listener) => { try { model.on?.(name, listener); } catch { /* static */ } };
   for (const [name, listener] of heard) listen(name, listener);

@@ -1,7 +1,12 @@
 // An exported page. It follows the module in one script, so `render`, `fit` and `divisors` are here by name.
 
 /** Traits that the page's address keeps, and their short names there. */
-const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", step: "step", view: "view", color: "color", mode: "mode" };
+const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", step: "step", view: "view", color: "color", mode: "mode", predict: "predict", presenter: "presenter" };
+/** Rare: what they usually are goes without saying. */
+const UNSAID = { mode: "train", predict: false, presenter: false };
+
+/** What moves together in linked explorers. */
+const SHARED = ["index", "step", "view", "color", "mode", "predict", "presenter"];
 
 /** What anywidget's model does for a view, with no kernel behind it. */
 function standIn(scene, state) {
@@ -33,6 +38,7 @@ function readAddress(hash, k, scene, first) {
     if (text === null) continue;
     const whole = /^\d+(,\d+)*$/.test(text) ? text.split(",").map(Number) : null;
     if (key === "index") { if (whole?.length === scene.shape.length) state.index = whole; }
+    else if (key === "predict" || key === "presenter") state[key] = text === "true" || text === "1";
     else if (key === "num_groups" || key === "step") { if (whole?.length === 1) state[key] = whole[0]; }
     else if (key !== "method" || scene.methods.some((row) => row.name === text) || (text === "given" && scene.labels)) state[key] = text;
   }
@@ -41,19 +47,23 @@ function readAddress(hash, k, scene, first) {
   return { ...rest, num_groups: G };
 }
 
-/** The state of explorer k as a piece of the address. Eval mode is rare, so "train" goes without saying. */
+/** The state of explorer k as a piece of the address. */
 const writeAddress = (model, k) =>
   Object.entries(IN_ADDRESS)
-    .filter(([key]) => key !== "mode" || model.get(key) !== "train")
+    .filter(([key]) => !(key in UNSAID) || (model.get(key) ?? UNSAID[key]) !== UNSAID[key])
     .map(([key, short]) => `${prefixOf(k)}${short}=${model.get(key)}`)
     .join("&");
 
 function startPage() {
   const shown = JSON.parse(document.getElementById("normviz-data").textContent);
   const touched = new Set();
+  // Explorers of one tensor carry its scene once.
+  for (const one of shown) if (typeof one.scene === "number") one.scene = shown[one.scene].scene;
   const live = shown.map(({ scene, state }, k) => {
     const place = document.querySelectorAll(".nvp-explorer")[k], model = standIn(scene, readAddress(location.hash, k, scene, state));
     if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k))) touched.add(k);
+    // A notebook's frame has no address that one could send.
+    if (location.protocol !== "about:") model.address = () => { touched.add(k); return new URL(`#${addressed()}`, location.href).href; };
     const el = document.createElement("div");
     el.className = "nvp-live";
     place.append(el);
@@ -65,11 +75,23 @@ function startPage() {
       return null;
     }
     place.querySelector(".nvp-still")?.remove();
-    model.on("saved", () => { touched.add(k); keep(); });
+    // Parts of several explorers need names that tell them apart.
+    if (shown.length > 1) for (const part of el.querySelectorAll("section, [role=region]")) part.setAttribute("aria-label", `${part.getAttribute("aria-label")}, explorer ${k + 1}`);
+    model.on("saved", () => {
+      touched.add(k);
+      // Linked explorers keep their methods and share the rest.
+      if (shown[k].link !== undefined) live.forEach((other, j) => {
+        if (j === k || !other || shown[j].link !== shown[k].link) return;
+        touched.add(j);
+        for (const key of SHARED) other.set(key, model.get(key));
+      });
+      keep();
+    });
     return model;
   });
+  const addressed = () => [...touched].sort((a, b) => a - b).map((k) => writeAddress(live[k], k)).join("&");
   const keep = () => {
-    const hash = [...touched].sort((a, b) => a - b).map((k) => writeAddress(live[k], k)).join("&");
+    const hash = addressed();
     // A sandboxed frame has no address of its own, and some browsers limit how often one may write.
     try { history.replaceState(null, "", `#${hash}`); } catch { /* then the state is not kept */ }
   };

@@ -1,0 +1,202 @@
+"""For class: predictions, methods side by side, worksheets and moving pictures, without a browser."""
+
+import re
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.explorer import front
+from tests.pages import HOSTILE, Reader, X, data_of, inside
+
+# ---- predict, then reveal --------------------------------------------------------------------------------------------
+
+
+def test_a_prediction_travels_as_a_trait_and_its_answer_comes_back():
+    explorer = nv.Explorer(X, "group", 4, predict=True)
+    assert explorer.predict is True
+    assert explorer.answer == {}
+    explorer.set_state({"answer": {"right": 3, "missed": 0, "extra": 1}})
+    assert explorer.answer["extra"] == 1
+    assert nv.Explorer(X).predict is False
+    assert data_of(nv.show(X, predict=True).to_html())[0]["state"]["predict"] is True
+
+
+@pytest.mark.parametrize("keywords", [{}, {"color": "partition"}, {"color": "normalized"}, {"view": "paper"}])
+def test_the_still_picture_of_a_prediction_does_not_tell(keywords):
+    """Two methods whose sets differ give pictures that differ by their names alone."""
+    shown = {name: nv.show(X, name, index=(0, 3, 1, 1), predict=True, **keywords) for name in ("layer", "instance")}
+    pictures = {name: one.to_svg() for name, one in shown.items()}
+    assert pictures["layer"].replace("Layer Norm", "Instance Norm") == pictures["instance"]
+    assert pictures["layer"] != nv.show(X, "layer", index=(0, 3, 1, 1), **keywords).to_svg()
+    alt = Reader(shown["layer"]._repr_mimebundle_()["text/html"]).find("img")[0]["alt"]
+    assert alt == "Layer Norm: which cells share mean and variance with the cell i = (0, 3, 1, 1)?"
+
+
+def test_given_sets_cannot_be_predicted():
+    text = "predict=True asks for a method's set, and labels are sets of their own; leave out one"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        nv.show(X, labels=np.zeros(X.shape, int), predict=True)
+
+
+# ---- methods side by side --------------------------------------------------------------------------------------------
+
+
+def test_methods_compared_share_one_scene_and_are_linked():
+    compared = nv.compare_methods(X, ["batch", "group"], num_groups=2, index=(1, 3, 1, 1))
+    assert repr(compared) == "Compared(shape=(2, 8, 4, 4), methods=['batch', 'group'])"
+    first, second = data_of(compared.to_html())
+    assert isinstance(first["scene"], dict)
+    assert second["scene"] == 0
+    assert first["link"] == second["link"]
+    assert (second["state"]["method"], second["state"]["num_groups"]) == ("group", 2)
+    assert first["state"]["index"] == second["state"]["index"] == [1, 3, 1, 1]
+
+
+def test_methods_compared_go_onto_a_page_with_others():
+    texts = data_of(nv.to_html([X, nv.compare_methods(X), nv.compare_methods(X, ["layer", "rms", "instance"])]))
+    assert [part.get("link") for part in texts] == [None, 1, 1, 2, 2, 2]
+    assert [part["scene"] if isinstance(part["scene"], int) else "own" for part in texts] == [
+        *("own", "own", 1),
+        *("own", 3, 3),
+    ]
+
+
+def test_the_output_of_a_comparison_is_a_picture_under_a_frame():
+    bundle = nv.compare_methods(X, ["batch", "group"])._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/svg+xml"}
+    assert [tag for tag, _ in Reader(bundle["text/html"]).tags] == ["div", "img", "iframe"]
+    assert len(data_of(inside(bundle["text/html"]))) == 2
+    drawn = ET.fromstring(bundle["image/svg+xml"])
+    assert drawn.attrib["viewBox"] == "0 0 960 1480"
+    assert [child.attrib["y"] for child in drawn] == ["0", "740"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"methods": ["batch"]}, ValueError, "compare_methods() shows 2 to 4 methods side by side, not 1"),
+        ({"methods": "batch"}, ValueError, "compare_methods() shows 2 to 4 methods side by side, not 1"),
+        ({"methods": ["batch"] * 5}, ValueError, "compare_methods() shows 2 to 4 methods side by side, not 5"),
+        (
+            {"methods": ["batch", "layer"], "num_groups": 2},
+            ValueError,
+            "num_groups=2 means nothing to methods batch, layer; leave it out",
+        ),
+    ],
+)
+def test_a_comparison_that_cannot_be_is_refused(arguments, error, text):
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        nv.compare_methods(X, **arguments)
+
+
+def test_a_comparison_takes_methods_and_no_method():
+    with pytest.raises(TypeError, match=r"^compare_methods\(\): .*'method'.*methods"):
+        nv.compare_methods(X, method="batch")
+
+
+# ---- worksheets ------------------------------------------------------------------------------------------------------
+
+
+def test_a_worksheet_asks_and_its_key_answers(tmp_path):
+    assert nv.worksheet((2, 8, 4, 4), ["batch", "group"], num_groups=2, path=tmp_path / "sheet.html") is None
+    questions, key = (tmp_path / "sheet.html").read_text(encoding="utf-8").split('<div class="key">')
+    assert questions.count("<svg") == key.count("<svg") == 2
+    assert "its set" in key
+    assert "its set" not in questions
+    assert "share one mean and one variance" not in questions
+    assert "n</i> 0 to 1, <i>c</i> 0, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>32</b>" in key
+    assert "n</i> 1, <i>c</i> 0 to 3, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>64</b>" in key
+
+
+def test_a_worksheet_is_still():
+    reader = Reader(nv.worksheet(X, title=HOSTILE))
+    assert {"script", "img", "link", "iframe"}.isdisjoint(tag for tag, _ in reader.tags)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"methods": []}, ValueError, "worksheet() has nothing to ask: methods is empty; give it at least one"),
+        (
+            {"x": (2, 8, -1, 4)},
+            TypeError,
+            "worksheet() takes an array or a shape (N, C, ...) of whole numbers, not (2, 8, -1, 4)",
+        ),
+        (
+            {"methods": ["batch"], "num_groups": 2},
+            ValueError,
+            "num_groups=2 means nothing to methods batch; leave it out",
+        ),
+    ],
+)
+def test_a_worksheet_that_cannot_be_is_refused(arguments, error, text):
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        nv.worksheet(**arguments)
+
+
+# ---- moving pictures -------------------------------------------------------------------------------------------------
+
+
+def test_the_gif_sweeps_every_g(tmp_path):
+    pytest.importorskip("resvg_py", reason="needs resvg-py (the extra gif)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (the extra gif)")
+    path = tmp_path / "sweep.gif"
+    nv.Explorer(X[:, :6], "batch", index=(0, 3, 1, 1)).to_gif(path, duration=700, width=640)
+    with image.open(path) as moving:
+        assert moving.format == "GIF"
+        assert moving.n_frames == len(nv.divisors(6))
+        assert moving.size == (640, 494)
+        assert (moving.info["loop"], moving.info["duration"]) == (0, 700)
+        frames = []
+        for k in range(moving.n_frames):
+            moving.seek(k)
+            frames.append(np.asarray(moving.convert("RGB"), int))
+    # Light all over; every G lights fewer cells than the one before.
+    blue = [int(((f[:300, :, 2] - f[:300, :, 0]) > 80).sum()) for f in frames]
+    assert blue == sorted(blue, reverse=True)
+    assert len(set(blue)) == len(blue)
+    assert all(np.median(f) > 230 for f in frames)
+    # There is writing in the panels, so a font was found.
+    assert (frames[0][300:].sum(axis=2) < 300).sum() > 800
+    assert path.stat().st_size < 300_000
+
+
+def test_the_gif_of_the_samples_is_below_a_megabyte(tmp_path):
+    pytest.importorskip("resvg_py", reason="needs resvg-py (the extra gif)")
+    nv.show().to_gif(tmp_path / "sweep.gif")
+    assert (tmp_path / "sweep.gif").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("module", ["resvg_py", "PIL"])
+def test_without_its_extra_the_gif_names_it(tmp_path, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    text = "to_gif() needs resvg-py and Pillow, and one of them is missing: pip install normviz[gif]"
+    with pytest.raises(ImportError, match=f"^{re.escape(text)}$"):
+        nv.show(X).to_gif(tmp_path / "sweep.gif")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"width": 10}, ValueError, "width=10 is out of range: 160 to 4000"),
+        ({"duration": 0}, ValueError, "duration=0 is out of range: 20 to 60000"),
+        ({"duration": "slow"}, TypeError, "duration must be a whole number, not str"),
+    ],
+)
+def test_a_gif_that_cannot_be_is_refused(tmp_path, arguments, error, text):
+    pytest.importorskip("resvg_py", reason="needs resvg-py (the extra gif)")
+    with pytest.raises(error, match=f"^{re.escape(text)}$"):
+        nv.show(X).to_gif(tmp_path / "sweep.gif", **arguments)
+
+
+# ---- weight ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_travels_has_no_indentation_and_no_comment_lines():
+    for text in (front.module(), front.boot(), front.stylesheet()):
+        assert not re.search(r"^[ \t]|^//|^/\*", text, re.MULTILINE)
+        assert "https://" not in text
+    assert len(nv.show(nv.samples.activations())._repr_mimebundle_()["text/html"]) < 120_000
