@@ -23,8 +23,6 @@ def tensor(x: Any, stored: int, *, least: int = 1, channels: int = 1, varied: bo
     if x is None:
         return samples.activations(stored).astype(np.float64)
     x = np.asarray(canonical(host(x), 1))
-    if x.size == 0:
-        raise ValueError(f"x has shape {x.shape}, no cell at all; pass at least one sample, channel and position")
     x = x.astype(np.float64)
     bad = int((~np.isfinite(x)).sum())
     if bad:

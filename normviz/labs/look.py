@@ -226,21 +226,9 @@ def finish(
     )
     for one in figure.layout.sliders:
         one.pad = {"l": 0, "r": 0, "t": AXIS + 2}
-    figure.add_annotation(
-        text=caption_lines,
-        name="caption",
-        x=0,
-        xref="paper",
-        xanchor="left",
-        xshift=14 - left,
-        y=0,
-        yref="paper",
-        yanchor="top",
-        yshift=-under,
-        align="left",
-        showarrow=False,
-        font={"size": 12},
-    )
+    x = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 14 - left}
+    y = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -under}
+    figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **x, **y)
     return figure
 
 
