@@ -82,6 +82,7 @@ __all__ = [
     "backend_for",
     "check",
     "compare",
+    "compare_methods",
     "cube",
     "devices",
     "divisors",
