@@ -75,8 +75,8 @@ def scaled(batch_size: int) -> float:
 
 
 RECORDED = (
-    "As the batch shrinks from 32 to 2, Batch Norm’s training loss grows about eightfold and Group Norm’s does not; the "
-    "test error, taken with running statistics, hardly follows on so easy a task. Without a normalizer a learning rate "
+    "From a batch of 32 to one of 2, Batch Norm’s training loss grows about eightfold and Group Norm’s does not; "
+    "the test error, taken with running statistics, hardly follows on so easy a task. Without a normalizer a learning rate "
     "of 0.3 already fails. "
 )
 """What the recorded run shows; a test holds it to the numbers."""
@@ -199,7 +199,8 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
     for k, (what, method, x, values) in enumerate(lines):
         right = k % 2
         chart.add_scatter(
-            **x, x=list(range(len(values))), **_band(values[..., -1]), name=METHODS[method], mode="lines+markers", visible=what == "loss",
+            **x, x=list(range(len(values))), **_band(values[..., -1]), name=METHODS[method], mode="lines+markers",
+            visible=what == "loss",
             showlegend=not right, legendgroup=method, line={"color": look.COLOURS[colours[method]], "width": 2.5,
             "dash": look.DASHES[present.index(method)]},
             marker={"size": 9, "symbol": look.SYMBOLS[present.index(method)]},
@@ -242,8 +243,8 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         chart,
         "Batch Norm, Group Norm or none, trained on digits",
         f"{said}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, SGD "
-        f"with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical axes "
-        f"are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for everything. A missing "
+        f"with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
+        f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for everything. A missing "
         "point: the loss was no longer finite. Small data and one small net: an illustration, no benchmark.",
         "Two line charts with three lines each, Batch Norm, Group Norm and no normalizer: test error or training loss "
         "against batch size from large to small, and against learning rate.",
