@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .backends import backend_for, devices
     from .blocks import Pooling, divisors, pooling
     from .explorer import Explorer, compare_methods, show, to_html, worksheet
+    from .explorer.quizzes import quiz
     from .figures import cube
     from .inspect import Finding, Probe, Verdict, check, probe
     from .inspect.auditing import Audit, Comparison, audit, compare
@@ -49,6 +50,7 @@ _HOME = {
     "compare_methods": "explorer",
     "worksheet": "explorer",
     "to_html": "explorer",
+    "quiz": "explorer.quizzes",
     "cube": "figures",
     "Audit": "inspect.auditing",
     "audit": "inspect.auditing",
@@ -92,6 +94,7 @@ __all__ = [
     "normalize",
     "pooling",
     "probe",
+    "quiz",
     "relatives",
     "samples",
     "show",

@@ -1,0 +1,262 @@
+// The quiz: a layer without its name. Poking a cell lights the cells that answer; the student names the sets. The labels
+// carry everything: an answer is right if the sets of the method named are the sets of the labels, so no answer is stored.
+// It stands in a block after the front-end's module, whose geometry and cube it uses.
+
+const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
+const times = (a, b) => a * b;
+const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+/** "a, b or c" */
+const either = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words[words.length - 1]}` : words[0]);
+const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
+
+/** Do blocks cut the tensor into the very sets of the labels? */
+function sameSets(labels, shape, block) {
+  const grid = shape.map((length, a) => length / block[a]), there = new Map(), back = new Map(), index = shape.map(() => 0);
+  for (let flat = 0; flat < labels.length; flat++) {
+    const set = index.reduce((number, i, a) => number * grid[a] + Math.floor(i / block[a]), 0), label = labels[flat];
+    if ((there.get(set) ?? label) !== label || (back.get(label) ?? set) !== set) return false;
+    there.set(set, label);
+    back.set(label, set);
+    for (let a = shape.length - 1; a >= 0 && ++index[a] === shape[a]; a--) index[a] = 0;
+  }
+  return true;
+}
+
+/** Every answer that is right: a row, and its G. */
+const rightAnswers = (labels, shape, rows) =>
+  rows.flatMap((row) => (hasGroups(row) ? divisors(cutLength(row, shape)) : [1]).map((G) => ({ row, G })))
+    .filter(({ row, G }) => sameSets(labels, shape, blockOf(row, shape, G)));
+
+/** Which indices a set has along each axis, and whether it is all their combinations. */
+function extentOf(labels, shape, label) {
+  const along = shape.map(() => new Set());
+  let size = 0;
+  for (let flat = 0; flat < labels.length; flat++) {
+    if (labels[flat] !== label) continue;
+    size++;
+    for (let a = shape.length - 1, rest = flat; a >= 0; rest = Math.floor(rest / shape[a--])) along[a].add(rest % shape[a]);
+  }
+  const indices = along.map((set) => [...set].sort((a, b) => a - b));
+  return { size, indices, full: indices.map((list) => list.length).reduce(times) === size };
+}
+
+/** Whole numbers for people: "3", "0 to 3", "0, 2, 4". */
+const listed = (list) => (list.length > 1 && list[list.length - 1] - list[0] === list.length - 1 ? `${list[0]} to ${list[list.length - 1]}` : list.join(", "));
+
+/** So many of the samples, channels and positions, in words. */
+function wordsOf(counts, shape) {
+  const some = (count, all, what) => (all === 1 ? `the only ${what}` : count === all ? `all ${all} ${what}s` : count === 1 ? `one ${what}` : plural(count, what));
+  const parts = [some(counts[0], shape[0], "sample"), some(counts[1], shape[1], "channel")];
+  if (shape.length > 2) parts.push(some(counts.slice(2).reduce(times), shape.slice(2).reduce(times), "position"));
+  return `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
+}
+
+/** What an answer earns: whether it is right, and a word on what tells the methods apart. */
+function judge(labels, shape, rows, { name, G }, label) {
+  const right = rightAnswers(labels, shape, rows), row = rows.find((each) => each.name === name);
+  const measured = extentOf(labels, shape, label);
+  const here = `Here a set is ${measured.full ? wordsOf(measured.indices.map((list) => list.length), shape) : `${plural(measured.size, "cell")} that make no box`}`;
+  const names = right.map((one) => named(one.row, one.G));
+  if (!row) {
+    return right.length ? { right: false, words: `${here}: that is ${either(names)}.` } : { right: true, words: `${here}, and no method of this list cuts the tensor so.` };
+  }
+  const mine = named(row, G), others = names.filter((one) => one !== mine);
+  if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
+    const same = others.length ? ` On this shape ${either(others)} ${others.length > 1 ? "have" : "has"} the same sets, and would be right as well.` : "";
+    return { right: true, words: `${here}, as ${mine} has them.${same}` };
+  }
+  const block = blockOf(row, shape, G), size = block.reduce(times);
+  const said = `${mine} would take ${wordsOf(block, shape)}: ${plural(size, "cell")}${size === measured.size ? " too, but others" : `, not ${measured.size}`}`;
+  return { right: false, words: `${here}: ${right.length ? `that is ${either(names)}` : "no method of this list has such sets"}. ${said}.` };
+}
+
+/** Run a quiz in `el`. `given` is what quiz.py wrote. */
+function renderQuiz(el, given) {
+  const { shape, methods: rows, pokes: most } = given, cube3d = createCube(), last = shape.length - 1;
+  const axes = axisNames(shape), questions = given.questions.map(({ labels }) => unpack(labels));
+  const data = { shape, cube: cubeShape(shape), bins: given.bins, methods: {}, values: null, marks: null };
+  const start = shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // in sight, on the front
+  let at, poked, label, left, verdict, score, angles = ANGLES.samples, size = null, frame = 0, index, slice;
+
+  // ---- the parts ----
+  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS,
+    "aria-label": `A tensor of shape (${shape.join(", ")}). ${last > 1 ? `Arrow keys move along ${axes.slice(last > 2 ? -2 : -1).join(" and ")}, ` : ""}Page Up and Page Down along ${axes[1]}, Shift with arrows along ${axes[0]}; Enter pokes the cell; brackets, plus and minus turn the cube.` }, cube3d.node);
+  const fields = axes.map((axis, a) => h("input", { type: "number", min: 0, max: shape[a] - 1, "aria-label": `${axis}, 0 to ${shape[a] - 1}`, ...KEYS, onchange: (event) => move(index.map((i, b) => (a === b ? Math.trunc(event.target.value) || 0 : i))) }));
+  const poke = button({ class: "nv-quiz-go", onclick: () => probe() });
+  const open = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the box at the cell's channel", onclick: () => { slice = !slice; refresh(); } }, "Slice");
+  const status = h("p", { class: "nv-status", role: "status" }), count = h("p", { class: "nv-quiz-count" });
+  const choice = h("select", { "aria-label": "Number of groups G", ...KEYS, onchange: () => refresh() });
+  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => ({ row, input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() }) }));
+  const answers = h("fieldset", { class: "nv-quiz-answers" }, h("legend", {}, "Which cells share a mean and a variance? Name the layer."),
+    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)));
+  const groups = h("span", { class: "nv-field" }, "G =", choice);
+  const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer"), next = button({ class: "nv-quiz-go", onclick: () => proceed() });
+  const word = h("p", { class: "nv-quiz-word", role: "status" });
+  const root = h("div", { class: "normviz nv-quiz", lang: "en" },
+    h("div", { class: "nv-row" }, h("p", { class: "nv-heading" }, given.title), h("span", { class: "nv-spring" }), count),
+    h("p", { class: "nv-note" }, "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every output cell that answers is lit: the cells normalized with it."),
+    stage,
+    h("div", { class: "nv-row nv-pick" }, ...axes.map((axis, a) => h("span", { class: "nv-field" }, h("i", { "aria-hidden": "true" }, axis), fields[a])), poke, open,
+      h("span", { class: "nv-legend" }, h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip nv-chip-cell" }), "cell to poke"), h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip" }), "cells that answered"))),
+    status, answers, h("div", { class: "nv-row" }, submit, next), word);
+
+  // ---- what happens ----
+  const chosen = () => radios.find(({ input }) => input.checked)?.row;
+  const flat = (cell) => cell.reduce((number, i, a) => number * shape[a] + i, 0);
+  function begin(question) {
+    at = question;
+    Object.assign(data, { labels: questions[at] });
+    poked = new Map();
+    label = verdict = null;
+    left = most;
+    slice = false;
+    index = [...start];
+    for (const { input } of radios) input.checked = input.disabled = false;
+    choice.disabled = false;
+    say(status, "Nothing is poked yet.");
+    say(word, "");
+    refresh();
+  }
+  function move(cell) {
+    index = cell.map((i, a) => clamp(i, 0, shape[a] - 1));
+    refresh();
+  }
+  function probe(cell = index) {
+    index = [...cell];
+    const key = flat(cell), fresh = !poked.has(key);
+    if (fresh && !left && !verdict) {
+      say(status, `No pokes are left for (${cell.join(", ")}); name the layer.`);
+      return refresh();
+    }
+    if (fresh && !verdict) left--;
+    label = data.labels[key];
+    poked.set(key, label);
+    const { size: cells, indices, full } = extentOf(data.labels, shape, label);
+    say(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${cells === 1 ? "answers" : "answer"} (${full ? "" : "within "}${indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ")}).`);
+    refresh();
+  }
+  function answer() {
+    const row = chosen();
+    if (label === null) return say(word, "Poke a cell first.");
+    if (!row) return say(word, "Choose a layer first.");
+    verdict = judge(data.labels, shape, rows, { name: row.name, G: Number(choice.value) }, label);
+    if (verdict.right) score++;
+    for (const { input } of radios) input.disabled = true;
+    choice.disabled = true;
+    const final = at === questions.length - 1 ? ` You named ${score} of ${questions.length}.` : "";
+    say(word, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.words}${final}`);
+    refresh();
+    next.focus({ preventScroll: true });
+  }
+  function proceed() {
+    if (at === questions.length - 1) score = 0;
+    begin((at + 1) % questions.length);
+    stage.focus({ preventScroll: true });
+  }
+
+  /** All that is said is right when the event handler returns; only drawing waits. */
+  function refresh() {
+    const row = chosen(), lengths = hasGroups(row) ? divisors(cutLength(row, shape)) : null;
+    if (!lengths) groups.remove();
+    else if (groups.dataset.of !== row.name || !groups.isConnected) {
+      groups.dataset.of = row.name;
+      radios.find((each) => each.row === row).input.parentElement.after(groups);
+      choice.replaceChildren(...lengths.map((G) => h("option", { value: G }, String(G))));
+    }
+    fields.forEach((field, a) => { field.value = index[a]; });
+    say(poke, verdict ? "Poke" : `Poke (${left} left)`);
+    poke.setAttribute("aria-disabled", String(!verdict && !left && !poked.has(flat(index))));
+    open.setAttribute("aria-pressed", String(slice));
+    say(count, `Question ${at + 1} of ${questions.length} · ${score} right`);
+    submit.hidden = verdict !== null;
+    next.hidden = verdict === null;
+    say(next, at === questions.length - 1 ? "Start again" : "Next question");
+    Object.assign(root.dataset, { question: at + 1, index: index.join(","), left, score, verdict: verdict ? (verdict.right ? "right" : "wrong") : "", answered: label === null ? 0 : extentOf(data.labels, shape, label).size });
+    schedule();
+  }
+  function schedule() {
+    if (size && !frame) frame = requestAnimationFrame(draw);
+  }
+  function draw() {
+    frame = 0;
+    const state = { view: "samples", color: "set", method: "given", index, G: 1, slice, quiet: label === null };
+    drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles);
+    root.dataset.ready = "true";
+  }
+
+  // ---- the cube's own events ----
+  const under = (event) => {
+    if (!cube3d.frame) return null;
+    const box = cube3d.node.getBoundingClientRect(), scale = size.width / (box.width || 1);
+    const cut = cutOf(cube3d.view, { slice }, toCube(index, shape));
+    const hit = pick(cube3d.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cut);
+    return hit && { ...hit, cut, index: fromCube(cube3d.view.cell(hit.solid, hit.cell), shape) };
+  };
+  let drag = null;
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    drag = { x: event.clientX, y: event.clientY, from: angles, moved: false };
+    stage.setPointerCapture(event.pointerId);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (drag) {
+      const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
+      if (!drag.moved && Math.hypot(dx, dy) < 5) return;
+      drag.moved = true;
+      angles = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
+      return schedule();
+    }
+    const hit = event.pointerType === "touch" ? null : under(event);
+    stage.classList.toggle("nv-over", hit !== null);
+    d(cube3d.one["nv-hover"], hit ? Object.values(visibleFaces(cube3d.frame, hit.solid, cube3d.view.point(toCube(hit.index, shape)), hit.cut(hit.solid))).map(polygon).join("") : "");
+  });
+  stage.addEventListener("pointerleave", () => d(cube3d.one["nv-hover"], ""));
+  stage.addEventListener("pointercancel", () => { drag = null; });
+  stage.addEventListener("pointerup", (event) => {
+    const was = drag, hit = was && !was.moved ? under(event) : null;
+    drag = null;
+    if (hit) probe(hit.index);
+  });
+  stage.addEventListener("keydown", (event) => {
+    const { key, shiftKey } = event;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const by = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 }[key];
+    const axis = shiftKey ? 0 : key.startsWith("Page") ? 1 : /Left|Right/.test(key) ? last : last - 1;
+    if (TURNS[key]) angles = clampAngles({ az: angles.az + TURNS[key][0], el: angles.el + TURNS[key][1] });
+    else if (key === "0") angles = ANGLES.samples;
+    else if (key === "Enter" || key === " ") probe();
+    else if (by && (shiftKey || key.startsWith("Page") || axis > 1)) move(index.map((i, a) => (a === axis ? i + by : i)));
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    schedule();
+  });
+
+  const dark = matchMedia("(prefers-color-scheme: dark)"), theme = () => { root.dataset.theme = dark.matches ? "dark" : "light"; };
+  dark.addEventListener("change", theme);
+  new ResizeObserver(() => {
+    const { clientWidth: width, clientHeight: height } = stage;
+    if (!width || !height) return;
+    size = { width, height };
+    schedule();
+  }).observe(stage);
+  el.append(root);
+  score = 0;
+  theme();
+  begin(0);
+  return root;
+}
+
+/** The page's own script: run the quiz, and let the frame be seen once it is drawn. */
+function startQuiz() {
+  const place = document.querySelector(".nvp-explorer"), live = h("div", { class: "nvp-live" }), page = document.documentElement;
+  place.append(live);
+  const root = renderQuiz(live, JSON.parse(document.getElementById("normviz-data").textContent));
+  place.querySelector(".nvp-still")?.remove();
+  const watch = new MutationObserver(() => {
+    watch.disconnect();
+    page.dataset.drawn = "";
+    page.style.colorScheme = "light dark";
+  });
+  watch.observe(root, { attributes: true, attributeFilter: ["data-ready"] });
+}
