@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from tests.inspect import faulty
-from tests.inspect.faulty import NUMPY, PAIRS, student
+from tests.inspect import faulty, faulty_pairs
+from tests.inspect.faulty import NUMPY
+from tests.inspect.faulty_pairs import PAIRS, student
 
 GROUPS = {"group": 2}
 
@@ -17,7 +18,7 @@ def test_each_bug_in_numpy(code, fn, method, groups):
     assert not verdict.passed
 
 
-TORCH = faulty.torch_cases() if faulty.torch else []
+TORCH = faulty_pairs.torch_cases() if faulty_pairs.torch else []
 
 
 @pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")

@@ -1,0 +1,208 @@
+"""What check asks, takes and refuses; and that it leaves everything as it was."""
+
+import doctest
+import random
+import time
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.inspect import checking
+from tests.inspect import faulty
+
+SHAPE = (3, 8, 5, 4)
+
+
+BAD = [
+    (lambda: nv.check(3, "batch"), TypeError, "fn is of type int, which cannot be called; pass a function or a layer"),
+    (lambda: nv.check(abs, "bach"), ValueError, "unknown method 'bach'; did you mean 'batch'?"),
+    (lambda: nv.check(abs, "group"), TypeError, "method 'group' needs num_groups, a whole number from 1 on, not None"),
+    (
+        lambda: nv.check(abs, "group", 2.0),
+        TypeError,
+        "method 'group' needs num_groups, a whole number from 1 on, not 2",
+    ),
+    (
+        lambda: nv.check(abs, "layer", 2),
+        ValueError,
+        "num_groups=2 means nothing to method 'layer'; leave it out",
+    ),
+    (
+        lambda: nv.check(abs, "group", 3, shape=(2, 4, 2, 2)),
+        ValueError,
+        "num_groups=3 does not divide C=4; these do: 1, 2, 4",
+    ),
+    (lambda: nv.check(abs, "batch", eps=-1), ValueError, "eps=-1 is no number from 0 on; it is what is added to the"),
+    (lambda: nv.check(abs, "batch", shape=(3,)), ValueError, "shape has rank 1, shape (3,); it needs 2 to 5 axes"),
+    (lambda: nv.check(abs, "batch", framework="tf"), ValueError, "unknown framework 'tf' (known: numpy, torch, jax"),
+    (lambda: nv.check(abs, "batch", dtype="int8"), ValueError, "unknown dtype 'int8'"),
+    (lambda: nv.check(abs, "batch", momentum=2), ValueError, "momentum=2 is not between 0 and 1; it is the share"),
+    (
+        lambda: nv.check(abs, "batch", ignore="wrong-axis"),
+        ValueError,
+        "unknown code 'wrong-axis'; did you mean 'wrong-",
+    ),
+    (lambda: nv.check(abs, "batch", weigth=1), TypeError, "check(): unknown keyword 'weigth'; did you mean 'weight'?"),
+    (lambda: nv.check(abs, "batch", weight=["a"]), TypeError, "weight has dtype <U1; use a float"),
+    (
+        lambda: nv.check(abs, "batch", weight=np.ones(3), shape=(2, 4, 2)),
+        ValueError,
+        "weight has shape (3,); method 'batch' on C=4 channels needs (4,)",
+    ),
+    (
+        lambda: nv.check(abs, "batch", channel_axis=3, shape=(2, 4, 2)),
+        ValueError,
+        "channel_axis=3 is not an axis of shape, rank 3; use -3 to 2",
+    ),
+    (
+        lambda: nv.check(abs, "batch", channel_axis=7),
+        ValueError,
+        "channel_axis=7 is an axis of no array of 2 to 5 axes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("ask", "error", "said"), BAD, ids=[said[:40] for *_, said in BAD])
+def test_bad_questions(ask, error, said):
+    with pytest.raises(error) as caught:
+        ask()
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_ignore():
+    assert nv.check(faulty.unbiased, "batch", ignore=["unbiased-variance"]).passed
+    assert nv.check(faulty.unbiased, "batch", ignore="cancellation").codes == ("unbiased-variance",)
+
+
+def test_what_is_given_is_what_is_compared():
+    weight, bias = np.linspace(1, 2, 6), np.linspace(-1, 1, 6)
+
+    def closed(x):
+        return faulty.right(x, weight, bias)
+
+    assert nv.check(closed, "batch", weight=weight, bias=bias).passed
+    assert nv.check(closed, "batch", shape=(2, 6, 3, 3)).codes != ()
+    assert nv.check(faulty.right, "batch", weight=weight, bias=bias, shape=(4, 6, 2, 2)).passed
+    swapped = nv.check(faulty.affine_swapped, "batch", weight=weight, bias=bias)
+    assert swapped.codes == ("affine-swapped",)
+    assert swapped.shape[1] == 6
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, gamma, beta: faulty.right(x, gamma, beta),
+        lambda x, p, q: faulty.right(x, p, q),
+        lambda x, w=None, b=None: faulty.right(x, w, b),
+        lambda x, /, scale, shift: faulty.right(x, scale, shift),
+        lambda x, weight, bias, eps: nv.normalize(x, "batch", weight=weight, bias=bias, eps=eps),
+        lambda x, g: nv.normalize(x, "batch", weight=g),
+        lambda x, beta: nv.normalize(x, "batch", bias=beta),
+        lambda x, *, bias, weight: faulty.right(x, weight, bias),
+        lambda x, weight, bias: nv.normalize(x, "batch") * weight + bias,  # (1, C, 1, 1)
+    ],
+)
+def test_how_weight_and_bias_are_taken(fn):
+    verdict = nv.check(fn, "batch")
+    assert verdict.passed, str(verdict)
+    assert verdict.shape == SHAPE
+
+
+def test_num_groups_is_handed_over_where_it_is_required():
+    def group(x, num_groups, weight, bias):
+        return nv.normalize(x, "group", num_groups=num_groups, weight=weight, bias=bias)
+
+    assert nv.check(group, "group", 4).passed
+    assert nv.check(lambda x, G, gamma, beta: group(x, G, gamma, beta), "group", 3).passed
+
+
+def test_a_function_of_one_shape():
+    def fixed(x):
+        return nv.normalize(x.reshape(2, 4, 3, 3), "layer")
+
+    assert nv.check(fixed, "layer", shape=(2, 4, 3, 3)).passed
+    other = nv.check(fixed, "layer")
+    assert other.codes == ("raises",)
+    assert "if it needs another one, pass shape=" in other.findings[0].hint
+
+
+def test_large_arrays_take_no_longer_than_they_must():
+    calls = []
+
+    def slow(x):
+        calls.append(x.size)
+        return (x - x.mean((0, 2, 3), keepdims=True)) / (x.std((0, 2, 3), keepdims=True) + 1e-5)
+
+    start = time.perf_counter()
+    verdict = nv.check(slow, "batch", shape=(8, 64, 28, 28))
+    assert verdict.codes == ("eps-outside",)
+    assert len(calls) == verdict.calls <= 20
+    assert time.perf_counter() - start < 60  # no hang: the search looks at a sample of the cells
+
+
+def test_nothing_is_changed():
+    kept = {"calls": 0, "weight": np.arange(8.0), "random": np.random.default_rng(1)}
+    state, before = kept["random"].bit_generator.state, random.getstate()
+
+    class Careless:
+        """Changes its own weight and keeps what it sees."""
+
+        def __init__(self):
+            self.weight, self.bias, self.last = np.ones(8), np.zeros(8), None
+
+        def __call__(self, x):
+            self.last = x
+            kept["random"].random()
+            random.random()
+            np.random.random()  # noqa: NPY002
+            y = nv.normalize(x, "batch", weight=self.weight, bias=self.bias)
+            self.weight += 1
+            return y
+
+    layer = Careless()
+    drawn = np.random.get_state()[1].copy()  # noqa: NPY002
+    assert nv.check(layer, "batch").passed
+    np.testing.assert_array_equal(layer.weight, np.ones(8))
+    np.testing.assert_array_equal(layer.bias, np.zeros(8))
+    assert layer.last is None
+    assert kept["random"].bit_generator.state == state
+    assert random.getstate() == before
+    np.testing.assert_array_equal(np.random.get_state()[1], drawn)  # noqa: NPY002
+
+
+def test_gradients_and_hooks_of_torch_stay():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    layer = torch.nn.GroupNorm(2, 6)
+    layer(torch.randn(2, 6, 3, 3)).square().sum().backward()
+    grad, weight = layer.weight.grad, layer.weight.detach().clone()
+    numbers = grad.clone()
+    seen = []
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    assert nv.check(layer, "group", 2).passed
+    assert layer.weight.grad is grad
+    assert torch.equal(grad, numbers)
+    assert torch.equal(layer.weight, weight)
+    assert len(layer._forward_hooks) == 1
+    x = torch.zeros(2, 6, 3, 3, requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad is not None
+
+
+def test_the_same_seed_asks_the_same():
+    inputs = []
+
+    def watched(x):
+        inputs.append(x.tobytes())
+        return faulty.unbiased(x)
+
+    first = str(nv.check(watched, "batch"))
+    half = len(inputs)
+    assert str(nv.check(watched, "batch")) == first
+    assert inputs[:half] == inputs[half:]
+    assert nv.check(watched, "batch", seed=1).codes == ("unbiased-variance",)
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(checking) == (0, 3)
