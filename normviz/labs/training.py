@@ -76,8 +76,8 @@ def scaled(batch_size: int) -> float:
 
 RECORDED = (
     "From a batch of 32 to one of 2, Batch Norm’s training loss grows about eightfold and Group Norm’s does not; "
-    "the test error, taken with running statistics, hardly follows on so easy a task. Without a normalizer a learning rate "
-    "of 0.3 already fails. "
+    "the test error, taken with running statistics, hardly follows on so easy a task. Without a normalizer a learning "
+    "rate of 0.3 already fails. "
 )
 """What the recorded run shows; a test holds it to the numbers."""
 
@@ -244,7 +244,7 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         "Batch Norm, Group Norm or none, trained on digits",
         f"{said}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, SGD "
         f"with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
-        f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for everything. A missing "
+        f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for all. A missing "
         "point: the loss was no longer finite. Small data and one small net: an illustration, no benchmark.",
         "Two line charts with three lines each, Batch Norm, Group Norm and no normalizer: test error or training loss "
         "against batch size from large to small, and against learning rate.",

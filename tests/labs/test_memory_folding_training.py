@@ -63,11 +63,11 @@ def test_a_short_training_learns_and_can_be_repeated():
     ("call", "text"),
     [
         (lambda: memory.measure((2, 3)), r"shape \(2, 3\) has 2 axes; the strip needs 4: \(N, C, H, W\)"),
-        (lambda: memory.measure(layout="NCWH"), "unknown layout 'NCWH'; did you mean 'NCHW'?"),
+        (lambda: memory.measure(layout="NCWH"), "unknown layout 'NCWH'; did you mean 'NCHW'"),
         (lambda: memory.figure((8, 8, 8, 8)), "has 4096 cells; a strip can show 400"),
         (lambda: folding.measure(np.ones((1, 3, 8, 8))), "x has N=1 samples; this lab needs at least 2"),
         (lambda: folding.measure(np.full((2, 3, 8, 8), np.nan)), "NaN or infinite"),
-        (lambda: folding.measure(np.ones((2, 3, 0, 8))), "no cell at all"),
+        (lambda: folding.measure(np.ones((2, 3, 0, 8))), "x has an empty axis"),
         (lambda: folding.fold(np.ones((4, 3, 3, 3)), np.ones((2, 4)), 1.0), r"mean has shape \(2, 4\)"),
         (lambda: training.measure(batch_sizes=[5000]), "batch size 5000 must be a whole number from 2 to 1297"),
         (lambda: training.measure(methods=["grup"]), "method 'grup' is not one of batch, group, none"),
