@@ -21,6 +21,7 @@ from normviz.backends import host
 from normviz.blocks import canonical, divisors, pooling
 from normviz.explorer import front, page, scene
 from normviz.explorer.drawing import draw
+from normviz.explorer.geometry import to_cube
 from normviz.explorer.measure import GIVEN, Data
 from normviz.explorer.pen import FONT, Pen
 from normviz.methods import METHODS, find
@@ -112,10 +113,10 @@ class Quiz:
         shape, pen = self.labels[0].shape, Pen("auto")
         sets = scene.pack(np.zeros(shape, np.uint8))
         data = Data({"shape": shape, "bins": scene.bins(shape), "methods": [], "values": None, "labels": sets})
-        index = tuple(length // 2 for length in shape)
+        index = tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))
         state = {"view": "samples", "color": "set", "method": "given", "index": index}
         # Label 1 is nobody's, so nothing is lit.
-        nothing = SimpleNamespace(box=None, method=GIVEN, label=1, cell=(0, 0, 0, 0), evaluating=False)
+        nothing = SimpleNamespace(box=None, method=GIVEN, label=1, cell=to_cube(index, shape), evaluating=False)
         body = [
             pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
             pen.text(28, 40, TITLE, 20, bold=True),

@@ -8,8 +8,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import normviz as nv
+from tests import pages
 from tests.browser.reading import drawn, open_file
-from tests.pages import inside
 
 X = np.zeros((2, 6, 3, 4))
 
@@ -74,6 +74,9 @@ def test_a_poke_lights_exactly_the_set(ask, method, G, size, where, faces):
     assert lines(root)[0] == f"Poked (1, 2, 0, 3): {size} of 144 cells answer ({where})."
     expect(root).to_have_attribute("data-answered", str(size))
     assert lit(root) == faces
+    # What lies inside shows as the dashed edges of a box.
+    inside = root.locator(".nv-ghost").get_attribute("d")
+    assert inside
 
 
 def test_a_click_pokes_the_cell_under_it(ask):
@@ -206,7 +209,7 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(new_page, ask, look):
 
 def test_a_notebooks_output_answers_in_its_frame(page):
     html = nv.quiz(X, method="batch")._repr_mimebundle_()["text/html"]
-    assert "startQuiz" in inside(html)
+    assert "startQuiz" in pages.inside(html)
     page.goto("data:text/html;base64," + base64.b64encode(f"<!doctype html>{html}".encode()).decode())
     frame = page.frame_locator("iframe")
     expect(frame.locator("html")).to_have_attribute("data-drawn", "")

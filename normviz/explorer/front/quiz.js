@@ -76,7 +76,7 @@ function renderQuiz(el, given) {
   const axes = axisNames(shape), questions = given.questions.map(({ labels }) => unpack(labels));
   const data = { shape, cube: cubeShape(shape), bins: given.bins, methods: {}, values: null, marks: null };
   const start = shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // in sight, on the front
-  let at, poked, label, left, verdict, score, angles = ANGLES.samples, size = null, frame = 0, index, slice;
+  let at, poked, label, extent, left, verdict, score, angles = ANGLES.samples, size = null, frame = 0, index, slice;
 
   // ---- the parts ----
   const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS,
@@ -107,7 +107,7 @@ function renderQuiz(el, given) {
     at = question;
     Object.assign(data, { labels: questions[at] });
     poked = new Map();
-    label = verdict = null;
+    label = extent = verdict = null;
     left = most;
     slice = false;
     index = [...start];
@@ -131,7 +131,8 @@ function renderQuiz(el, given) {
     if (fresh && !verdict) left--;
     label = data.labels[key];
     poked.set(key, label);
-    const { size: cells, indices, full } = extentOf(data.labels, shape, label);
+    extent = extentOf(data.labels, shape, label);
+    const { size: cells, indices, full } = extent;
     say(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${cells === 1 ? "answers" : "answer"} (${full ? "" : "within "}${indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ")}).`);
     refresh();
   }
@@ -171,8 +172,14 @@ function renderQuiz(el, given) {
     submit.hidden = verdict !== null;
     next.hidden = verdict === null;
     say(next, at === questions.length - 1 ? "Start again" : "Next question");
-    Object.assign(root.dataset, { question: at + 1, index: index.join(","), left, score, verdict: verdict ? (verdict.right ? "right" : "wrong") : "", answered: label === null ? 0 : extentOf(data.labels, shape, label).size });
+    Object.assign(root.dataset, { question: at + 1, index: index.join(","), left, score, verdict: verdict ? (verdict.right ? "right" : "wrong") : "", answered: extent?.size ?? 0 });
     schedule();
+  }
+  /** A set as ranges of (n, c, h, w), where it is a box there. */
+  function boxOf(found) {
+    if (!found?.full) return null;
+    const [first, end] = [0, -1].map((at) => toCube(found.indices.map((list) => list.at(at)), shape)), box = first.map((i, a) => [i, end[a] + 1]);
+    return box.map(([from, to]) => to - from).reduce(times) === found.size ? box : null;
   }
   function schedule() {
     if (size && !frame) frame = requestAnimationFrame(draw);
@@ -181,6 +188,9 @@ function renderQuiz(el, given) {
     frame = 0;
     const state = { view: "samples", color: "set", method: "given", index, G: 1, slice, quiet: label === null };
     drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles);
+    // What lies inside is told by a dashed box, for a set that is one.
+    const box = boxOf(extent), { view, frame: placed } = cube3d, cut = cutOf(view, state, toCube(index, shape));
+    d(cube3d.one["nv-ghost"], box ? view.solids.map((_, k) => { const there = view.box(box, k); return there ? segments(hiddenEdges(placed, k, there, cut(k))) : ""; }).join("") : "");
     root.dataset.ready = "true";
   }
 
