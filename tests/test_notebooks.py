@@ -89,6 +89,17 @@ def test_a_cell_that_works_only_once_is_found(tmp_path):
         run(notebook, tmp_path)
 
 
+def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
+    """And goes on with what needs NumPy alone."""
+    notebook = read(next(path for path in NOTEBOOKS if path.stem == "09_your_own_layer"))
+    hide = nbformat.v4.new_code_cell("import sys\nsys.modules['torch'] = None", id="hide")
+    notebook.cells = [hide, *(cell for cell in notebook.cells if cell.cell_type == "code")]
+    run(notebook, tmp_path)
+    printed = "".join(out["text"] for cell in notebook.cells for out in cell.outputs if out.output_type == "stream")
+    assert printed.count("PyTorch is not installed, so sections 1, 4 and 5 stay empty") == 1
+    assert "momentum-reversed" in printed
+
+
 # --- It is written as a course should be -----------------------------------------------------------------------------
 
 

@@ -214,9 +214,11 @@ class Comparison:
         rows = []
         for p in self.pairs:
             settings = "; ".join(map(str, p.differences)) or "–"
-            cells = (p.b.name, p.a.kind, _number(p.input_difference), _number(p.output_difference), settings)
+            cells = (p.b.name, p.a.kind, _number(p.input_difference), _number(p.output_difference))
             mark, sign = (' class="warned"', "⚠ ") if p is self.first else ("", "")
-            tds = "".join(f"<td>{html.escape(c)}</td>" for c in cells)
+            tds = (
+                "".join(f"<td>{html.escape(c)}</td>" for c in cells) + f'<td class="said">{html.escape(settings)}</td>'
+            )
             rows.append(f'<tr{mark}><th scope="row">{sign}{html.escape(p.a.name)}</th>{tds}</tr>')
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
         items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in [*self._why(), *self._rest()])

@@ -16,12 +16,14 @@ SHOWN = 3
 STYLE = """
 .normviz-audit{color:inherit;font-size:13px;line-height:1.45;max-width:100%}
 .normviz-audit .scroll{overflow:auto;max-height:32em;border:1px solid rgba(128,128,128,.35);border-radius:6px}
-.normviz-audit table{font-size:inherit;border-collapse:collapse;width:100%;margin:0;color:inherit}
+.normviz-audit table{table-layout:auto;font-size:inherit;border-collapse:collapse;width:100%;margin:0;color:inherit}
 .normviz-audit caption{text-align:left;padding:6px 10px;font-weight:600;color:inherit}
 .normviz-audit th,.normviz-audit td{padding:3px 10px;text-align:left;white-space:nowrap;color:inherit;background:none;
 border:0;border-top:1px solid rgba(128,128,128,.2)}
 .normviz-audit thead th{border-top:0;font-weight:600;opacity:.75}
-.normviz-audit .n{text-align:right;font-variant-numeric:tabular-nums}
+.normviz-audit .scroll th,.normviz-audit .scroll td{text-align:left}
+.normviz-audit .scroll .n{text-align:right;font-variant-numeric:tabular-nums}
+.normviz-audit .scroll td.said{white-space:normal;min-width:14em}
 .normviz-audit tbody th{font-weight:500;font-family:ui-monospace,monospace}
 .normviz-audit tr.warned td,.normviz-audit tr.warned th{background:rgba(230,159,0,.16)}
 .normviz-audit ul{list-style:none;margin:8px 0;padding:0}
