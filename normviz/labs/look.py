@@ -178,6 +178,7 @@ def finish(
     switch = {
         "type": "buttons",
         "showactive": False,
+        "active": -1,  # a press of an active button takes args2
         "buttons": [
             {
                 "label": "◐ Dark / light",
@@ -190,7 +191,6 @@ def finish(
         "xanchor": "right",
         "y": 1,
         "yanchor": "top",
-        # A menu is placed against the plot; this one belongs to the corner of the page.
         "pad": {"t": -(top - 8), "r": -(right - 12)},
         "font": {"size": 11},
     }

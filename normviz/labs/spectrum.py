@@ -139,7 +139,7 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
     titles = [
         "Means of sample 0" if not narrow else "Means of the sets of sample 0",
         "Error of a set's mean",
-        "Distance to channels' own means",
+        "Distance to channels' means",
     ]
     drawing = look.panels(3, narrow, titles, gap=0.08)
     blue, orange, grey = (look.COLOURS[c] for c in ("blue", "orange", "grey"))

@@ -1,0 +1,158 @@
+"""The numbers of the labs against theory, plain loops and PyTorch."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import normviz as nv
+
+RNG = np.random.default_rng(5)
+
+
+def test_independent_values_have_the_errors_of_theory():
+    # 2000 draws tell a standard deviation to 1.6 %, the data (200 x 32 cells) themselves to a few percent.
+    x = RNG.normal(2, 3, (200, 2, 32))
+    noise = nv.labs.batch_size.measure(x, batch_sizes=[4, 16, 64], draws=2000)
+    np.testing.assert_allclose(noise.mean_independent[:, 0], x[:, 0].std() / np.sqrt(32 * np.array([4, 16, 64])))
+    np.testing.assert_allclose(noise.mean_error, noise.mean_independent, rtol=0.16)
+    np.testing.assert_allclose(noise.var_error, noise.var_independent, rtol=0.16)
+    np.testing.assert_allclose(noise.effective_mean, 32, rtol=0.3)
+
+
+def test_cells_that_are_all_alike_count_as_one():
+    x = np.repeat(RNG.normal(size=(100, 1, 1)), 50, axis=2)
+    noise = nv.labs.batch_size.measure(x, batch_sizes=[8], draws=20)
+    np.testing.assert_allclose([noise.effective_mean[0], noise.effective_var[0]], 1, rtol=1e-12)
+
+
+def test_the_line_of_the_effective_number_is_what_is_measured():
+    noise = nv.labs.batch_size.measure(draws=3000, batch_sizes=[1, 8, 64])
+    line = noise.mean_independent * np.sqrt(noise.cells / noise.effective_mean)
+    np.testing.assert_allclose(noise.mean_error, line, rtol=0.06)
+    assert 8 < noise.effective_mean.mean() < 10.5  # the samples' README says about 9
+
+
+def test_running_statistics_are_those_of_torch():
+    torch = pytest.importorskip("torch")
+    x = RNG.normal(size=(12, 3, 5))
+    result = nv.labs.train_eval.measure(x, batch_sizes=[4], momenta=[0.3], steps=7, depth=1, channel=1, seed=3)
+    layer, rng = torch.nn.BatchNorm1d(3, momentum=0.3, affine=False, dtype=torch.float64), np.random.default_rng(3)
+    for t in range(7):
+        batch = x[rng.choice(12, 4, replace=False)]
+        layer(torch.tensor(batch))
+        np.testing.assert_allclose(result.batch_mean[0, t], batch[:, 1].mean(), rtol=1e-12)
+        np.testing.assert_allclose(result.running_mean[0, 0, t], layer.running_mean[1], rtol=1e-12)
+        np.testing.assert_allclose(result.running_var[0, 0, t], layer.running_var[1], rtol=1e-12)
+    trials = [torch.tensor(x[rng.choice(12, 4, replace=False)]) for _ in range(8)]
+    frozen = torch.nn.functional.batch_norm
+    gaps = [
+        (frozen(b, layer.running_mean, layer.running_var) - frozen(b, None, None, training=True)).square().mean()
+        for b in trials
+    ]
+    np.testing.assert_allclose(result.gap[0, 0, 0], np.sqrt(np.mean(gaps)), rtol=1e-12)
+
+
+def test_the_gap_falls_with_the_batch_and_grows_with_depth():
+    gap = nv.labs.train_eval.measure(batch_sizes=[2, 32], momenta=[0.1], steps=40).gap[:, 0]
+    assert (gap[0] > 2 * gap[1]).all()
+    assert (gap[:, -1] > 1.2 * gap[:, 0]).all()
+
+
+def test_batch_norm_alone_couples_samples():
+    result = nv.labs.coupling.measure()
+    off = ~np.eye(6, dtype=bool)
+    assert (result.moved[0] > 0.01).all()
+    assert not result.moved[1:, off].any()
+    # The mirror image of a sample normalizes to the opposite, so its output moves by two standard deviations;
+    # eps keeps it a little below.
+    np.testing.assert_allclose(result.moved[1:4, ~off], 2, rtol=0.01)
+
+
+def test_padding_moves_all_but_what_keeps_positions_apart():
+    x = RNG.normal(1, 1, (3, 4, 10))
+    result = nv.labs.coupling.measure(x, num_groups=2, padding=[0, 5])
+    assert not result.padded[:, 0].any()
+    assert not result.padded[-1].any()
+    # Instance Norm by a plain loop.
+    squares = []
+    for row in x.reshape(-1, 10):
+        longer = np.append(row, np.zeros(5))
+        before = (row - row.mean()) / np.sqrt(row.var() + 1e-5)
+        squares.append((((row - longer.mean()) / np.sqrt(longer.var() + 1e-5) - before) ** 2).mean())
+    np.testing.assert_allclose(result.padded[2, 1], np.sqrt(np.mean(squares)), rtol=1e-10)
+
+
+def test_every_g_is_the_statistics_of_its_own():
+    x = RNG.normal(size=(3, 6, 4, 5))
+    result = nv.labs.spectrum.measure(x, shuffles=3)
+    for G, size, mean, var in zip(result.groups, result.set_size, result.mean, result.var, strict=True):
+        cut = x.reshape(3, G, -1)
+        assert cut.shape[2] == size
+        np.testing.assert_allclose(mean, cut.mean(axis=2), atol=1e-13)
+        np.testing.assert_allclose(var, cut.var(axis=2), rtol=1e-12)
+
+
+def test_error_of_independent_cells_and_order_of_channels():
+    # Half the difference of two halves of k / 2 values each has standard deviation sigma / sqrt(k).
+    x = RNG.normal(size=(100, 8, 64))
+    result = nv.labs.spectrum.measure(x)
+    np.testing.assert_allclose(result.error, 1 / np.sqrt(result.set_size), rtol=0.2)
+    # Channels drawn alike in pairs: neighbours fit, others do not; the ends are the same in any order.
+    pairs = np.repeat(RNG.normal(size=(50, 4, 1)), 2, axis=1) + 0.01 * RNG.normal(size=(50, 8, 64))
+    result = nv.labs.spectrum.measure(pairs)
+    assert result.mismatch[2] < 0.01 < 0.3 < result.mismatch_shuffled[2]
+    assert result.mismatch[-1] == result.mismatch_shuffled[-1] == 0
+    np.testing.assert_allclose(result.mismatch[0], result.mismatch_shuffled[0], rtol=1e-12)
+
+
+def test_the_samples_neighbours_are_alike():
+    result = nv.labs.spectrum.measure()
+    assert (result.mismatch[1:-1] < result.mismatch_shuffled[1:-1]).all()
+    assert (np.diff(result.error) > 0).all()
+
+
+def test_true_digits():
+    result = nv.labs.numerics.measure(offsets=[0, 1e2, 1e4, 1e5])
+    raw, two, welford, chan = result.digits[:, 1]
+    assert raw[0] > 5
+    assert raw[2] < 1
+    assert min(two[2], welford[2], chan[2]) > 3
+    # Two digits lost for every power of ten in float64, give or take one.
+    lost = -np.diff(result.digits[0, 2, :3])
+    assert (abs(lost - 4) < 1.5).all()
+    assert np.isnan(result.digits[:, 0, 3]).all()  # float16 cannot hold 10^5
+    assert (result.digits[:, 0, 1] <= 3.02).all()
+
+
+@pytest.mark.parametrize("recipe", ["raw_moments", "two_passes", "welford", "chan"])
+@pytest.mark.parametrize("count", [2, 3, 7, 64, 65])
+def test_every_recipe_is_the_variance(recipe, count):
+    x = RNG.normal(1, 1, count)
+    assert getattr(nv.labs.numerics, recipe)(x) == pytest.approx(x.var(), rel=1e-12)
+    assert nv.labs.numerics.exact(np.array([0.0, 1.0, 5.0])) == Fraction(14, 3)
+
+
+def test_published_tables():
+    tables = nv.labs.published.measure()
+    assert [s.values for s in tables["batch size"].series] == [
+        (23.6, 23.7, 24.8, 27.3, 34.7),
+        (24.1, 24.2, 24.0, 24.2, 24.1),
+    ]
+    assert tables["G"].series[0].values == (24.6, 24.1, 24.6, 24.4, 24.6, 24.7, 25.3)
+    assert tables["channels"].series[0].values == (24.4, 24.5, 24.2, 24.3, 24.8, 25.6, 28.4)
+    assert tables["channels"].series[0].checked == (False,) * 5 + (True,) * 2
+    assert tables["four"].series[0].values == (23.6, 25.3, 28.4, 24.1)
+    frozen, _, gn, long = tables["COCO box"].series
+    gains = [round(g - b, 1) for g, b in zip(gn.values, frozen.values, strict=True)]
+    assert gains == [1.1, 1.4, 1.7, 0.9]
+    assert round(long.values[2] - frozen.values[2], 1) == 2.2
+    assert [s.values for s in tables["COCO mask"].series] == [
+        (32.8, 34.2, 34.5, 36.4),
+        (None, 34.4, None, None),
+        (33.6, 34.8, 35.7, 36.8),
+        (None, None, 36.1, 37.2),
+    ]
+    assert all(table.source.endswith(("Table 1", "Table 2", "Table 3", "Tables 4, 5 and 6")) for table in tables.tables)
+    with pytest.raises(KeyError, match="no table 'ImageNet'; these are there: batch size, G"):
+        tables["ImageNet"]
