@@ -123,7 +123,7 @@ def test_methods_with_the_same_sets_are_both_right(ask):
         answer(root, label, G)
         expect(root).to_have_attribute("data-verdict", "right")
         assert "On this shape" in lines(root)[1]
-        assert "the same sets, and would be right as well." in lines(root)[1]
+        assert "have the same sets, and would be right as well." in lines(root)[1]
     root = ask(np.zeros((1, 6, 3, 4)), method="batch")
     poke(root, (0, 0, 0, 0))
     answer(root, "Layer Norm")
@@ -149,6 +149,15 @@ def _interleaved(x):
     groups = x.reshape(x.shape[0], -1, 2, *x.shape[2:])
     mean, var = groups.mean((1, 3, 4), keepdims=True), groups.var((1, 3, 4), keepdims=True)
     return ((groups - mean) / np.sqrt(var + 1e-5)).reshape(x.shape)
+
+
+def test_a_drawing_that_leaves_something_out_says_so(ask):
+    root = ask(np.zeros((20, 40, 2, 3)), method="batch")
+    expect(root.get_by_text("Samples 8 to 15 of 20 are drawn.")).to_be_visible()
+    expect(root.get_by_text("A drawn cell stands for 2 cells")).to_be_visible()
+    poke(root, (17, 39, 0, 0))
+    expect(root.get_by_text("Samples 16 to 19 of 20 are drawn.")).to_be_visible()
+    assert lines(root)[0] == "Poked (17, 39, 0, 0): 120 of 4800 cells answer (n 0 to 19; c 39; h 0 to 1; w 0 to 2)."
 
 
 def test_pokes_are_counted_until_the_answer(ask):

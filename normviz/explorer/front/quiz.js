@@ -6,7 +6,7 @@ const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08]
 const times = (a, b) => a * b;
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /** "a, b or c" */
-const either = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} or ${words[words.length - 1]}` : words[0]);
+const either = (words, or = "or") => (words.length > 1 ? `${words.slice(0, -1).join(", ")} ${or} ${words[words.length - 1]}` : words[0]);
 const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
 
 /** Do blocks cut the tensor into the very sets of the labels? */
@@ -51,6 +51,14 @@ function wordsOf(counts, shape) {
   return `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
 }
 
+/** What the drawing leaves out, in words. */
+function leftOut({ shape, bins }, n) {
+  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES, parts = [];
+  if (shape[0] > MOST_SAMPLES) parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
+  if (bins.some((size) => size > 1)) parts.push(`A drawn cell stands for ${bins.reduce(times)} cells, and is lit if any of them answers; the words are exact.`);
+  return parts.join(" ");
+}
+
 /** What an answer earns: whether it is right, and a word on what tells the methods apart. */
 function judge(labels, shape, rows, { name, G }, label) {
   const right = rightAnswers(labels, shape, rows), row = rows.find((each) => each.name === name);
@@ -62,7 +70,7 @@ function judge(labels, shape, rows, { name, G }, label) {
   }
   const mine = named(row, G), others = names.filter((one) => one !== mine);
   if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
-    const same = others.length ? ` On this shape ${either(others)} ${others.length > 1 ? "have" : "has"} the same sets, and would be right as well.` : "";
+    const same = others.length ? ` On this shape ${either(others, "and")} ${others.length > 1 ? "have" : "has"} the same sets, and would be right as well.` : "";
     return { right: true, words: `${here}, as ${mine} has them.${same}` };
   }
   const block = blockOf(row, shape, G), size = block.reduce(times);
@@ -91,11 +99,11 @@ function renderQuiz(el, given) {
     ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)));
   const groups = h("span", { class: "nv-field" }, "G =", choice);
   const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer"), next = button({ class: "nv-quiz-go", onclick: () => proceed() });
-  const word = h("p", { class: "nv-quiz-word", role: "status" });
+  const note = h("p", { class: "nv-note" }), word = h("p", { class: "nv-quiz-word", role: "status" });
   const root = h("div", { class: "normviz nv-quiz", lang: "en" },
     h("div", { class: "nv-row" }, h("p", { class: "nv-heading" }, given.title), h("span", { class: "nv-spring" }), count),
     h("p", { class: "nv-note" }, "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every output cell that answers is lit: the cells normalized with it."),
-    stage,
+    stage, note,
     h("div", { class: "nv-row nv-pick" }, ...axes.map((axis, a) => h("span", { class: "nv-field" }, h("i", { "aria-hidden": "true" }, axis), fields[a])), poke, open,
       h("span", { class: "nv-legend" }, h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip nv-chip-cell" }), "cell to poke"), h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip" }), "cells that answered"))),
     status, answers, h("div", { class: "nv-row" }, submit, next), word);
@@ -168,6 +176,8 @@ function renderQuiz(el, given) {
     say(poke, verdict ? "Poke" : `Poke (${left} left)`);
     poke.setAttribute("aria-disabled", String(!verdict && !left && !poked.has(flat(index))));
     open.setAttribute("aria-pressed", String(slice));
+    say(note, leftOut(data, index[0]));
+    note.hidden = !note.textContent;
     say(count, `Question ${at + 1} of ${questions.length} · ${score} right`);
     submit.hidden = verdict !== null;
     next.hidden = verdict === null;
