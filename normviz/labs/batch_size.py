@@ -75,7 +75,7 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] = BATCH_SIZES, draws: i
     --------
     >>> noise = measure(draws=50)
     >>> noise.cells, round(float(noise.effective_mean.mean()))
-    (144, 9)
+    (144, 10)
     """
     x = checks.tensor(x, 256, least=2)
     sizes = checks.batch_sizes(batch_sizes, len(x))

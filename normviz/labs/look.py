@@ -289,7 +289,7 @@ def log_ticks(values: Any) -> dict[str, Any]:
     """Return ticks for a logarithmic axis over all values: 1, 2, 5 a decade, or decades alone where there are many.
 
     >>> log_ticks([0.05, 0.3])["ticktext"]
-    ['0.05', '0.1', '0.2', '0.5']
+    ['0.02', '0.05', '0.1', '0.2', '0.5']
     """
     good = [float(v) for v in values if math.isfinite(v) and v > 0]
     low, high = math.floor(math.log10(min(good))), math.ceil(math.log10(max(good)))

@@ -123,7 +123,7 @@ def measure(
     Examples
     --------
     >>> digits = measure(offsets=[1e4], dtypes=["float32"]).digits[:, 0, 0]
-    >>> bool(digits[0] < 1 < 4 < digits[1])
+    >>> bool(digits[0] < 1 < 3 < digits[1])
     True
     """
     row = checks.tensor(x, 8, varied=False)[:, 0].ravel()
