@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .backends import adopt, host, is_bfloat16, kind, on_gpu
+from .backends import adopt, is_bfloat16, kind, numbers, on_gpu
 from .backends.recipe import Backend
 from .blocks import Pooling, canonical
 from .methods import find
@@ -18,11 +18,15 @@ def check_eps(eps: float) -> float:
     """Return eps as a float; it must be a number > 0."""
     if isinstance(eps, bool) or not isinstance(eps, Real):
         raise TypeError(f"eps must be a number, not {eps!r}")
-    if not 0 < eps < math.inf:
-        if eps == math.inf:
-            raise ValueError("eps=inf leaves nothing of x; give a finite number (PyTorch's default is 1e-5)")
+    try:
+        number = float(eps)
+    except OverflowError:
+        number = math.inf
+    if number == math.inf:
+        raise ValueError("eps=inf leaves nothing of x; give a finite number (PyTorch's default is 1e-5)")
+    if not number > 0:
         raise ValueError(f"eps={eps} is not > 0; without it a constant set divides by zero (PyTorch's default is 1e-5)")
-    return float(eps)
+    return number
 
 
 def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray] | None:
@@ -49,15 +53,13 @@ def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: 
     lined = [n if a == axis else 1 for a, n in enumerate(pool.shape)]
     if value is None:
         return default if default is None else np.full(lined, default)
-    value = host(value)
+    value = numbers(value, name)
     sample = list(spatial)
     sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)
-    if value.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {value.dtype}; use a float")
     if value.shape == (pool.shape[axis],):
-        return value.astype(np.float64).reshape(lined)
+        return value.reshape(lined)
     if row.elementwise and value.shape == tuple(sample):
-        return np.moveaxis(value.astype(np.float64), _channel_in_sample(channel_axis, len(pool.shape)), 0)[None]
+        return np.moveaxis(value, _channel_in_sample(channel_axis, len(pool.shape)), 0)[None]
     allowed = f"({pool.shape[axis]},)" + (f" or {tuple(sample)}" if row.elementwise and spatial else "")
     on = f"C={C} channels" if axis else f"Cout={pool.shape[0]} output channels"
     raise ValueError(f"{name} has shape {value.shape}; method {pool.method!r} on {on} needs {allowed}")
@@ -113,8 +115,7 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
         raise ValueError(f"out has shape {native.shape}; it must be x's, {wanted}")
     if native.dtype != dtype or is_bfloat16(out) != is_bfloat16(x):
         raise ValueError(f"out has dtype {out.dtype}; for x of dtype {getattr(x, 'dtype', dtype)} it must be {dtype}")
-    repeats = any(stride == 0 and n > 1 for stride, n in zip(native.strides, native.shape, strict=True))
-    if repeats or (isinstance(out, np.ndarray) and not out.flags.writeable):
+    if _repeats(native) or (isinstance(out, np.ndarray) and not out.flags.writeable):
         raise ValueError("out is read-only, or shows one cell in several places; pass an array that owns its cells")
     if is_bfloat16(out) != is_bfloat16(native) or on_gpu(out) != on_gpu(native):
         return worker.empty_like(view, dtype), False
@@ -122,3 +123,13 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
     if worker.overlap(view, y):
         raise ValueError("out overlaps x without being x itself; pass x, or an array with memory of its own")
     return y, True
+
+
+def _repeats(a: Any) -> bool:
+    """Whether an array shows one cell in several places: a step along an axis is no longer than all inside it."""
+    reach = a.itemsize
+    for step, n in sorted((abs(step), n) for step, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if step < reach:
+            return True
+        reach += step * (n - 1)
+    return False

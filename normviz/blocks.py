@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import check_keywords
+from .errors import check_keywords, whole
 from .methods import Method, find
 
 
@@ -92,7 +92,7 @@ class Pooling:
         """
         return tuple(
             slice(i // extent * extent, (i // extent + 1) * extent)
-            for i, extent in zip(self._cell(index), self.block, strict=True)
+            for i, extent in zip(check_cell(index, self.shape), self.block, strict=True)
         )
 
     def set_number(self, index: Iterable[int]) -> int:
@@ -102,7 +102,7 @@ class Pooling:
         5
         """
         number = 0
-        for i, extent, length in zip(self._cell(index), self.block, self.grid, strict=True):
+        for i, extent, length in zip(check_cell(index, self.shape), self.block, self.grid, strict=True):
             number = number * length + i // extent
         return number
 
@@ -122,13 +122,6 @@ class Pooling:
             if count > 1 and extent > 1:
                 values = values.repeat(extent, axis)
         return values
-
-    def _cell(self, index: Iterable[int]) -> tuple[int, ...]:
-        cell = tuple(as_int(i) for i in index)
-        if len(cell) != len(self.shape) or not all(0 <= i < n for i, n in zip(cell, self.shape, strict=True)):
-            ends = ", ".join(f"0..{n - 1}" for n in self.shape)
-            raise IndexError(f"there is no cell {cell} in shape {self.shape}; indices are ({ends})")
-        return cell
 
 
 @check_keywords
@@ -177,7 +170,7 @@ def divisors(C: int) -> tuple[int, ...]:
     >>> divisors(12)
     (1, 2, 3, 4, 6, 12)
     """
-    C = as_int(C)
+    C = whole(C, "C")
     if C < 1:
         raise ValueError(f"C={C} has no divisors; a number of channels is at least 1")
     low = [g for g in range(1, math.isqrt(C) + 1) if C % g == 0]
@@ -227,12 +220,27 @@ def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
     """Return the shape of `name` as a tuple of 2 to 5 positive ints; ValueError otherwise."""
     if getattr(shape, "ndim", 1) != 1:
         raise TypeError(f"shape is x itself; pass x.shape, {tuple(getattr(shape, 'shape', ()))}")
-    shape = tuple(as_int(n) for n in shape)
+    try:
+        shape = tuple(as_int(n) for n in shape)
+    except TypeError:
+        raise TypeError(f"shape must be 2 to 5 whole numbers, (N, C, *spatial), not {shape!r}") from None
     if not 2 <= len(shape) <= 5:
         raise ValueError(f"{name} has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")
     if min(shape) < 1:
         raise ValueError(f"{name} has an empty axis, shape {shape}; every axis needs at least one cell")
     return shape
+
+
+def check_cell(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of a cell, (n, c, *spatial), as ints; IndexError if there is none."""
+    try:
+        cell = tuple(as_int(i) for i in index)
+    except TypeError:
+        raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {index!r}") from None
+    if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):
+        ends = ", ".join(f"0..{n - 1}" for n in shape)
+        raise IndexError(f"there is no cell {cell} in shape {shape}; indices are ({ends})")
+    return cell
 
 
 def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
@@ -268,9 +276,7 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     if (kind not in "biuf" and x.dtype.name != "bfloat16") or (kind == "f" and itemsize > 8):
         raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
     check_shape(x.shape, name)
-    if not hasattr(channel_axis, "__index__"):
-        raise TypeError(f"channel_axis must be a whole number, not {channel_axis!r}; 1 and -1 are the usual ones")
-    rank, channel_axis = len(x.shape), as_int(channel_axis)
+    rank, channel_axis = len(x.shape), whole(channel_axis, "channel_axis", "; 1 and -1 are the usual ones")
     if not -rank <= channel_axis < rank:
         raise ValueError(
             f"channel_axis={channel_axis} is not an axis of {name}, rank {rank}; use {-rank} to {rank - 1}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import pooling
+from .blocks import canonical, pooling
 from .methods import find
 
 MOST = 1 << 12
@@ -83,6 +83,11 @@ def takes(x: Any, backend: str | None) -> bool:
         and x.dtype in _TYPES
         and (backend == "numpy" or (backend is None and "NORMVIZ_GPU_MIN_BYTES" not in os.environ))
     )
+
+
+def view(x: np.ndarray, channel_axis: Any) -> np.ndarray:
+    """Return `canonical(x, channel_axis)`, at once for channels first."""
+    return x if type(channel_axis) is int and channel_axis == 1 else canonical(x, channel_axis)
 
 
 @np.errstate(all="ignore")

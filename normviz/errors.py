@@ -4,7 +4,8 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from operator import index
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,6 +23,16 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name).lower(), known, n=1)
     question = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {name!r}{question} (known: {', '.join(known)})"
+
+
+def whole(value: Any, name: str, remedy: str = "") -> int:
+    """Return a whole number as an int; TypeError for all else, booleans and floats included."""
+    try:
+        if not isinstance(value, bool):
+            return index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name} must be a whole number, not {value!r}{remedy}")
 
 
 def check_keywords(function: Callable[P, R]) -> Callable[P, R]:

@@ -17,10 +17,11 @@ from .backends.memory import falls_back
 from .blocks import Pooling, canonical, divisors, pooling
 from .errors import check_keywords
 from .methods import Statistic, find
-from .results import Statistics, freeze, made
+from .results import Statistics, checks_keywords, freeze, made
 from .sources import source
 
 
+@checks_keywords
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Moments:
     """Count, mean and sum of squared deviations of every (sample, channel) of a tensor: its atoms.
@@ -54,7 +55,7 @@ class Moments:
 
     def __post_init__(self) -> None:
         """Check the arguments and keep frozen copies of the arrays."""
-        freeze(self, "mean", "m2", least=0)
+        freeze(self, "mean", "m2", "a sum of squares", least=0)
         if self.mean.ndim != 2:
             raise ValueError(
                 f"mean and m2 have shape {self.mean.shape}; moments are per (sample, channel), shape (N, C)"
@@ -95,6 +96,9 @@ class Moments:
         (2, 3)
         """
         parts = list(parts)
+        if wrong := [p for p in parts if not isinstance(p, Moments)]:
+            kind = type(wrong[0]).__name__
+            raise TypeError(f"parts must be Moments, not {kind}; moments(x) makes them of an array")
         if not parts or axis not in (0, 1):
             raise ValueError(f"{len(parts)} parts, axis={axis}: concatenate needs at least one part, and axis 0 or 1")
         counts, across = {p.count for p in parts}, {p.shape[1 - axis] for p in parts}
@@ -175,7 +179,7 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
 
         return streaming.moments(x, channel_axis, backend, progress)
     if direct.takes(x, backend):
-        view = x if channel_axis == 1 else canonical(x, channel_axis)
+        view = direct.view(x, channel_axis)
         how = direct.plan("instance", None, view.shape)
         _, mean, m2 = direct.measure(view, how)
         shape = view.shape[:2]

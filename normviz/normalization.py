@@ -139,7 +139,7 @@ def normalize(
         return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
     eps = check_eps(eps)
     if statistics is None and direct.takes(x, backend):
-        view = x if channel_axis == 1 else canonical(x, channel_axis)
+        view = direct.view(x, channel_axis)
         how = direct.plan(method, num_groups, view.shape) if direct.named(method, num_groups) else None
         if how and direct.plain(weight, how) and direct.plain(bias, how):
             place = None if out is None else target(out, x, view, load("numpy"), channel_axis)[0]

@@ -1,14 +1,23 @@
 """What is computed comes back as values that nobody changes: Statistics, and how such values are made."""
 
 from dataclasses import dataclass
-from operator import index as as_int
 from typing import Any, TypeVar
 
 import numpy as np
 
+from .backends import numbers
+from .errors import check_keywords, whole
+
 T = TypeVar("T")
 
 
+def checks_keywords(kind: type[T]) -> type[T]:
+    """Make a misspelt keyword an error of the class that names the nearest one."""
+    kind.__init__ = check_keywords(kind.__init__)
+    return kind
+
+
+@checks_keywords
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Statistics:
     """The mean and the biased variance of every pooling set.
@@ -43,9 +52,7 @@ class Statistics:
 
     def __post_init__(self) -> None:
         """Check the arguments and keep frozen copies of the arrays."""
-        freeze(self, "mean", "var", least=1)
-        if (self.var < 0).any():
-            raise ValueError(f"var holds {self.var.min():.3g}; a variance is at least 0")
+        freeze(self, "mean", "var", "a variance", least=1)
 
     def __repr__(self) -> str:
         return (
@@ -63,16 +70,22 @@ def made(kind: type[T], **fields: Any) -> T:
     return made
 
 
-def freeze(value: Any, first: str, second: str, least: int) -> None:
-    """Replace two fields by read-only float64 copies; they must agree in shape, and count be an int >= least."""
+def freeze(value: Any, first: str, second: str, meaning: str, least: int) -> None:
+    """Replace two fields by read-only float64 copies.
+
+    They must agree in shape, the second, `meaning`, not be negative, and count be an int >= least.
+    """
     for name in (first, second):
-        array = np.array(getattr(value, name), np.float64)
+        array = numbers(getattr(value, name), name)
         array.flags.writeable = False
         object.__setattr__(value, name, array)
     a, b = getattr(value, first), getattr(value, second)
     if a.shape != b.shape:
         raise ValueError(f"{first} has shape {a.shape} and {second} {b.shape}; they must be the same")
-    count = as_int(value.count)
+    if (b < 0).any():
+        raise ValueError(f"{second} holds {np.nanmin(b):.3g}; {meaning} is at least 0")
+    remedy = "; it is the number of cells that each entry stands for"
+    count = whole(value.count, "count", remedy)
     if count < least:
-        raise ValueError(f"count={count} is less than {least}; it is the number of cells that each entry stands for")
+        raise ValueError(f"count={count} is less than {least}{remedy}")
     object.__setattr__(value, "count", count)

@@ -1,12 +1,11 @@
 """Running statistics: what Batch Norm keeps of the batches it saw, for inference."""
 
 from numbers import Real
-from operator import index as as_int
 from typing import Any
 
 import numpy as np
 
-from .errors import check_keywords
+from .errors import check_keywords, whole
 from .merging import Moments, moments
 
 
@@ -34,9 +33,10 @@ class RunningStatistics:
 
     @check_keywords
     def __init__(self, num_channels: int, momentum: float | None = 0.1) -> None:
-        self.num_channels = as_int(num_channels)
+        remedy = "; it is C, the number of channels of x"
+        self.num_channels = whole(num_channels, "num_channels", remedy)
         if self.num_channels < 1:
-            raise ValueError(f"num_channels={num_channels} is less than 1; it is C, the number of channels of x")
+            raise ValueError(f"num_channels={num_channels} is less than 1{remedy}")
         if momentum is not None and not (isinstance(momentum, Real) and 0 <= momentum <= 1):
             raise ValueError(f"momentum={momentum!r} is not between 0 and 1; None takes the plain average")
         self.momentum = momentum

@@ -116,7 +116,11 @@ def backend_for(x: Any, backend: str | None = None) -> str:
     if backend is not None and backend not in BACKENDS:
         raise ValueError(unknown("backend", backend, BACKENDS))
     if backend is None:
-        large = getattr(x, "nbytes", 0) >= _gpu_min_bytes()
+        least = _gpu_min_bytes()
+        try:
+            large = getattr(x, "nbytes", 0) >= least
+        except RuntimeError:  # a sparse tensor's, which nobody can read anyway
+            large = False
         backend = "cupy" if on_gpu(x) or (large and cupy_problem() is None) else "numpy"
     return load(backend).name
 
@@ -153,9 +157,29 @@ def host(x: Any) -> np.ndarray:
     if kind(x) == "cupy":
         return x.get()
     if kind(x) == "torch":
-        return np.from_dlpack(_widen(x).cpu())
+        return _from_dlpack(_widen(x).cpu(), np)
     x = _widen(x)
-    return x if isinstance(x, np.ndarray) else np.asarray(in_memory(x))
+    if isinstance(x, np.ndarray) and not isinstance(x, np.matrix):  # which stays a matrix however it is reshaped
+        return x
+    try:
+        return np.asarray(in_memory(x))
+    except ValueError as error:
+        if not isinstance(x, list | tuple):
+            raise
+        kind_of = type(x).__name__
+        raise ValueError(f"the {kind_of} has parts of unequal length; those of an array are all alike") from error
+
+
+def numbers(value: Any, name: str) -> np.ndarray:
+    """Return a parameter, of any kind of array, as float64 in host memory; TypeError if it holds no real numbers."""
+    array = host(value)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, and no entry can be left out; fill it, for instance with .filled(1)"
+        )
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    return array.astype(np.float64)
 
 
 def is_bfloat16(x: Any) -> bool:
@@ -179,13 +203,22 @@ def _bfloat16() -> np.dtype | None:
 def _share(x: Any, xp: Any) -> Any:
     """Return an array on a CUDA device as CuPy's; bfloat16 by way of integers, which every DLPack shares."""
     if not is_bfloat16(x):
-        return x if kind(x) == "cupy" else xp.from_dlpack(_widen(x))
+        return x if kind(x) == "cupy" else _from_dlpack(_widen(x), xp)
     if kind(x) == "cupy":
         return x
     if (bfloat16 := _bfloat16()) is None:
         return xp.from_dlpack(_widen(x))
     integers = x.detach().view(sys.modules["torch"].int16) if kind(x) == "torch" else x.view("int16")
     return xp.from_dlpack(integers).view(bfloat16)
+
+
+def _from_dlpack(x: Any, xp: Any) -> Any:
+    try:
+        return xp.from_dlpack(x)
+    except Exception as error:  # a sparse tensor, a quantized one, one of 8 bits
+        kinds = f"dtype {x.dtype}, layout {getattr(x, 'layout', None)}"
+        remedy = "convert it, for instance with .to_dense() or .float()"
+        raise TypeError(f"a tensor of {kinds}, cannot be read as an array; {remedy}") from error
 
 
 def _like(y: Any, x: Any) -> Any:
@@ -205,7 +238,7 @@ def _like(y: Any, x: Any) -> Any:
 
 
 def _gpu_min_bytes() -> int:
-    text = os.environ.get("NORMVIZ_GPU_MIN_BYTES", str(GPU_MIN_BYTES))
+    text = os.environ.get("NORMVIZ_GPU_MIN_BYTES") or str(GPU_MIN_BYTES)
     if not text.isdecimal():
         raise ValueError(f"NORMVIZ_GPU_MIN_BYTES={text!r} is no number of bytes; set it to digits alone, or not at all")
     return int(text)

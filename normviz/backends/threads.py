@@ -63,12 +63,18 @@ def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
     """Return [task(part) for part in parts], each on a thread of its own; the calling thread takes the last one."""
     if len(parts) == 1:
         return [task(parts[0])]
-    waiting = [_pool(os.getpid(), len(parts) - 1).submit(_quietly, task, part) for part in parts[:-1]]
+    waiting = []
     try:
-        last = task(parts[-1])
+        for part in parts[:-1]:
+            waiting.append(_pool(os.getpid(), len(parts) - 1).submit(_quietly, task, part))
+    except RuntimeError as error:
+        if "shutdown" not in str(error):  # once Python winds down it starts nothing on other threads
+            raise
+    try:
+        rest = [task(part) for part in parts[len(waiting) :]]
     finally:
         results = [future.result() for future in waiting]
-    return [*results, last]
+    return [*results, *rest]
 
 
 def _quietly(task: Callable[[Any], Any], part: Any) -> Any:

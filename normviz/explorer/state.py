@@ -6,7 +6,7 @@ A *subject* is the tensor with all that stays fixed while one looks at it; a *st
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import index as as_int
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from normviz.arguments import check_eps
-from normviz.backends import host
-from normviz.blocks import canonical, check_groups, divisors, fitting_num_groups
+from normviz.backends import host, numbers
+from normviz.blocks import canonical, check_cell, check_groups, divisors, fitting_num_groups
 from normviz.errors import unknown
 from normviz.explorer import scene as scenes
 from normviz.methods import METHODS, Method, find
@@ -136,9 +136,7 @@ def parameter(
     """
     if value is None:
         return None
-    array, C = host(value), shape[1:2]
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    array, C = numbers(value, name), shape[1:2]
     if per_output:
         if array.shape != shape[:1]:
             raise ValueError(f"{name} has shape {array.shape}; for weights it needs {shape[:1]}, one entry a filter")
@@ -206,18 +204,6 @@ def grouped(method: str) -> Method:
     return row if row is not None and row.has_groups else METHODS["group"]
 
 
-def check_index(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A cell of x, in the order (n, c, *spatial); IndexError if there is none."""
-    try:
-        cell = tuple(as_int(i) for i in index)
-    except TypeError:
-        raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {index!r}") from None
-    if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):
-        ends = ", ".join(f"0..{n - 1}" for n in shape)
-        raise IndexError(f"there is no cell {cell} in shape {shape}; indices are ({ends})")
-    return cell
-
-
 def check_step(step: Any) -> int:
     """0 (pick) to 5 (scale and shift)."""
     if isinstance(step, bool) or not hasattr(step, "__index__") or not 0 <= as_int(step) < STEPS:
@@ -251,7 +237,7 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
         "num_groups": fitting_num_groups(row, on.shape)
         if num_groups is None
         else check_groups(num_groups, row, on.shape),
-        "index": (0,) * len(on.shape) if index is None else check_index(index, on.shape),
+        "index": (0,) * len(on.shape) if index is None else check_cell(index, on.shape),
         "step": check_step(given.get("step", 0)),
         **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},
         "controls": bool(given.get("controls", True)),

@@ -13,7 +13,7 @@ import numpy as np
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
-from normviz.blocks import Pooling, check_groups, pooling
+from normviz.blocks import Pooling, check_cell, check_groups, pooling
 from normviz.errors import unknown
 from normviz.explorer import front, gif, page, picture, state
 from normviz.explorer.scene import given_sets
@@ -247,7 +247,7 @@ class Explorer(anywidget.AnyWidget):
             if name == "num_groups":
                 return check_groups(value, state.grouped(self.method), on.shape)
             if name == "index":
-                return state.check_index(value, on.shape)
+                return check_cell(value, on.shape)
             if name == "step":
                 return state.check_step(value)
             return state.check_choice(name, value, on)
@@ -267,7 +267,7 @@ class Explorer(anywidget.AnyWidget):
     def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
         """Tell the page the numbers of one cell of a tensor too large to travel."""
         try:
-            on, index = self._subject, state.check_index(question["index"], self._subject.shape)
+            on, index = self._subject, check_cell(question["index"], self._subject.shape)
             row = state.check_method(question["method"], on)
             grouped = state.grouped(row)
             groups = check_groups(question["num_groups"], grouped, on.shape)

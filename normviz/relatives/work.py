@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import result_dtype, uncanonical
-from ..backends import adopt, host, is_bfloat16, on_gpu
+from ..backends import adopt, host, is_bfloat16, numbers, on_gpu
 from ..blocks import canonical
 
 
@@ -68,12 +68,10 @@ def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str =
 
 def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.ndarray:
     """Return a parameter as float64 in host memory; it must have `shape`, which `meaning` explains."""
-    array = host(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    array = numbers(value, name)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it needs {shape}, {meaning}")
-    return array.astype(np.float64)
+    return array
 
 
 def per_channel(values: Any) -> np.ndarray:

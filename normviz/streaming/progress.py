@@ -30,7 +30,7 @@ class Progress:
     """
 
     def __init__(self, wanted: bool | None, total: int | None, **options: Any) -> None:
-        if wanted not in (None, True, False):
+        if wanted is not None and not isinstance(wanted, bool):
             raise TypeError(f"progress must be True, False or None, not {wanted!r}; None shows a bar for long readings")
         self.done, self.bar, self.total, self.options = 0, None, total, {"leave": bool(wanted), **options}
         self.due = time.monotonic() + PATIENCE if wanted is None and somebody_looks() else None

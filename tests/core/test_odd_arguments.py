@@ -1,0 +1,177 @@
+"""Arguments of odd kinds: refused in the package's own words, the same way on every path."""
+
+import re
+import threading
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz import direct
+from normviz.backends import threads
+from tests.core.cases import values
+
+X = np.arange(108.0).reshape(2, 6, 3, 3)
+RAGGED = [[1.0], [1.0, 2.0]]
+
+
+def stepped(size, shape, strides):
+    return np.lib.stride_tricks.as_strided(np.zeros(size), shape, strides)
+
+
+MESSAGES = [
+    (lambda: nv.moments(RAGGED), ValueError, "the list has parts of unequal length; those of an array are all alike"),
+    (
+        lambda: nv.normalize(X, "batch", weight=RAGGED),
+        ValueError,
+        "the list has parts of unequal length; those of an array are all alike",
+    ),
+    (
+        lambda: nv.normalize(X, "batch", weight=np.ma.masked_array(np.ones(6), [1] * 6)),
+        TypeError,
+        "weight is a masked array, and no entry can be left out; fill it, for instance with .filled(1)",
+    ),
+    (lambda: nv.Statistics(mean=["a"], var=[1], count=1), TypeError, "mean has dtype <U1; use a float"),
+    (lambda: nv.Statistics(mean=[0], var=[1j], count=1), TypeError, "var has dtype complex128; use a float"),
+    (
+        lambda: nv.Statistics(mean=[0, 0], var=[np.nan, -1], count=1),
+        ValueError,
+        "var holds -1; a variance is at least 0",
+    ),
+    (
+        lambda: nv.Moments(mean=[[0]], m2=[[-1]], count=1),
+        ValueError,
+        "m2 holds -1; a sum of squares is at least 0",
+    ),
+    (
+        lambda: nv.Statistics(mean=[0], var=[1], count=1.5),
+        TypeError,
+        "count must be a whole number, not 1.5; it is the number of cells that each entry stands for",
+    ),
+    (
+        lambda: nv.Statistics(mean=[0], variance=[1], count=1),
+        TypeError,
+        "Statistics(): unknown keyword 'variance' (known: mean, var, count, backend)",
+    ),
+    (
+        lambda: nv.Moments(mean=[[0]], M2=[[1]], count=1),
+        TypeError,
+        "Moments(): unknown keyword 'M2'; did you mean 'm2'? (known: count, mean, m2, backend)",
+    ),
+    (
+        lambda: nv.Moments.concatenate([X]),
+        TypeError,
+        "parts must be Moments, not ndarray; moments(x) makes them of an array",
+    ),
+    (
+        lambda: nv.RunningStatistics(2.5),
+        TypeError,
+        "num_channels must be a whole number, not 2.5; it is C, the number of channels of x",
+    ),
+    (lambda: nv.divisors(1.5), TypeError, "C must be a whole number, not 1.5"),
+    (lambda: nv.pooling("batch", 3), TypeError, "shape must be 2 to 5 whole numbers, (N, C, *spatial), not 3"),
+    (
+        lambda: nv.pooling("batch", (2, 3.0)),
+        TypeError,
+        "shape must be 2 to 5 whole numbers, (N, C, *spatial), not (2, 3.0)",
+    ),
+    (
+        lambda: nv.pooling("batch", (2, 6, 3)).set_of((0, 1.0, 2)),
+        TypeError,
+        "index must be 3 whole numbers (n, c, ...), not (0, 1.0, 2)",
+    ),
+    (lambda: nv.pooling("batch", (2, 3)).set_of(1), TypeError, "index must be 2 whole numbers (n, c, ...), not 1"),
+    (
+        lambda: nv.normalize(X, "batch", eps=10**400),
+        ValueError,
+        "eps=inf leaves nothing of x; give a finite number (PyTorch's default is 1e-5)",
+    ),
+    (
+        lambda: nv.normalize(X[:, :, :, :2], "batch", out=stepped(90, (2, 6, 3, 2), (144, 24, 8, 8))),
+        ValueError,
+        "out is read-only, or shows one cell in several places; pass an array that owns its cells",
+    ),
+    (
+        lambda: nv.moments(iter([X]), progress=np.zeros(2)),
+        TypeError,
+        "progress must be True, False or None, not array([0., 0.]); None shows a bar for long readings",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), MESSAGES, ids=[message[:40] for *_, message in MESSAGES])
+def test_message(wrong, error, message):
+    with pytest.raises(error) as caught:
+        wrong()
+    assert str(caught.value) == message
+    assert type(caught.value) is error
+    assert len(re.findall(r"[.!] [A-Z]", message)) == 0
+
+
+@pytest.mark.parametrize("axis", [1.0, True, None, "last", np.ones(2)])
+@pytest.mark.parametrize("shape", [(2, 6, 3), (20, 60, 30)])
+def test_the_axis_of_the_channels_is_a_whole_number_for_small_arrays_too(axis, shape):
+    for call in (
+        lambda x: nv.moments(x, channel_axis=axis),
+        lambda x: nv.normalize(x, "batch", channel_axis=axis),
+        lambda x: nv.statistics(x, "batch", channel_axis=axis),
+    ):
+        with pytest.raises(TypeError) as caught:
+            call(np.zeros(shape))
+        assert str(caught.value) == f"channel_axis must be a whole number, not {axis!r}; 1 and -1 are the usual ones"
+
+
+def test_a_path_between_cells_of_out_is_no_overlap():
+    x = values((2, 3, 4, 5))
+    for out in (
+        np.zeros((4, 6, 8, 10))[::2, 1::2, ::-2, ::2],
+        np.zeros((5, 4, 3, 2)).T,
+        np.zeros((2, 1, 3, 1, 4, 5)).reshape(2, 3, 4, 5).transpose(0, 1, 3, 2).transpose(0, 1, 3, 2),
+    ):
+        np.testing.assert_allclose(nv.normalize(x, "batch", out=out), nv.normalize(x, "batch"), atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_a_matrix_is_an_array(monkeypatch):
+    x = values((4, 6))
+    for most in (0, direct.MOST):
+        monkeypatch.setattr(direct, "MOST", most)
+        np.testing.assert_array_equal(nv.statistics(np.matrix(x), "batch").var, nv.statistics(x, "batch").var)
+        np.testing.assert_allclose(
+            nv.normalize(np.matrix(x), "group", num_groups=2), nv.normalize(x, "group", num_groups=2)
+        )
+
+
+def test_tensors_that_numpy_cannot_read():
+    torch = pytest.importorskip("torch")
+    for x, kind in (
+        (torch.ones(3, 4).to_sparse(), "dtype torch.float32, layout torch.sparse_coo"),
+        (torch.ones(3, 4).to(torch.float8_e5m2), "dtype torch.float8_e5m2, layout torch.strided"),
+    ):
+        for call in (nv.moments, lambda x: nv.normalize(np.ones((2, 3)), "batch", weight=x)):
+            with pytest.raises(TypeError) as caught:
+                call(x)
+            assert str(caught.value) == (
+                f"a tensor of {kind}, cannot be read as an array; convert it, for instance with .to_dense() or .float()"
+            )
+
+
+def test_an_empty_threshold_is_none(monkeypatch):
+    monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", "")
+    assert nv.backend_for(X) == "numpy"
+
+
+def test_a_thread_that_outlives_the_main_one_still_computes(monkeypatch):
+    """Once Python winds down it starts no work on threads, while threads of the user's may still run."""
+    x = values((8, 8, 20, 20))
+    expected = nv.normalize(x, "batch")
+    monkeypatch.setattr(threads, "WORTH", 1)
+    monkeypatch.setenv("NORMVIZ_NUM_THREADS", "3")
+    pool = threads.ThreadPoolExecutor(2)
+    pool.shutdown()
+    monkeypatch.setattr(threads, "_pool", lambda *_: pool)
+    found = []
+    other = threading.Thread(target=lambda: found.append(nv.normalize(x, "batch")))
+    other.start()
+    other.join()
+    np.testing.assert_allclose(found[0], expected, atol=1e-12)
