@@ -247,8 +247,8 @@ def figure(
         chart,
         "Batch Norm folds into the convolution before it, Group Norm does not",
         "In eval mode Batch Norm is a fixed affine map a channel, so scaled filters and a new bias give the same "
-        "output. Group Norm’s map follows from each sample: folded with the statistics of sample 0, it is right for that "
-        "sample and wrong for the next. Bars: shortest time of a 3 × 3 convolution in NumPy on this machine and what "
+        "output. Group Norm’s map follows from each sample: folded with the statistics of sample 0, it is right for "
+        "that sample and wrong for the next. Bars: shortest time of a 3 × 3 convolution in NumPy here and what "
         "follows it, relative to the convolution alone, and the operations counted for a value of the output. "
         f"Drawn: {min(DOTS, cells)} of {cells} cells.",
         "Two scatter plots of outputs with folded weights against true outputs: for Batch Norm all dots lie on the "

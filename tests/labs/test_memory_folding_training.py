@@ -63,7 +63,7 @@ def test_a_short_training_learns_and_can_be_repeated():
     ("call", "text"),
     [
         (lambda: memory.measure((2, 3)), r"shape \(2, 3\) has 2 axes; the strip needs 4: \(N, C, H, W\)"),
-        (lambda: memory.measure(layout="NCWH"), "unknown layout 'NCWH'; did you mean 'NCHW'"),
+        (lambda: memory.measure(layout="NCWH"), "unknown layout 'NCWH'"),
         (lambda: memory.figure((8, 8, 8, 8)), "has 4096 cells; a strip can show 400"),
         (lambda: folding.measure(np.ones((1, 3, 8, 8))), "x has N=1 samples; this lab needs at least 2"),
         (lambda: folding.measure(np.full((2, 3, 8, 8), np.nan)), "NaN or infinite"),
