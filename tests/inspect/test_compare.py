@@ -356,3 +356,14 @@ def test_a_layer_more_is_told_even_where_it_changes_nothing():
 def test_examples(name, count):
     module = import_module(f"normviz.inspect.auditing.{name}")
     assert doctest.testmod(module, extraglobs={"np": np}) == (0, count)
+
+
+def test_other_shapes_and_layers_known_by_their_output_are_put_in_words():
+    data = torch.randn(2, 8, 6, 6)
+    larger = nn.Sequential(nn.Upsample(scale_factor=2), nn.GroupNorm(2, 8))
+    found = nv.compare(nn.Sequential(nn.GroupNorm(2, 8)), larger, data)
+    assert "0 / 1, whose inputs have other shapes: no" in str(found)
+    by_hand = nn.Sequential(zoo.HandGroupNorm(4, 8, nn.ReLU()))
+    found = nv.compare(by_hand, nn.Sequential(nn.GroupNorm(4, 8)), data)
+    assert found.first.output_parts
+    assert "0 is known by its output alone, so weight and bias could not be compared." in str(found)

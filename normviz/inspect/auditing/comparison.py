@@ -235,9 +235,7 @@ class Comparison:
         if self.between:
             before, after = self.between
             start = "the input" if before == "(input)" else f"{before}, whose outputs agree,"
-            end = (
-                "the output" if after == "(output)" else f"{after}, whose inputs differ by {_number(self._first_in())}"
-            )
+            end = "the output" if after == "(output)" else f"{after}, whose inputs {_differ(self._first_in())}"
             return f"The two models part between {start} and {end}: no normalization layer of both is the cause."
         if self.first and self.first.output_parts:
             p = self.first
@@ -256,9 +254,7 @@ class Comparison:
         """Say of the first pair what is different in it, or before it."""
         p = self.first
         if self.between and self.between[1] == "(output)":
-            return [
-                f"  The outputs differ by {_number(self.output_difference)}: look at what follows the last of them."
-            ]
+            return [f"  The outputs {_differ(self.output_difference)}."]
         if p is None:
             return []
         if self.between:
@@ -266,6 +262,8 @@ class Comparison:
             return [f"  The input of {p.name} is made by {' and '.join(made)}."] if made else []
         if p.differences:
             return [f"  {p.name}: {d}." for d in p.differences]
+        if "output" in (p.a.known_by, p.b.known_by):
+            return [f"  {p.name} is known by its output alone, so weight and bias could not be compared."]
         return [
             f"  No setting of {p.name} differs: its arithmetic does, or it enlarges what its inputs differ by already."
         ]
@@ -281,5 +279,9 @@ class Comparison:
         return lines + ([f"  Also: {len(later) - 8} more pairs are set differently; see .pairs."] if later[8:] else [])
 
 
+def _differ(value: float | None) -> str:
+    return "have other shapes" if value is not None and np.isinf(value) else f"differ by {_number(value)}"
+
+
 def _number(value: float | None) -> str:
-    return "–" if value is None else "0" if value == 0 else "all: other shapes" if np.isinf(value) else f"{value:.2g}"
+    return "–" if value is None else "0" if value == 0 else "shape" if np.isinf(value) else f"{value:.2g}"
