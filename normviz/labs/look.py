@@ -235,7 +235,7 @@ def finish(
 def _legend_rows(figure: go.Figure, span: float, names: Sequence[str] | None = None) -> int:
     """Return how many rows plotly will need for the legend."""
     names = names or [
-        str(t.name) for t in figure.data if t.showlegend is not False and t.name and t.visible is not False
+        str(t.name) for t in figure.data if getattr(t, "showlegend", False) is not False and t.name and t.visible is not False
     ]
     if not names or figure.layout.showlegend is False or len(names) == 1:
         return 0
