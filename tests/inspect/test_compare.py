@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import normviz as nv
+from normviz.inspect.auditing import comparing, comparison
 from tests.inspect import audit_models as zoo
 from tests.inspect.test_audit_untouched import Busy, everything
 
@@ -367,3 +368,13 @@ def test_other_shapes_and_layers_known_by_their_output_are_put_in_words():
     found = nv.compare(by_hand, nn.Sequential(nn.GroupNorm(4, 8)), data)
     assert found.first.output_parts
     assert "0 is known by its output alone, so weight and bias could not be compared." in str(found)
+
+
+def test_a_difference_is_relative_to_the_larger_of_two_and_channels_last_are_compared_as_first():
+    small = np.array([1e-3])
+    assert comparison.relative(small, 2 * small) == comparison.relative(2 * small, small) == 0.5
+    assert comparison.relative(small, np.array([np.nan])) == np.inf
+    layer, data = nn.LayerNorm(8), torch.randn(2, 5, 4, 8)
+    recording = comparing._recorded(nn.Sequential(layer), data, "model_a")
+    (side,) = recording.in_order()
+    np.testing.assert_array_equal(side.x, data.movedim(-1, 1).numpy())
