@@ -179,7 +179,10 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
     )  # fmt: skip
     scale = [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]]
 
+    detail = np.flatnonzero(np.arange(len(found.grams["content"])) % (SCALES * ORIENTATIONS + 1))
+
     def shown(g: np.ndarray) -> list:
+        g = g[np.ix_(detail, detail)]  # beside the brightness in the low passes nothing else would be seen
         return (np.sign(g) * np.sqrt(np.abs(g) / np.abs(g).max())).round(2).tolist()
 
     chart.add_image(source=png(pictures[found.content]), row=1, col=1)
@@ -207,7 +210,7 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
     ]
     for n in range(1, 7):
         name = "" if n == 1 else str(n)
-        last = 63.5 if n < 4 else len(found.grams["content"]) - 0.5
+        last = 63.5 if n < 4 else len(detail) - 0.5
         flat = {"showticklabels": False, "ticks": "", "showgrid": False}
         chart.update_layout(
             {f"xaxis{name}": {**flat, "range": [-0.5, last]}, f"yaxis{name}": {**flat, "range": [last, -0.5]}}
@@ -223,8 +226,8 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
         "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
         "style’s, and goes back to pixels. Conditional Instance Norm with these numbers in its table gives the same as "
         f"alpha = 1. There and back alone is off by {found.reconstruction:.0e}. Gram matrices hold the products of "
-        "features, coloured by their roots. Below: Instance Norm makes every photograph’s contrast the same, Batch "
-        "Norm keeps which is strong and which is faint.",
+        "features, here without the low passes and coloured by their roots. Below: Instance "
+        "Norm makes every photograph’s contrast the same, Batch Norm keeps which is strong and which is faint.",
         "A photograph, the same with the colours and contrasts of another, and that other; under each its Gram matrix; "
         "bars of contrast before and after Instance Norm, all equal, and Batch Norm, still different.",
         width=width,
