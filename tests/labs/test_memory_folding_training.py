@@ -1,3 +1,7 @@
+import json
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -10,6 +14,15 @@ def test_the_printed_python_loop_finds_the_sets(method, layout):
     found, scope = memory.measure((2, 6, 2, 3), method, layout=layout), {}
     exec(memory.python_loop(found.pooling, layout), scope)
     assert scope["labels"](range(72)) == found.labels.tolist()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the printed JavaScript")
+def test_the_printed_javascript_loop_finds_the_same_sets():
+    every = [memory.measure((2, 6, 2, 3), method, layout=at) for method in memory.METHODS for at in memory.LAYOUTS]
+    loops = [f"(() => {{ {memory.javascript_loop(m.pooling, m.layout)} return labels(Array(72)); }})()" for m in every]
+    script = f"console.log(JSON.stringify([{', '.join(loops)}]))"
+    out = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True).stdout
+    assert json.loads(out) == [m.labels.tolist() for m in every]
 
 
 def test_the_strip_is_numpys_own_order():
