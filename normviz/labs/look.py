@@ -167,12 +167,12 @@ def finish(
     """
     title_lines = broken(title, width - 134, 9.6)
     caption_lines = broken(caption, width - 28)
-    menus = list(figure.layout.updatemenus)
+    menus = list(figure["layout"].updatemenus)
     rows = _legend_rows(figure, width - left - right, names)
     legend = 24 * rows + (8 if rows else 0)
     over = above + (22 if subplot_titles else 8)
     top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend + over
-    has_slider = bool(figure.layout.sliders)
+    has_slider = bool(figure["layout"].sliders)
     under = AXIS + (SLIDER if has_slider else 0)
     bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
     switch = {
@@ -224,7 +224,7 @@ def finish(
         updatemenus=[*menus, switch],
         meta={"alt": alt, "caption": caption},
     )
-    for one in figure.layout.sliders:
+    for one in figure["layout"].sliders:
         one.pad = {"l": 0, "r": 0, "t": AXIS + 2}
     x = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 14 - left}
     y = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -under}
@@ -235,9 +235,11 @@ def finish(
 def _legend_rows(figure: go.Figure, span: float, names: Sequence[str] | None = None) -> int:
     """Return how many rows plotly will need for the legend."""
     names = names or [
-        str(t.name) for t in figure.data if getattr(t, "showlegend", False) is not False and t.name and t.visible is not False
+        str(t.name)
+        for t in figure.data
+        if getattr(t, "showlegend", False) is not False and t.name and t.visible is not False
     ]
-    if not names or figure.layout.showlegend is False or len(names) == 1:
+    if not names or figure["layout"].showlegend is False or len(names) == 1:
         return 0
     long = [len(name) * 6.4 + 42 for name in names]
     return 1 if sum(long) <= span else math.ceil(len(names) / max(1, span // max(long)))
@@ -245,7 +247,7 @@ def _legend_rows(figure: go.Figure, span: float, names: Sequence[str] | None = N
 
 def alt(figure: go.Figure) -> str:
     """Return the alt text of a lab's figure."""
-    return figure.layout.meta["alt"]
+    return figure["layout"].meta["alt"]
 
 
 def to_html(figure: go.Figure, **options: Any) -> str:
@@ -275,7 +277,7 @@ def panels(count: int, stacked: bool, titles: Sequence[str], gap: float | None =
     return figure.update_annotations(font_size=13)
 
 
-def place(panel: int, stacked: bool) -> dict[str, int]:
+def place(panel: int, stacked: bool) -> dict[str, Any]:
     """Return the row and column of a panel of `panels`."""
     return {"row": panel + 1, "col": 1} if stacked else {"row": 1, "col": panel + 1}
 
