@@ -139,7 +139,7 @@ def figure(
     noise = measure(x, batch_sizes=batch_sizes, draws=draws, seed=seed)
     shown = list(range(min(len(noise.sigma), 32)))
     narrow = width < look.NARROW
-    drawing = look.panels(2, narrow, ["Error of the batch mean", "Error of the batch variance"])
+    drawing: Any = look.panels(2, narrow, ["Error of the batch mean", "Error of the batch variance"])
     # A map of constant samples would count for infinitely many values; then there is no line to draw.
     series = {
         "measured": (noise.mean_error, noise.var_error),

@@ -81,7 +81,7 @@ def measure(x: Any = None, *, num_groups: int | None = None, padding: Iterable[i
     sequence = x.reshape(N, C, -1)
     moved, padded = np.zeros((len(SHOWN), N, N)), np.zeros((len(SHOWN), len(padding)))
     for m, method in enumerate(SHOWN):
-        given = {"num_groups": groups} if method == "group" else {}
+        given: dict[str, Any] = {"num_groups": groups} if method == "group" else {}
         before = normalize(x, method, **given)
         for i in range(N):
             other = x.copy()

@@ -129,7 +129,7 @@ def broken(text: str, width: float, letter: float = LETTER) -> str:
 
 
 def finish(
-    figure: go.Figure,
+    figure: Any,
     title: str,
     caption: str,
     alt: str,
@@ -167,12 +167,12 @@ def finish(
     """
     title_lines = broken(title, width - 134, 9.6)
     caption_lines = broken(caption, width - 28)
-    menus = list(figure["layout"].updatemenus)
+    menus = list(figure.layout.updatemenus)
     rows = _legend_rows(figure, width - left - right, names)
     legend = 24 * rows + (8 if rows else 0)
     over = above + (22 if subplot_titles else 8)
     top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend + over
-    has_slider = bool(figure["layout"].sliders)
+    has_slider = bool(figure.layout.sliders)
     under = AXIS + (SLIDER if has_slider else 0)
     bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
     switch = {
@@ -224,7 +224,7 @@ def finish(
         updatemenus=[*menus, switch],
         meta={"alt": alt, "caption": caption},
     )
-    for one in figure["layout"].sliders:
+    for one in figure.layout.sliders:
         one.pad = {"l": 0, "r": 0, "t": AXIS + 2}
     x = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 14 - left}
     y = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -under}
@@ -232,22 +232,22 @@ def finish(
     return figure
 
 
-def _legend_rows(figure: go.Figure, span: float, names: Sequence[str] | None = None) -> int:
+def _legend_rows(figure: Any, span: float, names: Sequence[str] | None = None) -> int:
     """Return how many rows plotly will need for the legend."""
     names = names or [
         str(t.name)
         for t in figure.data
         if getattr(t, "showlegend", False) is not False and t.name and t.visible is not False
     ]
-    if not names or figure["layout"].showlegend is False or len(names) == 1:
+    if not names or figure.layout.showlegend is False or len(names) == 1:
         return 0
     long = [len(name) * 6.4 + 42 for name in names]
     return 1 if sum(long) <= span else math.ceil(len(names) / max(1, span // max(long)))
 
 
-def alt(figure: go.Figure) -> str:
+def alt(figure: Any) -> str:
     """Return the alt text of a lab's figure."""
-    return figure["layout"].meta["alt"]
+    return figure.layout.meta["alt"]
 
 
 def to_html(figure: go.Figure, **options: Any) -> str:

@@ -91,8 +91,8 @@ def _sum(x: np.ndarray) -> Any:
 def exact(x: np.ndarray) -> Fraction:
     """Return the variance of the stored values with no rounding at all."""
     values = [Fraction(float(v)) for v in x]
-    mean = sum(values) / len(values)
-    return sum((v - mean) ** 2 for v in values) / len(values)
+    mean = sum(values, Fraction(0)) / len(values)
+    return sum(((v - mean) ** 2 for v in values), Fraction(0)) / len(values)
 
 
 @check_keywords

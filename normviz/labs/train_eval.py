@@ -129,7 +129,18 @@ def measure(
             ]
             gap[b, m] = np.sqrt(np.mean(squares, axis=0))
     whole = x[:, channel]
-    return TrainEval(sizes, momenta, channel, *batch, *running, float(whole.mean()), float(whole.var()), gap)
+    return TrainEval(
+        sizes,
+        momenta,
+        channel,
+        batch[0],
+        batch[1],
+        running[0],
+        running[1],
+        float(whole.mean()),
+        float(whole.var()),
+        gap,
+    )
 
 
 def _train(x: np.ndarray, weights: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
