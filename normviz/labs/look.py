@@ -24,7 +24,7 @@ COLOURS = {
     "grey": "#7d8694",
     "red": "#d9534a",
 }
-"""Apart with any colour vision (after Okabe & Ito 2008), and 3 : 1 against the light and the dark page alike."""
+"""After Okabe & Ito 2008; 3 : 1 against the light and the dark page alike."""
 METHODS = {"batch": "blue", "layer": "orange", "instance": "green", "group": "pink", "positional": "grey"}
 """Which of them a method has in every lab."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -152,10 +152,8 @@ def finish(
         Shown above and under the chart, broken into lines that fit.
     alt
         What the picture shows, for who does not see it: `layout.meta["alt"]`, and `to_html` says it aloud.
-    width
-        Pixels, of the whole figure.
-    height
-        Pixels, of the plot alone; with stacked panels, of all of them.
+    width, height
+        Pixels, of the whole figure, and of the plot alone; with stacked panels, of all of them.
     left, right
         Pixels beside the plot.
     subplot_titles
