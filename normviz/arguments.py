@@ -119,7 +119,7 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
         raise ValueError("out is read-only, or shows one cell in several places; pass an array that owns its cells")
     if is_bfloat16(out) != is_bfloat16(native) or on_gpu(out) != on_gpu(native):
         return worker.empty_like(view, dtype), False
-    y = canonical(native, channel_axis)
+    y = canonical(native, channel_axis, "out")
     if worker.overlap(view, y):
         raise ValueError("out overlaps x without being x itself; pass x, or an array with memory of its own")
     return y, True

@@ -159,7 +159,7 @@ def host(x: Any) -> np.ndarray:
     if kind(x) == "torch":
         return _from_dlpack(_widen(x).cpu(), np)
     x = _widen(x)
-    if isinstance(x, np.ndarray) and not isinstance(x, np.matrix):  # which stays a matrix however it is reshaped
+    if isinstance(x, np.ma.MaskedArray):  # which is refused where its name is known
         return x
     try:
         return np.asarray(in_memory(x))

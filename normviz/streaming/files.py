@@ -105,8 +105,10 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     try:
         shape, fortran, dtype = _READERS[start[6], start[7]](stream)
         shape = tuple(reversed(shape)) if fortran else shape
+        if dtype.subdtype:
+            raise ValueError(f"cells of {dtype}")
         bytes_at_least = dtype.itemsize * math.prod(max(n, 1) for n in shape)
-        if min(shape, default=0) < 0 or bytes_at_least > sys.maxsize or len(shape) > 64:
+        if any(type(n) is not int or n < 0 for n in shape) or bytes_at_least > sys.maxsize or len(shape) > 64:
             raise ValueError(f"a shape of {shape}")
     except Exception as error:  # whatever a parser of Python literals can meet in bytes that are none
         reason = str(error).partition("\n")[0]

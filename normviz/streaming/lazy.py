@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import normalization
-from ..arguments import check_eps, check_statistics, parameter, uncanonical
+from ..arguments import check_eps, check_statistics, parameter, result_dtype, uncanonical
 from ..backends import backend_for, is_bfloat16
 from ..backends.threads import at_most
 from ..blocks import Pooling, canonical, pooling
@@ -65,7 +65,7 @@ def normalize(
         sets = np.empty(mean.shape, SET)
         sets["mean"], sets["var"] = mean, var
         sets = _beside(sets, view)
-    dtype = view.dtype if view.dtype.kind == "f" else np.dtype(np.float64)
+    dtype = result_dtype(view)
     # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are.
     method = "instance" if find(method).has_groups else method
     part = partial(_normalize_part, method=method, dtype=dtype, eps=eps, backend=worker)

@@ -70,7 +70,7 @@ def test_a_weight_for_every_element():
         np.testing.assert_allclose(y.compute(), nv.normalize(moved, "layer", **options), **CLOSE)
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f2", "i4", "?"])
+@pytest.mark.parametrize("dtype", [">f4", "f4", "f2", "i4", "?"])
 @pytest.mark.parametrize("method", nv.METHODS)
 def test_every_dtype(dtype, method):
     x = abs(values((4, 6, 5, 3), loc=0)).astype(dtype)

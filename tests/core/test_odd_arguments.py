@@ -10,6 +10,7 @@ import normviz as nv
 from normviz import direct
 from normviz.backends import threads
 from tests.core.cases import values
+from tests.core.test_streaming_messages import described, named, with_header
 
 X = np.arange(108.0).reshape(2, 6, 3, 3)
 RAGGED = [[1.0], [1.0, 2.0]]
@@ -92,6 +93,21 @@ MESSAGES = [
         "out is read-only, or shows one cell in several places; pass an array that owns its cells",
     ),
     (
+        lambda: nv.moments(named(described((True, 6, 3)))),
+        ValueError,
+        "x.npy has a corrupt header (a shape of (True, 6, 3)); write or download it anew",
+    ),
+    (
+        lambda: nv.moments(named(with_header("{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (2, 3)}"))),
+        ValueError,
+        "x.npy has a corrupt header (cells of ('<f4', (2,))); write or download it anew",
+    ),
+    (
+        lambda: nv.normalize(X, "batch", out=np.ma.zeros(X.shape)),
+        TypeError,
+        "out is a masked array, and no cell can be left out; fill it, for instance with .filled(0)",
+    ),
+    (
         lambda: nv.moments(iter([X]), progress=np.zeros(2)),
         TypeError,
         "progress must be True, False or None, not array([0., 0.]); None shows a bar for long readings",
@@ -129,6 +145,24 @@ def test_a_path_between_cells_of_out_is_no_overlap():
         np.zeros((2, 1, 3, 1, 4, 5)).reshape(2, 3, 4, 5).transpose(0, 1, 3, 2).transpose(0, 1, 3, 2),
     ):
         np.testing.assert_allclose(nv.normalize(x, "batch", out=out), nv.normalize(x, "batch"), atol=1e-12)
+
+
+class Subclass(np.ndarray):
+    """As a memory map is, or a quantity with a unit."""
+
+
+def test_subclasses_come_back_as_plain_arrays(monkeypatch):
+    x = values((3, 4, 5))
+    for most in (0, direct.MOST):
+        monkeypatch.setattr(direct, "MOST", most)
+        y = nv.normalize(x.view(Subclass), "batch")
+        assert type(y) is np.ndarray
+        np.testing.assert_allclose(y, nv.normalize(x, "batch"), atol=1e-12)
+        assert type(nv.gradient(x.view(Subclass), x, "batch").input) is np.ndarray
+        assert type(nv.statistics(x.view(Subclass), "batch").mean) is np.ndarray
+        out = np.zeros_like(x).view(Subclass)
+        assert nv.normalize(x, "batch", out=out) is out
+        np.testing.assert_allclose(out, y, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
