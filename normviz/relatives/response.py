@@ -36,6 +36,7 @@ class FRNGradients:
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def frn(
     x: Any,
     *,
@@ -84,6 +85,7 @@ def frn(
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def frn_gradient(
     x: Any,
     grad_output: Any,

@@ -14,6 +14,7 @@ from .work import Work, begin, entries, per_atom
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def conditional_instance(
     x: Any,
     style: Any,
@@ -64,6 +65,7 @@ def conditional_instance(
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def conditional_instance_gradient(
     x: Any,
     grad_output: Any,
@@ -136,6 +138,7 @@ class AdaINGradients:
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def adain(
     x: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None
 ) -> Any:
@@ -176,6 +179,7 @@ def adain(
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def adain_gradient(
     x: Any,
     grad_output: Any,

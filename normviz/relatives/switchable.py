@@ -41,6 +41,7 @@ class SwitchableGradients:
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def switchable(
     x: Any,
     *,

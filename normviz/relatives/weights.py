@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import check_eps
+from ..backends import host
 from ..errors import check_keywords
 from ..merging import moments
 from ..normalization import gradient, normalize, statistics
@@ -37,6 +38,7 @@ class WeightNormGradients:
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None) -> Any:
     """Return g * v / ||v||, the norm that of each filter.
 
@@ -72,6 +74,7 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def weight_norm_gradient(
     v: Any, grad_output: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None
 ) -> WeightNormGradients:
@@ -93,6 +96,7 @@ def weight_norm_gradient(
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def weight_standardization(
     w: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
 ) -> Any:
@@ -135,6 +139,7 @@ def weight_standardization(
 
 
 @check_keywords
+@np.errstate(all="ignore")
 def weight_standardization_gradient(
     w: Any,
     grad_output: Any,
@@ -169,7 +174,8 @@ def weight_standardization_gradient(
 
 def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
     """Take weights in with Cout where C is: a filter then is what a channel of a batch is, (all, 1, all, all)."""
-    rank = np.ndim(w)
+    w = w if hasattr(w, "ndim") else host(w)
+    rank = w.ndim
     if not hasattr(dim, "__index__") or isinstance(dim, bool) or (rank > 1 and not -rank <= dim < rank):
         raise ValueError(f"dim={dim!r} is not an axis of {name}, rank {rank}; 0 is PyTorch's, -1 that of Keras")
     return begin(w, dim if rank > 1 else 1, backend, name)

@@ -60,8 +60,7 @@ def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str =
     asarray = worker.xp.asarray if on_gpu(view) else np.asarray
 
     def finish(y: Any) -> Any:
-        with np.errstate(over="ignore"):
-            return back(uncanonical(y.astype(dtype, copy=False), channel_axis))
+        return back(uncanonical(y.astype(dtype, copy=False), channel_axis))
 
     return Work(view.astype(np.float64), worker.name, asarray, finish, channel_axis)
 

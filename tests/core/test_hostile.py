@@ -41,3 +41,34 @@ def test_ends_in_one_set_change_no_digit_of_another(monkeypatch):
     found, expected = (nv.normalize(a, "instance", **options) for a in (wild, x))
     np.testing.assert_array_equal(found[:, 2:], expected[:, 2:])
     np.testing.assert_array_equal(found[1:], expected[1:])
+
+
+HUGE = np.array([1e300, -1e308, np.nan, np.inf])
+STYLES = {"style": [0, 1, 0], "weight": np.stack([HUGE, HUGE])}
+LOGITS = {"mean_weights": [1e308, -1e308, 0], "weight": HUGE}
+RELATIVES = {
+    "frn": {"tau": np.zeros(4), "weight": HUGE},
+    "frn_gradient": {"tau": np.zeros(4), "weight": HUGE},
+    "switchable": LOGITS,
+    "switchable_gradient": LOGITS,
+    "conditional_instance": STYLES,
+    "conditional_instance_gradient": STYLES,
+    "adain": {"alpha": 0.5},
+    "adain_gradient": {"alpha": 0.5},
+    "weight_norm": {"g": HUGE[:3], "eps": 1e-300},
+    "weight_norm_gradient": {"g": HUGE[:3], "eps": 1e-300},
+    "weight_standardization": {"unbiased": True},
+    "weight_standardization_gradient": {"unbiased": True},
+}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200, 1e308])
+@pytest.mark.parametrize("name", RELATIVES)
+def test_relatives_warn_of_nothing(name, bad):
+    """What cannot be computed is NaN or infinite in the result, and that says it."""
+    x, good = values((3, 4, 5), loc=0), values((3, 4, 5), 1)
+    x[0, 0, 0] = bad
+    for first, second in ((x, good), (good, x), (x, x)):
+        arrays = (first, second) if name.endswith("gradient") else (first,)
+        options = RELATIVES[name] | ({"style": x} if name.startswith("adain") else {})
+        getattr(nv.relatives, name)(*arrays, **options)

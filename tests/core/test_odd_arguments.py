@@ -28,6 +28,11 @@ MESSAGES = [
         "the list has parts of unequal length; those of an array are all alike",
     ),
     (
+        lambda: nv.relatives.weight_norm(RAGGED),
+        ValueError,
+        "the list has parts of unequal length; those of an array are all alike",
+    ),
+    (
         lambda: nv.normalize(X, "batch", weight=np.ma.masked_array(np.ones(6), [1] * 6)),
         TypeError,
         "weight is a masked array, and no entry can be left out; fill it, for instance with .filled(1)",
