@@ -219,7 +219,7 @@ def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[
     return np.zeros_like(mean), square * count if statistic == "squared norm" else square
 
 
-def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Merge atoms of equal count over every block: M2 within them, plus count times the M2 of their means."""
     (N, C), (n, c) = mean.shape, block
     if n * c == 1:

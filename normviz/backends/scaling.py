@@ -60,15 +60,15 @@ def apply(x: np.ndarray, todo: list[Step], y: np.ndarray, work: Any) -> None:
     """Write the result of the steps on x to y, on as many threads as the size is worth."""
     for job in _wide(*_folded(x, y, todo)):
         parts = list(_shares(job, threads.worthwhile(job[0].nbytes)))
-        threads.run(lambda part: _pass(*part, np.dtype(work)), parts)
+        threads.run(lambda part: _pass(part, np.dtype(work)), parts)
 
 
 def _folded(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Job:
     """The same with the axes in the order of memory, and those made one that no array tells apart."""
     runs: list[list[int]] = []
     for axis in sorted((a for a in range(x.ndim) if x.shape[a] > 1), key=lambda a: -abs(x.strides[a])):
-        last = runs[-1][-1] if runs else None
-        alike = last is not None and all((p.shape[last] > 1) == (p.shape[axis] > 1) for _, p in todo)
+        last = runs[-1][-1] if runs else axis
+        alike = runs and all((p.shape[last] > 1) == (p.shape[axis] > 1) for _, p in todo)
         if alike and follows(x, last, axis) and follows(y, last, axis):
             runs[-1].append(axis)
         else:
@@ -127,8 +127,9 @@ def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, 
         yield at, [p[at] if len(p) > 1 else p for p in parameters]
 
 
-def _pass(x: np.ndarray, y: np.ndarray, todo: list[Step], work: np.dtype) -> None:
+def _pass(job: Job, work: np.dtype) -> None:
     """Run the steps block by block on this thread."""
+    x, y, todo = job
     with np.errstate():
         if x.dtype == work == y.dtype and 256 <= x.shape[-1] < STRIP:
             # Else the ufunc copies a broadcast column into a buffer of 8192 elements: half the speed.
