@@ -1,6 +1,9 @@
 """Shapes and methods that the numeric tests share."""
 
+import re
+
 import numpy as np
+import pytest
 
 import normviz as nv
 
@@ -42,3 +45,17 @@ def on_axis(x, axis):
 def sample_on_axis(parameter, axis, rank):
     """Lay out a weight as x is laid out: per channel as it is, per element as one sample of on_axis(x, axis)."""
     return parameter if parameter is None or parameter.ndim == 1 else np.moveaxis(parameter, 0, max(axis % rank - 1, 0))
+
+
+def each_message(cases):
+    """Parametrize a test over (wrong, error, message)."""
+    return pytest.mark.parametrize(("wrong", "error", "message"), cases, ids=[message[:40] for *_, message in cases])
+
+
+def refuses(wrong, error, message):
+    """See that a call raises this very error, with this message, which is one sentence."""
+    with pytest.raises(error) as caught:
+        wrong()
+    assert str(caught.value) == message
+    assert type(caught.value) is error
+    assert len(re.findall(r"[.!] [A-Z]", message)) == 0

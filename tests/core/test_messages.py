@@ -1,12 +1,10 @@
 """The text of every error: one sentence with the subject, the sizes and the remedy."""
 
-import re
-
 import numpy as np
-import pytest
 
 import normviz as nv
 from normviz.blocks import canonical, default_num_groups
+from tests.core.cases import each_message, refuses
 
 X = np.zeros((2, 6, 3, 3))
 ROW = np.arange(12.0)
@@ -290,10 +288,6 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "error", "message"), MESSAGES, ids=[message[:40] for *_, message in MESSAGES])
+@each_message(MESSAGES)
 def test_message(wrong, error, message):
-    with pytest.raises(error) as caught:
-        wrong()
-    assert str(caught.value) == message
-    assert type(caught.value) is error
-    assert len(re.findall(r"[.!] [A-Z]", message)) == 0
+    refuses(wrong, error, message)

@@ -1,12 +1,10 @@
 """What the relatives say to bad input: one sentence with the subject, the sizes and the remedy."""
 
-import re
-
 import numpy as np
-import pytest
 
 import normviz as nv
 from normviz import relatives as r
+from tests.core.cases import each_message, refuses
 
 X = np.ones((2, 6, 3, 3))
 MESSAGES = [
@@ -135,13 +133,9 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "error", "message"), MESSAGES, ids=[message[:40] for *_, message in MESSAGES])
+@each_message(MESSAGES)
 def test_message(wrong, error, message):
-    with pytest.raises(error) as caught:
-        wrong()
-    assert str(caught.value) == message
-    assert type(caught.value) is error
-    assert len(re.findall(r"[.!] [A-Z]", message)) == 0
+    refuses(wrong, error, message)
 
 
 def test_a_filter_of_zeros_stays_zero_where_eps_allows_it():
