@@ -41,8 +41,9 @@ export function createPrediction(data, act) {
   });
   const reveal = button({ class: "nv-reveal", onclick: () => show() }, "Reveal");
   const q = { ranges: shape.map(() => [0, 1]), key: "", revealed: false, truth: null };
+  const fields = h("div", { class: "nv-row nv-ranges" });
   q.node = h("div", { class: "nv-predict", role: "region", "aria-label": "Predict, then reveal", hidden: true }, question,
-    h("div", { class: "nv-row nv-ranges" }, ...rows.map((row) => row.node)),
+    fields,
     h("div", { class: "nv-row" }, reveal, button({ class: "nv-small", onclick: () => reset() }, "Start over"), button({ class: "nv-small", onclick: () => another() }, "Another question"), h("span", { class: "nv-spring" }), button({ class: "nv-small", onclick: () => { act.set({ predict: false }); act.focus("predict"); } }, "End")),
     result, counts);
   function mark(ranges) {
@@ -75,6 +76,8 @@ export function createPrediction(data, act) {
   q.sync = (state, shown) => {
     const key = state.predict ? `${state.method}/${state.G}/${state.index}` : "";
     q.node.hidden = !state.predict;
+    // Only while they are asked for: else the first fields of an explorer are its steppers.
+    if (Boolean(state.predict) !== Boolean(fields.firstChild)) fields.replaceChildren(...(state.predict ? rows.map((row) => row.node) : []));
     if (!state.predict) return Object.assign(q, { key, revealed: false });
     if (key !== q.key) Object.assign(q, { key, revealed: false, ranges: state.index.map((i) => [i, i + 1]) });
     q.truth = shown.ownSet;
