@@ -109,8 +109,8 @@ def measure(x: np.ndarray, how: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 @np.errstate(all="ignore")
-def normalize(x: np.ndarray, how: Plan, weight: Any, bias: Any, eps: float) -> np.ndarray:
-    """Return (x - mean) / sqrt(var + eps) * weight + bias."""
+def normalize(x: np.ndarray, how: Plan, weight: Any, bias: Any, eps: float, out: np.ndarray) -> None:
+    """Write (x - mean) / sqrt(var + eps) * weight + bias to out, which may be x."""
     rows, _, squares = measure(x, how)
     squares *= how.over
     squares += eps
@@ -121,7 +121,7 @@ def normalize(x: np.ndarray, how: Plan, weight: Any, bias: Any, eps: float) -> n
         y *= weight.reshape(how.along)
     if bias is not None:
         y += bias.reshape(how.along)
-    return y.astype(x.dtype, copy=False)
+    out[...] = y
 
 
 def named(method: Any, num_groups: Any) -> bool:

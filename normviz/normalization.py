@@ -142,12 +142,11 @@ def normalize(
         view = direct.view(x, channel_axis)
         how = direct.plan(method, num_groups, view.shape) if direct.named(method, num_groups) else None
         if how and direct.plain(weight, how) and direct.plain(bias, how):
-            place = None if out is None else target(out, x, view, load("numpy"), channel_axis)[0]
-            y = direct.normalize(view, how, weight, bias, eps)
-            if place is None:
-                return y if channel_axis == 1 else uncanonical(y, channel_axis)
-            place[...] = y
-            return out
+            y = np.empty_like(view) if out is None else target(out, x, view, load("numpy"), channel_axis)[0]
+            direct.normalize(view, how, weight, bias, eps, y)
+            if out is not None:
+                return out
+            return y if channel_axis == 1 else uncanonical(y, channel_axis)
     view, pool, worker, back = _start(x, method, num_groups, channel_axis, backend)
     gamma, beta = (parameter(p, name, pool, channel_axis) for name, p in (("weight", weight), ("bias", bias)))
     gamma, beta = (p if p is None else worker.xp.asarray(p) for p in (gamma, beta))

@@ -138,6 +138,15 @@ def test_the_result_has_the_layout_of_x():
     assert nv.normalize(x, "positional", channel_axis=-1).flags.c_contiguous
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_small_arrays_keep_their_layout_too(dtype):
+    x = values((4, 6, 5)).astype(dtype)
+    for a in (x, np.asfortranarray(x), x.swapaxes(1, 2).copy().swapaxes(1, 2)):
+        for method in ("batch", "positional", "weight_norm"):
+            for axis in (1, -1, 0):
+                assert nv.normalize(a, method, channel_axis=axis).strides == a.strides
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
 def test_out(dtype, backend):
     x = values((3, 4, 5, 2)).astype(dtype)
