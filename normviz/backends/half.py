@@ -1,4 +1,4 @@
-"""float16 to float32 and back by the bits: NumPy's own casts are two to five times slower.
+"""float16 to float32 and back by the bits: NumPy's own casts are slower.
 
 A half is sign, 5 bits of exponent, 10 of fraction; a single has 8 and 23. Moved to the single's places, a half's bits
 are its value times 2^-112, the difference of the two exponents' offsets, also where it is subnormal.
