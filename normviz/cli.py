@@ -1,4 +1,4 @@
-"""The command ``normviz``: a page to look at, the course in JupyterLab, one's own tensor as a page, a model audited."""
+"""The command ``normviz``: a page to look at, the course, one's own tensor as a page, a model audited."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from traitlets import TraitError
 import normviz as nv
 
 NOTEBOOKS = "normviz-notebooks"
+INSTRUCTOR = Path("normviz-instructor")
 FIRST_NOTEBOOK = "00_tour.ipynb"
 PAGE = Path("normviz.html")
 
@@ -97,10 +98,7 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
         ) from error
     folder = Path(NOTEBOOKS)
     copied, kept = copy_new(shipped_notebooks(), folder)
-    if copied:
-        click.echo(f"Copied to {folder}: {', '.join(copied)}")
-    if kept:
-        click.echo(f"Kept as they are in {folder}: {', '.join(kept)}")
+    tell(folder, "Copied", copied, kept)
     # An address rather than a file, so that the one it prints where there is no browser leads to the tour as well.
     options = [f"--LabApp.default_url=/lab/tree/{NOTEBOOKS}/{FIRST_NOTEBOOK}"]
     # JupyterLab refuses to start as root unless told that this is meant.
@@ -108,6 +106,27 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
         options.append("--allow-root")
     # In this process, so that Ctrl-C is JupyterLab's to answer.
     LabApp.launch_instance([*options, *jupyter_options])
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=INSTRUCTOR)
+def instructor(folder: Path) -> None:
+    """Write the course with its solutions, and notes for the teacher, to ./normviz-instructor or to FOLDER.
+
+    A notebook that is already there is kept as it is.
+    """
+    from normviz.instructor import versions
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[str] = []
+    kept: list[str] = []
+    for name, text in versions(shipped_notebooks()):
+        if os.path.lexists(folder / name):
+            kept.append(name)
+        else:
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+            written.append(name)
+    tell(folder, "Written", written, kept)
 
 
 @cli.command()
@@ -175,6 +194,14 @@ def audit(context: click.Context, source: tuple[str, ...], shape: bool, **option
         raise click.UsageError(one_line(error)) from error
     click.echo(command.as_json(found) if options["as_json"] else str(found))
     context.exit(1 if found.warnings else 0)
+
+
+def tell(folder: Path, what: str, new: Sequence[str], kept: Sequence[str]) -> None:
+    """Say which notebooks a folder got, and which it had."""
+    if new:
+        click.echo(f"{what} to {folder}: {', '.join(new)}")
+    if kept:
+        click.echo(f"Kept as they are in {folder}: {', '.join(kept)}")
 
 
 def write(explorer: nv.Explorer, output: Path) -> None:
