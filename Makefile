@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types samples pictures bench bench-gpu bench-explorer clean
+.PHONY: help lab test lint types book instructor samples pictures bench bench-gpu bench-explorer clean
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -28,6 +28,12 @@ lint: .venv/dev-ready ## style alone
 
 types: .venv/dev-ready ## pyright
 	$(BIN)/python -m pyright
+
+book: .venv/dev-ready ## the course as a site, in build/book/html
+	$(BIN)/python tools/make_book.py
+
+instructor: .venv/dev-ready ## the notebooks with solutions and notes for the teacher, in normviz-instructor
+	$(BIN)/python -m normviz instructor
 
 samples: .venv/samples-ready ## make the sample activations again
 	$(BIN)/python -m normviz.samples.make

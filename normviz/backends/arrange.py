@@ -11,6 +11,7 @@ SHORT = 64
 def order_of(a: Any) -> tuple[int, ...] | None:
     """Return the axes of an array from the outermost in memory to the innermost, or None if cells lie between.
 
+    >>> import numpy as np
     >>> order_of(np.zeros((2, 3, 4)).transpose(0, 2, 1)), order_of(np.zeros((4, 4))[:, ::2])
     ((0, 2, 1), None)
     """

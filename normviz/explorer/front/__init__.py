@@ -33,7 +33,7 @@ def module() -> str:
 @cache
 def boot() -> str:
     """What an exported page runs after the module: a stand-in for the model, and the state in the page's address."""
-    return _read("page.js")
+    return _read("frame.js") + _read("page.js")
 
 
 @cache

@@ -101,17 +101,8 @@ function startPage() {
     const asked = readAddress(new URL(event.newURL).hash, k, shown[k].scene, shown[k].state);
     for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
   }));
-  // In the frame of `nv.show` the page stays transparent, and the picture below in sight, until everything is drawn.
-  const root = document.documentElement, drawn = () => document.querySelector(".normviz")?.hasAttribute("data-ready");
-  const reveal = () => {
-    if (!drawn()) return;
-    watch.disconnect();
-    root.dataset.drawn = "";
-    root.style.colorScheme = "light dark"; // the explorer listens to this attribute, and looks again for its theme
-  };
-  const watch = new MutationObserver(reveal);
-  watch.observe(root, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
-  reveal();
+  // In the frame of `nv.show` the picture below stays in sight until everything is drawn.
+  inFrame(() => document.querySelector(".normviz")?.hasAttribute("data-ready"));
 }
 
 startPage();

@@ -1,0 +1,169 @@
+"""The book, as `make book` makes it, opened from the disk with no network: every page is alive, none complains."""
+
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.reading import drawn, ready, slider, wait_for
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")]
+    + [f"course/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")]
+    + ["changelog", "search", "genindex"]
+)
+FRAMES = "iframe[srcdoc][sandbox]"
+MOST = 2_000_000
+"""Bytes of a page of ten explorers, with all that it loads."""
+
+# Their slider of G goes over the divisors of C.
+GROUPED = ("batch", "layer", "instance", "group")
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory) -> Path:
+    """The book, built as a user builds it."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "make_book.py", tmp_path_factory.mktemp("book")],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "CI": ""},
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    return Path(done.stdout.splitlines()[-1])
+
+
+def opened(page: Page, book: Path, name: str) -> None:
+    """Open a page, and go through it from top to bottom, so that all of it is drawn."""
+    page.goto((book / f"{name}.html").as_uri())
+    for chart in page.locator(".normviz-chart").all():
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_attribute("data-ready", "")
+    for frame in page.locator(FRAMES).all():
+        frame.scroll_into_view_if_needed()
+        ready(frame.element_handle().content_frame())
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_alive_and_accessible(book, new_page, name):
+    """No console error and no request (`new_page` watches), all drawn, sliders that move, nothing for axe-core."""
+    page = new_page(1280, reduced_motion="reduce")
+    opened(page, book, name)
+    for frame in page.locator(FRAMES).all():
+        inside = frame.element_handle().content_frame()
+        for root in inside.locator(".normviz[data-method]").all():
+            if root.get_attribute("data-method") in GROUPED and slider(root).is_visible():
+                last = slider(root).get_attribute("aria-valuemax")
+                slider(root).press("End")
+                wait_for(root, num_groups=last)
+        # The page gives a frame the room that it needs: nothing has to be scrolled within.
+        inside.wait_for_function("() => document.scrollingElement.scrollHeight <= innerHeight + 1")
+    for chart in page.locator(".normviz-chart:has(input[type=range])").all():
+        plot = chart.locator(".normviz-plot")
+        steps = plot.evaluate("plot => plot.layout.sliders[0].steps.length")
+        chart.locator("input[type=range]").first.press("End")
+        there = "([plot, k]) => plot.layout.sliders[0].active === k"
+        page.wait_for_function(there, arg=[plot.element_handle(), steps - 1])
+    result = Axe().run(page)
+    assert not result.violations_count, result.generate_report()
+
+
+def test_all_labs_are_drawn_and_have_words(book, page):
+    opened(page, book, "labs")
+    charts = page.locator(".normviz-chart")
+    assert charts.count() == 12
+    for chart in charts.all():
+        assert len(chart.get_attribute("aria-label")) > 80
+        assert chart.locator(".main-svg").count() >= 1
+
+
+def test_the_theme_is_followed(book, page):
+    """By explorers in their frames, and by charts."""
+    opened(page, book, "index")
+    inside = page.locator(FRAMES).first.element_handle().content_frame()
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    assert inside.evaluate(ground) == "rgb(255, 255, 255)"
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    inside.wait_for_function(f"({ground})() === 'rgb(20, 23, 28)'")
+    assert inside.locator(".normviz").evaluate("root => getComputedStyle(root).color") == "rgb(232, 235, 241)"
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    inside.wait_for_function(f"({ground})() === 'rgb(255, 255, 255)'")
+
+    opened(page, book, "labs")
+    paper = "document.querySelector('.normviz-plot .main-svg').style.background"
+    assert page.evaluate(paper) == "rgb(255, 255, 255)"
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function(f"{paper} === 'rgb(20, 23, 28)'")
+
+
+def test_a_dark_system_makes_a_dark_book(book, new_page):
+    page = new_page(color_scheme="dark", reduced_motion="reduce")
+    opened(page, book, "methods")
+    inside = page.locator(FRAMES).first.element_handle().content_frame()
+    inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
+    result = Axe().run(page)
+    assert not result.violations_count, result.generate_report()
+
+
+@pytest.mark.parametrize("name", ["index", "labs", "choosing", "classroom", "your_course", "course/01_pooling_sets"])
+def test_a_phone_scrolls_no_page_sideways(book, new_page, name):
+    page = new_page(360, 740)
+    opened(page, book, name)
+    drawn(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_ten_explorers_are_light(book, page):
+    """The page with all that it loads but plotly.js, which waits for a chart."""
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    opened(page, book, "methods")
+    assert page.locator(FRAMES).count() == 10
+    files = {Path(unquote(url.removeprefix("file://")).split("?")[0]) for url in loaded if url.startswith("file:")}
+    assert not [path for path in files if "plotly" in path.name]
+    assert sum(path.stat().st_size for path in files) <= MOST
+
+
+def test_charts_share_one_plotly(book):
+    assert len(list(book.rglob("*plotly*.js"))) == 1
+    assert not [path for path in book.rglob("*.html") if path.stat().st_size > 3_000_000]
+
+
+def test_nothing_is_asked_of_anybody(book):
+    """Pages name no script, style, font or picture that is elsewhere."""
+    outside = re.compile(r'<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^"]+"')
+    for path in book.rglob("*.html"):
+        found = outside.findall(path.read_text("utf-8"))
+        assert not found, f"{path.relative_to(book)}: {found}"
+
+
+def test_links_inside_the_book_lead_somewhere(book):
+    names = {path: set(re.findall(r'\bid="([^"]+)"', path.read_text("utf-8"))) for path in book.rglob("*.html")}
+    for path in names:
+        for link in re.findall(r'<a\b[^>]*\bhref="([^"]+)"', path.read_text("utf-8")):
+            target, _, place = unescape(link).partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            at = (path.parent / unquote(target)).resolve() if target else path
+            assert at.exists(), f"{path.relative_to(book)} leads to {link}"
+            if place and at.suffix == ".html":
+                assert unquote(place) in names[at], f"{path.relative_to(book)} leads to {link}"
+
+
+def test_a_widget_in_the_book_is_alive_by_itself(book, page):
+    """The tour's nv.Explorer is shown by its own HTML: no manager of widgets is loaded, and none is missed."""
+    opened(page, book, "course/00_tour")
+    assert "widget-view" not in page.content()
+    assert "requirejs" not in page.content().lower()
+    assert page.locator(FRAMES).count() >= 10
