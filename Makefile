@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types book instructor samples pictures bench bench-gpu bench-explorer clean
+.PHONY: help lab test lint types book instructor samples pictures bench bench-gpu bench-explorer bench-book clean
 # A half-finished set-up must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -48,6 +48,10 @@ bench-gpu: .venv/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks
 bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/python -m benchmarks.explorer
+
+bench-book: .venv/dev-ready ## what a page of ten explorers weighs, and when it is painted
+	@$(BIN)/python tools/find_browser.py
+	@$(BIN)/python -m benchmarks.book
 
 pictures: .venv/dev-ready ## make the pictures of the README again
 	@$(PIP) pillow

@@ -11,28 +11,31 @@ copyright = "normviz contributors, MIT licence"
 release = version = normviz.__version__
 
 extensions = ["myst_nb", "normviz.book", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["images"]
 language = "en"
 
-html_theme = "sphinx_book_theme"
-html_title = "normviz: which cells share a mean?"
+html_theme = "pydata_sphinx_theme"
+html_title = "normviz"
 html_static_path = ["_static"]
 html_css_files = ["book-theme.css"]
-html_favicon = "_static/favicon.svg"
-html_context = {"default_mode": "auto"}
-html_copy_source = True
+html_favicon = "_static/logo.svg"
+html_sourcelink_suffix = ""
+templates_path = ["_templates"]
 html_show_sphinx = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": "normviz"},
-    "show_navbar_depth": 1,
-    "use_download_button": True,
-    "use_fullscreen_button": False,
+    "navbar_end": ["theme-switcher"],
+    "show_prev_next": True,
+    "show_nav_level": 1,
     "show_toc_level": 2,
-    "article_header_end": ["article-header-buttons"],
+    "collapse_navigation": False,
+    "secondary_sidebar_items": {"**": ["page-toc", "notebook-link"], "index": []},
+    "footer_start": ["copyright"],
+    "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-templates_path = ["_templates"]
+html_sidebars = {"index": [], "changelog": [], "speed": ["sidebar-nav-bs"], "**": ["sidebar-nav-bs"]}
 
 # Notebooks come without outputs, so every page is what this version really does.
 nb_execution_mode = os.environ.get("NORMVIZ_BOOK_EXECUTION", "force")

@@ -21,7 +21,6 @@ def gather(source: Path) -> None:
     """Copy all that the book is made of into one folder, without what an earlier build had there."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns(*NOT_PAGES))
-    (source / "course").mkdir()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copyfile(notebook, source / "course" / notebook.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", source / "changelog.md")

@@ -80,7 +80,7 @@ def test_a_page_is_alive_and_accessible(book, new_page, name):
 
 
 def test_all_labs_are_drawn_and_have_words(book, page):
-    opened(page, book, "labs")
+    opened(page, book, "look/labs")
     charts = page.locator(".normviz-chart")
     assert charts.count() == 12
     for chart in charts.all():
@@ -100,7 +100,7 @@ def test_the_theme_is_followed(book, page):
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     inside.wait_for_function(f"({ground})() === 'rgb(255, 255, 255)'")
 
-    opened(page, book, "labs")
+    opened(page, book, "look/labs")
     paper = "document.querySelector('.normviz-plot .main-svg').style.background"
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
@@ -109,14 +109,14 @@ def test_the_theme_is_followed(book, page):
 
 def test_a_dark_system_makes_a_dark_book(book, new_page):
     page = new_page(color_scheme="dark", reduced_motion="reduce")
-    opened(page, book, "methods")
+    opened(page, book, "look/methods")
     inside = page.locator(FRAMES).first.element_handle().content_frame()
     inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
     result = Axe().run(page)
     assert not result.violations_count, result.generate_report()
 
 
-@pytest.mark.parametrize("name", ["index", "labs", "choosing", "classroom", "your_course", "course/01_pooling_sets"])
+@pytest.mark.parametrize("name", ["index", "look/labs", "look/choosing", "teach/classroom", "teach/your_course", "course/01_pooling_sets"])
 def test_a_phone_scrolls_no_page_sideways(book, new_page, name):
     page = new_page(360, 740)
     opened(page, book, name)
@@ -128,7 +128,7 @@ def test_ten_explorers_are_light(book, page):
     """The page with all that it loads but plotly.js, which waits for a chart."""
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
-    opened(page, book, "methods")
+    opened(page, book, "look/methods")
     assert page.locator(FRAMES).count() == 10
     files = {Path(unquote(url.removeprefix("file://")).split("?")[0]) for url in loaded if url.startswith("file:")}
     assert not [path for path in files if "plotly" in path.name]
