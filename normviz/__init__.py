@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .backends import backend_for, devices
     from .blocks import Pooling, divisors, pooling
     from .explorer import Explorer, compare_methods, show, to_html, worksheet
+    from .explorer.choosing import chooser
     from .explorer.quizzes import quiz
     from .figures import cube
     from .inspect import Finding, Probe, Verdict, check, probe
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .normalization import Gradients, gradient, normalize, statistics
     from .results import Statistics
     from .running import RunningStatistics
+    from .studio import Studio
 
 __version__ = "0.1.0"
 
@@ -51,6 +53,8 @@ _HOME = {
     "worksheet": "explorer",
     "to_html": "explorer",
     "quiz": "explorer.quizzes",
+    "chooser": "explorer.choosing",
+    "Studio": "studio",
     "cube": "figures",
     "Audit": "inspect.auditing",
     "audit": "inspect.auditing",
@@ -78,11 +82,13 @@ __all__ = [
     "Probe",
     "RunningStatistics",
     "Statistics",
+    "Studio",
     "Verdict",
     "__version__",
     "audit",
     "backend_for",
     "check",
+    "chooser",
     "compare",
     "compare_methods",
     "cube",

@@ -6,59 +6,20 @@ in the page, which tells the browser to refuse every request.
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from normviz.explorer import front, gif, picture, state
+from normviz.explorer.document import POLICY, as_json, document, over
 from normviz.explorer.measure import Data, name_of
 from normviz.explorer.names import has_groups
+from normviz.explorer.writing import check_path, write
 
 Parts = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A scene and a state."""
-
-# Nothing may be fetched. The page never evaluates text as script, but tools that drive a browser do so in it.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
-    "base-uri 'none'; form-action 'none'"
-)
-STYLE = """
-:root { color-scheme: light dark; }
-body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
-.nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
-main:has(> .nvp-row) { max-width: 1600px; }
-.nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 12px; }
-.nvp-row > .nvp-explorer { min-width: 0; }
-.nvp-still > svg { display: block; width: 100%; height: auto; }
-@media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
-"""
-# In a frame the page fills the place of the picture below it, and is transparent until it has drawn. A frame is
-# transparent only while its colour scheme is that of the element that holds it, so the scheme waits as well.
-FRAME_STYLE = """
-:root { color-scheme: light; }
-body { margin: 0; visibility: hidden; }
-[data-drawn] body { visibility: visible; background: #fff; }
-main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
-main { min-height: 100vh; }
-.nvp-row { display: grid; flex: 1; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
-.nvp-row > .nvp-explorer { min-width: 0; }
-.nvp-live > .normviz { flex: 1 1 auto; border-radius: 0; }
-.nvp-live .nv-stage, .nvp-live .nv-stage.nv-tall { flex: 1 1 220px; height: auto; min-height: 220px; }
-@media (prefers-color-scheme: dark) { [data-drawn] body { background: #14171c; } }
-"""
-UNPACK = (
-    "(async()=>{const z=Uint8Array.from(atob('%s'),c=>c.charCodeAt(0));"
-    "const t=await new Response(new Blob([z]).stream().pipeThrough(new DecompressionStream('gzip'))).text();"
-    "document.open();document.write(t);document.close()})()"
-)
 
 
 def page(parts: Iterable[Parts | list[Parts]], *, framed: bool = False) -> str:
@@ -87,28 +48,8 @@ def page(parts: Iterable[Parts | list[Parts]], *, framed: bool = False) -> str:
             data.append({"scene": first if shared else scene, "state": dict(now), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{"" if framed else '<meta name="color-scheme" content="light dark">'}
-<title>{escape(title, quote=False)} · normviz</title>
-<style>{FRAME_STYLE if framed else STYLE}{front.stylesheet()}</style>
-</head>
-<body>
-<main>
-{"" if framed else f'<h1 class="nvp-title">{escape(title, quote=False)}</h1>'}
-{"".join(body)}
-<noscript><p>This picture answers to mouse and keyboard where JavaScript may run.</p></noscript>
-</main>
-<script type="application/json" id="normviz-data">{_json(data)}</script>
-<script type="module">{front.module()}
-{front.boot()}</script>
-</body>
-</html>
-"""
+    data_text, script = as_json(data), f"{front.module()}\n{front.boot()}"
+    return document(title, "".join(body), data_text, script, style=front.stylesheet(), framed=framed)
 
 
 def fragment(*parts: Parts) -> str:
@@ -119,18 +60,9 @@ def fragment(*parts: Parts) -> str:
     """
     name = " and ".join(name_of(Data(scene), now) for scene, now in parts)
     words = " ".join(picture.words(scene, now) for scene, now in parts)
-    still = base64.b64encode(picture.stacked(parts).encode()).decode("ascii")
-    # No time in the archive: the same choice gives the same bytes, so a notebook run again shows no change.
-    packed = base64.b64encode(gzip.compress(page([list(parts)], framed=True).encode(), 9, mtime=0)).decode("ascii")
-    inside = f"<!doctype html><script>{UNPACK % packed}</script>"
-    tall = 600 * len(parts)
-    return (
-        f'<div style="position:relative;max-width:{picture.WIDTH}px;min-height:{tall}px;padding-bottom:44px">'
-        f'<img alt="{escape(words)}" width="{picture.WIDTH}" height="{picture.HEIGHT * len(parts)}" '
-        f'src="data:image/svg+xml;base64,{still}" style="width:100%;height:auto;display:block">'
-        f'<iframe title="{escape(name)}: interactive explorer" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
-        'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div>'
-    )
+    size = picture.WIDTH, picture.HEIGHT * len(parts)
+    still, live = picture.stacked(parts), page([list(parts)], framed=True)
+    return over(still, live, size, f"{name}: interactive explorer", words, least=600 * len(parts))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -219,6 +151,13 @@ def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | Non
     -------
     str or None
         The page, or None once it is written.
+
+    Examples
+    --------
+    >>> import numpy as np, normviz as nv
+    >>> text = nv.to_html([nv.show(method="batch"), np.zeros((2, 8, 4, 4))])
+    >>> text.count('<section class="nvp-explorer"')
+    2
     """
     items = items if isinstance(items, (list, tuple)) else [items]
     if not items:
@@ -227,40 +166,6 @@ def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | Non
         check_path(path)
     text = page([_parts(item) for item in items])
     return text if path is None else write(path, text)
-
-
-def check_path(path: Any) -> Path:
-    """A path that can be written to; TypeError or OSError in one sentence."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a str or a Path, not {type(path).__name__}")
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; give the name of a file in it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} into; make it first")
-    return target
-
-
-def write(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file whole or not at all."""
-    target = check_path(path)
-    # A device or a pipe (/dev/stdout) can't be replaced, only written to; and a link stays a link, to the new page.
-    if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8", newline="\n")
-        return
-    target = target.resolve()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        # A temporary file is its owner's alone; the page gets the rights that any new file gets.
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _parts(item: Any) -> Parts | list[Parts]:
@@ -280,7 +185,17 @@ def _name(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"{scene['title']}: {name}" if scene.get("title") else name
 
 
-def _json(value: Any) -> str:
-    """JSON that can stand inside a script element, whatever words it holds. JSON knows no NaN: none may be in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+__all__ = [
+    "POLICY",
+    "Parts",
+    "Shown",
+    "as_json",
+    "check_path",
+    "document",
+    "fragment",
+    "over",
+    "page",
+    "show",
+    "to_html",
+    "write",
+]

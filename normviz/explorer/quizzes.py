@@ -5,8 +5,6 @@ Only the sets travel, as labels: the page compares the method named with them, s
 
 from __future__ import annotations
 
-import base64
-import gzip
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -66,17 +64,8 @@ class Quiz:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         still = self._still()
-        picture = base64.b64encode(still.encode()).decode("ascii")
-        packed = base64.b64encode(gzip.compress(self._page(framed=True).encode(), 9, mtime=0)).decode("ascii")
-        inside = f"<!doctype html><script>{page.UNPACK % packed}</script>"
-        # As `show` has it: the live page in a sandboxed frame over the still picture.
-        html = (
-            f'<div style="position:relative;max-width:{WIDTH}px;min-height:700px;padding-bottom:60px">'
-            f'<img alt="{escape(self._words())}" width="{WIDTH}" height="{HEIGHT}" '
-            f'src="data:image/svg+xml;base64,{picture}" style="width:100%;height:auto;display:block">'
-            f'<iframe title="{TITLE} A quiz" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
-            'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div>'
-        )
+        size, title = (WIDTH, HEIGHT), f"{TITLE} A quiz"
+        html = page.over(still, self._page(framed=True), size, title, self._words(), least=700, below=60)
         return {"text/html": html, "image/svg+xml": still}
 
     def __repr__(self) -> str:
@@ -132,32 +121,17 @@ class Quiz:
         )
 
     def _page(self, *, framed: bool) -> str:
-        still = "" if framed else f'<h1 class="nvp-title">{TITLE}</h1><div class="nvp-still">{self._still()}</div>'
-        style = (page.FRAME_STYLE if framed else page.STYLE) + front.stylesheet() + front._read("quiz.css")
+        still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'
         script = "\n".join(front._read(name) for name in front.ORDER if name not in LEFT_OUT)
-        scheme = "" if framed else '<meta name="color-scheme" content="light dark">'
-        return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{page.POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{scheme}
-<title>{TITLE} · normviz</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<section class="nvp-explorer" aria-label="Quiz">{still}</section>
-<noscript><p>This quiz answers to mouse and keyboard where JavaScript may run.</p></noscript>
-</main>
-<script type="application/json" id="normviz-data">{page._json(self._data())}</script>
-<script type="module">{script}
-{{ {front._read("quiz.js")}
-startQuiz(); }}</script>
-</body>
-</html>
-"""
+        return page.document(
+            TITLE,
+            f'<section class="nvp-explorer" aria-label="Quiz">{still}</section>',
+            page.as_json(self._data()),
+            f"{script}\n{{ {front._read('quiz.js')}\nstartQuiz(); }}",
+            style=front.stylesheet() + front._read("quiz.css"),
+            framed=framed,
+            what="quiz",
+        )
 
 
 def quiz(

@@ -74,7 +74,7 @@ EXAMPLES = {
     "relatives.weights": 6,
     "blocks": 10,
     "backends": 2,
-    "backends.arrange": 4,
+    "backends.arrange": 5,
     "backends.memory": 1,
     "backends.staging": 1,
     "merging": 9,

@@ -23,6 +23,8 @@ ORDER = (
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
+SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/\n", re.MULTILINE)
+
 
 @cache
 def module() -> str:
@@ -40,6 +42,15 @@ def boot() -> str:
 def stylesheet() -> str:
     """The text of the stylesheet; every rule stands under `.normviz`."""
     return _read("explorer.css")
+
+
+@cache
+def rules(*sections: str) -> str:
+    """The stylesheet's rules that are for everything, and those of the sections named, for a page that shows less."""
+    text = (files("normviz.explorer.front") / "explorer.css").read_text(encoding="utf-8")
+    common, *pairs = SECTION.split(text)
+    found = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return NOT_NEEDED.sub("", common + "".join(found[name] for name in sections))
 
 
 def _read(name: str) -> str:

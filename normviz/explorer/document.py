@@ -1,0 +1,125 @@
+"""What every page of normviz is: a document that asks for nothing, and the frame that lays it over a still picture."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from html import escape
+from typing import Any
+
+# Nothing may be fetched. The page never evaluates text as script, but tools that drive a browser do so in it.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+STYLE = """
+:root { color-scheme: light dark; }
+body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
+.nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
+main:has(> .nvp-row) { max-width: 1600px; }
+.nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 12px; }
+.nvp-row > .nvp-explorer { min-width: 0; }
+.nvp-still > svg { display: block; width: 100%; height: auto; }
+@media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
+"""
+# In a frame the page fills the place of the picture below it, and is transparent until it has drawn. A frame is
+# transparent only while its colour scheme is that of the element that holds it, so the scheme waits as well.
+FRAME_STYLE = """
+:root { color-scheme: light; }
+body { margin: 0; visibility: hidden; }
+[data-drawn] body { visibility: visible; background: #fff; }
+main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
+main { min-height: 100vh; }
+.nvp-row { display: grid; flex: 1; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
+.nvp-row > .nvp-explorer { min-width: 0; }
+.nvp-live > .normviz { flex: 1 1 auto; border-radius: 0; }
+.nvp-live .nv-stage, .nvp-live .nv-stage.nv-tall { flex: 1 1 220px; height: auto; min-height: 220px; }
+@media (prefers-color-scheme: dark) { [data-drawn]:not([data-theme]) body { background: #14171c; } }
+[data-drawn][data-theme=dark] body { background: #14171c; }
+"""
+UNPACK = (
+    "(async()=>{const z=Uint8Array.from(atob('%s'),c=>c.charCodeAt(0));"
+    "const t=await new Response(new Blob([z]).stream().pipeThrough(new DecompressionStream('gzip'))).text();"
+    "document.open();document.write(t);document.close()})()"
+)
+
+
+def document(
+    title: str, body: str, data: str, script: str, *, style: str, framed: bool = False, what: str = "picture"
+) -> str:
+    """A self-contained page that may ask for nothing: a heading, a body, and the script that brings it alive.
+
+    Parameters
+    ----------
+    title
+        Plain text.
+    body
+        HTML, for where no script runs.
+    data
+        What the script reads, by `as_json`.
+    script
+        An ES module.
+    style
+        The rules of what is shown.
+    framed
+        For the frame that `over` lays over a picture.
+    what
+        What the page is called where no script runs.
+    """
+    name = escape(title, quote=False)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{"" if framed else '<meta name="color-scheme" content="light dark">'}
+<title>{name} · normviz</title>
+<style>{FRAME_STYLE if framed else STYLE}{style}</style>
+</head>
+<body>
+<main>
+{"" if framed else f'<h1 class="nvp-title">{name}</h1>'}
+{body}
+<noscript><p>This {what} answers to mouse and keyboard where JavaScript may run.</p></noscript>
+</main>
+<script type="application/json" id="normviz-data">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def over(still: str, live: str, size: tuple[int, int], title: str, words: str, *, least: int, below: int = 44) -> str:
+    """A page in a sandboxed frame over a still picture, as HTML: the picture shows until the page has drawn.
+
+    Parameters
+    ----------
+    still, size
+        The picture, an `<svg>`, and its width and height in pixels.
+    live
+        The page, made with `framed=True`.
+    title, words
+        The name of the frame, and the picture in words.
+    least, below
+        Pixels: how high it is at least, and how far the frame reaches below the picture.
+    """
+    shown = base64.b64encode(still.encode()).decode("ascii")
+    # No time in the archive: the same choice gives the same bytes, so a notebook run again shows no change.
+    packed = base64.b64encode(gzip.compress(live.encode(), 9, mtime=0)).decode("ascii")
+    inside = f"<!doctype html><script>{UNPACK % packed}</script>"
+    return (
+        f'<div style="position:relative;max-width:{size[0]}px;min-height:{least}px;padding-bottom:{below}px">'
+        f'<img alt="{escape(words)}" width="{size[0]}" height="{size[1]}" '
+        f'src="data:image/svg+xml;base64,{shown}" style="width:100%;height:auto;display:block">'
+        f'<iframe title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
+        'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div>'
+    )
+
+
+def as_json(value: Any) -> str:
+    """JSON that can stand inside a script element, whatever words it holds. JSON knows no NaN: none may be in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

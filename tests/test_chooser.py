@@ -1,0 +1,211 @@
+"""The chooser in Python: the graph, what its texts claim, that its code runs, and how it refuses."""
+
+import inspect
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import normviz as nv
+from normviz.explorer import choosing, decision
+from normviz.explorer.advice import ADVICE
+from normviz.explorer.choices import paths, reachable
+from normviz.explorer.questions import FIRST, QUESTIONS
+from tests.pages import HOSTILE, Reader, data_of, inside
+
+PATHS = list(paths(FIRST, QUESTIONS))
+GROUP = {"erase": "no", "positions": "maps", "pretrained": "no", "samples": "few", "freedom": "nothing"}
+
+# ---- the graph -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answers", PATHS, ids=["/".join(each.values()) for each in PATHS])
+def test_every_path_ends_in_an_advice(answers):
+    chosen = nv.chooser(**answers)
+    assert chosen.answers == answers
+    assert chosen.advice in ADVICE.values()
+    assert chosen.question is None
+    # One answer earlier it was a question, and that one.
+    *before, last = answers
+    earlier = nv.chooser(**{key: answers[key] for key in before})
+    assert earlier.question is QUESTIONS[last]
+    assert earlier.advice is None
+
+
+def test_every_advice_and_every_question_is_reached():
+    assert {nv.chooser(**answers).advice.key for answers in PATHS} == set(ADVICE)
+    assert {key for answers in PATHS for key in answers} == set(QUESTIONS)
+    assert list(reachable(FIRST, QUESTIONS)) == list(ADVICE)
+    # A name that was both would send a path astray.
+    assert not set(QUESTIONS) & set(ADVICE)
+    assert [len(QUESTIONS), len(ADVICE), len(PATHS)] == [8, 15, 22]
+
+
+def test_the_whole_family_is_there():
+    known = {drawn.method for row in ADVICE.values() for drawn in row.drawn}
+    assert known == set(nv.METHODS)
+    assert {"conditional_instance", "adain", "switchable", "synchronized_batch", "frozen_batch"} < set(ADVICE)
+
+
+def test_the_first_question_is_about_intensity():
+    assert nv.chooser().question.key == "erase"
+    assert nv.chooser(erase="yes", style="image").advice.key == "adain"
+    assert nv.chooser(erase="partly").advice.key == "frn"
+    assert nv.chooser(**GROUP).advice.key == "group"
+
+
+@pytest.mark.parametrize("row", ADVICE.values(), ids=ADVICE)
+def test_an_advice_has_a_set_that_exists(row):
+    assert row.method is None or row.method in [one.method for one in row.drawn]
+    assert row.num_groups == {"group": 4, "ghost": 2}.get(row.method)
+    for one in row.drawn:
+        pool = nv.pooling(one.method, one.shape, one.num_groups)
+        assert pool.count > 1
+        assert pool.size > 1
+    for sentence in (row.why, row.watch, row.consider):
+        assert sentence.endswith(".")
+    assert row.evidence
+
+
+def test_what_an_answer_rules_out_and_what_it_keeps_is_everything():
+    """The list "why not the others" names each of them once, whatever the path."""
+    rows = {row["key"]: row for row in choosing.data({})["questions"]}
+    for answers in PATHS:
+        dropped = [
+            key
+            for question, answer in answers.items()
+            for option in rows[question]["options"]
+            if option["key"] == answer
+            for key in option["drops"]
+        ]
+        assert sorted([*dropped, nv.chooser(**answers).advice.key]) == sorted(ADVICE)
+
+
+def test_keywords_are_the_questions_and_the_docstring_names_every_answer():
+    assert list(inspect.signature(nv.chooser).parameters) == list(QUESTIONS)
+    sections = re.split(r"\n    (\w+)\n        ", inspect.getdoc(nv.chooser).replace("\n", "\n    "))
+    told = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for key, row in QUESTIONS.items():
+        assert re.findall(r'"(\w+)"', told[key]) == [option.key for option in row.options], key
+
+
+# ---- what it makes ---------------------------------------------------------------------------------------------------
+
+
+def test_the_bundle_has_no_widget_and_no_address():
+    chosen = nv.chooser(**GROUP)
+    bundle = chosen._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/svg+xml"}
+    assert [tag for tag, _ in Reader(bundle["text/html"]).tags] == ["div", "img", "iframe"]
+    assert Reader(bundle["text/html"]).find("img")[0]["alt"] == decision.words()
+    assert " at 0x" not in repr(chosen) + "".join(bundle.values())
+    assert bundle == nv.chooser(**GROUP)._repr_mimebundle_()
+    assert bundle["image/svg+xml"] == chosen.to_svg()
+    assert data_of(inside(bundle["text/html"]))["answers"] == GROUP
+    assert repr(chosen) == (
+        "Chooser(erase='no', positions='maps', pretrained='no', samples='few', freedom='nothing', advice='group')"
+    )
+    assert repr(nv.chooser()) == "Chooser(question='erase')"
+
+
+def test_the_page_is_light_and_asks_for_nothing():
+    chosen = nv.chooser()
+    text, bundle = chosen.to_html(), chosen._repr_mimebundle_()["text/html"]
+    assert len(inside(bundle).encode()) < 110_000
+    assert len(bundle) < 90_000
+    assert len(text.encode()) < 140_000
+    assert "default-src 'none'" in text
+    assert "<noscript><p>This guide answers to mouse and keyboard where JavaScript may run.</p></noscript>" in text
+    addresses = set(re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z.]+[^\s\"'`)]*", text, re.IGNORECASE))
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|@import|sendBeacon", text)
+    for _, attributes in Reader(text).tags:
+        assert not {"src", "href", "action", "srcset"} & set(attributes)
+
+
+def test_any_text_is_text(monkeypatch):
+    from dataclasses import replace
+
+    monkeypatch.setitem(QUESTIONS, "erase", replace(QUESTIONS["erase"], text=HOSTILE, short=HOSTILE))
+    monkeypatch.setitem(ADVICE, "frn", replace(ADVICE["frn"], label=HOSTILE, code=HOSTILE))
+    chosen = nv.chooser()
+    reader = Reader(chosen.to_html())
+    assert len(reader.scripts) == 2
+    assert data_of(chosen.to_html())["questions"][0]["text"] == HOSTILE
+    assert "alert(1)" not in reader.scripts[1]
+    ET.fromstring(chosen.to_svg())
+    assert [tag for tag, _ in Reader(chosen._repr_mimebundle_()["text/html"]).tags] == ["div", "img", "iframe"]
+
+
+def test_the_picture_has_every_question_every_answer_and_every_advice():
+    root = ET.fromstring(nv.chooser(**GROUP).to_svg())
+    ns = "{http://www.w3.org/2000/svg}"
+    words = [text.text for text in root.iter(f"{ns}text")]
+    for row in QUESTIONS.values():
+        assert row.short in words
+        for option in row.options:
+            chosen = GROUP.get(row.key) == option.key
+            assert words.count(f"✓ {option.label}" if chosen else option.label) >= 1
+    said = " ".join(words)
+    for row in ADVICE.values():
+        assert row.label in said
+    # The path is told without colour, too: five answers and the end of the path.
+    assert said.count("✓") == 6
+    assert "✓ Group Norm" in words
+    assert nv.chooser().to_svg().count("✓") == 0
+    # A line for each answer, the chosen ones thick.
+    lines = [path for path in root.iter(f"{ns}path") if path.get("fill") == "none"]
+    assert len(lines) == sum(len(row.options) for row in QUESTIONS.values())
+    assert [path.get("stroke-width") for path in lines].count("2.6") == 5
+    assert not list(root.iter(f"{ns}script"))
+
+
+def test_nothing_of_the_picture_is_outside_or_on_top_of_something_else():
+    boxes = list(decision.places().values())
+    ends = [decision.Place(x, y - decision.LEAF / 2, width, decision.LEAF)
+            for (x, width) in [decision.COLUMNS["leaf"]] for y in decision.leaves().values()]  # fmt: skip
+    every = boxes + ends
+    for k, a in enumerate(every):
+        assert 0 < a.x < a.x + a.width < decision.WIDTH
+        assert decision.TOP - 1 < a.y < a.y + a.height < decision.HEIGHT - 8
+        for b in every[:k]:
+            apart = a.x + a.width < b.x or b.x + b.width < a.x or a.y + a.height < b.y or b.y + b.height < a.y
+            assert apart, (a, b)
+
+
+def test_files(tmp_path):
+    chosen = nv.chooser(erase="no")
+    assert chosen.to_html(tmp_path / "guide.html") is None
+    assert chosen.to_svg(tmp_path / "guide.svg") is None
+    assert (tmp_path / "guide.html").read_text(encoding="utf-8") == chosen.to_html()
+    assert (tmp_path / "guide.svg").read_text(encoding="utf-8") == chosen.to_svg()
+
+
+# ---- how it refuses --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answers", "error", "words"),
+    [
+        ({"erace": "no"}, TypeError, "chooser(): unknown keyword 'erace'; did you mean 'erase'? (known: erase, style, "
+         "positions, centring, pretrained, samples, inference, freedom)"),
+        ({"erase": "nope"}, ValueError, "unknown answer to erase 'nope'; did you mean 'no'? (known: yes, partly, no)"),
+        ({"erase": "no", "positions": "token"}, ValueError, "unknown answer to positions 'token'; did you mean "
+         "'tokens'? (known: tokens, none, weights, maps)"),
+        ({"erase": False}, TypeError, "erase must be a name such as 'yes', not bool"),
+        ({"samples": 4}, TypeError, "samples must be a name such as 'huge', not int"),
+        ({"positions": "maps"}, ValueError, "positions='maps' answers a question that is not asked: erase comes first; "
+         "give erase='yes' or 'partly' or 'no', or leave positions out"),
+        ({"erase": "no", "positions": "maps", "samples": "few"}, ValueError, "samples='few' answers a question that is "
+         "not asked after erase='no', positions='maps': pretrained comes first; give pretrained='keep' or 'swap' or "
+         "'no', or leave samples out"),
+        ({"erase": "no", "style": "none"}, ValueError, "style='none' answers a question that is not asked after "
+         "erase='no'; leave style out"),
+        ({"erase": "partly", "samples": "few"}, ValueError, "samples='few' answers a question that is not asked after "
+         "erase='partly', which leads to Filter Response Norm; leave samples out"),
+    ],
+)  # fmt: skip
+def test_messages_are_one_sentence(answers, error, words):
+    with pytest.raises(error) as caught:
+        nv.chooser(**answers)
+    assert str(caught.value) == words

@@ -1,0 +1,208 @@
+"""What the chooser claims: every number is a published one with its table beside it, and its code does what it says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import normviz as nv
+from normviz.explorer import advice
+from normviz.explorer.advice import ADVICE
+from normviz.explorer.questions import QUESTIONS
+
+# ---- what it claims --------------------------------------------------------------------------------------------------
+
+# Published numbers, and where each may stand: the text must name the place beside it.
+TABLE_1 = "23.6 24.1 25.3 28.4"
+TABLE_2 = "23.6 23.7 24.8 27.3 34.7 24.1 24.2 24.0 0.5 0.8"
+TABLE_3 = "24.6 24.1 24.4 24.7 25.3"
+TABLE_4_TO_6 = "37.7 38.8 38.6 40.0 39.5 34.4 34.2 40.3 40.9 41.8 0.9 2.2"
+LUO = "76.4 76.3 75.2 72.7 65.3 75.9 75.8 76.0 76.9 76.7 75.6 0.5"
+PUBLISHED = {
+    "Wu & He 2018, Table 1": TABLE_1,
+    "Wu & He 2018, Table 2": TABLE_2,
+    "Wu & He 2018, Table 3": TABLE_3,
+    "Wu & He 2018, Tables 4, 5 and 6": TABLE_4_TO_6,
+    "Wu & He 2018, Table 5": TABLE_4_TO_6,
+    "Wu & He 2018, in the text": "22.0 22.4",
+    "Luo et al. 2018": LUO,
+    "Singh & Krishnan 2020": "22.8 23.8",
+    "FRN-on-common-ImageNet-baseline": "24.0 23.6",
+    "Qiao et al. 2019, the authors’ repository": "23.72 6.99 22.10 6.07",
+}
+# Whole numbers are settings and counts: images and GPUs, groups, ranks, and what mathematics says.
+WHOLE = {"0", "1", "2", "4", "8", "16", "32", "64"}
+
+
+def claims():
+    """Every text of the guide that may hold a number."""
+    for row in QUESTIONS.values():
+        yield from (row.text, row.short, row.note)
+        for option in row.options:
+            yield from (option.label, option.hint, option.against)
+    for row in ADVICE.values():
+        yield from (row.label, row.why, row.watch, row.consider, *(str(each) for each in row.evidence))
+
+
+def numbers_without_a_source(text: str) -> list[str]:
+    named = [place for place in PUBLISHED if place in text]
+    allowed = {number for place in named for number in PUBLISHED[place].split()}
+    plain = re.sub(r"\b[A-Z]\w+(?: (?:et al\.|& [A-Z]\w+))? (?:19|20)\d\d|Tables? \d(?:, \d)*(?: and \d)?|R(?:esNet-|esNetV2-)?\d+(?:-C4|-FPN)?|top-\d|\d×\d|\bV2\b", "", text)  # fmt: skip # noqa: E501
+    found = re.findall(r"\d+(?:\.\d+)?", plain)
+    return [number for number in found if number not in allowed and number not in WHOLE]
+
+
+@pytest.mark.parametrize("text", list(claims()))
+def test_every_number_is_published_and_its_table_is_named_beside_it(text):
+    assert numbers_without_a_source(text) == []
+
+
+def test_a_number_from_nowhere_is_found():
+    assert numbers_without_a_source("Batch Norm had 23.9 % error (Wu & He 2018, Table 2).") == ["23.9"]
+    assert numbers_without_a_source("Batch Norm had 23.6 % error.") == ["23.6"]
+    assert numbers_without_a_source("Batch Norm had 23.6 % error (Wu & He 2018, Table 3).") == ["23.6"]
+    assert sum(bool(re.search(r"\d\.\d", text)) for text in claims()) > 15
+
+
+def test_the_rows_are_those_of_the_lab():
+    """Each row of numbers, or each column, is a series that the lab on published results shows."""
+    series = {tuple(one.values) for table in nv.labs.published.measure().tables for one in table.series}
+    tables = [each.rows for row in ADVICE.values() for each in row.evidence if each.rows]
+    assert len(tables) > 4
+    for _, *rows in tables:
+        values = [tuple(float(cell) for cell in row[1:]) for row in rows]
+        assert set(values) <= series or set(zip(*values, strict=True)) <= series
+
+
+def test_derived_numbers_follow_from_their_tables():
+    batch, group = ([float(v) for v in row[1:]] for row in advice.BY_BATCH.rows[1:])
+    assert [round(g - b, 1) for b, g in zip(batch, group, strict=True)][:3] == [0.5, 0.5, -0.8]
+    assert "0.5 points ahead of Group Norm at 32 and at 16" in QUESTIONS["samples"].note
+    assert "0.8 points behind at 8" in QUESTIONS["samples"].note
+    behind = [round(float(row[2]) - float(row[1]), 1) for row in advice.FROZEN.rows[1:]]
+    assert behind == [1.1, 1.4, 1.7, 0.9]
+    # The long schedule of Table 6, R50: 40.8 against 38.6.
+    assert "0.9 to 2.2 box AP" in QUESTIONS["pretrained"].option("swap").against
+
+
+# ---- the code --------------------------------------------------------------------------------------------------------
+
+C = 64
+
+
+def torch_names(torch) -> dict:
+    """What the lines take for granted."""
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(C)
+    per_channel = {name: torch.randn(1, C, 1, 1) for name in ("weight", "bias", "tau")}
+    return per_channel | {
+        "torch": torch,
+        "C": C,
+        "x": torch.randn(4, C, 5, 6),
+        "conv": torch.nn.Conv2d(C, C, 3, bias=False),
+        "model": torch.nn.Sequential(torch.nn.Conv2d(C, C, 3), norm, torch.nn.ReLU()),
+        "samples": 2,
+        "a": torch.randn(3),
+        "b": torch.randn(3),
+    }
+
+
+@pytest.fixture
+def run():
+    """Execute the code of an advice, and give what it knows afterwards."""
+    torch = pytest.importorskip("torch")
+
+    def executed(key: str, **more) -> dict:
+        names = torch_names(torch) | more
+        exec(ADVICE[key].code, names)
+        return names
+
+    return executed
+
+
+@pytest.mark.parametrize("key", ["instance", "group", "batch"])
+def test_the_layers_of_images_are_torchs(run, key):
+    names = run(key)
+    y = names["layer"](names["x"]).detach().numpy()
+    expected = nv.normalize(names["x"].numpy(), key, num_groups=32 if key == "group" else None)
+    np.testing.assert_allclose(y, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("key", "shape"), [("positional", (3, 7, C)), ("rms", (3, 7, C)), ("layer", (3, C))])
+def test_the_layers_of_tokens_and_vectors_are_torchs(run, key, shape):
+    torch = pytest.importorskip("torch")
+    names = run(key)
+    x, layer = torch.randn(shape), names["layer"]
+    if layer.eps is None:  # torch's RMSNorm takes the smallest step of the dtype, which is less than ours
+        layer.eps = 1e-5
+    np.testing.assert_allclose(layer(x).detach().numpy(), nv.normalize(x.numpy(), key, channel_axis=-1), atol=2e-6)
+
+
+def test_the_styles(run):
+    torch = pytest.importorskip("torch")
+    style, tables = torch.tensor([0, 2, 1, 0]), {name: torch.randn(3, C) for name in ("weight", "bias")}
+    names = run("conditional_instance", style=style, **tables)
+    arrays = {name: table.numpy() for name, table in tables.items()}
+    expected = nv.relatives.conditional_instance(names["x"].numpy(), style.numpy(), **arrays)
+    np.testing.assert_allclose(names["y"].numpy(), expected, atol=5e-6)
+    names = run("adain", style=torch.randn(4, C, 5, 6) * 3 + 1)
+    expected = nv.relatives.adain(names["x"].numpy(), names["style"].numpy())
+    np.testing.assert_allclose(names["y"].numpy(), expected, atol=1e-4)
+
+
+def test_filter_response_and_switchable(run):
+    names = run("frn")
+    given = {name: names[name].ravel().numpy() for name in ("weight", "bias", "tau")}
+    np.testing.assert_allclose(names["y"].numpy(), nv.relatives.frn(names["x"].numpy(), **given), atol=5e-6)
+    names = run("switchable")
+    given = {name: names[name].ravel().numpy() for name in ("weight", "bias")}
+    logits = {"mean_weights": names["a"].numpy(), "var_weights": names["b"].numpy()}
+    np.testing.assert_allclose(
+        names["y"].numpy(), nv.relatives.switchable(names["x"].numpy(), **logits, **given), atol=2e-5
+    )
+
+
+def test_slices_and_devices(run):
+    torch = pytest.importorskip("torch")
+    names = run("ghost_batch")
+    expected = nv.normalize(names["x"].numpy(), "ghost", num_groups=2)
+    np.testing.assert_allclose(names["y"].detach().numpy(), expected, atol=2e-6)
+    assert isinstance(run("synchronized_batch")["model"][1], torch.nn.SyncBatchNorm)
+    # What it claims: the moments of the devices merge into those of the batch.
+    x = names["x"].numpy()
+    whole, parts = nv.moments(x), [nv.moments(x[:2]), nv.moments(x[2:])]
+    merged = nv.Moments.concatenate(parts, axis=0)
+    np.testing.assert_allclose(merged.pool("batch").var, whole.pool("batch").var, rtol=1e-12)
+
+
+def test_weights(run):
+    names = run("weight_norm")
+    layer = names["layer"]
+    g, v = (getattr(layer.parametrizations.weight, f"original{k}").detach().numpy() for k in (0, 1))
+    assert layer.weight.shape == (2 * C, C, 3, 3)
+    expected = nv.relatives.weight_norm(v, g.ravel())
+    np.testing.assert_allclose(layer.weight.detach().numpy(), expected, atol=1e-6)
+    names = run("weight_standardization")
+    expected = nv.relatives.weight_standardization(names["conv"].weight.detach().numpy())
+    np.testing.assert_allclose(names["w"].detach().numpy(), expected, atol=5e-6)
+    assert names["y"].shape == (4, C, 3, 4)
+
+
+def test_frozen_layers_stay_as_they_are(run):
+    torch = pytest.importorskip("torch")
+    model = torch_names(torch)["model"].train()
+    names = run("frozen_batch", model=model)
+    layer, before = model[1], model[1].running_mean.clone()
+    model(names["x"])
+    assert not layer.training
+    assert torch.equal(layer.running_mean, before)
+    assert not any(parameter.requires_grad for parameter in layer.parameters())
+    # What is to be watched: the model thaws them.
+    assert model.train()[1].training
+
+
+def test_every_code_is_run():
+    """Each key of ADVICE stands in one of the tests above."""
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [key for key in ADVICE if f'"{key}"' not in here] == []
