@@ -20,7 +20,7 @@ from normviz.explorer.questions import FIRST, QUESTIONS
 from normviz.methods import METHODS
 
 TITLE = "Which normalizer when?"
-PARTS = ("geometry.js", "numbers.js", "dom.js", "measure.js", "cube.js", "frame.js", "chooser.js")
+PARTS = ("geometry.js", "numbers.js", "dom.js", "measure.js", "cube.js", "stage.js", "frame.js", "chooser.js")
 """Of the front-end, what draws a cube; and the page's own."""
 
 

@@ -30,8 +30,8 @@ SHAPE = (3, 8, 5, 5)
 MOST_CELLS = 2**14
 WIDTH, HEIGHT = 960, 560
 TITLE = "Which layer is this?"
-LEFT_OUT = ("charts.js", "panel.js", "controls.js", "tour.js", "explorer.js")
-"""Of the front-end, what is about the explorer alone: a quiz needs the picture."""
+PARTS = ("geometry.js", "numbers.js", "dom.js", "measure.js", "cube.js", "classroom.js", "stage.js", "frame.js")
+"""Of the front-end, what draws a cube and marks cells; a quiz needs no more of the explorer."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,7 +122,7 @@ class Quiz:
 
     def _page(self, *, framed: bool) -> str:
         still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'
-        script = "\n".join(front._read(name) for name in front.ORDER if name not in LEFT_OUT)
+        script = "\n".join(map(front._read, PARTS))
         return page.document(
             TITLE,
             f'<section class="nvp-explorer" aria-label="Quiz">{still}</section>',

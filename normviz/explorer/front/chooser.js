@@ -2,7 +2,6 @@
 // module's parts that draw a cube, in one script, and uses them by name.
 
 const START = (shape) => shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // in sight, on the front
-const TURN = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
 const amount = (list) => list.reduce((a, b) => a * b, 1);
 
 /** Where answers lead: the questions of the path, and the key of the open question or of the advice. */
@@ -52,8 +51,8 @@ function miniature(advice, methods) {
 
 /** A set on a cube that answers to mouse and keyboard. */
 function liveSet(one, methods, life, settled) {
-  const cube = createCube(), axes = axisNames(one.shape, methods[one.method]), last = one.shape.length - 1;
-  let index = START(one.shape), angles = ANGLES.samples, size = null, frame = 0, now = null, drag = null;
+  const cube = createCube(), axes = axisNames(one.shape, methods[one.method]);
+  let index = START(one.shape), size = null, frame = 0, now = null;
   const [first, channel, ...spatial] = axes, method = methods[one.method];
   const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "cube", ...KEYS,
     "aria-label": `${method.label}${hasGroups(method) ? `, G = ${one.G}` : ""}, on ${ofWeights(method) ? "weights" : "a tensor"} of shape (${one.shape.join(", ")}). ${spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : ""}Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.` }, cube.node);
@@ -76,7 +75,7 @@ function liveSet(one, methods, life, settled) {
   }
   function draw() {
     frame = 0;
-    drawCube(cube, now.data, now.state, now.shown, size, angles);
+    drawCube(cube, now.data, now.state, now.shown, size, angles());
     node.dataset.drawn = "true";
     settled();
   }
@@ -88,45 +87,7 @@ function liveSet(one, methods, life, settled) {
     return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), one.shape) };
   };
   const hover = (hit) => d(cube.one["nv-hover"], hit ? Object.values(visibleFaces(cube.frame, hit.solid, cube.view.point(toCube(hit.index, one.shape)))).map(polygon).join("") : "");
-  const on = (type, listener) => stage.addEventListener(type, listener, { signal: life.signal });
-  on("pointerdown", (event) => {
-    if (event.button) return;
-    drag = { x: event.clientX, y: event.clientY, from: angles, moved: false };
-    stage.setPointerCapture(event.pointerId);
-  });
-  on("pointermove", (event) => {
-    if (!drag) {
-      const hit = event.pointerType === "touch" ? null : under(event);
-      stage.classList.toggle("nv-over", hit !== null);
-      return hover(hit);
-    }
-    const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
-    if (!drag.moved && Math.hypot(dx, dy) < 5) return;
-    drag.moved = true;
-    angles = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
-    hover(null);
-    schedule();
-  });
-  on("pointerup", (event) => {
-    const hit = drag && !drag.moved ? under(event) : null;
-    drag = null;
-    if (hit) move(hit.index);
-  });
-  on("pointerleave", () => hover(null));
-  on("pointercancel", () => { drag = null; });
-  on("keydown", (event) => {
-    const { key, shiftKey } = event;
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const by = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 }[key];
-    const axis = shiftKey ? 0 : key.startsWith("Page") ? 1 : /Left|Right/.test(key) ? last : last - 1;
-    if (TURN[key]) angles = clampAngles({ az: angles.az + TURN[key][0], el: angles.el + TURN[key][1] });
-    else if (key === "0") angles = ANGLES.samples;
-    else if (by && (shiftKey || key.startsWith("Page") || axis > 1)) move(index.map((i, a) => (a === axis ? i + by : i)));
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-    schedule();
-  });
+  const angles = onStage(stage, { under, hover, pick: move, move, index: () => index, turned: schedule }, life.signal);
   const sizes = new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage, fresh = !size;
     if (!width || !height) return;
@@ -325,13 +286,8 @@ function renderChooser(el, given) {
     answers = readAnswers(new URL(event.newURL).hash, questions, given.first);
     refresh();
   });
-  const dark = matchMedia("(prefers-color-scheme: dark)"), page = document.documentElement;
-  const theme = () => { root.dataset.theme = page.dataset.theme ?? (dark.matches ? "dark" : "light"); };
-  dark.addEventListener("change", theme);
-  new MutationObserver(theme).observe(page, { attributes: true, attributeFilter: ["data-theme"] });
-
   el.append(root);
-  theme();
+  followTheme(root);
   const said = readAnswers(location.hash, questions, given.first);
   answers = Object.keys(said).length ? said : { ...given.answers };
   refresh();

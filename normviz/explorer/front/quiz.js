@@ -2,7 +2,6 @@
 // carry everything: an answer is right if the sets of the method named are the sets of the labels, so no answer is stored.
 // It stands in a block after the front-end's module, whose geometry and cube it uses.
 
-const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
 const times = (a, b) => a * b;
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /** "a, b or c" */
@@ -84,7 +83,7 @@ function renderQuiz(el, given) {
   const axes = axisNames(shape), questions = given.questions.map(({ labels }) => unpack(labels));
   const data = { shape, cube: cubeShape(shape), bins: given.bins, methods: {}, values: null, marks: null };
   const start = shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // in sight, on the front
-  let at, poked, label, extent, left, verdict, score, angles = ANGLES.samples, size = null, frame = 0, index, slice;
+  let at, poked, label, extent, left, verdict, score, size = null, frame = 0, index, slice;
 
   // ---- the parts ----
   const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS,
@@ -197,7 +196,7 @@ function renderQuiz(el, given) {
   function draw() {
     frame = 0;
     const state = { view: "samples", color: "set", method: "given", index, G: 1, slice, quiet: label === null };
-    drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles);
+    drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles());
     // What lies inside is told by a dashed box, for a set that is one.
     const box = boxOf(extent), { view, frame: placed } = cube3d, cut = cutOf(view, state, toCube(index, shape));
     d(cube3d.one["nv-ghost"], box ? view.solids.map((_, k) => { const there = view.box(box, k); return there ? segments(hiddenEdges(placed, k, there, cut(k))) : ""; }).join("") : "");
@@ -212,48 +211,9 @@ function renderQuiz(el, given) {
     const hit = pick(cube3d.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cut);
     return hit && { ...hit, cut, index: fromCube(cube3d.view.cell(hit.solid, hit.cell), shape) };
   };
-  let drag = null;
-  stage.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    drag = { x: event.clientX, y: event.clientY, from: angles, moved: false };
-    stage.setPointerCapture(event.pointerId);
-  });
-  stage.addEventListener("pointermove", (event) => {
-    if (drag) {
-      const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
-      if (!drag.moved && Math.hypot(dx, dy) < 5) return;
-      drag.moved = true;
-      angles = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
-      return schedule();
-    }
-    const hit = event.pointerType === "touch" ? null : under(event);
-    stage.classList.toggle("nv-over", hit !== null);
-    d(cube3d.one["nv-hover"], hit ? Object.values(visibleFaces(cube3d.frame, hit.solid, cube3d.view.point(toCube(hit.index, shape)), hit.cut(hit.solid))).map(polygon).join("") : "");
-  });
-  stage.addEventListener("pointerleave", () => d(cube3d.one["nv-hover"], ""));
-  stage.addEventListener("pointercancel", () => { drag = null; });
-  stage.addEventListener("pointerup", (event) => {
-    const was = drag, hit = was && !was.moved ? under(event) : null;
-    drag = null;
-    if (hit) probe(hit.index);
-  });
-  stage.addEventListener("keydown", (event) => {
-    const { key, shiftKey } = event;
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const by = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 }[key];
-    const axis = shiftKey ? 0 : key.startsWith("Page") ? 1 : /Left|Right/.test(key) ? last : last - 1;
-    if (TURNS[key]) angles = clampAngles({ az: angles.az + TURNS[key][0], el: angles.el + TURNS[key][1] });
-    else if (key === "0") angles = ANGLES.samples;
-    else if (key === "Enter" || key === " ") probe();
-    else if (by && (shiftKey || key.startsWith("Page") || axis > 1)) move(index.map((i, a) => (a === axis ? i + by : i)));
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-    schedule();
-  });
+  const hover = (hit) => d(cube3d.one["nv-hover"], hit ? Object.values(visibleFaces(cube3d.frame, hit.solid, cube3d.view.point(toCube(hit.index, shape)), hit.cut(hit.solid))).map(polygon).join("") : "");
+  const angles = onStage(stage, { under, hover, pick: probe, move, enter: () => probe(), index: () => index, turned: schedule });
 
-  const dark = matchMedia("(prefers-color-scheme: dark)"), theme = () => { root.dataset.theme = dark.matches ? "dark" : "light"; };
-  dark.addEventListener("change", theme);
   new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage;
     if (!width || !height) return;
@@ -262,21 +222,16 @@ function renderQuiz(el, given) {
   }).observe(stage);
   el.append(root);
   score = 0;
-  theme();
+  followTheme(root);
   begin(0);
   return root;
 }
 
-/** The page's own script: run the quiz, and let the frame be seen once it is drawn. */
+/** The page's own script: run the quiz. */
 function startQuiz() {
-  const place = document.querySelector(".nvp-explorer"), live = h("div", { class: "nvp-live" }), page = document.documentElement;
+  const place = document.querySelector(".nvp-explorer"), live = h("div", { class: "nvp-live" });
   place.append(live);
   const root = renderQuiz(live, JSON.parse(document.getElementById("normviz-data").textContent));
   place.querySelector(".nvp-still")?.remove();
-  const watch = new MutationObserver(() => {
-    watch.disconnect();
-    page.dataset.drawn = "";
-    page.style.colorScheme = "light dark";
-  });
-  watch.observe(root, { attributes: true, attributeFilter: ["data-ready"] });
+  inFrame(() => root.hasAttribute("data-ready"));
 }
