@@ -59,8 +59,8 @@ napoleon_use_ivar = True
 
 
 def _plain(_app: object, _what: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
-    """Keep a star a star: "(N, C, *spatial)" begins no emphasis."""
-    lines[:] = [line if ">>>" in line else re.sub(r"(?<!\\)\*", r"\\*", line) for line in lines]
+    """Keep stars and bars what they are: "(N, C, *spatial)" begins no emphasis, and |S| names no substitution."""
+    lines[:] = [line if ">>>" in line else re.sub(r"(?<!\\)([*|])", r"\\\1", line) for line in lines]
 
 
 def setup(app: object) -> None:

@@ -74,7 +74,14 @@ def test_the_front_end_may_stand_in_a_script_element():
 
 def test_every_file_of_the_front_end_is_in_the_module_or_boots_a_page():
     here = Path(front.__file__).parent
-    assert {path.name for path in here.glob("*.js")} == {*front.ORDER, "frame.js", "stage.js", "page.js", "quiz.js", "chooser.js"}
+    assert {path.name for path in here.glob("*.js")} == {
+        *front.ORDER,
+        "frame.js",
+        "stage.js",
+        "page.js",
+        "quiz.js",
+        "chooser.js",
+    }
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "]]>", "<b>", "\\u003c/script>"])
