@@ -32,7 +32,8 @@ class Noise:
         (B, C) the same if all N*H*W cells were independent: sigma / sqrt(N*H*W), and for the variance
         sqrt((mu4 - sigma^4) / (N*H*W)) with mu4 the fourth central moment.
     effective_mean, effective_var
-        (C,) as how many independent values one map counts: at most about `cells` where neighbours are alike.
+        (C,) as how many independent values one map counts: at most about `cells` where neighbours are alike. Infinite
+        where all samples have the same mean (or spread), NaN or 0 where all values lie equally far from the mean.
     """
 
     batch_sizes: tuple[int, ...]
@@ -47,7 +48,7 @@ class Noise:
 
 
 @check_keywords
-def measure(x: Any = None, *, batch_sizes: Iterable[int] = BATCH_SIZES, draws: int = 400, seed: int = 0) -> Noise:
+def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0) -> Noise:
     """Draw batches of N samples and compare their statistics with those of all the data.
 
     Parameters
@@ -55,7 +56,7 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] = BATCH_SIZES, draws: i
     x
         Shape (N, C, *spatial), at least 2 samples; None takes 256 real activations.
     batch_sizes
-        Values of N, none larger than the data.
+        Values of N, none larger than the data; None takes those of 1, 2, 4 to 64 that are not.
     draws
         Batches of each size; their samples are drawn with replacement, so that they are independent of each other.
     seed
@@ -78,8 +79,8 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] = BATCH_SIZES, draws: i
     (144, 10)
     """
     x = checks.tensor(x, 256, least=2)
-    sizes = checks.batch_sizes(batch_sizes, len(x))
-    draws = checks.whole(draws, "draws", 2)
+    sizes = checks.batch_sizes(batch_sizes, BATCH_SIZES, len(x))
+    draws, seed = checks.whole(draws, "draws", 2), checks.seed(seed)
     atoms = moments(x)
     every = atoms.pool("batch")
     mean, var = every.mean, every.var
@@ -98,7 +99,8 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] = BATCH_SIZES, draws: i
     values = np.array(sizes)[:, None] * atoms.count
     # What one sample adds to the variance about the mean of all; its own spread says how noisy that is.
     adds = own_var + (atoms.mean - mean) ** 2
-    with np.errstate(divide="ignore"):
+    # Samples that all have the same mean, or values that all lie as far from it, give no number here.
+    with np.errstate(divide="ignore", invalid="ignore"):
         effective = var / atoms.mean.var(axis=0), (mu4 - var**2) / adds.var(axis=0)
     return Noise(
         sizes,
@@ -116,7 +118,7 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] = BATCH_SIZES, draws: i
 def figure(
     x: Any = None,
     *,
-    batch_sizes: Iterable[int] = BATCH_SIZES,
+    batch_sizes: Iterable[int] | None = None,
     draws: int = 400,
     seed: int = 0,
     width: int = 900,
@@ -140,13 +142,15 @@ def figure(
     shown = list(range(min(len(noise.sigma), 32)))
     narrow = width < look.NARROW
     drawing: Any = look.panels(2, narrow, ["Error of the batch mean", "Error of the batch variance"])
-    # A map of constant samples would count for infinitely many values; then there is no line to draw.
+    # A map that counts for infinitely many values, or for none, has no line.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_mean, per_var = noise.cells / noise.effective_mean, noise.cells / noise.effective_var
     series = {
         "measured": (noise.mean_error, noise.var_error),
         "all N·H·W independent: σ/√(N·H·W)": (noise.mean_independent, noise.var_independent),
         "effective number: σ/√(N·k)": (
-            noise.mean_independent * np.sqrt(noise.cells / noise.effective_mean),
-            noise.var_independent * np.sqrt(noise.cells / noise.effective_var),
+            noise.mean_independent * np.sqrt(np.where(per_mean > 0, per_mean, np.nan)),
+            noise.var_independent * np.sqrt(np.where(np.isfinite(per_var) & (per_var > 0), per_var, np.nan)),
         ),
     }
     styles = (
@@ -172,7 +176,8 @@ def figure(
         k = noise.effective_mean[c], noise.effective_var[c]
         words = ("Mean", "Variance")
         return {
-            f"annotations[{i}].text": f"{words[i]}: a map of {noise.cells} cells counts as {k[i]:.1f}" for i in range(2)
+            f"annotations[{i}].text": f"{words[i]}: a map of {noise.cells} cells counts as {_told(k[i])}"
+            for i in range(2)
         }
 
     steps = [
@@ -192,18 +197,23 @@ def figure(
     caption = (
         f"Each dot: root mean square error of {draws} batches of N samples, against all {_count(x)} samples. Cells of "
         "one map are not independent, so N·H·W overstates what a batch knows: a map of "
-        f"{noise.cells} cells counts as about k = {k:.3g} independent values for the mean and {v:.3g} for the variance "
-        "(medians over the channels). Measured here."
+        f"{noise.cells} cells counts as about k = {_told(k)} independent values for the mean and {_told(v)} for the "
+        "variance (medians over the channels). Measured here."
     )
     alt = (
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "
         f"square root of N, but lies above the line for independent cells: a map of {noise.cells} cells counts as "
-        f"about {k:.3g} for the mean. A slider chooses the channel."
+        f"about {_told(k)} for the mean. A slider chooses the channel."
     )
     title = "How noisy are a batch's statistics?"
     return look.finish(
         drawing, title, caption, alt, width=width, height=620 if narrow else 330, left=72, subplot_titles=True
     )
+
+
+def _told(k: float) -> str:
+    """Return an effective number, where there is one; equal means are equal but for rounding."""
+    return "no number" if np.isnan(k) else "∞" if k > 1e9 else f"{k:.1f}"
 
 
 def _count(x: Any) -> int:

@@ -75,9 +75,8 @@ def measure(x: Any = None, *, num_groups: int | None = None, padding: Iterable[i
     x = checks.tensor(x, 6, least=2)
     N, C = x.shape[:2]
     groups = default_num_groups(C) if num_groups is None else checks.whole(num_groups, "num_groups", 1, C, "C")
-    padding = tuple(sorted({checks.whole(p, "padding", 0) for p in padding}))
-    if not padding:
-        raise ValueError("padding is empty; pass at least one length, such as (0, 16)")
+    lengths = checks.several(padding, "padding", "(0, 16)")
+    padding = tuple(sorted({checks.whole(p, "padding", 0) for p in lengths}))
     sequence = x.reshape(N, C, -1)
     moved, padded = np.zeros((len(SHOWN), N, N)), np.zeros((len(SHOWN), len(padding)))
     for m, method in enumerate(SHOWN):

@@ -60,7 +60,7 @@ def load() -> tuple[Any, Any]:
         raise ImportError(
             f"training needs {error.name}, which is not installed: {INSTALL}; recorded() needs neither"
         ) from None
-    digits = load_digits()
+    digits: Any = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.images))
     images = torch.tensor(digits.images[order, None] / 8 - 1, dtype=torch.float32)
     labels = torch.tensor(digits.target[order])

@@ -51,7 +51,8 @@ class Gradients:
     scales
         The factors k that the weights before the normalizer are multiplied by.
     norms
-        By method, and "none": the norm of the loss's gradient with respect to these weights, relative to k = 1.
+        By method, and "none": the norm of the loss's gradient with respect to these weights, relative to k = 1; NaN
+        where no gradient comes through, as with sets of one cell.
     """
 
     jacobians: dict[str, Jacobian]
@@ -68,7 +69,7 @@ def measure(
     Parameters
     ----------
     x
-        (N, C, H, W) of at most 144 cells; None takes a piece of real activations, (2, 4, 3, 3).
+        (N, C, H, W) of at most 144 cells, at least 2 channels; None takes a piece of real activations, (2, 4, 3, 3).
     num_groups
         G of Group Norm; None takes 2 where it divides C, or else its largest divisor of at most 4.
     eps
@@ -87,22 +88,28 @@ def measure(
     -----
     In a set of m cells, d x_hat_j / d x_i = (1/s) (delta_ij - 1/m - x_hat_i x_hat_j / m) with s = sqrt(var + eps), and
     0 across sets; without centring (rms) the term 1/m is absent. As torch.func.jacrev of the layer.
+
+    Examples
+    --------
+    >>> found = measure()
+    >>> found.jacobians["instance"].matrix.shape, found.norms["instance"].round(2).tolist()
+    ((72, 72), [4.0, 2.0, 1.0, 0.5, 0.25])
     """
     # Nine places in the middle, where filters answer.
-    x = checks.tensor(None, 2)[:, ::4, 3:9:2, 3:9:2] if x is None else checks.tensor(x, 0)
+    x = checks.tensor(None, 2)[:, ::4, 3:9:2, 3:9:2] if x is None else checks.tensor(x, 0, channels=2)
     if x.ndim != 4 or x.size > MOST:
         raise ValueError(f"x has shape {x.shape}, {x.size} cells; use (N, C, H, W) of at most {MOST} cells")
-    scales = tuple(float(k) for k in scales)
-    if not scales or not all(0 < k < np.inf for k in scales):
-        raise ValueError(f"scales must be positive numbers, at least one, not {scales}")
+    scales = tuple(checks.number(k, "scale") for k in checks.several(scales, "scales", "(0.5, 1, 2)"))
+    if min(scales) <= 0:
+        raise ValueError(f"scales={scales} must all be above 0")
     C = x.shape[1]
     if num_groups is None:
         num_groups = 2 if C % 2 == 0 else default_num_groups(C)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(checks.seed(seed))
     weights, loss = random.normal(size=(C, C)), random.normal(size=x.shape)
     jacobians, norms = {}, {}
     for method in METHODS:
-        options = {"num_groups": num_groups} if method == "group" else {}
+        options: dict[str, Any] = {"num_groups": num_groups} if method == "group" else {}
         sets = pooling(method, x.shape, **options)
         # One gradient at each output: the row of the Jacobian that belongs to it.
         units = np.eye(x.size).reshape(x.size, *x.shape)
@@ -129,7 +136,8 @@ def _of_weights(
         g = loss if method is None else normalization.gradient(y, loss, method, eps=eps, **options).input
         return float(np.linalg.norm(np.einsum("ndhw,nchw->dc", g, x)))
 
-    return np.array([norm(k) for k in scales]) / norm(1.0)
+    # Through sets of one cell, which a centring method makes 0 whatever is in them, no gradient comes.
+    return np.array([norm(k) for k in scales]) / (norm(1.0) or np.nan)
 
 
 @check_keywords
@@ -150,6 +158,11 @@ def figure(
     ------
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> [step.label for step in figure().layout.sliders[0].steps]
+    ['Batch', 'Layer', 'Instance', 'Group', 'Positional', 'RMS']
     """
     width = checks.width(width)
     found = measure(x, num_groups=num_groups, eps=eps, scales=scales, seed=seed)
@@ -207,8 +220,13 @@ def figure(
         xaxis2={"title": {"text": "position (h, w)"}, "showticklabels": False, "ticks": "", "showgrid": False},
         yaxis2={"range": [N * C - 0.5, -0.5], "ticks": "", "showgrid": False, **rows},
         xaxis3={"type": "log", "title": {"text": "k"}, **ticks},
-        yaxis3={"type": "log", "title": {"text": "gradient, k = 1 is 1"}},
-        sliders=[look.slider(steps, "", first)],
+        yaxis3={
+            "type": "log",
+            "title": {"text": "gradient, k = 1 is 1"},
+            "tickvals": [1 / k for k in found.scales],
+            "ticktext": [f"{1 / k:g}" for k in found.scales],
+        },
+        sliders=[look.slider(steps, "Method: ", first)],
     )
     return look.finish(
         chart,

@@ -6,7 +6,6 @@ the heights and sets them. Everything a control changes is in the figure, so no 
 
 import math
 from collections.abc import Iterable, Sequence
-from html import escape
 from textwrap import wrap
 from typing import Any
 
@@ -15,6 +14,9 @@ from plotly.subplots import make_subplots
 
 from ..explorer.colours import DARK as EXPLORER_DARK
 from ..explorer.colours import LIGHT as EXPLORER_LIGHT
+from .page import alt as alt
+from .page import keys_script as keys_script
+from .page import to_html as to_html
 
 COLOURS = {
     "blue": "#2f7de1",
@@ -36,6 +38,8 @@ NARROW = 640
 LETTER = 6.3
 """Pixels: the widest that a letter of a caption is on average."""
 LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 90
+NOT_NEEDED = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
+"""Of plotly's own small buttons: a drag zooms and a double click goes back; what is left takes a picture."""
 
 
 def template(dark: bool = False) -> go.layout.Template:
@@ -60,6 +64,7 @@ def template(dark: bool = False) -> go.layout.Template:
             "colorway": list(COLOURS.values()),
             "xaxis": axis,
             "yaxis": axis,
+            "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},
             "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], "font": {"color": on["ink"]}},
             "annotationdefaults": {"font": {"color": on["ink"]}, "showarrow": False},
             "sliderdefaults": {
@@ -109,9 +114,10 @@ def step(
     return {"label": label, "method": "update", "args": [traces or {}, changed, list(indices)]}
 
 
-def buttons(steps: Sequence[dict[str, Any]], active: int = 0, *, menu: bool = False) -> dict[str, Any]:
-    """Return a row of buttons, or a menu, of `step`s."""
+def buttons(steps: Sequence[dict[str, Any]], name: str, active: int = 0, *, menu: bool = False) -> dict[str, Any]:
+    """Return a row of buttons, or a menu, of `step`s; `name` says to who does not see it what they choose."""
     return {
+        "name": name,
         "buttons": list(steps),
         "active": active,
         "type": "dropdown" if menu else "buttons",
@@ -163,7 +169,9 @@ def finish(
     names
         The longest legend of any state, where that is not the first one's.
     """
-    title_lines = broken(title, width - 134, 9.6)
+    # Beside the title there is room for the switch, and for plotly's button that takes a picture.
+    narrow = width < NARROW
+    title_lines = broken(title, width - (108 if narrow else 172), 9.6)
     caption_lines = broken(caption, width - 28)
     menus = list(figure.layout.updatemenus)
     rows = _legend_rows(figure, width - left - right, names)
@@ -174,12 +182,13 @@ def finish(
     under = AXIS + (SLIDER if has_slider else 0)
     bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
     switch = {
+        "name": "Dark / light",
         "type": "buttons",
         "showactive": False,
         "active": -1,  # a press of an active button takes args2
         "buttons": [
             {
-                "label": "◐ Dark / light",
+                "label": "◐" if narrow else "◐ Dark / light",
                 "method": "relayout",
                 "args": [{"template": template(dark=True).to_plotly_json()}],
                 "args2": [{"template": template().to_plotly_json()}],
@@ -189,9 +198,11 @@ def finish(
         "xanchor": "right",
         "y": 1,
         "yanchor": "top",
-        "pad": {"t": -(top - 8), "r": -(right - 12)},
+        "pad": {"t": -(top - 8), "r": 46 - right},
         "font": {"size": 11},
     }
+    if subplot_titles:
+        figure.update_annotations(font_size=13)
     for menu in menus:
         menu.pad = {"l": 12 - left, "b": legend + over}
     figure.update_layout(
@@ -220,6 +231,7 @@ def finish(
             "itemdoubleclick": False,
         },
         updatemenus=[*menus, switch],
+        modebar={"remove": [*NOT_NEEDED, "sendChartToCloud"]},
         meta={"alt": alt, "caption": caption},
     )
     for one in figure.layout.sliders:
@@ -243,36 +255,16 @@ def _legend_rows(figure: Any, span: float, names: Sequence[str] | None = None) -
     return 1 if sum(long) <= span else math.ceil(len(names) / max(1, span // max(long)))
 
 
-def alt(figure: Any) -> str:
-    """Return the alt text of a lab's figure."""
-    return figure.layout.meta["alt"]
-
-
-def to_html(figure: go.Figure, **options: Any) -> str:
-    """Return plotly's own HTML within a <figure> that a screen reader names by its alt text.
-
-    Parameters
-    ----------
-    figure
-        A lab's.
-    options
-        As plotly.graph_objects.Figure.to_html takes: include_plotlyjs=True makes it stand alone.
-    """
-    inside = figure.to_html(**{"full_html": False, "include_plotlyjs": True, **options})
-    return f'<figure role="group" aria-label="{escape(alt(figure), quote=True)}" style="margin:0">{inside}</figure>'
-
-
 def panels(count: int, stacked: bool, titles: Sequence[str], gap: float | None = None) -> go.Figure:
     """Return a figure of `count` panels side by side or, on a narrow page, stacked."""
     rows, columns = (count, 1) if stacked else (1, count)
-    figure = make_subplots(
+    return make_subplots(
         rows=rows,
         cols=columns,
         subplot_titles=list(titles),
         horizontal_spacing=(0.11 if gap is None else gap) if columns > 1 else 0,
         vertical_spacing=0.34 / rows if rows > 1 else 0,
     )
-    return figure.update_annotations(font_size=13)
 
 
 def place(panel: int, stacked: bool) -> dict[str, Any]:
@@ -291,7 +283,7 @@ def log_ticks(values: Any) -> dict[str, Any]:
     >>> log_ticks([0.05, 0.3])["ticktext"]
     ['0.02', '0.05', '0.1', '0.2', '0.5']
     """
-    good = [float(v) for v in values if math.isfinite(v) and v > 0]
+    good = [float(v) for v in values if math.isfinite(v) and v > 0] or [1.0]
     low, high = math.floor(math.log10(min(good))), math.ceil(math.log10(max(good)))
     digits = (1, 2, 5) if high - low <= 3 else (1,)
     every = [float(f"{d}e{e}") for e in range(low, high + 1) for d in digits]

@@ -9,20 +9,22 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ..blocks import Pooling, default_num_groups, pooling
 from ..errors import check_keywords, unknown
 from ..explorer.colours import HUES, WHITE, hexed, mix
 from ..methods import METHODS as ROWS
 from . import checks, look
+from .loops import LAYOUTS, LOOPS, shown
 
-LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
-"""The order of the axes in memory, the last one running fastest."""
 METHODS = ("batch", "layer", "instance", "group", "positional")
 SHAPE = (2, 4, 3, 3)
 MOST = 400
 """Cells: longer strips show nothing."""
+BESIDE, STRIPS = 700, 72
+"""Pixels: the least width for two loops side by side, and the height of both strips."""
+LONGEST, LINES = 43, 15
+"""Letters of a loop's longest line, and lines of the longer loop with its name and a free one."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ def measure(
         raise ValueError(unknown("layout", layout, LAYOUTS))
     if method not in METHODS:
         raise ValueError(unknown("method", method, METHODS))
-    shape = tuple(shape)
+    if getattr(shape, "ndim", 1) > 1:
+        raise TypeError(f"shape is x itself; pass x.shape, {shape.shape}")
+    shape = checks.several(shape, "shape", "(2, 4, 3, 3)")
     if len(shape) != 4:
         raise ValueError(f"shape {shape} has {len(shape)} axes; the strip needs 4: (N, C, H, W)")
     if method == "group" and num_groups is None:
@@ -95,63 +99,12 @@ def measure(
     return Memory(sets, layout, sets.labels().transpose(LAYOUTS[layout]).ravel())
 
 
-def python_loop(sets: Pooling, layout: str) -> str:
-    """Return a plain loop as Python text: `labels(x)` gives the set of every place of the flat array x."""
-    indices, number = _arithmetic(sets, layout, "{} // {}")
-    body = "\n        ".join(f"{name} = {value}" for name, value in indices)
-    return (
-        f"N, C, H, W = {', '.join(map(str, sets.shape))}\n\n"
-        "def labels(x):  # x: N*C*H*W values in a row\n"
-        "    found = []\n"
-        "    for p in range(len(x)):\n"
-        f"        {body}\n"
-        f"        found.append({number})\n"
-        "    return found"
-    )
-
-
-def javascript_loop(sets: Pooling, layout: str) -> str:
-    """Return the same loop as JavaScript text."""
-    indices, number = _arithmetic(sets, layout, "Math.floor({} / {})")
-    body = "\n    ".join(f"const {name} = {value};" for name, value in indices)
-    return (
-        f"const [N, C, H, W] = [{', '.join(map(str, sets.shape))}];\n\n"
-        "function labels(x) {  // x: N*C*H*W values in a row\n"
-        "  const found = [];\n"
-        "  for (let p = 0; p < x.length; p++) {\n"
-        f"    {body}\n"
-        f"    found.push({number});\n"
-        "  }\n"
-        "  return found;\n"
-        "}"
-    )
-
-
-LOOPS = {"Python": python_loop, "JavaScript": javascript_loop}
-
-
-def _arithmetic(sets: Pooling, layout: str, divide: str) -> tuple[list[tuple[str, str]], str]:
-    """Return how n, c, h and w follow from the place p, and from them the number of the set, in a language's words."""
-    order = ["NCHW"[axis] for axis in LAYOUTS[layout]]
-    indices = []
-    for k, axis in enumerate(order):
-        faster = " * ".join(order[k + 1 :])
-        value = divide.format("p", f"({faster})" if "*" in faster else faster) if faster else "p"
-        indices.append((axis.lower(), value if k == 0 else f"{value} % {axis}"))
-    number = ""
-    for name, extent, count in zip("nchw", sets.block, sets.grid, strict=True):
-        if count > 1:
-            at = name if extent == 1 else divide.format(name, extent)
-            before = f"({number})" if "+" in number else number
-            number = f"{before} * {count} + {at}" if number else at
-    return indices, number or "0"
-
-
 @check_keywords
 def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 900) -> go.Figure:
-    """Draw both strips of memory, every set in a colour of its own, over the loop that finds the sets.
+    """Draw both strips of memory, every set in a colour of its own, over the loops that find the sets.
 
-    The slider chooses the method, the buttons the language and the layout of the loop.
+    The loop stands in Python and in JavaScript, side by side or, on a narrow page, one under the other. The slider
+    chooses the method, the buttons the loops' layout.
 
     Parameters
     ----------
@@ -166,6 +119,11 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     ------
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> [button.label for button in figure().layout.updatemenus[0].buttons]
+    ['Loops for NCHW', 'Loops for NHWC']
     """
     width = checks.width(width)
     shape = measure(shape, "batch").pooling.shape
@@ -179,31 +137,40 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     found = {
         m: {at: measure(shape, m, num_groups if m == "group" else None, layout=at) for at in LAYOUTS} for m in METHODS
     }
-    loops = [(at, language) for language in LOOPS for at in LAYOUTS]
-    size = 12 if width >= look.NARROW else 10
-    chart = make_subplots(rows=2, cols=1, row_heights=[0.27, 0.73], vertical_spacing=0.2)
+    beside = width >= BESIDE
+    left, right = (64, 40) if beside else (48, 32)
+    span = width - left - right
+    # A letter is 0.6 of its size wide, a line 1.3 high.
+    size = min(12.0, (span / 2 - 10 if beside else span) / (0.6 * LONGEST))
+    tall = 1.3 * size * LINES
+    under = 76 if beside else 92
+    height = STRIPS + under + tall * (1 if beside else 2)
     palette = [hexed(mix(hue, WHITE, shade)) for shade in (0, 0.45, 0.7) for hue in HUES]
     where = np.stack([np.stack(np.unravel_index(_order(shape, at), shape), axis=-1) for at in LAYOUTS])
+    chart: Any = go.Figure()
     chart.add_heatmap(
         y=list(LAYOUTS), customdata=where.tolist(), xgap=1, ygap=6, showscale=False, zmin=0, zmax=len(palette) - 1,
         colorscale=[[k / (len(palette) - 1), colour] for k, colour in enumerate(palette)],
         texttemplate="%{text}" if (width - 90) / cells > 9 else None, textfont={"size": 9, "color": "#14181f"},
         hovertemplate="%{y}, place %{x}: n, c, h, w = %{customdata}<br>set %{text}<extra></extra>",
     )  # fmt: skip
+    loops = [(at, language) for at in LAYOUTS for language in LOOPS]
     for at, language in loops:
+        second = list(LOOPS).index(language)
         chart.add_scatter(
-            x=[0], y=[0], mode="text", textposition="bottom right", name=f"{language}, {at}", showlegend=False,
+            x=[second * span / 2 if beside else 0], y=[0 if beside else -second * tall], xaxis="x2", yaxis="y2",
+            mode="text", textposition="bottom right", name=f"{language}, {at}", showlegend=False, cliponaxis=False,
             textfont={"family": "ui-monospace, Menlo, Consolas, monospace", "size": size}, hoverinfo="skip",
-            visible=(at, language) == loops[0], cliponaxis=False, row=2, col=1,
+            visible=at == loops[0][0],
         )  # fmt: skip
 
     def state(method: str) -> dict[str, Any]:
         label = ROWS[method].label + (f", G = {num_groups}" if method == "group" else "")
         strips = [found[method][at].labels for at in LAYOUTS]
-        texts = [LOOPS[language](found[method][at].pooling, at) for at, language in loops]
+        texts = [f"<b>{way}, {at}</b><br>{shown(LOOPS[way](found[method][at].pooling, at))}" for at, way in loops]
         traces = {
             "z": [[(strip % len(palette)).tolist() for strip in strips]] + [None] * len(loops),
-            "text": [[strip.tolist() for strip in strips], *([_shown(text)] for text in texts)],
+            "text": [[strip.tolist() for strip in strips], *([text] for text in texts)],
         }
         # The slider's ends have little room; the words under the strips say the whole name.
         return look.step(
@@ -218,24 +185,28 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     chart.data[0].z = steps[first]["args"][0]["z"][0]
     for trace, text in zip(chart.data, steps[first]["args"][0]["text"], strict=True):
         trace.text = text
-    shown = [
-        look.step(
-            f"{language}, {at}" if width >= look.NARROW else f"{'JS' if language == 'JavaScript' else language} {at}",
-            {"visible": [k == j for j in range(len(loops))]},
-            range(1, 1 + len(loops)),
-        )
-        for k, (at, language) in enumerate(loops)
+    choices = [
+        look.step(f"Loops for {at}", {"visible": [at == of for of, _ in loops]}, range(1, 1 + len(loops)))
+        for at in LAYOUTS
     ]
     chart.update_layout(
         xaxis={
             "title": {"text": steps[first]["args"][1]["xaxis.title.text"], "standoff": 4},
             "range": [-0.5, cells - 0.5],
+            "anchor": "y",
         },
-        yaxis={"autorange": "reversed", "showgrid": False, "ticks": ""},
-        xaxis2={"visible": False, "range": [0, 1], "fixedrange": True},
-        yaxis2={"visible": False, "range": [-1, 0], "fixedrange": True},
-        updatemenus=[look.buttons(shown)],
-        sliders=[look.slider(steps, "", first)],
+        yaxis={"autorange": "reversed", "showgrid": False, "ticks": "", "domain": [1 - STRIPS / height, 1]},
+        # In pixels, so that the programs stand where they have room.
+        xaxis2={"visible": False, "range": [0, span], "fixedrange": True, "anchor": "y2"},
+        yaxis2={
+            "visible": False,
+            "range": [STRIPS + under - height, 0],
+            "fixedrange": True,
+            "anchor": "x2",
+            "domain": [0, 1 - (STRIPS + under) / height],
+        },
+        updatemenus=[look.buttons(choices, "Layout of the loops")],
+        sliders=[look.slider(steps, "Method: ", first)],
     )
     return look.finish(
         chart,
@@ -245,9 +216,11 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
         "fastest in long unbroken pieces: what is one piece in one layout is many in the other. The loop finds the set "
         "of every place by division and remainder alone.",
         "Two strips of coloured cells, one a memory layout; colours show which pooling set each place of memory "
-        "belongs to. Under them a short program that computes it.",
+        "belongs to. Under them a short program that computes it, in Python and in JavaScript.",
         width=width,
-        height=350,
+        height=round(height),
+        left=left,
+        right=right,
     )
 
 
@@ -267,8 +240,3 @@ def _pieces(found: dict[str, Memory], label: str, narrow: bool) -> str:
         + ("<br>" if narrow else "")
         + ", ".join(f"{at} {say(m.runs())}" for at, m in found.items())
     )
-
-
-def _shown(text: str) -> str:
-    """Return a program as plotly's text: nothing is markup, and no space is lost."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "\N{NO-BREAK SPACE}").replace("\n", "<br>")

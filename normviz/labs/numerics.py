@@ -14,6 +14,7 @@ from . import checks, look
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 RECIPES = ("raw moments", "two passes", "Welford", "Chan")
 DTYPES = ("float16", "float32", "float64")
+COUNT = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class Digits:
         values, once stored, are all the same or not finite, so that nothing is left to measure.
     held
         (D,) the digits of a type, -log10 of its epsilon.
+    count
+        How many values.
     """
 
     recipes: tuple[str, ...]
@@ -40,6 +43,7 @@ class Digits:
     offsets: tuple[float, ...]
     digits: np.ndarray
     held: np.ndarray
+    count: int
 
 
 def raw_moments(x: np.ndarray) -> Any:
@@ -98,7 +102,7 @@ def exact(x: np.ndarray) -> Fraction:
 @check_keywords
 @np.errstate(all="ignore")
 def measure(
-    x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int = 512
+    x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int | None = None
 ) -> Digits:
     """Compute one variance by every recipe, in every type, at every offset.
 
@@ -113,7 +117,7 @@ def measure(
     dtypes
         "float16", "float32" or "float64".
     count
-        Values, at least 2 and at most N*H*W.
+        Values, at least 2 and at most N*H*W; None takes 512, or as many as there are.
 
     Raises
     ------
@@ -127,16 +131,16 @@ def measure(
     True
     """
     row = checks.tensor(x, 8, varied=False)[:, 0].ravel()
-    count = checks.whole(count, "count", 2, row.size, "the cells of a channel of x")
+    count = checks.whole(
+        min(COUNT, row.size) if count is None else count, "count", 2, row.size, "the cells of a channel of x"
+    )
     row = row[:count] - row[:count].mean()
     if not np.ptp(row):
         raise ValueError(f"the first {count} values of channel 0 of x are constant; pass values that vary")
     row /= row.std()
-    offsets, dtypes = tuple(float(o) for o in offsets), tuple(dtypes)
-    if not offsets or not all(np.isfinite(offsets)):
-        raise ValueError(f"offsets={offsets} must be finite numbers, at least one")
-    wrong = [name for name in dtypes if name not in DTYPES]
-    if wrong or not dtypes:
+    offsets = tuple(checks.number(o, "offset") for o in checks.several(offsets, "offsets", "(0, 1e3)"))
+    dtypes = checks.several(dtypes, "dtypes", '("float32",)')
+    if any(name not in DTYPES for name in dtypes):
         raise ValueError(f"dtypes={dtypes} must name at least one of {', '.join(DTYPES)} and nothing else")
     held = np.array([-np.log10(float(np.finfo(name).eps)) for name in dtypes])
     digits = np.full((len(RECIPES), len(dtypes), len(offsets)), np.nan)
@@ -148,7 +152,7 @@ def measure(
             truth = exact(stored)
             for r, recipe in enumerate((raw_moments, two_passes, welford, chan)):
                 digits[r, d, k] = _digits(float(recipe(stored)), truth, held[d])
-    return Digits(RECIPES, dtypes, offsets, digits, held)
+    return Digits(RECIPES, dtypes, offsets, digits, held, count)
 
 
 def _digits(value: float, truth: Fraction, held: float) -> float:
@@ -170,7 +174,7 @@ def figure(
     *,
     offsets: Iterable[float] = OFFSETS,
     dtypes: Iterable[str] = DTYPES,
-    count: int = 512,
+    count: int | None = None,
     width: int = 900,
 ) -> go.Figure:
     """Draw the true digits left against the offset, one line a recipe; a slider has the type.
@@ -230,10 +234,10 @@ def figure(
         yaxis={"title": {"text": "true decimal digits of the variance"}, "range": [-0.4, float(result.held.max()) + 1]},
     )
     caption = (
-        f"The variance of the same {count} values, computed one operation after the other in one type; the truth is "
-        "exact arithmetic on the values as stored. Raw moments lose two digits for every power of ten of the offset, "
-        "the others at most about one; in float16 their sums overflow. A line ends where the stored values no longer "
-        "differ. Measured here."
+        f"The variance of the same {result.count} values, computed one operation after the other in one type; the "
+        "truth is exact arithmetic on the values as stored. Raw moments lose two digits for every power of ten of the "
+        "offset, the others at most about one; in float16 their sums overflow. A line ends where the stored values no "
+        "longer differ. Measured here."
     )
     alt = (
         "A line chart of the true decimal digits of a variance against the offset of its values, for four recipes. The "

@@ -1,161 +1,13 @@
-"""Published errors of Batch and Group Norm, as their tables have them: nothing here is measured by normviz."""
+"""Published errors of Batch and Group Norm and of relatives, as their tables have them: nothing here is measured."""
 
-from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
 
 import plotly.graph_objects as go
 
 from ..errors import check_keywords
 from . import checks, look
-
-WU_HE = "Wu & He 2018, Group Normalization, arXiv 1803.08494"
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line or row of bars.
-
-    Attributes
-    ----------
-    name
-        Who it is.
-    values
-        One a tick of the table's axis, in the table's unit; None where the source has none.
-    checked
-        Whether each value was read in the source's own text; False marks one from a secondary copy.
-    """
-
-    name: str
-    values: tuple[float | None, ...]
-    checked: tuple[bool, ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """One published table.
-
-    Attributes
-    ----------
-    key, title
-        What it is called here.
-    source
-        Paper and table.
-    axis, ticks
-        What is varied, and its values.
-    unit
-        Of the values.
-    series
-        The lines.
-    higher_is_better
-        True for AP and accuracy, False for errors.
-    """
-
-    key: str
-    title: str
-    source: str
-    axis: str
-    ticks: tuple[str, ...]
-    unit: str
-    series: tuple[Series, ...]
-    higher_is_better: bool = False
-
-    @property
-    def unchecked(self) -> bool:
-        """Whether it holds values from a secondary copy."""
-        return any(not ok for one in self.series for ok in one.checked)
-
-
-@dataclass(frozen=True)
-class Published:
-    """The tables.
-
-    Attributes
-    ----------
-    tables
-        In the order of the buttons.
-    """
-
-    tables: tuple[Table, ...]
-
-    def __getitem__(self, key: str) -> Table:
-        """Return a table by its key."""
-        found = {table.key: table for table in self.tables}
-        if key not in found:
-            raise KeyError(f"no table {key!r}; these are there: {', '.join(found)}")
-        return found[key]
-
-
-ERROR = "ImageNet validation error (%)"
-TABLES = (
-    Table(
-        "batch size",
-        "ResNet-50: error against batch size",
-        f"{WU_HE}, Table 2",
-        "batch size (images per GPU)",
-        ("32", "16", "8", "4", "2"),
-        ERROR,
-        (
-            Series("Batch Norm", (23.6, 23.7, 24.8, 27.3, 34.7)),
-            Series("Group Norm", (24.1, 24.2, 24.0, 24.2, 24.1)),
-        ),
-    ),
-    Table(
-        "G",
-        "ResNet-50: error against the number of groups",
-        f"{WU_HE}, Table 3",
-        "number of groups G",
-        ("64", "32", "16", "8", "4", "2", "1"),
-        ERROR,
-        (Series("Group Norm", (24.6, 24.1, 24.6, 24.4, 24.6, 24.7, 25.3)),),
-    ),
-    Table(
-        "channels",
-        "ResNet-50: error against channels per group",
-        f"{WU_HE}, Table 3",
-        "channels per group",
-        ("64", "32", "16", "8", "4", "2", "1"),
-        ERROR,
-        (Series("Group Norm", (24.4, 24.5, 24.2, 24.3, 24.8, 25.6, 28.4), (False,) * 5 + (True,) * 2),),
-    ),
-    Table(
-        "four",
-        "ResNet-50: four normalizers at 32 images per GPU",
-        f"{WU_HE}, Table 1",
-        "normalizer",
-        ("Batch", "Layer", "Instance", "Group"),
-        ERROR,
-        (Series("32 images per GPU", (23.6, 25.3, 28.4, 24.1)),),
-    ),
-    Table(
-        "COCO box",
-        "COCO, Mask R-CNN: box AP",
-        f"{WU_HE}, Tables 4, 5 and 6",
-        "backbone (table)",
-        ("R50-C4 (4)", "R50-FPN (5)", "R50 (6)", "R101 (6)"),
-        "box AP (%)",
-        (
-            Series("BN*, frozen", (37.7, 38.6, 38.6, 40.9)),
-            Series("GN, head only", (None, 39.5, None, None)),
-            Series("GN", (38.8, 40.0, 40.3, 41.8)),
-            Series("GN, long training", (None, None, 40.8, 42.3)),
-        ),
-        higher_is_better=True,
-    ),
-    Table(
-        "COCO mask",
-        "COCO, Mask R-CNN: mask AP",
-        f"{WU_HE}, Tables 4, 5 and 6",
-        "backbone (table)",
-        ("R50-C4 (4)", "R50-FPN (5)", "R50 (6)", "R101 (6)"),
-        "mask AP (%)",
-        (
-            Series("BN*, frozen", (32.8, 34.2, 34.5, 36.4)),
-            Series("GN, head only", (None, 34.4, None, None)),
-            Series("GN", (33.6, 34.8, 35.7, 36.8)),
-            Series("GN, long training", (None, None, 36.1, 37.2)),
-        ),
-        higher_is_better=True,
-    ),
-)
+from .tables import TABLES, Published, Series, Table
 
 
 def measure() -> Published:
@@ -181,14 +33,15 @@ def figure(*, width: int = 900) -> go.Figure:
     Examples
     --------
     >>> len(figure().layout.updatemenus[0].buttons)
-    6
+    11
     """
     width = checks.width(width)
     tables = measure().tables
-    drawing, owners = go.Figure(), []
+    drawing: Any = go.Figure()
+    owners = []
     for table in tables:
         for one in table.series:
-            drawing.add_trace(_trace(table, one))
+            drawing.add_trace(_trace(table, one, 10 if _crowded(table) and width < look.NARROW else 12))
             owners.append(table.key)
     first = tables[0]
     for trace, owner in zip(drawing.data, owners, strict=True):
@@ -206,7 +59,8 @@ def figure(*, width: int = 900) -> go.Figure:
             xaxis__title__text=table.axis,
             yaxis__title__text=_unit(table),
             yaxis__range=_range(table),
-            xaxis__categoryarray=list(table.ticks),
+            xaxis__categoryarray=_ticks(table),
+            xaxis__range=_span(table),
             annotations_0_text=_source(table, width),
         )
         for table in tables
@@ -214,12 +68,13 @@ def figure(*, width: int = 900) -> go.Figure:
     for entry in steps:
         entry["args"][1]["annotations[0].text"] = entry["args"][1].pop("annotations_0_text")
     drawing.update_layout(
-        updatemenus=[look.buttons(steps, menu=True)],
+        updatemenus=[look.buttons(steps, "Table", menu=True)],
         xaxis={
             "title": {"text": first.axis},
             "type": "category",
             "categoryorder": "array",
-            "categoryarray": list(first.ticks),
+            "categoryarray": _ticks(first),
+            "range": _span(first),
         },
         yaxis={"title": {"text": _unit(first)}, "range": _range(first)},
     )
@@ -229,8 +84,9 @@ def figure(*, width: int = 900) -> go.Figure:
         "here was measured by normviz."
     )
     alt = (
-        "A chart of published numbers with a menu of six tables. The first: ImageNet error of ResNet-50 against batch "
-        "size; Batch Norm's rises from 23.6 percent at 32 images to 34.7 at 2, Group Norm's stays at about 24.1."
+        f"A chart of published numbers with a menu of {len(tables)} tables. The first: ImageNet error of ResNet-50 "
+        "against batch size; Batch Norm's rises from 23.6 percent at 32 images to 34.7 at 2, Group Norm's stays at "
+        "about 24.1."
     )
     drawing.update_layout(showlegend=True)
     names = max(([one.name for one in table.series] for table in tables), key=len)
@@ -238,20 +94,31 @@ def figure(*, width: int = 900) -> go.Figure:
     return look.finish(drawing, "What was published", caption, alt, width=width, right=28, above=above, names=names)
 
 
-def _trace(table: Table, one: Series) -> go.Scatter:
-    k, line = table.series.index(one), table.ticks[0].isdigit()
-    names = {"Batch Norm": "blue", "BN*, frozen": "blue", "Group Norm": "pink", "GN": "pink", "GN, head only": "orange"}
-    colour = look.COLOURS[names.get(one.name, "green")]
+COLOURS = {
+    "Batch Norm": "blue",
+    "BN*, frozen": "blue",
+    "Group Norm": "pink",
+    "GN": "pink",
+    "GN, head only": "orange",
+    "FRN + TLU": "orange",
+    "top-5": "grey",
+}
+"""As in the other labs, green where a name has none."""
+
+
+def _trace(table: Table, one: Series, size: int) -> go.Scatter:
+    k = table.series.index(one)
+    colour = look.COLOURS[COLOURS.get(one.name, "green")]
     checked = one.checked or (True,) * len(one.values)
-    highest = [max(v for v in at if v is not None) for at in zip(*(s.values for s in table.series), strict=True)]
-    sides = [f"{'top' if v == high else 'bottom'} center" for v, high in zip(one.values, highest, strict=True)]
+    texts, sides = _numbers(table, one)
     return go.Scatter(
-        x=list(table.ticks),
+        x=_ticks(table),
         y=list(one.values),
         name=one.name,
-        mode="lines+markers+text" if line else "markers+text",
-        text=["" if v is None else f"{v}" for v in one.values],
-        textposition=sides if line else "middle right",
+        mode="lines+markers+text" if table.joined else "markers+text",
+        text=texts,
+        textposition=sides,
+        textfont={"size": size},
         cliponaxis=False,
         line={"color": colour, "width": 2, "dash": look.DASHES[k]},
         marker={
@@ -260,8 +127,38 @@ def _trace(table: Table, one: Series) -> go.Scatter:
             "symbol": [look.SYMBOLS[k] if ok else f"{look.SYMBOLS[k]}-open" for ok in checked],
             "line": {"width": 2, "color": colour},
         },
-        hovertemplate=f"{table.axis} %{{x}}<br>%{{y}} %<extra>{one.name}</extra>",
+        hovertemplate=f"{table.axis} %{{x}}".strip() + f"<br>%{{y:.{table.decimals}f}} %<extra>{one.name}</extra>",
     )
+
+
+def _numbers(table: Table, one: Series) -> tuple[list[str], list[str]]:
+    """Return the numbers at the marks of a series, and where each stands."""
+    texts, sides = [], []
+    for at in zip(*(s.values for s in table.series), strict=True):
+        value, highest = at[table.series.index(one)], max(v for v in at if v is not None)
+        told = "" if value is None else f"{value:.{table.decimals}f}"
+        if _crowded(table):
+            # Three lines leave no room between them: all the numbers stand over the highest.
+            names = ["".join(word[0] for word in s.name.split()) for s in table.series]
+            every = [f"{name} {v:.{table.decimals}f}" for name, v in zip(names, at, strict=True)]
+            told = "<br>".join(every) if value == highest else ""
+        texts.append(told)
+        sides.append("middle right" if not table.joined else "top center" if value == highest else "bottom center")
+    return texts, sides
+
+
+def _crowded(table: Table) -> bool:
+    return table.joined and len(table.series) > 2
+
+
+def _ticks(table: Table) -> list[str]:
+    return ["<br>".join(wrap(tick, 14)) for tick in table.ticks]
+
+
+def _span(table: Table) -> list[float]:
+    """Return the range of an axis of places 0, 1, ..., with room for the numbers beside and above the marks."""
+    beside = 0.35 if table.joined and not _crowded(table) else 0.6
+    return [-beside, len(table.ticks) - 1 + beside]
 
 
 def _unit(table: Table) -> str:
@@ -271,7 +168,7 @@ def _unit(table: Table) -> str:
 def _range(table: Table) -> list[float]:
     values = [v for one in table.series for v in one.values if v is not None]
     room = (max(values) - min(values)) * 0.16
-    return [min(values) - room, max(values) + room]
+    return [min(values) - room, max(values) + room * (1.5 if _crowded(table) else 1)]
 
 
 def _lines(width: int) -> int:
@@ -279,5 +176,5 @@ def _lines(width: int) -> int:
 
 
 def _source(table: Table, width: int) -> str:
-    hollow = "; hollow: from a secondary copy" if table.unchecked else ""
-    return look.broken(f"Source: {table.source}{hollow}", width - 84)
+    hollow = "hollow: from a secondary copy" if table.unchecked else ""
+    return look.broken("; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), width - 84)

@@ -75,6 +75,11 @@ def measure(
     ------
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> measure().shares.round(3).tolist()  # instance, layer, batch
+    [0.212, 0.212, 0.576]
     """
     if x is None:
         x = checks.tensor(None, 4)[:, ::4, 2:10:2, 2:10:2]
@@ -84,7 +89,10 @@ def measure(
     if x.ndim != 4 or x.size > MOST:
         raise ValueError(f"x has shape {x.shape}, {x.size} cells; use (N, C, H, W) of at most {MOST} cells")
     N, C = x.shape[:2]
-    logits = np.asarray(logits, dtype=np.float64)
+    tau, g = checks.number(tau, "tau"), checks.number(g, "g")
+    logits = np.array([checks.number(v, "logit") for v in checks.several(logits, "logits", "(0, 0, 1)")])
+    if len(logits) != 3:
+        raise ValueError(f"logits has {len(logits)} values; it needs 3, for instance, layer and batch")
     free = family.frn(x)
     outputs = {
         "rms": normalization.normalize(x, "rms"),
@@ -94,7 +102,7 @@ def measure(
         "weight_standardization": family.weight_standardization(x),
     }
     exps = np.exp(logits - logits.max())
-    loss = np.random.default_rng(seed).normal(size=x.shape)
+    loss = np.random.default_rng(checks.seed(seed)).normal(size=x.shape)
     found = family.weight_norm_gradient(x, loss, np.full(N, g)).v
     v, d = x.reshape(N, -1), found.reshape(N, -1)
     # A filter of one weight has no direction but its own: its gradient is 0, and so is the cosine.
@@ -121,6 +129,11 @@ def figure(
     ------
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> [step.label for step in figure().layout.sliders[0].steps]
+    ['RMS', 'FRN + TLU', 'Switchable', 'Weight Norm', 'WS']
     """
     width = checks.width(width)
     found = measure(x, tau=tau, logits=logits, g=g, seed=seed)
@@ -163,7 +176,8 @@ def figure(
             hovertemplate="%{z:.3f} of the largest<extra></extra>", **place(k),
         )  # fmt: skip
     chart.add_scatter(
-        x=found.x.ravel().round(4).tolist(), y=first.ravel().round(4).tolist(), mode="markers", showlegend=False,
+        x=found.x.ravel().round(4).tolist(), y=first.ravel().round(4).tolist(), mode="markers",
+        name="each value", showlegend=False,
         marker={"size": 5, "opacity": 0.6, "color": look.COLOURS["blue"]},
         hovertemplate="%{x:.3f} becomes %{y:.3f}<extra></extra>", **place(2),
     )  # fmt: skip
@@ -177,7 +191,7 @@ def figure(
         yaxis=still,
         yaxis2=still,
         yaxis3={"title": {"text": "after"}, "range": steps[0]["args"][1]["yaxis3.range"]},
-        sliders=[look.slider(steps, "")],
+        sliders=[look.slider(steps, "Method: ")],
     )
     return look.finish(
         chart,

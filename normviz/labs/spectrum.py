@@ -74,7 +74,7 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     ((1, 2, 4, 8, 16), (2304, 1152, 576, 288, 144))
     """
     x = checks.tensor(x, 64, channels=2)
-    shuffles = checks.whole(shuffles, "shuffles", 1)
+    shuffles, seed = checks.whole(shuffles, "shuffles", 1), checks.seed(seed)
     C = x.shape[1]
     flat = x.reshape(len(x), C, -1)
     cells = flat.shape[2]

@@ -43,7 +43,8 @@ class Style:
     conditional
         (styles, 3, 64, 64): by conditional Instance Norm, whose tables hold the styles' deviations and means.
     grams
-        "content" (K, K), "style" and "result" (styles, K, K): means of products of features, at alpha = 1.
+        "content" (K, K), "style", "result" and "conditional" (styles, K, K): means of products of features, of AdaIN's
+        result at alpha = 1.
     contrast
         "before", "instance", "batch": (8,), the deviation of each photograph's features, as the mean over them.
     reconstruction
@@ -115,18 +116,23 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
     ------
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> found = measure(0, [1], alphas=[0.5, 1.0])
+    >>> found.images.shape, bool(np.allclose(found.images[0, 1], found.conditional[0]))
+    ((1, 2, 3, 64, 64), True)
     """
     content = checks.whole(content, "content", 0, 7)
-    styles, alphas = tuple(checks.whole(s, "style", 0, 7) for s in styles), tuple(alphas)
-    if not styles or not alphas:
-        raise ValueError("styles or alphas is empty; give at least one of each")
+    styles = tuple(checks.whole(s, "style", 0, 7) for s in checks.several(styles, "styles", "(1, 2)"))
+    alphas = checks.several(alphas, "alphas", "(0, 1)")
     pictures = photographs() / 255
     every = features(pictures)
     x = every[[content]]
     changed = [[relatives.adain(x, every[[s]], alpha=a, eps=EPS) for a in alphas] for s in styles]
     whole = np.concatenate([relatives.adain(x, every[[s]], eps=EPS) for s in styles])
     found = moments(every[list(styles)]).pool("instance")
-    tables = {"weight": np.sqrt(found.var + EPS), "bias": found.mean}
+    tables: dict[str, Any] = {"weight": np.sqrt(found.var + EPS), "bias": found.mean}
     chosen = relatives.conditional_instance(np.repeat(x, len(styles), 0), np.arange(len(styles)), eps=EPS, **tables)
 
     def deviation(y: np.ndarray) -> np.ndarray:
@@ -138,7 +144,12 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
         alphas,
         np.stack([np.stack([invert(y)[0] for y in row]) for row in changed]),
         invert(chosen),
-        {"content": gram(x)[0], "style": gram(every[list(styles)]), "result": gram(whole)},
+        {
+            "content": gram(x)[0],
+            "style": gram(every[list(styles)]),
+            "result": gram(whole),
+            "conditional": gram(chosen),
+        },
         {"before": deviation(every)}
         | {m: deviation(normalization.normalize(every, m, eps=EPS)) for m in ("instance", "batch")},
         float(np.abs(invert(every) - pictures).max()),
@@ -160,7 +171,9 @@ def png(image: np.ndarray) -> str:
 
 @check_keywords
 def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, width: int = 900) -> go.Figure:
-    """Draw the content in a style, Gram matrices and contrast; buttons choose the style, the slider alpha.
+    """Draw the content in a style by AdaIN and by conditional Instance Norm, Gram matrices and contrast.
+
+    Buttons choose the style, the slider AdaIN's alpha.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320.
 
@@ -168,69 +181,83 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
     ------
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> [button.label for button in figure().layout.updatemenus[0].buttons]
+    ['coffee', 'brick', 'grass']
     """
     width = checks.width(width)
     found = measure(content, styles, alphas=alphas)
     pictures, k = photographs() / 255, len(found.styles)
+    wide = width >= look.NARROW
+    # Where the content, both results and the style stand; their Gram matrices come `under` rows below.
+    places, under = ([(1, 1), (1, 2), (1, 3), (1, 4)], 1) if wide else ([(1, 1), (2, 1), (2, 2), (1, 2)], 2)
+    rows, cols = (3, 4) if wide else (5, 2)
+    names = {"content": "its Gram", "AdaIN": "at alpha = 1", "conditional IN": "its Gram", "style": "its Gram"}
+    titles = dict(zip(places, names, strict=True))
+    titles |= {(row + under, col): gram for (row, col), gram in zip(places, names.values(), strict=True)}
     chart = make_subplots(
-        rows=3, cols=3, specs=[[{}, {}, {}], [{}, {}, {}], [{"colspan": 3}, None, None]], vertical_spacing=0.09,
-        subplot_titles=["content", "result", "style", "its Gram", "at alpha = 1", "its Gram",
-        "contrast of each photograph"],
+        rows=rows, cols=cols, vertical_spacing=0.09 if wide else 0.055, horizontal_spacing=0.03 if wide else 0.06,
+        specs=[*[[{}] * cols] * (rows - 1), [{"colspan": cols}, *[None] * (cols - 1)]],
+        subplot_titles=[titles[r, c] for r in range(1, rows) for c in range(1, cols + 1)]
+        + ["contrast of each photograph"],
     )  # fmt: skip
     scale = [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]]
-
     detail = np.flatnonzero(np.arange(len(found.grams["content"])) % (SCALES * ORIENTATIONS + 1))
 
     def shown(g: np.ndarray) -> list:
         g = g[np.ix_(detail, detail)]  # beside the brightness in the low passes nothing else would be seen
         return (np.sign(g) * np.sqrt(np.abs(g) / np.abs(g).max())).round(2).tolist()
 
-    chart.add_image(source=png(pictures[found.content]), row=1, col=1)
-    chart.add_heatmap(z=shown(found.grams["content"]), colorscale=scale, zmid=0, showscale=False, row=2, col=1)
+    def draw(source: np.ndarray, g: np.ndarray, place: tuple[int, int], visible: bool = True) -> None:
+        (row, col), look = place, {"colorscale": scale, "zmid": 0, "showscale": False}
+        chart.add_image(source=png(source), visible=visible, row=row, col=col)
+        chart.add_heatmap(z=shown(g), visible=visible, **look, row=row + under, col=col)
+
+    draw(pictures[found.content], found.grams["content"], places[0])
     for j, s in enumerate(found.styles):
-        for source, col in ((png(found.images[j, -1]), 2), (png(pictures[s]), 3)):
-            chart.add_image(source=source, visible=j == 0, row=1, col=col)
-        for key, col in (("result", 2), ("style", 3)):
-            z = shown(found.grams[key][j])
-            chart.add_heatmap(z=z, colorscale=scale, zmid=0, showscale=False, visible=j == 0, row=2, col=col)
+        three = (found.images[j, -1], "result"), (found.conditional[j], "conditional"), (pictures[s], "style")
+        for (image, key), place in zip(three, places[1:], strict=True):
+            draw(image, found.grams[key][j], place, j == 0)
     for (key, name), colour in zip(
         {"before": "before", "instance": "Instance Norm", "batch": "Batch Norm"}.items(),
         ("grey", "green", "blue"), strict=True,
     ):  # fmt: skip
-        y = found.contrast[key] / found.contrast[key].mean()
-        chart.add_bar(x=list(PHOTOGRAPHS), y=y.tolist(), name=name, marker_color=look.COLOURS[colour], row=3, col=1)
-    results = [2 + 4 * j for j in range(k)]
+        y = (found.contrast[key] / found.contrast[key].mean()).round(4).tolist()
+        chart.add_bar(x=list(PHOTOGRAPHS), y=y, name=name, marker_color=look.COLOURS[colour], row=rows, col=1)
+    # The content has two traces, and so has each of a style's three pictures.
+    results = [2 + 6 * j for j in range(k)]
     steps = [
         look.step(f"{a:g}", {"source": [png(found.images[j, i]) for j in range(k)]}, results)
         for i, a in enumerate(found.alphas)
     ]
     switch = [
-        look.step(PHOTOGRAPHS[s], {"visible": [i // 4 == j for i in range(4 * k)]}, range(2, 2 + 4 * k))
+        look.step(PHOTOGRAPHS[s], {"visible": [i // 6 == j for i in range(6 * k)]}, range(2, 2 + 6 * k))
         for j, s in enumerate(found.styles)
     ]
-    for n in range(1, 7):
-        name = "" if n == 1 else str(n)
-        last = 63.5 if n < 4 else len(detail) - 0.5
-        flat = {"showticklabels": False, "ticks": "", "showgrid": False}
-        chart.update_layout(
-            {f"xaxis{name}": {**flat, "range": [-0.5, last]}, f"yaxis{name}": {**flat, "range": [last, -0.5]}}
-        )
+    for row, col in places:
+        for at, last in ((row, pictures.shape[-1] - 0.5), (row + under, len(detail) - 0.5)):
+            flat = {"showticklabels": False, "ticks": "", "showgrid": False, "row": at, "col": col}
+            chart.update_xaxes(range=[-0.5, last], **flat)
+            chart.update_yaxes(range=[last, -0.5], **flat)
+    chart.update_yaxes(title_text="mean = 1", row=rows, col=1)
     chart.update_layout(
-        yaxis7={"title": {"text": "mean = 1"}},
-        updatemenus=[look.buttons(switch)],
-        sliders=[look.slider(steps, "alpha = ", len(steps) - 1)],
+        updatemenus=[look.buttons(switch, "Style")], sliders=[look.slider(steps, "alpha = ", len(steps) - 1)]
     )
     return look.finish(
         chart,
         "Style as statistics: AdaIN without a network",
         "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
-        "style’s, and goes back to pixels. Conditional Instance Norm with these numbers in its table gives the same as "
-        f"alpha = 1. There and back alone is off by {found.reconstruction:.0e}. Gram matrices hold the products of "
+        "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row a style: "
+        "with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. "
+        f"There and back alone is off by {found.reconstruction:.0e}. Gram matrices hold the products of "
         "features, here without the low passes and coloured by their roots. Below: Instance "
         "Norm makes every photograph’s contrast the same, Batch Norm keeps which is strong and which is faint.",
-        "A photograph, the same with the colours and contrasts of another, and that other; under each its Gram matrix; "
+        "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
+        "which agree, and that other; under each its Gram matrix; "
         "bars of contrast before and after Instance Norm, all equal, and Batch Norm, still different.",
         width=width,
-        height=760 if width >= look.NARROW else 480,
+        height=700 if wide else 900,
         subplot_titles=True,
     )

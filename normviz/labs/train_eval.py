@@ -54,7 +54,7 @@ class TrainEval:
 def measure(
     x: Any = None,
     *,
-    batch_sizes: Iterable[int] = BATCH_SIZES,
+    batch_sizes: Iterable[int] | None = None,
     momenta: Iterable[float] = MOMENTA,
     steps: int = 60,
     depth: int = 6,
@@ -68,7 +68,7 @@ def measure(
     x
         Shape (N, C, *spatial), at least 2 samples; None takes 64 real activations.
     batch_sizes
-        Values of N, none larger than the data.
+        Values of N, none larger than the data; None takes those of 2, 4 to 32 that are not.
     momenta
         Each from 0 to 1.
     steps
@@ -95,14 +95,13 @@ def measure(
     x = checks.tensor(x, 64, least=2)
     x = x.reshape(*x.shape[:2], -1)
     C = x.shape[1]
-    sizes = checks.batch_sizes(batch_sizes, len(x))
-    momenta, steps = tuple(momenta), checks.whole(steps, "steps", 1)
+    sizes = checks.batch_sizes(batch_sizes, BATCH_SIZES, len(x))
+    momenta = tuple(checks.number(m, "momentum") for m in checks.several(momenta, "momenta", "(0.1, 0.5)"))
+    steps = checks.whole(steps, "steps", 1)
     depth, channel = checks.whole(depth, "depth", 1), checks.whole(channel, "channel", 0, C - 1, "a channel of x")
-    if not momenta:
-        raise ValueError("momenta is empty; pass at least one, such as (0.1,)")
     if x.shape[2] * sizes[0] < 2:
         raise ValueError(f"a batch of N={sizes[0]} has one cell a channel, which has no variance; use a larger batch")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checks.seed(seed))
     weights = [rng.normal(size=(C, C)) * np.sqrt(2 / C) for _ in range(depth - 1)]
     shape = len(sizes), len(momenta)
     batch = np.empty((2, len(sizes), steps))
@@ -164,7 +163,7 @@ def _infer(x: np.ndarray, weights: list[np.ndarray], kept: list[RunningStatistic
 def figure(
     x: Any = None,
     *,
-    batch_sizes: Iterable[int] = BATCH_SIZES,
+    batch_sizes: Iterable[int] | None = None,
     momenta: Iterable[float] = MOMENTA,
     steps: int = 60,
     depth: int = 6,

@@ -16,7 +16,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..errors import check_keywords
+from ..errors import check_keywords, unknown
 from . import checks, look
 from .digits import TRAIN, Run, bar_of, load, train
 
@@ -70,7 +70,13 @@ class Training:
 
 
 def scaled(batch_size: int) -> float:
-    """Return the learning rate for a batch: 0.1 at 32, in proportion."""
+    """Return the learning rate for a batch: 0.1 at 32, in proportion.
+
+    Examples
+    --------
+    >>> scaled(16)
+    0.05
+    """
     return RATE * batch_size / REFERENCE
 
 
@@ -114,23 +120,21 @@ def measure(
     ValueError, TypeError
         For arguments that do not fit, in one sentence.
     """
-    methods, batch_sizes, learning_rates = list(methods), list(batch_sizes), list(learning_rates)
+    methods = checks.several(methods, "methods", '("batch", "group")')
     for method in methods:
         if method not in METHODS:
-            raise ValueError(f"method {method!r} is not one of {', '.join(METHODS)}")
-    for name, value in (("epochs", epochs), ("seeds", seeds)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}={value!r} must be a whole number from 1 up")
-    for size in batch_sizes:
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 2 <= size <= TRAIN:
-            raise ValueError(f"batch size {size!r} must be a whole number from 2 to {TRAIN}, the images to learn from")
-    for rate in learning_rates:
-        if not isinstance(rate, (int, float, np.number)) or not 0 < rate < np.inf:
-            raise ValueError(f"learning rate {rate!r} must be a positive number")
-    if not methods or not (batch_sizes or learning_rates):
-        raise ValueError("nothing to train: give at least one method, and one batch size or learning rate")
+            raise ValueError(unknown("method", method, METHODS))
+    epochs, seeds = checks.whole(epochs, "epochs", 1), checks.whole(seeds, "seeds", 1)
+    sizes = checks.several(batch_sizes, "batch_sizes", "(2, 32)", least=0)
+    batch_sizes = [checks.whole(n, "batch size", 2, TRAIN, "the images to learn from") for n in sizes]
+    rates = checks.several(learning_rates, "learning_rates", "(0.1, 0.3)", least=0)
+    learning_rates = [checks.number(rate, "learning rate") for rate in rates]
+    if not (batch_sizes or learning_rates):
+        raise ValueError("nothing to train: give at least one batch size or learning rate")
+    if learning_rates and min(learning_rates) <= 0:
+        raise ValueError(f"learning rate={min(learning_rates):g} must be above 0")
     torch, data = load()
-    settings = [(size, scaled(size)) for size in batch_sizes] + [(REFERENCE, float(rate)) for rate in learning_rates]
+    settings = [(size, scaled(size)) for size in batch_sizes] + [(REFERENCE, rate) for rate in learning_rates]
     # A rate that is also that of a batch is trained once.
     plan = [(m, *s, seed) for s in dict.fromkeys(settings) for m in methods for seed in range(seeds)]
     steps = sum(epochs * (TRAIN // size) for _, size, _, _ in plan)
@@ -147,8 +151,14 @@ def measure(
 
 
 def recorded() -> Training:
-    """Return the run that ships with normviz: three seeds of every setting, on two cores of a server's CPU."""
-    stored = json.loads((files(__package__) / "training.json").read_text())
+    """Return the run that ships with normviz: three seeds of every setting, on two cores of a server's CPU.
+
+    Examples
+    --------
+    >>> recorded().batch_sizes
+    [32, 16, 8, 4, 2]
+    """
+    stored = json.loads((files("normviz.labs") / "training.json").read_text())
     runs = tuple(Run(**run | {"loss": tuple(run["loss"]), "error": tuple(run["error"])}) for run in stored.pop("runs"))
     return Training(runs, **stored)
 
@@ -176,6 +186,11 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
     ------
     TypeError, ValueError
         For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> [button.label for button in figure().layout.updatemenus[0].buttons]
+    ['Training loss', 'Test error']
     """
     width = checks.width(width)
     said = RECORDED if measured is None else ""
@@ -224,10 +239,12 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         )
         for what, label in (("loss", "Training loss"), ("error", "Test error"))
     ]
+    ticks = [float(f"{digit}e{power}") for power in range(-4, 3) for digit in (1, 2, 5)]
     axis = {
         "title": {"text": titles["loss"]},
         "type": "log",
-        "dtick": "D2",
+        "tickvals": ticks,
+        "ticktext": [f"{v:g}" for v in ticks],
         "range": switch[0]["args"][1]["yaxis.range"],
     }
     chart.update_layout(
@@ -235,7 +252,7 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         xaxis2={"title": {"text": "learning rate, at N = 32"}, **_ticks(measured.learning_rates)},
         yaxis=axis,
         yaxis2=axis,
-        updatemenus=[look.buttons(switch)],
+        updatemenus=[look.buttons(switch, "Loss or error")],
         sliders=[look.slider(steps, "after epoch ", measured.epochs - 1)],
     )
     points = f"Means of {seeds} seeds, bars from the least to the largest" if seeds > 1 else "One seed"

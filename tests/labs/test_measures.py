@@ -131,28 +131,3 @@ def test_every_recipe_is_the_variance(recipe, count):
     x = RNG.normal(1, 1, count)
     assert getattr(nv.labs.numerics, recipe)(x) == pytest.approx(x.var(), rel=1e-12)
     assert nv.labs.numerics.exact(np.array([0.0, 1.0, 5.0])) == Fraction(14, 3)
-
-
-def test_published_tables():
-    tables = nv.labs.published.measure()
-    assert [s.values for s in tables["batch size"].series] == [
-        (23.6, 23.7, 24.8, 27.3, 34.7),
-        (24.1, 24.2, 24.0, 24.2, 24.1),
-    ]
-    assert tables["G"].series[0].values == (24.6, 24.1, 24.6, 24.4, 24.6, 24.7, 25.3)
-    assert tables["channels"].series[0].values == (24.4, 24.5, 24.2, 24.3, 24.8, 25.6, 28.4)
-    assert tables["channels"].series[0].checked == (False,) * 5 + (True,) * 2
-    assert tables["four"].series[0].values == (23.6, 25.3, 28.4, 24.1)
-    frozen, _, gn, long = tables["COCO box"].series
-    gains = [round(g - b, 1) for g, b in zip(gn.values, frozen.values, strict=True)]
-    assert gains == [1.1, 1.4, 1.7, 0.9]
-    assert round(long.values[2] - frozen.values[2], 1) == 2.2
-    assert [s.values for s in tables["COCO mask"].series] == [
-        (32.8, 34.2, 34.5, 36.4),
-        (None, 34.4, None, None),
-        (33.6, 34.8, 35.7, 36.8),
-        (None, None, 36.1, 37.2),
-    ]
-    assert all(table.source.endswith(("Table 1", "Table 2", "Table 3", "Tables 4, 5 and 6")) for table in tables.tables)
-    with pytest.raises(KeyError, match="no table 'ImageNet'; these are there: batch size, G"):
-        tables["ImageNet"]

@@ -39,17 +39,3 @@ def test_every_step_shows_its_own_numbers():
         assert list(step.args[0]["y"][1]) == found.outputs[name].ravel().round(4).tolist()
     assert figure.layout.meta["alt"]
     assert figure.layout.meta["caption"]
-
-
-@pytest.mark.parametrize(
-    ("x", "text"),
-    [
-        (np.arange(2048.0).reshape(2, 4, 16, 16), "2048 cells; use .* at most 1024 cells"),
-        (np.full((2, 4, 2, 2), np.nan), "NaN or infinite"),
-        (np.ones((2, 4, 2, 2)), "channel 0 of x is constant"),
-        (np.ones((2, 4, 0, 2)), "empty axis"),
-    ],
-)
-def test_bad_input_is_told_in_one_sentence(x, text):
-    with pytest.raises(ValueError, match=text):
-        relatives.measure(x)

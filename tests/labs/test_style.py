@@ -34,18 +34,33 @@ def test_instance_norm_erases_contrast_and_batch_norm_keeps_it(found):
     assert np.corrcoef(before, batch)[0, 1] > 0.8
 
 
+def test_conditional_instance_norm_is_in_the_picture(found):
+    """Beside AdaIN's, which the slider moves and the buttons change; at alpha = 1 both are one."""
+    figure = style.figure()
+    names = [a.text for a in figure.layout.annotations][:4]
+    assert names == ["content", "AdaIN", "conditional IN", "style"]
+    images = [trace for trace in figure.data if trace.type == "image" and trace.visible is not False]
+    assert images[1].source == images[2].source == style.png(found.conditional[0])
+    steps, places = figure.layout.sliders[0].steps, figure.layout.sliders[0].steps[0].args[2]
+    moved = [figure.data[k].xaxis for k in places]
+    assert moved == [images[1].xaxis] * 3
+    assert steps[0].args[0]["source"][0] == style.png(found.images[0, 0])
+    np.testing.assert_allclose(found.grams["conditional"], found.grams["result"], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [360, 900])
+def test_a_button_shows_one_style_whole(width):
+    figure = style.figure(width=width)
+    for button in figure.layout.updatemenus[0].buttons:
+        changes, _, indices = button.args
+        shown = [figure.data[k] for k, seen in zip(indices, changes["visible"], strict=True) if seen]
+        assert [trace.type for trace in shown] == ["image", "heatmap"] * 3
+        assert len({trace.xaxis for trace in shown}) == 6
+
+
 def test_every_step_changes_the_picture():
     figure = style.figure()
     steps = figure.layout.sliders[0].steps
     assert len({str(step.args) for step in steps}) == len(steps)
     assert figure.layout.meta["alt"]
     assert len(figure.to_json()) < 600_000
-
-
-def test_bad_input_is_told_in_one_sentence():
-    with pytest.raises(ValueError, match="content=9 is not from 0 to 7"):
-        style.measure(9)
-    with pytest.raises(ValueError, match="styles or alphas is empty"):
-        style.measure(0, ())
-    with pytest.raises(ValueError, match="alpha=2 is not between 0"):
-        style.measure(alphas=(2,))
