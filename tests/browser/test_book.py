@@ -25,6 +25,9 @@ FRAMES = "iframe[srcdoc][sandbox]"
 MOST = 2_000_000
 """Bytes of a page of ten explorers, with all that it loads."""
 
+AXE = {"preload": False}
+"""axe-core would fetch the stylesheets again, which a page on the disk may not."""
+
 # Their slider of G goes over the divisors of C.
 GROUPED = ("batch", "layer", "instance", "group")
 
@@ -75,7 +78,7 @@ def test_a_page_is_alive_and_accessible(book, new_page, name):
         chart.locator("input[type=range]").first.press("End")
         there = "([plot, k]) => plot.layout.sliders[0].active === k"
         page.wait_for_function(there, arg=[plot.element_handle(), steps - 1])
-    result = Axe().run(page)
+    result = Axe().run(page, options=AXE)
     assert not result.violations_count, result.generate_report()
 
 
@@ -112,7 +115,7 @@ def test_a_dark_system_makes_a_dark_book(book, new_page):
     opened(page, book, "look/methods")
     inside = page.locator(FRAMES).first.element_handle().content_frame()
     inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
-    result = Axe().run(page)
+    result = Axe().run(page, options=AXE)
     assert not result.violations_count, result.generate_report()
 
 
@@ -166,4 +169,4 @@ def test_a_widget_in_the_book_is_alive_by_itself(book, page):
     opened(page, book, "course/00_tour")
     assert "widget-view" not in page.content()
     assert "requirejs" not in page.content().lower()
-    assert page.locator(FRAMES).count() >= 10
+    assert page.locator(FRAMES).count() == 9
