@@ -34,12 +34,9 @@ BAD_INPUT = (click.ClickException, ValueError, TypeError, TraitError, OSError, M
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 2, after one line on stderr, for input that can't be used.
+    """Run the command, with the process's own arguments unless given others, and return its exit code.
 
-    Parameters
-    ----------
-    args : sequence of str, optional
-        The arguments; those of the process unless given.
+    It is 2, after one line on stderr, for input that can't be used.
     """
     try:
         return cli.main(args=args, prog_name="normviz", standalone_mode=False) or 0
@@ -106,6 +103,22 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
         options.append("--allow-root")
     # In this process, so that Ctrl-C is JupyterLab's to answer.
     LabApp.launch_instance([*options, *jupyter_options])
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("voila_options", nargs=-1, type=click.UNPROCESSED)
+def studio(voila_options: tuple[str, ...]) -> None:
+    """Serve nv.Studio, a tensor to play with, as a web application.
+
+    Options are handed on to Voila: normviz studio --no-browser --port=8866 --Voila.ip=0.0.0.0
+    """
+    from normviz.studio.serve import serve
+
+    try:
+        serve(voila_options)
+    except ModuleNotFoundError as error:
+        what = 'Voila is not installed; install it with: python -m pip install "normviz[voila]"'
+        raise click.ClickException(what) from error
 
 
 @cli.command()

@@ -234,6 +234,7 @@ def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[st
             | {
                 "buttons": [entry(name) for name in names],
                 "active": active(names, now),
+                "name": "More methods" if m else "Method",
                 "type": "buttons" if buttons else "dropdown",
                 "direction": "right" if buttons else "down",
                 "x": BESIDE / frame.width if m else 0,

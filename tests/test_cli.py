@@ -215,3 +215,11 @@ def test_alone_it_shows_its_commands(capsys):
     assert cli.main([]) == 0
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in ("demo", "export", "lab"))
+
+
+def test_studio_says_that_voila_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "voila.app", None)
+    monkeypatch.setenv("JUPYTER_PATH", "elsewhere")
+    assert cli.main(["studio"]) == 2
+    said = 'normviz: Voila is not installed; install it with: python -m pip install "normviz[voila]"\n'
+    assert capsys.readouterr().err == said

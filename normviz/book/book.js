@@ -36,7 +36,10 @@
   /** A lab's figure carries both its templates, in the button that changes them. */
   const templates = (layout) => {
     const both = layout.updatemenus?.flatMap((menu) => menu.buttons ?? []).find((button) => button.args2?.[0]?.template);
-    return both && { dark: both.args[0].template, light: both.args2[0].template };
+    if (!both) return null;
+    const active = `updatemenus[${layout.updatemenus.findIndex((menu) => menu.buttons?.includes(both))}].active`;
+    // The button that was pressed last, so that the next press changes the look.
+    return { dark: { template: both.args[0].template, [active]: 0 }, light: { template: both.args2[0].template, [active]: -1 } };
   };
 
   /** A chart is drawn for one width. Where there is a little less, it shrinks; where much less, its frame scrolls. */
@@ -52,12 +55,13 @@
     const Plotly = await loaded(), place = figure.querySelector(".normviz-plot");
     const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
     const looks = templates(layout);
-    if (looks) layout.template = looks[theme()];
-    await Plotly.newPlot(place, data, layout, { displaylogo: false, responsive: !layout.width });
+    if (looks) layout.template = looks[theme()].template;
+    await Plotly.newPlot(place, data, layout, { displaylogo: false, showSendToCloud: false, responsive: !layout.width });
+    if (looks) await Plotly.relayout(place, looks[theme()]);
     if (layout.width) new ResizeObserver(() => fitted(figure, place, layout)).observe(figure.parentElement);
     window.normvizKeys?.equip(figure, place, Plotly);
     figure.dataset.ready = "";
-    if (looks) onTheme(() => Plotly.relayout(place, { template: looks[theme()] }));
+    if (looks) onTheme(() => Plotly.relayout(place, looks[theme()]));
   }
 
   const near = new IntersectionObserver((seen) => {

@@ -119,7 +119,9 @@ def test_a_dark_system_makes_a_dark_book(book, new_page):
     assert not result.violations_count, result.generate_report()
 
 
-@pytest.mark.parametrize("name", ["index", "look/labs", "look/choosing", "teach/classroom", "teach/your_course", "course/01_pooling_sets"])
+@pytest.mark.parametrize(
+    "name", ["index", "look/labs", "look/choosing", "teach/classroom", "teach/your_course", "course/01_pooling_sets"]
+)
 def test_a_phone_scrolls_no_page_sideways(book, new_page, name):
     page = new_page(360, 740)
     opened(page, book, name)

@@ -229,8 +229,9 @@ def test_it_works_where_there_is_no_network(visit, address):
     assert watch.errors == []
 
 
-def test_a_template_without_icons_asks_nobody(visit, tmp_path):
-    with Voila(tmp_path, "--template=offline", "--theme=dark") as url:
+def test_the_command_serves_a_page_that_asks_nobody(visit, tmp_path):
+    """`normviz studio` leaves those icons out; options go to Voila."""
+    with Voila(tmp_path, "--theme=dark", command=True) as url:
         page, watch = visit(url)
         page.goto(url)
         root = reading.ready(page)

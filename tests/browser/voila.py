@@ -1,6 +1,5 @@
 """A real Voila: one notebook served on a free port, with settings of its own."""
 
-import json
 import os
 import re
 import socket
@@ -13,32 +12,23 @@ import nbformat
 from tests.browser.lab import notebook, until
 
 CELL = "import normviz as nv\nnv.Studio()"
-# The same template without those links.
-OFFLINE = """\
-{%- extends 'voila/templates/lab/index.html.j2' -%}
-{%- block notebook_css -%}
-{{ resources.include_js("static/voila-style.js") }}
-{{ spinner.css() }}
-{{ super.super() }}
-{%- endblock -%}
-"""
 
 
 class Voila:
-    """Voila with one notebook, on a free port and with settings of its own, while the context is open."""
+    """Voila with one notebook, on a free port and with settings of its own, while the context is open.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    `command` False serves a teacher's own notebook, with Voila's own template; True is the command `normviz studio`.
+    """
+
+    def __init__(self, folder: Path, *options: str, command: bool = False) -> None:
         self._log, path = folder / "log", folder / "studio.ipynb"
         nbformat.write(notebook(CELL), path)
-        template = folder / "data" / "voila" / "templates" / "offline"
-        template.mkdir(parents=True)
-        (template / "conf.json").write_text(json.dumps({"base_template": "lab"}))
-        (template / "index.html.j2").write_text(OFFLINE)
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
         self._command = [
-            *(sys.executable, "-m", "voila", str(path), "--no-browser", f"--port={port}"),
+            *(sys.executable, "-m", *(("normviz", "studio") if command else ("voila", str(path)))),
+            *("--no-browser", f"--port={port}"),
             *(f"--Voila.connection_dir_root={folder}", *options),
         ]
         self._environment = {

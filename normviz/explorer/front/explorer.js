@@ -54,7 +54,11 @@ export function aggregation(data, state) {
 
 function render({ model, el }) {
   let view = mount(model, el);
-  const remount = () => { view(); view = mount(model, el); };
+  const remount = () => {
+    const kept = view.kept();
+    view();
+    view = mount(model, el, kept);
+  };
   try { model.on?.("change:_scene", remount); } catch { /* a static model knows no listeners */ }
   return () => {
     try { model.off?.("change:_scene", remount); } catch { /* nor to forget them */ }
@@ -62,10 +66,11 @@ function render({ model, el }) {
   };
 }
 
-function mount(model, el) {
+/** `kept` is what a view of another tensor leaves to this one: how the cube was turned, what was open. */
+function mount(model, el, kept = null) {
   const data = readScene(model.get("_scene"));
-  let state = readState(model, data), shown = null, frame = 0, timer = null, timerName = "", pushing = new Set(), size = null, ended = false;
-  const angles = { samples: ANGLES.samples, paper: ANGLES.paper }, life = new AbortController(), later = new Set(), asked = new Set();
+  let state = { ...readState(model, data), slice: kept?.slice ?? false }, shown = null, frame = 0, timer = null, timerName = "", pushing = new Set(), size = null, ended = false;
+  const angles = kept?.angles ?? { samples: ANGLES.samples, paper: ANGLES.paper }, life = new AbortController(), later = new Set(), asked = new Set();
 
   // ---- what the parts may do ----
   const act = {
@@ -322,12 +327,17 @@ function mount(model, el) {
   });
 
   el.append(root);
+  if (kept) {
+    controls.open = kept.open;
+    panel.framework = kept.framework;
+    showTab(panel, kept.tab);
+  }
   refresh();
   syncPlay();
   theme();
   sizes.observe(stage);
 
-  return () => {
+  const close = () => {
     ended = true;
     life.abort();
     sizes.disconnect();
@@ -338,6 +348,8 @@ function mount(model, el) {
     for (const [name, listener] of [...heard, ["msg:custom", onAnswer]]) try { model.off?.(name, listener); } catch { /* static */ }
     root.remove();
   };
+  close.kept = () => ({ angles, slice: state.slice, open: controls.open, tab: panel.tab, framework: panel.framework });
+  return close;
 }
 
 export default { render };

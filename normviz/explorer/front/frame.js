@@ -28,6 +28,7 @@ function inFrame(drawn) {
     if (!framed || (said !== "dark" && said !== "light")) return;
     theme = root.dataset.theme = said;
     paint();
+    measure(); // a page that listens only now has missed how high this one is
   });
   reveal();
 }

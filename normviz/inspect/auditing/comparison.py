@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .tables import STYLE
+from .tables import STYLE, scrolled
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
 HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
@@ -223,8 +223,7 @@ class Comparison:
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
         items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in [*self._why(), *self._rest()])
         said = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ul>{items}</ul>" if items else "")
-        scroll = f'<div class="scroll">{table}</div>' if table else ""
-        return f'<div class="normviz-audit"><style>{STYLE}</style>{said}{scroll}</div>'
+        return f'<div class="normviz-audit"><style>{STYLE}</style>{said}{scrolled(table) if table else ""}</div>'
 
     # ---- in words ----
 

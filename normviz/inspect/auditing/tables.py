@@ -90,7 +90,12 @@ def page(layers: Sequence[Layer], warnings: Sequence[Trouble], unseen: Mapping[s
     if layers:
         table += f"<thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody>"
     notes = f"<ul>{''.join(items)}</ul>" if items else ""
-    return f'<div class="normviz-audit"><style>{STYLE}</style><div class="scroll">{table}</table></div>{notes}</div>'
+    return f'<div class="normviz-audit"><style>{STYLE}</style>{scrolled(f"{table}</table>")}{notes}</div>'
+
+
+def scrolled(table: str) -> str:
+    """Return a table in a box that scrolls where it is too large, by keys as well."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
 
 
 def _items(code: str, warnings: Sequence[Trouble]) -> list[str]:
