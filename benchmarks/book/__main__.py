@@ -2,10 +2,10 @@
 
     python -m benchmarks.book [--rounds 7] [--folder build/book/html]
 
-The page is the book's `look/methods.html`, served from this machine to a browser that has never seen it. An explorer says
-when it has drawn; the page is painted when the tenth has. A browser leaves frames undrawn that are far from its window,
-so the window is as high as the page: all ten are in sight at once. The weight is all that is loaded, not compressed on
-its way.
+The page is the book's `look/methods.html`, served from this machine to a browser that has never seen it. An explorer
+says when it has drawn; the page is painted when the tenth has. A browser leaves frames undrawn that are far from its
+window, so the window is as high as the page: all ten are in sight at once. The weight is all that is loaded, not
+compressed on its way.
 """
 
 import argparse
@@ -67,7 +67,8 @@ def main() -> None:
         with sync_playwright() as play:
             flags = ["--disable-background-networking", "--no-sandbox"]
             browser = play.chromium.launch(executable_path=find(), args=flags)
-            rounds = [once(browser, f"http://127.0.0.1:{server.server_port}/look/methods.html") for _ in range(given.rounds)]
+            address = f"http://127.0.0.1:{server.server_port}/look/methods.html"
+            rounds = [once(browser, address) for _ in range(given.rounds)]
             browser.close()
     finally:
         server.shutdown()
