@@ -1,0 +1,132 @@
+"""What "Put it into your course" tells a teacher to do, done: a page, a converted notebook, a book of one's own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Page, expect
+
+import normviz as nv
+from tests.browser.lab import notebook
+from tests.browser.reading import choose, ready, slider, state, wait_for
+
+RECIPES = (Path(__file__).parent.parent.parent / "docs" / "teach" / "your_course.md").read_text("utf-8")
+LESSON = (
+    "import normviz as nv\nnv.show(method='batch', index=(1, 5, 2, 3))",
+    "nv.labs.coupling.figure()",
+    "nv.Explorer(method='layer')",
+)
+FRAMES = "iframe[srcdoc][sandbox]"
+CHART = "application/vnd.plotly.v1+json"
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def frames(page: Page) -> list:
+    """The frames of explorers, drawn: a browser leaves those undrawn that are far from its window."""
+    found = []
+    for place in page.locator(FRAMES).all():
+        place.scroll_into_view_if_needed()
+        found.append(place.element_handle().content_frame())
+        ready(found[-1])
+    return found
+
+
+def test_a_page_in_a_frame_of_one_s_own(new_page, tmp_path):
+    """The <iframe> that the recipe gives, to the letter."""
+    nv.to_html([nv.show(method="batch"), nv.show(num_groups=4)], tmp_path / "lesson.html")
+    assert (tmp_path / "lesson.html").stat().st_size < 300_000
+    inline = RECIPES.split("```html\n")[1].split("\n```")[0]
+    (tmp_path / "own.html").write_text(f"<!doctype html><title>Own</title><h1>Own</h1>{inline}", encoding="utf-8")
+    page = new_page()
+    page.goto((tmp_path / "own.html").as_uri())
+    frame = page.locator("iframe").element_handle().content_frame()
+    root = ready(frame, 2)
+    choose(root, "Instance Norm")
+    assert state(root)["method"] == "instance"
+
+
+def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
+    """By the message that the recipe gives; and it says when it is there, and how high it is."""
+    html = nv.show(method="batch")._repr_mimebundle_()["text/html"]
+    listen = "<script>said = []; addEventListener('message', ({ data }) => said.push(data.normviz));</script>"
+    (tmp_path / "own.html").write_text(f"<!doctype html><title>Own</title>{listen}{html}", encoding="utf-8")
+    page = new_page(700)
+    page.goto((tmp_path / "own.html").as_uri())
+    (inside,) = frames(page)
+    page.wait_for_function("said.includes('ready') && said.some((one) => one.height > 700)")
+    told = RECIPES.split("```js\n")[1].split("\n```")[0]
+    page.evaluate(f"() => {{ const frame = document.querySelector('iframe'); {told}\n}}")
+    inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
+
+
+@pytest.mark.timeout(400)
+def test_nbconvert_with_charts(offline_page, tmp_path):
+    """The converted page asks for MathJax and RequireJS, gets neither, and is alive."""
+    nbformat.write(notebook(*LESSON[:2]), tmp_path / "lesson.ipynb")
+    assert "PLOTLY_RENDERER=plotly_mimetype+notebook jupyter nbconvert --to html --execute lesson.ipynb" in RECIPES
+    command = ("nbconvert", "--to", "html", "--execute", "lesson.ipynb")
+    run(*command, folder=tmp_path, PLOTLY_RENDERER="plotly_mimetype+notebook")
+    page, _ = offline_page
+    page.goto((tmp_path / "lesson.html").as_uri())
+    choose(frames(page)[0].locator(".normviz"), "Instance Norm")
+    expect(page.locator(".js-plotly-plot .slider-container")).to_be_visible()
+
+
+CONF = 'extensions = ["myst_nb", "normviz.book"]'
+
+
+@pytest.fixture(scope="module")
+def own_book(tmp_path_factory) -> Path:
+    """A book of one line of settings and one notebook, in Sphinx's own theme."""
+    source = tmp_path_factory.mktemp("own")
+    assert f"# conf.py\n{CONF}\n" in RECIPES
+    (source / "conf.py").write_text(f"{CONF}\nproject = 'Own'\n")
+    nb = notebook(*LESSON)
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell("# Lesson"))
+    nbformat.write(nb, source / "index.ipynb")
+    run("sphinx", "-W", "-q", "-b", "html", source, source / "html", folder=source)
+    return source / "html"
+
+
+@pytest.mark.timeout(400)
+def test_a_book_of_one_s_own(own_book, new_page):
+    page = new_page(1200)
+    page.goto((own_book / "index.html").as_uri())
+    shown, explorer = frames(page)
+    choose(shown.locator(".normviz"), "Instance Norm")
+    slider(explorer.locator(".normviz")).press("End")
+    wait_for(explorer.locator(".normviz"), num_groups=16)
+    chart = page.locator(".normviz-chart")
+    chart.scroll_into_view_if_needed()
+    expect(chart).to_have_attribute("data-ready", "")
+    chart.locator("input[type=range]").press("End")
+    page.wait_for_function("document.querySelector('.normviz-plot').layout.sliders[0].active === 5")
+
+
+def test_a_book_that_does_not_name_the_extension_is_left_alone(tmp_path):
+    """Its charts are whatever they were before normviz was installed."""
+    (tmp_path / "conf.py").write_text("extensions = ['myst_nb']\n")
+    data = {CHART: json.loads(nv.labs.coupling.figure().to_json()), "text/html": "<p>plotly's own</p>"}
+    nb = notebook("1")
+    nb.cells[0].outputs = [nbformat.v4.new_output("display_data", data=data)]
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell("# Lesson"))
+    nbformat.write(nb, tmp_path / "index.ipynb")
+    run("sphinx", "-q", "-D", "nb_execution_mode=off", "-b", "html", tmp_path, tmp_path / "html", folder=tmp_path)
+    page = (tmp_path / "html" / "index.html").read_text("utf-8")
+    assert "plotly's own" in page
+    assert "normviz-" not in page
