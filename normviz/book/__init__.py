@@ -13,6 +13,7 @@ page asks the network for anything.
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -52,13 +53,13 @@ def chart(figure: dict[str, Any]) -> str:
     """
     layout = figure.get("layout", {})
     meta = layout.get("meta")
-    title = (layout.get("title") or {}).get("text") or "Chart"
+    title = re.sub("<[^>]+>", " ", (layout.get("title") or {}).get("text") or "Chart").strip()
     alt = meta["alt"] if isinstance(meta, dict) and "alt" in meta else title
     height, width = layout.get("height", 450), layout.get("width")
     text = json.dumps({key: figure[key] for key in ("data", "layout") if key in figure}, separators=(",", ":"))
     size = f"min-height:{height}px" + (f";width:{width}px" if width else "")
     return (
-        f'<div class="normviz-wide" tabindex="0" role="region" aria-label="{escape(title)}: chart">'
+        f'<div class="normviz-wide" tabindex="0" role="group" aria-label="{escape(title)}: chart">'
         f'<figure class="normviz-chart" role="group" aria-label="{escape(alt)}">'
         f'<div class="normviz-plot" style="{size}"></div>'
         f'<script type="application/json">{text.replace("<", chr(92) + "u003c")}</script>'

@@ -51,7 +51,7 @@ def opened(page: Page, book: Path, name: str) -> None:
     page.goto((book / f"{name}.html").as_uri())
     for chart in page.locator(".normviz-chart").all():
         chart.scroll_into_view_if_needed()
-        expect(chart).to_have_attribute("data-ready", "")
+        expect(chart).to_have_attribute("data-ready", "", timeout=30_000)
     for frame in page.locator(FRAMES).all():
         frame.scroll_into_view_if_needed()
         ready(frame.element_handle().content_frame())

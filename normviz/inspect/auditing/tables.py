@@ -95,7 +95,7 @@ def page(layers: Sequence[Layer], warnings: Sequence[Trouble], unseen: Mapping[s
 
 def scrolled(table: str) -> str:
     """Return a table in a box that scrolls where it is too large, by keys as well."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="Table">{table}</div>'
 
 
 def _items(code: str, warnings: Sequence[Trouble]) -> list[str]:
