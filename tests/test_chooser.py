@@ -38,7 +38,7 @@ def test_every_advice_and_every_question_is_reached():
     assert list(reachable(FIRST, QUESTIONS)) == list(ADVICE)
     # A name that was both would send a path astray.
     assert not set(QUESTIONS) & set(ADVICE)
-    assert [len(QUESTIONS), len(ADVICE), len(PATHS)] == [8, 15, 22]
+    assert [len(QUESTIONS), len(ADVICE), len(PATHS)] == [9, 15, 24]
 
 
 def test_the_whole_family_is_there():
@@ -52,6 +52,15 @@ def test_the_first_question_is_about_intensity():
     assert nv.chooser(erase="yes", style="image").advice.key == "adain"
     assert nv.chooser(erase="partly").advice.key == "frn"
     assert nv.chooser(**GROUP).advice.key == "group"
+
+
+def test_weights_that_stay_with_batch_norm_keep_every_kind_of_it():
+    """How many samples there are decides which; any layer that they were not trained with is ruled out."""
+    before = {"erase": "no", "positions": "maps", "pretrained": "keep"}
+    ends = {"many": "batch", "devices": "synchronized_batch", "few": "frozen_batch"}
+    assert {key: nv.chooser(**before, tuning=key).advice.key for key in ends} == ends
+    keep = next(row for row in choosing.data({})["questions"] if row["key"] == "pretrained")["options"][0]
+    assert sorted(keep["drops"]) == ["ghost_batch", "group", "switchable", "weight_standardization"]
 
 
 @pytest.mark.parametrize("row", ADVICE.values(), ids=ADVICE)
@@ -188,7 +197,7 @@ def test_files(tmp_path):
     ("answers", "error", "words"),
     [
         ({"erace": "no"}, TypeError, "chooser(): unknown keyword 'erace'; did you mean 'erase'? (known: erase, style, "
-         "positions, centring, pretrained, samples, inference, freedom)"),
+         "positions, centring, pretrained, tuning, samples, inference, freedom)"),
         ({"erase": "nope"}, ValueError, "unknown answer to erase 'nope'; did you mean 'no'? (known: yes, partly, no)"),
         ({"erase": "no", "positions": "token"}, ValueError, "unknown answer to positions 'token'; did you mean "
          "'tokens'? (known: tokens, none, weights, maps)"),
@@ -199,6 +208,9 @@ def test_files(tmp_path):
         ({"erase": "no", "positions": "maps", "samples": "few"}, ValueError, "samples='few' answers a question that is "
          "not asked after erase='no', positions='maps': pretrained comes first; give pretrained='keep' or 'swap' or "
          "'no', or leave samples out"),
+        ({"erase": "no", "positions": "maps", "pretrained": "keep", "samples": "few"}, ValueError, "samples='few' "
+         "answers a question that is not asked after erase='no', positions='maps', pretrained='keep'; leave samples "
+         "out"),
         ({"erase": "no", "style": "none"}, ValueError, "style='none' answers a question that is not asked after "
          "erase='no'; leave style out"),
         ({"erase": "partly", "samples": "few"}, ValueError, "samples='few' answers a question that is not asked after "

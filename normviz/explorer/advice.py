@@ -39,7 +39,7 @@ FROZEN = Evidence(
     (
         ("", "frozen", "Group Norm"),
         ("R50-C4, Table 4", "37.7", "38.8"),
-        ("R50-FPN, Table 5", "38.6", "40.0"),
+        ("R50-FPN, backbone and head, Table 5", "38.6", "40.0"),
         ("R50, Table 6", "38.6", "40.3"),
         ("R101, Table 6", "40.9", "41.8"),
     ),
@@ -127,15 +127,10 @@ ADVICE: dict[str, Advice] = {
             "rms",
             "RMS Norm",
             "rms",
-            "The channels of one token are divided by their root mean square; no padding and no other sample reach it.",
+            "A token is divided by its channels’ root mean square, as in LLaMA; no padding or other sample reaches it.",
             "No mean is taken, so a shift that all channels of a token share stays in the result.",
             "Positional Layer Norm, if that shift should go.",
-            (
-                Evidence(
-                    "A layer norm without the mean, C learned numbers and not 2C; used in LLaMA.",
-                    "Zhang & Sennrich 2019",
-                ),
-            ),
+            (Evidence("A layer norm without the mean, C learned numbers and not 2C.", "Zhang & Sennrich 2019"),),
             "layer = torch.nn.RMSNorm(C)  # x is (N, L, C)",
             (Drawn("rms", shape=TOKENS),),
         ),
@@ -160,6 +155,32 @@ ADVICE: dict[str, Advice] = {
             (Evidence("w = g · v / ‖v‖, for recurrent nets and reinforcement learning.", "Salimans & Kingma 2016"),),
             "layer = torch.nn.Conv2d(C, 2 * C, 3)\ntorch.nn.utils.parametrizations.weight_norm(layer)",
             (Drawn("weight_norm", shape=WEIGHTS),),
+        ),
+        Advice(
+            "batch",
+            "Batch Norm",
+            "batch",
+            "One channel of all samples is a set, large enough here to be steady; at inference it folds away.",
+            "Train and eval differ: running statistics take over, so check both; its result couples the samples.",
+            "Group Norm, as soon as the batch per GPU shrinks, or Frozen Batch Norm where pretrained weights stay; "
+            "Switchable Norm had 76.9 % top-1 against 76.4 % (Luo et al. 2018, 8 GPUs with 32 images each).",
+            (
+                BY_BATCH,
+                Evidence("ResNet-101, 32 per GPU: 22.0 % error, Group Norm 22.4 %.", "Wu & He 2018, in the text"),
+            ),
+            "layer = torch.nn.BatchNorm2d(C)",
+            (Drawn("batch"),),
+        ),
+        Advice(
+            "synchronized_batch",
+            "Synchronized Batch Norm",
+            "batch",
+            "Counts, means and sums of squared deviations merge exactly over devices, so one set spans them all.",
+            "Every layer waits for all devices, and with one GPU, or few samples in all, it gains nothing.",
+            "Group Norm, which needs no other device, or Frozen Batch Norm where pretrained weights stay.",
+            (Evidence("Moments of parts merge into those of the whole.", "Chan, Golub & LeVeque 1983"),),
+            "model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)",
+            (Drawn("batch", title="Two samples on each of two GPUs, one set"),),
         ),
         Advice(
             "frozen_batch",
@@ -199,37 +220,11 @@ ADVICE: dict[str, Advice] = {
             (Drawn("ghost", 2),),
         ),
         Advice(
-            "batch",
-            "Batch Norm",
-            "batch",
-            "One channel of all samples is a set, large enough here to be steady; at inference it folds away.",
-            "Train and eval differ: running statistics take over, so check both; its result couples the samples.",
-            "Group Norm, as soon as the batch per GPU shrinks; Switchable Norm had 76.9 % top-1 against 76.4 % (Luo "
-            "et al. 2018, 8 GPUs with 32 images each).",
-            (
-                BY_BATCH,
-                Evidence("ResNet-101, 32 per GPU: 22.0 % error, Group Norm 22.4 %.", "Wu & He 2018, in the text"),
-            ),
-            "layer = torch.nn.BatchNorm2d(C)",
-            (Drawn("batch"),),
-        ),
-        Advice(
-            "synchronized_batch",
-            "Synchronized Batch Norm",
-            "batch",
-            "Counts, means and sums of squares merge exactly over devices, so the set spans the samples of all.",
-            "Every layer waits for all devices, and with one GPU, or few samples in all, it gains nothing.",
-            "Group Norm, which needs no other device.",
-            (Evidence("Moments of parts merge into those of the whole.", "Chan, Golub & LeVeque 1983"),),
-            "model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)",
-            (Drawn("batch", title="Two samples on each of two GPUs, one set"),),
-        ),
-        Advice(
             "weight_standardization",
             "Weight Standardization + Group Norm",
             "group",
             "Two sets, of weights and of activations: each filter is centred and divided by its deviation as well.",
-            "It changes every convolution before the layer; the authors’ code takes the unbiased deviation.",
+            "It changes every convolution before the layer, so weights that were trained without it no longer fit.",
             "Group Norm alone, if the weights must stay as they are.",
             (
                 Evidence(
@@ -239,7 +234,8 @@ ADVICE: dict[str, Advice] = {
                 ),
             ),
             "w = torch.nn.functional.layer_norm(conv.weight, conv.weight.shape[1:])\n"
-            "y = torch.nn.GroupNorm(32, C)(torch.nn.functional.conv2d(x, w, conv.bias))",
+            "rest = conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups\n"
+            "y = torch.nn.GroupNorm(32, C)(torch.nn.functional.conv2d(x, w, *rest))",
             (Drawn("weight_standardization", shape=WEIGHTS, title="Weights"), Drawn("group", 4, title="Activations")),
         ),
         Advice(

@@ -150,6 +150,7 @@ def chooser(
     positions: str | None = None,
     centring: str | None = None,
     pretrained: str | None = None,
+    tuning: str | None = None,
     samples: str | None = None,
     inference: str | None = None,
     freedom: str | None = None,
@@ -170,6 +171,8 @@ def chooser(
         Should each token lose its mean as well? "yes", "no".
     pretrained
         Do the weights come with Batch Norm? "keep", "swap", "no".
+    tuning
+        How many samples in fine-tuning? "many" (per GPU), "devices" (many on several GPUs), "few".
     samples
         How many per GPU in training: "huge", "many", "few", "changes".
     inference
@@ -198,7 +201,7 @@ def chooser(
     >>> nv.chooser(erase="no", positions="tokens", centring="no").advice.label
     'RMS Norm'
     """
-    every = (erase, style, positions, centring, pretrained, samples, inference, freedom)
+    every = (erase, style, positions, centring, pretrained, tuning, samples, inference, freedom)
     given = {key: value for key, value in zip(QUESTIONS, every, strict=True) if value is not None}
     for key, value in given.items():
         known = [option.key for option in QUESTIONS[key].options]

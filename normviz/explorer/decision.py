@@ -19,7 +19,7 @@ from normviz.explorer.pen import FONT, Pen, number, polygon, width_of, wrapped
 from normviz.explorer.questions import FIRST, QUESTIONS
 from normviz.methods import METHODS
 
-WIDTH, HEIGHT = 960, 1014
+WIDTH, HEIGHT = 960, 1118
 TRUNK = ("erase", "positions", "pretrained", "samples")
 """One below the other: the last answer to each leads to the next. All other questions branch off."""
 COLUMNS = {"trunk": (28, 252), "branch": (342, 236), "leaf": (638, 294)}

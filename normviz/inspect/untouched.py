@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dis import get_instructions
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -35,6 +36,9 @@ from .restoring import (
 # Their code keeps no state of the caller's, and its globals lead everywhere.
 LIBRARIES = frozenset(
     ["torch", "numpy", "jax", "jaxlib", "flax", "keras", "cupy", "scipy", "tensorflow", "normviz", "functools"]
+)
+GLOBALS = frozenset(
+    ["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"]
 )
 _RANDOM = frozenset(["Rngs", "RngStream", "RngState", "RngKey", "RngCount", "SeedGenerator"])
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), range, slice, ModuleType, BuiltinFunctionType, CodeType)
@@ -179,5 +183,7 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 
 def _names(code: CodeType) -> set[str]:
+    """Return the globals that code names; `co_names` has attributes too, and x.mean() uses no global called mean."""
     inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return {*code.co_names, *(name for c in inner for name in _names(c))}
+    own = {one.argval for one in get_instructions(code) if one.opname in GLOBALS}
+    return own.union(*map(_names, inner))

@@ -147,8 +147,8 @@ def figure(
         per_mean, per_var = noise.cells / noise.effective_mean, noise.cells / noise.effective_var
     series = {
         "measured": (noise.mean_error, noise.var_error),
-        "all N·H·W independent: σ/√(N·H·W)": (noise.mean_independent, noise.var_independent),
-        "effective number: σ/√(N·k)": (
+        "all N·H·W cells independent": (noise.mean_independent, noise.var_independent),
+        "k independent values a map": (
             noise.mean_independent * np.sqrt(np.where(per_mean > 0, per_mean, np.nan)),
             noise.var_independent * np.sqrt(np.where(np.isfinite(per_var) & (per_var > 0), per_var, np.nan)),
         ),
@@ -198,7 +198,8 @@ def figure(
         f"Each dot: root mean square error of {draws} batches of N samples, against all {_count(x)} samples. Cells of "
         "one map are not independent, so N·H·W overstates what a batch knows: a map of "
         f"{noise.cells} cells counts as about k = {_told(k)} independent values for the mean and {_told(v)} for the "
-        "variance (medians over the channels). Measured here."
+        "variance (medians over the channels), a batch as N·k. The lines of the mean are σ/√(N·H·W) and σ/√(N·k). "
+        "Measured here."
     )
     alt = (
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "

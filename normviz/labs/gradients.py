@@ -86,8 +86,8 @@ def measure(
 
     Notes
     -----
-    In a set of m cells, d x_hat_j / d x_i = (1/s) (delta_ij - 1/m - x_hat_i x_hat_j / m) with s = sqrt(var + eps), and
-    0 across sets; without centring (rms) the term 1/m is absent. As torch.func.jacrev of the layer.
+    Within a set S, d x_hat_j / d x_i = (1/s) (delta_ij - 1/|S| - x_hat_i x_hat_j / |S|) with s = sqrt(var + eps), and
+    0 across sets; without centring (rms) the term 1/|S| is absent. As torch.func.jacrev of the layer.
 
     Examples
     --------

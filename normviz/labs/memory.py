@@ -213,8 +213,8 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
         "Where a set lies in memory",
         f"x of shape (N, C, H, W) = {shape} as it lies in memory: NCHW is PyTorch’s order, NHWC that of Keras, Flax "
         "and torch.channels_last. Cells of one colour and number share one mean and one variance. Memory is read "
-        "fastest in long unbroken pieces: what is one piece in one layout is many in the other. The loop finds the set "
-        "of every place by division and remainder alone.",
+        "fastest in long unbroken pieces: what is one piece in one layout is often many in the other; a whole sample "
+        "is one piece in both. The loop finds the set of every place by division and remainder alone.",
         "Two strips of coloured cells, one a memory layout; colours show which pooling set each place of memory "
         "belongs to. Under them a short program that computes it, in Python and in JavaScript.",
         width=width,

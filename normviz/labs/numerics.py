@@ -236,7 +236,8 @@ def figure(
     caption = (
         f"The variance of the same {result.count} values, computed one operation after the other in one type; the "
         "truth is exact arithmetic on the values as stored. Raw moments lose two digits for every power of ten of the "
-        "offset, the others at most about one; in float16 their sums overflow. A line ends where the stored values no "
+        "offset, Welford and Chan about one. Two passes lose few at first and later two as well, for their mean is a "
+        "plain sum, which in float16 is soon too coarse and then overflows. A line ends where the stored values no "
         "longer differ. Measured here."
     )
     alt = (

@@ -81,9 +81,9 @@ def scaled(batch_size: int) -> float:
 
 
 RECORDED = (
-    "From a batch of 32 to one of 2, Batch Norm’s training loss grows about eightfold and Group Norm’s does not; "
-    "the test error, taken with running statistics, hardly follows on so easy a task. Without a normalizer a learning "
-    "rate of 0.3 already fails. "
+    "From a batch of 32 to one of 2, Batch Norm’s training loss, taken by each batch’s own statistics, grows about "
+    "eightfold, and Group Norm’s does not. The test error is that of another function, with running statistics: on so "
+    "easy a task it hardly follows. Without a normalizer a learning rate of 0.3 already fails. "
 )
 """What the recorded run shows; a test holds it to the numbers."""
 

@@ -281,7 +281,7 @@ def test_the_picture_is_there_where_no_script_runs(new_page, tmp_path):
     page.goto((tmp_path / "output.html").as_uri())
     picture = page.locator("img")
     expect(picture).to_be_visible()
-    assert picture.get_attribute("alt").startswith("A decision tree of 8 questions that lead to 15 normalizers")
+    assert picture.get_attribute("alt").startswith("A decision tree of 9 questions that lead to 15 normalizers")
 
 
 def test_a_notebooks_output_answers_in_its_frame(page):

@@ -190,6 +190,21 @@ def test_gradients_and_hooks_of_torch_stay():
     assert x.grad is not None
 
 
+mean = np.zeros(3)
+"""A global with the name of a method that a function below calls."""
+
+
+def wide(x):
+    """Batch Norm that comes back in float64."""
+    y = np.zeros(x.shape)
+    y[:] = (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+    return y
+
+
+def test_an_attribute_is_no_global_of_that_name():
+    assert nv.check(wide, "batch").codes == ("wrong-dtype",)
+
+
 def test_the_same_seed_asks_the_same():
     inputs = []
 

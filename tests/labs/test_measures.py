@@ -125,6 +125,23 @@ def test_true_digits():
     assert (result.digits[:, 0, 1] <= 3.02).all()
 
 
+def test_the_digits_go_as_the_caption_says():
+    result = nv.labs.numerics.measure()
+    at = {offset: k for k, offset in enumerate(result.offsets)}
+    for recipe in (2, 3):  # Welford and Chan, float64: about one for every power of ten
+        slope = np.polyfit(range(2, 10), result.digits[recipe, 2, 2:], 1)[0]
+        assert -1.2 < slope < -0.7
+    half, single, double = result.digits[1]
+    assert double.min() > 13
+    # Two passes lose few at first, then two for every power of ten.
+    assert single[at[1e2]] > 5
+    assert 1.2 < (single[at[1e3]] - single[at[1e5]]) / 2 < 2.2
+    # A plain sum in float16: too coarse at 100, where it is still finite, and beyond the type at 1000.
+    assert half[at[10]] > 2
+    assert half[at[1e2]] == half[at[1e3]] == 0
+    assert 512 * 100 < float(np.finfo("float16").max) < 512 * 1000
+
+
 @pytest.mark.parametrize("recipe", ["raw_moments", "two_passes", "welford", "chan"])
 @pytest.mark.parametrize("count", [2, 3, 7, 64, 65])
 def test_every_recipe_is_the_variance(recipe, count):

@@ -33,6 +33,15 @@ def test_the_strip_is_numpys_own_order():
     assert sum(length for _, length in found.runs(1)) == found.pooling.size
 
 
+def test_one_piece_in_one_layout_is_often_many_in_the_other_and_a_sample_is_one_in_both():
+    pieces = {
+        m: [len(memory.measure(memory.SHAPE, m, layout=at).runs()) for at in memory.LAYOUTS] for m in memory.METHODS
+    }
+    assert pieces["layer"] == [1, 1]
+    assert [pieces[m] for m in ("instance", "positional")] == [[1, 9], [4, 1]]
+    assert pieces["batch"] == [2, 18]
+
+
 def test_folded_batch_norm_is_exact_and_folded_group_norm_is_not():
     found = folding.measure(repeats=1)
     assert found.errors["batch"].max() < 1e-12
@@ -59,6 +68,8 @@ def test_the_recorded_run_is_complete_and_says_what_the_caption_says():
     }
     assert 7 < loss["batch", 2] / loss["batch", 32] < 9
     assert loss["group", 2] < loss["group", 32]
+    errors = [found.values("error", "batch", batch_size=n)[:, -1].mean() for n in (32, 2)]
+    assert abs(errors[1] - errors[0]) < 0.5
     assert found.values("error", "none", learning_rate=0.3)[:, -1].min() > 80
     assert found.values("error", "batch", learning_rate=0.3)[:, -1].max() < 10
 
