@@ -18,24 +18,28 @@ html_title = "normviz"
 html_static_path = ["_static"]
 html_css_files = ["book-theme.css"]
 html_favicon = "_static/logo.svg"
-html_sourcelink_suffix = ""
-templates_path = ["_templates"]
+html_extra_path = ["downloads"]
+exclude_patterns = ["downloads"]
+html_copy_source = False
 html_show_sphinx = False
+# On the disk a page may not read another, so there would be no excerpts but errors.
+html_show_search_summary = False
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": "normviz"},
     "navbar_end": ["theme-switcher"],
     "show_prev_next": True,
+    "back_to_top_button": False,
     "show_nav_level": 1,
     "show_toc_level": 2,
     "collapse_navigation": False,
-    "secondary_sidebar_items": {"**": ["page-toc", "notebook-link"], "index": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_dark_style": "github-dark",
 }
-html_sidebars = {"index": [], "changelog": [], "speed": ["sidebar-nav-bs"], "**": ["sidebar-nav-bs"]}
+html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
 
 # Notebooks come without outputs, so every page is what this version really does.
 nb_execution_mode = os.environ.get("NORMVIZ_BOOK_EXECUTION", "force")

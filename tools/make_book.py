@@ -6,14 +6,22 @@ Sphinx wants all its sources in one folder, so they are copied there first. The 
 are.
 """
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+
 import normviz as nv
 
 ROOT = Path(__file__).parent.parent
+HINT = (
+    '<p class="notebook-hint">A notebook as a page: pictures and charts answer here. To change and run the code, or to '
+    'solve exercises, <a href="../notebooks/{name}" download>download the notebook</a>, or get all of them by '
+    "<code>normviz lab</code>.</p>"
+)
 NOT_PAGES = ("__pycache__", "images")
 
 
@@ -21,10 +29,25 @@ def gather(source: Path) -> None:
     """Copy all that the book is made of into one folder, without what an earlier build had there."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns(*NOT_PAGES))
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        shutil.copyfile(notebook, source / "course" / notebook.name)
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    titles = {path.name: nbformat.read(path, as_version=4).cells[0].source.split("\n")[0][2:] for path in notebooks}
+    (source / "downloads" / "notebooks").mkdir(parents=True)
+    for path in notebooks:
+        shutil.copyfile(path, source / "downloads" / "notebooks" / path.name)
+        nbformat.write(as_chapter(path, titles), source / "course" / path.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", source / "changelog.md")
     nv.worksheet((2, 4, 3, 3), path=source / "_static" / "worksheet.html")
+
+
+def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
+    """Give a notebook the words of a page: others by their titles, and how to get it to run."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\[`(\w+\.ipynb)`\]", lambda link: f"[{titles[link[1]]}]", cell.source)
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    notebook.cells[0].source = f"{title}\n\n{HINT.format(name=path.name)}\n{rest}"
+    return notebook
 
 
 def main(build: Path = ROOT / "build" / "book") -> int:

@@ -19,7 +19,7 @@ body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "S
 main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
 .nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 main:has(> .nvp-row) { max-width: 1600px; }
-.nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 12px; }
+.nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px; }
 .nvp-row > .nvp-explorer { min-width: 0; }
 .nvp-still > svg { display: block; width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
@@ -31,11 +31,11 @@ FRAME_STYLE = """
 body { margin: 0; visibility: hidden; }
 [data-drawn] body { visibility: visible; background: #fff; }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
-main { min-height: 100vh; }
-.nvp-row { display: grid; flex: 1; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
+:root:not([data-fitted]) main { min-height: 100vh; }
+.nvp-row { display: grid; flex: 1; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
 .nvp-row > .nvp-explorer { min-width: 0; }
 .nvp-live > .normviz { flex: 1 1 auto; border-radius: 0; }
-.nvp-live .nv-stage, .nvp-live .nv-stage.nv-tall { flex: 1 1 220px; height: auto; min-height: 220px; }
+:root:not([data-fitted]) .nvp-live .nv-stage { flex: 1 1 220px; height: auto; min-height: 220px; }
 @media (prefers-color-scheme: dark) { [data-drawn]:not([data-theme]) body { background: #14171c; } }
 [data-drawn][data-theme=dark] body { background: #14171c; }
 """

@@ -129,6 +129,50 @@ def test_a_phone_scrolls_no_page_sideways(book, new_page, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_frames_and_charts_take_the_room_they_need_and_no_more(book, new_page):
+    """Also after the page was narrow: a phone that was turned back has no tall, empty frames."""
+    page = new_page(1280)
+    opened(page, book, "teach/classroom")
+    frame = page.locator(FRAMES).first
+    inside = frame.element_handle().content_frame()
+    wide = frame.bounding_box()["height"]
+    for width, condition in (
+        (400, "frame.clientHeight > high + 200"),
+        (1280, "Math.abs(frame.clientHeight - high) <= 1"),
+    ):
+        page.set_viewport_size({"width": width, "height": 900})
+        frame.scroll_into_view_if_needed()  # what is far from the window is not laid out
+        page.wait_for_function(f"([frame, high]) => {condition}", arg=[frame.element_handle(), wide])
+    assert abs(inside.evaluate("document.querySelector('main').getBoundingClientRect().height") - wide) <= 1
+
+    opened(page, book, "look/labs")
+    for place in page.locator(".normviz-wide").all():
+        box = place.evaluate("e => [e.scrollHeight - e.clientHeight, e.scrollWidth - e.clientWidth, e.tabIndex]")
+        assert box == [0, 0, -1], "a chart that scrolls within a page that has room for it"
+    page.set_viewport_size({"width": 400, "height": 800})
+    first = page.locator(".normviz-wide").first
+    page.wait_for_function("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0", arg=first.element_handle())
+
+
+def test_what_was_not_scrolled_to_is_drawn_when_the_page_has_time(book, page):
+    """Whoever prints a page wants all of its charts, on white."""
+    page.emulate_media(color_scheme="dark")
+    page.goto((book / "look" / "labs.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('.normviz-chart[data-ready]').length === 12")
+    paper = "document.querySelector('.normviz-plot .main-svg').style.background"
+    assert page.evaluate(paper) == "rgb(20, 23, 28)"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(f"{paper} === 'rgb(255, 255, 255)'")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(f"{paper} === 'rgb(20, 23, 28)'")
+
+
+def test_a_chapter_has_its_notebook_to_download(book, page):
+    page.goto((book / "course" / "02_group_norm.html").as_uri())
+    link = page.get_by_role("link", name="download the notebook").get_attribute("href")
+    assert (book / "course" / link).read_bytes() == (ROOT / "notebooks" / "02_group_norm.ipynb").read_bytes()
+
+
 def test_ten_explorers_are_light(book, page):
     """The page with all that it loads but plotly.js, which waits for a chart."""
     loaded: list[str] = []

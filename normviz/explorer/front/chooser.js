@@ -239,6 +239,7 @@ function renderChooser(el, given) {
     // A sandboxed frame has no address of its own, and some browsers limit how often one may write.
     try { history.replaceState(null, "", `#${writeAnswers(answers)}`); } catch { /* then the answers are not kept */ }
   }
+  const framed = parent !== window;
   const behaviour = () => (still.matches ? "auto" : "smooth");
   /** The first field of what comes after a question: the next question, or the advice. */
   function onward() {
@@ -279,8 +280,9 @@ function renderChooser(el, given) {
     choose({ ...answers, [key]: input.value });
     if (!pointed) return;
     const open = root.dataset.question, { top, bottom } = (open ? steps[open].node : card.node).getBoundingClientRect();
-    if (open && bottom > innerHeight) steps[open].node.scrollIntoView({ block: "nearest", behavior: behaviour() });
-    else if (!open && top > 0.7 * innerHeight) card.node.scrollIntoView({ block: "start", behavior: behaviour() });
+    // A frame as high as its page is always all in its own sight: whether it is in the reader's, the browser knows.
+    if (open && (framed || bottom > innerHeight)) steps[open].node.scrollIntoView({ block: "nearest", behavior: behaviour() });
+    else if (!open && (framed || top > 0.7 * innerHeight)) card.node.scrollIntoView({ block: framed ? "nearest" : "start", behavior: behaviour() });
   }
   addEventListener("hashchange", (event) => {
     answers = readAnswers(new URL(event.newURL).hash, questions, given.first);

@@ -5,13 +5,17 @@
  * answers says its theme, which no sandboxed frame can see by itself.
  */
 function inFrame(drawn) {
-  const root = document.documentElement, framed = parent !== window;
-  let theme = "light dark", shown = false;
+  const root = document.documentElement, main = document.querySelector("main"), framed = parent !== window;
+  let theme = "light dark", shown = false, fitted = false;
   // The explorer listens to the style of the root, and looks again for its theme.
   const paint = () => { if (shown) root.style.colorScheme = theme; };
   const say = (what) => { if (framed) parent.postMessage({ normviz: what }, "*"); };
-  // Only what is too high is told: a page that has room fills it.
-  const measure = () => { if (shown && root.scrollHeight > innerHeight + 1) say({ height: root.scrollHeight }); };
+  // A page fills the room that it has, and tells only if that is too little; unless the frame is to fit the page.
+  const measure = () => {
+    if (!shown) return;
+    if (fitted) say({ height: Math.ceil(main.getBoundingClientRect().height) });
+    else if (root.scrollHeight > innerHeight + 1) say({ height: root.scrollHeight });
+  };
   const reveal = () => {
     if (shown || !drawn()) return;
     shown = true;
@@ -19,14 +23,18 @@ function inFrame(drawn) {
     root.dataset.drawn = "";
     paint();
     say("ready");
-    new ResizeObserver(measure).observe(document.querySelector("main"));
+    new ResizeObserver(measure).observe(main);
   };
   const watch = new MutationObserver(reveal);
   watch.observe(root, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
   addEventListener("message", ({ data, source }) => {
-    const said = source === parent ? data?.normviz?.theme : null;
-    if (!framed || (said !== "dark" && said !== "light")) return;
-    theme = root.dataset.theme = said;
+    const said = framed && source === parent ? data?.normviz : null;
+    if (!said) return;
+    if (said.theme === "dark" || said.theme === "light") theme = root.dataset.theme = said.theme;
+    if (said.fit === true) {
+      fitted = true;
+      root.dataset.fitted = "";
+    }
     paint();
     measure(); // a page that listens only now has missed how high this one is
   });
