@@ -21,7 +21,7 @@ from .methods import METHODS
 # Top, front and side, the colours of the explorer.
 TONES = {"rest": ("#fbfbfc", "#eff0f2", "#dfe1e5"), "set": ("#5b9bf0", "#2f77dd", "#1d5cbb")}
 GRID, OUTLINE = "#3a4250", "#14181f"
-TITLE, LINE, SLIDER = 94, 18, 104
+TITLE, LINE, SLIDER = 94, 18, 120
 """Pixels: above the picture for title and buttons, for each line under the title, below the picture for the slider."""
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 LETTER = 6.6

@@ -45,6 +45,17 @@ def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\[`(\w+\.ipynb)`\]", lambda link: f"[{titles[link[1]]}]", cell.source)
+        elif cell.source.startswith("# Answer"):
+            # The question stands just above: first think, then look.
+            cell.metadata = {
+                "tags": ["hide-cell"],
+                "mystnb": {"code_prompt_show": "Answer", "code_prompt_hide": "Answer"},
+            }
+        elif cell.id.endswith("-grade"):
+            words = {"code_prompt_show": "What grades it", "code_prompt_hide": "What grades it"}
+            cell.metadata = {"tags": ["hide-input", "remove-output"], "mystnb": words}
+        if cell.id.startswith("exercise-") and cell.cell_type == "markdown":
+            cell.source += "\n\n*Solve it in the notebook, where it is graded.*"
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n{HINT.format(name=path.name)}\n{rest}"
     return notebook
@@ -55,11 +66,17 @@ def main(build: Path = ROOT / "build" / "book") -> int:
     source, pages = build / "source", build / "html"
     gather(source)
     shutil.rmtree(pages, ignore_errors=True)
+    print("Running the notebooks and writing the pages; this takes a few minutes ...", flush=True)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-b", "html"]
-    done = subprocess.run([*command, "-d", build / "doctrees", source, pages], cwd=ROOT).returncode
-    if not done:
+    command += [*map(str, ("-d", build / "doctrees", source, pages))]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        for line in running.stderr or ():
+            # Every kernel says this; it is how kernels talk on one machine.
+            if "Kernel is running over TCP" not in line:
+                print(line, end="", file=sys.stderr, flush=True)
+    if not running.returncode:
         print(f"The book needs no server; open index.html in\n{pages}")
-    return done
+    return running.returncode
 
 
 if __name__ == "__main__":

@@ -11,13 +11,18 @@
   const CAPTION_LINE = 17;
   let plotly = null;
 
-  /** "dark" or "light", as the book's theme says it, or else the system. */
+  /** "dark" or "light", as the book's theme says it, or else as the page looks. */
   let printing = false;
   const theme = () => {
     if (printing) return "light";
     const said = root.dataset.theme ?? document.body.dataset.theme;
     if (said === "dark" || said === "light") return said;
-    return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    // A theme that says nothing shows it: by the ground under the text.
+    for (const place of [document.body, root]) {
+      const rgba = getComputedStyle(place).backgroundColor.match(/[\d.]+/g)?.map(Number);
+      if (rgba && (rgba.length < 4 || rgba[3] > 0.5)) return 0.3 * rgba[0] + 0.59 * rgba[1] + 0.11 * rgba[2] < 110 ? "dark" : "light";
+    }
+    return "light";
   };
 
   /** Call back whenever the theme has become another. */

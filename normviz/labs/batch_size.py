@@ -191,7 +191,10 @@ def figure(
     drawing.update_xaxes(type="log", title_text="batch size N (samples)", **ticks)
     for panel, unit in enumerate(("x", "x²")):
         every = np.ravel(order[3 * panel : 3 * panel + 2])
+        good = np.log10(every[np.isfinite(every) & (every > 0)])
+        # One scale for all channels: where it followed each, a noisier channel would look like any other.
         axis = {"type": "log", "title_text": f"error (units of {unit})", **look.log_ticks(every)}
+        axis["range"] = [float(good.min()) - 0.1, float(good.max()) + 0.1]
         drawing.update_yaxes(**axis, **look.place(panel, narrow))
     k, v = np.median(noise.effective_mean), np.median(noise.effective_var)
     caption = (

@@ -49,6 +49,7 @@ def book(tmp_path_factory) -> Path:
 def opened(page: Page, book: Path, name: str) -> None:
     """Open a page, and go through it from top to bottom, so that all of it is drawn."""
     page.goto((book / f"{name}.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     for chart in page.locator(".normviz-chart").all():
         chart.scroll_into_view_if_needed()
         expect(chart).to_have_attribute("data-ready", "", timeout=30_000)

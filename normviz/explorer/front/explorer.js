@@ -82,7 +82,8 @@ function mount(model, el, kept = null) {
       // Each step is a question again: numbers hide until they are asked for.
       if (state.step !== before.step || state.presenter !== before.presenter) state.numbers = false;
       if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
-      if (timerName === "groups" && patch.method && by !== "play") act.stop("groups");
+      // Whoever turns to something else wants G to stand still: numbers would change under the hand.
+      if (timerName === "groups" && by !== "play" && ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)) act.stop("groups");
       if (by === "person" && Object.keys(patch).length) tour.touched = true;
       refresh();
       if (settled) act.push();
