@@ -94,11 +94,11 @@ export function createCube() {
   const answer = Object.fromEntries(["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)]));
   const rest = triple("nv-rest"), set = triple("nv-set"), cell = triple("nv-cell");
   const coloured = svg("g"), numbers = svg("g", { class: "nv-numbers" }), labels = svg("g", { class: "nv-labels" });
-  const one = Object.fromEntries(["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-cell-ghost", "nv-hover", "nv-crosses"].map((name) => [name, path(name)]));
+  const one = Object.fromEntries(["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-guess-ghost", "nv-cell-ghost", "nv-hover", "nv-crosses"].map((name) => [name, path(name)]));
   const ring = svg("circle", { class: "nv-ring", r: 8 });
   const node = svg("svg", { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
     ...Object.values(rest), coloured, ...Object.values(set), ...Object.values(answer), one["nv-grid"], one["nv-borders"], one["nv-marks"], one["nv-crosses"], one["nv-set-edge"], one["nv-outline"],
-    one["nv-away"], one["nv-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring, one["nv-hover"], numbers, labels);
+    one["nv-away"], one["nv-ghost"], one["nv-guess-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring, one["nv-hover"], numbers, labels);
   return { node, rest, set, cell, answer, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null, view: null };
 }
 
@@ -283,6 +283,13 @@ const crossed = (text, both = true) => { const [p, q, r, s] = text.slice(1, -1).
 
 const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
 
+/** Ranges of x's own axes as those of the cube; null where nothing is between them. */
+function around(ranges, shape) {
+  if (!ranges.every(([from, to]) => to > from)) return null;
+  const first = toCube(ranges.map(([from]) => from), shape), last = toCube(ranges.map(([, to]) => to - 1), shape);
+  return first.map((from, a) => [from, last[a] + 1]);
+}
+
 /** The answer on the faces of the cube; once it is revealed, with the set laid over it. Crossed: too many; struck once: missed. */
 function drawAnswer(c, view, data, answer, cut) {
   const found = { guess: "", right: "", missed: "", extra: "" };
@@ -298,6 +305,12 @@ function drawAnswer(c, view, data, answer, cut) {
   }
   for (const [kind, text] of Object.entries(found)) d(c.answer[kind], text);
   d(c.one["nv-crosses"], lines);
+  // What is marked may lie inside as well. In a volume its slices lie apart, and no one box is around them.
+  const box = answer && view.name === "samples" && data.shape.length < 5 ? around(answer.ranges, data.shape) : null;
+  d(c.one["nv-guess-ghost"], box ? view.solids.map((_, k) => {
+    const there = view.box(box, k);
+    return there ? segments(hiddenEdges(c.frame, k, there, cut(k))) : "";
+  }).join("") : "");
 }
 
 /** Marked cells are crossed: a mark that needs no colour. */
