@@ -135,7 +135,7 @@ def test_environment_yml_is_in_step(project):
     assert needed == {f"python{project['requires-python']}", "pip"} | conda(project["dependencies"] + extras["lab"])
     optional = set(re.findall(r"^  # - (\S+)$", text, re.MULTILINE))
     assert optional == conda(
-        [item for name in ("cuda12", "cuda13", "dask", "progress", "torch") for item in extras[name]]
+        [item for name in ("book", "cuda12", "cuda13", "dask", "progress", "torch", "voila") for item in extras[name]]
         + [item for item in extras["gif"] if not item.startswith("resvg")]  # which conda lacks
     )
     assert [item for item in listed["dependencies"] if isinstance(item, dict)] == [{"pip": ["-e ."]}]
