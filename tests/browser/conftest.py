@@ -147,7 +147,8 @@ def lab_page(browser: Browser, lab: Lab) -> Iterator[Page]:
     context.set_default_timeout(60_000)
     allowed = (lab.url, lab.url.replace("http", "ws", 1))
     # Lab says aloud what it finds missing (a workspace not made yet), and what it asked a kernel that was then ended.
-    watch = Watch(context, allowed, tolerated=("Failed to load resource", "Could not restore the debugger state"))
+    ended = ("Could not restore the debugger state", "Canceled future for create_subshell_request")
+    watch = Watch(context, allowed, tolerated=("Failed to load resource", *ended))
     page = context.new_page()
     page.add_init_script(path=Path(__file__).with_name("leaks.js"))
     page.goto(lab.address())
