@@ -82,7 +82,7 @@
   }
 
   async function draw(figure) {
-    if (figure.dataset.begun) return figure.dataset.begun;
+    if (figure.dataset.begun) return;
     figure.dataset.begun = "yes";
     const Plotly = await loaded(), place = figure.querySelector(".normviz-plot");
     const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
@@ -90,7 +90,8 @@
     caption(figure, layout);
     place.style.minHeight = "";
     await Plotly.newPlot(place, data, layout, { displaylogo: false, showSendToCloud: false, responsive: !layout.width });
-    await Plotly.relayout(place, looks[theme()]);
+    // A figure comes as for a light page: most are drawn once.
+    if (theme() === "dark") await Plotly.relayout(place, looks.dark);
     if (layout.width) {
       const fit = () => fitted(figure, place, layout);
       fit();
