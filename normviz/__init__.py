@@ -13,58 +13,67 @@ from typing import TYPE_CHECKING
 import numpy as _numpy  # noqa: F401  The one dependency every name needs; anything else waits until it is asked for.
 
 if TYPE_CHECKING:
-    from . import labs, relatives, samples
-    from .backends import backend_for, devices
-    from .blocks import Pooling, divisors, pooling
-    from .explorer import Explorer, compare_methods, show, to_html, worksheet
-    from .explorer.choosing import chooser
-    from .explorer.quizzes import quiz
-    from .figures import cube
-    from .inspect import Finding, Probe, Verdict, check, probe
-    from .inspect.auditing import Audit, Comparison, audit, compare
-    from .merging import Moments, moments, sweep
-    from .methods import METHODS
-    from .normalization import Gradients, gradient, normalize, statistics
-    from .results import Statistics
-    from .running import RunningStatistics
-    from .studio import Studio
+    from normviz import labs, relatives, samples
+    from normviz.backends.dispatch import backend_for, devices
+    from normviz.classroom.quiz import quiz
+    from normviz.classroom.worksheet import worksheet
+    from normviz.core.methods import METHODS
+    from normviz.core.moments import Moments
+    from normviz.core.pooling import Pooling, divisors, pooling
+    from normviz.core.statistics import Statistics
+    from normviz.explorer.compare import compare_methods
+    from normviz.explorer.plotly_cube import cube
+    from normviz.explorer.show import show, to_html
+    from normviz.explorer.widget import Explorer
+    from normviz.functions.gradient import Gradients, gradient
+    from normviz.functions.normalize import normalize
+    from normviz.functions.reduce import moments, statistics, sweep
+    from normviz.functions.running import RunningStatistics
+    from normviz.inspect.audit.audit import audit
+    from normviz.inspect.audit.report import Audit
+    from normviz.inspect.check.check import check
+    from normviz.inspect.check.verdict import Finding, Verdict
+    from normviz.inspect.compare.compare import compare
+    from normviz.inspect.compare.comparison import Comparison
+    from normviz.inspect.probe.probe import probe
+    from normviz.inspect.probe.report import Probe
+    from normviz.method_chooser.chooser import chooser
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "METHODS": "methods",
-    "Pooling": "blocks",
-    "pooling": "blocks",
-    "divisors": "blocks",
-    "Moments": "merging",
-    "moments": "merging",
-    "sweep": "merging",
-    "Statistics": "results",
-    "statistics": "normalization",
-    "normalize": "normalization",
-    "gradient": "normalization",
-    "Gradients": "normalization",
-    "RunningStatistics": "running",
-    "backend_for": "backends",
-    "devices": "backends",
-    "Explorer": "explorer",
-    "show": "explorer",
-    "compare_methods": "explorer",
-    "worksheet": "explorer",
-    "to_html": "explorer",
-    "quiz": "explorer.quizzes",
-    "chooser": "explorer.choosing",
-    "Studio": "studio",
-    "cube": "figures",
-    "Audit": "inspect.auditing",
-    "audit": "inspect.auditing",
-    "Comparison": "inspect.auditing",
-    "compare": "inspect.auditing",
-    "check": "inspect",
-    "Finding": "inspect",
-    "Verdict": "inspect",
-    "Probe": "inspect",
-    "probe": "inspect",
+    "METHODS": "core.methods",
+    "Pooling": "core.pooling",
+    "pooling": "core.pooling",
+    "divisors": "core.pooling",
+    "Moments": "core.moments",
+    "moments": "functions.reduce",
+    "sweep": "functions.reduce",
+    "Statistics": "core.statistics",
+    "statistics": "functions.reduce",
+    "normalize": "functions.normalize",
+    "gradient": "functions.gradient",
+    "Gradients": "functions.gradient",
+    "RunningStatistics": "functions.running",
+    "backend_for": "backends.dispatch",
+    "devices": "backends.dispatch",
+    "Explorer": "explorer.widget",
+    "show": "explorer.show",
+    "compare_methods": "explorer.compare",
+    "worksheet": "classroom.worksheet",
+    "to_html": "explorer.show",
+    "quiz": "classroom.quiz",
+    "chooser": "method_chooser.chooser",
+    "cube": "explorer.plotly_cube",
+    "Audit": "inspect.audit.report",
+    "audit": "inspect.audit.audit",
+    "Comparison": "inspect.compare.comparison",
+    "compare": "inspect.compare.compare",
+    "check": "inspect.check.check",
+    "Finding": "inspect.check.verdict",
+    "Verdict": "inspect.check.verdict",
+    "Probe": "inspect.probe.report",
+    "probe": "inspect.probe.probe",
     "labs": "labs",
     "relatives": "relatives",
     "samples": "samples",
@@ -82,7 +91,6 @@ __all__ = [
     "Probe",
     "RunningStatistics",
     "Statistics",
-    "Studio",
     "Verdict",
     "__version__",
     "audit",
@@ -112,6 +120,10 @@ __all__ = [
 
 
 def __getattr__(name: str):
+    if name == "Studio":
+        raise AttributeError(
+            "nv.Studio is gone; nv.Explorer(editable=True) takes its place, or the command `normviz playground`"
+        )
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(f".{_HOME[name]}", __name__)

@@ -105,20 +105,13 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
     LabApp.launch_instance([*options, *jupyter_options])
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("voila_options", nargs=-1, type=click.UNPROCESSED)
-def studio(voila_options: tuple[str, ...]) -> None:
-    """Serve nv.Studio, a tensor to play with, as a web application.
-
-    Options are handed on to Voila: normviz studio --no-browser --port=8866 --Voila.ip=0.0.0.0
-    """
-    from normviz.studio.serve import serve
-
-    try:
-        serve(voila_options)
-    except ModuleNotFoundError as error:
-        what = 'Voila is not installed; install it with: python -m pip install "normviz[voila]"'
-        raise click.ClickException(what) from error
+@cli.command(hidden=True, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def studio(options: tuple[str, ...]) -> None:
+    """Name what takes the place of the studio, which was a server."""
+    raise click.ClickException(
+        "the studio is gone; `normviz playground` takes its place, or nv.Explorer(editable=True) in a notebook"
+    )
 
 
 @cli.command()
@@ -128,7 +121,7 @@ def instructor(folder: Path) -> None:
 
     A notebook that is already there is kept as it is.
     """
-    from normviz.instructor import versions
+    from normviz.classroom.instructor import versions
 
     folder.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
@@ -191,7 +184,7 @@ def audit(context: click.Context, source: tuple[str, ...], shape: bool, **option
 
     The exit code is 0 without warnings, 1 with some, and 2 where nothing could be audited.
     """
-    from normviz.inspect.auditing import command
+    from normviz.inspect.audit import command
 
     names = [word for word in source if not word.isdecimal()]
     sizes = [word for word in source if word.isdecimal()]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from normviz.blocks import divisors
-from normviz.explorer import texts
-from normviz.methods import METHODS
+from normviz.core.methods import METHODS
+from normviz.core.pooling import divisors
+from normviz.explorer.snippets import texts
 
 NEEDS = {
     "PyTorch": ("torch",),

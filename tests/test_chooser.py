@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import normviz as nv
-from normviz.explorer import choosing, decision
-from normviz.explorer.advice import ADVICE
-from normviz.explorer.choices import paths, reachable
-from normviz.explorer.questions import FIRST, QUESTIONS
+from normviz.method_chooser import chooser as choosing
+from normviz.method_chooser import diagram as decision
+from normviz.method_chooser.advice import ADVICE
+from normviz.method_chooser.content import paths, reachable
+from normviz.method_chooser.questions import FIRST, QUESTIONS
 from tests.pages import HOSTILE, Reader, data_of, inside
 
 PATHS = list(paths(FIRST, QUESTIONS))

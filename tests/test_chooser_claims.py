@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import advice
-from normviz.explorer.advice import ADVICE
-from normviz.explorer.questions import QUESTIONS
+from normviz.method_chooser import advice
+from normviz.method_chooser.advice import ADVICE
+from normviz.method_chooser.questions import QUESTIONS
 
 # ---- what it claims --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import front
+from normviz.explorer import js as front
 from tests.pages import HOSTILE, Reader, X, data_of, inside
 
 # ---- predict, then reveal --------------------------------------------------------------------------------------------

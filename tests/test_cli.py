@@ -217,9 +217,8 @@ def test_alone_it_shows_its_commands(capsys):
     assert all(f"  {name} " in said for name in ("demo", "export", "lab"))
 
 
-def test_studio_says_that_voila_is_missing(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "voila.app", None)
-    monkeypatch.setenv("JUPYTER_PATH", "elsewhere")
+def test_studio_names_what_takes_its_place(capsys):
     assert cli.main(["studio"]) == 2
-    said = 'normviz: Voila is not installed; install it with: python -m pip install "normviz[voila]"\n'
-    assert capsys.readouterr().err == said
+    said = "the studio is gone; `normviz playground` takes its place, or nv.Explorer(editable=True) in a notebook"
+    assert capsys.readouterr().err == f"normviz: {said}\n"
+    assert "studio" not in cli.cli.get_help(cli.click.Context(cli.cli))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.blocks import fitting_num_groups
+from normviz.core.pooling import fitting_num_groups
 
 OTHER, LIT, GRID, OUTLINE = range(4)
 MENU, SLIDER = "updatemenus", "sliders"

@@ -9,7 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from normviz import cli, instructor
+from normviz import cli
+from normviz.classroom import instructor
 
 COURSE = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(path for path in COURSE.glob("*.ipynb") if "-grade" in path.read_text("utf-8"))

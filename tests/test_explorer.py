@@ -7,7 +7,7 @@ import pytest
 import traitlets
 
 import normviz as nv
-from normviz.explorer import front
+from normviz.explorer import js as front
 
 
 def unpack(packed):

@@ -5,7 +5,7 @@ import pytest
 from traitlets import TraitError
 
 import normviz as nv
-from normviz.explorer import measure
+from normviz.explorer.svg import readout as measure
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import front, page, state
+from normviz.explorer import js as front
+from normviz.explorer import show as page
+from normviz.explorer import validation as state
 from tests.pages import HOSTILE, Reader, X, data_of
 
 # ---- the page ------------------------------------------------------------------------------------------------------
@@ -74,14 +76,8 @@ def test_the_front_end_may_stand_in_a_script_element():
 
 def test_every_file_of_the_front_end_is_in_the_module_or_boots_a_page():
     here = Path(front.__file__).parent
-    assert {path.name for path in here.glob("*.js")} == {
-        *front.ORDER,
-        "frame.js",
-        "stage.js",
-        "page.js",
-        "quiz.js",
-        "chooser.js",
-    }
+    found = {path.relative_to(here).as_posix() for path in here.rglob("*.js")}
+    assert found == {*front.ORDER, "hosts/frame.js", "views/stage.js", "hosts/page.js"}
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "]]>", "<b>", "\\u003c/script>"])

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import drawing, geometry, measure, picture, state, view
-from normviz.explorer.faces import rectangles
+from normviz.explorer import validation as state
+from normviz.explorer.svg import cube as drawing
+from normviz.explorer.svg import geometry, picture, view
+from normviz.explorer.svg import readout as measure
+from normviz.explorer.svg.faces import rectangles
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><!-- <img src=x onerror=alert(1)> & \" ' ]]> \u2028"

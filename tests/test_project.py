@@ -99,15 +99,6 @@ def test_nothing_names_somebody_s_machine():
     assert found(MACHINE, texts()) == []
 
 
-@pytest.mark.parametrize(("pattern", "most"), [("*.py", 300), ("*.js", 800)])
-def test_files_are_short(pattern, most):
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in tracked(pattern)
-    }
-    assert lengths
-    assert {name: length for name, length in lengths.items() if length > most} == {}
-
-
 # Where conda's name is another. CuPy is one package there: the CUDA release is conda's to choose.
 CONDA_NAMES = {
     "torch": "pytorch",
@@ -135,7 +126,7 @@ def test_environment_yml_is_in_step(project):
     assert needed == {f"python{project['requires-python']}", "pip"} | conda(project["dependencies"] + extras["lab"])
     optional = set(re.findall(r"^  # - (\S+)$", text, re.MULTILINE))
     assert optional == conda(
-        [item for name in ("book", "cuda12", "cuda13", "dask", "progress", "torch", "voila") for item in extras[name]]
+        [item for name in ("book", "cuda12", "cuda13", "dask", "progress", "torch") for item in extras[name]]
         + [item for item in extras["gif"] if not item.startswith("resvg")]  # which conda lacks
     )
     assert [item for item in listed["dependencies"] if isinstance(item, dict)] == [{"pip": ["-e ."]}]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer.quizzes import CHOICES
+from normviz.classroom.quiz import CHOICES
 from tests.pages import Reader, inside
 
 X = np.zeros((2, 6, 3, 4))

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import measure, scene, state
+from normviz.explorer import scene
+from normviz.explorer import validation as state
+from normviz.explorer.svg import readout as measure
 
 
 def unpack(packed):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import Shown
+from normviz.explorer.show import Shown
 from tests.pages import HOSTILE, Reader, X, data_of, inside
 
 

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from normviz.explorer import texts
-from normviz.methods import METHODS
+from normviz.core.methods import METHODS
+from normviz.explorer.snippets import texts
 from tests.snippets import every_code, run
 
 HOMES = {

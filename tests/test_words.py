@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from normviz.blocks import pooling
-from normviz.explorer import texts
-from normviz.explorer.names import axis_names, length_names
-from normviz.methods import METHODS
+from normviz.core.methods import METHODS
+from normviz.core.pooling import pooling
+from normviz.explorer.snippets import texts
+from normviz.explorer.svg.axis_names import axis_names, length_names
 
 
 class Balanced(html.parser.HTMLParser):

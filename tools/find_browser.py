@@ -85,9 +85,14 @@ def installers() -> Iterator[tuple[str, Callable[[], bool]]]:
     if root is not None:
         if shutil.which("apt-get"):
             # "chromium" is Debian's name.
-            yield "apt-get", lambda: (
-                run(*root, "apt-get", "update", "-qq")
-                and run(*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "chromium")
+            yield (
+                "apt-get",
+                lambda: (
+                    run(*root, "apt-get", "update", "-qq")
+                    and run(
+                        *root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-qq", "-y", "chromium"
+                    )
+                ),
             )
         if shutil.which("dnf"):
             yield "dnf", lambda: run(*root, "dnf", "install", "-q", "-y", "chromium")

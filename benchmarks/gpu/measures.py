@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import normviz as nv
-from normviz.backends import adopt, load
+from normviz.backends.dispatch import adopt, load
 
 from .cases import Case, Limit
 from .ceilings import ceilings

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from normviz.errors import unknown
-from normviz.explorer import page, picture, state
+from normviz.core.errors import unknown
+from normviz.explorer import show as page
+from normviz.explorer import validation as state
+from normviz.explorer.svg import picture
 
 MOST = 4
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from normviz import blocks
-from normviz.backends import host
-from normviz.explorer import texts
-from normviz.explorer.geometry import cube_shape
-from normviz.explorer.measure import means
-from normviz.merging import moments
-from normviz.methods import METHODS
-from normviz.normalization import statistics
+from normviz.backends.dispatch import host
+from normviz.core import pooling as blocks
+from normviz.core.methods import METHODS
+from normviz.explorer.snippets import texts
+from normviz.explorer.svg.geometry import cube_shape
+from normviz.explorer.svg.readout import means
+from normviz.functions.reduce import moments, statistics
 
 MOST_VALUES = 2**17
 MOST_COARSE = 2**16

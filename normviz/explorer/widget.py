@@ -13,13 +13,16 @@ import numpy as np
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
-from normviz.blocks import Pooling, check_cell, check_groups, pooling
-from normviz.errors import unknown
-from normviz.explorer import front, gif, page, picture, state
+from normviz.core.errors import unknown
+from normviz.core.methods import METHODS
+from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
+from normviz.core.statistics import Statistics
+from normviz.explorer import js as front
+from normviz.explorer import show as page
+from normviz.explorer import validation as state
 from normviz.explorer.scene import given_sets
-from normviz.methods import METHODS
-from normviz.normalization import statistics
-from normviz.results import Statistics
+from normviz.explorer.svg import gif, picture
+from normviz.functions.reduce import statistics
 
 PARAMETERS = ("weight", "bias", "eps")
 ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}

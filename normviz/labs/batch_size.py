@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..errors import check_keywords
-from ..merging import moments
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.functions.reduce import moments
+from normviz.labs import checks, look
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 

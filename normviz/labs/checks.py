@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import samples
-from ..backends import host
-from ..blocks import canonical
+from normviz import samples
+from normviz.backends.dispatch import host
+from normviz.core.pooling import canonical
 
 REACH = 1e60
 """Values up to here, and down to its reciprocal, have fourth powers in float64."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..blocks import default_num_groups
-from ..errors import check_keywords
-from ..methods import METHODS
-from ..normalization import normalize
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.core.methods import METHODS
+from normviz.core.pooling import default_num_groups
+from normviz.functions.normalize import normalize
+from normviz.labs import checks, look
 
 SHOWN = ("batch", "layer", "instance", "group", "positional")
 PADDING = (0, 8, 16, 32, 64, 128)

@@ -13,12 +13,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .. import normalization
-from ..errors import check_keywords
-from ..merging import moments
-from ..results import Statistics
-from ..samples import photographs
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.core.statistics import Statistics
+from normviz.functions.normalize import normalize
+from normviz.functions.reduce import moments
+from normviz.labs import checks, look
+from normviz.samples import photographs
 
 EPS = 1e-5
 # What else the machine does is no part of the time of a thread; Windows counts that too coarsely.
@@ -140,7 +140,7 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
     affine = {"weight": weight, "bias": bias, "eps": EPS}
 
     def group(y: np.ndarray) -> np.ndarray:
-        return normalization.normalize(y, "group", num_groups=num_groups, **affine)
+        return normalize(y, "group", num_groups=num_groups, **affine)
 
     # The best that can be done: the statistics of the first sample, as if they were everybody's.
     groups = found.pool("group", num_groups=num_groups)
@@ -153,7 +153,7 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
         name: fold(kernel, s.mean, s.var, weight=weight, bias=bias) for name, s in (("batch", batch), ("group", first))
     }
     outputs = {
-        "batch": normalization.normalize(y, "batch", statistics=batch, **affine),
+        "batch": normalize(y, "batch", statistics=batch, **affine),
         "batch folded": convolve(x, *folded["batch"]),
         "group": group(y),
         "group folded": convolve(x, *folded["group"]),
@@ -161,7 +161,7 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
     errors = {m: np.abs(outputs[f"{m} folded"] - outputs[m]).max(axis=(1, 2, 3)) for m in ("batch", "group")}
     ways = {
         "convolution": lambda: convolve(x, kernel),
-        "batch": lambda: normalization.normalize(convolve(x, kernel), "batch", statistics=batch, **affine),
+        "batch": lambda: normalize(convolve(x, kernel), "batch", statistics=batch, **affine),
         "batch folded": lambda: convolve(x, *folded["batch"]),
         "group": lambda: group(convolve(x, kernel)),
     }

@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .. import normalization
-from ..blocks import Pooling, default_num_groups, pooling
-from ..errors import check_keywords
-from ..explorer.colours import HIGH, LOW, MIDDLE, hexed
-from ..methods import METHODS as ROWS
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.core.methods import METHODS as ROWS
+from normviz.core.pooling import Pooling, default_num_groups, pooling
+from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
+from normviz.functions.gradient import gradient
+from normviz.labs import checks, look
 
 METHODS = ("batch", "layer", "instance", "group", "positional", "rms")
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -113,7 +113,7 @@ def measure(
         sets = pooling(method, x.shape, **options)
         # One gradient at each output: the row of the Jacobian that belongs to it.
         units = np.eye(x.size).reshape(x.size, *x.shape)
-        rows = [normalization.gradient(x, unit, method, eps=eps, **options).input.ravel() for unit in units]
+        rows = [gradient(x, unit, method, eps=eps, **options).input.ravel() for unit in units]
         jacobians[method] = Jacobian(sets, np.stack(rows), np.argsort(sets.labels().ravel(), kind="stable"))
         norms[method] = _of_weights(x, weights, loss, scales, method, eps, options)
     norms["none"] = _of_weights(x, weights, loss, scales, None, eps, {})
@@ -133,7 +133,7 @@ def _of_weights(
 
     def norm(k: float) -> float:
         y = np.einsum("dc,nchw->ndhw", k * weights, x)
-        g = loss if method is None else normalization.gradient(y, loss, method, eps=eps, **options).input
+        g = loss if method is None else gradient(y, loss, method, eps=eps, **options).input
         return float(np.linalg.norm(np.einsum("ndhw,nchw->dc", g, x)))
 
     # Through sets of one cell, which a centring method makes 0 whatever is in them, no gradient comes.

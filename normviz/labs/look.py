@@ -12,11 +12,11 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..explorer.colours import DARK as EXPLORER_DARK
-from ..explorer.colours import LIGHT as EXPLORER_LIGHT
-from .page import alt as alt
-from .page import keys_script as keys_script
-from .page import to_html as to_html
+from normviz.explorer.svg.palette import DARK as EXPLORER_DARK
+from normviz.explorer.svg.palette import LIGHT as EXPLORER_LIGHT
+from normviz.labs.page import alt as alt
+from normviz.labs.page import keys_script as keys_script
+from normviz.labs.page import to_html as to_html
 
 COLOURS = {
     "blue": "#2f7de1",

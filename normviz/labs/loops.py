@@ -1,6 +1,6 @@
 """The plain loop of the lab `memory`, as a program to read: the set of every place of a flat array."""
 
-from ..blocks import Pooling
+from normviz.core.pooling import Pooling
 
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
 """The order of the axes in memory, the last one running fastest."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..blocks import Pooling, default_num_groups, pooling
-from ..errors import check_keywords, unknown
-from ..explorer.colours import HUES, WHITE, hexed, mix
-from ..methods import METHODS as ROWS
-from . import checks, look
-from .loops import LAYOUTS, LOOPS, shown
+from normviz.core.errors import check_keywords, unknown
+from normviz.core.methods import METHODS as ROWS
+from normviz.core.pooling import Pooling, default_num_groups, pooling
+from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
+from normviz.labs import checks, look
+from normviz.labs.loops import LAYOUTS, LOOPS, shown
 
 METHODS = ("batch", "layer", "instance", "group", "positional")
 SHAPE = (2, 4, 3, 3)

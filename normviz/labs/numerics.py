@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..errors import check_keywords
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.labs import checks, look
 
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 RECIPES = ("raw moments", "two passes", "Welford", "Chan")

@@ -5,9 +5,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from ..errors import check_keywords
-from . import checks, look
-from .tables import TABLES, Published, Series, Table
+from normviz.core.errors import check_keywords
+from normviz.labs import checks, look
+from normviz.labs.tables import TABLES, Published, Series, Table
 
 
 def measure() -> Published:

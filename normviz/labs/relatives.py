@@ -7,11 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .. import normalization
-from .. import relatives as family
-from ..errors import check_keywords
-from ..explorer.colours import HIGH, LOW, MIDDLE, hexed
-from . import checks, look
+from normviz import relatives as family
+from normviz.core.errors import check_keywords
+from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
+from normviz.functions.normalize import normalize
+from normviz.labs import checks, look
 
 NAMES = {
     "rms": "RMS",
@@ -95,7 +95,7 @@ def measure(
         raise ValueError(f"logits has {len(logits)} values; it needs 3, for instance, layer and batch")
     free = family.frn(x)
     outputs = {
-        "rms": normalization.normalize(x, "rms"),
+        "rms": normalize(x, "rms"),
         "frn": family.frn(x, tau=np.full(C, tau)),
         "switchable": family.switchable(x, mean_weights=logits, var_weights=logits),
         "weight_norm": family.weight_norm(x, np.full(N, g)),

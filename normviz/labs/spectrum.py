@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..blocks import divisors
-from ..errors import check_keywords
-from ..merging import Moments, moments
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.core.moments import Moments
+from normviz.core.pooling import divisors
+from normviz.functions.reduce import moments
+from normviz.labs import checks, look
 
 SHUFFLES = 20
 

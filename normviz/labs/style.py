@@ -14,12 +14,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .. import normalization, relatives
-from ..errors import check_keywords
-from ..explorer.colours import HIGH, LOW, MIDDLE, hexed
-from ..merging import moments
-from ..samples import PHOTOGRAPHS, photographs
-from . import checks, look
+from normviz import relatives
+from normviz.core.errors import check_keywords
+from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
+from normviz.functions.normalize import normalize
+from normviz.functions.reduce import moments
+from normviz.labs import checks, look
+from normviz.samples import PHOTOGRAPHS, photographs
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 STYLES = (1, 2, 6)
@@ -150,8 +151,7 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
             "result": gram(whole),
             "conditional": gram(chosen),
         },
-        {"before": deviation(every)}
-        | {m: deviation(normalization.normalize(every, m, eps=EPS)) for m in ("instance", "batch")},
+        {"before": deviation(every)} | {m: deviation(normalize(every, m, eps=EPS)) for m in ("instance", "batch")},
         float(np.abs(invert(every) - pictures).max()),
     )
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..errors import check_keywords
-from ..normalization import normalize
-from ..running import RunningStatistics
-from . import checks, look
+from normviz.core.errors import check_keywords
+from normviz.functions.normalize import normalize
+from normviz.functions.running import RunningStatistics
+from normviz.labs import checks, look
 
 BATCH_SIZES = (2, 4, 8, 16, 32)
 MOMENTA = (0.01, 0.1, 0.5)

@@ -16,9 +16,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..errors import check_keywords, unknown
-from . import checks, look
-from .digits import TRAIN, Run, bar_of, load, train
+from normviz.core.errors import check_keywords, unknown
+from normviz.labs import checks, look
+from normviz.labs.digits import TRAIN, Run, bar_of, load, train
 
 METHODS = {"batch": "Batch Norm", "group": "Group Norm", "none": "no normalizer"}
 BATCH_SIZES = (32, 16, 8, 4, 2)

@@ -6,10 +6,16 @@ All of it is worked out in float64 from `normalize`, `gradient` and `moments`, a
 went in, in its dtype; gradients with respect to parameters are float64 NumPy arrays.
 """
 
-from .response import FRNGradients, frn, frn_gradient
-from .styles import AdaINGradients, adain, adain_gradient, conditional_instance, conditional_instance_gradient
-from .switchable import SwitchableGradients, switchable, switchable_gradient
-from .weights import (
+from normviz.relatives.response import FRNGradients, frn, frn_gradient
+from normviz.relatives.styles import (
+    AdaINGradients,
+    adain,
+    adain_gradient,
+    conditional_instance,
+    conditional_instance_gradient,
+)
+from normviz.relatives.switchable import SwitchableGradients, switchable, switchable_gradient
+from normviz.relatives.weights import (
     WeightNormGradients,
     weight_norm,
     weight_norm_gradient,

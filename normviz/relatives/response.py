@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import check_keywords
-from ..normalization import gradient, normalize
-from .work import begin, entries, per_channel
+from normviz.core.errors import check_keywords
+from normviz.functions.gradient import gradient
+from normviz.functions.normalize import normalize
+from normviz.relatives.work import begin, entries, per_channel
 
 TAU = "one threshold a channel"
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import check_eps
-from ..backends import host
-from ..errors import check_keywords
-from ..merging import moments
-from ..normalization import Gradients, gradient, normalize
-from .work import Work, begin, entries, per_atom
+from normviz.arrays.arguments import check_eps
+from normviz.backends.dispatch import host
+from normviz.core.errors import check_keywords
+from normviz.functions.gradient import Gradients, gradient
+from normviz.functions.normalize import normalize
+from normviz.functions.reduce import moments
+from normviz.relatives.work import Work, begin, entries, per_atom
 
 
 @check_keywords

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arguments import check_eps
-from ..errors import check_keywords
-from ..merging import moments
-from ..normalization import normalize
-from ..results import Statistics
-from .work import Work, begin, entries, per_atom, per_channel
+from normviz.arrays.arguments import check_eps
+from normviz.core.errors import check_keywords
+from normviz.core.statistics import Statistics
+from normviz.functions.normalize import normalize
+from normviz.functions.reduce import moments
+from normviz.relatives.work import Work, begin, entries, per_atom, per_channel
 
 MIXED = {"instance": (), "layer": (1,), "batch": (0,)}
 """Whose statistics are mixed, in the order of the logits, and which axes of (N, C) a set of theirs spans."""

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import check_eps
-from ..backends import host
-from ..errors import check_keywords
-from ..merging import moments
-from ..normalization import gradient, normalize, statistics
-from ..results import Statistics
-from .work import Work, begin, entries
+from normviz.arrays.arguments import check_eps
+from normviz.backends.dispatch import host
+from normviz.core.errors import check_keywords
+from normviz.core.statistics import Statistics
+from normviz.functions.gradient import gradient
+from normviz.functions.normalize import normalize
+from normviz.functions.reduce import moments, statistics
+from normviz.relatives.work import Work, begin, entries
 
 TINY = np.finfo(np.float64).tiny
 """In place of an eps of 0, which would divide zeros by zero."""

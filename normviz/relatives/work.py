@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import result_dtype, uncanonical
-from ..backends import adopt, host, is_bfloat16, numbers, on_gpu
-from ..blocks import canonical
+from normviz.arrays.arguments import result_dtype, uncanonical
+from normviz.backends.dispatch import adopt, host, is_bfloat16, numbers, on_gpu
+from normviz.core.pooling import canonical
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import adopt
-from ..blocks import canonical
-from .atoms import join, measure
-from .progress import Progress
+from normviz.backends.dispatch import adopt
+from normviz.core.pooling import canonical
+from normviz.streaming.partial_moments import join, measure
+from normviz.streaming.progress import Progress
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
 

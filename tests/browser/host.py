@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from normviz.explorer import front, state
+from normviz.explorer import js as front
+from normviz.explorer import validation as state
 
 PAGE = """<!doctype html>
 <html lang="en">

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import geometry
+from normviz.explorer.svg import geometry
 from tests.browser import host, reading
 
 CASES = 300

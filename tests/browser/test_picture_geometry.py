@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 
 import normviz as nv
-from normviz.explorer import colours, geometry, measure, state, view
+from normviz.explorer import validation as state
+from normviz.explorer.svg import geometry, view
+from normviz.explorer.svg import palette as colours
+from normviz.explorer.svg import readout as measure
 
 CASES = 120
 

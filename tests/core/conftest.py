@@ -2,7 +2,7 @@
 
 import pytest
 
-from normviz import backends
+from normviz.backends import dispatch as backends
 from tests.core import stand_in
 from tests.cuda import emulate
 

@@ -13,8 +13,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from normviz import backends
-from normviz.backends import launches
+from normviz.backends import dispatch as backends
+from normviz.backends.cuda import kernels as launches
 
 
 class DeviceArray(np.ndarray):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz import backends
+from normviz.backends import dispatch as backends
 from tests.core.cases import configurations, one_each, values
 from tests.core.stand_in import DeviceArray
 

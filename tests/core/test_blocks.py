@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.blocks import canonical, default_num_groups, fitting_num_groups
-from normviz.methods import find
+from normviz.core.methods import find
+from normviz.core.pooling import canonical, default_num_groups, fitting_num_groups
 from tests.core import reference
 from tests.core.cases import CASES, on_axis
 

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from benchmarks.cpu.accuracy import oracle
-from normviz import direct
-from normviz.backends import half, layout, passes, scaling, threads
-from normviz.backends.recipe import tile
+from normviz.arrays import small_arrays as direct
+from normviz.backends import threads
+from normviz.backends.base import tile
+from normviz.backends.cpu import affine as scaling
+from normviz.backends.cpu import half
+from normviz.backends.cpu import moments as passes
+from normviz.backends.cpu import strides as layout
 from tests.core.cases import configurations, values
 
 LIMITS = {"f2": 2e-3, "f4": 3e-6, "f8": 1e-11}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.backends import threads
-from normviz.blocks import canonical
-from normviz.streaming import lazy as streaming_lazy
+from normviz.core.pooling import canonical
+from normviz.streaming import dask_arrays as streaming_lazy
 from tests.core.cases import configurations, each_message, on_axis, refuses, values
 
 dask = pytest.importorskip("dask", reason="dask is not installed: no array of it to work on")

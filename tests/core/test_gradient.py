@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.backends.numpy import NumPy
+from normviz.backends.cpu.backend import NumPy
 from tests.core import reference
 from tests.core.cases import CASES, configurations, on_axis, sample_on_axis, values
 from tests.core.test_normalize import parameters

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz import direct
+from normviz.arrays import small_arrays as direct
 from tests.core.cases import values
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import normviz as nv
-from normviz.errors import check_keywords
+from normviz.core.errors import check_keywords
 
 FUNCTIONS = [nv.pooling, nv.moments, nv.sweep, nv.statistics, nv.normalize, nv.gradient, nv.Moments.pool]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 import normviz as nv
-from normviz.blocks import canonical, default_num_groups
+from normviz.core.pooling import canonical, default_num_groups
 from tests.core.cases import each_message, refuses
 
 X = np.zeros((2, 6, 3, 3))

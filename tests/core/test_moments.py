@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.backends.numpy import NumPy
-from normviz.backends.recipe import boxes, tile
+from normviz.backends.base import boxes, tile
+from normviz.backends.cpu.backend import NumPy
 from tests.core import reference
 from tests.core.cases import CASES, SHAPES, configurations, on_axis, two_groups, values
 

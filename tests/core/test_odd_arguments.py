@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz import direct
+from normviz.arrays import small_arrays as direct
 from normviz.backends import threads
 from tests.core.cases import each_message, refuses, values
 from tests.core.test_streaming_messages import described, named, with_header

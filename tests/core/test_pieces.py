@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.backends import load
-from normviz.backends.staging import Lane, copy
+from normviz.backends.cuda.transfer import Lane, copy
+from normviz.backends.dispatch import load
 from tests.core import reference
 from tests.core.cases import configurations, values
 from tests.core.stand_in import DeviceArray
@@ -235,8 +235,10 @@ def test_bfloat16_on_a_gpu_is_shared_not_copied(worker, emulated_cupy, monkeypat
     ml_dtypes = pytest.importorskip("ml_dtypes")
     x = torch.from_numpy(values((3, 4, 6, 5))).bfloat16()
     expected = nv.normalize(x.float(), "group", num_groups=2).bfloat16()
-    monkeypatch.setattr("normviz.backends.on_gpu", lambda a: True)  # a tensor like those on a GPU, but readable here
-    monkeypatch.setattr("normviz.arguments.on_gpu", lambda a: True)
+    monkeypatch.setattr(
+        "normviz.backends.dispatch.on_gpu", lambda a: True
+    )  # a tensor like those on a GPU, but readable here
+    monkeypatch.setattr("normviz.arrays.arguments.on_gpu", lambda a: True)
     monkeypatch.setattr(DeviceArray, "__dlpack_device__", lambda self: (1, 0))
     seen = []
     scale = type(worker)._scale

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.sources import source
-from normviz.streaming import files
+from normviz.core.sources import source
+from normviz.streaming import npy_files as files
 from tests.core.cases import configurations, on_axis, values
 
 few = settings(max_examples=150, deadline=None)

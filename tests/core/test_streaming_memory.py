@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.streaming import files
+from normviz.streaming import npy_files as files
 
 SHAPES = {1 << 20: (2, 4, 128, 256), 1 << 24: (2, 4, 1024, 512), 1 << 26: (2, 4, 2048, 1024)}  # by bytes
 MEASURES = [lambda x: nv.moments(x), lambda x: nv.statistics(x, "batch"), lambda x: nv.statistics(x, "layer")]

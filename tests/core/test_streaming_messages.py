@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.errors import unknown
+from normviz.core.errors import unknown
 from normviz.streaming import chunks as chunks_module
-from normviz.streaming import files
+from normviz.streaming import npy_files as files
 from tests.core.cases import each_message, refuses
 
 X = np.zeros((2, 6, 3, 3), np.float32)

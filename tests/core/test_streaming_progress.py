@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.streaming import files, progress
+from normviz.streaming import npy_files as files
+from normviz.streaming import progress
 from tests.core.cases import values
 
 X = values((8, 2, 4))

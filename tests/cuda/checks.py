@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 
-from normviz.backends.arrange import entries
+from normviz.backends.cuda.layout import entries
 from tests.core import stand_in
 
 TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}

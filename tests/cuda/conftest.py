@@ -2,7 +2,7 @@
 
 import pytest
 
-from normviz.backends.launches import Kernels
+from normviz.backends.cuda.kernels import Kernels
 from tests.core import stand_in
 from tests.cuda import emulate
 

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from normviz.backends import launches
+from normviz.backends.cuda import kernels as launches
 from tests.cuda import checks, emulate
 from tests.cuda.conftest import launched
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from normviz.backends import launches
+from normviz.backends.cuda import kernels as launches
 
 HERE = Path(__file__).parent / "emulation"
 SCALARS = {np.int64: ctypes.c_int64, np.uint64: ctypes.c_uint64, np.int32: ctypes.c_int32, np.float64: ctypes.c_double}

@@ -39,7 +39,9 @@ def test_the_table_leaves_out_what_was_not_measured():
 
 @pytest.fixture
 def bench(emulated_cupy, monkeypatch):
-    monkeypatch.setattr("normviz.backends.on_gpu", lambda x: isinstance(x, torch.Tensor | stand_in.DeviceArray))
+    monkeypatch.setattr(
+        "normviz.backends.dispatch.on_gpu", lambda x: isinstance(x, torch.Tensor | stand_in.DeviceArray)
+    )
     monkeypatch.setattr(stand_in.DeviceArray, "__dlpack_device__", lambda self: (1, 0))
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     emulated_cupy.RawKernel = lambda source, name: lambda grid, block, arguments: None
@@ -83,7 +85,7 @@ def test_it_stops_in_time_and_writes_what_it_has(bench, monkeypatch, folder, cap
 
 
 def test_without_a_gpu_it_says_so():
-    from normviz import backends
+    from normviz.backends import dispatch as backends
 
     if backends.cupy_problem() is None:
         pytest.skip("there is a GPU")

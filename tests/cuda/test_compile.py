@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from normviz.backends import launches
+from normviz.backends.cuda import kernels as launches
 
 # Turing (T4), Ampere (A100), Hopper (H100, H200), Blackwell in servers (B200) and in desktops.
 ARCHITECTURES = (75, 80, 90, 100, 120)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from normviz.backends import launches
+from normviz.backends.cuda import kernels as launches
 from tests.cuda import checks, emulate
 from tests.cuda.checks import TYPES, agree, normal, on_device, plain
 from tests.cuda.conftest import launched

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import normviz as nv
-from normviz.inspect.auditing.troubles import CODES, DEFAULT, OPT_IN
+from normviz.inspect.audit.rules import CODES, DEFAULT, OPT_IN
 from tests.inspect import audit_models as zoo
 from tests.inspect.audit_cases import FIRES, NEAR_MISSES
 from tests.inspect.audit_models import spread

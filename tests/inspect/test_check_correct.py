@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.blocks import pooling
+from normviz.core.pooling import pooling
 
 
 def by_loops(method, groups, eps, channel_axis):

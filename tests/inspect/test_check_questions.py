@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.inspect import checking
+from normviz.inspect.check import check as checking
 from tests.inspect import faulty
 
 SHAPE = (3, 8, 5, 4)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.inspect import checking, codes, examination, ledger, mutants, numerics, stages, states
+from normviz.inspect.check import check as checking
+from normviz.inspect.check import codes, examination, ledger
+from normviz.inspect.check import known_bugs as mutants
+from normviz.inspect.check import localize as stages
+from normviz.inspect.check import precision as numerics
+from normviz.inspect.check import running_stats as states
 from tests.inspect import faulty
 
 SHAPE = (3, 8, 5, 4)

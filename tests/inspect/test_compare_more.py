@@ -1,8 +1,6 @@
 """Ports, notebooks, errors, and the state of the models that compare runs."""
 
 import copy
-import doctest
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import normviz as nv
-from normviz.inspect.auditing import comparing, comparison
+from normviz.inspect.compare import compare as comparing
+from normviz.inspect.compare import comparison
 from tests.inspect import audit_models as zoo
 from tests.inspect.compared import net, one_weight, parted, what, x
 from tests.inspect.test_audit_untouched import Busy, everything
@@ -168,12 +167,6 @@ def test_a_layer_more_is_told_even_where_it_changes_nothing():
     assert not found.same
     assert (found.first, found.between, [s.name for s in found.only_b]) == (None, None, ["aside"])
     assert str(found).startswith("All numbers that can be compared agree, but not every layer has a counterpart.")
-
-
-@pytest.mark.parametrize(("name", "count"), [("comparing", 4), ("comparison", 1)])
-def test_examples(name, count):
-    module = import_module(f"normviz.inspect.auditing.{name}")
-    assert doctest.testmod(module, extraglobs={"np": np}) == (0, count)
 
 
 def test_other_shapes_and_layers_known_by_their_output_are_put_in_words():

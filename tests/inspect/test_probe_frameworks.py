@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.inspect.callables import Forward, hand_over, take_back
-from normviz.inspect.untouched import Found
+from normviz.inspect._call import Forward, hand_over, take_back
+from normviz.inspect._snapshot import Found
 from tests.core import stand_in
 from tests.inspect.truth import compare
 from tests.inspect.zoo import LAST, MAPPED, NUMBERS, Case, cellwise, hat, normal

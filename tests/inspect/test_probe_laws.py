@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.blocks import divisors
-from normviz.inspect.sets import find_sets, number
+from normviz.core.pooling import divisors
+from normviz.inspect.probe.sets import find_sets, number
 
 RTOL = {"float64": 1e-6, "float32": 1e-3, "float16": 5e-2}
 

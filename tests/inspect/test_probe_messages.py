@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.backends import cupy_problem
+from normviz.backends.dispatch import cupy_problem
 from tests.inspect.zoo import hat
 
 

@@ -101,4 +101,4 @@ def test_element_weights_are_laid_out_as_the_function_has_them():
 
 
 def test_the_example_in_the_docstring():
-    assert doctest.testmod(import_module("normviz.inspect.probing")) == (0, 3)
+    assert doctest.testmod(import_module("normviz.inspect.probe.probe")) == (0, 3)

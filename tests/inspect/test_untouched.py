@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.inspect.untouched import Found, untouched
+from normviz.inspect._snapshot import Found, untouched
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 T = torch.nn

@@ -3,7 +3,7 @@
 import numpy as np
 
 import normviz as nv
-from normviz.inspect.sets import number
+from normviz.inspect.probe.sets import number
 
 
 def compare(case, framework):

@@ -1,0 +1,135 @@
+"""What the arguments of normalize and gradient become: each checked, and laid out to broadcast against x."""
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from normviz.backends.base import Backend
+from normviz.backends.dispatch import adopt, is_bfloat16, kind, numbers, on_gpu
+from normviz.core.methods import find
+from normviz.core.pooling import Pooling, canonical
+from normviz.core.statistics import Statistics
+from normviz.functions.running import RunningStatistics
+
+
+def check_eps(eps: float) -> float:
+    """Return eps as a float; it must be a number > 0."""
+    if isinstance(eps, bool) or not isinstance(eps, Real):
+        raise TypeError(f"eps must be a number, not {eps!r}")
+    try:
+        number = float(eps)
+    except OverflowError:
+        number = math.inf
+    if number == math.inf:
+        raise ValueError("eps=inf leaves nothing of x; give a finite number (PyTorch's default is 1e-5)")
+    if not number > 0:
+        raise ValueError(f"eps={eps} is not > 0; without it a constant set divides by zero (PyTorch's default is 1e-5)")
+    return number
+
+
+def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the mean and the variance to use instead of x's own, or None."""
+    if given is None:
+        return None
+    if not isinstance(given, Statistics | RunningStatistics):
+        raise TypeError(f"statistics must be Statistics or RunningStatistics, not {type(given).__name__}")
+    if isinstance(given, RunningStatistics) and pool.method != "batch":
+        raise ValueError(
+            f"running statistics are Batch Norm's, (C,); method {pool.method!r} takes none, so leave them out"
+        )
+    if given.mean.shape != pool.statistics_shape:
+        needed = f"method {pool.method!r} on x of shape {pool.shape} needs {pool.statistics_shape}"
+        raise ValueError(f"statistics have shape {given.mean.shape}; {needed}")
+    return (given.mean if find(pool.method).centered else np.zeros_like(given.mean)), given.var
+
+
+def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float | None = None) -> Any:
+    """Return weight or bias in float64, shaped to broadcast against x's canonical view; `default` where none is."""
+    row = find(pool.method)
+    C, spatial = pool.shape[1], pool.shape[2:]
+    axis = row.affine_axis
+    lined = [n if a == axis else 1 for a, n in enumerate(pool.shape)]
+    if value is None:
+        return default if default is None else np.full(lined, default)
+    value = numbers(value, name)
+    sample = list(spatial)
+    sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)
+    if value.shape == (pool.shape[axis],):
+        return value.reshape(lined)
+    if row.elementwise and value.shape == tuple(sample):
+        return np.moveaxis(value, _channel_in_sample(channel_axis, len(pool.shape)), 0)[None]
+    allowed = f"({pool.shape[axis]},)" + (f" or {tuple(sample)}" if row.elementwise and spatial else "")
+    on = f"C={C} channels" if axis else f"Cout={pool.shape[0]} output channels"
+    raise ValueError(f"{name} has shape {value.shape}; method {pool.method!r} on {on} needs {allowed}")
+
+
+def unparameter(value: np.ndarray, elementwise: bool, channel_axis: int) -> np.ndarray:
+    """Return the gradient of a parameter in the parameter's own shape."""
+    if not elementwise:
+        return value.reshape(-1)
+    return np.moveaxis(value[0], 0, _channel_in_sample(channel_axis, value.ndim))
+
+
+def _channel_in_sample(channel_axis: int, rank: int) -> int:
+    """Where C is once the axis of the samples is gone."""
+    return max(channel_axis % rank - 1, 0)
+
+
+def uncanonical(view: Any, channel_axis: int) -> Any:
+    """Put the axes of a canonical view back where they came from."""
+    axes = list(range(view.ndim))
+    axes.insert(channel_axis % view.ndim, axes.pop(1))
+    return view.transpose(axes)
+
+
+def result_dtype(view: Any) -> np.dtype:
+    """Return the dtype of what is computed from x: its own, or float64 for integers and booleans."""
+    if is_bfloat16(view):
+        return view.dtype
+    return np.dtype(f"f{view.dtype.itemsize}" if view.dtype.kind == "f" else "f8")
+
+
+def like_x(values: Any, name: str, view: Any, worker: Backend, channel_axis: int) -> Any:
+    """Return the canonical view of an array that must have x's shape."""
+    other = canonical(adopt(values, worker.name)[0], channel_axis, name)
+    if other.shape != view.shape:
+        found, needed = (uncanonical(a, channel_axis).shape for a in (other, view))
+        raise ValueError(f"{name} has shape {found}; it must be x's, {needed}")
+    return other
+
+
+def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> tuple[Any, bool]:
+    """Return the array to write, in canonical order, and whether it shares out's memory."""
+    dtype = result_dtype(view)
+    if out is None:
+        return worker.empty_like(view, dtype), False
+    if kind(out) != kind(x) or not hasattr(out, "__dlpack__"):
+        raise TypeError(f"out is of type {type(out).__name__}, x of {type(x).__name__}; pass the same kind of array")
+    if kind(out) == "jax":
+        raise TypeError("out is a JAX array, which never changes; leave it out and take what is returned")
+    native = adopt(out, worker.name)[0]
+    wanted = uncanonical(view, channel_axis).shape
+    if native.shape != wanted:
+        raise ValueError(f"out has shape {native.shape}; it must be x's, {wanted}")
+    if native.dtype != dtype or is_bfloat16(out) != is_bfloat16(x):
+        raise ValueError(f"out has dtype {out.dtype}; for x of dtype {getattr(x, 'dtype', dtype)} it must be {dtype}")
+    if _repeats(native) or (isinstance(out, np.ndarray) and not out.flags.writeable):
+        raise ValueError("out is read-only, or shows one cell in several places; pass an array that owns its cells")
+    if is_bfloat16(out) != is_bfloat16(native) or on_gpu(out) != on_gpu(native):
+        return worker.empty_like(view, dtype), False
+    y = canonical(native, channel_axis, "out")
+    if worker.overlap(view, y):
+        raise ValueError("out overlaps x without being x itself; pass x, or an array with memory of its own")
+    return y, True
+
+
+def _repeats(a: Any) -> bool:
+    """Whether an array shows one cell in several places: a step along an axis is no longer than all inside it."""
+    reach = a.itemsize
+    for step, n in sorted((abs(step), n) for step, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if step < reach:
+            return True
+        reach += step * (n - 1)
+    return False

@@ -1,0 +1,236 @@
+"""The recipe on CUDA devices: the kernels where they read an array as it lies, CuPy's own operations elsewhere.
+
+`xp` is a parameter, so that tests can run all of this where there is no GPU.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from normviz.backends.base import Backend, Box, clip, tile
+from normviz.backends.cpu.backend import NumPy
+from normviz.backends.cuda import kernels as launches
+from normviz.backends.cuda.dense import Parameters, atoms, scale
+from normviz.backends.cuda.layout import order_of
+from normviz.backends.cuda.oom import OutOfGpuMemory, size
+from normviz.backends.cuda.transfer import Corner, Lane, Sums, cut
+
+
+class CuPy(Backend):
+    """CuPy, on the device where x is; what is on the host passes through the current device in pieces."""
+
+    name = "cupy"
+    cells = 1 << 24  # of the recipe: 128 MB of float64, enough to fill a GPU and small beside its memory
+    piece = 1 << 26  # bytes of a host array on their way at a time: a copy of a millisecond or two
+    least = 1 << 18  # smaller pieces than this do not help a GPU whose memory is full
+
+    def __init__(self, xp: Any) -> None:
+        super().__init__(xp)
+        source = launches.HEADERS + launches.SOURCE.read_text()
+        self.module = xp.RawModule(code=source, options=launches.OPTIONS, name_expressions=launches.instances())
+        self._devices: dict[int, launches.Kernels] = {}
+
+    def host(self, values: Any) -> np.ndarray:
+        """Copy the values to the host."""
+        return self.xp.asnumpy(values)
+
+    def empty_like(self, like: Any, dtype: Any) -> Any:
+        """Return an array of like's shape and layout, where it is."""
+        return (self.xp if self._is_here(like) else np).empty_like(like, dtype=dtype)
+
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether b shares memory with a, other than by being the very same cells in the same order."""
+        if not (self._is_here(a) and self._is_here(b)):
+            return self._is_here(a) == self._is_here(b) and NumPy().overlap(a, b)
+        same = a.data.ptr == b.data.ptr and a.strides == b.strides and a.itemsize == b.itemsize
+        return not same and bool(self.xp.may_share_memory(a, b))
+
+    @np.errstate(all="ignore")
+    def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
+        """Mean and sum of squared deviations of every block of x, float64, in the shape of the grid, on the device."""
+        with self._device_of(x):
+            tiles = tile(x, block)
+            if self._is_here(x):
+                if not launches.covers(x.dtype):
+                    return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
+                if order_of(x) is not None:
+                    try:
+                        return atoms(self.kernels(), tiles)
+                    except self.xp.cuda.memory.OutOfMemoryError:
+                        pass  # there may be room for pieces
+                    self._free()
+            return self._or_no_memory(x, lambda: self._in_parts(tiles))
+
+    @np.errstate(all="ignore")
+    def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
+        """Write (x - mean) * rstd * weight + bias; the parameters are float64 and broadcast against x.
+
+        Weight and bias may be None.
+        """
+        with self._device_of(x):
+            mean, rstd, weight, bias = (None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
+            given = (mean, rstd, weight, bias)
+            if self._is_here(x) and x.dtype == out.dtype and order_of(x) is not None and order_of(x) == order_of(out):
+                try:
+                    done = self._scale(x, out, given)
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    done = False  # and nothing is written: the kernel comes last, and needs no memory
+                if done:
+                    return self._meet(out)
+                self._free()
+
+            def work(box: Box, lane: Lane | Corner) -> None:
+                part = lane.load(x[box], out.dtype)
+                mean, rstd, weight, bias = (None if p is None else p[clip(box, p.shape)] for p in given)
+                if not self._scale(part, part, (mean, rstd, weight, bias)):
+                    super(CuPy, self).affine(part, mean, rstd, weight, bias, part)
+                lane.store(part, out[box])
+
+            apart = not (self.xp if self._is_here(x) else np).may_share_memory(x, out)
+            self._pieces(x, out.dtype, work, again=apart)
+            return self._meet(out)
+
+    def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
+        """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
+
+        By CuPy's own operations, and so with all of x on the device.
+        """
+        with self._device_of(x):
+            return self._or_no_memory(x, lambda: self._gradient(x, grad, mean, rstd, weight, out, block, centered))
+
+    def _gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> Any:
+        x_here, grad_here = (self._plain(a) for a in (x, grad))
+        direct = self._is_here(out) and out.dtype.name != "bfloat16"
+        out_here = out if direct else self.xp.empty(out.shape, np.float64 if out.dtype.itemsize == 8 else np.float32)
+        weight = None if weight is None else self._local(weight)
+        found = super().gradient(x_here, grad_here, mean, rstd, weight, out_here, *rest)
+        if self._is_here(out):
+            if not direct:
+                out[...] = out_here.astype(out.dtype)
+            self._meet(out)
+        else:
+            np.copyto(out, self.host(out_here), casting="unsafe")
+        return found
+
+    def _scale(self, x: Any, y: Any, given: Parameters) -> bool:
+        """Whether the kernels have written (x - mean) * rstd * weight + bias to y, which lies as x does."""
+        return launches.covers(x.dtype) and scale(self.kernels(), x, y, given)
+
+    # ---- what passes through in pieces -------------------------------------------------------------------------------
+
+    def _in_parts(self, tiles: Any) -> tuple[Any, Any]:
+        """Mean and M2 over the odd axes of tiles, piece by piece."""
+        sums = Sums(self.xp, tiles.shape)
+        dtype = np.dtype(f"f{tiles.dtype.itemsize}" if tiles.dtype.kind == "f" else "f8")
+        if tiles.dtype.name == "bfloat16":
+            dtype = tiles.dtype
+
+        def work(box: Box, lane: Lane | Corner) -> None:
+            part = lane.load(tiles[box], dtype)
+            if launches.covers(dtype):
+                mean, m2 = atoms(self.kernels(), part)
+            else:
+                inside = tuple(n if axis % 2 else 1 for axis, n in enumerate(part.shape))
+                mean, m2 = (a.reshape(part.shape[::2]) for a in super(CuPy, self).moments(part, inside))
+            sums.add(box[::2], part.shape, mean, m2, lane.stream)
+
+        self._pieces(tiles, dtype, work, again=True)
+        return sums.mean, sums.m2
+
+    def _pieces(self, a: Any, dtype: np.dtype, work: Callable[[Box, Any], None], again: bool) -> None:
+        """Call work(box, lane) for boxes of a, smaller ones once the GPU runs out of memory.
+
+        When even the smallest do not fit, the whole may be done `again` by another backend, or else only before the
+        first.
+        """
+        cells = max(1, self.piece // dtype.itemsize)
+        todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0
+        try:
+            while todo:
+                box = todo.pop()
+                inner = cut(a, box, cells)
+                if len(inner) > 1:
+                    todo += reversed(inner)
+                    continue
+                try:
+                    if not lanes:
+                        nbytes = min(cells, a.size) * dtype.itemsize
+                        lanes = [Corner()] if self._is_here(a) else [Lane(self.xp, nbytes) for _ in range(2)]
+                    lane = lanes[turn % len(lanes)]
+                    with lane.stream:
+                        work(box, lane)
+                    turn += 1
+                    continue
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    pass  # what follows must wait until the error, and all that it keeps alive, is gone
+                for lane in lanes:
+                    lane.finish()
+                lane, lanes, cells = None, [], cells // 2
+                self._free()
+                if cells * dtype.itemsize < self.least:
+                    if again or not turn:
+                        raise self._no_memory(a)
+                    raise MemoryError("the GPU ran out of memory with x partly overwritten by the result")
+                todo.append(box)
+            for lane in lanes:
+                lane.finish()
+        finally:
+            for lane in lanes:  # an error must not free a buffer that a copy still uses
+                lane.settle()
+
+    # ---- devices ---------------------------------------------------------------------------------------------------
+
+    def _is_here(self, a: Any) -> bool:
+        return isinstance(a, self.xp.ndarray)
+
+    def _device_of(self, x: Any) -> Any:
+        return self.xp.cuda.Device(x.device.id if self._is_here(x) else None)
+
+    def _local(self, values: Any) -> Any:
+        """Return small values on the current device."""
+        if self._is_here(values) and values.device.id == self.xp.cuda.runtime.getDevice():
+            return values
+        return self.xp.asarray(self.host(values))
+
+    def _plain(self, a: Any) -> Any:
+        """Return an array on the device that CuPy's own operations understand."""
+        if self._is_here(a):
+            return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
+        return self.xp.asarray(np.asarray(a, a.dtype.newbyteorder("=")))
+
+    def kernels(self) -> launches.Kernels:
+        """Return the launches for the current device."""
+        device = self.xp.cuda.runtime.getDevice()
+        if device not in self._devices:
+            found = self.xp.cuda.runtime.getDeviceProperties(device)
+            threads = found["multiProcessorCount"] * found["maxThreadsPerMultiProcessor"]
+            self._devices[device] = launches.Kernels(self.xp, self.module, threads)
+        return self._devices[device]
+
+    def _meet(self, out: Any) -> None:
+        """Let torch, which may work on a stream of its own, find `out` written."""
+        torch = sys.modules.get("torch")
+        if torch is not None and self._is_here(out) and torch.cuda.is_initialized():
+            current = self.xp.cuda.get_current_stream()
+            if torch.cuda.current_stream(out.device.id).cuda_stream != current.ptr:
+                current.synchronize()
+
+    def _free(self) -> None:
+        self.xp.get_default_memory_pool().free_all_blocks()
+
+    def _or_no_memory(self, x: Any, compute: Callable[[], Any]) -> Any:
+        try:
+            return compute()
+        except self.xp.cuda.memory.OutOfMemoryError:
+            pass
+        self._free()
+        raise self._no_memory(x)
+
+    def _no_memory(self, x: Any) -> OutOfGpuMemory:
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return OutOfGpuMemory(
+            f"the GPU has {size(free)} of {size(total)} left, too little for x of {size(x.size * x.dtype.itemsize)} "
+            "even in pieces; free some, or pass backend='numpy'"
+        )

@@ -1,0 +1,284 @@
+"""The quiz: a layer whose name is hidden. A page lights the cells that answer a poke, and judges what it is called.
+
+Only the sets travel, as labels: the page compares the method named with them, so the page holds no answer to be read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from normviz.backends.dispatch import host
+from normviz.core.methods import METHODS, find
+from normviz.core.pooling import canonical, divisors, pooling
+from normviz.explorer import js as front
+from normviz.explorer import scene
+from normviz.explorer import show as page
+from normviz.explorer.svg.cube import draw
+from normviz.explorer.svg.geometry import to_cube
+from normviz.explorer.svg.readout import GIVEN, Data
+from normviz.explorer.svg.writer import FONT, Pen
+
+CHOICES = ("batch", "layer", "instance", "group", "positional")
+"""What a question may hide, and what its answers offer."""
+SHAPE = (3, 8, 5, 5)
+MOST_CELLS = 2**14
+WIDTH, HEIGHT = 960, 560
+TITLE = "Which layer is this?"
+PARTS = (
+    "core/geometry.js",
+    "core/numbers.js",
+    "core/dom.js",
+    "core/readout.js",
+    "views/cube.js",
+    "views/classroom.js",
+    "views/stage.js",
+    "hosts/frame.js",
+)
+"""Of the front-end, what draws a cube and marks cells; a quiz needs no more of the explorer."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Quiz:
+    """A quiz as plain output: it needs no kernel, now or later.
+
+    Attributes
+    ----------
+    labels
+        For each question an int array of x's shape (N, C, *spatial): which set each cell is in.
+    answers
+        For each question the hidden method and its G, for the teacher; None where a layer was probed. Not in the page.
+    pokes
+        How many cells may be poked before a question is answered.
+    """
+
+    labels: tuple[np.ndarray, ...]
+    answers: tuple[tuple[str, int | None] | None, ...]
+    pokes: int
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The page, or None once it is written to `path`."""
+        text = self._page(framed=False)
+        return text if path is None else page.write(path, text)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The still picture, the tensor with nothing poked; or None once it is written to `path`."""
+        text = self._still()
+        return text if path is None else page.write(path, text)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        still = self._still()
+        size, title = (WIDTH, HEIGHT), f"{TITLE} A quiz"
+        html = page.over(still, self._page(framed=True), size, title, self._words(), least=700, below=60)
+        return {"text/html": html, "image/svg+xml": still}
+
+    def __repr__(self) -> str:
+        return f"Quiz(shape={self.labels[0].shape}, questions={len(self.labels)}, pokes={self.pokes})"
+
+    def _data(self) -> dict[str, Any]:
+        shape = self.labels[0].shape
+        hidden = [answer[0] for answer in self.answers if answer]
+        # In the table's order: a method that is asked for beside the usual ones must not stand out at the end.
+        rows = [row for row in METHODS.values() if row.name in (*CHOICES, *hidden)]
+        packed = [scene.pack(each.astype(np.uint8 if each.max() < 256 else np.int32)) for each in self.labels]
+        return {
+            "title": TITLE,
+            "shape": list(shape),
+            "bins": list(scene.bins(shape)),
+            "pokes": self.pokes,
+            "methods": [
+                {key: getattr(row, key) for key in ("name", "label", "n", "c", "spatial", "axes")} for row in rows
+            ],
+            # Offered as soon as any layer is measured: offering it for one question alone would give it away.
+            "none": None in self.answers,
+            "questions": [{"labels": each} for each in packed],
+        }
+
+    def _words(self) -> str:
+        count = len(self.labels)
+        return (
+            f"A tensor of shape {self.labels[0].shape} behind which a normalization layer hides; a quiz of {count} "
+            f"{'question' if count == 1 else 'questions'} that answers where scripts may run."
+        )
+
+    def _still(self) -> str:
+        """The cube with no set lit."""
+        shape, pen = self.labels[0].shape, Pen("auto")
+        sets = scene.pack(np.zeros(shape, np.uint8))
+        data = Data({"shape": shape, "bins": scene.bins(shape), "methods": [], "values": None, "labels": sets})
+        index = tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))
+        state = {"view": "samples", "color": "set", "method": "given", "index": index}
+        # Label 1 is nobody's, so nothing is lit.
+        nothing = SimpleNamespace(box=None, method=GIVEN, label=1, cell=to_cube(index, shape), evaluating=False)
+        body = [
+            pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
+            pen.text(28, 40, TITLE, 20, bold=True),
+            pen.text(28, 64, self._words(), 13, "muted"),
+            '<g transform="translate(16 84)">',
+            *draw(pen, data, state, nothing, {"width": WIDTH - 32, "height": HEIGHT - 120}),  # type: ignore[arg-type]
+            "</g>",
+        ]
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{HEIGHT}" '
+            f'viewBox="0 0 {WIDTH} {HEIGHT}" class="nvp-auto" font-family="{FONT}"><title>{TITLE}</title>'
+            f"<desc>{escape(self._words(), quote=False)}</desc>{pen.style()}{''.join(body)}</svg>"
+        )
+
+    def _page(self, *, framed: bool) -> str:
+        still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'
+        script = "\n".join(map(front.read, PARTS))
+        return page.document(
+            TITLE,
+            f'<section class="nvp-explorer" aria-label="Quiz">{still}</section>',
+            page.as_json(self._data()),
+            f"{script}\n{{ {front.read('quiz.js', 'normviz.classroom')}\nstartQuiz(); }}",
+            style=front.stylesheet() + front.read("quiz.css", "normviz.classroom"),
+            framed=framed,
+            what="quiz",
+        )
+
+
+def quiz(
+    x: Any = None,
+    *,
+    method: str | Sequence[str] | None = None,
+    num_groups: int | None = None,
+    layer: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+    questions: int | None = None,
+    pokes: int = 3,
+    seed: int | None = None,
+    channel_axis: int = 1,
+) -> Quiz:
+    """Hide the method of a layer: the student pokes cells, sees which answer, and names it. Needs no kernel.
+
+    Parameters
+    ----------
+    x
+        An array whose shape the questions have, of at most 2**14 cells; its values do not matter. None takes
+        (3, 8, 5, 5).
+    method
+        A key of METHODS, or several, one question each; None draws from batch, layer, instance, group, positional.
+    num_groups
+        G for the methods given that take one; None draws a divisor.
+    layer
+        A callable to be measured by `probe`, or several, one question each, instead of methods.
+    questions
+        How many are drawn; None takes 3. With `method` or `layer` there are as many as were given.
+    pokes
+        How many cells may be poked before a question is answered; afterwards any number.
+    seed
+        Draws the same questions again; None draws new ones each time.
+    channel_axis
+        Where C is in x, and in what the layer takes.
+
+    Returns
+    -------
+    Quiz
+        Displays itself as HTML and as a still picture; `to_html` and `to_svg` write files.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> import normviz as nv
+    >>> nv.quiz(seed=0)
+    Quiz(shape=(3, 8, 5, 5), questions=3, pokes=3)
+    >>> nv.quiz(method="group", num_groups=4).answers
+    (('group', 4),)
+    """
+    values = np.zeros(SHAPE) if x is None else host(x)
+    shape = canonical(values, channel_axis).shape
+    if math.prod(shape) > MOST_CELLS:
+        size = f"x of shape {shape} has {math.prod(shape)} cells"
+        raise ValueError(f"{size}; a quiz takes at most {MOST_CELLS}, so give a smaller part")
+    pokes = count("pokes", pokes)
+    if layer is not None:
+        if method is not None or num_groups is not None or questions is not None:
+            raise TypeError(
+                "give layer= alone, or method=, num_groups= and questions=: a layer is what is measured of it"
+            )
+        layers = list(layer) if isinstance(layer, (list, tuple)) else [layer]
+        if not layers:
+            raise ValueError("layer= is empty; give at least one callable")
+        return Quiz(tuple(measured(each, values.shape, channel_axis) for each in layers), (None,) * len(layers), pokes)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise TypeError(f"seed must be a whole number from 0 on, or None, not {seed!r}")
+    random = np.random.default_rng(seed)
+    if method is None:
+        if num_groups is not None:
+            raise ValueError(
+                f"num_groups={num_groups!r} needs method='group'; without it the questions draw their own G"
+            )
+        names = drawn(3 if questions is None else count("questions", questions), random)
+    elif questions is not None:
+        raise TypeError("questions= counts what is drawn; with method= there are as many as methods, so leave it out")
+    else:
+        names = [method] if isinstance(method, str) else list(method)
+        if not names:
+            raise ValueError(f"method= is empty; these are known: {', '.join(activation_methods())}")
+    answers = tuple((name, groups(name, num_groups, shape, random)) for name in names)
+    if num_groups is not None and not any(G for _, G in answers):
+        raise ValueError(
+            f"num_groups={num_groups!r} is for methods with groups, not for {', '.join(names)}; leave it out"
+        )
+    return Quiz(tuple(pooling(name, shape, G).labels() for name, G in answers), answers, pokes)
+
+
+def drawn(many: int, random: np.random.Generator) -> list[str]:
+    """So many methods, none again before all have been."""
+    rounds = [random.permutation(CHOICES) for _ in range(-(-many // len(CHOICES)))]
+    return [str(name) for name in np.concatenate(rounds)[:many]]
+
+
+def groups(name: str, given: int | None, shape: tuple[int, ...], random: np.random.Generator) -> int | None:
+    """G of a hidden method, drawn where none is given; None where it takes none."""
+    row = find(name)
+    if row.axes == "weights":
+        raise ValueError(
+            f"a quiz is about layers on activations, not method {name!r}; choose of {', '.join(activation_methods())}"
+        )
+    if not row.has_groups or given is not None:
+        return given if row.has_groups else None
+    all_of = divisors(shape[row.grouped_axis])
+    # The ends are Layer and Instance Norm's sets: a group in between is worth asking for, where there is one.
+    return int(random.choice(all_of[1:-1] or all_of))
+
+
+def activation_methods() -> list[str]:
+    """The methods that a quiz can hide."""
+    return [row.name for row in METHODS.values() if row.axes == "activations"]
+
+
+def measured(layer: Any, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
+    """The sets of a callable, as probe finds them."""
+    if not callable(layer):
+        raise TypeError(f"layer must be a callable (or a list of them), not {type(layer).__name__}")
+    from normviz.inspect.probe.probe import probe
+
+    found = probe(layer, shape, channel_axis=channel_axis)
+    if found.labels is None:
+        why = found.undetermined.get("labels", "none was seen")
+        raise ValueError(f"probe found no sets of the layer on shape {shape} ({why}), so there are none to be named")
+    return np.asarray(canonical(found.labels, channel_axis))
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if not 1 <= value <= 50:
+        raise ValueError(f"{name}={value} is out of range; give 1 to 50")
+    return int(value)
+
+
+__all__ = ["Quiz", "quiz"]

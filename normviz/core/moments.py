@@ -1,0 +1,200 @@
+"""Moments: what one pass over x leaves, and the sum of which is every method's statistics.
+
+One pass gives (count, mean, M2) for every (sample, channel). Chan's merge turns those atoms into the statistics of
+batch, layer, instance and every G; chunks of a file and devices of a synchronized Batch Norm are the same sum.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from normviz.core.errors import check_keywords
+from normviz.core.methods import Statistic, find
+from normviz.core.pooling import Pooling, divisors, pooling
+from normviz.core.statistics import Statistics, checks_keywords, freeze, made
+
+
+@checks_keywords
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Moments:
+    """Count, mean and sum of squared deviations of every (sample, channel) of a tensor: its atoms.
+
+    `a + b` merges two disjoint spatial parts of the same samples and channels, `sum(parts, start=Moments.zero)` any
+    number of them, and `Moments.concatenate` joins samples or channels.
+
+    Attributes
+    ----------
+    count
+        Cells per atom: the product of the spatial axes.
+    mean, m2
+        Float64 NumPy arrays of shape (N, C), read-only.
+    backend
+        Who computed them.
+
+    Examples
+    --------
+    >>> from normviz import moments
+    >>> x = np.arange(24.0).reshape(2, 3, 4)
+    >>> parts = moments(x[..., :1]) + moments(x[..., 1:])
+    >>> np.array_equal(parts.mean, moments(x).mean), parts.count
+    (True, 4)
+    """
+
+    count: int
+    mean: np.ndarray
+    m2: np.ndarray
+    backend: str = "numpy"
+
+    zero: ClassVar["Moments"]
+
+    def __post_init__(self) -> None:
+        """Check the arguments and keep frozen copies of the arrays."""
+        freeze(self, "mean", "m2", "a sum of squares", least=0)
+        if self.mean.ndim != 2:
+            raise ValueError(
+                f"mean and m2 have shape {self.mean.shape}; moments are per (sample, channel), shape (N, C)"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C)."""
+        return self.mean.shape
+
+    def __repr__(self) -> str:
+        return f"Moments(count={self.count}, mean: {self.shape}, m2: {self.shape}, backend={self.backend!r})"
+
+    @np.errstate(all="ignore")
+    def __add__(self, other: "Moments") -> "Moments":
+        """Merge disjoint spatial parts (Chan, Golub & LeVeque 1983)."""
+        if not isinstance(other, Moments):
+            return NotImplemented
+        if not (self.count and other.count):
+            return self if self.count else other
+        if self.shape != other.shape:
+            raise ValueError(
+                f"moments of shapes {self.shape} and {other.shape} cannot be added; "
+                "+ merges parts of the same (N, C), Moments.concatenate joins samples or channels"
+            )
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / count)
+        m2 = self.m2 + other.m2 + delta * delta * (self.count * other.count / count)
+        return Moments(count=count, mean=mean, m2=m2, backend=self.backend)
+
+    @staticmethod
+    def concatenate(parts: Iterable["Moments"], axis: int = 0) -> "Moments":
+        """Join the moments of different samples (axis=0) or channels (axis=1).
+
+        >>> from normviz import moments
+        >>> x = np.arange(24.0).reshape(2, 3, 4)
+        >>> Moments.concatenate([moments(x[:1]), moments(x[1:])]).shape
+        (2, 3)
+        """
+        parts = list(parts)
+        if wrong := [p for p in parts if not isinstance(p, Moments)]:
+            kind = type(wrong[0]).__name__
+            raise TypeError(f"parts must be Moments, not {kind}; moments(x) makes them of an array")
+        if not parts or axis not in (0, 1):
+            raise ValueError(f"{len(parts)} parts, axis={axis}: concatenate needs at least one part, and axis 0 or 1")
+        counts, across = {p.count for p in parts}, {p.shape[1 - axis] for p in parts}
+        if len(counts) > 1 or len(across) > 1:
+            shapes = ", ".join(f"{p.shape} of {p.count} cells" for p in parts)
+            raise ValueError(f"parts {shapes} do not fit along axis={axis}; cells and the other axis must agree")
+        mean, m2 = (np.concatenate([getattr(p, name) for p in parts], axis) for name in ("mean", "m2"))
+        return Moments(count=counts.pop(), mean=mean, m2=m2, backend=parts[0].backend)
+
+    @check_keywords
+    @np.errstate(all="ignore")
+    def pool(self, method: str, num_groups: int | None = None) -> Statistics:
+        """Merge the atoms into the statistics of a method.
+
+        Raises
+        ------
+        ValueError
+            If the method keeps positions apart (positional, rms): those need the values, `statistics(x, method)`.
+
+        Examples
+        --------
+        >>> from normviz import moments
+        >>> moments(np.arange(24.0).reshape(2, 3, 4)).pool("batch").mean
+        array([ 7.5, 11.5, 15.5])
+        """
+        if find(method).spatial != "all":
+            raise ValueError(
+                f"method {method!r} keeps positions apart, and moments have merged them; "
+                f"use statistics(x, {method!r}), which reads the values"
+            )
+        pool = pooling(method, self.shape, num_groups)
+        return self._statistics(pool, *merge(self.mean, self.m2, self.count, pool.block))
+
+    @np.errstate(all="ignore")
+    def sweep(self) -> dict[tuple[str, int | None], Statistics]:
+        """Return the statistics of batch, layer and instance, and of group for every divisor G of C.
+
+        >>> from normviz import moments
+        >>> list(moments(np.ones((2, 4, 3))).sweep())
+        [('batch', None), ('layer', None), ('instance', None), ('group', 1), ('group', 2), ('group', 4)]
+        """
+        pools = _swept(self.shape)
+        merged = {block: merge(self.mean, self.m2, self.count, block) for block in {pool.block for pool in pools}}
+        return {(p.method, p.num_groups): self._statistics(p, *merged[p.block]) for p in pools}
+
+    def _statistics(self, pool: Pooling, mean: np.ndarray, m2: np.ndarray) -> Statistics:
+        return as_statistics(mean, m2, self.count * pool.size, pool, self.backend)
+
+
+def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
+    """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2s."""
+    mean, var = mean_and_var(mean, m2, count, find(pool.method).statistic)
+    shape = pool.statistics_shape
+    return made(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
+
+
+@np.errstate(all="ignore")
+def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[Any, Any]:
+    """Turn mean and M2 into mean and variance, or into 0 and the mean square or the sum of squares: nothing cancels."""
+    if statistic == "mean and variance":
+        return mean, m2 / count
+    square = m2 / count + mean * mean
+    return np.zeros_like(mean), square * count if statistic == "squared norm" else square
+
+
+def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Merge atoms of equal count over every block: M2 within them, plus count times the M2 of their means."""
+    (N, C), (n, c) = mean.shape, block
+    if n * c == 1:
+        return mean, m2
+    if n == 1:
+        means, within = mean.reshape(-1, c), m2.reshape(-1, c)
+    else:
+        means, within = (a.reshape(N // n, n, C // c, c).swapaxes(1, 2).reshape(-1, n * c) for a in (mean, m2))
+    first, one = means[:, :1], _ones(n * c)
+    off = means - first  # so that equal means have an M2 of exactly 0
+    offset = (off @ one)[:, None]
+    offset /= n * c
+    off -= offset
+    offset += first
+    off *= off
+    off *= count
+    off += within
+    return offset[:, 0], off @ one
+
+
+@lru_cache(maxsize=64)
+def _swept(shape: tuple[int, ...]) -> list[Pooling]:
+    """The sets of every method of a sweep."""
+    return [
+        *(Pooling(name, shape) for name in ("batch", "layer", "instance")),
+        *(Pooling("group", shape, G) for G in divisors(shape[1])),
+    ]
+
+
+@lru_cache(maxsize=64)
+def _ones(length: int) -> np.ndarray:
+    return np.ones(length)
+
+
+Moments.zero = Moments(count=0, mean=np.zeros((0, 0)), m2=np.zeros((0, 0)))

@@ -1,0 +1,287 @@
+"""Pooling sets as blocks: which cells of x share one mean and one variance.
+
+The *block* is the extent of one set along each axis, the *grid* how many sets there are along it. Which set a cell is
+in is a floor division, so a browser can follow a mouse without asking Python.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from operator import index as as_int
+from typing import Any
+
+import numpy as np
+
+from normviz.core.errors import check_keywords, whole
+from normviz.core.methods import Method, find
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a method cuts a shape into pooling sets; made by `pooling`.
+
+    Attributes
+    ----------
+    method
+        The method's name, a key of METHODS.
+    shape
+        (N, C, *spatial), 2 to 5 axes; (Cout, Cin, *kernel) for the methods that normalize weights.
+    num_groups
+        G for Group Norm and Ghost Batch Norm, None for every other method.
+    block
+        Extent of one set along each axis.
+    """
+
+    method: str
+    shape: tuple[int, ...]
+    num_groups: int | None = None
+    block: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check the arguments and work out the block."""
+        row = find(self.method)
+        shape = check_shape(self.shape)
+        groups = check_groups(self.num_groups, row, shape) if row.has_groups else None
+        if self.num_groups is not None and not row.has_groups:
+            raise ValueError(f"num_groups={self.num_groups} means nothing to method {row.name!r}; leave it out")
+        lengths = {"one": lambda n: 1, "all": lambda n: n, "group": lambda n: n // (groups or 1)}
+        extents = (row.n, row.c, *[row.spatial] * (len(shape) - 2))
+        block = tuple(lengths[extent](length) for extent, length in zip(extents, shape, strict=True))
+        for name, value in (("shape", shape), ("num_groups", groups), ("block", block)):
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """How many sets there are along each axis."""
+        return tuple(length // extent for length, extent in zip(self.shape, self.block, strict=True))
+
+    @cached_property
+    def size(self) -> int:
+        """|S|, the number of cells in a set."""
+        return math.prod(self.block)
+
+    @cached_property
+    def count(self) -> int:
+        """The number of sets."""
+        return math.prod(self.grid)
+
+    @cached_property
+    def statistics_shape(self) -> tuple[int, ...]:
+        """Shape of the mean and of the variance: the grid without the axes that are pooled whole.
+
+        Batch (C,), layer (N,), instance and frn (N, C), group (N, G), positional and rms (N, *spatial), ghost (G, C),
+        weight_norm and weight_standardization (Cout,).
+        """
+        row = find(self.method)
+        extents = (row.n, row.c, *[row.spatial] * (len(self.shape) - 2))
+        return tuple(n for n, extent in zip(self.grid, extents, strict=True) if extent != "all")
+
+    def set_of(self, index: Iterable[int]) -> tuple[slice, ...]:
+        """Return the slices of x that hold the set of the cell at `index`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such cell; negative indices are not taken.
+
+        Examples
+        --------
+        >>> pooling("group", (2, 8, 4, 4), num_groups=4).set_of((0, 3, 1, 1))
+        (slice(0, 1, None), slice(2, 4, None), slice(0, 4, None), slice(0, 4, None))
+        """
+        return tuple(
+            slice(i // extent * extent, (i // extent + 1) * extent)
+            for i, extent in zip(check_cell(index, self.shape), self.block, strict=True)
+        )
+
+    def set_number(self, index: Iterable[int]) -> int:
+        """Return the number of the cell's set, counted along the grid with the last axis fastest.
+
+        >>> pooling("group", (2, 8, 4, 4), num_groups=4).set_number((1, 3, 1, 1))
+        5
+        """
+        number = 0
+        for i, extent, length in zip(check_cell(index, self.shape), self.block, self.grid, strict=True):
+            number = number * length + i // extent
+        return number
+
+    def labels(self) -> np.ndarray:
+        """Return an int array of x's shape: the number of the set that each cell is in.
+
+        >>> pooling("group", (1, 4, 1, 2), num_groups=2).labels()[0, :, 0, :].tolist()
+        [[0, 0], [0, 0], [1, 1], [1, 1]]
+        """
+        numbers = np.arange(self.count).reshape(self.grid)
+        return self.spread(numbers) + np.zeros(self.shape, int)
+
+    def spread(self, values: Any) -> Any:
+        """Return `values`, one a set, so that they broadcast against x: every axis 1 or x's own length."""
+        values = values.reshape(self.grid)
+        for axis, (count, extent) in enumerate(zip(self.grid, self.block, strict=True)):
+            if count > 1 and extent > 1:
+                values = values.repeat(extent, axis)
+        return values
+
+
+@check_keywords
+def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) -> Pooling:
+    """Return how `method` cuts an array of `shape` into pooling sets.
+
+    Parameters
+    ----------
+    method
+        A key of METHODS: "batch", "layer", "instance", "group", "positional", "rms", "frn", "ghost", "weight_norm" or
+        "weight_standardization".
+    shape
+        (N, C, *spatial), with 0 to 3 spatial axes; for the last two methods that of weights, (Cout, Cin, *kernel).
+    num_groups
+        For "group" the number of groups of channels, which must divide C; for "ghost" the number of slices that the
+        batch is cut into, each of N / num_groups neighbouring samples, which must divide N. None for any other method.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, the shape has not 2 to 5 axes or an empty one, or num_groups does not fit.
+
+    Examples
+    --------
+    >>> p = pooling("group", (2, 8, 4, 4), num_groups=4)
+    >>> p.block, p.grid, p.size, p.count
+    ((1, 2, 4, 4), (2, 4, 1, 1), 32, 8)
+    >>> pooling("ghost", (6, 8, 4, 4), num_groups=3).block  # three slices of two samples
+    (2, 1, 4, 4)
+    """
+    shape = check_shape(shape)
+    try:
+        return remembered(method, shape, num_groups)
+    except TypeError:  # also what cannot be a key of a cache; what is wrong with it is said there
+        return Pooling(method, shape, num_groups)
+
+
+# Typed, for True is no number of groups though it equals 1.
+remembered = lru_cache(maxsize=1024, typed=True)(Pooling)
+"""`Pooling` without a second look at what has been asked for before."""
+
+
+def divisors(C: int) -> tuple[int, ...]:
+    """Return the divisors of C, ascending: the numbers of groups that Group Norm can have.
+
+    >>> divisors(12)
+    (1, 2, 3, 4, 6, 12)
+    """
+    C = whole(C, "C")
+    if C < 1:
+        raise ValueError(f"C={C} has no divisors; a number of channels is at least 1")
+    low = [g for g in range(1, math.isqrt(C) + 1) if C % g == 0]
+    return tuple(sorted({*low, *(C // g for g in low)}))
+
+
+def default_num_groups(C: int) -> int:
+    """Return the largest divisor of C that is at most 4: few enough groups to tell apart by eye.
+
+    >>> [default_num_groups(C) for C in (1, 6, 7, 16)]
+    [1, 3, 1, 4]
+    """
+    return max(g for g in divisors(C) if g <= 4)
+
+
+def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> int:
+    """Return the G that a method starts with: the largest divisor of the axis it cuts that is at most `wanted`.
+
+    Slices of the batch keep two samples or more where N allows it: one sample alone is Instance Norm.
+
+    >>> [fitting_num_groups(find(name), (4, 16, 7, 7)) for name in ("group", "ghost")]
+    [4, 2]
+    """
+    length = shape[row.grouped_axis]
+    most = min(wanted, max(1, length // 2)) if row.n == "group" else wanted
+    return max(g for g in divisors(length) if g <= max(most, 1))
+
+
+def check_groups(num_groups: int | None, row: Method, shape: Sequence[int]) -> int:
+    """Return num_groups as an int that divides the axis that the method cuts; ValueError says which numbers do."""
+    length, axis = shape[row.grouped_axis], "NC"[row.grouped_axis]
+    every, cut = divisors(length), f"{axis}={length}"
+    these = ", ".join(map(str, every))
+    if axis == "N":
+        these += f" (slices of {', '.join(str(length // g) for g in every)} samples)"
+    if num_groups is None:
+        raise ValueError(f"method {row.name!r} needs num_groups; these divide {cut}: {these}")
+    if not hasattr(num_groups, "__index__") or isinstance(num_groups, bool):
+        raise TypeError(f"num_groups must be an int, not {num_groups!r}; these divide {cut}: {these}")
+    groups = as_int(num_groups)
+    if groups < 1 or length % groups:
+        raise ValueError(f"num_groups={groups} does not divide {cut}; these do: {these}")
+    return groups
+
+
+def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
+    """Return the shape of `name` as a tuple of 2 to 5 positive ints; ValueError otherwise."""
+    if getattr(shape, "ndim", 1) != 1:
+        raise TypeError(f"shape is x itself; pass x.shape, {tuple(getattr(shape, 'shape', ()))}")
+    try:
+        shape = tuple(as_int(n) for n in shape)
+    except TypeError:
+        raise TypeError(f"shape must be 2 to 5 whole numbers, (N, C, *spatial), not {shape!r}") from None
+    if not 2 <= len(shape) <= 5:
+        raise ValueError(f"{name} has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")
+    if min(shape) < 1:
+        raise ValueError(f"{name} has an empty axis, shape {shape}; every axis needs at least one cell")
+    return shape
+
+
+def check_cell(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of a cell, (n, c, *spatial), as ints; IndexError if there is none."""
+    try:
+        cell = tuple(as_int(i) for i in index)
+    except TypeError:
+        raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {index!r}") from None
+    if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):
+        ends = ", ".join(f"0..{n - 1}" for n in shape)
+        raise IndexError(f"there is no cell {cell} in shape {shape}; indices are ({ends})")
+    return cell
+
+
+def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
+    """Return a view of x with its axes in the order (N, C, *spatial).
+
+    Parameters
+    ----------
+    x
+        A NumPy or CuPy array, or a nested list; other kinds of array go through `normviz.backends.host` first.
+    channel_axis
+        Where C is; negative numbers count from the end. The first of the other axes is N.
+    name
+        What the caller calls x, for the messages.
+
+    Raises
+    ------
+    ValueError
+        If x has not 2 to 5 axes, has an empty one, or has no such channel_axis.
+    TypeError
+        If its dtype is complex, object or anything else that is no number, or if x is a masked array.
+
+    Examples
+    --------
+    >>> canonical(np.zeros((2, 5, 7, 3)), channel_axis=-1).shape
+    (2, 3, 5, 7)
+    """
+    if not hasattr(x, "dtype"):
+        x = np.asarray(x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and no cell can be left out; fill it, for instance with .filled(0)")
+    kind, itemsize = x.dtype.kind, x.dtype.itemsize
+    # Only a GPU's bfloat16 comes here as it is; what computes on the host gets float32.
+    if (kind not in "biuf" and x.dtype.name != "bfloat16") or (kind == "f" and itemsize > 8):
+        raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
+    check_shape(x.shape, name)
+    rank, channel_axis = len(x.shape), whole(channel_axis, "channel_axis", "; 1 and -1 are the usual ones")
+    if not -rank <= channel_axis < rank:
+        raise ValueError(
+            f"channel_axis={channel_axis} is not an axis of {name}, rank {rank}; use {-rank} to {rank - 1}"
+        )
+    if channel_axis in (1, 1 - rank):
+        return x
+    first, *others = (axis for axis in range(rank) if axis != channel_axis % rank)
+    return x.transpose(first, channel_axis % rank, *others)

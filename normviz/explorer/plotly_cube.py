@@ -1,0 +1,300 @@
+"""The cube as a plotly Figure, with plotly's own buttons and slider: it works wherever plotly does, kernel or not.
+
+A button of plotly's carries what it sets, so every state that it can reach is computed here, once: where the lit boxes
+lie, and what the title says.
+"""
+
+import math
+from collections.abc import Iterable
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from normviz.backends.dispatch import host
+from normviz.core.errors import check_keywords
+from normviz.core.methods import METHODS
+from normviz.core.pooling import Pooling, canonical, default_num_groups, divisors, fitting_num_groups, pooling
+from normviz.explorer import plotly_meshes as cubes
+
+# Top, front and side, the colours of the explorer.
+TONES = {"rest": ("#fbfbfc", "#eff0f2", "#dfe1e5"), "set": ("#5b9bf0", "#2f77dd", "#1d5cbb")}
+GRID, OUTLINE = "#3a4250", "#14181f"
+TITLE, LINE, SLIDER = 94, 18, 120
+"""Pixels: above the picture for title and buttons, for each line under the title, below the picture for the slider."""
+TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
+LETTER = 6.6
+"""Pixels: the widest that a letter of a line under the title is on average."""
+NARROW = 760
+"""Pixels: below this the methods are in one menu, as the buttons would not fit."""
+BESIDE = 520
+"""Pixels: where that menu begins."""
+MAIN = 4
+"""Methods with a button of their own; their relatives are in a menu beside them."""
+
+
+@check_keywords
+def cube(
+    x: Any,
+    method: str = "group",
+    num_groups: int | None = None,
+    *,
+    index: Iterable[int] | None = None,
+    channel_axis: int = 1,
+    width: int = 900,
+) -> go.Figure:
+    """Draw x as a cube a sample, the pooling set of one cell lit, as a plotly Figure.
+
+    Buttons and a menu choose the method, a slider G; moving it selects Group Norm. Colours of text and background come
+    from plotly's template: `figure.update_layout(template="plotly_dark")` suits a dark page.
+
+    Parameters
+    ----------
+    x
+        Shape (N, C, *spatial) with 0 to 3 spatial axes; only the shape is drawn. Axes longer than 32 are drawn
+        aggregated, and of more than 8 samples the 8 around the cell are drawn; the title says so.
+    method
+        A key of METHODS. For "weight_norm" and "weight_standardization" x stands for weights, (Cout, Cin, *kernel).
+    num_groups
+        G of Group Norm; None takes the largest divisor of C that is at most 4. For Ghost Batch Norm the number of
+        slices of the batch, a divisor of N. With another method it is an error.
+    index
+        The cell, (n, c, *spatial) whatever `channel_axis` is; None takes the first.
+    channel_axis
+        Where C is in x.
+    width
+        Pixels; at least 320.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> import normviz as nv
+    >>> figure = nv.cube(nv.samples.activations(), "group", num_groups=4)
+    >>> figure.layout.title.text
+    '<b>Group Norm</b>, G = 4'
+    """
+    shape = canonical(host(x), channel_axis).shape
+    if num_groups is None and method in METHODS and METHODS[method].has_groups:
+        num_groups = fitting_num_groups(METHODS[method], shape)
+    now = pooling(method, shape, num_groups)
+    if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 320 <= width < math.inf:
+        raise ValueError(f"width must be a number of pixels from 320 up, not {width!r}")
+    cell = (0,) * len(shape) if index is None else _cell(now, index)
+    frame = cubes.make_frame(shape, cell[0], width)
+    every = [(n, [(0, cells) for cells in frame.cells]) for n in frame.samples]
+    boxes = [frame.box(n, ranges) for n, ranges in every]
+    lines = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip"}
+    figure = go.Figure(
+        data=[
+            {**cubes.mesh(boxes, TONES["rest"]), "name": "other cells"},
+            {**cubes.mesh(cubes.lit_boxes(frame, now, cell), TONES["set"], len(boxes)), "name": name(now)},
+            {**lines, **cubes.grid(frame), "line": {"color": GRID, "width": 1.5}},
+            {**lines, **cubes.outline(frame), "line": {"color": OUTLINE, "width": 3.5}},
+        ],
+        layout=layout(frame, now, cell),
+    )
+    figure.update_layout(controls(frame, now, cell))
+    return figure
+
+
+def _cell(now: Pooling, index: Iterable[int]) -> tuple[int, ...]:
+    """Return the index of a cell as ints; IndexError if there is none."""
+    try:
+        index = tuple(index)
+        now.set_of(index)
+    except TypeError:
+        rank = len(now.shape)
+        raise TypeError(f"index must be {rank} whole numbers (n, c, ...), not {index!r}") from None
+    return tuple(int(i) for i in index)
+
+
+def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what changes with the method and G: in the mesh of the set, and in the layout."""
+    points = cubes.corners(cubes.lit_boxes(frame, now, cell), len(frame.samples))
+    changed = {axis: [values] for axis, values in points.items()} | {"name": [name(now)]}
+    title, subtitle = texts(frame, now, cell)
+    C = now.shape[1]
+    shown: dict[str, Any] = {
+        "title.text": title,
+        "title.subtitle.text": subtitle,
+        **{f"scene.annotations[{k}].text": mark["text"] for k, mark in enumerate(marks(frame, now))},
+    }
+    for m, names in enumerate(menus(frame)):
+        shown[f"updatemenus[{m}].active"] = active(names, now)
+    for k, main in enumerate(list(METHODS)[:MAIN] if frame.width >= NARROW else []):
+        shown[f"updatemenus[0].buttons[{k}].label"] = label(main, now, dot=True)
+    if C > 1:
+        # Layer and Instance Norm stand at the ends of the slider, the others leave it where it is.
+        ends = {"layer": 1, "instance": C, "group": now.num_groups}
+        if now.method in ends:
+            shown["sliders[0].active"] = divisors(C).index(ends[now.method])
+        shown["sliders[0].currentvalue.prefix"] = prefix(now.method)
+    return changed, shown
+
+
+def marks(frame: cubes.Frame, now: Pooling) -> list[dict[str, Any]]:
+    """Return the letters at the edges, as the method calls the axes."""
+    return cubes.marks(frame, weights=METHODS[now.method].axes == "weights")
+
+
+def menus(frame: cubes.Frame) -> list[list[str | None]]:
+    """Return the names of the methods in each menu; None stands for the words that open one."""
+    every: list[str | None] = list(METHODS)
+    return [every[:MAIN], [None, *every[MAIN:]]] if frame.width >= NARROW else [every]
+
+
+def active(names: list[str | None], now: Pooling) -> int:
+    """Return which entry of a menu is chosen: of buttons none if it is another's, of a menu the words that open it."""
+    return names.index(now.method) if now.method in names else 0 if None in names else -1
+
+
+def name(now: Pooling) -> str:
+    """Return what a mouse over the set says."""
+    return f"one set of {METHODS[now.method].label}: {now.size} cells"
+
+
+def texts(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[str, str]:
+    """Return the title and the lines under it: what is lit, and what the picture leaves out."""
+    row = METHODS[now.method]
+    groups = f", G = {now.num_groups}" if row.has_groups else ""
+    share = "one mean and one variance" if row.centered else f"one {row.statistic}, and no mean is taken"
+    block = f"{TIMES.join(map(str, now.block))} = {now.size} {'cell shares' if now.size == 1 else 'cells share'}"
+    sets = f"one of {now.count} sets" if now.count > 1 else "the only set"
+    lines = [f"The set of cell ({', '.join(map(str, cell))}), {sets}: {block} {share}."]
+    drawn, count = frame.samples, frame.shape[0]
+    if len(drawn) < count:
+        what = "filters" if row.axes == "weights" else "samples"
+        lines.append(f"Drawn: {what} {drawn.start} to {drawn.stop - 1} of {count}.")
+    if max(frame.bins) > 1:
+        cells, axes = TIMES.join(map(str, frame.bins)), "Cin, kH and kW" if row.axes == "weights" else "C, H and W"
+        lines.append(f"One drawn cell stands for up to {cells} cells along {axes}; the numbers are exact.")
+    most = int((frame.width - 28) / LETTER)
+    return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
+
+
+def every_subtitle(frame: cubes.Frame, shape: tuple[int, ...], cell: tuple[int, ...]) -> list[str]:
+    """Return the lines under the title in every state."""
+    every = [pooling("group", shape, g) for g in divisors(shape[1])]
+    every += [fitted(row.name, shape, 4) for row in METHODS.values() if row.name != "group"]
+    return [texts(frame, to, cell)[1] for to in every]
+
+
+def fitted(method: str, shape: tuple[int, ...], groups: int) -> Pooling:
+    """Return the sets of a method, cut into about as many groups if it has any."""
+    row = METHODS[method]
+    return pooling(method, shape, fitting_num_groups(row, shape, groups) if row.has_groups else None)
+
+
+def prefix(method: str) -> str:
+    """Return what stands before the number at the slider."""
+    label = METHODS[method].label
+    if method == "group":
+        return "Groups G = "
+    if method in ("layer", "instance"):
+        return f"{label}’s statistics are Group Norm’s with G = "
+    if METHODS[method].has_groups:
+        return f"{label} cuts the batch, not the channels. Group Norm: G = "
+    return f"{label} has no groups. Group Norm: G = "
+
+
+def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
+    """Return the method buttons and the slider of G."""
+    shape = now.shape
+    groups = (now.num_groups if now.method == "group" else None) or default_num_groups(shape[1])
+    wide = frame.width >= NARROW
+
+    def item(text: str, to: Pooling) -> dict[str, Any]:
+        return {"label": text, "method": "update", "args": [*state(frame, to, cell), [1]]}
+
+    def entry(name: str | None) -> dict[str, Any]:
+        if name is None:
+            return {"label": "More methods", "method": "skip"}
+        to = now if name == now.method else fitted(name, shape, groups if name == "group" else 4)
+        return item(label(name, now, dot=wide and name in menus(frame)[0]), to)
+
+    look = {
+        "xanchor": "left",
+        "y": 1,
+        "yanchor": "bottom",
+        # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
+        "font": {"size": 12, "color": OUTLINE},
+        "bgcolor": "#e3e8ee",
+        "bordercolor": "#8a94a3",
+    }
+    shown = []
+    for m, names in enumerate(menus(frame)):
+        buttons = wide and m == 0
+        shown.append(
+            look
+            | {
+                "buttons": [entry(name) for name in names],
+                "active": active(names, now),
+                "name": "More methods" if m else "Method",
+                "type": "buttons" if buttons else "dropdown",
+                "direction": "right" if buttons else "down",
+                "x": BESIDE / frame.width if m else 0,
+                "pad": {"l": 12, "b": 2, "t": 0},
+            }
+        )
+    if shape[1] == 1:
+        return {"updatemenus": shown}
+    ends = {"layer": 1, "instance": shape[1]}
+    slider = {
+        "steps": [item(str(g), pooling("group", shape, g)) for g in divisors(shape[1])],
+        "active": divisors(shape[1]).index(ends.get(now.method, groups)),
+        "currentvalue": {"prefix": prefix(now.method), "font": {"size": 14}, "xanchor": "left"},
+        "x": 0,
+        "xanchor": "left",
+        "y": 0,
+        "yanchor": "top",
+        "len": 1,
+        "pad": {"l": 14, "r": 14, "t": 4, "b": 0},
+    }
+    return {"updatemenus": shown, "sliders": [slider]}
+
+
+def label(method: str, now: Pooling, *, dot: bool) -> str:
+    """Return what a method is called, on a button after a dot: colour alone must not say which one is shown."""
+    # Layer Norm's says what it pools, for it is not a transformer's.
+    axes = ", ".join(["C", *filter(None, cubes.LETTERS[len(now.shape)])])
+    pools = f" ({axes})" if method == "layer" else ""
+    return f"{('● ' if method == now.method else '○ ') if dot else ''}{METHODS[method].label}{pools}"
+
+
+def layout(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
+    """Return title, camera and labels. Nothing sets a colour of text or paper: those are the template's."""
+    title, subtitle = texts(frame, now, cell)
+    lines = 1 + max(text.count("<br>") for text in every_subtitle(frame, now.shape, cell))
+    above, below = TITLE + LINE * lines, SLIDER if now.shape[1] > 1 else 30
+    ends = []
+    if now.shape[1] > 1:
+        ends = [
+            {"text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x, "y": 0, "yshift": -84, "yanchor": "top"}
+            for x, side, text in ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
+        ]
+    shared = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
+    return {
+        "width": frame.width,
+        "height": round(above + frame.height + below),
+        "margin": {"l": 0, "r": 0, "t": above, "b": below},
+        "title": {
+            "text": title,
+            "subtitle": {"text": subtitle, "font": {"size": 13}},
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 14, "t": 12},
+        },
+        "showlegend": False,
+        "annotations": [shared | end for end in ends],
+        "scene": cubes.scene(frame, weights=METHODS[now.method].axes == "weights"),
+        "uirevision": "cube",
+    }

@@ -1,0 +1,1 @@
+"""The same normalization as text: words, formulas, and code in four frameworks."""

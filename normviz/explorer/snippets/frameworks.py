@@ -1,0 +1,208 @@
+"""What PyTorch, NumPy, JAX/Flax and Keras call each normalization, and what their layers want.
+
+tests/test_texts.py runs every snippet on the installed versions, and tests/test_snippet_notes.py asks them what the
+notes say.
+"""
+
+import math
+
+from normviz.explorer.snippets.templates import GROUPS, Choice, Framework, Layer
+
+
+def torch_layer(choice: Choice) -> Layer | None:
+    """PyTorch: channels on axis 1, but for the layers that normalize the last axes."""
+    N, C, last = choice.shape[0], choice.C, choice.rank - 1
+    dims, eps = max(choice.rank - 2, 1), f"eps={choice.eps}"
+    off = "" if choice.given else "affine=False"
+    off_last = "" if choice.given else "elementwise_affine=False"
+    match choice.method.name:
+        case "batch" if choice.evaluating or N * choice.positions > 1:
+            note = ["By default eps=1e-5, momentum=0.1; running_var is unbiased."]
+            return Layer(f"BatchNorm{dims}d", [C, eps, off], 1, note, SAME)
+        case "layer" if len(choice.per_element) == len(choice.given):
+            axis = choice.axis or 1
+            inner = choice.order(choice.shape, axis)[1:]
+            note = [f"By default eps=1e-5 and a weight of shape {tuple(inner)}."]
+            return Layer("LayerNorm", [inner, eps, off_last], axis, note, SAME if choice.axis else {})
+        case "layer" if math.prod(choice.shape) > 1:
+            note = [
+                "LayerNorm has the same statistics, but its weight and bias",
+                "are one an element; here they are one a channel.",
+            ]
+            return Layer("GroupNorm", [1, C, eps], 1, note, {} if choice.per_element else SAME)
+        case "instance" if choice.positions > 1:
+            note = ["By default eps=1e-5, no affine, no running statistics."]
+            return Layer(f"InstanceNorm{dims}d", [C, eps, "affine=True" if choice.given else ""], 1, note, SAME)
+        case "group" if N * choice.positions > 1:
+            return Layer(
+                "GroupNorm", [GROUPS, C, eps, off], 1, ["By default eps=1e-5 and an affine per channel."], SAME
+            )
+        case "positional":
+            note = ["By default eps=1e-5. It is a transformer's layer norm."]
+            return Layer("LayerNorm", [C, eps, off_last], last, note, SAME)
+        case "rms":
+            note = ["By default eps=None, the step of the dtype; no bias."]
+            return Layer("RMSNorm", [C, eps, off_last], last, note, {"weight": "weight"})
+    return None
+
+
+def torch_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
+    """In place, and unseen by autograd."""
+    copies = [f"    norm.{own}.copy_(torch.as_tensor({name}))" for own, name in pairs]
+    return [*(["with torch.no_grad():"] if copies else []), *copies, *(["norm.eval()"] if choice.evaluating else [])]
+
+
+def flax_layer(choice: Choice) -> Layer | None:
+    """Flax (nnx): channels last; the affine is per channel whatever is reduced."""
+    inner = tuple(range(1, choice.rank))
+    holds = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+    name, options, note = {
+        "batch": (
+            "BatchNorm",
+            [f"use_running_average={choice.evaluating}"],
+            "By default epsilon=1e-5; momentum=0.99 is PyTorch's 0.01.",
+        ),
+        "layer": (
+            "LayerNorm",
+            [f"reduction_axes={inner}" if len(inner) > 1 else ""],
+            "By default epsilon=1e-6, over the channels alone.",
+        ),
+        "instance": ("InstanceNorm", [], "By default epsilon=1e-6 and an affine per channel."),
+        "group": ("GroupNorm", [f"num_groups={GROUPS}"], "By default epsilon=1e-6, num_groups=32."),
+        "positional": ("LayerNorm", [], "By default epsilon=1e-6, over the last axis as here."),
+        "rms": ("RMSNorm", [], "By default epsilon=1e-6; no bias."),
+    }.get(choice.method.name, ("", [], ""))
+    if not name:
+        return None
+    notes = [note]
+    arguments = [choice.C, *options, f"epsilon={choice.eps}"]
+    own = held(choice, holds)
+    arguments += ["" if "weight" in own else "use_scale=False"]
+    if choice.method.centered:
+        arguments += ["" if "bias" in own else "use_bias=False", "use_fast_variance=False"]
+        notes += ["Its fast variance, the default, is E[x^2] - E[x]^2."]
+    return Layer(name, [*arguments, "rngs=nnx.Rngs(0)"], choice.rank - 1, notes, own)
+
+
+def flax_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
+    """Learned arrays and gathered ones are of two kinds."""
+    kinds = {True: "BatchStat", False: "Param"}
+    return [f"norm.{own} = nnx.{kinds[name.startswith('running')]}(jnp.asarray({name}))" for own, name in pairs]
+
+
+def keras_layer(choice: Choice) -> Layer | None:
+    """Keras: channels last; LayerNormalization learns one weight for each element that it reduces."""
+    inner = list(range(1, choice.rank))
+    name, options, note, weight = {
+        "batch": ("BatchNormalization", [], ["By default epsilon=1e-3; momentum=0.99 is PyTorch's 0.01."], "gamma"),
+        "layer": (
+            "LayerNormalization",
+            [f"axis={inner}" if len(inner) > 1 else ""],
+            ["By default epsilon=1e-3, axis=-1: the channels alone."],
+            "gamma",
+        ),
+        "instance": ("GroupNormalization", [-1], ["-1: a group for each channel. By default epsilon=1e-3."], "gamma"),
+        "group": ("GroupNormalization", [GROUPS], ["By default epsilon=1e-3, groups=32."], "gamma"),
+        "positional": ("LayerNormalization", [], ["By default epsilon=1e-3, over the last axis as here."], "gamma"),
+        "rms": ("RMSNormalization", [], ["By default epsilon=1e-6; no bias."], "scale"),
+    }.get(choice.method.name, ("", [], [], ""))
+    if not name:
+        return None
+    if choice.method.name == "layer" and choice.given and not choice.per_element:
+        name, options = "GroupNormalization", [1]
+        note = [
+            "LayerNormalization has these statistics, but its weight and",
+            "bias are one an element; here they are one a channel.",
+        ]
+    own = held(
+        choice, {"weight": weight, "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+    )
+    off = [f"{flag}=False" for flag, array in (("scale", "weight"), ("center", "bias")) if array not in own]
+    if name in ("BatchNormalization", "GroupNormalization") and len(note) == 1:
+        note = [*note, "On PyTorch its variance, E[x^2] - E[x]^2, cancels."]
+    training = f"norm(x, training={not choice.evaluating})" if choice.method.name == "batch" else "norm(x)"
+    arguments = [*options, f"epsilon={choice.eps}", *(off if choice.method.centered else [])]
+    return Layer(name, arguments, choice.rank - 1, note, own, training)
+
+
+def keras_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
+    """Build first: a Keras layer has its arrays once it knows its input."""
+    return [*(["norm.build(x.shape)"] if pairs else []), *(f"norm.{own}.assign({name})" for own, name in pairs)]
+
+
+def held(choice: Choice, names: dict[str, str]) -> dict[str, str]:
+    """Leave out what is not given, and what a layer that learns per channel has no place for."""
+    absent = {"weight", "bias"} - set(choice.given)
+    if choice.per_element:
+        absent |= {"weight", "bias"}
+    if not choice.method.centered:
+        absent.add("bias")
+    return {ours: own for ours, own in names.items() if ours not in absent}
+
+
+SAME = {name: name for name in ("weight", "bias", "running_mean", "running_var")}
+FRAMEWORKS = {
+    "PyTorch": Framework(
+        imports=["import torch"],
+        convert="x = torch.as_tensor(x).float()",
+        array="torch.as_tensor({})",
+        shaped="torch.as_tensor({}).reshape({})",
+        move="{}.movedim({}, {})",
+        reshape="{}.reshape({})",
+        sqrt="torch.sqrt({})",
+        mean="{}.mean({}, keepdim=True)",
+        var="{}.var({}, correction=0, keepdim=True)",
+        sum="{}.sum({}, keepdim=True)",
+        prefix="torch.nn.",
+        layer=torch_layer,
+        fill=torch_fill,
+        notes={
+            **dict.fromkeys(
+                ("batch", "layer", "instance", "group"), "PyTorch's layer refuses this x: a set has one cell."
+            ),
+            "weight_norm": "torch.nn.utils.parametrizations.weight_norm has no eps.",
+        },
+    ),
+    "NumPy": Framework(
+        imports=["import numpy as np"],
+        convert="x = np.asarray(x, float)  # float64",
+        array="np.asarray({}, float)",
+        shaped="np.asarray({}, float).reshape({})",
+        move="np.moveaxis({}, {}, {})",
+        reshape="{}.reshape({})",
+        sqrt="np.sqrt({})",
+        mean="{}.mean(axis={}, keepdims=True)",
+        var="{}.var(axis={}, keepdims=True)",
+        sum="{}.sum(axis={}, keepdims=True)",
+    ),
+    "JAX/Flax": Framework(
+        imports=["import jax.numpy as jnp", "from flax import nnx"],
+        convert="x = jnp.asarray(x, dtype=jnp.float32)",
+        array="jnp.asarray({})",
+        shaped="jnp.asarray({}).reshape({})",
+        move="jnp.moveaxis({}, {}, {})",
+        reshape="{}.reshape({})",
+        sqrt="jnp.sqrt({})",
+        mean="{}.mean(axis={}, keepdims=True)",
+        var="{}.var(axis={}, keepdims=True)",
+        sum="{}.sum(axis={}, keepdims=True)",
+        prefix="nnx.",
+        layer=flax_layer,
+        fill=flax_fill,
+    ),
+    "Keras": Framework(
+        imports=["import keras"],
+        convert='x = keras.ops.convert_to_tensor(x, dtype="float32")',
+        array="keras.ops.array({})",
+        shaped="keras.ops.reshape({}, [{}])",
+        move="keras.ops.moveaxis({}, {}, {})",
+        reshape="keras.ops.reshape({}, [{}])",
+        sqrt="keras.ops.sqrt({})",
+        mean="keras.ops.mean({}, {}, keepdims=True)",
+        var="keras.ops.var({}, {}, keepdims=True)",
+        sum="keras.ops.sum({}, {}, keepdims=True)",
+        prefix="keras.layers.",
+        layer=keras_layer,
+        fill=keras_fill,
+    ),
+}

@@ -1,0 +1,249 @@
+"""How a choice becomes a few lines of source: by a framework's own layer, or by the recipe written out.
+
+What the frameworks are called and what their layers want is in frameworks.py.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from normviz.core.methods import Method
+
+WIDTH = 62
+"""The longest line of code that a panel of 420 px shows without scrolling."""
+GROUPS = "{G}"
+"""Stands for the number of groups, which changes in the browser."""
+LONG = 4
+"""Digits to leave room for in its place."""
+SPATIAL = {2: "", 3: "L", 4: "HW", 5: "DHW"}
+KNOW = {"frn": "Then max(y, tau), with a tau for each channel."}
+"""What to know of a method, whatever the framework."""
+"""Names of the spatial axes, by rank."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a snippet is to do.
+
+    Attributes
+    ----------
+    method, shape
+        As everywhere: shape is (N, C, *spatial).
+    axis
+        Where C is in the x that the snippet takes, 0 or more.
+    eps
+        As source.
+    given
+        Which of "weight" and "bias" are there.
+    per_element
+        Which of them have the shape of one sample instead of (C,).
+    evaluating
+        Whether running statistics are used.
+    """
+
+    method: Method
+    shape: tuple[int, ...]
+    axis: int
+    eps: str
+    given: tuple[str, ...]
+    per_element: tuple[str, ...]
+    evaluating: bool
+
+    @property
+    def rank(self) -> int:
+        """How many axes x has."""
+        return len(self.shape)
+
+    @property
+    def C(self) -> int:
+        """The number of channels."""
+        return self.shape[1]
+
+    @property
+    def positions(self) -> int:
+        """Cells of one channel of one sample."""
+        return math.prod(self.shape[2:])
+
+    def order(self, items: Sequence, axis: int) -> list:
+        """Return items, given as (n, c, *spatial), in the order that has c at `axis`."""
+        n, c, *spatial = items
+        result = [n, *spatial]
+        result.insert(axis, c)
+        return result
+
+    def layout(self, axis: int) -> str:
+        """Return such as "(N, H, W, C)"."""
+        names = ["N", "C", *SPATIAL[self.rank]]
+        if self.method.axes == "weights":
+            names = ["Cout", "Cin", *(f"k{a}" for a in SPATIAL[self.rank])]
+        return f"({', '.join(self.order(names, axis))})"
+
+    @property
+    def first(self) -> int:
+        """Where N is."""
+        return 0 if self.axis else 1
+
+    @property
+    def header(self) -> str:
+        """The comment that says what x is."""
+        return f"# x: {self.layout(self.axis)} = {tuple(self.order(self.shape, self.axis))}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A framework's layer for a choice.
+
+    Attributes
+    ----------
+    name, arguments
+        Of its constructor; empty arguments are left out.
+    axis
+        Where it wants the channels; None takes them where they are.
+    note
+        What to know about it, a line or two.
+    holds
+        Its own names for arrays that the snippet takes; an array that it has no place for is written out.
+    apply
+        How it is called.
+    """
+
+    name: str
+    arguments: Sequence[Any]
+    axis: int | None
+    note: Sequence[str]
+    holds: Mapping[str, str]
+    apply: str = "norm(x)"
+
+
+@dataclass(frozen=True)
+class Framework:
+    """How a framework spells what all of them do.
+
+    Attributes
+    ----------
+    imports
+        Lines.
+    convert
+        The line that makes x its own.
+    array, shaped, reshape, move, sqrt, mean, var, sum
+        Expressions; {} stands for what they are applied to. The first two make it its own array.
+    prefix
+        Where its layers are.
+    layer
+        Its layer for a choice; None where it has none that takes this x.
+    fill
+        The lines that give a layer, `norm`, its arrays: pairs of its own name and ours.
+    notes
+        What to say of a method that is written out: for most, that the layer does not take this x.
+    """
+
+    imports: Sequence[str]
+    convert: str
+    array: str
+    move: str
+    shaped: str
+    reshape: str
+    sqrt: str
+    mean: str
+    var: str
+    sum: str
+    prefix: str = ""
+    layer: Callable[[Choice], Layer | None] = lambda choice: None
+    fill: Callable[[Choice, list[tuple[str, str]]], list[str]] = lambda choice, pairs: []
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, choice: Choice) -> list[str]:
+        """Return the snippet."""
+        layer = self.layer(choice)
+        # Written out, a recipe needs the arrays alone, which come first.
+        imports = self.imports if layer else self.imports[:1]
+        lines = [*imports, "", choice.header, self.convert]
+        if layer is None:
+            told = [notes[choice.method.name] for notes in (KNOW, self.notes) if choice.method.name in notes]
+            return [*lines, *self.by_hand(choice), *self.scaled(choice, choice.given), *(f"# {one}" for one in told)]
+        wanted = choice.axis if layer.axis is None else layer.axis
+        arrays = [*choice.given, *(["running_mean", "running_var"] if choice.evaluating else [])]
+        return [
+            *lines,
+            *(
+                [f"x = {self.moved('x', choice, choice.axis, wanted)}  # {choice.layout(wanted)}"]
+                if wanted != choice.axis
+                else []
+            ),
+            *call(f"norm = {self.prefix}{layer.name}", layer.arguments),
+            *self.fill(choice, [(layer.holds[name], name) for name in arrays if name in layer.holds]),
+            f"y = {self.moved(layer.apply, choice, wanted, choice.axis)}",
+            *self.scaled(choice, [name for name in choice.given if name not in layer.holds]),
+            *(f"# {line}" for line in layer.note if not choice.evaluating),
+        ]
+
+    def moved(self, source: str, choice: Choice, start: int, end: int) -> str:
+        """Return `source` with its channels moved from axis `start` to `end`."""
+        axes = [-1 if axis == choice.rank - 1 else axis for axis in (start, end)]
+        return source if start == end else self.move.format(source, *axes)
+
+    def along(self, choice: Choice, name: str) -> str:
+        """Return the array called `name`, shaped to broadcast against x in its own layout."""
+        source = self.array.format(name)
+        if name in choice.per_element:
+            return source if choice.axis else f"{source}[:, None]"
+        along = choice.method.affine_axis
+        after = choice.rank - 1 - (choice.axis if along else choice.first)
+        return self.shaped.format(name, ", ".join([str(choice.shape[along]), *"1" * after])) if after else source
+
+    def scaled(self, choice: Choice, names: Sequence[str]) -> list[str]:
+        """Return weight and bias written out, in x's own layout."""
+        sign = {"weight": "*", "bias": "+"}
+        return [f"y = y {sign[name]} {self.along(choice, name)}" for name in names]
+
+    def by_hand(self, choice: Choice) -> list[str]:
+        """Return the recipe itself: view x by blocks, reduce, normalize. No branch per method."""
+        method = choice.method
+        extents = choice.order([method.n, method.c, *[method.spatial] * (choice.rank - 2)], choice.axis)
+        lengths = [str(n) for n in choice.order([-1, *choice.shape[1:]], choice.axis)]
+        z, view, back = "x", [], []
+        if method.has_groups:  # The axis that is cut becomes two, such as (G, C/G), and the second one is pooled.
+            at, inside = (choice.axis, f"{choice.C} // {GROUPS}") if method.grouped_axis else (choice.first, "-1")
+            extents[at : at + 1] = ["one", "all"]
+            lengths[at : at + 1] = [GROUPS, inside]
+            z, view, back = (
+                "z",
+                [f"z = {self.reshape.format('x', ', '.join(lengths))}"],
+                [f"y = {self.reshape.format('y', '*x.shape')}"],
+            )
+        pooled = [axis for axis, extent in enumerate(extents) if extent == "all"]
+        axes = str(pooled[0]) if len(pooled) == 1 else f"({', '.join(map(str, pooled))})"
+        divisor = self.sqrt.format(f"var + {choice.eps}")
+        if choice.evaluating:
+            mean, var = (self.along(choice, name) for name in ("running_mean", "running_var"))
+            return [f"mean = {mean}", f"var = {var}", f"y = (x - mean) / {divisor}"]
+        if not method.centered:
+            pool = self.sum if method.statistic == "squared norm" else self.mean
+            square = pool.format("(x**2)", axes) if pooled else "x**2"
+            return [f"square = {square}", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}  # no mean"]
+        if not pooled:  # Reducing over no axis means over every axis to some frameworks.
+            return ["y = x - x  # every set is one cell, its own mean"]
+        mean, var = self.mean.format(z, axes), self.var.format(z, axes)
+        said = f"var = {var}  # biased"
+        return [
+            *view,
+            f"mean = {mean}",
+            said if len(said) <= WIDTH else f"var = {var}",
+            f"y = ({z} - mean) / {divisor}",
+            *back,
+        ]
+
+
+def call(start: str, arguments: Sequence[Any]) -> list[str]:
+    """Return `start(arguments)`, on one line where it fits, else with the arguments on lines of their own."""
+    sources = [str(a) for a in arguments if a != ""]
+    whole = f"{start}({', '.join(sources)})"
+    if len(whole.replace(GROUPS, "1" * LONG)) <= WIDTH:
+        return [whole]
+    lines = [""]
+    for source in sources:
+        if lines[-1] and len(f"{lines[-1]} {source},".replace(GROUPS, "1" * LONG)) > WIDTH:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else '    '}{source},"
+    return [f"{start}(", *lines[:-1], f"{lines[-1][:-1]})"]

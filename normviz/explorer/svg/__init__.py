@@ -1,0 +1,1 @@
+"""The still picture of an explorer, as SVG text."""

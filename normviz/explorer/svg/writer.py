@@ -1,0 +1,161 @@
+"""Writing SVG: numbers, paths, text with letters and subscripts, in colours that may follow the reader's theme."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from itertools import pairwise
+
+from normviz.explorer.svg.geometry import Point
+from normviz.explorer.svg.palette import DARK, LIGHT
+
+FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
+
+SERIF = "Georgia,'Times New Roman',serif"
+"""For the letters of formulas."""
+
+
+def number(value: float) -> str:
+    """A tenth of a pixel is enough."""
+    text = f"{value:.1f}"
+    return text.removesuffix(".0") if text != "-0.0" else "0"
+
+
+def _line(points: Iterable[Point]) -> str:
+    # Steps are shorter to write than places; what is rounded is the places, so that no error adds up.
+    rounded = [(round(x * 10), round(y * 10)) for x, y in points]
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(rounded)]
+    start = " ".join(number(v / 10) for v in rounded[0])
+    return f"M{start}l" + " ".join(f"{number(dx / 10)} {number(dy / 10)}" for dx, dy in steps)
+
+
+def polygon(points: Sequence[Point]) -> str:
+    """A closed path."""
+    return _line(points).replace(" -", "-") + "z"
+
+
+def segments(lines: Iterable[tuple[Point, Point]]) -> str:
+    """A path of single lines."""
+    return "".join(_line(ends) for ends in lines).replace(" -", "-")
+
+
+class Pen:
+    """Elements in the colours of a theme: "light", "dark", or "auto", which is light until the reader's is dark."""
+
+    def __init__(self, theme: str) -> None:
+        self.theme = theme
+        self.palette = DARK if theme == "dark" else LIGHT
+        self.used: set[tuple[str, str]] = set()
+
+    def _color(self, kind: str, name: str | None) -> str:
+        if name is None:
+            return f' {kind}="none"'
+        return f' {kind}="{self.palette[name]}"'
+
+    def classed(self, fill: str | None = None, stroke: str | None = None) -> str:
+        """The attribute by which a dark theme finds the element; only where the theme is open."""
+        names = [f"nvp-{kind}-{name}" for kind, name in (("f", fill), ("s", stroke)) if name]
+        self.used |= {(kind, name) for kind, name in (("fill", fill), ("stroke", stroke)) if name}
+        return f' class="{" ".join(names)}"' if self.theme == "auto" and names else ""
+
+    def paint(self, fill: str | None = None, stroke: str | None = None, width: float = 1) -> str:
+        """Fill and stroke attributes, by the names of the palette."""
+        text = self.classed(fill, stroke) + self._color("fill", fill)
+        return f'{text}{self._color("stroke", stroke)} stroke-width="{number(width)}"' if stroke else text
+
+    def path(self, d: str, fill: str | None = None, stroke: str | None = None, width: float = 1, more: str = "") -> str:
+        """A path, or nothing where there is nothing to draw."""
+        return f'<path{self.paint(fill, stroke, width)}{more} d="{d}"/>' if d else ""
+
+    def rect(
+        self, x: float, y: float, width: float, height: float, fill: str, radius: float = 0, stroke: str | None = None
+    ) -> str:
+        """A box with round corners."""
+        place = "".join(f' {k}="{number(v)}"' for k, v in (("x", x), ("y", y), ("width", width), ("height", height)))
+        return f'<rect{place} rx="{number(radius)}"{self.paint(fill, stroke)}/>'
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        markup: str,
+        size: float = 13,
+        fill: str = "ink",
+        anchor: str = "start",
+        bold: bool = False,
+        literal: bool = False,
+        more: str = "",
+    ) -> str:
+        """Text with the marks of formulas: i, b, sub, sup; all else in it, and all of a `literal` one, is plain."""
+        attributes = f' x="{number(x)}" y="{number(y)}" font-size="{number(size)}"{self.paint(fill)}'
+        attributes += f' text-anchor="{anchor}"' if anchor != "start" else ""
+        attributes += ' font-weight="600"' if bold else ""
+        inside = escape(markup, quote=False) if literal else marked(markup, size)
+        return f"<text{attributes}{more}>{inside}</text>"
+
+    def style(self) -> str:
+        """The rules that turn an "auto" picture dark."""
+        if self.theme != "auto":
+            return ""
+        rules = "".join(f".nvp-auto .nvp-{kind[0]}-{name}{{{kind}:{DARK[name]}}}" for kind, name in sorted(self.used))
+        return f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
+
+
+MARK = re.compile(r"(</?(?:i|b|sub|sup)>)")
+
+
+def marked(markup: str, size: float) -> str:
+    """Formula marks as tspans: no HTML can be put into SVG text, and baseline-shift is not known everywhere."""
+    out, italic, bold, shift, lowered = [], 0, 0, 0.0, 0.0
+    for part in MARK.split(markup):
+        if MARK.fullmatch(part):
+            change = -1 if part[1] == "/" else 1
+            tag = part.strip("</>")
+            italic += change * (tag == "i")
+            bold += change * (tag == "b")
+            shift += change * {"sub": 0.28, "sup": -0.38}.get(tag, 0) * size
+        elif part:
+            attributes = f' font-family="{SERIF}" font-style="italic"' if italic else ""
+            attributes += ' font-weight="600"' if bold else ""
+            attributes += f' font-size="{number(size * 0.72)}"' if shift else ""
+            attributes += f' dy="{number(shift - lowered)}"' if abs(shift - lowered) > 1e-6 else ""
+            lowered = shift
+            out.append(
+                f"<tspan{attributes}>{escape(part, quote=False)}</tspan>" if attributes else escape(part, quote=False)
+            )
+    return "".join(out)
+
+
+def plain(markup: str) -> str:
+    """Markup without its marks."""
+    return MARK.sub("", markup)
+
+
+def width_of(markup: str, size: float) -> float:
+    """About how wide a text is drawn, in the widest of the fonts that FONT may find (DejaVu Sans)."""
+    narrow, wide = set("iljtfrI.,:;'|!()[]{} \u0302\u202f"), set("mwMWσΣ−=+√")
+    return size * sum(0.38 if c in narrow else 0.85 if c in wide else 0.63 for c in plain(markup))
+
+
+def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
+    """Lines that fit; where there are too many, the last one ends with an ellipsis."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and width_of(longer, size) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    if len(lines) > most:
+        lines = [*lines[: most - 1], lines[most - 1].rstrip(" .,;") + " …"]
+    return [clipped(line, size, room) for line in lines]
+
+
+def clipped(text: str, size: float, room: float) -> str:
+    """One line that fits."""
+    if width_of(text, size) <= room:
+        return text
+    while text and width_of(text + "…", size) > room:
+        text = text[:-1]
+    return text.rstrip() + "…"

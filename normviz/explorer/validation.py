@@ -1,0 +1,282 @@
+"""What an explorer shows and in which state: every check in one place, for the widget, `show` and the exported page.
+
+A *subject* is the tensor with all that stays fixed while one looks at it; a *state* is what a click can change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from operator import index as as_int
+from typing import Any
+
+import numpy as np
+
+from normviz.arrays.arguments import check_eps
+from normviz.backends.dispatch import host, numbers
+from normviz.core.errors import unknown
+from normviz.core.methods import METHODS, Method, find
+from normviz.core.pooling import canonical, check_cell, check_groups, divisors, fitting_num_groups
+from normviz.explorer import scene as scenes
+from normviz.samples import activations
+
+CHOICES = {
+    "view": ("samples", "paper"),
+    "color": ("set", "partition", "value", "normalized"),
+    "mode": ("train", "eval"),
+}
+MOST_LABEL = 2**31 - 1
+STEPS = 6
+"""Pick, gather, mean, variance, normalize, scale and shift."""
+
+SUBJECT = ("weight", "bias", "eps", "statistics", "channel_axis", "labels", "marks", "title")
+STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A tensor with all that its scene is made of, checked.
+
+    Attributes
+    ----------
+    x
+        The array as it was given.
+    values
+        The same values in host memory with axes (N, C, *spatial).
+    weight, bias
+        float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); or None.
+    per_output
+        Whether they are for weights, of shape (Cout,) with one entry a filter.
+    running
+        Running mean and variance, each (C,) float64, or None.
+    labels, marks
+        Arrays of the shape of `values`: which given set a cell is in, which cells are marked; or None.
+    """
+
+    x: Any
+    values: np.ndarray
+    channel_axis: int = 1
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    eps: float = 1e-5
+    running: tuple[np.ndarray, np.ndarray] | None = None
+    labels: np.ndarray | None = None
+    marks: np.ndarray | None = None
+    title: str | None = None
+    per_output: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, *spatial)."""
+        return self.values.shape
+
+    def scene(self) -> dict[str, Any]:
+        """All that the browser needs, as JSON."""
+        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "marks", "title", "per_output")
+        return scenes.build(self.x, **{key: getattr(self, key) for key in keys})
+
+    def with_x(self, x: Any) -> Subject:
+        """The same with another tensor; parameters that no longer fit are refused."""
+        values = canonical(host(x), self.channel_axis)
+        for name in ("weight", "bias"):
+            parameter(name, getattr(self, name), values.shape, per_output=self.per_output)
+        if self.running is not None:
+            channels("statistics", self.running[0], values.shape)
+        for name in ("labels", "marks"):
+            overlay(name, getattr(self, name), values.shape)
+        return replace(self, x=x, values=values)
+
+    def with_parameter(self, name: str, value: Any, method: str) -> Subject:
+        """The same with another weight, bias or eps; a weight or a bias is laid out like x, for `method` to take."""
+        if name == "eps":
+            return replace(self, eps=check_eps(value))
+        other = self.bias if name == "weight" else self.weight
+        per_output = takes_weights(method) if other is None else self.per_output
+        array = parameter(name, value, self.shape, self.channel_axis, per_output=per_output)
+        check_taken(array, method, self.shape)
+        return replace(self, per_output=per_output, **{name: array})
+
+
+def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
+    """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
+    values = canonical(host(x), channel_axis)
+    statistics, per_output = more.get("statistics"), takes_weights(more.get("method"))
+    return Subject(
+        x=x,
+        values=values,
+        channel_axis=channel_axis,
+        weight=parameter("weight", more.get("weight"), values.shape, channel_axis, per_output=per_output),
+        bias=parameter("bias", more.get("bias"), values.shape, channel_axis, per_output=per_output),
+        per_output=per_output,
+        eps=check_eps(eps),
+        running=None if statistics is None else running(statistics, values.shape),
+        labels=overlay("labels", more.get("labels"), values.shape),
+        marks=overlay("marks", more.get("marks"), values.shape),
+        title=None if title is None else drawable(str(title)),
+    )
+
+
+def drawable(title: str) -> str:
+    """A title without what XML forbids: control characters, and halves of characters."""
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(title.split()))
+
+
+def takes_weights(method: Any) -> bool:
+    """Whether x stands for weights, (Cout, Cin, *kernel)."""
+    return isinstance(method, str) and method in METHODS and METHODS[method].axes == "weights"
+
+
+def parameter(
+    name: str, value: Any, shape: tuple[int, ...], channel_axis: int = 1, *, per_output: bool = False
+) -> np.ndarray | None:
+    """A weight or bias as float64, of shape (C,), or (C, *spatial) where it is given like one sample of x.
+
+    For weights its shape is (Cout,).
+    """
+    if value is None:
+        return None
+    array, C = numbers(value, name), shape[1:2]
+    if per_output:
+        if array.shape != shape[:1]:
+            raise ValueError(f"{name} has shape {array.shape}; for weights it needs {shape[:1]}, one entry a filter")
+        return array.astype(np.float64)
+    axis = max(channel_axis % len(shape) - 1, 0)
+    sample = (*shape[2 : 2 + axis], *C, *shape[2 + axis :])
+    if array.shape not in (C, sample):
+        raise ValueError(f"{name} has shape {array.shape}; it needs {C}, or {sample} for Layer Norm")
+    return (array if array.ndim == 1 else np.moveaxis(array, axis, 0)).astype(np.float64)
+
+
+def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -> None:
+    """One weight for each element belongs to Layer Norm alone."""
+    if array is not None and array.ndim > 1 and method != "layer":
+        raise ValueError(
+            f"weight or bias of shape {shape[1:]} belongs to method 'layer'; {method!r} takes {shape[1:2]}"
+        )
+
+
+def channels(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """One number a channel, float64."""
+    array = np.asarray(value, np.float64)
+    if array.shape != shape[1:2]:
+        raise ValueError(f"{name} is for {array.size} channels, but x has C={shape[1]}, shape {shape}")
+    return array
+
+
+def running(statistics: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a RunningStatistics or Statistics of Batch Norm."""
+    if not (hasattr(statistics, "mean") and hasattr(statistics, "var")):
+        raise TypeError(f"statistics must be a RunningStatistics or Statistics, not {type(statistics).__name__}")
+    return channels("statistics", statistics.mean, shape), channels("statistics", statistics.var, shape)
+
+
+def overlay(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Labels as int32 or marks as bool, one a cell of (N, C, *spatial)."""
+    if value is None:
+        return None
+    array = host(value)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; it needs one entry for each cell of (N, C, ...), {shape}")
+    if name == "labels":
+        if array.dtype.kind not in "iub":
+            raise TypeError(f"labels must be whole numbers from 0, one for each set; these are {array.dtype}")
+        if array.min() < 0 or array.max() > MOST_LABEL:
+            ends = f"{array.min()} to {array.max()}"
+            raise ValueError(f"labels must be whole numbers from 0 to {MOST_LABEL}, one for each set; these are {ends}")
+        return array.astype(np.int32)
+    return array.astype(bool)
+
+
+# ---- the state -------------------------------------------------------------------------------------------------------
+
+
+def check_method(method: Any, on: Subject) -> str:
+    """A key of METHODS, or "given" where labels are given."""
+    if on.labels is not None and isinstance(method, str) and method == "given":
+        return method
+    return find(method).name
+
+
+def grouped(method: str) -> Method:
+    """The row that num_groups belongs to: the method's own, or Group Norm's while another is chosen."""
+    row = METHODS.get(method)
+    return row if row is not None and row.has_groups else METHODS["group"]
+
+
+def check_step(step: Any) -> int:
+    """0 (pick) to 5 (scale and shift)."""
+    if isinstance(step, bool) or not hasattr(step, "__index__") or not 0 <= as_int(step) < STEPS:
+        raise ValueError(f"step={step!r} is not one of the steps 0 to {STEPS - 1}")
+    return as_int(step)
+
+
+def check_choice(name: str, value: Any, on: Subject) -> str:
+    """A view, a colour or a mode."""
+    if not isinstance(value, str) or value not in CHOICES[name]:
+        raise ValueError(unknown(name, value, CHOICES[name]))
+    if value == "eval" and on.running is None:
+        raise ValueError("mode='eval' needs running statistics; give statistics=RunningStatistics(...)")
+    return value
+
+
+def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole, checked state from the keywords that were given."""
+    method = check_method(given.get("method", "group" if on.labels is None else "given"), on)
+    if given.get("predict") and on.labels is not None:
+        raise ValueError("predict=True asks for a method's set, and labels are sets of their own; leave out one")
+    num_groups = given.get("num_groups")
+    row = grouped(method)
+    if num_groups is not None and method != row.name:
+        raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
+    for array in (on.weight, on.bias):
+        check_taken(array, method, on.shape)
+    index = given.get("index")
+    return {
+        "method": method,
+        "num_groups": fitting_num_groups(row, on.shape)
+        if num_groups is None
+        else check_groups(num_groups, row, on.shape),
+        "index": (0,) * len(on.shape) if index is None else check_cell(index, on.shape),
+        "step": check_step(given.get("step", 0)),
+        **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},
+        "controls": bool(given.get("controls", True)),
+        **{name: bool(given.get(name, False)) for name in ("predict", "presenter")},
+    }
+
+
+def snapped(num_groups: int, method: str, on: Subject) -> int:
+    """G, or the next divisor below of the axis that the method cuts."""
+    return max(g for g in divisors(on.shape[grouped(method).grouped_axis]) if g <= num_groups)
+
+
+def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
+    """What of a state must change on another tensor: G snaps to a divisor, the index is clipped."""
+    index = list(state["index"])[: len(on.shape)] + [0] * (len(on.shape) - len(state["index"]))
+    return {
+        "num_groups": snapped(state["num_groups"], state["method"], on),
+        "index": tuple(min(i, n - 1) for i, n in zip(index, on.shape, strict=True)),
+    }
+
+
+def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
+    """Check everything that an explorer was called with; a misspelt keyword is a TypeError naming the nearest one.
+
+    Without an `x` it is the sample activations that are shown.
+    """
+    known = (*STATE, *SUBJECT)
+    for name in keywords:
+        if name not in known:
+            raise TypeError(f"Explorer(): {unknown('keyword', name, known)}")
+    on = subject(
+        activations() if x is None else x,
+        method=keywords.get("method"),
+        **{key: keywords[key] for key in SUBJECT if key in keywords},
+    )
+    return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})
+
+
+def check(x: Any = None, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The scene and the first state of an explorer of `x`, without making a widget."""
+    on, state = start(x, keywords)
+    return on.scene(), state

@@ -1,0 +1,1 @@
+"""The public numerical functions: moments, statistics, normalize, gradient, and running statistics."""

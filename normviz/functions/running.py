@@ -1,0 +1,90 @@
+"""Running statistics: what Batch Norm keeps of the batches it saw, for inference."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from normviz.core.errors import check_keywords, whole
+from normviz.core.moments import Moments
+from normviz.functions.reduce import moments
+
+
+class RunningStatistics:
+    """Running mean and variance of every channel, as Batch Norm keeps for inference.
+
+    As torch.nn.BatchNorm2d's running_mean, running_var and num_batches_tracked: the running variance is the unbiased
+    one (n - 1), though a batch itself is normalized by the biased one.
+
+    Parameters
+    ----------
+    num_channels
+        C.
+    momentum
+        Weight of the newest batch; None takes the plain average of all batches. (Keras's and Flax's momentum is 1 minus
+        this one.)
+
+    Examples
+    --------
+    >>> running = RunningStatistics(1, momentum=0.5)
+    >>> running.update([[[1.0, 3.0]]])
+    >>> running.mean, running.var
+    (array([1.]), array([1.5]))
+    """
+
+    @check_keywords
+    def __init__(self, num_channels: int, momentum: float | None = 0.1) -> None:
+        remedy = "; it is C, the number of channels of x"
+        self.num_channels = whole(num_channels, "num_channels", remedy)
+        if self.num_channels < 1:
+            raise ValueError(f"num_channels={num_channels} is less than 1{remedy}")
+        if momentum is not None and not (isinstance(momentum, Real) and 0 <= momentum <= 1):
+            raise ValueError(f"momentum={momentum!r} is not between 0 and 1; None takes the plain average")
+        self.momentum = momentum
+        self.num_batches_tracked = 0
+        self._mean, self._var = np.zeros(self.num_channels), np.ones(self.num_channels)
+
+    def __repr__(self) -> str:
+        return (
+            f"RunningStatistics({self.num_channels}, momentum={self.momentum}, "
+            f"num_batches_tracked={self.num_batches_tracked})"
+        )
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Running mean, (C,), float64; a read-only view."""
+        return _read_only(self._mean)
+
+    @property
+    def var(self) -> np.ndarray:
+        """Running unbiased variance, (C,), float64; a read-only view."""
+        return _read_only(self._var)
+
+    @check_keywords
+    @np.errstate(all="ignore")
+    def update(self, x: Any, *, channel_axis: int = 1, backend: str | None = None) -> None:
+        """Take in one batch: an array or whatever else `normviz.moments` takes, or the Moments of one.
+
+        Raises
+        ------
+        ValueError
+            If x has another number of channels, or one cell a channel, which has no unbiased variance.
+        """
+        taken = x if isinstance(x, Moments) else moments(x, channel_axis=channel_axis, backend=backend)
+        batch = taken.pool("batch")
+        if batch.mean.shape != (self.num_channels,):
+            raise ValueError(
+                f"x has C={batch.mean.size} channels; these running statistics are for {self.num_channels}"
+            )
+        if batch.count == 1:
+            raise ValueError("x has one cell a channel, which has no unbiased variance; use a larger batch or map")
+        self.num_batches_tracked += 1
+        newest = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self._mean += newest * (batch.mean - self._mean)
+        self._var += newest * (batch.var * (batch.count / (batch.count - 1)) - self._var)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,86 @@
+"""What ``normviz audit`` does: find the model that an address names, and audit it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from normviz.inspect.audit.audit import audit
+from normviz.inspect.audit.report import Audit
+
+
+def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
+    """Audit the model at "package.module:factory", from the working directory or installed, on the array x.
+
+    Parameters
+    ----------
+    address
+        Of a torch.nn.Module, or of what returns one when called without arguments.
+    x
+        The example; whole numbers are given as int64, others in the dtype of the model's parameters.
+    options
+        `training_batch`, `ignore` and `also`, as for `audit`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such module or factory, if it raises, or if what it returns cannot be audited.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ValueError('audit needs PyTorch; install it with: python -m pip install "normviz[torch]"') from error
+    before = list(sys.path)
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109  As `python -m` does; a Path would have to be turned back into str.
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = _model(address)
+        example = torch.from_numpy(np.ascontiguousarray(x))
+        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        example = example.to(dtype if example.is_floating_point() else torch.int64)
+        device = next((p.device for p in model.parameters()), None)
+        kept = {k: options[k] for k in ("training_batch", "ignore", "also")}
+        return audit(model, example.to(device), **kept)
+    finally:
+        sys.path[:] = before
+
+
+def as_json(found: Audit) -> str:
+    """Return an audit as JSON."""
+    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+
+
+def _model(address: str) -> Any:
+    import torch
+
+    name, _, path = address.partition(":")
+    if not name or not path:
+        raise ValueError(f"{address!r} names no factory; give package.module:factory")
+    try:
+        value = import_module(name)
+    except Exception as error:
+        raise ValueError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+    for part in path.split("."):
+        if not hasattr(value, part):
+            raise ValueError(f"{name} has no {path!r}; give package.module:factory")
+        value = getattr(value, part)
+    if isinstance(value, torch.nn.Module):
+        return value
+    if not callable(value):
+        raise TypeError(
+            f"{address} is of type {type(value).__name__}; it must be a model or a function that returns one"
+        )
+    try:
+        model = value()
+    except Exception as error:
+        raise ValueError(f"{address} raised {type(error).__name__}: {error}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"{address} returned {type(model).__name__}, not a torch.nn.Module")
+    return model

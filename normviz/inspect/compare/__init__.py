@@ -1,0 +1,1 @@
+"""Find the first layer at which two torch models differ."""

@@ -1,0 +1,1 @@
+"""Find by experiment what a callable normalizes."""

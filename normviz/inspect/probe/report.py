@@ -1,0 +1,226 @@
+"""What a probe has found: its fields, a paragraph in plain words, a table, and the explorer on the measured sets."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normviz.core.methods import METHODS
+
+if TYPE_CHECKING:
+    from normviz.explorer.widget import Explorer
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Probe:
+    """What a function normalizes, as `probe` measured it. A field that could not be told is None.
+
+    Attributes
+    ----------
+    method, num_groups
+        A key of METHODS with these sets and this statistic, and its G; None if there is none. Where two methods are the
+        same sets, as Group Norm with G = 1 and Layer Norm, it is the one without groups.
+    block
+        Extents of a set along each axis of `shape`, also when no method has it; None if the sets are no equal boxes.
+    labels
+        Int array of `shape`: which set each cell is in.
+    centered
+        Whether a mean is subtracted.
+    eps, eps_inside
+        What is added, and whether under the root; eps is 0.0 where nothing is added.
+    unbiased
+        Whether the sum of squares is divided by m - 1 instead of m.
+    affine
+        "none", "channel", "group" or "element": the simplest layout of weight and bias that explains the output. A
+        weight of 1 and a bias of 0 throughout is "none".
+    weight, bias
+        float64, of shape (C,), (G,) or that of a sample, shape[1:]; None where affine is "none".
+    couples_samples
+        Whether the output for one sample depends on others.
+    elementwise
+        Whether each output depends on its own input alone, as in Batch Norm's eval mode.
+    stochastic
+        Whether the same input gives another output next time.
+    is_normalizer
+        Whether the sets' own statistics take their scale out.
+    calls
+        Forward calls used.
+    undetermined
+        Field -> why it could not be told.
+    form
+        What is done with the statistics, such as "(x - mean) / std"; None where no form explains the output.
+    shape, channel_axis, framework, dtype
+        What fn was called with.
+    """
+
+    method: str | None
+    num_groups: int | None
+    block: tuple[int, ...] | None
+    labels: np.ndarray | None
+    centered: bool | None
+    eps: float | None
+    eps_inside: bool | None
+    unbiased: bool | None
+    affine: str | None
+    weight: np.ndarray | None
+    bias: np.ndarray | None
+    couples_samples: bool | None
+    elementwise: bool | None
+    stochastic: bool
+    is_normalizer: bool | None
+    calls: int
+    undetermined: dict[str, str] = field(default_factory=dict)
+    form: str | None = None
+    shape: tuple[int, ...] = ()
+    channel_axis: int = 1
+    framework: str = "numpy"
+    dtype: str = "float64"
+
+    def explore(self, x: Any = None, **keywords: Any) -> Explorer:
+        """Open the Explorer on the measured sets.
+
+        Parameters
+        ----------
+        x
+            An array of `shape`; random numbers if there is none.
+        keywords
+            As for Explorer; they win over what the probe would say.
+
+        Raises
+        ------
+        ValueError
+            If the sets could not be told.
+        """
+        if self.labels is None:
+            raise ValueError(f"there are no sets to explore: {self.undetermined['labels']}")
+        from normviz.core.pooling import canonical
+        from normviz.explorer.widget import Explorer
+
+        if x is None:
+            x = np.random.default_rng(0).normal(size=self.shape).astype(np.float32)
+        axis = keywords.setdefault("channel_axis", self.channel_axis)
+        keywords.setdefault("labels", canonical(self.labels, axis))
+        keywords.setdefault("title", f"Measured: {self._kind()}")
+        if self.eps:
+            keywords.setdefault("eps", self.eps)
+        if self.affine == "channel":
+            keywords = {"weight": self.weight, "bias": self.bias} | keywords
+        return Explorer(x, **keywords)
+
+    def __str__(self) -> str:
+        return " ".join(self._sentences())
+
+    def __repr__(self) -> str:
+        return f"<Probe: {self._kind()}, {self.calls} calls>"
+
+    def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
+        rows = "".join(
+            f"<tr><th {left}>{html.escape(name)}</th><td {left}>{html.escape(text)}</td></tr>"
+            for name, text in self._rows()
+        )
+        return f"<p>{html.escape(str(self))}</p><table>{rows}</table>"
+
+    # ---- in words ----
+
+    def _kind(self) -> str:
+        if self.method:
+            return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
+        if self.elementwise:
+            return "Each cell by itself"
+        if "method" in self.undetermined:
+            return "A normalizer" if self.is_normalizer else "Sets whose method could not be told"
+        return "Sets that no method in the table has" if self.labels is not None else "No sets"
+
+    def _sentences(self) -> list[str]:
+        said = [*self._of_sets(), *self._of_statistics(), *self._of_affine()]
+        if self.stochastic:
+            said.append("It is random: the same input gives another output next time, as dropout does.")
+        if self.undetermined:
+            whys: dict[str, list[str]] = {}
+            for name, why in self.undetermined.items():
+                whys.setdefault(why, []).append(name)
+            unknown = "; ".join(f"{', '.join(names)} ({why})" for why, names in whys.items())
+            said.append(f"Could not be told: {unknown}.")
+        return [*said, f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"]
+
+    def _of_sets(self) -> list[str]:
+        if self.elementwise:
+            if self.affine is None:
+                return ["No normalizer: each output depends on its own input alone, and is no fixed line of it."]
+            if self.affine == "none":
+                return ["No normalizer: the output is the input."]
+            return [
+                "No normalizer of this input: each cell is scaled and shifted by itself, by fixed numbers.",
+                "That is what Batch Norm does in eval mode, with its running statistics.",
+            ]
+        verdict = {
+            True: self._kind() if self.method or "method" in self.undetermined else "A normalizer with sets of its own",
+            False: "No normalizer, though cells answer to one another" if self.labels is not None else "No normalizer",
+            None: f"Perhaps {self._kind()}" if self.method else "Perhaps a normalizer",
+        }[self.is_normalizer]
+        if self.labels is None:
+            return [f"{verdict}."]
+        return [f"{verdict}: {self._sets()}.", *self._coupled()]
+
+    def _sets(self) -> str:
+        """How many sets of what, as "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6"."""
+        labels = np.asarray(self.labels)
+        sizes = np.bincount(labels.ravel())
+        if len(sizes) == 1:
+            return f"all {labels.size} cells share one set"
+        if sizes.max() == 1:
+            return f"{len(sizes)} sets of one cell each"
+        low, high = sizes.min(), sizes.max()
+        cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
+        if self.block:
+            return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, self.block))}"
+        first = np.unique(np.nonzero(labels == labels.flat[0])[self.channel_axis])
+        channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
+        said = f"{len(sizes)} sets of {cells}, which are no equal boxes"
+        return f"{said}: the first cell's set has cells of channels {channels}"
+
+    def _coupled(self) -> list[str]:
+        said = {True: "Samples influence one another.", False: "Samples do not influence one another."}
+        return [said[self.couples_samples]] if self.couples_samples is not None else []
+
+    def _of_statistics(self) -> list[str]:
+        if not self.is_normalizer or self.centered is None:
+            return []
+        if self.form not in (None, "(x - mean) / std", "x / root mean square"):
+            return [f"It gives {self.form}."]
+        what = "variance" if self.centered else "mean square"
+        if self.unbiased:
+            what += " (unbiased: divided by m - 1)"
+        if self.method == "weight_norm":
+            what = "sum of squares"
+        said = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
+        if self.eps is None:
+            return [f"{said}the root of the {what} divides."]
+        if self.eps == 0:
+            return [f"{said}the root of the {what} divides, with no eps."]
+        where = "under the root" if self.eps_inside else "outside the root"
+        return [f"{said}the root of the {what} divides, with eps = {self.eps:.4g} {where}."]
+
+    def _of_affine(self) -> list[str]:
+        if self.affine == "none" and not self.elementwise:
+            return ["No weight or bias shows."]
+        if self.weight is None or self.bias is None:
+            return []
+        per = {"element": "element of a sample"}.get(self.affine or "", self.affine)
+        ends = f"weights {_range(self.weight)}, biases {_range(self.bias)}"
+        return [f"One weight and one bias for each {per}: {ends}."]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        shown = ("method", "num_groups", "block", "centered", "eps", "eps_inside", "unbiased", "affine")
+        shown += ("couples_samples", "elementwise", "stochastic", "is_normalizer", "calls")
+        return [(n, f"? {self.undetermined[n]}" if n in self.undetermined else str(getattr(self, n))) for n in shown]
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.4g}" if math.isclose(low, high, rel_tol=1e-4, abs_tol=1e-6) else f"{low:.4g} to {high:.4g}"

@@ -1,0 +1,247 @@
+"""The chooser: which normalizer when, as a page of questions that ends in an advice with its pooling set.
+
+The questions and the advice are tables. What the page needs of them travels once; walking through them, and drawing the
+set, is the browser's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from normviz.core.errors import check_keywords, unknown
+from normviz.core.methods import METHODS
+from normviz.explorer import js as front
+from normviz.explorer import scene
+from normviz.explorer import show as page
+from normviz.explorer.snippets import texts
+from normviz.method_chooser import diagram as decision
+from normviz.method_chooser.advice import ADVICE
+from normviz.method_chooser.content import Advice, Drawn, Question, paths, reachable
+from normviz.method_chooser.questions import FIRST, QUESTIONS
+
+TITLE = "Which normalizer when?"
+PARTS = (
+    "core/geometry.js",
+    "core/numbers.js",
+    "core/dom.js",
+    "core/readout.js",
+    "views/cube.js",
+    "views/stage.js",
+    "hosts/frame.js",
+)
+"""Of the front-end, what draws a cube; and the page's own."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Chooser:
+    """A decision guide as plain output: it needs no kernel, now or later.
+
+    Attributes
+    ----------
+    answers
+        The answers given so far, by question, in the order of the path.
+    """
+
+    answers: Mapping[str, str]
+
+    @property
+    def _end(self) -> str:
+        """Key of the question or the advice that the answers lead to."""
+        at = FIRST
+        for key, answer in self.answers.items():
+            at = QUESTIONS[key].option(answer).to
+        return at
+
+    @property
+    def question(self) -> Question | None:
+        """The next open question, or None where the answers lead to an advice."""
+        return QUESTIONS.get(self._end)
+
+    @property
+    def advice(self) -> Advice | None:
+        """The advice that the answers lead to, or None while a question is open."""
+        return ADVICE.get(self._end)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The page, or None once it is written to `path`."""
+        text = self._page(framed=False)
+        return text if path is None else page.write(path, text)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The whole decision tree as a still picture, to be printed; or None once it is written to `path`."""
+        text = self._still()
+        return text if path is None else page.write(path, text)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        still, live = self._still(), self._page(framed=True)
+        size, title = (decision.WIDTH, decision.HEIGHT), f"{TITLE} A decision guide"
+        html = page.over(still, live, size, title, decision.words(), least=760)
+        return {"text/html": html, "image/svg+xml": still}
+
+    def __repr__(self) -> str:
+        given = "".join(f"{key}={answer!r}, " for key, answer in self.answers.items())
+        end = "advice" if self.advice else "question"
+        return f"Chooser({given}{end}={self._end!r})"
+
+    def _still(self) -> str:
+        return decision.svg(TITLE, self.answers)
+
+    def _page(self, *, framed: bool) -> str:
+        still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'
+        return page.document(
+            TITLE,
+            f'<section class="nvp-explorer" aria-label="{TITLE}">{still}</section>',
+            page.as_json(data(self.answers)),
+            "\n".join([*(front.read(name) for name in PARTS), front.read("chooser.js", "normviz.method_chooser")]),
+            style=front.rules("controls", "the cube") + front.read("chooser.css", "normviz.method_chooser"),
+            framed=framed,
+            what="guide",
+        )
+
+
+def data(answers: Mapping[str, str]) -> dict[str, Any]:
+    """Everything the page needs: the tables, the rows of METHODS that are drawn, and the answers it begins with."""
+    order = list(reachable(FIRST, QUESTIONS))
+    advice = [ADVICE[key] for key in order]
+    names = dict.fromkeys(drawn.method for each in advice for drawn in each.drawn)
+    return {
+        "title": TITLE,
+        "first": FIRST,
+        "answers": dict(answers),
+        "methods": {
+            name: {key: getattr(METHODS[name], key) for key in ("name", "label", "n", "c", "spatial", "axes")}
+            for name in names
+        },
+        "questions": [_question(row) for row in QUESTIONS.values()],
+        "advice": [_advice(row) for row in advice],
+    }
+
+
+def _question(row: Question) -> dict[str, Any]:
+    within = list(reachable(row.key, QUESTIONS))
+    options = []
+    for option in row.options:
+        kept = set(reachable(option.to, QUESTIONS))
+        options.append(
+            {key: getattr(option, key) for key in ("key", "label", "hint", "to", "against")}
+            # What this answer rules out: no later one can lead back to it.
+            | {"drops": [key for key in within if key not in kept]}
+        )
+    return {"key": row.key, "text": row.text, "note": row.note, "options": options}
+
+
+def _advice(row: Advice) -> dict[str, Any]:
+    told = {key: getattr(row, key) for key in ("key", "label", "why", "watch", "consider", "code")}
+    evidence = [{"text": each.text, "source": each.source, "rows": each.rows} for each in row.evidence]
+    return told | {"evidence": evidence, "drawn": [_drawn(each) for each in row.drawn]}
+
+
+def _drawn(one: Drawn) -> dict[str, Any]:
+    told = texts.words(METHODS[one.method], one.shape)
+    return {
+        "method": one.method,
+        "G": one.num_groups,
+        "shape": one.shape,
+        "bins": scene.bins(one.shape),
+        "title": one.title,
+        "pooled": one.pooled,
+        "words": told["words"],
+        "symbol": told["symbol"],
+    }
+
+
+@check_keywords
+def chooser(
+    *,
+    erase: str | None = None,
+    style: str | None = None,
+    positions: str | None = None,
+    centring: str | None = None,
+    pretrained: str | None = None,
+    tuning: str | None = None,
+    samples: str | None = None,
+    inference: str | None = None,
+    freedom: str | None = None,
+) -> Chooser:
+    """Ask which normalizer fits: preserve or erase per-channel intensity, and what follows from that. Needs no kernel.
+
+    Every keyword answers a question in advance, along one path; without any, the guide begins at the first question.
+
+    Parameters
+    ----------
+    erase
+        May the layer erase each channel's own mean and contrast? "yes", "partly" (its scale), "no".
+    style
+        What sets the contrast afterwards? "none", "list" (of styles), "image".
+    positions
+        What is one sample? "tokens", "none" (a vector), "weights" (no data at all), "maps".
+    centring
+        Should each token lose its mean as well? "yes", "no".
+    pretrained
+        Do the weights come with Batch Norm? "keep", "swap", "no".
+    tuning
+        How many samples in fine-tuning? "many" (per GPU), "devices" (many on several GPUs), "few".
+    samples
+        How many per GPU in training: "huge", "many", "few", "changes".
+    inference
+        What matters at inference? "fold", "any", "same" (as in training).
+    freedom
+        What else may change? "devices", "weights", "learn", "nothing".
+
+    Returns
+    -------
+    Chooser
+        Displays itself as HTML and as a still picture, the whole tree; `to_html` and `to_svg` write files. Its `advice`
+        is what the answers lead to, its `question` the next open one; one of them is None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an answer that is none, or to a question that the path does not ask, in one sentence.
+
+    Examples
+    --------
+    >>> import normviz as nv
+    >>> nv.chooser(erase="no", positions="tokens")
+    Chooser(erase='no', positions='tokens', question='centring')
+    >>> nv.chooser(erase="no", positions="tokens").question.text
+    'Should each token lose its mean as well?'
+    >>> nv.chooser(erase="no", positions="tokens", centring="no").advice.label
+    'RMS Norm'
+    """
+    every = (erase, style, positions, centring, pretrained, tuning, samples, inference, freedom)
+    given = {key: value for key, value in zip(QUESTIONS, every, strict=True) if value is not None}
+    for key, value in given.items():
+        known = [option.key for option in QUESTIONS[key].options]
+        if not isinstance(value, str):
+            raise TypeError(f"{key} must be a name such as {known[0]!r}, not {type(value).__name__}")
+        if value not in known:
+            raise ValueError(unknown(f"answer to {key}", value, known))
+    answers: dict[str, str] = {}
+    at = FIRST
+    while at in given:
+        answers[at] = given[at]
+        at = QUESTIONS[at].option(given[at]).to
+    if len(answers) < len(given):
+        raise ValueError(_not_asked(next(key for key in given if key not in answers), given, answers, at))
+    return Chooser(MappingProxyType(answers))
+
+
+def _not_asked(key: str, given: Mapping[str, str], answers: Mapping[str, str], at: str) -> str:
+    """Say why the answer to `key` finds no question."""
+    path = ", ".join(f"{name}={answer!r}" for name, answer in answers.items())
+    after = f" after {path}" if path else ""
+    subject = f"{key}={given[key]!r} answers a question that is not asked{after}"
+    if at in ADVICE:
+        return f"{subject}, which leads to {ADVICE[at].label}; leave {key} out"
+    if not any(key in ahead for ahead in paths(at, QUESTIONS)):
+        return f"{subject}; leave {key} out"
+    known = " or ".join(repr(option.key) for option in QUESTIONS[at].options)
+    return f"{subject}: {at} comes first; give {at}={known}, or leave {key} out"
+
+
+__all__ = ["Chooser", "chooser"]

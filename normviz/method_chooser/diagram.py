@@ -1,0 +1,214 @@
+"""The decision tree of the chooser as a still picture: it stands where no script runs, and is there to be printed.
+
+The questions that lead on to images stand one below the other, those that branch off beside them, and at the right what
+they lead to, each with its pooling set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+from typing import NamedTuple
+
+from normviz.core.methods import METHODS
+from normviz.explorer.svg import geometry
+from normviz.explorer.svg.geometry import FACES
+from normviz.explorer.svg.writer import FONT, Pen, number, polygon, width_of, wrapped
+from normviz.method_chooser.advice import ADVICE
+from normviz.method_chooser.content import Drawn, Question
+from normviz.method_chooser.questions import FIRST, QUESTIONS
+
+WIDTH, HEIGHT = 960, 1118
+TRUNK = ("erase", "positions", "pretrained", "samples")
+"""One below the other: the last answer to each leads to the next. All other questions branch off."""
+COLUMNS = {"trunk": (28, 252), "branch": (342, 236), "leaf": (638, 294)}
+"""Where each column begins, and how wide it is."""
+TOP, ROW, LEAF = 108, 52, 44
+HEAD, LINE, FOOT = 34, 23, 8
+"""Heights in a box: its question, each answer, and what is left below."""
+THUMB = (100, 36)
+KINDS = ("rest", "set")
+DOWN = 20
+"""From the left edge of a box to the line that leads down to the next."""
+INTRO = (
+    "Begin in the upper left corner. Blue: the cells that share a mean and a variance with one cell (RMS and Filter "
+    "Response Norm: a mean square), in four samples of eight channels or, of weights, in four filters."
+)
+
+
+class Place(NamedTuple):
+    """The box of a question."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def line(self, k: int) -> float:
+        """The middle of answer k."""
+        return self.y + HEAD + LINE * (k + 0.5)
+
+
+def words() -> str:
+    """The picture in words."""
+    return (
+        f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its pooling "
+        f"set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may run."
+    )
+
+
+def svg(title: str, answers: Mapping[str, str]) -> str:
+    """The whole tree, with the path of the answers in colour: one `<svg>` with no scripts, ids or references."""
+    pen, boxes, ends = Pen("auto"), places(), leaves()
+    body = [
+        pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
+        pen.text(28, 42, title, 23, bold=True),
+        *lines(pen, INTRO, 28, 67, WIDTH - 56, 13),
+    ]
+    # What is chosen lies above what is not.
+    for chosen in (False, True):
+        for key, row in QUESTIONS.items():
+            for k, option in enumerate(row.options):
+                if (answers.get(key) == option.key) == chosen:
+                    body.append(_edge(pen, boxes, ends, key, k, chosen))
+    for key, row in QUESTIONS.items():
+        body += _box(pen, row, boxes[key], answers.get(key))
+    last = list(answers)[-1] if answers else None
+    paths = dict.fromkeys(f"{kind}-{face}" for kind in KINDS for face in FACES)
+    for (source, key), y in ends.items():
+        chosen = source == last and QUESTIONS[source].option(answers[source]).to == key
+        body += _leaf(pen, key, y, chosen)
+        for fill, d in thumbs(ADVICE[key].drawn, COLUMNS["leaf"][0] + 6, y - THUMB[1] / 2):
+            paths[fill] = (paths[fill] or "") + d
+    # All small cubes are one path a tone: a tenth of what they would weigh one by one.
+    body += [
+        f'<g{pen.paint(None, "outline", 0.7)} stroke-linejoin="round">',
+        *(pen.path(d or "", fill) for fill, d in paths.items()),
+        "</g>",
+    ]
+    x, y, width, height = boxes["samples"]
+    body += lines(pen, QUESTIONS["samples"].note, x + 2, y + height + 24, width - 4, 12)
+    name = escape(title, quote=False)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{HEIGHT}" '
+        f'viewBox="0 0 {WIDTH} {HEIGHT}" class="nvp-auto" font-family="{FONT}"><title>{name}</title>'
+        f"<desc>{escape(words(), quote=False)}</desc>{pen.style()}{''.join(body)}</svg>"
+    )
+
+
+def lines(pen: Pen, text: str, x: float, y: float, room: float, size: float) -> Iterator[str]:
+    """A paragraph."""
+    for k, line in enumerate(wrapped(text, size, room, 12)):
+        yield pen.text(x, y + size * 1.42 * k, line, size, "muted")
+
+
+def leaves() -> dict[tuple[str, str], float]:
+    """Each advice once for every question that leads to it, from top to bottom, and the middle of each."""
+    found: dict[tuple[str, str], None] = {}
+
+    def walk(key: str) -> None:
+        for option in QUESTIONS[key].options:
+            if option.to in ADVICE:
+                found[key, option.to] = None
+            elif all(source != option.to for source, _ in found):
+                walk(option.to)
+
+    walk(FIRST)
+    return {end: TOP + ROW * (k + 0.5) for k, end in enumerate(found)}
+
+
+def places() -> dict[str, Place]:
+    """The box of each question: beside what it leads to, and below the box before it."""
+    ends, boxes, below = leaves(), {}, 0.0
+    for key, row in QUESTIONS.items():
+        height = HEAD + LINE * len(row.options) + FOOT
+        around = [key] + [option.to for option in row.options if option.to not in TRUNK]
+        if key in TRUNK:
+            x, width = COLUMNS["trunk"]
+            top = min(y for (source, _), y in ends.items() if source in around)
+            boxes[key] = Place(x, max(top - LEAF / 2, below), width, height)
+            below = boxes[key].y + height + 26
+        else:
+            x, width = COLUMNS["branch"]
+            mine = [y for (source, _), y in ends.items() if source == key]
+            boxes[key] = Place(x, (mine[0] + mine[-1] - height) / 2, width, height)
+    return boxes
+
+
+def _edge(
+    pen: Pen, boxes: Mapping[str, Place], ends: Mapping[tuple[str, str], float], key: str, k: int, chosen: bool
+) -> str:
+    """The line from answer k to what it leads to."""
+    at, to = boxes[key], QUESTIONS[key].options[k].to
+    color, width = ("accent", 2.6) if chosen else ("muted", 1.1)
+    if key in TRUNK and to in TRUNK:
+        x = at.x + DOWN
+        return pen.path(f"M{number(x)} {number(at.line(k))}V{number(boxes[to].y)}", None, color, width)
+    x, y = at.x + at.width, at.line(k)
+    box = boxes.get(to)
+    end_x, end_y = (box.x, box.y + HEAD / 2) if box else (COLUMNS["leaf"][0], ends[key, to])
+    turn = x + 62 if key in TRUNK else end_x
+    bend = (turn - x) / 2
+    points = ((x + bend, y), (x + bend, end_y), (turn, end_y))
+    curve = f"M{number(x)} {number(y)}C" + " ".join(f"{number(px)} {number(py)}" for px, py in points)
+    return pen.path(f"{curve}H{number(end_x)}", None, color, width)
+
+
+def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str]:
+    """A question with its answers."""
+    yield pen.rect(at.x, at.y, at.width, at.height, "panel", 8, "accent" if answer else "rule")
+    size = min(14.0, 14 * (at.width - 24) / width_of(row.short, 14.6))
+    yield pen.text(at.x + 12, at.y + 23, row.short, size, bold=True)
+    for k, option in enumerate(row.options):
+        y, chosen = at.line(k), option.key == answer
+        down = row.key in TRUNK and option.to in TRUNK
+        if chosen:
+            yield pen.rect(at.x + 6, y - LINE / 2 + 1, at.width - 12, LINE - 2, "here", 5)
+        # The dot is where the line begins: at the right, or at the left where it leads down.
+        dot = at.x + (DOWN if down else at.width)
+        yield f'<circle cx="{number(dot)}" cy="{number(y)}" r="3.5"{pen.paint("accent" if chosen else "muted")}/>'
+        label = f"✓ {option.label}" if chosen else option.label
+        yield pen.text(at.x + (DOWN + 10 if down else 12), y + 4.3, label, 12.5, bold=chosen)
+
+
+def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
+    """An advice with its set."""
+    (x, width), row = COLUMNS["leaf"], ADVICE[key]
+    yield pen.rect(x, middle - LEAF / 2, width, LEAF, "here" if chosen else "card", 8, "accent" if chosen else "rule")
+    left = THUMB[0] + 18
+    # Bold letters are wider than those that `wrapped` reckons with.
+    name = wrapped(f"✓ {row.label}" if chosen else row.label, 13.6, width - left, 2)
+    for k, text in enumerate(name):
+        yield pen.text(x + left, middle + 4.4 + 16 * (k - (len(name) - 1) / 2), text, 12.5, bold=True)
+
+
+def thumbs(drawn: Sequence[Drawn], left: float, top: float) -> Iterator[tuple[str, str]]:
+    """The sets of an advice side by side, small: the tone of each face, and its path."""
+    samples, width = (4, THUMB[0]) if len(drawn) == 1 else (2, THUMB[0] / len(drawn))
+    for k, one in enumerate(drawn):
+        yield from thumb(one, samples, left + width * k, top, width, THUMB[1])
+
+
+def thumb(one: Drawn, samples: int, left: float, top: float, width: float, height: float) -> Iterator[tuple[str, str]]:
+    """The set of one cell, as faces alone."""
+    cube, row = geometry.cube_shape((samples, *one.shape[1:])), METHODS[one.method]
+    cells = cube[3], cube[1], cube[2]
+    margin = {"left": 2, "right": 2, "top": 1, "bottom": 1, "gap": 0, "most": 99}
+    size = {"width": width / samples, "height": height}
+    alone = geometry.make_frame(cells, geometry.sample_lengths(cube), 1, size, geometry.ANGLES["samples"], margin)
+    x, y = alone.origins[0]
+    # Always in one row, whatever would draw them larger.
+    frame = replace(alone, origins=[(left + x + k * size["width"], top + y) for k in range(samples)])
+    rules = {"n": row.n, "c": row.c, "spatial": row.spatial}
+    n, c, h, w = geometry.set_of(geometry.block_of(rules, cube, one.num_groups), cell_of(cube))
+    whole = [geometry.faces(frame, k, [(0, extent) for extent in cells]) for k in range(samples)]
+    lit = [geometry.visible_faces(frame, k, [w, c, h]) for k in (range(*n) if one.pooled else ())]
+    for kind, boxes in zip(KINDS, (whole, lit), strict=True):
+        for face in FACES:
+            yield f"{kind}-{face}", "".join(polygon(quads[face]) for quads in boxes if face in quads)
+
+
+def cell_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """The cell whose set is drawn: in sight, on the front of a sample in the middle."""
+    return tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))

@@ -1,0 +1,160 @@
+"""Files in NumPy's .npy format, read front to back in pieces that fit one small buffer."""
+
+import io
+import math
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from normviz.backends.base import Box, clip
+from normviz.backends.dispatch import backend_for
+from normviz.core.pooling import canonical
+from normviz.streaming.chunks import Axes
+from normviz.streaming.partial_moments import ATOM, in_order, join, measure
+from normviz.streaming.progress import Progress
+
+BUFFER = 1 << 22
+"""Bytes that are read at once: they stay in a cache, whatever the file's size."""
+
+_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    # Version 3 differs in the encoding of the names of fields, and arrays with fields are refused.
+    (3, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of the array in it; `shape` is in the order of its cells, slowest first."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def view(self, cells: np.ndarray, channel_axis: int) -> np.ndarray:
+        """Return an array that lies as the file does with its axes in the order (N, C, *spatial)."""
+        return canonical(cells.T if self.fortran else cells, channel_axis)
+
+
+def read(
+    file: Any, axes_of: Axes, channel_axis: int, backend: str | None, progress: bool | None
+) -> tuple[np.ndarray, tuple[int, ...], str]:
+    """Return the atoms over `axes_of(shape)`, the shape (N, C, *spatial) of the array, and who computed them."""
+    name = _name(file)
+    with nullcontext(file) if hasattr(file, "read") else Path(file).open("rb", buffering=0) as stream:
+        header = read_header(stream, name)
+        # A stand-in of the same shape and no size: every argument is checked before a value is read.
+        whole = header.view(np.broadcast_to(np.zeros((), header.dtype), header.shape), channel_axis)
+        axes = axes_of(whole.shape)
+        found = _size(stream)
+        if found is not None and found < header.nbytes:
+            _refuse(name, header, found)
+        atoms = np.zeros([1 if a in axes else n for a, n in enumerate(whole.shape)], ATOM)
+        buffer = np.empty(max(min(BUFFER, header.nbytes), header.dtype.itemsize), np.uint8)
+        with Progress(progress, header.nbytes, unit="B", unit_scale=True) as bar:
+            for box in pieces(header.shape, max(1, BUFFER // header.dtype.itemsize)):
+                shape = [cut.stop - cut.start for cut in box]
+                part = buffer[: math.prod(shape) * header.dtype.itemsize]
+                got = _fill(stream, part, name)
+                if got < part.size:
+                    _refuse(name, header, bar.done + got)
+                part = header.view(part.view(header.dtype).reshape(shape), channel_axis)
+                cuts = in_order(box[::-1] if header.fortran else box, channel_axis)
+                at = clip(cuts, atoms.shape)
+                atoms[at] = join(atoms[at], measure(part, axes, backend))
+                bar.add(got)
+    return atoms, whole.shape, backend_for(part, backend)
+
+
+def pieces(shape: tuple[int, ...], cells: int) -> Iterator[Box]:
+    """Cut an array into runs of at most `cells` neighbouring cells, in their order, each a box."""
+    split = next(axis for axis in range(len(shape)) if math.prod(shape[axis + 1 :]) <= cells)
+    step = cells // math.prod(shape[split + 1 :])
+    rest = tuple(slice(0, n) for n in shape[split + 1 :])
+    for outer in product(*map(range, shape[:split])):
+        for start in range(0, shape[split], step):
+            yield *(slice(i, i + 1) for i in outer), slice(start, min(start + step, shape[split])), *rest
+
+
+def read_header(stream: BinaryIO, name: str) -> Header:
+    """Read the header of a .npy file; ValueError or TypeError where it is none, or its values cannot be read."""
+    if isinstance(stream, io.TextIOBase):
+        raise TypeError(f"{name} is opened as text; open it in binary, open(path, 'rb')")
+    magic = np.empty(8, np.uint8)
+    start = magic[: _fill(stream, magic, name)].tobytes()
+    if start[:4] == b"PK\x03\x04":
+        raise ValueError(f"{name} is an archive (.npz), not one array; pass one of it, np.load(file)['its name']")
+    if start[:6] != np.lib.format.MAGIC_PREFIX or len(start) < 8:
+        raise ValueError(f"{name} does not begin as a .npy file does; np.save writes such files")
+    if (start[6], start[7]) not in _READERS:
+        raise ValueError(f"{name} has version {start[6]}.{start[7]} of the .npy format; versions 1.0 to 3.0 are read")
+    try:
+        shape, fortran, dtype = _READERS[start[6], start[7]](stream)
+        shape = tuple(reversed(shape)) if fortran else shape
+        if dtype.subdtype:
+            raise ValueError(f"cells of {dtype}")
+        bytes_at_least = dtype.itemsize * math.prod(max(n, 1) for n in shape)
+        if any(type(n) is not int or n < 0 for n in shape) or bytes_at_least > sys.maxsize or len(shape) > 64:
+            raise ValueError(f"a shape of {shape}")
+    except Exception as error:  # whatever a parser of Python literals can meet in bytes that are none
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} has a corrupt header ({reason}); write or download it anew") from error
+    if dtype.hasobject:
+        raise TypeError(f"{name} holds Python objects, a pickle, which can run code when read; save numbers instead")
+    return Header(shape, dtype, fortran)
+
+
+def _fill(stream: Any, buffer: np.ndarray, name: str) -> int:
+    """Read into the buffer until it is full or the stream ends; return how many bytes came."""
+    view, got = buffer.data, 0
+    while got < len(view):
+        if hasattr(stream, "readinto"):
+            count = stream.readinto(view[got:])
+        else:
+            data = stream.read(len(view) - got)
+            if isinstance(data, str):
+                raise TypeError(f"{name} is opened as text; open it in binary, open(path, 'rb')")
+            count = data and len(data)
+            view[got : got + (count or 0)] = data or b""
+        if not count:
+            break
+        got += count
+    return got
+
+
+def _size(stream: Any) -> int | None:
+    """Return how many bytes are left in the stream if that is known without reading: in a regular file."""
+    raw = getattr(stream, "file", stream)  # what tempfile wraps
+    raw = getattr(raw, "raw", raw)
+    if not isinstance(raw, io.FileIO):
+        return None
+    status = os.fstat(raw.fileno())
+    return status.st_size - stream.tell() if stat.S_ISREG(status.st_mode) else None
+
+
+def _name(file: Any) -> str:
+    """Return what the messages call the file."""
+    name = file if not hasattr(file, "read") else getattr(file, "name", None)
+    return os.fspath(name) if isinstance(name, str | os.PathLike) else f"the {type(file).__name__} object"
+
+
+def _refuse(name: str, header: Header, found: int) -> None:
+    shape = header.shape[::-1] if header.fortran else header.shape
+    raise ValueError(
+        f"{name} holds {found} of the {header.nbytes} bytes of {header.dtype.name} {shape} that its header announces; "
+        "it was cut off, so write or download it anew"
+    )
