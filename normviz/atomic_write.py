@@ -1,18 +1,29 @@
-"""Writing a file whole or not at all."""
+"""Write a file completely or not at all: the content goes to a temporary file that then replaces the target."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
 
 def check_path(path: Any) -> Path:
-    """A path that can be written to; TypeError or OSError in one sentence."""
+    """Return a path that can be written to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `path` is no path.
+    OSError
+        If it is a folder, or lies in a folder that does not exist.
+    """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a str or a Path, not {type(path).__name__}")
     target = Path(path)
+    if "\0" in str(target):
+        raise ValueError(f"path {str(target)!r} holds a null character, which no file name may have")
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the name of a file in it")
     if not target.parent.is_dir():
@@ -20,23 +31,32 @@ def check_path(path: Any) -> Path:
     return target
 
 
-def write(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file whole or not at all."""
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes to a file, completely or not at all.
+
+    An existing file keeps its permissions; a new one gets those of any new file. A link stays a link. A device or a
+    pipe (/dev/stdout) cannot be replaced and is written to directly.
+    """
     target = check_path(path)
-    # A device or a pipe (/dev/stdout) can't be replaced, only written to; and a link stays a link, to the new page.
+    data = content.encode() if isinstance(content, str) else content
     if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8", newline="\n")
+        target.write_bytes(data)
         return
-    target = target.resolve()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    part = Path(name)
+    target = check_path(target.resolve())
+    mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
+    part = target.with_name(f".normviz-{secrets.token_hex(8)}.part")
+    # The operating system applies the umask; reading the umask would change it for all threads for a moment.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        # A temporary file is its owner's alone; the page gets the rights that any new file gets.
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
+        handle = os.open(part, flags, 0o666 if mode is None else mode)
+    except OSError as error:
+        error.filename = str(target)
+        raise
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if mode is not None:
+            part.chmod(mode)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
