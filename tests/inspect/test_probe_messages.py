@@ -40,7 +40,7 @@ WRONG = [
     (
         lambda: nv.probe(lambda x: (x, x)),
         TypeError,
-        "fn returned a tuple, not an array; wrap it so that it returns its output alone",
+        "fn returned a tuple of 2, not an array; wrap it so that it returns its output alone",
     ),
     (
         lambda: nv.probe(lambda x: None),

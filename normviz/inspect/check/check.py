@@ -13,8 +13,7 @@ from normviz.backends.dispatch import host
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import find
 from normviz.core.pooling import Pooling, canonical, check_shape
-from normviz.inspect._asking import owner
-from normviz.inspect._call import FRAMEWORKS, RESOLUTION, check_callable
+from normviz.inspect._call import FRAMEWORKS, RESOLUTION, check_callable, owner
 from normviz.inspect._snapshot import untouched
 from normviz.inspect.check.codes import HINTS
 from normviz.inspect.check.examination import Examination

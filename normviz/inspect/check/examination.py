@@ -9,8 +9,7 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.core.pooling import canonical
-from normviz.inspect._asking import Answer, Asked, owner
-from normviz.inspect._call import Refusal
+from normviz.inspect._call import Answer, Asked, Refusal, owner
 from normviz.inspect.check import gradients, held, inputs
 from normviz.inspect.check import precision as numerics
 from normviz.inspect.check import running_stats as states

@@ -13,8 +13,7 @@ import numpy as np
 from normviz.arrays.arguments import uncanonical
 from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
-from normviz.inspect._asking import GRAD, Asked, _described, owner, signature
-from normviz.inspect._call import Refusal, _line, take_back
+from normviz.inspect._call import GRAD, Asked, Refusal, described, first_line, owner, signature, take_back
 from normviz.inspect.check import inputs
 from normviz.inspect.check.precision import Trouble
 from normviz.inspect.check.setup import Started
@@ -163,7 +162,7 @@ def _by_autograd(asked: Asked, x: np.ndarray, g: np.ndarray) -> dict[str, Any] |
                 y, pull = jax.vjp(lambda a: asked.takes.call(asked.fn, [a], values), given)
                 return {"input": np.array(take_back(pull(upstream.astype(y.dtype))[0]), np.float64)}
     except Exception as error:
-        return f"{type(error).__name__}: {_line(error)}"
+        return f"{type(error).__name__}: {first_line(error)}"
     return "NumPy has no autograd; give backward="
 
 
@@ -199,11 +198,11 @@ def _by_backward(backward: Callable, asked: Asked, x: np.ndarray, g: np.ndarray)
                 )
                 result = signature(backward, 2).call(backward, first, values)
     except Exception as error:
-        raise Refusal(f"backward raised {type(error).__name__}: {_line(error)}") from error
+        raise Refusal(f"backward raised {type(error).__name__}: {first_line(error)}") from error
     parts = result if isinstance(result, tuple | list) else (result,)
     found = dict(zip(("input", "weight", "bias"), parts, strict=False))
     if tuple(getattr(found["input"], "shape", ())) != tuple(laid.shape):
-        what = tuple(found["input"].shape) if hasattr(found["input"], "shape") else _described(found["input"])
+        what = tuple(found["input"].shape) if hasattr(found["input"], "shape") else described(found["input"])
         raise Refusal(f"backward returned {what} for x of shape {tuple(laid.shape)}")
     return {k: np.array(take_back(v), np.float64) for k, v in found.items() if v is not None}
 

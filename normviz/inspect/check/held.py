@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from normviz.backends.dispatch import host
-from normviz.inspect._asking import BIAS, WEIGHT, Asked
+from normviz.inspect._call import BIAS, WEIGHT, Asked
 from normviz.inspect._snapshot import is_array
 
 RUNNING = (

@@ -9,8 +9,7 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
-from normviz.inspect._asking import Asked, owner
-from normviz.inspect._call import Refusal
+from normviz.inspect._call import Asked, Refusal, owner
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check import held, inputs
 from normviz.inspect.check.setup import Started

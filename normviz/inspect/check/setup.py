@@ -12,8 +12,7 @@ from normviz.arrays.arguments import parameter, uncanonical
 from normviz.backends.dispatch import host
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical
-from normviz.inspect._asking import Answer, Asked, owner, signature
-from normviz.inspect._call import Refusal
+from normviz.inspect._call import Answer, Asked, Refusal, owner, signature
 from normviz.inspect._snapshot import Found, is_array
 from normviz.inspect.check import held
 from normviz.inspect.check.inputs import TOLERANCE, parameters, plain, shapes
