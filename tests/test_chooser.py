@@ -7,11 +7,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 import normviz as nv
-from normviz.method_chooser import chooser as choosing
-from normviz.method_chooser import diagram as decision
-from normviz.method_chooser.advice import ADVICE
-from normviz.method_chooser.content import paths, reachable
-from normviz.method_chooser.questions import FIRST, QUESTIONS
+from normviz.method_chooser import chooser, diagram
+from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, load, paths, reachable
 from tests.pages import HOSTILE, Reader, data_of, inside
 
 PATHS = list(paths(FIRST, QUESTIONS))
@@ -60,7 +57,7 @@ def test_weights_that_stay_with_batch_norm_keep_every_kind_of_it():
     before = {"erase": "no", "positions": "maps", "pretrained": "keep"}
     ends = {"many": "batch", "devices": "synchronized_batch", "few": "frozen_batch"}
     assert {key: nv.chooser(**before, tuning=key).advice.key for key in ends} == ends
-    keep = next(row for row in choosing.data({})["questions"] if row["key"] == "pretrained")["options"][0]
+    keep = next(row for row in chooser.data({})["questions"] if row["key"] == "pretrained")["options"][0]
     assert sorted(keep["drops"]) == ["ghost_batch", "group", "switchable", "weight_standardization"]
 
 
@@ -79,7 +76,7 @@ def test_an_advice_has_a_set_that_exists(row):
 
 def test_what_an_answer_rules_out_and_what_it_keeps_is_everything():
     """The list "why not the others" names each of them once, whatever the path."""
-    rows = {row["key"]: row for row in choosing.data({})["questions"]}
+    rows = {row["key"]: row for row in chooser.data({})["questions"]}
     for answers in PATHS:
         dropped = [
             key
@@ -99,6 +96,101 @@ def test_keywords_are_the_questions_and_the_docstring_names_every_answer():
         assert re.findall(r'"(\w+)"', told[key]) == [option.key for option in row.options], key
 
 
+# ---- the file of its content -----------------------------------------------------------------------------------------
+
+CONTENT = """
+[[questions]]
+key = "centre"
+text = \"\"\"Subtract the
+  mean?\"\"\"
+short = "Mean?"
+note = "Two ways."
+options = [
+    { key = "yes", label = "Yes", hint = "Both.", to = "layer", against = "It keeps the mean." },
+    { key = "no", label = "No", hint = "Scale.", to = "rms", against = "It subtracts the mean." },
+]
+[tables.one]
+text = "Error"
+source = "Somebody 2020"
+rows = [["G", "1", "2"], ["error", "3.5", "4.5"]]
+[[advice]]
+key = "layer"
+label = "Layer Norm"
+method = "layer"
+why = "W."
+watch = "W."
+consider = "C."
+code = "a = 1\\nb = 2"
+drawn = [{ method = "layer", shape = [4, 8] }]
+tables = ["one"]
+[[advice]]
+key = "rms"
+label = "RMS Norm"
+why = "W."
+watch = "W."
+consider = "C."
+code = "c"
+drawn = [{ method = "rms" }]
+evidence = [{ text = "Fact.", source = "Other 2021" }]
+"""
+
+
+def test_the_file_becomes_questions_and_advice():
+    questions, advice = load(CONTENT)
+    assert questions["centre"].text == "Subtract the mean?"
+    assert [option.to for option in questions["centre"].options] == ["layer", "rms"]
+    assert advice["layer"].code == "a = 1\nb = 2"
+    assert advice["layer"].drawn[0].shape == (4, 8)
+    assert [str(each) for row in advice.values() for each in row.evidence] == [
+        "Error: G 1, 2; error 3.5, 4.5 (Somebody 2020)",
+        "Fact. (Other 2021)",
+    ]
+    assert (advice["layer"].method, advice["rms"].method) == ("layer", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'to = "rms"',
+            'to = "rmsnorm"',
+            "option 'no' of question 'centre' leads to 'rmsnorm', which is not the key of",
+        ),
+        ('to = "rms"', 'to = "centre"', "option 'no' of question 'centre' leads to 'centre', which is not the key"),
+        ('to = "rms"', 'to = "layer"', "no option leads to 'rms'; name it in an option's `to`, or take it out"),
+        ('key = "rms"', 'key = "layer"', "leads to 'rms', which is not the key of a later question or of an advice"),
+        ('key = "rms"\nlabel', 'key = "centre"\nlabel', "leads to 'rms', which is not the key of a later question"),
+        ('note = "Two ways."\n', "", "question 'centre': missing 1 required positional argument: 'note'"),
+        ('note = "Two', 'notes = "Two', "question 'centre': got an unexpected keyword argument 'notes'"),
+        ('hint = "Both."', "hint = 3", "option 'yes': hint must be text, not 3"),
+        ('method = "rms"', 'method = "rns"', "unknown method 'rns'; did you mean 'rms'?"),
+        ('method = "layer"\n', 'method = "layr"\n', "unknown method 'layr'; did you mean 'layer'?"),
+        ('["one"]', '["on"]', "advice 'layer': unknown table 'on'; did you mean 'one'? (known: one)"),
+        ('"3.5", "4.5"', '"3.5"', "table 'one' needs a row of column heads and further rows of the same"),
+        (
+            ', ["error", "3.5", "4.5"]',
+            "",
+            "table 'one' needs a row of column heads and further rows of the same length",
+        ),
+        ("options = [", "options = []\nrest = [", "question 'centre': got an unexpected keyword argument 'rest'"),
+    ],
+)
+def test_a_fault_in_the_file_is_named(old, new, words):
+    assert CONTENT.count(old) == 1
+    with pytest.raises(ValueError) as caught:
+        load(CONTENT.replace(old, new))
+    assert words in str(caught.value)
+
+
+def test_a_key_stands_once_and_a_question_has_options():
+    with pytest.raises(
+        ValueError, match=r"^the key 'rms' is given twice; every question and every advice needs its own"
+    ):
+        load(CONTENT + CONTENT[CONTENT.index('[[advice]]\nkey = "rms"') :])
+    with pytest.raises(ValueError, match=r"^question 'centre' needs at least two options$"):
+        load(re.sub(r"options = \[.*?\n\]", "options = []", CONTENT, flags=re.DOTALL))
+
+
 # ---- what it makes ---------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +199,7 @@ def test_the_bundle_has_no_widget_and_no_address():
     bundle = chosen._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/svg+xml"}
     assert [tag for tag, _ in Reader(bundle["text/html"]).tags] == ["div", "img", "iframe"]
-    assert Reader(bundle["text/html"]).find("img")[0]["alt"] == decision.words()
+    assert Reader(bundle["text/html"]).find("img")[0]["alt"] == diagram.words()
     assert " at 0x" not in repr(chosen) + "".join(bundle.values())
     assert bundle == nv.chooser(**GROUP)._repr_mimebundle_()
     assert bundle["image/svg+xml"] == chosen.to_svg()
@@ -171,13 +263,13 @@ def test_the_picture_has_every_question_every_answer_and_every_advice():
 
 
 def test_nothing_of_the_picture_is_outside_or_on_top_of_something_else():
-    boxes = list(decision.places().values())
-    ends = [decision.Place(x, y - decision.LEAF / 2, width, decision.LEAF)
-            for (x, width) in [decision.COLUMNS["leaf"]] for y in decision.leaves().values()]  # fmt: skip
+    boxes = list(diagram.places().values())
+    ends = [diagram.Place(x, y - diagram.LEAF / 2, width, diagram.LEAF)
+            for (x, width) in [diagram.COLUMNS["leaf"]] for y in diagram.leaves().values()]  # fmt: skip
     every = boxes + ends
     for k, a in enumerate(every):
-        assert 0 < a.x < a.x + a.width < decision.WIDTH
-        assert decision.TOP - 1 < a.y < a.y + a.height < decision.HEIGHT - 8
+        assert 0 < a.x < a.x + a.width < diagram.WIDTH
+        assert diagram.TOP - 1 < a.y < a.y + a.height < diagram.HEIGHT - 8
         for b in every[:k]:
             apart = a.x + a.width < b.x or b.x + b.width < a.x or a.y + a.height < b.y or b.y + b.height < a.y
             assert apart, (a, b)

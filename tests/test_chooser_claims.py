@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.method_chooser import advice
-from normviz.method_chooser.advice import ADVICE
-from normviz.method_chooser.questions import QUESTIONS
+from normviz.method_chooser.content import ADVICE, QUESTIONS
 
 # ---- what it claims --------------------------------------------------------------------------------------------------
 
@@ -76,11 +74,11 @@ def test_the_rows_are_those_of_the_lab():
 
 
 def test_derived_numbers_follow_from_their_tables():
-    batch, group = ([float(v) for v in row[1:]] for row in advice.BY_BATCH.rows[1:])
+    batch, group = ([float(v) for v in row[1:]] for row in ADVICE["batch"].evidence[0].rows[1:])
     assert [round(g - b, 1) for b, g in zip(batch, group, strict=True)][:3] == [0.5, 0.5, -0.8]
     assert "0.5 points ahead of Group Norm at 32 and at 16" in QUESTIONS["samples"].note
     assert "0.8 points behind at 8" in QUESTIONS["samples"].note
-    behind = [round(float(row[2]) - float(row[1]), 1) for row in advice.FROZEN.rows[1:]]
+    behind = [round(float(row[2]) - float(row[1]), 1) for row in ADVICE["frozen_batch"].evidence[0].rows[1:]]
     assert behind == [1.1, 1.4, 1.7, 0.9]
     # The long schedule of Table 6, R50: 40.8 against 38.6.
     assert f"{min(behind)} to {max(behind)} box AP" in QUESTIONS["pretrained"].option("swap").against

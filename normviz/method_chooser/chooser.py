@@ -18,10 +18,8 @@ from normviz.explorer import js as front
 from normviz.explorer import scene
 from normviz.explorer import show as page
 from normviz.explorer.snippets import texts
-from normviz.method_chooser import diagram as decision
-from normviz.method_chooser.advice import ADVICE
-from normviz.method_chooser.content import Advice, Drawn, Question, paths, reachable
-from normviz.method_chooser.questions import FIRST, QUESTIONS
+from normviz.method_chooser import diagram
+from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Advice, Drawn, Question, paths, reachable
 
 TITLE = "Which normalizer when?"
 PARTS = (
@@ -78,8 +76,8 @@ class Chooser:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         still, live = self._still(), self._page(framed=True)
-        size, title = (decision.WIDTH, decision.HEIGHT), f"{TITLE} A decision guide"
-        html = page.over(still, live, size, title, decision.words(), least=760)
+        size, title = (diagram.WIDTH, diagram.HEIGHT), f"{TITLE} A decision guide"
+        html = page.over(still, live, size, title, diagram.words(), least=760)
         return {"text/html": html, "image/svg+xml": still}
 
     def __repr__(self) -> str:
@@ -88,7 +86,7 @@ class Chooser:
         return f"Chooser({given}{end}={self._end!r})"
 
     def _still(self) -> str:
-        return decision.svg(TITLE, self.answers)
+        return diagram.svg(TITLE, self.answers)
 
     def _page(self, *, framed: bool) -> str:
         still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'

@@ -15,9 +15,7 @@ from normviz.core.methods import METHODS
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.geometry import FACES
 from normviz.explorer.svg.writer import FONT, Pen, number, polygon, width_of, wrapped
-from normviz.method_chooser.advice import ADVICE
-from normviz.method_chooser.content import Drawn, Question
-from normviz.method_chooser.questions import FIRST, QUESTIONS
+from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Drawn, Question
 
 WIDTH, HEIGHT = 960, 1118
 TRUNK = ("erase", "positions", "pretrained", "samples")

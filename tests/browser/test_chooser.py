@@ -8,9 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import normviz as nv
-from normviz.method_chooser.advice import ADVICE
-from normviz.method_chooser.content import paths
-from normviz.method_chooser.questions import FIRST, QUESTIONS
+from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, paths
 from tests import pages
 from tests.browser.reading import as_text, drawn, open_file
 
