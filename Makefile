@@ -1,33 +1,46 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint types book instructor samples pictures bench bench-gpu bench-explorer bench-book clean
-# A half-finished set-up must not pass for a finished one.
+.PHONY: help lab test lint coverage book instructor samples pictures bench bench-gpu bench-explorer bench-book clean
+# An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet
-# An address rather than a file, so that the one it prints where there is no browser leads to the tour as well.
-# JupyterLab refuses to start as root unless told that this is meant.
+# Without a browser JupyterLab prints its address, so the tour is named by address and not as a file.
+# JupyterLab starts as root only with --allow-root.
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+SCHEMA := $(BIN)/check-jsonschema --builtin-schema
+# The tests of one file share a worker, because many files start a server or build a book for all their tests.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-help: ## these lines
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: .venv/lab-ready ## open JupyterLab on the tour
 	$(BIN)/python -m jupyterlab $(LAB_FLAGS)
 
-test: .venv/dev-ready ## everything: style, backends, laws, JavaScript, notebooks, browser
+test: lint ## lint, then all tests: numbers, JavaScript, notebooks, browser
 	@$(BIN)/python tools/find_browser.py
-	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
-lint: .venv/dev-ready ## style alone
+lint: .venv/dev-ready ## style, format, types, directions of imports, schemas of YAML files
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.readthedocs .readthedocs.yaml
+	$(SCHEMA) vendor.citation-file-format --default-filetype yaml CITATION.cff
+	$(BIN)/pyright
 
-types: .venv/dev-ready ## pyright
-	$(BIN)/python -m pyright
+coverage: .venv/dev-ready ## all tests, with the lines that they miss; pages in build/coverage
+	@$(BIN)/python tools/find_browser.py
+	$(PYTEST) --cov --cov-report=term --cov-report=html
 
 book: .venv/dev-ready ## the course as a site, in build/book/html
 	$(BIN)/python tools/make_book.py
@@ -53,12 +66,12 @@ bench-book: .venv/dev-ready ## what a page of ten explorers weighs, and when it 
 	@$(BIN)/python tools/find_browser.py
 	@$(BIN)/python -m benchmarks.book
 
-pictures: .venv/dev-ready ## make the pictures of the README again
+pictures: .venv/dev-ready ## make the README's pictures again
 	@$(PIP) pillow
 	$(BIN)/python tools/pictures.py
 
 clean: ## remove .venv and all that was built
-	rm -rf .venv build dist .cache .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv build dist .cache .coverage .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/python-ready: tools/make_venv.sh
@@ -70,7 +83,7 @@ clean: ## remove .venv and all that was built
 	@$(PIP) --editable '.[lab]'
 	@touch $@
 
-# torch first: anything installed before it could ask for torch in its own words and bring a build for GPUs.
+# torch comes first, because a dependency that asks for torch would bring the build for GPUs.
 .venv/dev-ready: pyproject.toml tools/install_torch.py .venv/python-ready
 	@echo "Installing normviz and what its tests need into .venv (once, a few minutes) ..."
 	@$(BIN)/python tools/install_torch.py
