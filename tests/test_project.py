@@ -1,5 +1,6 @@
-"""The project as it is handed out: what ships, what `make` offers, and what must be named nowhere."""
+"""The project's own files: what ships, what is run by `make` and the workflows, and what is named nowhere."""
 
+import graphlib
 import re
 import subprocess
 import sys
@@ -7,13 +8,14 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 
 import normviz as nv
 
 ROOT = Path(__file__).parent.parent
-TEXT = {".css", ".html", ".ipynb", ".js", ".md", ".py", ".sh", ".svg", ".toml", ".txt", ".yml", ""}
+TEXT = {".cff", ".css", ".html", ".ipynb", ".js", ".md", ".py", ".sh", ".svg", ".toml", ".txt", ".yaml", ".yml", ""}
 
 # Put together from parts, for this file is searched with all the others.
 HOSTS = re.compile(
@@ -77,7 +79,7 @@ def project() -> dict:
 
 @pytest.fixture(scope="module")
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def test_the_search_covers_the_whole_project():
@@ -141,15 +143,120 @@ def test_the_extras_are_there(project):
 def test_what_the_documents_tell_to_make_can_be_made(document, make_targets):
     text = (ROOT / document).read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
-    told = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    told = set(re.findall(r"\bmake ([a-z-]+)\b", code))
     assert {"test"} <= told <= make_targets
     if document == "README.md":
         assert "lab" in told
 
 
+PYTHON_BLOCKS = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def test_every_python_block_of_the_readme_runs_as_printed(folder):
+    blocks = PYTHON_BLOCKS.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(blocks) >= 5
+    names = {"__name__": "readme"}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"README.md, Python block {number}", "exec"), names)
+    assert (folder / "page.html").stat().st_size > 100_000
+
+
+def commands(workflow: dict) -> list[str]:
+    """The shell commands of a workflow, one a line."""
+    runs = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    return [line for run in runs for line in run.splitlines()]
+
+
+@pytest.mark.parametrize("path", tracked(".github/workflows/*.yml"), ids=lambda path: path.stem)
+def test_workflows_run_only_what_is_there(path, make_targets, project):
+    lines = commands(yaml.safe_load(path.read_text(encoding="utf-8")))
+    text = "\n".join(lines)
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= make_targets
+    files = re.findall(r"\b(?:tools|tests|normviz)/[\w/.]+", text)
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+    assert set(re.findall(r"\.\[([a-z,]+)\]", text)) <= set(project["optional-dependencies"])
+    assert all(line.split()[0] in {"hatch", "make", "python", "test"} for line in lines), lines
+
+
+def test_the_tests_run_on_every_python_that_the_classifiers_name(project):
+    jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))["jobs"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert jobs["tests"]["strategy"]["matrix"]["python"] == named
+    extras = {name for names in jobs["extras"]["strategy"]["matrix"]["extras"] for name in names.split(",")} - {""}
+    # CUDA needs a GPU, `samples` serves one script, and `dev` is what the job `tests` installs.
+    assert extras == set(project["optional-dependencies"]) - {"cuda12", "cuda13", "samples", "dev"}
+
+
+def test_the_placeholder_for_the_owner_stands_in_one_file(project):
+    assert all(url.startswith("https://") for url in project["urls"].values())
+    owner = re.compile(r"/OWNER" + r"/|\bOWNER" + r"\b")
+    named = {str(path) for path, text in texts() if owner.search(text) and path != Path("tests/test_project.py")}
+    assert named <= {"pyproject.toml", "CONTRIBUTING.md"}
+
+
+def test_the_citation_names_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == nv.__version__
+
+
+def import_circle(package: str) -> list[str]:
+    """Return the modules of one circle of imports, or nothing; imports inside functions and of packages count."""
+    graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
+    imports: dict[str, set[str]] = {}
+    for module in graph.modules:
+        imports[module] = graph.find_modules_directly_imported_by(module)
+        # `import a.b.c` runs a/__init__.py and a/b/__init__.py too, unless the importer lies in that package.
+        for imported in tuple(imports[module]):
+            parents = {imported.rsplit(".", k)[0] for k in range(1, imported.count(".") + 1)}
+            imports[module] |= {parent for parent in parents if not f"{module}.".startswith(f"{parent}.")}
+    try:
+        tuple(graphlib.TopologicalSorter(imports).static_order())
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_import_circle():
+    assert import_circle("normviz") == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "circle"),
+    [
+        ("from planted import second", "def f():\n    from planted.first import f", True),
+        ("from planted.part import inner", "", True),
+        (
+            "from planted import second",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING: import planted.first",
+            False,
+        ),
+    ],
+    ids=["in a function", "by a package", "for type checkers"],
+)
+def test_a_planted_import_circle_is_found(tmp_path, monkeypatch, first, second, circle):
+    (tmp_path / "planted" / "part").mkdir(parents=True)
+    files = {
+        "__init__": "",
+        "first": first,
+        "second": second,
+        "part/__init__": "import planted.first",
+        "part/inner": "",
+    }
+    for name, text in files.items():
+        (tmp_path / "planted" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert bool(import_circle("planted")) is circle
+
+
+def test_modules_have_names_of_the_field():
+    odd = "asking held seen ledger starting listening words choosing untouched troubles worked look made".split()
+    names = [path.stem for path in tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "normviz")]
+    assert "pooling" in names
+    assert set(names) & set(odd) == set()
+
+
 def test_make_help_tells_every_target(make_targets):
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert set(re.findall(r"^make ([a-z]+) ", told, re.MULTILINE)) == make_targets
+    assert set(re.findall(r"^make ([a-z-]+) ", told, re.MULTILINE)) == make_targets
 
 
 def test_make_lab_opens_the_tour():
@@ -167,7 +274,7 @@ def test_ci_runs_the_same_tests():
 
 def test_the_changelog_starts_with_this_version():
     heads = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert heads[0] == nv.__version__
+    assert heads[heads[0] == "Unreleased"] == nv.__version__
 
 
 @pytest.fixture(scope="module")

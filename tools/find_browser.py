@@ -42,10 +42,12 @@ def find() -> str:
     tried = []
     for name, command in installers():
         print(f"No Chromium or Chrome found; installing one with {name} ...", file=sys.stderr, flush=True)
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         if not done.returncode and (path := first_that_starts(candidates())):
             return path
-        print(done.stderr.strip(), file=sys.stderr)
+        print(done.stdout.strip(), file=sys.stderr)
         tried.append(name)
     raise RuntimeError(
         "the browser tests need Chromium or Chrome: none was found, and installing one "
