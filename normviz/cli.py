@@ -1,11 +1,12 @@
-"""The command ``normviz``: a page to look at, the course, one's own tensor as a page, a model audited."""
+"""The command ``normviz``: write a page of sample activations or of a tensor, copy the course, audit a model."""
 
 from __future__ import annotations
 
+import io
 import os
-import shutil
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import numpy as np
 from traitlets import TraitError
 
 import normviz as nv
+from normviz import atomic_write
+from normviz.classroom.instructor import versions
+from normviz.inspect.audit import command
 
 NOTEBOOKS = "normviz-notebooks"
 INSTRUCTOR = Path("normviz-instructor")
@@ -26,17 +30,17 @@ output_option = click.option(
     type=click.Path(path_type=Path),
     default=PAGE,
     show_default=True,
-    help="The file to write: a page, or a still picture if it ends in .svg.",
+    help="The file to write: an HTML page, or a still picture if the name ends in .svg.",
 )
 
-# What bad input raises; each carries a sentence for the reader, who has no use for a traceback.
+# Errors of bad input: their message is one sentence, so no traceback is shown.
 BAD_INPUT = (click.ClickException, ValueError, TypeError, TraitError, OSError, MemoryError)
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command, with the process's own arguments unless given others, and return its exit code.
+    """Run the command with `args` (by default those of the process) and return its exit code.
 
-    It is 2, after one line on stderr, for input that can't be used.
+    Bad input prints one line to stderr and returns 2.
     """
     try:
         return cli.main(args=args, prog_name="normviz", standalone_mode=False) or 0
@@ -48,7 +52,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def one_line(error: Exception) -> str:
-    """Give an error's own sentence, on one line."""
+    """Return an error's message on one line."""
     if isinstance(error, click.ClickException):
         text = error.format_message()
     elif isinstance(error, OSError) and error.strerror:
@@ -69,11 +73,11 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @output_option
-@click.option("--no-open", is_flag=True, help="Write the page, but leave the browser alone.")
+@click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
 def demo(output: Path, no_open: bool) -> None:
-    """Write a page with real activations to explore, and open it.
+    """Write an interactive page of sample activations, and open it.
 
-    The page is one file that asks the network for nothing.
+    The page is one file and makes no network requests.
     """
     write(nv.Explorer(nv.samples.activations()), output)
     if not no_open and not webbrowser.open(output.resolve().as_uri()):
@@ -83,9 +87,10 @@ def demo(output: Path, no_open: bool) -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("jupyter_options", nargs=-1, type=click.UNPROCESSED)
 def lab(jupyter_options: tuple[str, ...]) -> None:
-    """Copy the course to ./normviz-notebooks and open it in JupyterLab.
+    """Open the course in JupyterLab.
 
-    A notebook that is already there is kept as it is. Options are handed on to JupyterLab: normviz lab --no-browser
+    The notebooks are copied to ./normviz-notebooks; those that already exist there are kept. Options are passed on
+    to JupyterLab: normviz lab --no-browser
     """
     try:
         from jupyterlab.labapp import LabApp
@@ -96,19 +101,19 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
     folder = Path(NOTEBOOKS)
     copied, kept = copy_new(shipped_notebooks(), folder)
     tell(folder, "Copied", copied, kept)
-    # An address rather than a file, so that the one it prints where there is no browser leads to the tour as well.
+    # A URL and not a file, so that the address that JupyterLab prints leads to the tour too.
     options = [f"--LabApp.default_url=/lab/tree/{NOTEBOOKS}/{FIRST_NOTEBOOK}"]
-    # JupyterLab refuses to start as root unless told that this is meant.
+    # JupyterLab refuses to start as root without this option.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")
-    # In this process, so that Ctrl-C is JupyterLab's to answer.
+    # In this process, so that JupyterLab handles Ctrl-C.
     LabApp.launch_instance([*options, *jupyter_options])
 
 
 @cli.command(hidden=True, context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def studio(options: tuple[str, ...]) -> None:
-    """Name what takes the place of the studio, which was a server."""
+    """Name the commands that replace the former studio."""
     raise click.ClickException(
         "the studio is gone; `normviz playground` takes its place, or nv.Explorer(editable=True) in a notebook"
     )
@@ -117,43 +122,40 @@ def studio(options: tuple[str, ...]) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=INSTRUCTOR)
 def instructor(folder: Path) -> None:
-    """Write the course with its solutions, and notes for the teacher, to ./normviz-instructor or to FOLDER.
+    """Write the course with solutions and teaching notes.
 
-    A notebook that is already there is kept as it is.
+    The notebooks are written to FOLDER, by default ./normviz-instructor. Notebooks that already exist are kept.
     """
-    from normviz.classroom.instructor import versions
-
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[str] = []
-    kept: list[str] = []
-    for name, text in versions(shipped_notebooks()):
-        if os.path.lexists(folder / name):
-            kept.append(name)
-        else:
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
-            written.append(name)
+    written, kept = write_new(versions(shipped_notebooks()), folder)
     tell(folder, "Written", written, kept)
 
 
 @cli.command()
 @click.argument("source", nargs=-1, required=True, metavar="FILE | --shape N C [D] [H] [W]")
-@click.option("--shape", is_flag=True, help="Take random normal numbers of this shape (seeded) instead of a file.")
+@click.option("--shape", is_flag=True, help="Use random normal numbers of this shape (seeded) instead of a file.")
 @click.option("-m", "--method", default="group", show_default=True, metavar="NAME", help=f"{', '.join(nv.METHODS)}.")
 @click.option(
     "-g",
     "--num-groups",
     type=int,
     metavar="G",
-    help="Number of groups, which divides C; for ghost of slices, which divides N.  [default: up to 4]",
+    help="Number of groups, a divisor of C; for ghost the number of slices, a divisor of N.  [default: up to 4]",
 )
-@click.option("-c", "--channel-axis", type=int, default=1, metavar="AXIS", help="Where C is; -1 is last.  [default: 1]")
+@click.option(
+    "-c",
+    "--channel-axis",
+    type=int,
+    default=1,
+    metavar="AXIS",
+    help="Channel axis; -1 is the last.  [default: 1]",
+)
 @output_option
 def export(
     source: tuple[str, ...], shape: bool, method: str, num_groups: int | None, channel_axis: int, output: Path
 ) -> None:
-    """Write the explorer of your own tensor as one page.
+    """Write an interactive page of your own tensor.
 
-    FILE is a .npy file with 2 to 5 axes.
+    FILE is a .npy file of an array with 2 to 5 axes, or a pipe such as /dev/stdin that delivers one.
     """
     if shape:
         x = random_normal(source)
@@ -166,26 +168,24 @@ def export(
 
 @cli.command()
 @click.argument("source", nargs=-1, required=True, metavar="MODULE:FACTORY --shape N C [D] [H] [W]")
-@click.option("--shape", is_flag=True, help="Give the model random normal numbers of this shape (seeded).")
-@click.option("--example", type=click.Path(path_type=Path), metavar="FILE", help="Give it a .npy file instead.")
-@click.option("--training-batch", type=int, metavar="B", help="How many samples are normalized together in training.")
-@click.option("--ignore", multiple=True, metavar="CODE", help="Don't warn of this; may be repeated.")
-@click.option("--also", multiple=True, metavar="CODE", help="Warn of this as well; may be repeated.")
+@click.option("--shape", is_flag=True, help="Run the model on random normal numbers of this shape (seeded).")
+@click.option("--example", type=click.Path(path_type=Path), metavar="FILE", help="Run it on the array of a .npy file.")
+@click.option("--training-batch", type=int, metavar="B", help="Number of samples normalized together in training.")
+@click.option("--ignore", multiple=True, metavar="CODE", help="Leave out this warning; may be repeated.")
+@click.option("--also", multiple=True, metavar="CODE", help="Add this optional warning; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print layers and warnings as JSON.")
 @click.pass_context
 def audit(context: click.Context, source: tuple[str, ...], shape: bool, **options: Any) -> None:
-    """Read a torch model's norm layers for trouble.
+    """Check the normalization layers of a torch model.
 
-    Every normalization layer is listed in order of use, with the cells that it pools, and warnings below.
+    All layers are listed in order of use, each with the cells that it pools; the warnings follow.
 
     FACTORY is a function without arguments that returns the model, or the model itself, as in
 
     normviz audit package.module:factory --shape 2 3 224 224
 
-    The exit code is 0 without warnings, 1 with some, and 2 where nothing could be audited.
+    The exit code is 0 without warnings, 1 with warnings, and 2 if the model could not be audited.
     """
-    from normviz.inspect.audit import command
-
     names = [word for word in source if not word.isdecimal()]
     sizes = [word for word in source if word.isdecimal()]
     example = options.pop("example")
@@ -202,27 +202,39 @@ def audit(context: click.Context, source: tuple[str, ...], shape: bool, **option
     context.exit(1 if found.warnings else 0)
 
 
-def tell(folder: Path, what: str, new: Sequence[str], kept: Sequence[str]) -> None:
-    """Say which notebooks a folder got, and which it had."""
+def tell(folder: Path, verb: str, new: Sequence[str], kept: Sequence[str]) -> None:
+    """Print the names of the notebooks that were written to a folder, and of those that were already there."""
     if new:
-        click.echo(f"{what} to {folder}: {', '.join(new)}")
+        click.echo(f"{verb} to {folder}: {', '.join(new)}")
     if kept:
         click.echo(f"Kept as they are in {folder}: {', '.join(kept)}")
 
 
 def write(explorer: nv.Explorer, output: Path) -> None:
-    """Write the explorer as a page or, by the name's ending, as a still picture; say so."""
-    if output.suffix.lower() == ".svg":
-        explorer.to_svg(output)
-    else:
-        nv.to_html([explorer], output)
-    # Into a device or a pipe, such as /dev/stdout, the page may be all that is wanted.
+    """Write the explorer as a page, or as a still picture if the name ends in .svg, and print the file's size."""
+    with naming(output):
+        if output.suffix.lower() == ".svg":
+            explorer.to_svg(output)
+        else:
+            nv.to_html([explorer], output)
+    # A device or a pipe, such as /dev/stdout, gets the page alone.
     if output.is_file():
         click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the file's name to an OSError that lacks one, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror and not error.filename:
+            error.filename = str(path)
+        raise
+
+
 def random_normal(sizes: Sequence[str]) -> np.ndarray:
-    """Give the same random normal numbers of that shape at every call.
+    """Return random normal numbers of that shape, the same at every call.
 
     Raises
     ------
@@ -237,7 +249,7 @@ def random_normal(sizes: Sequence[str]) -> np.ndarray:
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """Read the one array of a .npy file, without unpickling anything.
+    """Read the array of a .npy file or pipe, without unpickling anything.
 
     Raises
     ------
@@ -247,41 +259,48 @@ def read_npy(path: Path) -> np.ndarray:
         The file can't be read.
     """
     with path.open("rb") as file:
-        if file.read(2) == b"PK":
+        # NumPy moves back and forth in the file; a pipe can be read only once.
+        stream = file if file.seekable() else io.BytesIO(file.read())
+        if stream.read(2) == b"PK":
             raise click.UsageError(f"{path} is an archive of arrays; save the one to look at with numpy.save")
-        file.seek(0)
+        stream.seek(0)
         try:
-            return np.lib.format.read_array(file, allow_pickle=False)
-        # Not ValueError alone: from a damaged header numpy lets through whatever Python's own parser raises.
+            return np.lib.format.read_array(stream, allow_pickle=False)
+        # From a damaged header, NumPy lets through any error of Python's parser.
         except Exception as error:
             raise click.UsageError(f"{path} is not a complete .npy file of numbers: {error}") from error
 
 
 def shipped_notebooks() -> Path:
-    """Find the course: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the course: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     shipped = package / "notebooks"
     return shipped if shipped.is_dir() else package.parent / "notebooks"
 
 
 def copy_new(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    """Copy the files that are not there yet; give the names of those copied and of those kept."""
-    copied: list[str] = []
-    kept: list[str] = []
-    for file in sorted(files_of(source)):
-        name = file.relative_to(source)
-        # A link that leads nowhere is somebody's too.
-        if os.path.lexists(target / name):
-            kept.append(str(name))
-            continue
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target / name)
-        copied.append(str(name))
-    return copied, kept
+    """Copy the files that do not exist in the target yet; return the names of those copied and of those kept."""
+    files = ((str(file.relative_to(source)), file.read_bytes()) for file in sorted(files_of(source)))
+    return write_new(files, target)
+
+
+def write_new(contents: Iterable[tuple[str, str | bytes]], folder: Path) -> tuple[list[str], list[str]]:
+    """Write files by name that do not exist yet, each completely or not at all; return the names written and kept."""
+    names: tuple[list[str], list[str]] = [], []
+    for name, content in contents:
+        path = folder / name
+        # A link is kept even if it leads nowhere.
+        exists = os.path.lexists(path)
+        if not exists:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with naming(path):
+                atomic_write.write(path, content)
+        names[exists].append(name)
+    return names
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Go through a folder's files, but not the checkpoints that JupyterLab leaves there."""
+    """Yield the files of a folder and its subfolders, except hidden ones such as JupyterLab's checkpoints."""
     for path in folder.iterdir():
         if path.name.startswith((".", "__")):
             continue

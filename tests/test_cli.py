@@ -1,20 +1,24 @@
 """The command ``normviz``, called as a function where that is enough and as a process where it is not."""
 
 import contextlib
+import io
+import os
 import re
 import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
 from normviz import cli
+from normviz.classroom.instructor import versions
 
 
 @pytest.fixture
@@ -149,6 +153,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(line, words, folder, capsys
     assert sorted(folder.rglob("*")) == before
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_damaged_file_gets_past_the_reader_without_a_word(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "x.npy"
@@ -170,8 +175,71 @@ def test_no_damaged_file_gets_past_the_reader_without_a_word(tmp_path_factory, d
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full, which is always full")
 def test_a_full_disk_is_one_line_too(folder, capsys):
     assert cli.main(["export", "--shape", "2", "4", "-o", "/dev/full"]) == 2
-    assert capsys.readouterr().err == "normviz: No space left on device\n"
+    assert capsys.readouterr().err == "normviz: /dev/full: No space left on device\n"
     assert Path("/dev/full").is_char_device()
+
+
+LIMITED = """
+import resource, sys
+from normviz import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+@pytest.mark.parametrize(
+    "line", ["demo --no-open", "export --shape 2 4 -o normviz.html", "instructor", "lab --version"]
+)
+def test_a_disk_that_fills_up_leaves_no_half_of_a_file(line, folder):
+    """A limit on the size of a file fails in the middle of a write, as a full disk does."""
+    name, *_ = line.split()
+    target = {"instructor": Path("normviz-instructor"), "lab": Path("normviz-notebooks")}.get(name, Path())
+    sizes = [path.stat().st_size for path in cli.shipped_notebooks().glob("*.ipynb")]
+    limit = min(sizes) + 1000 if target.name else 10_000
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(limit), *line.split()], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(rf"normviz: {target / ''}\S+\.(html|ipynb): File too large\n", done.stderr), done.stderr
+    written = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert not [name for name in written if not name.endswith(".ipynb")]
+
+    # With room again, it writes the rest, and keeps what it had written, which is whole.
+    subprocess.run([sys.executable, "-m", "normviz", *line.split()], capture_output=True, check=True)
+    if target.name:
+        expected = dict(versions(cli.shipped_notebooks()))
+        if name == "lab":
+            expected = {path.name: path.read_text("utf-8") for path in cli.shipped_notebooks().glob("*.ipynb")}
+        assert {name: (target / name).read_text("utf-8") for name in expected} == expected
+        assert written.items() <= {path.name: path.read_bytes() for path in target.iterdir()}.items()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_export_reads_a_pipe(exported, folder, order):
+    os.mkfifo(folder / "pipe")
+    x = np.arange(48.0).reshape(2, 2, 2, 6, order=order)
+    file = io.BytesIO()
+    np.save(file, x)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit((folder / "pipe").write_bytes, file.getvalue())
+        assert cli.main(["export", "pipe"]) == 0
+        assert written.result(60) == len(file.getvalue())
+    ((given_x, _, _),) = exported
+    np.testing.assert_array_equal(given_x, x)
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
+def test_export_reads_what_another_command_writes(folder):
+    file = io.BytesIO()
+    np.save(file, np.zeros((2, 4, 3, 3)))
+    command = [sys.executable, "-m", "normviz", "export", "/dev/stdin"]
+    for data, code in ((file.getvalue(), 0), (file.getvalue()[:-8], 2), (b"", 2)):
+        done = subprocess.run(command, input=data, capture_output=True)
+        assert done.returncode == code
+        assert (folder / "normviz.html").exists() == (code == 0)
+        if code:
+            assert re.fullmatch(rb"normviz: /dev/stdin is not a complete \.npy file of numbers: .*\n", done.stderr)
+        (folder / "normviz.html").unlink(missing_ok=True)
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
