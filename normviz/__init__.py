@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from normviz.core.moments import Moments
     from normviz.core.pooling import Pooling, divisors, pooling
     from normviz.core.statistics import Statistics
-    from normviz.explorer.compare import compare_methods
     from normviz.explorer.plotly_cube import cube
-    from normviz.explorer.show import show, to_html
+    from normviz.explorer.show import compare_methods, show, to_html
     from normviz.explorer.widget import Explorer
     from normviz.functions.gradient import Gradients, gradient
     from normviz.functions.normalize import normalize
@@ -59,7 +58,7 @@ _HOME = {
     "devices": "backends.dispatch",
     "Explorer": "explorer.widget",
     "show": "explorer.show",
-    "compare_methods": "explorer.compare",
+    "compare_methods": "explorer.show",
     "worksheet": "classroom.worksheet",
     "to_html": "explorer.show",
     "quiz": "classroom.quiz",

@@ -7,7 +7,7 @@ import pytest
 import traitlets
 
 import normviz as nv
-from normviz.explorer import js as front
+from normviz.explorer import js
 
 
 def unpack(packed):
@@ -282,13 +282,13 @@ def test_exported_state_keeps_the_module_even_when_defaults_are_dropped(x):
 
     explorer = nv.Explorer(x)
     saved = ipywidgets.embed.embed_data(views=[explorer])["manager_state"]["state"][explorer.model_id]["state"]
-    assert saved["_esm"] == front.module()
-    assert saved["_css"] == front.stylesheet()
+    assert saved["_esm"] == js.module()
+    assert saved["_css"] == js.stylesheet()
     assert saved["_scene"]["shape"] == [2, 8, 4, 4]
 
 
 def test_the_front_end_imports_nothing_and_asks_nobody():
-    text = front.module()
+    text = js.module()
     for word in ("import ", "fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML", "eval("):
         lines = [line for line in text.splitlines() if word in line and "www.w3.org/2000/svg" not in line]
         assert not [line for line in lines if not line.lstrip().startswith(("//", "*", "/*"))], word

@@ -5,7 +5,7 @@ import pytest
 from traitlets import TraitError
 
 import normviz as nv
-from normviz.explorer.svg import readout as measure
+from normviz.explorer.svg import readout
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def x():
 
 
 def shown(explorer):
-    return measure.measure(measure.Data(explorer._scene), explorer._state())
+    return readout.measure(readout.Data(explorer._scene), explorer._state())
 
 
 def test_ghost_batches_start_with_slices_of_more_than_one_sample(x):

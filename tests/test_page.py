@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import js as front
-from normviz.explorer import show as page
-from normviz.explorer import validation as state
+from normviz.explorer import js, validation
+from normviz.explorer.show import page
+from normviz.explorer.svg.readout import Data
 from tests.pages import HOSTILE, Reader, X, data_of
 
 # ---- the page ------------------------------------------------------------------------------------------------------
@@ -70,14 +70,14 @@ def test_nothing_in_a_page_leads_out():
 
 
 def test_the_front_end_may_stand_in_a_script_element():
-    for text in (front.module(), front.boot(), front.stylesheet()):
+    for text in (js.module(), js.boot(), js.stylesheet()):
         assert not re.search(r"</script|<!--|</style", text, re.IGNORECASE)
 
 
 def test_every_file_of_the_front_end_is_in_the_module_or_boots_a_page():
-    here = Path(front.__file__).parent
+    here = Path(js.__file__).parent
     found = {path.relative_to(here).as_posix() for path in here.rglob("*.js")}
-    assert found == {*front.ORDER, "hosts/frame.js", "views/stage.js", "hosts/page.js"}
+    assert found == {*js.ORDER, "hosts/frame.js", "views/stage.js", "hosts/page.js"}
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "]]>", "<b>", "\\u003c/script>"])
@@ -169,13 +169,13 @@ def test_a_page_that_can_not_be_finished_leaves_the_old_one(tmp_path, monkeypatc
 
 
 def test_line_separators_are_escaped_for_old_readers_of_scripts():
-    scene, now = state.check(X)
-    text = page.page([(scene | {"dtype": "\u2028\u2029"}, now)])
+    scene, now = validation.check(X)
+    text = page([[(Data(scene | {"dtype": "\u2028\u2029"}), now)]])
     assert "\u2028" not in text
     assert data_of(text)[0]["scene"]["dtype"] == "\u2028\u2029"
 
 
 def test_a_state_that_is_no_json_is_refused_rather_than_written_wrong():
-    scene, now = state.check(X)
+    scene, now = validation.check(X)
     with pytest.raises(ValueError, match="JSON"):
-        page.page([(scene | {"eps": float("nan")}, now)])
+        page([[(Data(scene | {"eps": float("nan")}), now)]])

@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import validation as state
-from normviz.explorer.svg import cube as drawing
-from normviz.explorer.svg import geometry, picture, view
-from normviz.explorer.svg import readout as measure
-from normviz.explorer.svg.faces import rectangles
+from normviz.explorer import validation
+from normviz.explorer.svg import cube, geometry, picture, readout
+from normviz.explorer.svg.cube import rectangles
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><!-- <img src=x onerror=alert(1)> & \" ' ]]> \u2028"
 
 
 def draw(x, theme="auto", **keywords) -> str:
-    return picture.svg(*state.check(x, **keywords), theme=theme)
+    scene, state = validation.check(x, **keywords)
+    return picture.svg(readout.Data(scene), state, theme=theme)
 
 
 def words(text: str) -> list[str]:
@@ -94,13 +93,13 @@ def test_the_lit_boxes_are_the_set(seed):
     row = nv.METHODS[method]
     groups = int(rng.choice(nv.divisors(shape[row.grouped_axis]))) if row.has_groups else None
     index = tuple(int(rng.integers(n)) for n in shape)
-    scene, now = state.check(np.zeros(shape), method=method, num_groups=groups, index=index)
-    data = measure.Data(scene)
-    shown, views = measure.measure(data, now), view.view_of(data, now)
+    scene, now = validation.check(np.zeros(shape), method=method, num_groups=groups, index=index)
+    data = readout.Data(scene)
+    shown, views = readout.measure(data, now), geometry.view_of(data, now)
 
     lit = np.zeros(data.cube, bool)
     for k, n in enumerate(views.solids):
-        for (w0, w1), (c0, c1), (h0, h1) in drawing.boxes_of(data, now, shown, views, k):
+        for (w0, w1), (c0, c1), (h0, h1) in cube.boxes_of(data, now, shown, views, k):
             lit[n, c0:c1, h0:h1, w0:w1] = True
     pool = nv.pooling(method, shape, groups)
     expected = np.zeros(shape, bool)
@@ -112,13 +111,13 @@ def test_the_lit_boxes_are_the_set(seed):
 
 
 def test_the_polygons_that_are_filled_are_faces_of_those_boxes():
-    scene, now = state.check(tensor(4, 8, 3, 6), method="group", num_groups=4, index=(1, 5, 0, 5))
-    data = measure.Data(scene)
-    views = view.view_of(data, now)
+    scene, now = validation.check(tensor(4, 8, 3, 6), method="group", num_groups=4, index=(1, 5, 0, 5))
+    data = readout.Data(scene)
+    views = geometry.view_of(data, now)
     margin, size = views.margin, picture.CUBE
     frame = geometry.make_frame(views.cells, views.lengths, 4, size, geometry.ANGLES["samples"], margin)
     seen = geometry.visible_faces(frame, 1, [(0, 6), (4, 6), (0, 3)])
-    root = ET.fromstring(picture.svg(scene, now, theme="light"))
+    root = ET.fromstring(picture.svg(readout.Data(scene), now, theme="light"))
     for face, fill in (("top", "#5b9bf0"), ("side", "#1d5cbb")):
         paths = [e.get("d") for e in root.iter(f"{SVG}path") if e.get("fill") == fill]
         assert len(paths) == 1, face
@@ -144,26 +143,26 @@ def test_the_numbers_are_the_cores(method, seed):
     groups = int(rng.choice(nv.divisors(x.shape[row.grouped_axis]))) if row.has_groups else None
     index = tuple(int(rng.integers(n)) for n in x.shape)
     kept = {"weight": weight, "bias": bias, "eps": 1e-3}
-    scene, now = state.check(x, method=method, num_groups=groups, index=index, **kept)
-    shown = measure.measure(measure.Data(scene), now)
+    scene, now = validation.check(x, method=method, num_groups=groups, index=index, **kept)
+    shown = readout.measure(readout.Data(scene), now)
     found = nv.statistics(x, method, num_groups=groups)
     y = nv.normalize(x, method, num_groups=groups, **kept)
     at = nv.pooling(method, x.shape, groups).set_number(index)
     expected = (found.mean.flat[at], found.var.flat[at], x[index], y[index])
     np.testing.assert_allclose((shown.mean, shown.var, shown.x, shown.y), expected, rtol=1e-9, atol=1e-12)
-    written = " ".join(words(picture.svg(scene, now)))
+    written = " ".join(words(picture.svg(readout.Data(scene), now)))
     for value in (shown.x, shown.var, shown.y):
-        assert measure.decimal(value).replace("-", "−") in written
+        assert readout.decimal(value).replace("-", "−") in written
 
 
 def test_a_large_tensor_has_exact_moments_and_says_what_it_leaves_out():
     x = tensor(10, 64, 20, 20)
-    scene, now = state.check(x, method="group", num_groups=8, index=(9, 20, 3, 3))
+    scene, now = validation.check(x, method="group", num_groups=8, index=(9, 20, 3, 3))
     assert scene["values"] is None
-    shown = measure.measure(measure.Data(scene), now)
+    shown = readout.measure(readout.Data(scene), now)
     np.testing.assert_allclose((shown.mean, shown.var), (x[9, 16:24].mean(), x[9, 16:24].var()))
     assert shown.x is None
-    text = words(picture.svg(scene, now))
+    text = words(picture.svg(readout.Data(scene), now))
     assert "i = (9, 20, 3, 3); its single value is not in this picture" in text
     note = next(t for t in text if "stands for" in t)
     assert "n = 8 to 9 of 10" in note
@@ -175,18 +174,18 @@ def test_eval_mode_shows_no_set_and_whose_numbers_are_used():
     running.update(x)
     text = words(draw(x, method="batch", mode="eval", statistics=running, index=(1, 2, 0, 0)))
     assert "Batch Norm (eval mode)" in text
-    assert f"μ = running mean[2] = {measure.decimal(running.mean[2])}".replace("-", "−") in text
+    assert f"μ = running mean[2] = {readout.decimal(running.mean[2])}".replace("-", "−") in text
     assert not [t for t in text if t.startswith("|S")]
 
 
 def test_given_sets_are_drawn_and_counted():
     x, labels = tensor(2, 4, 3, 3), np.random.default_rng(0).integers(0, 3, (2, 4, 3, 3))
-    scene, now = state.check(x, labels=labels, index=(1, 2, 0, 1))
-    shown = measure.measure(measure.Data(scene), now)
+    scene, now = validation.check(x, labels=labels, index=(1, 2, 0, 1))
+    shown = readout.measure(readout.Data(scene), now)
     members = labels == labels[1, 2, 0, 1]
     assert (shown.size, shown.sets) == (members.sum(), 3)
     np.testing.assert_allclose((shown.mean, shown.var), (x[members].mean(), x[members].var()))
-    ET.fromstring(picture.svg(scene, dict(now) | {"color": "partition"}))
+    ET.fromstring(picture.svg(readout.Data(scene), dict(now) | {"color": "partition"}))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e30])
@@ -196,7 +195,7 @@ def test_odd_values_show_something_true(value, color):
     x[0, 1, 1, 1] = value
     text = draw(x, index=(0, 1, 1, 1), color=color)
     ET.fromstring(text)
-    written = re.sub(r"</?sup>", "", measure.formula(value)).replace("-", "−")
+    written = re.sub(r"</?sup>", "", readout.formula(value)).replace("-", "−")
     assert f"x(0, 1, 1, 1) = {written}" in words(text)
 
 

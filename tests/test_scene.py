@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer import scene
-from normviz.explorer import validation as state
-from normviz.explorer.svg import readout as measure
+from normviz.explorer import scene, validation
+from normviz.explorer.svg import readout
 
 
 def unpack(packed):
@@ -30,7 +29,7 @@ def x(rng):
 @pytest.mark.parametrize("shape", [(3, 4), (2, 4, 5), (2, 4, 3, 5), (2, 4, 2, 3, 5)])
 def test_the_scene_carries_every_value_exactly(rng, shape, dtype):
     x = (rng.normal(size=shape) * 3).astype(dtype)
-    built, _ = state.check(x)
+    built, _ = validation.check(x)
     np.testing.assert_array_equal(unpack(built["values"]).astype(np.float64), x.astype(np.float64).ravel())
     assert built["shape"] == list(shape)
     assert built["dtype"] == np.dtype(dtype).name
@@ -43,19 +42,19 @@ def test_values_travel_in_the_smallest_type_that_keeps_them():
 
 
 def test_the_sample_activations_travel_as_halves():
-    assert state.check()[0]["values"]["dtype"] == "float16"
+    assert validation.check()[0]["values"]["dtype"] == "float16"
 
 
 def test_channels_last_and_strides_are_only_another_view(rng):
     x = rng.normal(size=(2, 4, 6, 8))
-    same, _ = state.check(np.moveaxis(x, -1, 1))
-    last, _ = state.check(x, channel_axis=-1)
+    same, _ = validation.check(np.moveaxis(x, -1, 1))
+    last, _ = validation.check(x, channel_axis=-1)
     assert {k: v for k, v in same.items() if k != "methods"} == {k: v for k, v in last.items() if k != "methods"}
 
 
 def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
     x = rng.normal(size=(32, 256, 14, 14)).astype(np.float32)
-    built, _ = state.check(x)
+    built, _ = validation.check(x)
     assert built["values"] is None
     bins = built["bins"]
     assert all(-(-length // size) <= 32 for length, size in zip(x.shape[1:], bins[1:], strict=True))
@@ -84,7 +83,7 @@ def test_a_long_batch_of_vectors_keeps_its_numbers_with_python(rng, monkeypatch)
 
 def test_uneven_bins_average_what_is_there(rng):
     x = rng.normal(size=(1, 3, 5, 7))
-    small = measure.means(x, (1, 2, 2, 3))
+    small = readout.means(x, (1, 2, 2, 3))
     assert small.shape == (1, 2, 3, 3)
     np.testing.assert_allclose(small[0, 1, 2, 2], x[0, 2:, 4:, 6:].mean(), rtol=1e-6)
 
@@ -99,7 +98,7 @@ def test_hostile_values_make_a_scene_and_pictures(x, hostile):
 
 
 def test_a_constant_tensor_has_variance_zero():
-    built, _ = state.check(np.full((2, 4, 3, 3), 7.25))
+    built, _ = validation.check(np.full((2, 4, 3, 3), 7.25))
     assert not unpack(built["m2"]).any()
     assert set(unpack(built["mean"])) == {7.25}
 
@@ -113,7 +112,7 @@ def test_torch_tensors_are_taken(x):
 
 
 def test_the_colours_of_a_large_tensor_survive_a_large_offset(rng):
-    built, _ = state.check(1e8 + rng.normal(size=(2, 64, 40, 40)))
+    built, _ = validation.check(1e8 + rng.normal(size=(2, 64, 40, 40)))
     assert np.unique(unpack(built["coarse"])).size > 100
 
 
@@ -126,5 +125,5 @@ def test_values_at_the_edge_of_float64_make_a_scene_and_pictures_without_a_warni
 
 
 def test_moments_of_single_values_weigh_no_more_than_the_values(rng):
-    built, _ = state.check(rng.normal(size=(4, 8)).astype(np.float32))
+    built, _ = validation.check(rng.normal(size=(4, 8)).astype(np.float32))
     assert (built["mean"]["dtype"], built["m2"]["dtype"]) == ("float32", "float16")

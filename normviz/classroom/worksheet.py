@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from normviz.explorer import show as page
+from normviz.atomic_write import check_path, write
 from normviz.explorer import validation as state
+from normviz.explorer.html_page import POLICY
 from normviz.explorer.svg import picture
 from normviz.explorer.svg import question as asking
 from normviz.explorer.svg.axis_names import axis_names
@@ -84,7 +85,7 @@ def worksheet(
     if x is None or isinstance(x, tuple):
         x = _of_shape((4, 8, 4, 4) if x is None else x)
     if path is not None:
-        page.check_path(path)
+        check_path(path)
     grouped = [name for name in names if state.grouped(name).name == name]
     if num_groups is not None and not grouped:
         raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(names)}; leave it out")
@@ -100,8 +101,8 @@ def worksheet(
         data = Data(scene)
         shown = measure(data, now)
         heading = f"<h2>{k + 1}. {escape(name_of(data, now))}</h2>"
-        blank = picture.svg(scene, asking.blank(now), theme="light", cube_only=True)
-        lit = picture.svg(scene, now, theme="light", cube_only=True)
+        blank = picture.svg(data, asking.blank(now), theme="light", cube_only=True)
+        lit = picture.svg(data, now, theme="light", cube_only=True)
         axes = axis_names(data.shape, shown.method)
         index_words = f"<i>i</i> = ({', '.join(str(i) for i in now['index'])})"
         ranges = [f"<span><i>{axis}</i> from {LINE} to {LINE}</span>" for axis in axes]
@@ -119,7 +120,7 @@ def worksheet(
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{page.POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{heading} · normviz</title>
 <style>{STYLE}</style>
@@ -136,7 +137,7 @@ def worksheet(
 </body>
 </html>
 """
-    return text if path is None else page.write(path, text)
+    return text if path is None else write(path, text)
 
 
 def _of_shape(shape: tuple[int, ...]) -> np.ndarray:

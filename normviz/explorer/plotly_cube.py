@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from normviz.backends.dispatch import host
+from normviz.core.array_kinds import host
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, default_num_groups, divisors, fitting_num_groups, pooling

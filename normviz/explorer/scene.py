@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from normviz.backends.dispatch import host
-from normviz.core import pooling as blocks
+from normviz.core.array_kinds import host
 from normviz.core.methods import METHODS
+from normviz.core.moments import Moments
+from normviz.core.pooling import canonical
+from normviz.core.statistics import Statistics
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.geometry import cube_shape
 from normviz.explorer.svg.readout import means
@@ -31,6 +35,9 @@ ROW = ("name", "label", "n", "c", "spatial", "centered", "statistic", "axes")
 """What the browser needs of a row of METHODS, besides its texts."""
 LARGEST = 1e300
 """Scales end here: twice as much must still be a number."""
+
+GivenSets = Mapping[str, np.ndarray]
+"""Label, count, mean and variance of every given set, ascending by label."""
 
 
 def pack(array: np.ndarray) -> dict[str, str]:
@@ -51,8 +58,78 @@ def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return tuple(size)  # type: ignore[return-value]
 
 
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """What is known of x, read once: picture and statistics agree, even if x is changed in place later.
+
+    Attributes
+    ----------
+    values
+        In host memory, with axes (N, C, *spatial). Up to `MOST_VALUES` cells they are a copy. Above, they share the
+        memory of x where that is possible, and only single cells (and methods that pool none of what follows) read it.
+    moments
+        Of every (sample, channel).
+    positions
+        The statistics of every position, over its channels; None where the values are a copy, and where they would
+        weigh more than the picture.
+    scene
+        The part of the scene that x alone decides.
+    """
+
+    values: np.ndarray
+    moments: Moments
+    positions: Statistics | None
+    scene: Mapping[str, Any]
+
+    @property
+    def exact(self) -> bool:
+        """Whether all values travel to the page."""
+        return self.values.size <= MOST_VALUES
+
+    def statistics(self, method: str, num_groups: int | None) -> Statistics:
+        """The statistics of a method."""
+        row = METHODS[method]
+        if not self.exact and row.spatial == "all":
+            return self.moments.pool(method, num_groups)
+        if self.positions is None or row.c != "all":
+            return statistics(self.values, method, num_groups=num_groups)
+        mean, var = self.positions.mean, self.positions.var
+        if row.centered:
+            return self.positions
+        return Statistics(mean=np.zeros_like(mean), var=var + mean**2, count=self.positions.count)
+
+
+@np.errstate(all="ignore")
+def read(x: Any, channel_axis: int = 1) -> Tensor:
+    """Read what a scene and the statistics of x are made of; the shape of x has been checked."""
+    values = canonical(host(x), channel_axis)
+    exact = values.size <= MOST_VALUES
+    if exact:
+        values = values.copy()
+    atoms = moments(x, channel_axis=channel_axis)
+    carried = exact or atoms.mean.size <= MOST_ATOMS
+    size = bins(values.shape)
+    positions = None
+    if not exact and values.size // values.shape[1] <= MOST_COARSE:
+        positions = statistics(values, "positional")
+    scene: dict[str, Any] = {
+        "shape": list(values.shape),
+        "dtype": str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
+        "backend": atoms.backend,
+        "bins": list(size),
+        "count": int(atoms.count),
+        "mean": pack(smallest(atoms.mean)) if carried else None,
+        "m2": pack(smallest(atoms.m2)) if carried else None,
+        **colors(values, size, exact=exact),
+    }
+    if not exact:
+        C = values.shape[1]
+        scene["positions"] = positions and {"mean": pack(positions.mean), "m2": pack(positions.var * C)}
+    return Tensor(values, atoms, positions, scene)
+
+
 def build(
-    x: Any,
+    tensor: Tensor,
     *,
     channel_axis: int = 1,
     weight: np.ndarray | None = None,
@@ -60,29 +137,15 @@ def build(
     eps: float = 1e-5,
     running: tuple[np.ndarray, np.ndarray] | None = None,
     labels: np.ndarray | None = None,
+    sets: GivenSets | None = None,
     marks: np.ndarray | None = None,
     title: str | None = None,
     per_output: bool = False,
 ) -> dict[str, Any]:
-    """Everything the page shows of `x`, as JSON.
-
-    `x` has shape (N, C, *spatial) once `channel_axis` is moved to 1; the caller has checked the other arguments.
-    """
-    atoms = moments(x, channel_axis=channel_axis)
-    values = blocks.canonical(host(x), channel_axis)
-    shape = values.shape
-    size = bins(shape)
-    exact = values.size <= MOST_VALUES
-    carried = exact or atoms.mean.size <= MOST_ATOMS
+    """Everything that the page shows of a tensor, as JSON; the caller has checked the arguments."""
     affine = {name: np.shape(p) for name, p in (("weight", weight), ("bias", bias)) if p is not None}
     scene: dict[str, Any] = {
-        "shape": list(shape),
-        "dtype": str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
-        "backend": atoms.backend,
-        "bins": list(size),
-        "count": int(atoms.count),
-        "mean": pack(smallest(atoms.mean)) if carried else None,
-        "m2": pack(smallest(atoms.m2)) if carried else None,
+        **tensor.scene,
         "eps": float(eps),
         "weight": None if weight is None else pack(np.asarray(weight, np.float64)),
         "bias": None if bias is None else pack(np.asarray(bias, np.float64)),
@@ -92,13 +155,10 @@ def build(
         "labels": None if labels is None else pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32)),
         "marks": None if marks is None else np.flatnonzero(marks).tolist(),
         "title": title,
-        "methods": methods(shape, eps, channel_axis, affine=affine, per_output=per_output),
+        "methods": methods(tensor.values.shape, eps, channel_axis, affine=affine, per_output=per_output),
     }
-    scene |= colors(values, size, exact=exact)
-    if not exact:
-        scene["positions"] = positions(values)
-        if labels is not None:
-            scene["sets"] = {key: pack(found) for key, found in given_sets(values, labels).items()}
+    if not tensor.exact and sets is not None:
+        scene["sets"] = {key: pack(array) for key, array in sets.items()}
     return scene
 
 
@@ -122,48 +182,37 @@ def methods(
     return rows
 
 
+@np.errstate(all="ignore")
 def colors(values: np.ndarray, size: tuple[int, ...], *, exact: bool) -> dict[str, Any]:
     """The values, exact or coarse, and the range that their colours span (2nd to 98th percentile)."""
-    small = values if exact else means(values.reshape(cube_shape(values.shape)), size)
-    finite = small[np.isfinite(small)].astype(np.float64).clip(-LARGEST, LARGEST)
+    small = (values if exact else means(values.reshape(cube_shape(values.shape)), size)).astype(np.float64)
+    finite = small[np.isfinite(small)].clip(-LARGEST, LARGEST)
     low, high = (float(q) for q in np.percentile(finite, [2, 98])) if finite.size else (0.0, 0.0)
     extent = [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
     if exact:
         return {"values": pack(smallest(values)), "colors": [low, high], "extent": extent}
     # One byte a mean is enough for a colour; 255 stands for "not finite".
     width = (extent[1] - extent[0]) or 1.0
-    with np.errstate(invalid="ignore"):
-        share = (small.clip(-LARGEST, LARGEST) - extent[0]) / width
-        level = np.where(np.isfinite(small), np.round(share * 254), 255).astype(np.uint8)
+    share = (small.clip(-LARGEST, LARGEST) - extent[0]) / width
+    level = np.where(np.isfinite(small), np.round(share * 254), 255).astype(np.uint8)
     return {"values": None, "coarse": pack(level), "colors": [low, high], "extent": extent}
 
 
+@np.errstate(all="ignore")
 def smallest(values: np.ndarray) -> np.ndarray:
     """The values in the smallest float type that keeps every one of them."""
     exact = values.astype(np.float64)
-    with np.errstate(over="ignore"):
-        for dtype in (np.float16, np.float32):
-            if np.array_equal(values.astype(dtype).astype(np.float64), exact, equal_nan=True):
-                return values.astype(dtype)
+    for dtype in (np.float16, np.float32):
+        if np.array_equal(values.astype(dtype).astype(np.float64), exact, equal_nan=True):
+            return values.astype(dtype)
     return exact
 
 
-def positions(values: np.ndarray) -> dict[str, Any] | None:
-    """Mean and M2 over the channels of each position, for the methods whose sets split the spatial axes.
-
-    Left out (None) where they would weigh more than the picture: then a live widget asks Python.
-    """
-    if values.size // values.shape[1] > MOST_COARSE:
-        return None
-    found = statistics(values, "positional")
-    return {"mean": pack(found.mean), "m2": pack(found.var * values.shape[1])}
-
-
-def given_sets(values: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+@np.errstate(all="ignore")
+def given_sets(values: np.ndarray, labels: np.ndarray) -> GivenSets:
     """Label, count, mean and variance of every given set, ascending by label."""
     numbers, where, count = np.unique(labels, return_inverse=True, return_counts=True)
     x, where = values.ravel().astype(np.float64), where.ravel()
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean = np.bincount(where, x) / count
-        var = np.bincount(where, np.square(x - mean[where])) / count
+    mean = np.bincount(where, x) / count
+    var = np.bincount(where, np.square(x - mean[where])) / count
     return {"label": numbers.astype(np.int32), "count": count.astype(np.int32), "mean": mean, "var": var}

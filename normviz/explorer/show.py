@@ -1,74 +1,115 @@
-"""Pages that live on their own: an exported page, and `show`, which puts one into a notebook's output.
+"""Explorers as plain output: `show` and `compare_methods` for a notebook, `to_html` for a page.
 
-Both run the widget's own front-end on a small stand-in for the model. Nothing is fetched: style, script and numbers are
-in the page, which tells the browser to refuse every request.
+A page runs the widget's own front-end on a small stand-in for the model. It makes no network requests: style, script
+and numbers are in the page, which tells the browser to refuse every request.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
 from normviz.atomic_write import check_path, write
-from normviz.explorer import js as front
-from normviz.explorer import validation as state
-from normviz.explorer.html_page import POLICY, as_json, document, over
+from normviz.core.errors import unknown
+from normviz.explorer import js, validation
+from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.svg import gif, picture
 from normviz.explorer.svg.axis_names import has_groups
-from normviz.explorer.svg.readout import Data, name_of
+from normviz.explorer.svg.readout import Data, State, name_of
 
-Parts = tuple[Mapping[str, Any], Mapping[str, Any]]
-"""A scene and a state."""
+MOST_COMPARED = 4
+ARRAYS = ("__array__", "__array_interface__", "__cuda_array_interface__", "__dlpack__")
+"""Attributes that arrays have."""
+
+Part = tuple[Data, State]
+"""A scene, unpacked, and the state in which it is shown."""
 
 
-def page(parts: Iterable[Parts | list[Parts]], *, framed: bool = False) -> str:
+class PagePart:
+    """What `to_html` puts on a page: one explorer, or several of one tensor that stand side by side and are linked."""
+
+    def page_parts(self) -> Sequence[Part]:
+        """The scene and the state of each explorer."""
+        raise NotImplementedError
+
+
+# ---- pages and fragments ---------------------------------------------------------------------------------------------
+
+
+def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
     """A self-contained page of any number of explorers.
 
     Parameters
     ----------
-    parts
-        A scene and a state for each explorer; a list of them stands side by side and moves together.
+    rows
+        The parts of each explorer, or of several that stand side by side and are linked.
     framed
-        Leave out the still pictures, for the frame in which `fragment` shows the page lies over one.
+        Leave out the still pictures, for the frame that lies over one.
     """
-    rows = [part if isinstance(part, list) else [part] for part in parts]
-    names = [_name(scene, now) for row in rows for scene, now in row]
+    rows = list(rows)
+    names = [_name(part) for row in rows for part in row]
     title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-    body, data = [], []
+    body, explorers = [], []
     for number, row in enumerate(rows):
-        first, sections = len(data), []
-        for scene, now in row:
-            still = "" if framed else f'<div class="nvp-still">{picture.svg(scene, now)}</div>'
-            label = escape(names[len(data)])
+        first, sections = len(explorers), []
+        for data, state in row:
+            still = "" if framed else f'<div class="nvp-still">{picture.svg(data, state)}</div>'
+            label = escape(names[len(explorers)])
             sections.append(f'<section class="nvp-explorer" aria-label="{label}">{still}</section>')
             # Linked explorers show one tensor, which travels once.
-            shared = len(data) > first and scene is row[0][0]
+            shared = len(explorers) > first and data.scene is row[0][0].scene
             link = {"link": number} if len(row) > 1 else {}
-            data.append({"scene": first if shared else scene, "state": dict(now), **link})
+            explorers.append({"scene": first if shared else data.scene, "state": dict(state), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
-    data_text, script = as_json(data), f"{front.module()}\n{front.boot()}"
-    return document(title, "".join(body), data_text, script, style=front.stylesheet(), framed=framed)
+    script = f"{js.module()}\n{js.boot()}"
+    return document(title, "".join(body), as_json(explorers), script, style=js.stylesheet(), framed=framed)
 
 
-def fragment(*parts: Parts) -> str:
-    """The explorer as HTML for a notebook's output: alive where frames may run scripts, a picture elsewhere.
+def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
+    """The explorers for a notebook's output, as HTML and as a still picture.
 
-    The page lies in a sandboxed frame over the still picture, which shows where frames or scripts are refused. Several
-    parts stand side by side and move together.
+    The HTML is a page in a sandboxed frame over the still picture, which shows where frames or scripts are refused.
     """
-    name = " and ".join(name_of(Data(scene), now) for scene, now in parts)
-    words = " ".join(picture.words(scene, now) for scene, now in parts)
+    still = picture.stacked(parts)
+    title = f"{' and '.join(name_of(*part) for part in parts)}: interactive explorer"
+    words = " ".join(picture.words(*part) for part in parts)
     size = picture.WIDTH, picture.HEIGHT * len(parts)
-    still, live = picture.stacked(parts), page([list(parts)], framed=True)
-    return over(still, live, size, f"{name}: interactive explorer", words, least=600 * len(parts))
+    html = over(still, page([parts], framed=True), size, title, words, least=600 * len(parts))
+    # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
+    return {"text/html": html, "image/svg+xml": still}
+
+
+def _name(part: Part) -> str:
+    title = part[0].scene.get("title")
+    return f"{title}: {name_of(*part)}" if title else name_of(*part)
+
+
+# ---- plain output ----------------------------------------------------------------------------------------------------
+
+
+class _Output(PagePart):
+    """What `Shown` and `Compared` have in common."""
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The page, or None once it is written to `path`."""
+        return to_html([self], path)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The still picture (of several explorers one below the other), or None once it is written to `path`."""
+        text = picture.stacked(self.page_parts())
+        return text if path is None else write(path, text)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return mimebundle(self.page_parts())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shown:
+class Shown(_Output):
     """An explorer as plain output: it needs no kernel and no widget manager, now or later.
 
     Attributes
@@ -80,31 +121,52 @@ class Shown:
     scene: Mapping[str, Any]
     state: Mapping[str, Any]
 
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The page, or None once it is written to `path`."""
-        return to_html([self], path)
+    @cached_property
+    def _data(self) -> Data:
+        return Data(self.scene)
+
+    def page_parts(self) -> Sequence[Part]:
+        """The scene with its state."""
+        return [(self._data, self.state)]
 
     def to_gif(self, path: str | os.PathLike[str], *, width: int = 960, duration: int = 1200) -> None:
         """The sweep of G as a moving picture, for slides; see `Explorer.to_gif`."""
-        gif.write(self.scene, self.state, check_path(path), width=width, duration=duration)
-
-    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The still picture, or None once it is written to `path`."""
-        text = picture.svg(self.scene, self.state)
-        return text if path is None else write(path, text)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
-        return {"text/html": fragment((self.scene, self.state)), "image/svg+xml": picture.svg(self.scene, self.state)}
+        check_path(path)
+        write(path, gif.sweep(self._data, self.state, width=width, duration=duration))
 
     def __repr__(self) -> str:
-        groups = (
-            f", num_groups={self.state['num_groups']}"
-            if has_groups(Data(self.scene).method(self.state["method"]))
-            else ""
-        )
+        row = self._data.method(self.state["method"])
+        groups = f", num_groups={self.state['num_groups']}" if has_groups(row) else ""
         index = tuple(self.state["index"])
         return f"Shown(shape={tuple(self.scene['shape'])}, method={self.state['method']!r}{groups}, index={index})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compared(_Output):
+    """Linked explorers as plain output: they need no kernel and no widget manager, now or later.
+
+    Attributes
+    ----------
+    scene
+        What all of them show, as JSON.
+    states
+        One for each explorer.
+    """
+
+    scene: Mapping[str, Any]
+    states: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def _data(self) -> Data:
+        return Data(self.scene)
+
+    def page_parts(self) -> Sequence[Part]:
+        """The scene with each state."""
+        return [(self._data, state) for state in self.states]
+
+    def __repr__(self) -> str:
+        methods = [state["method"] for state in self.states]
+        return f"Compared(shape={tuple(self.scene['shape'])}, methods={methods})"
 
 
 def show(x: Any = None, method: str | None = None, num_groups: int | None = None, **keywords: Any) -> Shown:
@@ -133,7 +195,56 @@ def show(x: Any = None, method: str | None = None, num_groups: int | None = None
     Shown(shape=(2, 8, 4, 4), method='group', num_groups=4, index=(0, 0, 0, 0))
     """
     given = {"num_groups": num_groups} | ({} if method is None else {"method": method})
-    return Shown(*state.check(x, **given, **keywords))
+    return Shown(*validation.check(x, **given, **keywords))
+
+
+def compare_methods(
+    x: Any = None, methods: Iterable[str] = ("batch", "group"), num_groups: int | None = None, **keywords: Any
+) -> Compared:
+    """Show two to four methods on one tensor side by side: the same cell, and a change in one is made in all.
+
+    Parameters
+    ----------
+    x
+        As `Explorer` takes it; without one, the sample activations.
+    methods
+        Two to four keys of METHODS; on a narrow screen they stand one below the other.
+    num_groups
+        G of Group Norm among them.
+    **keywords
+        What else `show` takes: index, step, view, color, controls, weight, bias, eps, statistics, channel_axis, marks,
+        title, predict, presenter.
+
+    Returns
+    -------
+    Compared
+        Displays itself as HTML and as a still picture; `to_html` and `to_svg` write files, and `nv.to_html` takes it.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        For arguments that do not fit, in one sentence.
+
+    Examples
+    --------
+    >>> import numpy as np, normviz as nv
+    >>> nv.compare_methods(np.zeros((2, 8, 4, 4)), ["batch", "group"], num_groups=4)
+    Compared(shape=(2, 8, 4, 4), methods=['batch', 'group'])
+    """
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if not 2 <= len(names) <= MOST_COMPARED:
+        raise ValueError(f"compare_methods() shows 2 to {MOST_COMPARED} methods side by side, not {len(names)}")
+    refused = ("method", "labels")
+    for name in refused:
+        if name in keywords:
+            known = ("methods", *(key for key in validation.KEYWORDS if key not in refused))
+            raise TypeError(f"compare_methods(): {unknown('keyword', name, known)}")
+    grouped = [name for name in names if validation.grouped(name).name == name] if num_groups is not None else []
+    if num_groups is not None and not grouped:
+        raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(names)}; leave it out")
+    given = [{"method": name, **({"num_groups": num_groups} if name in grouped else {})} for name in names]
+    started = [validation.start(x, keywords | each) for each in given]
+    return Compared(started[0][0].scene(), tuple(state for _, state in started))
 
 
 def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | None:
@@ -145,14 +256,19 @@ def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | Non
     Parameters
     ----------
     items
-        A list (or tuple) of explorers, of what `show` returned, and of arrays.
+        A list (or tuple) of explorers, of what `show` and `compare_methods` returned, and of arrays.
     path
-        Where to write the page. A file that is there is replaced only once the new one is whole.
+        Where to write the page. An existing file is replaced only once the new one is complete.
 
     Returns
     -------
     str or None
         The page, or None once it is written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an item that has no place on the page, in one sentence.
 
     Examples
     --------
@@ -166,38 +282,20 @@ def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | Non
         raise ValueError("to_html() has nothing to show: the list is empty; give it at least one explorer or array")
     if path is not None:
         check_path(path)
-    text = page([_parts(item) for item in items])
+    text = page([_parts_of(item) for item in items])
     return text if path is None else write(path, text)
 
 
-def _parts(item: Any) -> Parts | list[Parts]:
-    if hasattr(item, "parts") and isinstance(item.parts, list):
-        return item.parts
-    if isinstance(item, Shown):
-        return item.scene, item.state
-    if hasattr(item, "_scene") and hasattr(item, "_state"):
-        return item._scene, item._state()
-    if item is None:
-        raise TypeError("to_html() takes explorers, what show() returned, and arrays, not None")
-    return state.check(item)
-
-
-def _name(scene: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    name = name_of(Data(scene), now)
-    return f"{scene['title']}: {name}" if scene.get("title") else name
-
-
-__all__ = [
-    "POLICY",
-    "Parts",
-    "Shown",
-    "as_json",
-    "check_path",
-    "document",
-    "fragment",
-    "over",
-    "page",
-    "show",
-    "to_html",
-    "write",
-]
+def _parts_of(item: Any) -> Sequence[Part]:
+    if isinstance(item, PagePart):
+        return item.page_parts()
+    if isinstance(item, (list, tuple)) or any(hasattr(type(item), name) for name in ARRAYS):
+        scene, state = validation.check(item)
+        return [(Data(scene), state)]
+    name, remedy = type(item).__name__ if item is not None else "None", ""
+    if hasattr(type(item), "explore"):
+        remedy = "; pass what its explore() returns"
+    elif hasattr(type(item), "to_html"):
+        remedy = "; its own to_html() makes a page of it"
+    known = "explorers, what show() and compare_methods() returned, and arrays"
+    raise TypeError(f"to_html() takes {known}, not {name}{remedy}")

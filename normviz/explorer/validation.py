@@ -1,6 +1,6 @@
-"""What an explorer shows and in which state: every check in one place, for the widget, `show` and the exported page.
+"""All checks of what an explorer shows, and of its state, for the widget, `show` and the exported page.
 
-A *subject* is the tensor with all that stays fixed while one looks at it; a *state* is what a click can change.
+A *subject* is a tensor with all that stays fixed while a person looks at it; a *state* is what a click can change.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.backends.dispatch import host, numbers
+from normviz.core.array_kinds import host
+from normviz.core.array_kinds import real_numbers as numbers
 from normviz.core.errors import unknown
 from normviz.core.methods import METHODS, Method, find
 from normviz.core.pooling import canonical, check_cell, check_groups, divisors, fitting_num_groups
-from normviz.explorer import scene as scenes
+from normviz.explorer import scene
 from normviz.samples import activations
 
 CHOICES = {
@@ -27,11 +28,14 @@ CHOICES = {
     "mode": ("train", "eval"),
 }
 MOST_LABEL = 2**31 - 1
+MOST_WORDS = 2000
+"""Characters that the page may say of an answer."""
 STEPS = 6
 """Pick, gather, mean, variance, normalize, scale and shift."""
 
 SUBJECT = ("weight", "bias", "eps", "statistics", "channel_axis", "labels", "marks", "title")
 STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter")
+KEYWORDS = (*STATE, *SUBJECT)
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Subject:
     ----------
     x
         The array as it was given.
-    values
-        The same values in host memory with axes (N, C, *spatial).
+    tensor
+        Its values and moments, read once.
     weight, bias
         float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); or None.
     per_output
@@ -52,19 +56,27 @@ class Subject:
         Running mean and variance, each (C,) float64, or None.
     labels, marks
         Arrays of the shape of `values`: which given set a cell is in, which cells are marked; or None.
+    sets
+        The statistics of the given sets, or None.
     """
 
     x: Any
-    values: np.ndarray
+    tensor: scene.Tensor
     channel_axis: int = 1
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
     eps: float = 1e-5
     running: tuple[np.ndarray, np.ndarray] | None = None
     labels: np.ndarray | None = None
+    sets: scene.GivenSets | None = None
     marks: np.ndarray | None = None
     title: str | None = None
     per_output: bool = False
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values in host memory with axes (N, C, *spatial)."""
+        return self.tensor.values
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,19 +85,20 @@ class Subject:
 
     def scene(self) -> dict[str, Any]:
         """All that the browser needs, as JSON."""
-        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "marks", "title", "per_output")
-        return scenes.build(self.x, **{key: getattr(self, key) for key in keys})
+        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "sets", "marks", "title", "per_output")
+        return scene.build(self.tensor, **{key: getattr(self, key) for key in keys})
 
     def with_x(self, x: Any) -> Subject:
         """The same with another tensor; parameters that no longer fit are refused."""
-        values = canonical(host(x), self.channel_axis)
+        shape = canonical(host(x), self.channel_axis).shape
         for name in ("weight", "bias"):
-            parameter(name, getattr(self, name), values.shape, per_output=self.per_output)
+            parameter(name, getattr(self, name), shape, per_output=self.per_output)
         if self.running is not None:
-            channels("statistics", self.running[0], values.shape)
+            channels("statistics", self.running[0], shape)
         for name in ("labels", "marks"):
-            overlay(name, getattr(self, name), values.shape)
-        return replace(self, x=x, values=values)
+            overlay(name, getattr(self, name), shape)
+        tensor = scene.read(x, self.channel_axis)
+        return replace(self, x=x, tensor=tensor, sets=given(tensor, self.labels))
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or a bias is laid out like x, for `method` to take."""
@@ -100,21 +113,25 @@ class Subject:
 
 def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
     """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
-    values = canonical(host(x), channel_axis)
+    shape = canonical(host(x), channel_axis).shape
     statistics, per_output = more.get("statistics"), takes_weights(more.get("method"))
-    return Subject(
-        x=x,
-        values=values,
-        channel_axis=channel_axis,
-        weight=parameter("weight", more.get("weight"), values.shape, channel_axis, per_output=per_output),
-        bias=parameter("bias", more.get("bias"), values.shape, channel_axis, per_output=per_output),
-        per_output=per_output,
-        eps=check_eps(eps),
-        running=None if statistics is None else running(statistics, values.shape),
-        labels=overlay("labels", more.get("labels"), values.shape),
-        marks=overlay("marks", more.get("marks"), values.shape),
-        title=None if title is None else drawable(str(title)),
-    )
+    checked = {
+        "weight": parameter("weight", more.get("weight"), shape, channel_axis, per_output=per_output),
+        "bias": parameter("bias", more.get("bias"), shape, channel_axis, per_output=per_output),
+        "eps": check_eps(eps),
+        "running": None if statistics is None else running(statistics, shape),
+        "labels": overlay("labels", more.get("labels"), shape),
+        "marks": overlay("marks", more.get("marks"), shape),
+        "title": None if title is None else drawable(str(title)),
+    }
+    tensor = scene.read(x, channel_axis)
+    sets = given(tensor, checked["labels"])
+    return Subject(x=x, tensor=tensor, channel_axis=channel_axis, per_output=per_output, sets=sets, **checked)
+
+
+def given(tensor: scene.Tensor, labels: np.ndarray | None) -> scene.GivenSets | None:
+    """The statistics of the sets that labels give, or None without labels."""
+    return None if labels is None else scene.given_sets(tensor.values, labels)
 
 
 def drawable(title: str) -> str:
@@ -158,7 +175,7 @@ def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -
 
 def channels(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """One number a channel, float64."""
-    array = np.asarray(value, np.float64)
+    array = np.array(value, np.float64)  # a copy: running statistics may be updated in place
     if array.shape != shape[1:2]:
         raise ValueError(f"{name} is for {array.size} channels, but x has C={shape[1]}, shape {shape}")
     return array
@@ -220,6 +237,29 @@ def check_choice(name: str, value: Any, on: Subject) -> str:
     return value
 
 
+def check_answer(answer: Mapping[str, Any], on: Subject) -> Mapping[str, Any]:
+    """The entries of a revealed prediction, as the page sends them."""
+    kinds = {
+        **dict.fromkeys(("method", "says"), str),
+        **dict.fromkeys(("num_groups", "right", "missed", "extra"), int),
+        **dict.fromkeys(("index", "ranges", "truth"), (list, tuple)),
+    }
+    for name, value in answer.items():
+        if not isinstance(value, kinds.get(name, ())):
+            raise ValueError(f"answer may have the entries {', '.join(kinds)}, as the page sends them")
+        if name == "method":
+            check_method(value, on)
+        elif name == "says" and len(value) > MOST_WORDS:
+            raise ValueError(f"answer says {len(value)} characters; at most {MOST_WORDS} are taken")
+        elif name == "index":
+            check_cell(value, on.shape)
+        elif name in ("ranges", "truth"):
+            starts, stops = zip(*value, strict=True)
+            check_cell(starts, on.shape)
+            check_cell([stop - 1 for stop in stops], on.shape)
+    return answer
+
+
 def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     """A whole, checked state from the keywords that were given."""
     method = check_method(given.get("method", "group" if on.labels is None else "given"), on)
@@ -264,10 +304,9 @@ def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]
 
     Without an `x` it is the sample activations that are shown.
     """
-    known = (*STATE, *SUBJECT)
     for name in keywords:
-        if name not in known:
-            raise TypeError(f"Explorer(): {unknown('keyword', name, known)}")
+        if name not in KEYWORDS:
+            raise TypeError(f"Explorer(): {unknown('keyword', name, KEYWORDS)}")
     on = subject(
         activations() if x is None else x,
         method=keywords.get("method"),

@@ -1,9 +1,11 @@
-"""The widget: traits, their checks, and answers to what a page cannot carry. The browser makes the picture."""
+"""The widget: its traits, their checks, and the numbers that a page asks Python for. The browser draws the picture."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,20 @@ import numpy as np
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
+from normviz.atomic_write import check_path, write
 from normviz.core.errors import unknown
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
-from normviz.explorer import js as front
-from normviz.explorer import show as page
-from normviz.explorer import validation as state
-from normviz.explorer.scene import given_sets
+from normviz.explorer import js, validation
+from normviz.explorer.show import PagePart, Part, mimebundle, to_html
 from normviz.explorer.svg import gif, picture
+from normviz.explorer.svg.readout import Data
 from normviz.functions.reduce import statistics
 
 PARAMETERS = ("weight", "bias", "eps")
+FROM_PAGE = (*(name for name in validation.STATE if name != "controls"), "answer")
+"""The traits that the front-end may set."""
 ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}
 """Which method measures one sample whose channels are all pooled by each statistic."""
 
@@ -38,8 +42,11 @@ def refusals() -> Iterator[None]:
         raise TraitError(str(error)) from None
 
 
-class Explorer(anywidget.AnyWidget):
-    """An activation tensor as a cube, its pooling set lit, in step with Python both ways.
+class Explorer(PagePart, anywidget.AnyWidget):
+    """An activation tensor as a cube with the pooling set of one cell lit; Python and the page change each other.
+
+    An explorer can be copied and pickled: the copy shows the same tensor in the same state. Assign another `x` to show
+    another tensor; changing the array in place changes neither the picture nor `statistics`.
 
     Parameters
     ----------
@@ -99,8 +106,8 @@ class Explorer(anywidget.AnyWidget):
     (slice(0, 1, None), slice(2, 4, None), slice(0, 4, None), slice(0, 4, None))
     """
 
-    _esm = front.module()
-    _css = front.stylesheet()
+    _esm = js.module()
+    _css = js.stylesheet()
 
     method = Unicode("group").tag(sync=True)
     num_groups = Int(1).tag(sync=True)
@@ -113,13 +120,14 @@ class Explorer(anywidget.AnyWidget):
     predict = Bool(False).tag(sync=True)
     presenter = Bool(False).tag(sync=True)
     answer = Dict().tag(sync=True)
-    """What a student revealed last: method, num_groups, index; ranges and truth as [start, stop) for each axis; right,
+    """The last revealed answer: method, num_groups, index; ranges and truth as [start, stop) for each axis; right,
     missed and extra in cells; says, in words. Empty until then."""
     # The page gets these three with the scene.
     weight = AnyTrait(None)
     bias = AnyTrait(None)
     eps = AnyTrait(1e-5)
     _scene = Dict().tag(sync=True)
+    _data: Data | None = None
 
     def __init__(
         self, x: Any = None, method: str | None = None, num_groups: int | None = None, **keywords: Any
@@ -128,24 +136,46 @@ class Explorer(anywidget.AnyWidget):
             keywords["method"] = method
         # Every ipywidget takes its layout.
         own = {"layout": keywords.pop("layout")} if "layout" in keywords else {}
-        self._subject, first = state.start(x, keywords | {"num_groups": num_groups})
-        parameters = {name: keywords[name] for name in PARAMETERS if name in keywords}
-        super().__init__(_scene=self._subject.scene(), **first, **parameters, **own)
+        subject, first = validation.start(x, keywords | {"num_groups": num_groups})
+        self._begin(subject, first | own, {name: keywords[name] for name in PARAMETERS if name in keywords})
+
+    def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+        """Show a subject; all arguments have been checked."""
+        self._subject = subject
+        super().__init__(_scene=subject.scene(), **traits)
+        with self.cross_validation_lock:
+            for name, value in parameters.items():
+                self.set_trait(name, value)
         self.on_msg(self._answer)
         self.observe(self._rescale, PARAMETERS)
+
+    def __reduce__(self) -> Any:
+        # anywidget gives every instance a class of its own, which no module holds.
+        kinds = type(self).__mro__
+        kind = next(kind for kind in kinds if getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind)
+        traits = self._state() | {"answer": self.answer}
+        return _restored, (kind, self._subject, traits, {name: getattr(self, name) for name in PARAMETERS})
+
+    def __copy__(self) -> Explorer:
+        rebuild, arguments = self.__reduce__()
+        return rebuild(*arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Explorer:
+        rebuild, arguments = self.__reduce__()
+        return rebuild(*copy.deepcopy(arguments, memo))
 
     # ---- what is shown, for Python ----
 
     @property
     def x(self) -> Any:
-        """The tensor, as it was given. Assign another: G snaps to a divisor of its C, the index is clipped."""
+        """The tensor, as it was given. On assignment of another, G snaps to a divisor of C and the index is clipped."""
         return self._subject.x
 
     @x.setter
     def x(self, x: Any) -> None:
         with refusals():
             subject = self._subject.with_x(x)
-        fitted, scene = state.fitted_state(self._state(), subject), subject.scene()
+        fitted, scene = validation.fitted_state(self._state(), subject), subject.scene()
         with self.hold_sync(), self.hold_trait_notifications():
             self._subject = subject
             self.set_trait("_scene", scene)
@@ -161,18 +191,18 @@ class Explorer(anywidget.AnyWidget):
 
     @property
     def _has_groups(self) -> bool:
-        return state.grouped(self.method).name == self.method
+        return validation.grouped(self.method).name == self.method
 
     @property
     def statistics(self) -> Statistics:
         """Mean and variance of every set, or the running ones in eval mode; count is that of the lit set."""
         on, blocks = self._subject, self.pooling
         if blocks is None:
-            found = given_sets(on.values, np.asarray(on.labels))
-            return Statistics(mean=found["mean"], var=found["var"], count=int(self.set.sum()))
+            sets = on.sets or {}
+            return Statistics(mean=sets["mean"], var=sets["var"], count=int(self.set.sum()))
         if self.mode == "eval" and self.method == "batch" and on.running is not None:
             return Statistics(mean=on.running[0], var=on.running[1], count=blocks.size)
-        return statistics(on.x, self.method, num_groups=blocks.num_groups, channel_axis=on.channel_axis)
+        return on.tensor.statistics(self.method, blocks.num_groups)
 
     @property
     def set(self) -> Any:
@@ -184,12 +214,12 @@ class Explorer(anywidget.AnyWidget):
 
     def to_html(self, path: str | Path | None = None) -> str | None:
         """A self-contained page, alive with no kernel and no network; or None once it is written to `path`."""
-        return page.to_html([self], path)
+        return to_html([self], path)
 
     def to_svg(self, path: str | Path | None = None) -> str | None:
         """The still picture; or None once it is written to `path`."""
-        text = picture.svg(self._scene, self._state())
-        return text if path is None else page.write(path, text)
+        text = picture.stacked(self.page_parts())
+        return text if path is None else write(path, text)
 
     def to_gif(self, path: str | Path, *, width: int = 960, duration: int = 1200) -> None:
         """The sweep of G as an endless moving picture on a light ground, for slides.
@@ -208,23 +238,29 @@ class Explorer(anywidget.AnyWidget):
         ImportError
             Without the extra `gif` (resvg-py and Pillow).
         """
-        gif.write(self._scene, self._state(), page.check_path(path), width=width, duration=duration)
+        check_path(path)
+        write(path, gif.sweep(*self.page_parts()[0], width=width, duration=duration))
+
+    def page_parts(self) -> Sequence[Part]:
+        """The scene with the state."""
+        if self._data is None or self._data.scene is not self._scene:
+            self._data = Data(self._scene)
+        return [(self._data, self._state())]
 
     def _state(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in state.STATE}
+        return {name: getattr(self, name) for name in validation.STATE}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
         data, metadata = bundle
-        scene, now = self._scene, self._state()
-        return {**data, "text/html": page.fragment((scene, now)), "image/svg+xml": picture.svg(scene, now)}, metadata
+        return data | mimebundle(self.page_parts()), metadata
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse an attribute that an explorer does not have: `explorer.methd = "layer"` would change nothing."""
         if not name.startswith("_") and not hasattr(type(self), name):
-            known = (*state.STATE, *PARAMETERS, "x")
+            known = (*validation.STATE, *PARAMETERS, "x")
             raise AttributeError(f"Explorer: {unknown('attribute', name, known)}")
         super().__setattr__(name, value)
 
@@ -233,12 +269,17 @@ class Explorer(anywidget.AnyWidget):
         return f"Explorer(shape={self._subject.shape}, method={self.method!r}{groups}, index={self.index})"
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """As ipywidgets', but exports always keep `_esm`: without it a page has no picture to run."""
+        """As in ipywidgets, but exports always keep `_esm`, without which a page has no front-end to run."""
         return super().get_state(key, drop_defaults=drop_defaults and key is not None)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take from the front-end what a person can change there; everything else keeps its value."""
+        if isinstance(sync_data, dict):
+            super().set_state({name: value for name, value in sync_data.items() if name in FROM_PAGE})
 
     # ---- checks: every assignment, from Python or from the page ----
 
-    @validate("method", "num_groups", "index", "step", "view", "color", "mode", *PARAMETERS)
+    @validate("method", "num_groups", "index", "step", "view", "color", "mode", "answer", *PARAMETERS)
     def _check(self, proposal: dict[str, Any]) -> Any:
         name, value, on = proposal["trait"].name, proposal["value"], self._subject
         with refusals():
@@ -246,33 +287,35 @@ class Explorer(anywidget.AnyWidget):
                 on.with_parameter(name, value, self.method)
                 return value
             if name == "method":
-                return state.check_method(value, on)
+                return validation.check_method(value, on)
             if name == "num_groups":
-                return check_groups(value, state.grouped(self.method), on.shape)
+                return check_groups(value, validation.grouped(self.method), on.shape)
             if name == "index":
                 return check_cell(value, on.shape)
             if name == "step":
-                return state.check_step(value)
-            return state.check_choice(name, value, on)
+                return validation.check_step(value)
+            if name == "answer":
+                return validation.check_answer(value, on)
+            return validation.check_choice(name, value, on)
 
     @observe("method")
     def _regroup(self, change: dict[str, Any]) -> None:
         """Ghost Batch Norm cuts the samples and Group Norm the channels: G snaps to a divisor of what is cut now."""
         if hasattr(self, "_subject"):
-            self.num_groups = state.snapped(self.num_groups, change["new"], self._subject)
+            self.num_groups = validation.snapped(self.num_groups, change["new"], self._subject)
 
     def _rescale(self, change: dict[str, Any]) -> None:
-        """Show another weight, bias or eps, which `_check` has let pass."""
-        method = self.method if state.takes_weights(self.method) else "layer"
+        """Show another weight, bias or eps, which `_check` has accepted."""
+        method = self.method if validation.takes_weights(self.method) else "layer"
         self._subject = self._subject.with_parameter(change["name"], change["new"], method)
         self._scene = self._subject.scene()
 
     def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
-        """Tell the page the numbers of one cell of a tensor too large to travel."""
+        """Send the page the numbers of one cell of a tensor that is too large to travel."""
         try:
             on, index = self._subject, check_cell(question["index"], self._subject.shape)
-            row = state.check_method(question["method"], on)
-            grouped = state.grouped(row)
+            row = validation.check_method(question["method"], on)
+            grouped = validation.grouped(row)
             groups = check_groups(question["num_groups"], grouped, on.shape)
             if row == "given":
                 labels = np.asarray(on.labels)
@@ -284,11 +327,17 @@ class Explorer(anywidget.AnyWidget):
             return
         # The set on its own, as one sample whose channels are all pooled.
         found = statistics(on.values[members].reshape(1, -1), ALONE[statistic])
-        numbers = {"x": on.values[index], "mean": found.mean.flat[0], "var": found.var.flat[0]}
+        numbers = {"x": float(on.values[index]), "mean": found.mean.flat[0], "var": found.var.flat[0]}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
         self.send(
             {"kind": "cell", "key": key} | {k: float(v) if math.isfinite(v) else None for k, v in numbers.items()}
         )
 
 
-__all__ = ["Explorer"]
+def _restored(
+    kind: type[Explorer], subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> Explorer:
+    """Make a copied or unpickled explorer."""
+    explorer = kind.__new__(kind)
+    explorer._begin(subject, traits, parameters)
+    return explorer

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.explorer import js as front
-from normviz.explorer import validation as state
+from normviz.explorer import js, validation
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -50,14 +49,14 @@ window.loaded = true;
 
 def model(x: Any, method: str = "group", num_groups: int | None = None, **keywords: Any) -> dict[str, Any]:
     """All traits of an explorer of x, as they travel."""
-    scene, first = state.check(x, method=method, num_groups=num_groups, **keywords)
+    scene, first = validation.check(x, method=method, num_groups=num_groups, **keywords)
     return first | {"_scene": scene, "index": list(first["index"])}
 
 
 def write(path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "") -> Path:
     """Write a page with an explorer for each model."""
-    style = f"{front.stylesheet()}\nbody {{ margin: 0; {style} }}"
-    given = json.dumps({"module": front.module(), "style": style, "models": list(models)})
+    style = f"{js.stylesheet()}\nbody {{ margin: 0; {style} }}"
+    given = json.dumps({"module": js.module(), "style": style, "models": list(models)})
     path.write_text(PAGE.replace("GIVEN", given.replace("<", "\\u003c")), encoding="utf-8")
     return path
 

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 
 import normviz as nv
-from normviz.explorer import validation as state
-from normviz.explorer.svg import geometry, view
-from normviz.explorer.svg import palette as colours
-from normviz.explorer.svg import readout as measure
+from normviz.explorer import validation
+from normviz.explorer.svg import geometry, palette, readout
 
 CASES = 120
 
@@ -19,7 +17,7 @@ def random_cases() -> list[dict[str, Any]]:
         shape = [int(rng.integers(1, 12)), int(rng.choice([1, 2, 3, 6, 8, 40]))]
         shape += [int(n) for n in rng.integers(1, 40 if k % 3 else 7, size=k % 4)]
         method = nv.METHODS[list(nv.METHODS)[k % len(nv.METHODS)]]
-        scene, now = state.check(
+        scene, now = validation.check(
             np.zeros(shape),
             method=method.name,
             num_groups=int(rng.choice(nv.divisors(shape[method.grouped_axis]))) if method.has_groups else None,
@@ -39,7 +37,7 @@ def test_pictures_and_pages_draw_the_same_boxes(call):
         case
         | {
             "cube": geometry.cube_shape(case["scene"]["shape"]),
-            "margin": dict(view.view_of(measure.Data(case["scene"]), case["state"]).margin),
+            "margin": dict(geometry.view_of(readout.Data(case["scene"]), case["state"]).margin),
         }
         for case in cases
     ]
@@ -63,8 +61,8 @@ def test_pictures_and_pages_draw_the_same_boxes(call):
         given,
     )
     for case, there in zip(cases, drawn, strict=True):
-        data, now = measure.Data(case["scene"]), case["state"]
-        here = view.view_of(data, now)
+        data, now = readout.Data(case["scene"]), case["state"]
+        here = geometry.view_of(data, now)
         frame = geometry.make_frame(
             here.cells, here.lengths, len(here.solids), case["size"], case["angles"], here.margin
         )
@@ -100,19 +98,19 @@ def test_pictures_and_pages_have_the_same_colours(call):
         "return given.map(([at, grid]) => front.partitionColor(at, grid));", [*zip(places, grids, strict=True)]
     )
     # A step of one in 255 is what rounding halves differently may make.
-    mine = [colours.partition_color(at, grid) for at, grid in zip(places, grids, strict=True)]
+    mine = [palette.partition_color(at, grid) for at, grid in zip(places, grids, strict=True)]
     assert np.abs(np.array(mine) - np.array(theirs)).max() <= 1
     values = [float(v) for v in rng.normal(0, 2, 200)]
     for low, high in ((-2.0, 3.0), (0.0, 4.0), (-5.0, -1.0), (1.0, 1.0)):
         theirs = call("return given[0].map((v) => front.levelOf(v, given[1]));", [values, [low, high]])
-        assert colours.levels(np.array(values), low, high).tolist() == theirs
+        assert palette.levels(np.array(values), low, high).tolist() == theirs
 
 
 def test_the_same_numbers_are_written_the_same_way(call):
     rng = np.random.default_rng(5)
     values = [float(v) for v in rng.normal(0, 1, 300) * 10.0 ** rng.integers(-9, 9, 300)] + [0.0, 1.0, -2.5, 1e15]
-    assert [measure.decimal(v) for v in values] == call("return given.map((v) => front.decimal(v));", values)
-    assert [measure.formula(v) for v in values] == call("return given.map((v) => front.number(v));", values)
+    assert [readout.decimal(v) for v in values] == call("return given.map((v) => front.decimal(v));", values)
+    assert [readout.formula(v) for v in values] == call("return given.map((v) => front.number(v));", values)
 
 
 def test_the_status_is_told_in_the_same_words(call):
@@ -121,10 +119,10 @@ def test_the_status_is_told_in_the_same_words(call):
         shape = [int(n) for n in rng.integers(1, 7, size=2 + k % 4)]
         method = list(nv.METHODS)[k % len(nv.METHODS)]
         x = rng.normal(10.0 ** (k % 5), 1, shape)
-        scene, now = state.check(x, method=method, index=[int(rng.integers(n)) for n in shape])
+        scene, now = validation.check(x, method=method, index=[int(rng.integers(n)) for n in shape])
         given.append([scene, now | {"G": now["num_groups"]}])
-        data = measure.Data(scene)
-        mine.append(measure.status(data, now, measure.measure(data, now)))
+        data = readout.Data(scene)
+        mine.append(readout.status(data, now, readout.measure(data, now)))
     theirs = call(
         """return given.map(([scene, state]) => {
           const data = front.readScene(scene);

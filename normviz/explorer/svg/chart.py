@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from normviz.explorer.svg.geometry import clamp
-from normviz.explorer.svg.readout import Data, Shown, decimal
+from normviz.explorer.svg.readout import Data, Readout, decimal
 from normviz.explorer.svg.writer import Pen, number
 
 BINS = 48
 
 
-def chart(pen: Pen, data: Data, shown: Shown, x: float, y: float, width: float, height: float) -> Iterator[str]:
+def chart(pen: Pen, data: Data, shown: Readout, x: float, y: float, width: float, height: float) -> Iterator[str]:
     """Two histograms side by side: the values of the set, and what normalization makes of them."""
     values = data.values_of(shown)
     # One axis for every state, so that what moves is the set and never the scale.

@@ -1,21 +1,29 @@
-"""Block arithmetic and orthographic projection for the still picture: geometry.js in Python, name by name.
+"""Block arithmetic, orthographic projection, and the two views of the still picture.
+
+These are the formulas of geometry.js and of viewOf in cube.js. A test draws random cases in both languages and compares
+the numbers.
 
 A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down from
 the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one method,
-(X, Y, Z) = (c, n, hw). A test draws random cases with both languages and compares the numbers.
+(X, Y, Z) = (c, n, hw).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normviz.explorer.svg.readout import Data
 
 Range = tuple[int, int]
 Point = tuple[float, float]
 Box = Sequence[Range]
 
+MOST_SAMPLES = 8
+PAPER_METHODS = ("batch", "layer", "instance", "group")
 ANGLES = {"samples": {"az": 0.42, "el": 0.46}, "paper": {"az": 0.62, "el": 0.5}}
 FACES = ("top", "front", "side")
 
@@ -201,3 +209,72 @@ def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = 3.2) ->
         segment((0, 0, i), (x, 0, i))
         segment((x, 0, i), (x, y, i))
     return lines
+
+
+# ---- the two views ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """Solids, and how they stand for cells of the cube (n, c, h, w).
+
+    Attributes
+    ----------
+    solids
+        Sample numbers, or the names of methods in the classical figure.
+    cells, lengths, bins
+        Along X, Y, Z: cells, drawn lengths, and cells to one drawn cell.
+    margin
+        Room round the solids, in pixels.
+    """
+
+    name: str
+    solids: Sequence[Any]
+    cells: tuple[int, int, int]
+    lengths: list[float]
+    bins: tuple[int, int, int]
+    margin: Mapping[str, float]
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether this is the classical figure."""
+        return self.name == "paper"
+
+    def box(self, block: Box, method: Mapping[str, Any], width: int) -> list[tuple[int, int]]:
+        """A block of (n, c, h, w) as a box of (X, Y, Z)."""
+        n, c, h, w = block
+        if not self.is_paper:
+            return [w, c, h]
+        z = h[0] * width + w[0]
+        return [c, n, (0, self.cells[2]) if method["spatial"] == "all" else (z, z + 1)]
+
+
+def view_of(data: Data, state: Mapping[str, Any]) -> View:
+    """The view that a state asks for."""
+    n, c, h, w = data.cube
+    _, bc, bh, bw = data.bins
+    if state["view"] == "paper":
+        extra = () if state["method"] in (*PAPER_METHODS, "given") else (state["method"],)
+        solids = [name for name in (*PAPER_METHODS, *extra) if name in data.methods]
+        margin = {"left": 34, "right": 12, "top": 30, "bottom": 26, "gap": 30, "most": 34}
+        bins = (bc, -(-n // 16), -(-h * w // 8))
+        return View("paper", solids, (c, n, h * w), paper_lengths(data.cube), bins, margin)
+    first = state["index"][0] // MOST_SAMPLES * MOST_SAMPLES
+    margin = {"left": 46, "right": 14, "top": 14, "bottom": 40, "gap": 18, "most": max(30, 150 / max(h, w))}
+    solids = range(first, min(first + MOST_SAMPLES, n))
+    return View("samples", solids, (w, c, h), sample_lengths(data.cube), (bw, bc, bh), margin)
+
+
+def surface(view: View) -> Iterator[Box]:
+    """Boxes of one drawn cell that touch a visible face."""
+    (x, y, z), (bx, by, bz) = view.cells, view.bins
+    for j in range(0, y, by):
+        for k in range(0, z, bz):
+            for i in range(0, x, bx):
+                if j == 0 or k == 0 or i + bx >= x:
+                    yield [(i, min(i + bx, x)), (j, min(j + by, y)), (k, min(k + bz, z))]
+
+
+def middle(points: Sequence[Point]) -> Point:
+    """The mean of points."""
+    return sum(p[0] for p in points) / len(points), sum(p[1] for p in points) / len(points)

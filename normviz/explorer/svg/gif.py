@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from normviz.core.pooling import divisors
 from normviz.explorer.svg import picture
+from normviz.explorer.svg.readout import Data, State
 
-COLOURS = 160
+COLORS = 160
 
 
-def write(scene: Mapping[str, Any], state: Mapping[str, Any], path: Path, *, width: int, duration: int) -> None:
-    """Write the sweep to `path`; the arguments are those of `Explorer.to_gif`."""
+def sweep(data: Data, state: State, *, width: int, duration: int) -> bytes:
+    """The sweep as the bytes of a GIF file; width and duration are those of `Explorer.to_gif`."""
     try:
         import resvg_py
         from PIL import Image
@@ -31,10 +29,11 @@ def write(scene: Mapping[str, Any], state: Mapping[str, Any], path: Path, *, wid
         if not fits:
             raise ValueError(f"{name}={value} is out of range: {least} to {most}")
     frames = []
-    for groups in divisors(scene["shape"][1]):
+    for groups in divisors(data.shape[1]):
         now = {**state, "method": "group", "num_groups": groups, "mode": "train", "predict": False}
-        png = resvg_py.svg_to_bytes(svg_string=picture.svg(scene, now, theme="light"), width=width, background="white")
+        png = resvg_py.svg_to_bytes(svg_string=picture.svg(data, now, theme="light"), width=width, background="white")
         frame = Image.open(io.BytesIO(bytes(png))).convert("RGB")
-        frames.append(frame.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
-    first, *rest = frames
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
+        frames.append(frame.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE))
+    file, (first, *rest) = io.BytesIO(), frames
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
+    return file.getvalue()

@@ -6,18 +6,18 @@ it is as large as the explorer, which takes its place without a jump where scrip
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
 
-from normviz.explorer.svg import palette as colours
-from normviz.explorer.svg import question as asking
+import numpy as np
+
+from normviz.explorer.svg import palette, question
 from normviz.explorer.svg.axis_names import axis_names, has_groups, length_names
 from normviz.explorer.svg.chart import chart
 from normviz.explorer.svg.cube import draw
-from normviz.explorer.svg.readout import Data, Shown, State, measure, name_of, span, whole
+from normviz.explorer.svg.geometry import MOST_SAMPLES
+from normviz.explorer.svg.readout import Data, Readout, State, measure, name_of, span, whole
 from normviz.explorer.svg.steps import HAT, step_lines, written
-from normviz.explorer.svg.view import MOST_SAMPLES
 from normviz.explorer.svg.writer import FONT, Pen, clipped, number, plain, width_of, wrapped
 
 WIDTH, HEIGHT, CUBE_HEIGHT = 960, 740, 440
@@ -27,16 +27,15 @@ PANEL = {"y": 438, "left": 388, "steps": 180}
 THEMES = ("light", "dark", "auto")
 
 
-def svg(
-    scene: Mapping[str, Any], state: State, *, width: int = WIDTH, theme: str = "auto", cube_only: bool = False
-) -> str:
+@np.errstate(all="ignore")
+def svg(data: Data, state: State, *, width: int = WIDTH, theme: str = "auto", cube_only: bool = False) -> str:
     """The still picture of a state.
 
     Parameters
     ----------
-    scene, state
-        What `scene.build` made of a tensor, and the traits: method, num_groups, index, step, view, color, mode. With
-        predict the cube stays blank but for the cell, and nothing tells its set.
+    data, state
+        A scene, unpacked, and the traits: method, num_groups, index, step, view, color, mode. With predict the cube
+        shows the cell alone, and nothing tells its set.
     width
         In pixels; the height follows.
     theme
@@ -51,8 +50,8 @@ def svg(
     """
     if theme not in THEMES:
         raise ValueError(f"theme={theme!r} is unknown; these are known: {', '.join(THEMES)}")
-    data, pen = Data(scene), Pen(theme)
-    state = asking.blank(state) if state.get("predict") else state
+    pen = Pen(theme)
+    state = question.blank(state) if state.get("predict") else state
     height = CUBE_HEIGHT if cube_only else HEIGHT
     shown = measure(data, state)
     body = [
@@ -64,22 +63,22 @@ def svg(
         *_legend(pen, data, state, shown),
     ]
     if state.get("predict") and not cube_only:
-        body += asking.question(pen, data, shown, WIDTH, HEIGHT, EDGE, PANEL["y"])
+        body += question.draw(pen, data, shown, WIDTH, HEIGHT, EDGE, PANEL["y"])
     elif not cube_only:
         body += [*_set(pen, data, state, shown), *_steps(pen, data, state, shown), *_values(pen, data, shown)]
     name = escape(name_of(data, state), quote=False)
-    said = escape(asking.said(data, state, shown), quote=False)
+    words = escape(question.description(data, state, shown), quote=False)
     theme_class = ' class="nvp-auto"' if theme == "auto" else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{round(width * height / WIDTH)}" '
-        f'viewBox="0 0 {WIDTH} {height}"{theme_class} font-family="{FONT}"><title>{name}</title><desc>{said}</desc>'
+        f'viewBox="0 0 {WIDTH} {height}"{theme_class} font-family="{FONT}"><title>{name}</title><desc>{words}</desc>'
         f"{pen.style()}{''.join(body)}</svg>"
     )
 
 
-def stacked(parts: Sequence[tuple[Mapping[str, Any], State]]) -> str:
+def stacked(parts: Sequence[tuple[Data, State]]) -> str:
     """The still pictures of several explorers, one below the other; of one alone, as it is."""
-    drawn = [svg(scene, state) for scene, state in parts]
+    drawn = [svg(data, state) for data, state in parts]
     if len(drawn) == 1:
         return drawn[0]
     inner = [text.replace("<svg ", f'<svg y="{k * HEIGHT}" ', 1) for k, text in enumerate(drawn)]
@@ -88,13 +87,12 @@ def stacked(parts: Sequence[tuple[Mapping[str, Any], State]]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(inner)}</svg>'
 
 
-def words(scene: Mapping[str, Any], state: State) -> str:
+def words(data: Data, state: State) -> str:
     """The picture in words: the status line or, in a prediction, the question."""
-    data = Data(scene)
-    return asking.said(data, state, measure(data, state))
+    return question.description(data, state, measure(data, state))
 
 
-def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+def _heading(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     row = shown.method
     name = f"{row['label']}, <i>G</i> = {state['num_groups']}" if has_groups(row) else row["label"]
     name += " (eval mode)" if shown.evaluating else ""
@@ -110,7 +108,7 @@ def _heading(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
     yield pen.text(EDGE, 63, "".join(wrapped(_words(shown, bool(state.get("predict"))), 14, room, 1)), 14, "muted")
 
 
-def _words(shown: Shown, asked: bool) -> str:
+def _words(shown: Readout, asked: bool) -> str:
     if asked:
         return "Which cells share mean and variance with the cell i?"
     if shown.method["name"] == "given":
@@ -123,7 +121,7 @@ def _words(shown: Shown, asked: bool) -> str:
 # ---- under the cube: what the colours mean, and what is left out ---------------------------------------------------
 
 
-def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+def _legend(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     y = PANEL["y"] - 14
     x = float(EDGE)
     cell = f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})"
@@ -147,7 +145,7 @@ def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         yield pen.text(x, y, f"{HAT if state['color'] == 'normalized' else '<i>x</i>'}: {written(low, 3)}", 12.5)
         x += 16 + width_of(f"x: {written(low, 3)}", 12.5)
         bound = max(abs(low), abs(high))
-        ramp = colours.legend(-bound, bound) if low < 0 < high else colours.legend(low, high)
+        ramp = palette.legend(-bound, bound) if low < 0 < high else palette.legend(low, high)
         for color in ramp:
             yield f'<path fill="{color}" d="M{number(x)} {y - 10}h6v12h-6"/>'
             x += 6
@@ -157,7 +155,7 @@ def _legend(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         yield pen.text(EDGE, y - 22, clipped(note, 12, WIDTH - 2 * EDGE), 12, "muted")
 
 
-def _in_sight(data: Data, state: State, shown: Shown) -> bool:
+def _in_sight(data: Data, state: State, shown: Readout) -> bool:
     """Whether the drawn cell touches a face that is seen: top, front or right."""
     n, c, h, w = shown.cell
     if state["view"] == "paper":
@@ -191,7 +189,7 @@ def _notes(data: Data, state: State) -> Iterator[str]:
 # ---- the set -------------------------------------------------------------------------------------------------------
 
 
-def _set(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+def _set(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     top, width = PANEL["y"], PANEL["left"] - EDGE - 16
     yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "panel", 8)
     y = top + 27.0
@@ -213,7 +211,7 @@ def _set(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         y += 17
 
 
-def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
+def _set_lines(data: Data, state: State, shown: Readout) -> Iterator[tuple[str, str]]:
     row = shown.method
     axes = axis_names(data.shape, row)
     if shown.evaluating:
@@ -239,7 +237,7 @@ def _set_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, st
     yield "couples samples", couples(shown, data.shape[0])
 
 
-def couples(shown: Shown, samples: int) -> str:
+def couples(shown: Readout, samples: int) -> str:
     """Whether the output for one sample depends on others."""
     row = shown.method
     if row["axes"] == "weights":
@@ -255,7 +253,7 @@ def couples(shown: Shown, samples: int) -> str:
 # ---- the steps -----------------------------------------------------------------------------------------------------
 
 
-def _steps(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
+def _steps(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     top, left = PANEL["y"], PANEL["left"]
     yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, PANEL["steps"], "panel", 8)
     room = WIDTH - EDGE - left - 138
@@ -270,7 +268,7 @@ def _steps(pen: Pen, data: Data, state: State, shown: Shown) -> Iterator[str]:
         yield pen.text(left + 138, y, text, size)
 
 
-def _values(pen: Pen, data: Data, shown: Shown) -> Iterator[str]:
+def _values(pen: Pen, data: Data, shown: Readout) -> Iterator[str]:
     top, left = PANEL["y"] + PANEL["steps"] + 8, PANEL["left"]
     height = HEIGHT - 20 - top
     yield pen.rect(left - 8, top, WIDTH - EDGE + 16 - left, height, "panel", 8)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from normviz.explorer.svg.axis_names import axis_names
-from normviz.explorer.svg.readout import Data, Shown, State, name_of, status
+from normviz.explorer.svg.readout import Data, Readout, State, name_of, status
 from normviz.explorer.svg.writer import Pen
 
 
@@ -15,7 +15,7 @@ def blank(state: State) -> dict[str, Any]:
     return {**state, "view": "samples", "color": "set", "mode": "train", "predict": True}
 
 
-def said(data: Data, state: State, shown: Shown) -> str:
+def description(data: Data, state: State, shown: Readout) -> str:
     """The picture in words: the status line or, in a prediction, the question."""
     if not state.get("predict"):
         return status(data, state, shown)
@@ -23,7 +23,7 @@ def said(data: Data, state: State, shown: Shown) -> str:
     return f"{name_of(data, state)}: which cells share mean and variance with the cell i = ({index})?"
 
 
-def question(pen: Pen, data: Data, shown: Shown, width: int, height: int, edge: int, top: int) -> Iterator[str]:
+def draw(pen: Pen, data: Data, shown: Readout, width: int, height: int, edge: int, top: int) -> Iterator[str]:
     """Room for an answer, from `top` to the lower edge of a picture of this size."""
     yield pen.rect(edge - 8, top, width - 2 * edge + 16, height - top - 20, "panel", 8)
     yield pen.text(edge + 14, top + 44, "What is the set of the cell <i>i</i>?", 19, bold=True)

@@ -1,6 +1,6 @@
-"""What the still picture says of a state: the set, its statistics and the numbers of one cell. measure.js in Python.
+"""The numbers of one state: the set, its statistics and the values of one cell, as readout.js works them out.
 
-It reads the scene, and nothing but the scene, so that a picture can say no more than a page made from the same scene.
+They come from the scene alone, so that a picture says no more than a page that is made from the same scene.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def unpack(packed: Mapping[str, str]) -> np.ndarray:
 
 
 class Data:
-    """A scene with its numbers unpacked, once."""
+    """A scene with its arrays, each unpacked once, when it is first needed."""
 
     def __init__(self, scene: Mapping[str, Any]) -> None:
         self.scene = scene
@@ -34,16 +34,42 @@ class Data:
         self.cube = cube_shape(self.shape)
         self.bins = tuple(scene["bins"])
         self.methods = {row["name"]: row for row in scene["methods"]}
-        values, labels = (scene[key] and unpack(scene[key]) for key in ("values", "labels"))
-        self.values = None if values is None else values.reshape(self.cube).astype(np.float64)
-        # None where the scene has none; who asks for given sets or marks knows that it has.
-        self.labels: Any = None if labels is None else labels.reshape(self.cube)
-        running = scene.get("running")
-        self.running: Any = None if running is None else tuple(unpack(running[key]) for key in ("mean", "var"))
-        self.marks: Any = None
-        if scene.get("marks") is not None:
-            self.marks = np.zeros(self.cube, bool)
-            self.marks.flat[scene["marks"]] = True
+        self._arrays: dict[tuple[str, ...], np.ndarray | None] = {}
+
+    def array(self, *keys: str) -> np.ndarray | None:
+        """An array of the scene, such as ("mean",) or ("running", "mean"); None if the scene does not have it."""
+        if keys not in self._arrays:
+            packed: Any = self.scene
+            for key in keys:
+                packed = packed and packed.get(key)
+            self._arrays[keys] = unpack(packed) if packed else None
+        return self._arrays[keys]
+
+    @cached_property
+    def values(self) -> np.ndarray | None:
+        """All values as float64, of the shape of the cube; None where they are too many to travel."""
+        values = self.array("values")
+        return None if values is None else values.reshape(self.cube).astype(np.float64)
+
+    @cached_property
+    def labels(self) -> Any:
+        """Which given set each cell is in, of the shape of the cube; None where no sets are given."""
+        labels = self.array("labels")
+        return None if labels is None else labels.reshape(self.cube)
+
+    @cached_property
+    def marks(self) -> Any:
+        """Which cells are marked, of the shape of the cube; None where none are."""
+        if self.scene.get("marks") is None:
+            return None
+        marks = np.zeros(self.cube, bool)
+        marks.flat[self.scene["marks"]] = True
+        return marks
+
+    @property
+    def running(self) -> Any:
+        """Running mean and variance, each (C,); or None."""
+        return (self.array("running", "mean"), self.array("running", "var")) if self.scene.get("running") else None
 
     def method(self, name: str) -> Mapping[str, Any]:
         """The row of a method."""
@@ -55,14 +81,15 @@ class Data:
 
     @cached_property
     def field(self) -> np.ndarray:
-        """What colours are taken from: the values, or the means of the drawn cells where the scene has no others."""
+        """The values that colours stand for, or the means of the drawn cells where the scene has no values."""
         if self.values is not None:
             return self.values
         size = [-(-n // b) for n, b in zip(self.cube, self.bins, strict=True)]
-        level = unpack(self.scene["coarse"]).reshape(size)
+        level = self.array("coarse").reshape(size)  # type: ignore[union-attr]
         low, high = self.scene["extent"]
         return np.where(level == 255, np.nan, low + level / 254 * (high - low))
 
+    @np.errstate(all="ignore")
     def normalized(self, method: Mapping[str, Any], state: State) -> np.ndarray:
         """`field`, normalized; a coarse mean by the statistics of its first cell."""
         block = block_of(method, self.cube, self.groups(state))
@@ -75,10 +102,9 @@ class Data:
             return np.full(self.field.shape, np.nan)
         bins = self.bins if self.values is None else (1, 1, 1, 1)
         at = np.ix_(*(np.arange(0, n, size) // b for n, size, b in zip(self.cube, bins, block, strict=True)))
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            return (self.field - found[0][at]) / np.sqrt(found[1][at] + self.scene["eps"])
+        return (self.field - found[0][at]) / np.sqrt(found[1][at] + self.scene["eps"])
 
-    def values_of(self, shown: Shown) -> np.ndarray:
+    def values_of(self, shown: Readout) -> np.ndarray:
         """The values of the set, or the means of the drawn cells that overlap it; in eval mode those of the channel."""
         if shown.method["name"] == "given":
             return self.values[self.labels == shown.label] if self.values is not None else np.zeros(0)
@@ -87,28 +113,26 @@ class Data:
         bins = (1, 1, 1, 1) if self.values is not None else self.bins
         return self.field[tuple(slice(a // b, -(-z // b)) for (a, z), b in zip(box, bins, strict=True))].ravel()
 
+    @np.errstate(all="ignore")
     def statistics(self, method: Mapping[str, Any], num_groups: int | None) -> tuple[np.ndarray, np.ndarray] | None:
         """Mean and variance of every set, of the shape of the grid, or None where the scene does not carry them."""
         n, c, h, w = self.cube
-        if method["spatial"] == "all" and not self.scene["mean"]:
-            return None
         if method["spatial"] == "all":
-            count = self.scene["count"]
-            mean, m2 = (unpack(self.scene[key]).astype(np.float64).reshape(n, c, 1, 1) for key in ("mean", "m2"))
-        elif self.values is not None or self.scene.get("positions"):
-            # Sets that split the spatial axes pool the channels of one position: count = C, one atom a position.
-            count, positions = c, self.scene.get("positions") or {}
-            if self.values is not None:
-                with np.errstate(invalid="ignore", over="ignore"):
-                    mean = self.values.mean(axis=1, keepdims=True)
-                    m2 = ((self.values - mean) ** 2).sum(axis=1, keepdims=True)
-            else:
-                mean, m2 = (unpack(positions[key]).reshape(n, 1, h, w) for key in ("mean", "m2"))
+            count, mean, m2, shape = self.scene["count"], self.array("mean"), self.array("m2"), (n, c, 1, 1)
+        # Sets that split the spatial axes pool the channels of one position: count = C, one atom for each position.
+        elif self.values is not None:
+            count, mean, shape = c, self.values.mean(axis=1, keepdims=True), (n, 1, h, w)
+            m2 = ((self.values - mean) ** 2).sum(axis=1, keepdims=True)
         else:
+            count, shape = c, (n, 1, h, w)
+            mean, m2 = self.array("positions", "mean"), self.array("positions", "m2")
+        if mean is None or m2 is None:
             return None
+        mean, m2 = (part.astype(np.float64).reshape(shape) for part in (mean, m2))
         return merge(count, mean, m2, block_of(method, self.cube, num_groups), method["statistic"])
 
 
+@np.errstate(all="ignore")
 def merge(
     count: int, mean: np.ndarray, m2: np.ndarray, block: Sequence[int], statistic: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -119,33 +143,31 @@ def merge(
     axes = (1, 3, 5, 7)
     mean, m2 = mean.reshape(tiled), m2.reshape(tiled)
     atoms = math.prod(extents)
-    with np.errstate(invalid="ignore", over="ignore"):
-        pooled = mean.mean(axis=axes, keepdims=True)
-        total = (m2 + count * (mean - pooled) ** 2).sum(axis=axes)
-        pooled = pooled.squeeze(axis=axes)
-        var = total / (count * atoms)
-        if statistic == "mean and variance":
-            return pooled, var
-        square = var + pooled**2
-        return np.zeros_like(pooled), square * (count * atoms) if statistic == "squared norm" else square
+    pooled = mean.mean(axis=axes, keepdims=True)
+    total = (m2 + count * (mean - pooled) ** 2).sum(axis=axes)
+    pooled = pooled.squeeze(axis=axes)
+    var = total / (count * atoms)
+    if statistic == "mean and variance":
+        return pooled, var
+    square = var + pooled**2
+    return np.zeros_like(pooled), square * (count * atoms) if statistic == "squared norm" else square
 
 
+@np.errstate(all="ignore")
 def means(values: np.ndarray, bins: Sequence[int]) -> np.ndarray:
     """Means of boxes of `bins` cells; the last box along an axis may be smaller."""
     for axis, size in enumerate(bins):
         if size > 1:
             starts = np.arange(0, values.shape[axis], size)
             lengths = np.diff(np.append(starts, values.shape[axis]))
-            with np.errstate(invalid="ignore", over="ignore"):
-                values = np.add.reduceat(values, starts, axis=axis, dtype=np.float64) / lengths.reshape(
-                    [-1 if a == axis else 1 for a in range(4)]
-                )
+            along = [-1 if a == axis else 1 for a in range(4)]
+            values = np.add.reduceat(values, starts, axis=axis, dtype=np.float64) / lengths.reshape(along)
     return values
 
 
 @dataclass(frozen=True)
-class Shown:
-    """All that a picture says of one state.
+class Readout:
+    """The numbers of one state.
 
     Attributes
     ----------
@@ -178,7 +200,8 @@ class Shown:
     y: float | None
 
 
-def measure(data: Data, state: State) -> Shown:
+@np.errstate(all="ignore")
+def measure(data: Data, state: State) -> Readout:
     """Work out the numbers of a state."""
     index, num_groups, scene = tuple(state["index"]), state.get("num_groups"), data.scene
     cell = to_cube(index, data.shape)
@@ -192,11 +215,10 @@ def measure(data: Data, state: State) -> Shown:
         size, sets = int(members.sum()), np.unique(data.labels).size
         mean = var = None
         if data.values is not None:
-            with np.errstate(invalid="ignore", over="ignore"):
-                mean, var = float(data.values[members].mean()), float(data.values[members].var())
-        elif scene.get("sets"):
-            at = int(np.searchsorted(unpack(scene["sets"]["label"]), label))
-            mean, var = (float(unpack(scene["sets"][key])[at]) for key in ("mean", "var"))
+            mean, var = float(data.values[members].mean()), float(data.values[members].var())
+        elif (labels := data.array("sets", "label")) is not None:
+            at = int(np.searchsorted(labels, label))
+            mean, var = (float(data.array("sets", key)[at]) for key in ("mean", "var"))  # type: ignore[index]
     else:
         block = block_of(method, data.shape, num_groups)
         grid = [n // b for n, b in zip(data.shape, block, strict=True)]
@@ -209,25 +231,24 @@ def measure(data: Data, state: State) -> Shown:
         mean, var = (None, None) if every is None else (float(every[0][at]), float(every[1][at]))
     if evaluating:
         ranges = box = None
-        mean, var = (float(unpack(scene["running"][key])[cell[1]]) for key in ("mean", "var"))
+        mean, var = (float(data.running[k][cell[1]]) for k in (0, 1))  # type: ignore[index]
     gamma, beta = (parameter(data, state, name, cell) for name in ("weight", "bias"))
     x = float(data.values[cell]) if data.values is not None else state.get("value")
     deviation = None if var is None else math.sqrt(var + scene["eps"])
     normalized = None if x is None or mean is None or deviation is None else (x - mean) / deviation
     y = None if normalized is None else gamma * normalized + beta
     numbers = (mean, var, x, gamma, beta, deviation, normalized, y)
-    return Shown(method, cell, ranges, box, grid, size, sets, label, evaluating, *numbers)
+    return Readout(method, cell, ranges, box, grid, size, sets, label, evaluating, *numbers)
 
 
 def parameter(data: Data, state: State, name: str, cell: tuple[int, ...]) -> float:
     """The weight or the bias that meets a cell; one for each element belongs to Layer Norm alone."""
-    packed, per_output = data.scene.get(name), bool(data.scene.get("per_output"))
+    array, per_output = data.array(name), bool(data.scene.get("per_output"))
     neutral = 1.0 if name == "weight" else 0.0
-    if packed is None or (data.scene.get("elementwise") and state["method"] != "layer"):
+    if array is None or (data.scene.get("elementwise") and state["method"] != "layer"):
         return neutral
     if per_output != (data.method(state["method"])["axes"] == "weights"):
         return neutral
-    array = unpack(packed)
     if per_output:
         return float(array[cell[0]])
     if array.size == data.shape[1]:
@@ -254,7 +275,7 @@ def formula(value: float | None, digits: int = 5) -> str:
     return f"{decimal(float(mantissa), digits)}·10<sup>{int(exponent)}</sup>"
 
 
-def digits_for(shown: Shown) -> int:
+def digits_for(shown: Readout) -> int:
     """How many digits tell a value from its mean: more than five where both are large next to the deviation."""
     largest = max((abs(v) for v in (shown.x, shown.mean) if v is not None), default=0.0)
     lost = largest / math.sqrt(shown.var) if shown.var else 0.0
@@ -280,7 +301,7 @@ def name_of(data: Data, state: State) -> str:
     return f"{row['label']}, G = {state['num_groups']}" if has_groups(row) else row["label"]
 
 
-def status(data: Data, state: State, shown: Shown) -> str:
+def status(data: Data, state: State, shown: Readout) -> str:
     """The status line: the set, its size, mean and variance."""
     name, where = name_of(data, state), f"cell ({', '.join(str(i) for i in state['index'])})"
     if shown.evaluating:

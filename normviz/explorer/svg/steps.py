@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from normviz.explorer.svg.readout import Data, Shown, State, digits_for, formula, whole
+from normviz.explorer.svg.readout import Data, Readout, State, digits_for, formula, whole
 
 HAT = "x\u0302"
 """x with its hat: a normalized value."""
 
 
-def step_lines(data: Data, state: State, shown: Shown) -> Iterator[tuple[str, str]]:
+def step_lines(data: Data, state: State, shown: Readout) -> Iterator[tuple[str, str]]:
     """What each of the six steps is called, and what it gives with the actual numbers put in."""
     digits = digits_for(shown)
     s, at, centered = shown, ", ".join(str(i) for i in state["index"]), shown.method["centered"]

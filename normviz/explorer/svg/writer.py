@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import accumulate, pairwise, takewhile
 
 from normviz.explorer.svg.geometry import Point
 from normviz.explorer.svg.palette import DARK, LIGHT
@@ -132,10 +132,18 @@ def plain(markup: str) -> str:
     return MARK.sub("", markup)
 
 
+NARROW = frozenset("iljtfrI.,:;'|!()[]{} \u0302\u202f")
+WIDE = frozenset("mwMWσΣ−=+√")
+
+
+def _widths(text: str) -> Iterator[float]:
+    """The width of each character as a share of the font size."""
+    return (0.38 if c in NARROW else 0.85 if c in WIDE else 0.63 for c in text)
+
+
 def width_of(markup: str, size: float) -> float:
     """About how wide a text is drawn, in the widest of the fonts that FONT may find (DejaVu Sans)."""
-    narrow, wide = set("iljtfrI.,:;'|!()[]{} \u0302\u202f"), set("mwMWσΣ−=+√")
-    return size * sum(0.38 if c in narrow else 0.85 if c in wide else 0.63 for c in plain(markup))
+    return size * sum(_widths(plain(markup)))
 
 
 def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
@@ -143,19 +151,19 @@ def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and width_of(longer, size) > room:
+        if not lines[-1] or width_of(longer, size) <= room:
+            lines[-1] = longer
+        elif len(lines) < most:
             lines.append(word)
         else:
-            lines[-1] = longer
-    if len(lines) > most:
-        lines = [*lines[: most - 1], lines[most - 1].rstrip(" .,;") + " …"]
+            lines[-1] = lines[-1].rstrip(" .,;") + " …"
+            break
     return [clipped(line, size, room) for line in lines]
 
 
 def clipped(text: str, size: float, room: float) -> str:
-    """One line that fits."""
-    if width_of(text, size) <= room:
+    """One line of plain text that fits, in one pass: the text may be long."""
+    if size * sum(_widths(text)) <= room:
         return text
-    while text and width_of(text + "…", size) > room:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    ends = accumulate(_widths(text), initial=sum(_widths("…")))
+    return text[: sum(1 for _ in takewhile(lambda end: size * end <= room, ends)) - 1].rstrip() + "…"
