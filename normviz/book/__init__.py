@@ -1,13 +1,13 @@
-"""A Sphinx extension for course books made with MyST-NB: explorers and charts stay alive, offline and with no kernel.
+"""A Sphinx extension for course books made with MyST-NB: explorers and charts work offline and without a kernel.
 
 In ``conf.py``::
 
     extensions = ["myst_nb", "normviz.book"]
 
-Explorers are shown by their own HTML rather than as widgets that would need a kernel. Plotly's figures, those of
-`normviz.labs` among them, are drawn by one copy of plotly.js that the book carries, when they come near the screen;
-their sliders and buttons take the keyboard, and they follow the book's light and dark theme, as the explorers do. No
-page asks the network for anything.
+Explorers are shown by their HTML, not as widgets, which would need a kernel. Plotly's figures, including those of
+`normviz.labs`, are drawn by one copy of plotly.js in the book, when they come near the visible part of the page. Their
+sliders and buttons work by keyboard. Charts and explorers follow the book's light and dark theme. No page makes a
+network request.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import normviz
+from normviz.atomic_write import write
+from normviz.explorer.html_page import as_json
 from normviz.labs import look
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -34,9 +36,11 @@ class Charts:
 
     @staticmethod
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[Any] | None:
-        """Return the nodes of a figure, or None for what is left to MyST-NB."""
+        """Return the nodes of a figure, or None for any other output, which MyST-NB renders."""
         environment = getattr(renderer.renderer, "sphinx_env", None)
         if inline or data.mime_type != PLOTLY or environment is None or EXTENSION not in environment.app.extensions:
+            return None
+        if not isinstance(data.content, dict):
             return None
         from docutils import nodes
 
@@ -44,31 +48,47 @@ class Charts:
 
 
 def chart(figure: dict[str, Any]) -> str:
-    """Return the place where the book's script draws a figure, with the figure in it.
+    """Return the HTML of a chart: its data, and an empty element into which the book's script draws it.
 
     Parameters
     ----------
     figure
-        As plotly's JSON: data and layout.
+        As plotly's JSON: data and layout. Of the layout, `height` and `width` are used if they are positive numbers,
+        and `title` and `meta["alt"]` if they are text.
     """
-    layout = figure.get("layout", {})
-    meta = layout.get("meta")
-    title = re.sub("<[^>]+>", " ", (layout.get("title") or {}).get("text") or "Chart").strip()
-    alt = meta["alt"] if isinstance(meta, dict) and "alt" in meta else title
-    height, width = layout.get("height", 450), layout.get("width")
-    text = json.dumps({key: figure[key] for key in ("data", "layout") if key in figure}, separators=(",", ":"))
-    size = f"min-height:{height}px" + (f";width:{width}px" if width else "")
+    # JSON has no NaN and no Infinity; plotly reads null as a missing value.
+    figure = json.loads(json.dumps(figure), parse_constant=lambda _: None)
+    layout = figure.get("layout")
+    title = _member(layout, "title", "text") or _member(layout, "title")
+    # Plotly's texts hold tags such as <b>.
+    title = re.sub("</?[a-z][^<>]*>", " ", title if isinstance(title, str) else "").strip() or "Chart"
+    alt = _member(layout, "meta", "alt")
+    alt = alt if isinstance(alt, str) and alt else title
+    height, width = (_member(layout, key) for key in ("height", "width"))
+    size = f"min-height:{height if _is_size(height) else 450}px" + (f";width:{width}px" if _is_size(width) else "")
+    content = as_json({key: figure[key] for key in ("data", "layout") if key in figure})
     return (
         f'<div class="normviz-wide" tabindex="0" role="group" aria-label="{escape(title)}: chart">'
         f'<figure class="normviz-chart" role="group" aria-label="{escape(alt)}">'
         f'<div class="normviz-plot" style="{size}"></div>'
-        f'<script type="application/json">{text.replace("<", chr(92) + "u003c")}</script>'
+        f'<script type="application/json">{content}</script>'
         f"<noscript>{escape(alt)}</noscript></figure></div>"
     )
 
 
+def _member(value: Any, *keys: str) -> Any:
+    """Return a member of nested JSON objects, or None if there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
 def _configure(_app: Any, config: Any) -> None:
-    """Prefer what is alive by itself; load nothing for widgets, which would need a kernel and a network."""
+    """Prefer outputs that work without a kernel, and load no script for widgets."""
     config.nb_mime_priority_overrides = [
         ("html", PLOTLY, 1),
         ("html", "text/html", 2),
@@ -79,21 +99,21 @@ def _configure(_app: Any, config: Any) -> None:
 
 
 def _write_static(app: Any, _exception: Any = None) -> None:
-    """Put plotly.js, the charts' keys and the scripts of the book beside its pages."""
+    """Write plotly.js, the keyboard script of the charts, and the book's script and style beside its pages."""
     if _exception or app.builder.format != "html":
         return
     import plotly.offline
 
     static = Path(app.outdir) / "_static"
     static.mkdir(exist_ok=True)
-    (static / "normviz-plotly.min.js").write_text(plotly.offline.get_plotlyjs(), encoding="utf-8")
-    (static / "normviz-keys.js").write_text(look.keys_script(), encoding="utf-8")
+    write(static / "normviz-plotly.min.js", plotly.offline.get_plotlyjs())
+    write(static / "normviz-keys.js", look.keys_script())
     for name in ("book.js", "book.css"):
-        (static / f"normviz-{name}").write_text((files(__name__) / name).read_text("utf-8"), encoding="utf-8")
+        write(static / f"normviz-{name}", (files(__name__) / name).read_bytes())
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Connect with Sphinx."""
+    """Connect the extension with Sphinx."""
     app.setup_extension("myst_nb")
     app.connect("config-inited", _configure)
     app.connect("build-finished", _write_static)
