@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 # The tests of one file share a worker, because many files start a server or build a book for all their tests.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help: ## list the targets
