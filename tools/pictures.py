@@ -78,6 +78,7 @@ def main() -> None:
                 viewport={"width": more.get("width", 984), "height": 800},
                 color_scheme=more.get("scheme", "light"),
                 device_scale_factor=1.5,
+                bypass_csp=True,  # the pages forbid scripts as text, which `evaluate` runs
             )
             take(page, IMAGES / f"{name}.png", html, more.get("act"))
             page.close()

@@ -155,7 +155,7 @@ def measure(count: int) -> None:
         costs: dict[str, Costs] = {}
         path = Path(folder) / "page.html"
         nv.to_html(nv.samples.activations(), path)
-        page = browser.new_page(reduced_motion="reduce")
+        page = browser.new_page(reduced_motion="reduce", bypass_csp=True)
         page.add_init_script(path=PROBE)
         page.goto(path.as_uri())
         page.wait_for_function("window.bench.painted")
@@ -164,7 +164,8 @@ def measure(count: int) -> None:
         for moving in (False, True):
             # Tall, because a browser draws nothing in a frame that is out of sight.
             motion = "no-preference" if moving else "reduce"
-            context = browser.new_context(viewport={"width": 1300, "height": 3000}, reduced_motion=motion)
+            size = {"width": 1300, "height": 3000}
+            context = browser.new_context(viewport=size, reduced_motion=motion, bypass_csp=True)
             context.set_default_timeout(60_000)
             context.add_init_script(path=PROBE)
             page = context.new_page()

@@ -1,4 +1,4 @@
-"""What every page of normviz is: a document that asks for nothing, and the frame that lays it over a still picture."""
+"""The HTML of all pages: a document that makes no network requests, and the frame that lays it over a still picture."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import json
 from html import escape
 from typing import Any
 
-# Nothing may be fetched. The page never evaluates text as script, but tools that drive a browser do so in it.
+# The page may fetch nothing and evaluate no text as script. (Tools that drive a browser do; they bypass the policy.)
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 STYLE = """
@@ -49,24 +49,24 @@ UNPACK = (
 def document(
     title: str, body: str, data: str, script: str, *, style: str, framed: bool = False, what: str = "picture"
 ) -> str:
-    """A self-contained page that may ask for nothing: a heading, a body, and the script that brings it alive.
+    """A self-contained page that makes no network requests: a heading, a body, and the script that draws it.
 
     Parameters
     ----------
     title
         Plain text.
     body
-        HTML, for where no script runs.
+        HTML, for readers where no script runs.
     data
-        What the script reads, by `as_json`.
+        JSON for the script, from `as_json`.
     script
         An ES module.
     style
-        The rules of what is shown.
+        CSS rules.
     framed
         For the frame that `over` lays over a picture.
     what
-        What the page is called where no script runs.
+        What to call the page where no script runs: a noun, as HTML.
     """
     name = escape(title, quote=False)
     return f"""<!doctype html>
@@ -104,10 +104,10 @@ def over(still: str, live: str, size: tuple[int, int], title: str, words: str, *
     title, words
         The name of the frame, and the picture in words.
     least, below
-        Pixels: how high it is at least, and how far the frame reaches below the picture.
+        Pixels: the least height, and how far the frame reaches below the picture.
     """
     shown = base64.b64encode(still.encode()).decode("ascii")
-    # No time in the archive: the same choice gives the same bytes, so a notebook run again shows no change.
+    # Without a time in the archive, the same choice gives the same bytes, so a notebook run again shows no change.
     packed = base64.b64encode(gzip.compress(live.encode(), 9, mtime=0)).decode("ascii")
     inside = f"<!doctype html><script>{UNPACK % packed}</script>"
     return (
@@ -120,6 +120,6 @@ def over(still: str, live: str, size: tuple[int, int], title: str, words: str, *
 
 
 def as_json(value: Any) -> str:
-    """JSON that can stand inside a script element, whatever words it holds. JSON knows no NaN: none may be in it."""
+    """JSON that can stand inside a script element, whatever text it holds; ValueError for NaN, which JSON lacks."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

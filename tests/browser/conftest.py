@@ -81,7 +81,9 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     made: list[tuple[BrowserContext, Watch]] = []
 
     def make(width: int = 1100, height: int = 900, *, tolerated: tuple[str, ...] = (), **options: object) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
+        # Playwright evaluates its scripts as text, which the policy of our pages forbids.
+        options = {"viewport": {"width": width, "height": height}, "offline": True, "bypass_csp": True} | options
+        context = browser.new_context(**options)
         context.set_default_timeout(20_000)
         made.append((context, Watch(context, tolerated=tolerated)))
         return context.new_page()
@@ -126,7 +128,7 @@ def offline_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
 
     For hosts that are not ours: what nbconvert writes asks for MathJax and RequireJS.
     """
-    context = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True)
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True, bypass_csp=True)
     context.set_default_timeout(20_000)
     watch = Watch(context)
     yield context.new_page(), watch.requests
@@ -143,7 +145,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def lab_page(browser: Browser, lab: Lab) -> Iterator[Page]:
     """JupyterLab in the browser, with no network but to that server."""
-    context = browser.new_context(viewport={"width": 1300, "height": 1000})
+    context = browser.new_context(viewport={"width": 1300, "height": 1000}, bypass_csp=True)
     context.set_default_timeout(60_000)
     allowed = (lab.url, lab.url.replace("http", "ws", 1))
     # Lab says aloud what it finds missing (a workspace not made yet), and what it asked a kernel that was then ended.

@@ -47,6 +47,29 @@ def test_it_is_alive_with_no_network(page: Page, exported):
     expect(page.locator(".nvp-still")).to_have_count(0)
 
 
+def test_it_works_under_its_own_policy(new_page, exported):
+    """Without `bypass_csp`, as a user's browser opens it; locators alone, for they evaluate no text."""
+    page = new_page(bypass_csp=False)
+    page.goto(exported.as_uri())
+    root = page.locator(".normviz")
+    expect(root).to_have_attribute("data-ready", "true")
+    root.get_by_role("radio", name="Batch Norm").click()
+    expect(root).to_have_attribute("data-method", "batch")
+    root.get_by_role("slider", name="Groups G").press("Home")
+    expect(root).to_have_attribute("data-num-groups", "1")
+    for name in ("Code", "Tour", "End tour", "Predict"):
+        root.get_by_role("button", name=name, exact=True).click()
+    expect(root.get_by_role("region", name="Predict, then reveal")).to_be_visible()
+
+
+def test_no_text_becomes_a_script_in_a_page(new_page, exported):
+    page = new_page(bypass_csp=False, tolerated=("unsafe-eval",))
+    page.goto(exported.as_uri())
+    # From a timer, because Chromium lets the evaluated function itself pass.
+    code = "() => new Promise((done) => setTimeout(() => { try { done(eval('1')); } catch (e) { done(e.name); } }))"
+    assert page.evaluate(code) == "EvalError"
+
+
 def test_a_click_picks_the_cell_under_it(page: Page, exported):
     """A cell on the front of each sample is lit where it is clicked: the picture and the arithmetic agree."""
     root = open_file(page, exported)

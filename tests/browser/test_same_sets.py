@@ -115,7 +115,7 @@ def answers(browser, tmp_path_factory) -> Iterator[list[tuple[Any, ...]]]:
         states = [draw(rng, shape, method) for method in (*nv.METHODS, *nv.METHODS, "group", "ghost")[:EACH]]
         rng.shuffle(states)
         inputs.append((shape, x, weight, bias, states))
-    context = browser.new_context(viewport={"width": 900, "height": 900}, offline=True)
+    context = browser.new_context(viewport={"width": 900, "height": 900}, offline=True, bypass_csp=True)
     page = context.new_page()
     path = tmp_path_factory.mktemp("sets") / "all.html"
     nv.to_html([nv.show(x, weight=w, bias=b, eps=EPS) for _, x, w, b, _ in inputs], path)
