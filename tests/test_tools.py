@@ -1,4 +1,4 @@
-"""What `make` relies on: each tool does its part on a bare machine, or says in one sentence why it can't."""
+"""The tools that `make` uses: on a bare machine each does its part, or says in one sentence why it cannot."""
 
 import os
 import shutil
@@ -141,7 +141,7 @@ def test_torch_for_the_cpu_is_tried_first(pip, good, commands):
 
 def test_torch_that_can_not_be_had_is_an_error_with_pips_last_words(pip):
     assert install_torch.main() == (
-        "PyTorch, against which the tests compare, can't be installed; pip's last words were:\nno such distribution"
+        "PyTorch, which the tests compare with, cannot be installed; pip's last message was:\nno such distribution"
     )
 
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes .venv with a Python >= 3.11, or says in one sentence why it can't. An environment that works is kept.
+# Make .venv with a Python >= 3.11, or say in one sentence why that is not possible. A working environment is kept.
 set -eu
 cd "$(dirname "$0")/.."
 
 recent='import sys; sys.exit(sys.version_info < (3, 11))'
 
-# A folder that was moved or whose Python is gone answers no more, and is made anew.
+# An environment that was moved, or whose Python was removed, does not start. It is made again.
 if .venv/bin/python -c "$recent" 2>/dev/null && .venv/bin/python -m pip --version >/dev/null 2>&1; then
     exit 0
 fi
@@ -28,7 +28,7 @@ if [ -z "$python" ]; then
 fi
 
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
-    echo "$python has no venv or no ensurepip, with which make sets up .venv; install them" \
+    echo "$python has no venv or no ensurepip, which make needs to set up .venv; install them" \
         "(Debian and Ubuntu: apt-get install python3-venv), or name another Python: make lab PYTHON=/path/to/python3" >&2
     exit 1
 fi
