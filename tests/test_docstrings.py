@@ -1,4 +1,4 @@
-"""Every example of a docstring runs, and says what it says."""
+"""Every example in a docstring runs and has the output that it shows."""
 
 import doctest
 from importlib import import_module

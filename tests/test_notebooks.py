@@ -11,9 +11,9 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 LIMIT = 3_000_000
-"""Bytes of a notebook once it was run, the state of its widgets with it."""
+"""Bytes of a notebook with its outputs and the state of its widgets."""
 
-# Every decimal number in the text, so that none is made up. Published ones stand with their source in the same cell.
+# Every decimal number that a text may have. A published number needs its source in the same cell.
 PUBLISHED = {
     "Wu & He 2018, Table 1": "23.6 25.3 28.4 24.1",
     "Wu & He 2018, Table 2": "0.5 0.8 23.6 23.7 24.8 27.3 34.7 24.1 24.2 24.0 24.2 24.1",
@@ -63,7 +63,7 @@ def run(notebook, folder):
 
 
 def twice(notebook):
-    """Return a notebook that has every cell of code two times, first all, then all again."""
+    """Return a notebook that runs all its code cells, and then all of them again."""
     first = [copy.deepcopy(cell) for cell in notebook.cells if cell.cell_type == "code"]
     second = copy.deepcopy(first)
     for cell in second:
@@ -73,7 +73,7 @@ def twice(notebook):
 
 @pytest.mark.timeout(600)
 def test_runs_from_top_to_bottom_and_again(path, tmp_path):
-    """Twice in one kernel, in an empty folder that stays empty, without a warning, to the same outputs."""
+    """Twice in one kernel and in an empty folder: no warning, no file left, the same outputs."""
     (tmp_path / "work").mkdir()
     notebook, _, _ = twice(read(path))
     run(notebook, tmp_path / "work")
@@ -91,7 +91,7 @@ def test_runs_from_top_to_bottom_and_again(path, tmp_path):
 
 
 def shown(cell):
-    """Return what a cell printed, in however many pieces it came, and its other outputs but for names of widgets."""
+    """Return the text that a cell printed, and its other outputs without the identifiers of widgets."""
     printed = "".join(out["text"] for out in cell.outputs if out.output_type == "stream")
     others = [out.data for out in cell.outputs if out.output_type != "stream"]
     return printed, [{kind: value for kind, value in data.items() if "widget-view" not in kind} for data in others]
@@ -106,7 +106,7 @@ def test_a_cell_that_works_only_once_is_found(tmp_path):
 
 
 def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
-    """And goes on with what needs NumPy alone."""
+    """The sections that need NumPy alone still run."""
     notebook = read(next(path for path in NOTEBOOKS if path.stem == "09_your_own_layer"))
     hide = nbformat.v4.new_code_cell("import sys\nsys.modules['torch'] = None", id="hide")
     notebook.cells = [hide, *(cell for cell in notebook.cells if cell.cell_type == "code")]
@@ -195,7 +195,7 @@ def test_no_number_is_made_up(path):
 
 
 def test_text_is_short(path):
-    """Students read a notebook on a screen, between cells: no cell is an essay, no sentence a maze."""
+    """Cells and sentences are short enough to be read on a screen, between code cells."""
     for text in texts(read(path)):
         prose = re.sub(r"(?m)^\|.*$|\$\$.*?\$\$|<[^>]+>|`[^`]+`", " ", text, flags=re.S)
         assert len(prose.split()) <= 220, text
@@ -203,8 +203,8 @@ def test_text_is_short(path):
             assert len(sentence.split()) <= 36, sentence
 
 
-def test_python_listens_only_where_it_has_to():
-    """In the tour, which shows how; elsewhere nv.show, which is alive with no kernel."""
+def test_only_the_tour_uses_the_widget():
+    """The other notebooks use nv.show, which works without a kernel."""
     used = {
         path.stem: sum("nv.Explorer(" in c.source for c in read(path).cells if c.cell_type == "code")
         for path in NOTEBOOKS
