@@ -1,6 +1,8 @@
 """The chooser in Python: the graph, what its texts claim, that its code runs, and how it refuses."""
 
+import copy
 import inspect
+import pickle
 import re
 import xml.etree.ElementTree as ET
 
@@ -57,7 +59,7 @@ def test_weights_that_stay_with_batch_norm_keep_every_kind_of_it():
     before = {"erase": "no", "positions": "maps", "pretrained": "keep"}
     ends = {"many": "batch", "devices": "synchronized_batch", "few": "frozen_batch"}
     assert {key: nv.chooser(**before, tuning=key).advice.key for key in ends} == ends
-    keep = next(row for row in chooser.data({})["questions"] if row["key"] == "pretrained")["options"][0]
+    keep = next(row for row in chooser.tables()["questions"] if row["key"] == "pretrained")["options"][0]
     assert sorted(keep["drops"]) == ["ghost_batch", "group", "switchable", "weight_standardization"]
 
 
@@ -76,7 +78,7 @@ def test_an_advice_has_a_set_that_exists(row):
 
 def test_what_an_answer_rules_out_and_what_it_keeps_is_everything():
     """The list "why not the others" names each of them once, whatever the path."""
-    rows = {row["key"]: row for row in chooser.data({})["questions"]}
+    rows = {row["key"]: row for row in chooser.tables()["questions"]}
     for answers in PATHS:
         dropped = [
             key
@@ -199,7 +201,7 @@ def test_the_bundle_has_no_widget_and_no_address():
     bundle = chosen._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/svg+xml"}
     assert [tag for tag, _ in Reader(bundle["text/html"]).tags] == ["div", "img", "iframe"]
-    assert Reader(bundle["text/html"]).find("img")[0]["alt"] == diagram.words()
+    assert Reader(bundle["text/html"]).find("img")[0]["alt"] == diagram.description()
     assert " at 0x" not in repr(chosen) + "".join(bundle.values())
     assert bundle == nv.chooser(**GROUP)._repr_mimebundle_()
     assert bundle["image/svg+xml"] == chosen.to_svg()
@@ -217,7 +219,10 @@ def test_the_page_is_light_and_asks_for_nothing():
     assert len(bundle) < 90_000
     assert len(text.encode()) < 140_000
     assert "default-src 'none'" in text
-    assert "<noscript><p>This guide answers to mouse and keyboard where JavaScript may run.</p></noscript>" in text
+    assert (
+        "<noscript><p>This decision guide answers to mouse and keyboard where JavaScript may run.</p></noscript>"
+        in text
+    )
     addresses = set(re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z.]+[^\s\"'`)]*", text, re.IGNORECASE))
     assert addresses <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|@import|sendBeacon", text)
@@ -281,6 +286,27 @@ def test_files(tmp_path):
     assert chosen.to_svg(tmp_path / "guide.svg") is None
     assert (tmp_path / "guide.html").read_text(encoding="utf-8") == chosen.to_html()
     assert (tmp_path / "guide.svg").read_text(encoding="utf-8") == chosen.to_svg()
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda chosen: pickle.loads(pickle.dumps(chosen))])
+@pytest.mark.parametrize("answers", [{}, {"erase": "no"}, GROUP])
+def test_it_can_be_copied_and_pickled(duplicate, answers):
+    chosen = nv.chooser(**answers)
+    again = duplicate(chosen)
+    assert repr(again) == repr(chosen)
+    assert again.to_html() == chosen.to_html()
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        again.answers["erase"] = "yes"
+    assert duplicate(chosen.question) == chosen.question
+    assert duplicate(chosen.advice) == chosen.advice
+
+
+def test_a_page_of_explorers_has_no_place_for_it(tmp_path):
+    with pytest.raises(
+        TypeError, match=r"^to_html\(\) takes [^;]+, not Chooser; its own to_html\(\) makes a page of it$"
+    ):
+        nv.to_html([nv.show(), nv.chooser()], tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
 
 
 # ---- how it refuses --------------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """The quiz in Python: the sets it hides, what it draws, what its page carries, and how it refuses."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.classroom.quiz import CHOICES
+from normviz.classroom.quiz import OFFERED
 from tests.pages import Reader, inside
 
 X = np.zeros((2, 6, 3, 4))
@@ -16,7 +18,7 @@ def data_of(quiz) -> dict:
     return json.loads(Reader(quiz.to_html()).scripts[0])
 
 
-@pytest.mark.parametrize("method", CHOICES)
+@pytest.mark.parametrize("method", OFFERED)
 def test_the_labels_are_the_sets_of_the_method(method):
     G = 3 if method == "group" else None
     quiz = nv.quiz(X, method=method, num_groups=G)
@@ -34,7 +36,7 @@ def test_a_seed_draws_the_same_questions_and_none_twice():
     first, again = nv.quiz(X, questions=5, seed=3), nv.quiz(X, questions=5, seed=3)
     assert first.answers == again.answers
     assert first.to_html() == again.to_html()
-    assert {name for name, _ in first.answers} == set(CHOICES)
+    assert {name for name, _ in first.answers} == set(OFFERED)
     assert len({nv.quiz(X, seed=seed).answers for seed in range(20)}) > 10
     # G = 1 and G = C are other methods' sets.
     drawn = {nv.quiz(X, method="group", seed=seed).answers[0][1] for seed in range(20)}
@@ -73,7 +75,7 @@ def test_the_page_names_no_answer_and_is_light():
     quiz = nv.quiz(method=["group", "batch"], num_groups=4)
     data = data_of(quiz)
     assert set(data["questions"][0]) == {"labels"}
-    assert [row["name"] for row in data["methods"]] == [name for name in nv.METHODS if name in CHOICES]
+    assert [row["name"] for row in data["methods"]] == [name for name in nv.METHODS if name in OFFERED]
     bundle = quiz._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/svg+xml"}
     assert "Group Norm" not in bundle["image/svg+xml"]
@@ -87,7 +89,7 @@ def test_the_page_names_no_answer_and_is_light():
 def test_a_method_beside_the_usual_ones_is_offered():
     names = [row["name"] for row in data_of(nv.quiz(X, method="rms"))["methods"]]
     assert "rms" in names
-    assert set(CHOICES) < set(names)
+    assert set(OFFERED) < set(names)
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 6, 5), (2, 4, 2, 3, 3), (1, 1, 1, 1)])
@@ -102,6 +104,21 @@ def test_files(tmp_path):
     assert quiz.to_html(tmp_path / "quiz.html") is None
     assert (tmp_path / "quiz.html").read_text(encoding="utf-8") == quiz.to_html()
     assert repr(quiz) == "Quiz(shape=(3, 8, 5, 5), questions=3, pokes=3)"
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda quiz: pickle.loads(pickle.dumps(quiz))])
+def test_it_can_be_copied_and_pickled(duplicate):
+    for quiz in (nv.quiz(X, seed=0), nv.quiz(X, layer=lambda x: nv.normalize(x, "layer"))):
+        again = duplicate(quiz)
+        assert repr(again) == repr(quiz)
+        assert again.answers == quiz.answers
+        assert again.to_html() == quiz.to_html()
+
+
+def test_a_page_of_explorers_has_no_place_for_it(tmp_path):
+    with pytest.raises(TypeError, match=r"^to_html\(\) takes [^;]+, not Quiz; its own to_html\(\) makes a page of it$"):
+        nv.to_html(nv.quiz(X, seed=0), tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

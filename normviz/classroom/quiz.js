@@ -235,3 +235,5 @@ function startQuiz() {
   place.querySelector(".nvp-still")?.remove();
   inFrame(() => root.hasAttribute("data-ready"));
 }
+
+startQuiz();

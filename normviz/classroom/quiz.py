@@ -1,15 +1,13 @@
-"""The quiz: a layer whose name is hidden. A page lights the cells that answer a poke, and judges what it is called.
+"""The quiz: a page that hides a normalization layer. The student pokes cells, sees which respond, and names the layer.
 
-Only the sets travel, as labels: the page compares the method named with them, so the page holds no answer to be read.
+The page contains the pooling sets as labels, not the name, and compares the sets of the student's answer with them.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,66 +16,44 @@ import numpy as np
 from normviz.backends.dispatch import host
 from normviz.core.methods import METHODS, find
 from normviz.core.pooling import canonical, divisors, pooling
-from normviz.explorer import js as front
-from normviz.explorer import scene
-from normviz.explorer import show as page
+from normviz.explorer import js, scene
+from normviz.explorer.standalone_page import CUBE, StandalonePage, joined
 from normviz.explorer.svg.cube import draw
 from normviz.explorer.svg.geometry import to_cube
 from normviz.explorer.svg.readout import GIVEN, Data
-from normviz.explorer.svg.writer import FONT, Pen
+from normviz.explorer.svg.writer import Pen
+from normviz.inspect.probe.probe import probe
 
-CHOICES = ("batch", "layer", "instance", "group", "positional")
-"""What a question may hide, and what its answers offer."""
+OFFERED = ("batch", "layer", "instance", "group", "positional")
+"""The methods that a drawn question hides, and that every question offers as answers."""
 SHAPE = (3, 8, 5, 5)
 MOST_CELLS = 2**14
-WIDTH, HEIGHT = 960, 560
-TITLE = "Which layer is this?"
-PARTS = (
-    "core/geometry.js",
-    "core/numbers.js",
-    "core/dom.js",
-    "core/readout.js",
-    "views/cube.js",
-    "views/classroom.js",
-    "views/stage.js",
-    "hosts/frame.js",
-)
-"""Of the front-end, what draws a cube and marks cells; a quiz needs no more of the explorer."""
+PACKAGE = "normviz.classroom"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Quiz:
+class Quiz(StandalonePage):
     """A quiz as plain output: it needs no kernel, now or later.
 
     Attributes
     ----------
     labels
-        For each question an int array of x's shape (N, C, *spatial): which set each cell is in.
+        For each question an int array of x's shape (N, C, *spatial) with the number of each cell's set.
     answers
-        For each question the hidden method and its G, for the teacher; None where a layer was probed. Not in the page.
+        For each question the hidden method and its G, for the teacher; None for a probed layer. Not in the page.
     pokes
         How many cells may be poked before a question is answered.
     """
 
+    TITLE = "Which layer is this?"
+    KIND = "quiz"
+    SIZE = 960, 560
+    MIN_HEIGHT = 700
+    BELOW = 60
+
     labels: tuple[np.ndarray, ...]
     answers: tuple[tuple[str, int | None] | None, ...]
     pokes: int
-
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The page, or None once it is written to `path`."""
-        text = self._page(framed=False)
-        return text if path is None else page.write(path, text)
-
-    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The still picture, the tensor with nothing poked; or None once it is written to `path`."""
-        text = self._still()
-        return text if path is None else page.write(path, text)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        still = self._still()
-        size, title = (WIDTH, HEIGHT), f"{TITLE} A quiz"
-        html = page.over(still, self._page(framed=True), size, title, self._words(), least=700, below=60)
-        return {"text/html": html, "image/svg+xml": still}
 
     def __repr__(self) -> str:
         return f"Quiz(shape={self.labels[0].shape}, questions={len(self.labels)}, pokes={self.pokes})"
@@ -85,64 +61,51 @@ class Quiz:
     def _data(self) -> dict[str, Any]:
         shape = self.labels[0].shape
         hidden = [answer[0] for answer in self.answers if answer]
-        # In the table's order: a method that is asked for beside the usual ones must not stand out at the end.
-        rows = [row for row in METHODS.values() if row.name in (*CHOICES, *hidden)]
+        # In the order of METHODS: a hidden method beyond the usual ones must not stand out at the end.
+        rows = [row for row in METHODS.values() if row.name in (*OFFERED, *hidden)]
         packed = [scene.pack(each.astype(np.uint8 if each.max() < 256 else np.int32)) for each in self.labels]
         return {
-            "title": TITLE,
+            "title": self.TITLE,
             "shape": list(shape),
             "bins": list(scene.bins(shape)),
             "pokes": self.pokes,
             "methods": [
                 {key: getattr(row, key) for key in ("name", "label", "n", "c", "spatial", "axes")} for row in rows
             ],
-            # Offered as soon as any layer is measured: offering it for one question alone would give it away.
+            # "None of these" is offered for all questions if any layer is probed, as one alone would give it away.
             "none": None in self.answers,
             "questions": [{"labels": each} for each in packed],
         }
 
-    def _words(self) -> str:
+    def _description(self) -> str:
         count = len(self.labels)
         return (
             f"A tensor of shape {self.labels[0].shape} behind which a normalization layer hides; a quiz of {count} "
             f"{'question' if count == 1 else 'questions'} that answers where scripts may run."
         )
 
-    def _still(self) -> str:
+    def _picture(self) -> str:
         """The cube with no set lit."""
         shape, pen = self.labels[0].shape, Pen("auto")
         sets = scene.pack(np.zeros(shape, np.uint8))
         data = Data({"shape": shape, "bins": scene.bins(shape), "methods": [], "values": None, "labels": sets})
         index = tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))
         state = {"view": "samples", "color": "set", "method": "given", "index": index}
-        # Label 1 is nobody's, so nothing is lit.
+        # No cell has label 1, so no set is lit.
         nothing = SimpleNamespace(box=None, method=GIVEN, label=1, cell=to_cube(index, shape), evaluating=False)
+        width, height = self.SIZE
         body = [
-            pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
-            pen.text(28, 40, TITLE, 20, bold=True),
-            pen.text(28, 64, self._words(), 13, "muted"),
+            pen.text(28, 40, self.TITLE, 20, bold=True),
+            pen.text(28, 64, self._description(), 13, "muted"),
             '<g transform="translate(16 84)">',
-            *draw(pen, data, state, nothing, {"width": WIDTH - 32, "height": HEIGHT - 120}),  # type: ignore[arg-type]
+            *draw(pen, data, state, nothing, {"width": width - 32, "height": height - 120}),  # type: ignore[arg-type]
             "</g>",
         ]
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{HEIGHT}" '
-            f'viewBox="0 0 {WIDTH} {HEIGHT}" class="nvp-auto" font-family="{FONT}"><title>{TITLE}</title>'
-            f"<desc>{escape(self._words(), quote=False)}</desc>{pen.style()}{''.join(body)}</svg>"
-        )
+        return self._svg(pen, body)
 
-    def _page(self, *, framed: bool) -> str:
-        still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'
-        script = "\n".join(map(front.read, PARTS))
-        return page.document(
-            TITLE,
-            f'<section class="nvp-explorer" aria-label="Quiz">{still}</section>',
-            page.as_json(self._data()),
-            f"{script}\n{{ {front.read('quiz.js', 'normviz.classroom')}\nstartQuiz(); }}",
-            style=front.stylesheet() + front.read("quiz.css", "normviz.classroom"),
-            framed=framed,
-            what="quiz",
-        )
+    def _code(self) -> tuple[str, str]:
+        files = (*CUBE, "views/classroom.js")
+        return joined(files, "quiz.js", PACKAGE), js.stylesheet() + js.read("quiz.css", PACKAGE)
 
 
 def quiz(
@@ -236,7 +199,7 @@ def quiz(
 
 def drawn(many: int, random: np.random.Generator) -> list[str]:
     """So many methods, none again before all have been."""
-    rounds = [random.permutation(CHOICES) for _ in range(-(-many // len(CHOICES)))]
+    rounds = [random.permutation(OFFERED) for _ in range(-(-many // len(OFFERED)))]
     return [str(name) for name in np.concatenate(rounds)[:many]]
 
 
@@ -263,8 +226,6 @@ def measured(layer: Any, shape: tuple[int, ...], channel_axis: int) -> np.ndarra
     """The sets of a callable, as probe finds them."""
     if not callable(layer):
         raise TypeError(f"layer must be a callable (or a list of them), not {type(layer).__name__}")
-    from normviz.inspect.probe.probe import probe
-
     found = probe(layer, shape, channel_axis=channel_axis)
     if found.labels is None:
         why = found.undetermined.get("labels", "none was seen")

@@ -1,12 +1,10 @@
-"""The chooser: which normalizer when, as a page of questions that ends in an advice with its pooling set.
+"""The chooser: a page of questions that ends in advice on which normalizer to use, with its pooling set.
 
-The questions and the advice are tables. What the page needs of them travels once; walking through them, and drawing the
-set, is the browser's.
+The page contains all questions and all advice once; the browser follows the answers and draws the sets.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,37 +12,39 @@ from typing import Any
 
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS
-from normviz.explorer import js as front
-from normviz.explorer import scene
-from normviz.explorer import show as page
+from normviz.explorer import js, scene
 from normviz.explorer.snippets import texts
+from normviz.explorer.standalone_page import CUBE, StandalonePage, joined
+from normviz.explorer.svg.writer import Pen
 from normviz.method_chooser import diagram
 from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Advice, Drawn, Question, paths, reachable
 
-TITLE = "Which normalizer when?"
-PARTS = (
-    "core/geometry.js",
-    "core/numbers.js",
-    "core/dom.js",
-    "core/readout.js",
-    "views/cube.js",
-    "views/stage.js",
-    "hosts/frame.js",
-)
-"""Of the front-end, what draws a cube; and the page's own."""
+PACKAGE = "normviz.method_chooser"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Chooser:
+class Chooser(StandalonePage):
     """A decision guide as plain output: it needs no kernel, now or later.
 
     Attributes
     ----------
     answers
-        The answers given so far, by question, in the order of the path.
+        The answers given so far, by question, in the order of the path; read-only.
     """
 
+    TITLE = "Which normalizer when?"
+    KIND = "decision guide"
+    SIZE = diagram.WIDTH, diagram.HEIGHT
+    MIN_HEIGHT = 760
+
     answers: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
+
+    def __reduce__(self) -> tuple[type[Chooser], tuple[dict[str, str]]]:
+        # A read-only view of a mapping cannot be pickled or copied.
+        return Chooser, (dict(self.answers),)
 
     @property
     def _end(self) -> str:
@@ -56,7 +56,7 @@ class Chooser:
 
     @property
     def question(self) -> Question | None:
-        """The next open question, or None where the answers lead to an advice."""
+        """The next open question, or None if the answers lead to an advice."""
         return QUESTIONS.get(self._end)
 
     @property
@@ -64,52 +64,34 @@ class Chooser:
         """The advice that the answers lead to, or None while a question is open."""
         return ADVICE.get(self._end)
 
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The page, or None once it is written to `path`."""
-        text = self._page(framed=False)
-        return text if path is None else page.write(path, text)
-
-    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The whole decision tree as a still picture, to be printed; or None once it is written to `path`."""
-        text = self._still()
-        return text if path is None else page.write(path, text)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        still, live = self._still(), self._page(framed=True)
-        size, title = (diagram.WIDTH, diagram.HEIGHT), f"{TITLE} A decision guide"
-        html = page.over(still, live, size, title, diagram.words(), least=760)
-        return {"text/html": html, "image/svg+xml": still}
-
     def __repr__(self) -> str:
         given = "".join(f"{key}={answer!r}, " for key, answer in self.answers.items())
         end = "advice" if self.advice else "question"
         return f"Chooser({given}{end}={self._end!r})"
 
-    def _still(self) -> str:
-        return diagram.svg(TITLE, self.answers)
+    def _picture(self) -> str:
+        """The whole decision tree."""
+        pen = Pen("auto")
+        return self._svg(pen, diagram.tree(pen, self.TITLE, self.answers))
 
-    def _page(self, *, framed: bool) -> str:
-        still = "" if framed else f'<div class="nvp-still">{self._still()}</div>'
-        return page.document(
-            TITLE,
-            f'<section class="nvp-explorer" aria-label="{TITLE}">{still}</section>',
-            page.as_json(data(self.answers)),
-            "\n".join([*(front.read(name) for name in PARTS), front.read("chooser.js", "normviz.method_chooser")]),
-            style=front.rules("controls", "the cube") + front.read("chooser.css", "normviz.method_chooser"),
-            framed=framed,
-            what="guide",
-        )
+    def _description(self) -> str:
+        return diagram.description()
+
+    def _data(self) -> dict[str, Any]:
+        return {"title": self.TITLE, "answers": dict(self.answers), **tables()}
+
+    def _code(self) -> tuple[str, str]:
+        style = js.rules("controls", "the cube") + js.read("chooser.css", PACKAGE)
+        return joined(CUBE, "chooser.js", PACKAGE), style
 
 
-def data(answers: Mapping[str, str]) -> dict[str, Any]:
-    """Everything the page needs: the tables, the rows of METHODS that are drawn, and the answers it begins with."""
+def tables() -> dict[str, Any]:
+    """Return the questions, the advice, and the rows of METHODS that are drawn, as JSON."""
     order = list(reachable(FIRST, QUESTIONS))
     advice = [ADVICE[key] for key in order]
     names = dict.fromkeys(drawn.method for each in advice for drawn in each.drawn)
     return {
-        "title": TITLE,
         "first": FIRST,
-        "answers": dict(answers),
         "methods": {
             name: {key: getattr(METHODS[name], key) for key in ("name", "label", "n", "c", "spatial", "axes")}
             for name in names

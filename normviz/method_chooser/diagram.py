@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from typing import NamedTuple
 
 from normviz.core.methods import METHODS
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.geometry import FACES
-from normviz.explorer.svg.writer import FONT, Pen, number, polygon, width_of, wrapped
+from normviz.explorer.svg.writer import Pen, number, polygon, width_of, wrapped
 from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Drawn, Question
 
 WIDTH, HEIGHT = 960, 1118
@@ -48,51 +47,41 @@ class Place(NamedTuple):
         return self.y + HEAD + LINE * (k + 0.5)
 
 
-def words() -> str:
-    """The picture in words."""
+def description() -> str:
+    """Return the picture in words."""
     return (
         f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its pooling "
         f"set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may run."
     )
 
 
-def svg(title: str, answers: Mapping[str, str]) -> str:
-    """The whole tree, with the path of the answers in colour: one `<svg>` with no scripts, ids or references."""
-    pen, boxes, ends = Pen("auto"), places(), leaves()
-    body = [
-        pen.rect(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "card", 10, "rule"),
-        pen.text(28, 42, title, 23, bold=True),
-        *lines(pen, INTRO, 28, 67, WIDTH - 56, 13),
-    ]
-    # What is chosen lies above what is not.
+def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the elements of the whole tree, with the path of the answers in colour."""
+    boxes, ends = places(), leaves()
+    yield pen.text(28, 42, title, 23, bold=True)
+    yield from lines(pen, INTRO, 28, 67, WIDTH - 56, 13)
+    # The chosen lines lie above the others.
     for chosen in (False, True):
         for key, row in QUESTIONS.items():
             for k, option in enumerate(row.options):
                 if (answers.get(key) == option.key) == chosen:
-                    body.append(_edge(pen, boxes, ends, key, k, chosen))
+                    yield _edge(pen, boxes, ends, key, k, chosen)
     for key, row in QUESTIONS.items():
-        body += _box(pen, row, boxes[key], answers.get(key))
+        yield from _box(pen, row, boxes[key], answers.get(key))
     last = list(answers)[-1] if answers else None
-    paths = dict.fromkeys(f"{kind}-{face}" for kind in KINDS for face in FACES)
+    paths = dict.fromkeys((f"{kind}-{face}" for kind in KINDS for face in FACES), "")
     for (source, key), y in ends.items():
         chosen = source == last and QUESTIONS[source].option(answers[source]).to == key
-        body += _leaf(pen, key, y, chosen)
+        yield from _leaf(pen, key, y, chosen)
         for fill, d in thumbs(ADVICE[key].drawn, COLUMNS["leaf"][0] + 6, y - THUMB[1] / 2):
-            paths[fill] = (paths[fill] or "") + d
-    # All small cubes are one path a tone: a tenth of what they would weigh one by one.
-    body += [
-        f'<g{pen.paint(None, "outline", 0.7)} stroke-linejoin="round">',
-        *(pen.path(d or "", fill) for fill, d in paths.items()),
-        "</g>",
-    ]
+            paths[fill] += d
+    # All small cubes are one path per tone: a tenth of the bytes of one path per cube.
+    yield f'<g{pen.paint(None, "outline", 0.7)} stroke-linejoin="round">'
+    for fill, d in paths.items():
+        yield pen.path(d, fill)
+    yield "</g>"
     x, y, width, height = boxes["samples"]
-    body += lines(pen, QUESTIONS["samples"].note, x + 2, y + height + 24, width - 4, 12)
-    name = escape(title, quote=False)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" class="nvp-auto" font-family="{FONT}"><title>{name}</title>'
-        f"<desc>{escape(words(), quote=False)}</desc>{pen.style()}{''.join(body)}</svg>"
-    )
+    yield from lines(pen, QUESTIONS["samples"].note, x + 2, y + height + 24, width - 4, 12)
 
 
 def lines(pen: Pen, text: str, x: float, y: float, room: float, size: float) -> Iterator[str]:

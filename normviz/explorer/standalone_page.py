@@ -1,0 +1,99 @@
+"""Pages of their own, such as the quiz and the decision guide: a still picture, and an interactive page over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from html import escape
+from typing import Any, ClassVar
+
+from normviz.atomic_write import write
+from normviz.explorer import js
+from normviz.explorer.html_page import as_json, document, over
+from normviz.explorer.svg.writer import FONT, Pen
+
+CUBE = (
+    "core/geometry.js",
+    "core/numbers.js",
+    "core/dom.js",
+    "core/readout.js",
+    "views/cube.js",
+    "views/stage.js",
+    "hosts/frame.js",
+)
+"""The files of the front-end that draw a cube."""
+
+
+class StandalonePage:
+    """Output that is a page of its own and needs no kernel.
+
+    Attributes
+    ----------
+    TITLE, KIND
+        The heading, and what the page is: "quiz".
+    SIZE
+        Width and height of the still picture in pixels.
+    MIN_HEIGHT, BELOW
+        Pixels in a notebook's output: the minimum height of the page, and how far it reaches below the picture.
+    """
+
+    TITLE: ClassVar[str]
+    KIND: ClassVar[str]
+    SIZE: ClassVar[tuple[int, int]]
+    MIN_HEIGHT: ClassVar[int]
+    BELOW: ClassVar[int] = 44
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Return the page, or write it to `path` and return None."""
+        text = self._page(framed=False)
+        return text if path is None else write(path, text)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Return the still picture, or write it to `path` and return None."""
+        text = self._picture()
+        return text if path is None else write(path, text)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        picture, live = self._picture(), self._page(framed=True)
+        title = f"{self.TITLE} A {self.KIND}"
+        html = over(picture, live, self.SIZE, title, self._description(), least=self.MIN_HEIGHT, below=self.BELOW)
+        return {"text/html": html, "image/svg+xml": picture}
+
+    def _page(self, *, framed: bool) -> str:
+        picture = "" if framed else f'<div class="nvp-still">{self._picture()}</div>'
+        section = f'<section class="nvp-explorer" aria-label="{escape(self.TITLE)}">{picture}</section>'
+        script, style = self._code()
+        data = as_json(self._data())
+        return document(self.TITLE, section, data, script, style=style, framed=framed, what=self.KIND)
+
+    def _svg(self, pen: Pen, body: Iterable[str]) -> str:
+        """The elements of `body`, drawn with `pen`, on a card, with a title and a description for screen readers."""
+        width, height = self.SIZE
+        content = "".join([pen.rect(0.5, 0.5, width - 1, height - 1, "card", 10, "rule"), *body])
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" class="nvp-auto" font-family="{FONT}">'
+            f"<title>{escape(self.TITLE, quote=False)}</title>"
+            f"<desc>{escape(self._description(), quote=False)}</desc>{pen.style()}{content}</svg>"
+        )
+
+    def _picture(self) -> str:
+        """The still picture as SVG, by `_svg`."""
+        raise NotImplementedError
+
+    def _description(self) -> str:
+        """The still picture in words."""
+        raise NotImplementedError
+
+    def _data(self) -> dict[str, Any]:
+        """What the script reads."""
+        raise NotImplementedError
+
+    def _code(self) -> tuple[str, str]:
+        """The page's ES module and its style."""
+        raise NotImplementedError
+
+
+def joined(files: Iterable[str], own: str, package: str) -> str:
+    """Return the text of files of the front-end, followed by the page's own file, which lies in `package`."""
+    return "\n".join([*map(js.read, files), js.read(own, package)])
