@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from normviz.inspect.audit.report import Audit
     from normviz.inspect.check.check import check
     from normviz.inspect.check.verdict import Finding, Verdict
-    from normviz.inspect.compare.compare import compare
-    from normviz.inspect.compare.comparison import Comparison
+    from normviz.inspect.compare.compare import Comparison, compare
     from normviz.inspect.probe.probe import probe
     from normviz.inspect.probe.report import Probe
     from normviz.method_chooser.chooser import chooser
@@ -66,7 +65,7 @@ _HOME = {
     "cube": "explorer.plotly_cube",
     "Audit": "inspect.audit.report",
     "audit": "inspect.audit.audit",
-    "Comparison": "inspect.compare.comparison",
+    "Comparison": "inspect.compare.compare",
     "compare": "inspect.compare.compare",
     "check": "inspect.check.check",
     "Finding": "inspect.check.verdict",

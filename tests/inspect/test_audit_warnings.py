@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import normviz as nv
-from normviz.inspect.audit.rules import CODES, DEFAULT, OPT_IN
+from normviz.inspect.audit.rules import RULES
 from tests.inspect import audit_models as zoo
 from tests.inspect.audit_cases import FIRES, NEAR_MISSES
 from tests.inspect.audit_models import spread
@@ -15,6 +15,10 @@ from tests.inspect.audit_models import spread
 def seeded():
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+DEFAULT = [code for code, rule in RULES.items() if rule.default]
+OPT_IN = [code for code, rule in RULES.items() if not rule.default]
 
 
 def codes(model, x, **options):
@@ -57,7 +61,7 @@ def cases(table):
 
 
 def test_every_code_has_cases():
-    assert [*FIRES] == [*NEAR_MISSES] == [*CODES] == [*DEFAULT, *OPT_IN]
+    assert [*FIRES] == [*NEAR_MISSES] == [*RULES]
     assert all(len(v) >= 2 for v in FIRES.values())
 
 

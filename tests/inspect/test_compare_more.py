@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import normviz as nv
-from normviz.inspect.compare import compare as comparing
-from normviz.inspect.compare import comparison
+from normviz.inspect.audit.run import observe
+from normviz.inspect.compare.layer_diff import relative
+from normviz.inspect.compare.recording import Recording
 from tests.inspect import audit_models as zoo
 from tests.inspect.compared import net, one_weight, parted, what, x
 from tests.inspect.test_audit_untouched import Busy, everything
@@ -182,9 +183,8 @@ def test_other_shapes_and_layers_known_by_their_output_are_put_in_words():
 
 def test_a_difference_is_relative_to_the_larger_of_two_and_channels_last_are_compared_as_first():
     small = np.array([1e-3])
-    assert comparison.relative(small, 2 * small) == comparison.relative(2 * small, small) == 0.5
-    assert comparison.relative(small, np.array([np.nan])) == np.inf
+    assert relative(small, 2 * small) == relative(2 * small, small) == 0.5
+    assert relative(small, np.array([np.nan])) == np.inf
     layer, data = nn.LayerNorm(8), torch.randn(2, 5, 4, 8)
-    recording = comparing._recorded(nn.Sequential(layer), data, "model_a")
-    (side,) = recording.in_order()
-    np.testing.assert_array_equal(side.x, data.movedim(-1, 1).numpy())
+    (use,) = observe(nn.Sequential(layer), data, Recording).in_order()
+    np.testing.assert_array_equal(use.x, data.movedim(-1, 1).numpy())

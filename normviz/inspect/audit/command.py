@@ -1,4 +1,4 @@
-"""What ``normviz audit`` does: find the model that an address names, and audit it."""
+"""The command ``normviz audit``: find the model at an address, and audit it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from normviz.inspect.audit.audit import audit
 from normviz.inspect.audit.report import Audit
+from normviz.inspect.audit.tensors import parameters
 
 
 def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
@@ -21,16 +22,16 @@ def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
     Parameters
     ----------
     address
-        Of a torch.nn.Module, or of what returns one when called without arguments.
+        Address of a torch.nn.Module, or of a function without arguments that returns one.
     x
-        The example; whole numbers are given as int64, others in the dtype of the model's parameters.
+        The example; whole numbers are passed as int64, others in the dtype of the model's parameters.
     options
         `training_batch`, `ignore` and `also`, as for `audit`.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such module or factory, if it raises, or if what it returns cannot be audited.
+        If there is no such module or factory, if it raises, or if it returns no model.
     """
     try:
         import torch
@@ -43,11 +44,11 @@ def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
             torch.manual_seed(0)
             model = _model(address)
         example = torch.from_numpy(np.ascontiguousarray(x))
-        dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        weights = [*parameters(model).values()]
+        dtype = next((p.dtype for p in weights if p.is_floating_point()), torch.float32)
         example = example.to(dtype if example.is_floating_point() else torch.int64)
-        device = next((p.device for p in model.parameters()), None)
-        kept = {k: options[k] for k in ("training_batch", "ignore", "also")}
-        return audit(model, example.to(device), **kept)
+        device = next((p.device for p in weights), None)
+        return audit(model, example.to(device), **{k: options[k] for k in ("training_batch", "ignore", "also")})
     finally:
         sys.path[:] = before
 

@@ -1,71 +1,95 @@
-"""Whether a module is a normalization, judged by what it gave for what it got."""
+"""Recognize a normalization by its output: which sets of the input explain what a module returned.
+
+The output is regressed on the normalized input, for one block of cells after another. The module is not called again:
+one input and one output have to do. There are four tests, the strictest first, on a few thousand cells:
+
+- linear, with the module's own weight and bias: y = w x_hat + b, nothing fitted. This alone recognizes Batch Norm,
+  whose sets are whole channels, so that a fitted weight and bias would explain any scale and shift.
+- linear, with a weight and a bias fitted to each channel, where a channel has cells of several sets.
+- through an activation, all cells together: sorted by w x_hat + b, the output must be smooth.
+- through an activation, channel by channel: sorted by x_hat, the output must be smooth.
+
+Smoothness is von Neumann's ratio: the mean square of the steps over twice the variance, 1 for noise and 0 for a
+function. Each test must be passed far better than with x in place of x_hat: a function of x itself needs no sets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from normviz.inspect.audit.layers import Norm
-from normviz.inspect.audit.measures import values
-from normviz.inspect.audit.recognition import recognise, runs_on
-from normviz.inspect.audit.seen import Call
-from normviz.inspect.audit.tensors import empty
+from normviz.core.methods import METHODS
+from normviz.core.moments import Moments
+from normviz.core.pooling import Pooling, canonical, divisors, pooling
+from normviz.core.statistics import Statistics
+from normviz.functions.reduce import moments, statistics
+from normviz.inspect.audit.tensors import attribute, buffers, has_values, parameters, values
+from normviz.inspect.audit.torch_norms import BuffersBefore, Norm
 
-MOST_WORK = 2**24
-"""Cells of an input above which a module is not recognized by its output: that would take longer than the run."""
+MAX_CELLS = 2**24
+"""Modules with larger inputs are not examined: that would take longer than the run."""
+DEFAULT_EPS = 1e-5
+"""Used where a layer's eps is not known."""
+UNEXPLAINED = 1e-4
+"""Share of the output's variance that may stay unexplained: rounding to bfloat16 leaves 1e-5, another block more than
+1e-3 where sets differ at all."""
+SMOOTH = 0.01
+"""Von Neumann's ratio of a smooth function of some hundred points is below this."""
+BETTER, BETTER_SORTED = 25.0, 4.0
+"""How many times worse x itself must explain the output. The sorted tests ask for less, as some steps remain whatever
+the order."""
+CHANNELS, CELLS = 16, 1024
+"""Number of channels, and of cells of each, that are compared; the statistics are those of all cells."""
+MIN_FITTED = 8
+"""Cells of a channel that are needed to fit a weight and a bias."""
+MIN_SORTED = 64
+"""Cells that are needed to judge smoothness."""
+_EPS_NAMES = ("eps", "epsilon", "variance_epsilon")
+_GROUP_NAMES = ("num_groups", "n_groups", "groups", "num_group", "G")
+_BIAS_NAMES = ("bias", "beta", "shift", "offset")
+_STATE_NAMES = ("mean", "var", "std", "track", "momentum")
 
 
-def whole(module: Any, call: Call, x: Any, y: Any, originals: Mapping[int, np.ndarray]) -> Norm | None:
-    """Return what the module normalizes if the one function it calls makes it a normalization; None otherwise."""
-    if call.y is not None and call.norm.shape == tuple(x.shape):
-        return call.norm if runs_on(values(call.y), values(y)) else None
-    norm = by_output(module, x, y, originals, eps=call.norm.eps)
-    if norm is None or norm.size != call.norm.size:
-        return None
-    groups = call.norm.num_groups if call.norm.kind == "group" else norm.num_groups
-    kind = "group" if call.norm.kind == "group" else norm.kind
-    affine = {"weight": call.norm.weight, "bias": call.norm.bias, "eps": call.norm.eps}
-    return replace(norm, kind=kind, num_groups=groups, grouped=call.norm.grouped, **affine)
+# ---- a module, from its input and output ----
 
 
-def by_output(
-    module: Any, x: Any, y: Any, originals: Mapping[int, np.ndarray], *, eps: float | None = None
-) -> Norm | None:
+def norm_by_output(module: Any, x: Any, y: Any, before: BuffersBefore, *, eps: float | None = None) -> Norm | None:
     """Return what a module normalizes if sets of its input explain its output; None otherwise.
 
-    Running statistics are those of `originals`, by id of the buffer: from before the run.
+    Running statistics are those of `before`, by id of the buffer: as they were before the run.
     """
     if not 2 <= x.ndim <= 5:
         return None
-    C = {x.shape[1], x.shape[-1]}
-    parameters = dict(module.named_parameters())
-    per_sample = [tuple(n for n in p.shape if n > 1) for p in parameters.values()]
-    if any(len(s) > 1 and s != tuple(n for n in x.shape[1:] if n > 1) for s in per_sample):
+    features = _squeezed(x.shape[1:])
+    learned = parameters(module)
+    if any(len(s) > 1 and s != features for s in (_squeezed(p.shape) for p in learned.values())):
         return None  # it has matrices, as no normalization does
-    own = {n: t for n, t in [*parameters.items(), *module.named_buffers()] if t.ndim and not empty(t)}
-    own = {n: t for n, t in own.items() if t.numel() in C or t.shape == x.shape[1:]}
+    channels = {x.shape[1], x.shape[-1]}
+    own = {n: t for n, t in (learned | buffers(module)).items() if t.ndim and has_values(t)}
+    own = {n: t for n, t in own.items() if t.numel() in channels or t.shape == x.shape[1:]}
+    arrays = {n: values(t).reshape(-1) if t.numel() in channels else values(t) for n, t in own.items()}
+    x_values, y_values = values(x), values(y)
+    if not own and is_elementwise(x_values, y_values):
+        return None  # an activation, which is the commonest case
     if eps is None:
-        found = [getattr(module, n, None) for n in ("eps", "epsilon", "variance_epsilon")]
-        eps = next((float(e) for e in found if isinstance(e, float)), None)
-    arrays = {n: values(t).reshape(-1) if t.numel() in C else values(t) for n, t in own.items()}
-    if not own and runs_on(values(x), values(y)):
-        return None  # an activation, and the commonest case
-    match = recognise(values(x), values(y), parameters=arrays, eps=eps)
-    asked = [getattr(module, n, None) for n in ("num_groups", "n_groups", "groups", "num_group", "G")]
-    G = next((g for g in asked if type(g) is int and g > 1), None)
+        eps = next((e for e in (attribute(module, n) for n in _EPS_NAMES) if isinstance(e, float)), None)
+    groups = (attribute(module, n) for n in _GROUP_NAMES)
+    G = next((g for g in groups if type(g) is int and g > 1), None)
     affine = own.get("weight"), own.get("bias")
+    match = match_sets(x_values, y_values, parameters=arrays, eps=eps)
     if match is None:
-        uneven = G is not None and _uneven(values(x), values(y), G, arrays, eps)
+        uneven = G is not None and _has_uneven_groups(x_values, y_values, G, arrays, eps)
         return Norm("group", tuple(x.shape), None, 1, G, eps, *affine, grouped=True) if uneven else None
     grouped = G is not None and (match.num_groups == G or (match.kind == "instance" and x.shape[1] == G))
-    state = {k: next((n for n in own if k in n), None) for k in ("mean", "var")}
+    mean, var = (next((n for n in own if word in n), None) for word in ("mean", "var"))
     running = None
-    if match.kind == "batch" and all(state.values()) and (match.own or parameters):  # frozen for good has none
-        running = tuple(originals.get(id(own[n]), arrays[n]) for n in state.values())
+    if match.kind == "batch" and mean and var and (match.own or learned):  # without parameters it is frozen for good
+        running = before.get(id(own[mean]), arrays[mean]), before.get(id(own[var]), arrays[var])
     return Norm(
         "group" if grouped else match.kind,
         tuple(x.shape),
@@ -74,29 +98,284 @@ def by_output(
         G if grouped else match.num_groups,
         eps,
         *affine,
-        running,  # type: ignore[arg-type]
+        running,
         match.own,
         grouped,
     )
 
 
-def _uneven(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, np.ndarray], eps: float | None) -> bool:
+def norm_around_call(module: Any, norm: Norm, call_output: Any, x: Any, y: Any, before: BuffersBefore) -> Norm | None:
+    """Return what a module normalizes if the one function that it calls makes it a normalization; None otherwise.
+
+    Its input is x and its output y; `norm` and `call_output` are those of the function.
+    """
+    if call_output is not None and norm.shape == tuple(x.shape):
+        return norm if is_elementwise(values(call_output), values(y)) else None
+    found = norm_by_output(module, x, y, before, eps=norm.eps)
+    if found is None or found.size != norm.size:
+        return None
+    affine = {"weight": norm.weight, "bias": norm.bias, "eps": norm.eps, "grouped": norm.grouped}
+    return replace(
+        found, **affine, **({"kind": "group", "num_groups": norm.num_groups} if norm.kind == "group" else {})
+    )
+
+
+def is_elementwise(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether y is a function of x, cell by cell: sorted by x it must be nearly as smooth as sorted by itself."""
+    most = CHANNELS * CELLS
+    sample = np.random.default_rng(0).integers(x.size, size=most) if x.size > most else slice(None)
+    x, y = (a.reshape(1, -1)[:, sample].astype(np.float64) for a in (x, y))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or np.ptp(y) == 0:
+        return False
+    return _roughness(x, y) <= 4 * _roughness(y, y)
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n > 1)
+
+
+def _has_uneven_groups(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, np.ndarray], eps: float | None) -> bool:
     """Whether y is x normalized in G groups of channels that differ in size, as chunk or array_split cut them."""
     C = x.shape[1]
     if G >= C or C % G == 0:
         return False
-    size = -(-C // G)
-    for ends in (range(size, C, size), [len(part) for part in np.array_split(range(C), G)][:-1]):
-        cuts = [0, *(ends if isinstance(ends, range) else np.cumsum(ends)), C]
-        seen = 0
-        for a, b in pairwise(cuts):
-            mine = {k: v.reshape(C)[a:b] for k, v in own.items() if v.size == C}
+    even, rest = divmod(C, G)
+    chunk = [*range(0, C, -(-C // G)), C]
+    array_split = np.cumsum([0] + [even + 1] * rest + [even] * (G - rest)).tolist()
+    for edges in (chunk, array_split):
+        matched = 0
+        for a, b in pairwise(edges):
+            of_group = {k: v.reshape(C)[a:b] for k, v in own.items() if v.size == C}
             if np.ptp(y[:, a:b]) == 0:
-                continue  # an activation has left nothing of these channels
-            match = recognise(x[:, a:b], y[:, a:b], parameters=mine, eps=eps)
+                continue  # an activation has set all of these channels to one value
+            match = match_sets(x[:, a:b], y[:, a:b], parameters=of_group, eps=eps)
             if match is None or match.block != (1, b - a, *x.shape[2:]):
                 break
-            seen += 1
+            matched += 1
         else:
-            return seen > 1
+            return matched > 1
     return False
+
+
+# ---- arrays ----
+
+
+@dataclass(frozen=True)
+class SetMatch:
+    """The sets that explain an output.
+
+    Attributes
+    ----------
+    kind, num_groups
+        Of METHODS.
+    channel_axis
+        1 or -1.
+    block
+        In the input's order of axes.
+    own
+        Whether the input's own statistics explain it; otherwise the running ones do.
+    error
+        What stays unexplained.
+    """
+
+    kind: str
+    num_groups: int | None
+    channel_axis: int
+    block: tuple[int, ...]
+    own: bool
+    error: float
+
+
+@dataclass(frozen=True)
+class _SampledCells:
+    """Some cells of the input and output, (channels, cells), and where they are."""
+
+    x: np.ndarray
+    y: np.ndarray
+    n: np.ndarray
+    c: np.ndarray
+    s: np.ndarray
+    full: np.ndarray  # the shape (N, C, spatial cells)
+
+    def of_sets(self, per_set: np.ndarray, pool: Pooling) -> np.ndarray:
+        """Return a number of each set at the cells."""
+        grid, block = pool.grid, pool.block
+        spatial = self.s if int(np.prod(grid[2:])) > 1 else 0 * self.s
+        return per_set.reshape(grid[0], grid[1], -1)[self.n // block[0], self.c // block[1], spatial]
+
+    def of_parameter(self, parameter: np.ndarray, per_element: bool) -> np.ndarray | None:
+        """Return a parameter at the cells: it has one number per channel or, if allowed, one per element."""
+        C, spatial = self.full[1], self.full[2]
+        if parameter.size == C:
+            return parameter.reshape(C)[self.c]
+        if per_element and parameter.size == C * spatial:
+            return parameter.reshape(C, spatial)[self.c, self.s]
+        return None
+
+
+def match_sets(
+    x: np.ndarray, y: np.ndarray, *, parameters: Mapping[str, np.ndarray] | None = None, eps: float | None = None
+) -> SetMatch | None:
+    """Return the sets of x whose statistics explain y, or None.
+
+    Parameters
+    ----------
+    x, y
+        Input and output, of one shape with 2 to 5 axes.
+    parameters
+        The layer's own, by name. Those with one number per channel or element are tried as weight and bias, and as
+        running mean and variance.
+    eps
+        The layer's, where it is known.
+    """
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or np.ptp(y) == 0:
+        return None
+    own = {k: np.asarray(v, np.float64) for k, v in (parameters or {}).items()}
+    by_axis = []
+    for axis in (1, -1) if x.ndim > 2 else (1,):
+        cells = _sample_cells(canonical(x, axis), canonical(y, axis))
+        candidates = list(_candidates(canonical(x, axis), cells, own, DEFAULT_EPS if eps is None else eps))
+        by_axis.append((axis, _FitTests(cells, list(_affines(own, cells, per_element=axis == 1))), candidates))
+    for ranks in (range(2), range(2, 4)):  # the sorted tests take longest, and are needed least
+        found = [
+            (rank, _match(pool, axis, is_own, error))
+            for axis, tests, candidates in by_axis
+            for pool, x_hat, is_own in candidates
+            for rank, error in tests.passed(x_hat, ranks, several_sets=pool.method != "batch", own=is_own)
+        ]
+        if found:
+            return min(found, key=partial(_preference, x.ndim))[1]
+    return None
+
+
+def _match(pool: Pooling, axis: int, own: bool, error: float) -> SetMatch:
+    order = list(range(len(pool.shape)))
+    order.insert(axis % len(order), order.pop(1))
+    return SetMatch(pool.method, pool.num_groups, axis, tuple(pool.block[a] for a in order), own, error)
+
+
+def _preference(ndim: int, found: tuple[int, SetMatch]) -> tuple:
+    """Sort by the strictest test that was passed, then by error; of equal errors the first row of METHODS wins.
+
+    Over the last of three axes, Instance Norm of (N, C, L) and positional Layer Norm of (N, T, C) are the same: tokens
+    are the commoner reading.
+    """
+    rank, match = found
+    return rank, round(2 * np.log10(match.error + 1e-12)), ndim == 3 and match.kind in ("instance", "frn")
+
+
+def _sample_cells(x: np.ndarray, y: np.ndarray) -> _SampledCells:
+    """Choose the cells to compare, the same at every call."""
+    N, C = x.shape[:2]
+    full = np.array([N, C, x[0, 0].size])
+    rng = np.random.default_rng(0)
+    channels = np.sort(rng.permutation(C)[:CHANNELS])
+    cells = np.sort(rng.permutation(N * full[2])[: min(CELLS, N * full[2])])
+    c, flat = np.broadcast_arrays(channels[:, None], cells[None])
+    n, s = flat // full[2], flat % full[2]
+    spatial = np.unravel_index(s, x.shape[2:]) if x.ndim > 2 else ()
+    index = (n, c, *spatial)
+    return _SampledCells(x[index].astype(np.float64), y[index].astype(np.float64), n, c, s, full)
+
+
+def _candidates(
+    x: np.ndarray, cells: _SampledCells, own: Mapping[str, np.ndarray], eps: float
+) -> Iterator[tuple[Pooling, np.ndarray, bool]]:
+    """Yield every block once with its x_hat at the cells, except blocks of one cell; then the running statistics."""
+    atoms = moments(x)
+    tried: set[tuple] = set()
+    for row in METHODS.values():
+        if row.axes == "weights" or row.n == "group":
+            continue
+        for groups in divisors(x.shape[1])[1:-1] if row.has_groups else (None,):
+            pool = pooling(row.name, x.shape, groups)
+            if pool.size > 1 and (pool.block, row.centered) not in tried:
+                tried.add((pool.block, row.centered))
+                of_pool = _statistics(x, atoms, pool)
+                mean, var = (cells.of_sets(v, pool) for v in (of_pool.mean, of_pool.var))
+                yield pool, (cells.x - mean) / np.sqrt(var + eps), True
+    state = {name: own[k].reshape(-1) for name in ("mean", "var") for k in own if name in k.lower()}
+    if len(state) == 2 and all(v.size == x.shape[1] for v in state.values()) and (state["var"] >= 0).all():
+        x_hat = (cells.x - state["mean"][cells.c]) / np.sqrt(state["var"][cells.c] + eps)
+        yield pooling("batch", x.shape), x_hat, False
+
+
+def _statistics(x: np.ndarray, atoms: Moments, pool: Pooling) -> Statistics:
+    if METHODS[pool.method].spatial == "all":
+        return atoms.pool(pool.method, pool.num_groups)
+    return statistics(x, pool.method)
+
+
+def _affines(
+    own: Mapping[str, np.ndarray], cells: _SampledCells, *, per_element: bool
+) -> Iterator[tuple[np.ndarray | float, np.ndarray | float]]:
+    """Yield the weights and biases that the layer may have used, at the cells."""
+    yield 1.0, 0.0
+    affine = {k: v for k, v in own.items() if not any(word in k.lower() for word in _STATE_NAMES)}
+    at_cells = {k: cells.of_parameter(v, per_element) for k, v in affine.items()}
+    is_bias = {k: any(word in k.lower() for word in _BIAS_NAMES) for k in affine}
+    biases = [v for k, v in at_cells.items() if v is not None and is_bias[k]]
+    weights = [v for k, v in at_cells.items() if v is not None and not is_bias[k]]
+    for weight in weights[:2]:
+        for bias in biases[:1] or [0.0]:
+            yield weight, bias
+            yield 1 + weight, bias  # a weight that is stored as its distance from 1
+    if biases and not weights:
+        yield 1.0, biases[0]
+
+
+class _FitTests:
+    """The four tests on one choice of cells, and how well x itself passes them."""
+
+    def __init__(self, cells: _SampledCells, affines: list) -> None:
+        self.y, self.affines = cells.y, affines
+        self.spread = _sum_of_squares(cells.y - cells.y.mean())
+        self.error_of_x = cache(lambda test: test(cells.x))
+
+    def passed(self, x_hat: np.ndarray, ranks: range, *, several_sets: bool, own: bool) -> Iterator[tuple[int, float]]:
+        """Yield the tests of these ranks that x_hat passes: (rank, 0 for the strictest; what is left unexplained).
+
+        A weight may be fitted only if a channel has `several_sets`. Running statistics are not computed from x, so they
+        need not do better than x itself.
+        """
+        if not self.spread:
+            return
+        cells = self.y.shape[1]
+        fitted = several_sets and cells >= MIN_FITTED
+        rows = (
+            (self._own_affine, self._fitted if fitted else self._own_affine, UNEXPLAINED, BETTER, True),
+            (self._fitted, self._fitted, UNEXPLAINED, BETTER, fitted),
+            (self._all_sorted, self._all_sorted, SMOOTH, BETTER_SORTED, self.y.size >= MIN_SORTED),
+            (self._sorted, self._sorted, SMOOTH, BETTER_SORTED, several_sets and cells >= MIN_SORTED),
+        )
+        for rank in ranks:
+            test, test_of_x, most, better, applies = rows[rank]
+            if applies:
+                error = test(x_hat)
+                if error <= most and (not own or error * better <= self.error_of_x(test_of_x)):
+                    yield rank, error
+
+    def _own_affine(self, x_hat: np.ndarray) -> float:
+        return min(_sum_of_squares(self.y - (w * x_hat + b)) for w, b in self.affines) / self.spread
+
+    def _fitted(self, x_hat: np.ndarray) -> float:
+        x_hat, y = (a - a.mean(1, keepdims=True) for a in (x_hat, self.y))
+        squares = np.square(x_hat).sum(1, keepdims=True)
+        slope = np.divide((x_hat * y).sum(1, keepdims=True), squares, out=np.zeros_like(squares), where=squares > 0)
+        return _sum_of_squares(y - slope * x_hat) / (_sum_of_squares(y) or 1.0)
+
+    def _all_sorted(self, x_hat: np.ndarray) -> float:
+        return min(_roughness((w * x_hat + b).reshape(1, -1), self.y.reshape(1, -1)) for w, b in self.affines)
+
+    def _sorted(self, x_hat: np.ndarray) -> float:
+        return _roughness(x_hat, self.y)
+
+
+def _sum_of_squares(a: np.ndarray) -> float:
+    return float(np.vdot(a, a))
+
+
+def _roughness(by: np.ndarray, y: np.ndarray) -> float:
+    """Return von Neumann's ratio of y sorted by `by`, along the last axis."""
+    steps = np.diff(np.take_along_axis(y, np.argsort(by, axis=1), 1), axis=1)
+    return _sum_of_squares(steps) / (2 * _sum_of_squares(y - y.mean(1, keepdims=True)) or 1.0)

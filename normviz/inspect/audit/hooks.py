@@ -1,38 +1,160 @@
-"""One run of a torch model, watched: which module or function normalizes what.
+"""One run of a torch model under observation: which module or function normalizes what.
 
-torch's hooks for all modules see every call, also inside compiled wrappers, and leave the model's own hooks alone.
-A mode of torch's sees the functions that a forward calls. What neither can name is recognized by its output.
+Hooks for all modules see every call, also inside compiled wrappers, and leave the model's own hooks alone. A torch
+function mode sees the functions that a forward calls. Everything else is recognized by its output.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
+import weakref
 from collections import Counter
-from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
 
-from normviz.inspect.audit import torch_norms as norms
-from normviz.inspect.audit.detect import MOST_WORK, by_output, whole
-from normviz.inspect.audit.layers import Norm
-from normviz.inspect.audit.measures import measure, values
-from normviz.inspect.audit.seen import Call, Frame, Origins, Seen
-from normviz.inspect.audit.tensors import eager, empty, first, plain, torchs, weights_of
+from normviz.inspect.audit.detect import MAX_CELLS, norm_around_call, norm_by_output
+from normviz.inspect.audit.rules import Measurements, measure
+from normviz.inspect.audit.tensors import (
+    attribute,
+    buffers,
+    class_name,
+    eager,
+    first_tensor,
+    has_children,
+    has_values,
+    in_memory,
+    is_scripted,
+    is_torchs_own,
+    is_view_of,
+    named_modules,
+    parameters,
+    short_name,
+    values,
+    version,
+)
+from normviz.inspect.audit.torch_norms import Norm, arguments_of, bias_axis, function_of, norm_functions, norm_of_call
 
 MODEL = "(model)"
+"""Name of the model itself, which has the name "" in torch."""
 
 
-class Reached(BaseException):
-    """The layer asked for has been reached, and the rest of the run is not needed; no model catches this."""
+class LayerReached(BaseException):
+    """The input asked for has been copied, so the run can end; a model's `except Exception` does not catch this."""
 
 
-class Watch:
+@dataclass
+class LayerRecord:
+    """A normalization layer, with all its uses in the run; its attributes are explained in `NormLayer`."""
+
+    order: int
+    name: str
+    type: str
+    norm: Norm
+    known_by: str
+    parameters: int
+    frozen: bool
+    mode: str
+    measured: Measurements
+    before: str | None
+    bias_before: bool
+    updates: int | None = None
+    momentum: float | None = None
+    refused: str | None = None
+    uses: int = 0
+    cells: int = 0
+    smallest: Norm = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.smallest = self.norm
+
+    def add_use(self, norm: Norm, measured: Measurements) -> None:
+        """Count one more use."""
+        self.uses += 1
+        self.cells += math.prod(norm.shape)
+        if (norm.size or 0) < (self.smallest.size or 0):
+            self.smallest = norm
+        self.measured = self.measured.and_then(measured)
+
+
+@dataclass
+class NormCall:
+    """One call of a module or a function that normalizes."""
+
+    order: int
+    function: str
+    label: str
+    norm: Norm
+    measured: Measurements
+    y: Any
+    before: tuple[str | None, bool]
+    refused: str | None
+
+
+@dataclass
+class RunningModule:
+    """A module whose forward is running.
+
+    Attributes
+    ----------
+    module, order, shape
+        The module, the number of its call, and the shape of its input.
+    function
+        The function that it calls if it is one of torch's normalization layers.
+    x
+        A copy of its input, if it may have to be recognized by its output.
+    calls
+        The functions that normalize, called in its forward.
+    labels
+        Names of these calls, by function and weight.
+    has_norms
+        Whether it is a normalization, or one was found inside.
+    refused
+        The code of the reason for which torch raised in it.
+    """
+
+    module: Any
+    order: int
+    function: str | None
+    shape: tuple[int, ...] | None
+    x: Any = None
+    calls: list[NormCall] = field(default_factory=list)
+    labels: dict[tuple, str] = field(default_factory=dict)
+    has_norms: bool = False
+    refused: str | None = None
+
+
+class TensorOrigins:
+    """Which module or function made a tensor; no tensor is kept alive."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, tuple[weakref.ref, int, str, Any]] = {}
+
+    def before(self, x: Any, norm: Norm) -> tuple[str | None, bool]:
+        """Return which module or function made x, and whether it added a bias to each of the norm's channels."""
+        if not self._knows(x):
+            return None, False
+        _, _, name, module = self._by_id[id(x)]
+        axis = bias_axis(module)
+        return name, axis is not None and axis % x.ndim == norm.channel_axis % x.ndim
+
+    def add(self, y: Any, name: str, module: Any = None) -> None:
+        """Remember who made y: the innermost module, and not one that returns its input."""
+        if not self._knows(y):
+            self._by_id[id(y)] = (weakref.ref(y), version(y), name, module)
+
+    def _knows(self, x: Any) -> bool:
+        """Whether x is known, and has not been written to since."""
+        made = self._by_id.get(id(x))
+        return made is not None and made[0]() is x and made[1] == version(x)
+
+
+class ModelRun:
     """A run of a model.
 
     Parameters
@@ -40,244 +162,271 @@ class Watch:
     model
         A torch.nn.Module.
     ignore
-        Codes of what makes a layer raise that are no longer to be worked around.
+        Codes of warnings; where a layer raises for their reason, the run is not continued.
     dead
         Whether to look for channels that carry nothing, which takes a pass over every input.
     want
-        Name and number of the use whose input is to be kept, after which the run ends.
+        Name and number of the use whose input is to be copied, after which the run ends.
 
     Attributes
     ----------
-    seen
-        The layers by name.
+    layers
+        The records of layers by name.
     wanted
-        A copy of the input asked for, and what is normalized of it; None until it is reached.
+        A copy of the input asked for, and its Norm; None until it is reached.
     """
 
     def __init__(
         self, model: Any, *, ignore: Collection[str] = (), dead: bool = False, want: tuple[str, int] | None = None
     ) -> None:
-        self.names = {id(m): n.replace("_orig_mod", "").replace("..", ".").strip(".") for n, m in model.named_modules()}
-        self.model, self.ignore, self.dead, self.want, self.wanted = model, ignore, dead, want, None
-        self.seen: dict[str, Seen] = {}
-        self.called: set[int] = set()
-        self.blind: dict[str, str] = {}
-        self.stack: list[Frame] = []
+        self.modules = [*named_modules(model)]
+        self.names = {id(module): name or MODEL for name, module in self.modules}
+        self.ignore, self.dead, self.want, self.wanted = ignore, dead, want, None
+        self.layers: dict[str, LayerRecord] = {}
+        self.stack: list[RunningModule] = []
+        self._called: set[int] = set()
+        self._unreadable: dict[str, str] = {}
         self._order, self._thread = 0, threading.get_ident()
-        self._origins = Origins()
+        self._origins = TensorOrigins()
         self._uses: Counter[str] = Counter()
-        kept = [b for b in model.buffers() if b.ndim < 2 and not empty(b) and not b.is_meta]
-        # Copies: in train mode the run changes them.
-        self._originals = {id(b): np.array(values(b), np.float64) for b in kept}
-        self._weights = {p.untyped_storage().data_ptr() for p in model.parameters() if not empty(p)} - {0}
+        self._functions = norm_functions()
+        # In train mode the run changes buffers.
+        kept = [b for b in buffers(model).values() if in_memory(b) and b.ndim < 2 and not b.is_complex()]
+        self._buffers_before = {id(b): np.array(values(b), np.float64) for b in kept}
+        weights = [p for p in parameters(model).values() if in_memory(p)]
+        self._weight_storages = {p.untyped_storage().data_ptr() for p in weights} - {0}
 
     def run(self, call: Callable[[], Any]) -> None:
-        """Call the model and watch.
+        """Call the model and observe it.
 
         Raises
         ------
         Exception
             What the model raises.
         """
+        import torch
+
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(eager())
-            for handle in (
-                register_module_forward_pre_hook(self._enter),
-                register_module_forward_hook(self._leave, with_kwargs=True),
-            ):
-                stack.callback(handle.remove)
-                # torch's own removal forgets this one, and warns for ever that there are hooks.
-                flags = getattr(torch.nn.modules.module, "_global_forward_hooks_with_kwargs", {})
-                stack.callback(flags.pop, handle.id, None)
-            stack.enter_context(_Functions(self))
+            stack.enter_context(_module_hooks(self._enter, self._leave))
+            stack.enter_context(_function_mode(self._functions, self.function))
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # that hooks are called for a wrapper as well
             try:
                 call()
-            except Reached:
+            except LayerReached:
                 return
 
     def where(self) -> tuple[str, tuple[int, ...] | None]:
-        """Return the innermost module that did not return, and the shape it was given."""
+        """Return the innermost module that did not return, and the shape of its input."""
         if not self.stack:
             return MODEL, None
         return self._name(self.stack[-1].module), self.stack[-1].shape
 
     def unseen(self) -> dict[str, str]:
         """Return why the run could not show some modules: name -> reason."""
-        reasons = dict(self.blind)
+        reasons = dict(self._unreadable)
         inside: set[int] = set()
-        for module in self.model.modules():
-            name, scripted = self._name(module), isinstance(module, torch.jit.ScriptModule)
-            if id(module) not in inside and name not in self.seen:
+        for _, module in self.modules:
+            name, scripted = self._name(module), is_scripted(module)
+            if id(module) not in inside and name not in self.layers:
                 if scripted:
-                    classes = {str(getattr(m, "original_name", "")) for m in module.modules()}
-                    held = ", ".join(sorted(c for c in classes if "Norm" in c))
-                    reasons[name] = "compiled by torch.jit, and no call inside can be seen" + (
-                        held and f"; it holds {held}"
-                    )
-                elif norms.of_module(module, torch) and id(module) not in self.called:
-                    reasons[name] = f"{type(module).__name__} is not called in this run"
+                    classes = sorted({class_name(m) for _, m in named_modules(module)})
+                    norms = ", ".join(short_name(c) for c in classes if "Norm" in c)
+                    reasons[name] = "compiled by torch.jit, and no call inside can be seen"
+                    reasons[name] += norms and f"; it holds {norms}"
+                elif function_of(module) and id(module) not in self._called:
+                    reasons[name] = f"{short_name(class_name(module))} is not called in this run"
             if scripted:
-                inside |= {id(m) for m in module.modules()}
+                inside |= {id(m) for _, m in named_modules(module)}
         return reasons
 
     # ---- modules ----
 
-    def _mine(self, module: Any) -> bool:
+    def _observes(self, module: Any) -> bool:
         return threading.get_ident() == self._thread and id(module) in self.names
 
     def _name(self, module: Any) -> str:
-        return self.names.get(id(module)) or MODEL
+        return self.names.get(id(module), MODEL)
 
     def _enter(self, module: Any, args: tuple) -> None:
-        if not self._mine(module):
+        if not self._observes(module):
             return
-        self.called.add(id(module))
-        x = first(args)
-        function = norms.of_module(module, torch)
-        alone = function is None and not torchs(module) and next(module.children(), None) is None
-        kept = None
-        if alone and x is not None and plain(x) and x.numel() <= MOST_WORK:
-            kept = x.detach().clone()  # it may write into its input
-        self.stack.append(Frame(module, self._next(), function, None if x is None else tuple(x.shape), kept))
+        self._called.add(id(module))
+        x, kept = first_tensor(args), None
+        function = function_of(module)
+        leaf = function is None and not is_torchs_own(module) and not has_children(module)
+        if leaf and x is not None and has_values(x) and x.numel() <= MAX_CELLS:
+            kept = x.detach().clone()  # the module may write into its input
+        shape = None if x is None else tuple(x.shape)
+        self.stack.append(RunningModule(module, self._next(), function, shape, kept))
 
     def _leave(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
-        if not self._mine(module) or not any(f.module is module for f in self.stack):
+        if not self._observes(module) or not any(running.module is module for running in self.stack):
             return
-        while (frame := self.stack.pop()).module is not module:
+        while (running := self.stack.pop()).module is not module:
             pass
-        x, y = first((*args, *kwargs.values())), first(output)
+        x, y = first_tensor((*args, *kwargs.values())), first_tensor(output)
         if x is not None:
-            self._judge(frame, x, y)
-        elif frame.function:
-            self.blind[self._name(module)] = "its input is no tensor of one shape"
-        if frame.found and self.stack:
-            self.stack[-1].found = True
+            self._classify(running, x, y)
+        elif running.function:
+            self._unreadable[self._name(module)] = "its input is no tensor of one shape"
+        if running.has_norms and self.stack:
+            self.stack[-1].has_norms = True
         if y is not None:
-            self._origins.made(y, self._name(module), module)
+            self._origins.add(y, self._name(module), module)
 
-    def _judge(self, frame: Frame, x: Any, y: Any) -> None:
+    def _classify(self, running: RunningModule, x: Any, y: Any) -> None:
         """Decide whether the module that has just returned is a normalization, or calls some, or neither."""
-        module, name = frame.module, self._name(frame.module)
-        if frame.function:
-            norm = norms.of_call(frame.function, norms.module_arguments(module, frame.function, x), self._originals)
+        module, name = running.module, self._name(running.module)
+        before = self._buffers_before
+        if running.function:
+            norm = norm_of_call(running.function, arguments_of(module, running.function, x), before)
             if norm is not None:
-                self._record(name, frame, norm, "class", x, y)
-            frame.found = True
+                self._record(name, running, norm, "class", x, x, y)
+            running.has_norms = True
             return
-        got, x = x, x if frame.kept is None else frame.kept
-        same = y is not None and x.shape == y.shape and plain(x) and plain(y) and x.numel() <= MOST_WORK
-        if frame.calls:
-            alone = len(frame.calls) == 1 and same and not frame.found
-            norm = whole(module, frame.calls[0], x, y, self._originals) if alone else None
-            frame.found = True
-            for call in frame.calls:
-                if norm is not None:
-                    self._want(name, x, norm)
-                    self._add(name, module, norm, "call", call)
-                else:
-                    self._add(call.label, module, call.norm, "call", call)
-        elif same and not frame.found and not torchs(module):
-            norm = by_output(module, x, y, self._originals)
+        given, x = x, x if running.x is None else running.x
+        readable = y is not None and x.shape == y.shape and has_values(x) and has_values(y) and x.numel() <= MAX_CELLS
+        if running.calls:
+            call, *others = running.calls
+            alone = readable and not others and not running.has_norms
+            norm = norm_around_call(module, call.norm, call.y, x, y, before) if alone else None
+            running.has_norms = True
             if norm is not None:
-                frame.found = True
-                self._record(name, frame, norm, "output", x, y, got)
+                self._copy_wanted(name, x, norm)
+                self._add(name, module, norm, "call", call)
+            else:
+                for call in running.calls:
+                    self._add(call.label, module, call.norm, "call", call)
+        elif readable and not running.has_norms and not is_torchs_own(module):
+            norm = norm_by_output(module, x, y, before)
+            if norm is not None:
+                running.has_norms = True
+                self._record(name, running, norm, "output", given, x, y)
 
-    def _record(self, name: str, frame: Frame, norm: Norm, known_by: str, x: Any, y: Any, got: Any = None) -> None:
-        """Take note of a use of a module that is a normalization; `got` is its input itself where x is a copy."""
-        self._want(name, x, norm)
-        measured, before = measure(norm, x, y, dead=self.dead), self._origins.before(x if got is None else got, norm)
-        call = Call(frame.order, type(frame.module).__name__, name, norm, measured, None, before, frame.broken)
-        self._add(name, frame.module, norm, known_by, call)
+    def _record(self, name: str, running: RunningModule, norm: Norm, known_by: str, given: Any, x: Any, y: Any) -> None:
+        """Record a use of a module that is a normalization; x is its input `given`, or a copy from before the call."""
+        self._copy_wanted(name, x, norm)
+        measured, before = measure(norm, x, y, dead=self.dead), self._origins.before(given, norm)
+        function = class_name(running.module)
+        call = NormCall(running.order, function, name, norm, measured, None, before, running.refused)
+        self._add(name, running.module, norm, known_by, call)
 
-    def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: Call) -> None:
-        if name not in self.seen:
-            part = name != self._name(module)
-            parameters = [p for p in (norm.weight, norm.bias) if isinstance(p, torch.nn.Parameter)]
-            parameters = parameters if part else list(module.parameters())
-            momentum, tracked = getattr(module, "momentum", None), getattr(module, "num_batches_tracked", None)
-            moves = norm.running is not None and (norm.own if part else module.training) and momentum != 0
-            state = norm.running is not None or not norm.own
-            self.seen[name] = Seen(
-                order=call.order,
-                name=name,
-                type=call.function if part else str(getattr(module, "original_name", type(module).__name__)),
-                norm=norm,
-                known_by=known_by,
-                parameters=sum(p.numel() for p in parameters),
-                frozen=bool(parameters or state) and not moves and not any(p.requires_grad for p in parameters),
-                mode="train" if module.training else "eval",
-                measured=call.measured,
-                before=call.before[0],
-                bias_before=call.before[1],
-                tracked=None if tracked is None else int(self._originals.get(id(tracked), 0)),
-                momentum=momentum if isinstance(momentum, float) else None,
-                broken=call.broken,
-            )
-        self.seen[name].again(norm, call.measured)
+    def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> None:
+        """Add a use to the record of a layer, which the first use makes."""
+        if name not in self.layers:
+            self.layers[name] = self._new_record(name, module, norm, known_by, call)
+        self.layers[name].add_use(norm, call.measured)
 
-    def _want(self, name: str, x: Any, norm: Norm) -> None:
-        """Keep an input that was asked for, and end the run there."""
+    def _new_record(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> LayerRecord:
+        import torch
+
+        is_call = name != self._name(module)  # of a function in the middle of the module's forward
+        learned = [*parameters(module).values()]
+        if is_call:
+            learned = [p for p in (norm.weight, norm.bias) if isinstance(p, torch.nn.Parameter)]
+        momentum, updates = attribute(module, "momentum"), attribute(module, "num_batches_tracked")
+        training = attribute(module, "training", False) is True
+        moves = norm.running is not None and (norm.own if is_call else training)
+        moves = moves and not (isinstance(momentum, int | float) and momentum == 0)
+        has_state = norm.running is not None or not norm.own
+        count = self._buffers_before.get(id(updates), np.zeros(()))
+        return LayerRecord(
+            order=call.order,
+            name=name,
+            type=call.function if is_call else class_name(module),
+            norm=norm,
+            known_by=known_by,
+            parameters=sum(p.numel() for p in learned),
+            frozen=bool(learned or has_state) and not moves and not any(p.requires_grad for p in learned),
+            mode="train" if training else "eval",
+            measured=call.measured,
+            before=call.before[0],
+            bias_before=call.before[1],
+            updates=None if updates is None or count.size != 1 else int(count.item()),
+            momentum=momentum if isinstance(momentum, float) else None,
+            refused=call.refused,
+        )
+
+    def _copy_wanted(self, name: str, x: Any, norm: Norm) -> None:
+        """Copy the input that was asked for, and end the run there."""
         number, self._uses[name] = self._uses[name], self._uses[name] + 1
         if (name, number) == self.want:
             self.wanted = x.detach().clone(), norm
-            raise Reached
+            raise LayerReached
 
     # ---- functions ----
 
     def function(self, func: Callable, name: str, arguments: list[str], args: tuple, kwargs: dict) -> Any:
-        """Call one of torch's functions that normalize, and take note of it."""
+        """Call one of torch's functions that normalize, and record the call."""
         given = dict(zip(arguments, args, strict=False)) | kwargs
-        x, problem = given.get("input"), None
-        if x is None or first(x) is None:
+        x, refused = given.get("input"), None
+        if x is None or first_tensor(x) is not x:
             return func(*args, **kwargs)
-        norm = norms.of_call(name, given, self._originals)
+        norm = norm_of_call(name, given, self._buffers_before)
         try:
             y = func(*args, **kwargs)
         except Exception:
-            problem = norm and norms.broken(norm)
-            if not problem or problem in self.ignore:
+            refused = norm and norm.refusal_code
+            if not refused or refused in self.ignore:
                 raise
-            y = x.clone()  # so that the rest of the model can be seen as well
-        if norm is None or not self.stack or threading.get_ident() != self._thread or weights_of(x, self._weights):
+            y = x.clone()  # so that the rest of the model can be observed as well
+        in_run = bool(self.stack) and threading.get_ident() == self._thread
+        if norm is None or not in_run or is_view_of(x, self._weight_storages):
+            return y  # a view of a weight: weight standardization normalizes no activations
+        running = self.stack[-1]
+        if running.function:
+            running.refused = running.refused or refused
             return y
-        frame = self.stack[-1]
-        if frame.function:
-            frame.broken = frame.broken or problem
-            return y
-        label = self._label(frame, name, given.get("weight"))
-        self._want(label, x, norm)
-        measured = measure(norm, x, y, dead=self.dead)
-        frame.calls.append(Call(self._next(), name, label, norm, measured, y, self._origins.before(x, norm), problem))
-        if len(frame.calls) > 1:
-            frame.calls[0].y = frame.calls[-1].y = None  # only one call alone can make its module a normalization
-        self._origins.made(y, label)
+        label = self._label(running, name, given.get("weight"))
+        self._copy_wanted(label, x, norm)
+        before, measured = self._origins.before(x, norm), measure(norm, x, y, dead=self.dead)
+        running.calls.append(NormCall(self._next(), name, label, norm, measured, y, before, refused))
+        if len(running.calls) > 1:
+            running.calls[0].y = running.calls[-1].y = None  # only a single call can make its module a normalization
+        self._origins.add(y, label)
         return y
 
-    def _label(self, frame: Frame, name: str, weight: Any) -> str:
-        """Name a call after its module and function; calls with one weight are uses of one layer."""
-        key = (name, len(frame.labels) if weight is None else id(weight))
-        if key not in frame.labels:
-            number = 1 + sum(function == name for function, _ in frame.labels)
-            frame.labels[key] = f"{self._name(frame.module)}:{name}" + (f"#{number}" if number > 1 else "")
-        return frame.labels[key]
+    def _label(self, running: RunningModule, name: str, weight: Any) -> str:
+        """Name a call by its module and function; calls with the same weight are uses of one layer."""
+        key = (name, len(running.labels) if weight is None else id(weight))
+        if key not in running.labels:
+            number = 1 + sum(function == name for function, _ in running.labels)
+            running.labels[key] = f"{self._name(running.module)}:{name}" + (f"#{number}" if number > 1 else "")
+        return running.labels[key]
 
     def _next(self) -> int:
         self._order += 1
         return self._order
 
 
-class _Functions(TorchFunctionMode):
-    """Hands torch's normalizing functions to a watch, and lets all others pass."""
+@contextmanager
+def _module_hooks(enter: Callable, leave: Callable) -> Iterator[None]:
+    """Call `enter` before and `leave` after the forward of every module."""
+    from torch.nn.modules import module as hooks
 
-    def __init__(self, watch: Watch) -> None:
-        super().__init__()
-        self.watch, self.table = watch, norms.functions(torch)
+    with ExitStack() as stack:
+        for handle in (
+            hooks.register_module_forward_pre_hook(enter),
+            hooks.register_module_forward_hook(leave, with_kwargs=True),
+        ):
+            stack.callback(handle.remove)
+            # torch's own removal forgets this entry, and would warn forever that there are hooks.
+            stack.callback(getattr(hooks, "_global_forward_hooks_with_kwargs", {}).pop, handle.id, None)
+        yield
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        known = self.table.get(func)
-        if known is None:
-            return func(*args, **(kwargs or {}))
-        return self.watch.function(func, *known, args, kwargs or {})
+
+def _function_mode(functions: dict, observe: Callable) -> Any:
+    """Return the context in which calls of the functions go through `observe`."""
+    from torch.overrides import TorchFunctionMode
+
+    class NormCalls(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+            known = functions.get(func)
+            if known is None:
+                return func(*args, **(kwargs or {}))
+            return observe(func, *known, args, kwargs or {})
+
+    return NormCalls()

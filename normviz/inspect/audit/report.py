@@ -1,23 +1,94 @@
-"""What an audit has found: the table, the warnings, and the explorer on any layer's activations."""
+"""The result of an audit: the layers as a table, the warnings, and the explorer on any layer's input."""
 
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from normviz.core.errors import unknown
-from normviz.inspect.audit.audit import watched
-from normviz.inspect.audit.layers import LOCAL, Layer, Norm
-from normviz.inspect.audit.measures import values
-from normviz.inspect.audit.rules import Trouble
-from normviz.inspect.audit.tables import page, summary, text
+from normviz.core.methods import METHODS
+from normviz.core.statistics import Statistics
+from normviz.explorer.widget import Explorer
+from normviz.inspect.audit.hooks import ModelRun
+from normviz.inspect.audit.rules import AuditWarning
+from normviz.inspect.audit.run import observe
+from normviz.inspect.audit.tensors import has_values, short_name, values
+from normviz.inspect.audit.torch_norms import LOCAL, Norm
 
-if TYPE_CHECKING:
-    from normviz.explorer.widget import Explorer
-    from normviz.inspect.audit.seen import Seen
+
+@dataclass(frozen=True, eq=False)
+class NormLayer:
+    """A normalization layer of a model, as `audit` found it.
+
+    Attributes
+    ----------
+    name
+        As in `model.named_modules()`; "(model)" for the model itself, "blocks.0:layer_norm" for a function that the
+        module blocks.0 calls in the middle of its forward.
+    type
+        Name of the class, or of the function.
+    kind
+        A key of METHODS by what is pooled, or "local_response", which has no sets. GroupNorm stays "group" at any G.
+    num_groups
+        G of Group Norm.
+    input_shape
+        Of its first use; the axes as the layer gets them.
+    block, size, count
+        Extents of a set along those axes, |S|, and the number of sets; None where there are no equal sets.
+    channel_axis
+        The axis of C: 1, or -1 where features come last.
+    parameters
+        Numbers that it learns.
+    share
+        Its part of all the cells that pass through normalizations in one run of the model.
+    frozen
+        Whether nothing of it would change in training: no parameter has a gradient, and running statistics stand still.
+    gap
+        For layers with running statistics: root mean square of the difference between the output that the batch's own
+        statistics give and the one that the running statistics give, before weight and bias; 1 is a standard deviation.
+        None for others, and while the running statistics are untouched (all 0 and 1).
+    mode
+        "train" or "eval", as the layer was in the run.
+    uses
+        How often the layer is called in one run; the numbers above are of the first, share is of all.
+    eps
+        None where it is not known.
+    known_by
+        "class", "call" (a function of torch.nn.functional was called inside) or "output" (the output is explained by
+        sets of the input).
+    """
+
+    name: str
+    type: str
+    kind: str
+    num_groups: int | None
+    input_shape: tuple[int, ...]
+    block: tuple[int, ...] | None
+    size: int | None
+    count: int | None
+    channel_axis: int
+    parameters: int
+    share: float
+    frozen: bool
+    gap: float | None
+    mode: str
+    uses: int
+    eps: float | None
+    known_by: str
+
+    @property
+    def label(self) -> str:
+        """The method's name as it is written in a text, with G."""
+        if self.kind == LOCAL:
+            return "Local Response Norm (no sets)"
+        groups = f", G = {self.num_groups}" if self.num_groups else ""
+        return METHODS[self.kind].label + groups
 
 
 class Audit:
@@ -26,38 +97,38 @@ class Audit:
     Attributes
     ----------
     layers
-        A list of Layer, in order of use.
+        A list of NormLayer, in order of use.
     warnings
-        A list of Trouble: `.code`, `.layer`, `.message`, `.remedy`, `.numbers`.
+        A list of AuditWarning: `.code`, `.layer`, `.message`, `.remedy`, `.numbers`.
     unseen
-        Name -> why, for modules that may normalize and that the run could not show.
+        Name -> reason, for modules that may normalize and that the run could not show.
     """
 
     def __init__(
         self,
         *,
-        layers: list[Layer],
-        warnings: list[Trouble],
+        layers: list[NormLayer],
+        warnings: list[AuditWarning],
         unseen: dict[str, str],
         model: Any,
         example: Any,
         random_state: Any,
-        seen: dict[str, Seen],
     ) -> None:
         self.layers, self.warnings, self.unseen = layers, warnings, unseen
-        self._model, self._example, self._random_state, self._seen = model, example, random_state, seen
+        self._model, self._example, self._random_state = model, example, random_state
+        self._by_name = {layer.name: layer for layer in layers}
 
-    def __getitem__(self, name: str) -> Layer:
+    def __getitem__(self, name: str) -> NormLayer:
         """Return the layer called `name`; KeyError names the nearest one."""
-        if name not in self._seen:
-            raise KeyError(unknown("layer", name, self._seen))
-        return next(layer for layer in self.layers if layer.name == name)
+        if name not in self._by_name:
+            raise KeyError(self._unknown(name))
+        return self._by_name[name]
 
     def explore(self, name: str, *, use: int = 0, **keywords: Any) -> Explorer:
-        """Open the Explorer on the activations that a layer gets.
+        """Open the Explorer on the input of a layer.
 
-        The model is run again, up to that layer, on the example of the audit and with its random state: it shows the
-        model as it is now.
+        The model is run again, up to that layer, on the example of the audit and with its random state. So the explorer
+        shows the model as it is now.
 
         Parameters
         ----------
@@ -66,36 +137,35 @@ class Audit:
         use
             Which of its uses, counted from 0.
         keywords
-            As for Explorer; they win over what the layer would say.
+            As for Explorer; they replace those that follow from the layer.
 
         Raises
         ------
         ValueError
             If there is no such layer or use, or if it has no sets to show.
         """
-        if name not in self._seen:
-            raise ValueError(unknown("layer", name, self._seen))
-        layer = self[name]
+        if name not in self._by_name:
+            raise ValueError(self._unknown(name))
+        layer = self._by_name[name]
         if not 0 <= use < layer.uses:
-            raise ValueError(f"use={use}: {name!r} is used {layer.uses} times in a run; count from 0")
+            raise ValueError(f"use={use}: {short_name(name)!r} is used {layer.uses} times in a run; count from 0")
+        subject = f"layer {short_name(name)!r}"
         if layer.block is None:
             why = "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
-            raise ValueError(f"layer {name!r} has no sets to explore: {why}")
+            raise ValueError(f"{subject} has no sets to explore: {why}")
         import torch
-
-        from normviz.inspect.audit.tensors import plain
 
         state = torch.get_rng_state()
         torch.set_rng_state(self._random_state)
         try:
-            watch = watched(self._model, self._example, want=(name, use))
+            run = observe(self._model, self._example, lambda model: ModelRun(model, want=(name, use)))
         finally:
             torch.set_rng_state(state)
-        if watch.wanted is None:
-            raise ValueError(f"layer {name!r} was not reached this time: the model is not as it was; audit it again")
-        x, norm = watch.wanted
-        if not plain(x):
-            raise ValueError(f"layer {name!r} gets an input of shape {norm.shape} that has no numbers to look at")
+        if run.wanted is None:
+            raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
+        x, norm = run.wanted
+        if not has_values(x):
+            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no numbers to look at")
         return _explorer(layer, norm, values(x).reshape(norm.shape), keywords)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,44 +187,80 @@ class Audit:
             raise ImportError(
                 "to_frame needs pandas; install it with: python -m pip install pandas (without it there is to_dict)"
             ) from error
-        columns = [field.name for field in dataclasses.fields(Layer)]
+        columns = [field.name for field in dataclasses.fields(NormLayer)]
         return pandas.DataFrame([dataclasses.asdict(layer) for layer in self.layers], columns=columns)
 
     def __str__(self) -> str:
-        return text(self.layers, self.warnings, self.unseen)
+        rows = [HEADS, *map(_row, self.layers)] if self.layers else []
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if head in NUMERIC else cell.ljust(width)
+                for head, cell, width in zip(HEADS, cells, widths, strict=True)
+            ).rstrip()
+            for cells in rows
+        ]
+        lines += ["", f"{self._summary()}."]
+        lines += [f"! {warning}" for warning in self.warnings]
+        lines += [f"? {short_name(name)}: {reason}" for name, reason in self.unseen.items()]
+        return "\n".join(lines).strip("\n")
 
     def __repr__(self) -> str:
-        return f"<Audit: {summary(self.layers, self.warnings)}>"
+        return f"<Audit: {self._summary()}>"
 
     def _repr_html_(self) -> str:
-        return page(self.layers, self.warnings, self.unseen)
+        codes = {w.layer: w.code for w in reversed(self.warnings)}
+        rows = [TableRow(_row(layer), codes.get(layer.name)) for layer in self.layers]
+        items = [item for code in dict.fromkeys(w.code for w in self.warnings) for item in self._warning_items(code)]
+        items += [
+            f'<li class="unseen"><b>{html.escape(short_name(name))}</b>: {html.escape(reason)}.</li>'
+            for name, reason in self.unseen.items()
+        ]
+        return html_box(html_table(HEADS, rows, caption=self._summary()) + (f"<ul>{''.join(items)}</ul>" * bool(items)))
+
+    def _warning_items(self, code: str) -> list[str]:
+        """Return the warnings of one code as list items, all but the first MAX_SHOWN folded away."""
+        mark = f"<code>{html.escape(code)}</code>"
+        items = [
+            f"<li>{mark} <b>{html.escape(short_name(w.layer))}</b>: {html.escape(w.message)}.<br>"
+            f"{html.escape(w.remedy[:1].upper() + w.remedy[1:])}.</li>"
+            for w in self.warnings
+            if w.code == code
+        ]
+        shown, more = items[:MAX_SHOWN], items[MAX_SHOWN:]
+        if more:
+            head = f"<summary>{len(more)} more of {mark}</summary>"
+            shown.append(f"<li><details>{head}<ul>{''.join(more)}</ul></details></li>")
+        return shown
+
+    def _summary(self) -> str:
+        return f"{_plural(len(self.layers), 'normalization layer')}, {_plural(len(self.warnings), 'warning')}"
+
+    def _unknown(self, name: object) -> str:
+        return unknown("layer", name, map(short_name, self._by_name))
 
 
-def _explorer(layer: Layer, norm: Norm, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:
-    """Make the explorer by the method's name if the sets are its, and on given sets otherwise."""
-    from normviz.explorer.widget import Explorer
-
-    first = {"title": f"{layer.name}: {layer.label}", "channel_axis": norm.channel_axis}
+def _explorer(layer: NormLayer, norm: Norm, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:
+    """Make the explorer by the method's name if the sets are the method's, and by labels of the sets otherwise."""
+    options = {"title": f"{short_name(layer.name)}: {layer.label}", "channel_axis": norm.channel_axis}
     if norm.eps:
-        first["eps"] = norm.eps
+        options["eps"] = norm.eps
     if not norm.is_method():
         labels = norm.labels()
         if x.ndim > 5:  # an explorer has five axes at most
-            keep = (x.shape[0], -1, x.shape[-1]) if norm.channel_axis == -1 else (*x.shape[:2], -1)
-            x, labels = x.reshape(keep), labels.reshape(keep)
-        return Explorer(x, **{**first, "labels": np.moveaxis(labels, norm.channel_axis, 1), **keywords})
-    first |= {"method": norm.kind, "num_groups": norm.num_groups}
+            merged = (x.shape[0], -1, x.shape[-1]) if norm.channel_axis == -1 else (*x.shape[:2], -1)
+            x, labels = x.reshape(merged), labels.reshape(merged)
+        return Explorer(x, **{**options, "labels": np.moveaxis(labels, norm.channel_axis, 1), **keywords})
+    options |= {"method": norm.kind, "num_groups": norm.num_groups}
     for name in ("weight", "bias"):
-        given = getattr(norm, name)
-        if given is not None and (given.numel() == norm.channels or norm.kind == "layer"):
-            found = values(given)
-            first[name] = found.reshape(-1) if given.numel() == norm.channels else found
+        tensor = getattr(norm, name)
+        if tensor is not None and (tensor.numel() == norm.channels or norm.kind == "layer"):
+            array = values(tensor)
+            options[name] = array.reshape(-1) if array.size == norm.channels else array
     if norm.running is not None and norm.kind == "batch":
-        from normviz.core.statistics import Statistics
-
-        first["statistics"] = Statistics(mean=norm.running[0], var=norm.running[1], count=norm.size or 1)
-        first["mode"] = "train" if norm.own else "eval"
-    return Explorer(x, **(first | keywords))
+        options["statistics"] = Statistics(mean=norm.running[0], var=norm.running[1], count=norm.size or 1)
+        options["mode"] = "train" if norm.own else "eval"
+    return Explorer(x, **(options | keywords))
 
 
 def _plain(value: Any) -> Any:
@@ -165,3 +271,93 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value.item() if isinstance(value, np.generic) else value
+
+
+# ---- tables ----
+
+HEADS = ("layer", "kind", "input", "block", "|S|", "sets", "uses", "parameters", "share", "state", "gap")
+NUMERIC = frozenset(["|S|", "sets", "uses", "parameters", "share", "gap"])
+MAX_SHOWN = 3
+"""Warnings of one code that are shown at once; the others are a click away."""
+# The colours are the notebook's own text colour, made transparent, so that they suit a light and a dark theme.
+STYLE = """
+.normviz-audit{color:inherit;font-size:13px;line-height:1.45;max-width:100%}
+.normviz-audit .scroll{overflow:auto;max-height:32em;border:1px solid rgba(128,128,128,.35);border-radius:6px}
+.normviz-audit table{table-layout:auto;font-size:inherit;border-collapse:collapse;width:100%;margin:0;color:inherit}
+.normviz-audit caption{text-align:left;padding:6px 10px;font-weight:600;color:inherit}
+.normviz-audit th,.normviz-audit td{padding:3px 10px;text-align:left;white-space:nowrap;color:inherit;background:none;
+border:0;border-top:1px solid rgba(128,128,128,.2)}
+.normviz-audit thead th{border-top:0;font-weight:600;opacity:.75}
+.normviz-audit .scroll th,.normviz-audit .scroll td{text-align:left}
+.normviz-audit .scroll .n{text-align:right;font-variant-numeric:tabular-nums}
+.normviz-audit .scroll td.wide{white-space:normal;min-width:14em}
+.normviz-audit tbody th{font-weight:500;font-family:ui-monospace,monospace}
+.normviz-audit tr.warned td,.normviz-audit tr.warned th{background:rgba(230,159,0,.16)}
+.normviz-audit ul{list-style:none;margin:8px 0;padding:0}
+.normviz-audit li{margin:6px 0;padding:4px 10px;border-left:4px solid #e69f00;white-space:normal}
+.normviz-audit li.unseen{border-color:rgba(128,128,128,.5)}
+.normviz-audit code{font-family:ui-monospace,monospace;background:rgba(128,128,128,.15);padding:0 4px;border-radius:3px;
+color:inherit}
+"""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of an HTML table: its cells as text, and if it is marked the reason, which may be empty."""
+
+    cells: Sequence[str]
+    warning: str | None = None
+
+
+def html_box(content: str) -> str:
+    """Return HTML in the box that audits and comparisons share."""
+    return f'<div class="normviz-audit"><style>{STYLE}</style>{content}</div>'
+
+
+def html_table(heads: Sequence[str], rows: Iterable[TableRow], *, caption: str = "", wide: str = "") -> str:
+    """Return a table that scrolls where it is too large, by keys as well; all texts are escaped.
+
+    Numbers are aligned to the right in the columns of NUMERIC; the text of the column `wide` is wrapped.
+    """
+
+    def css(head: str) -> str:
+        return ' class="n"' if head in NUMERIC else ' class="wide"' if head == wide else ""
+
+    body = []
+    for row in rows:
+        name, *cells = row.cells
+        title = f' title="{html.escape(row.warning)}"' if row.warning else ""
+        mark, sign = (f' class="warned"{title}', "⚠ ") if row.warning is not None else ("", "")
+        tds = "".join(f"<td{css(h)}>{html.escape(c)}</td>" for h, c in zip(heads[1:], cells, strict=True))
+        body.append(f'<tr{mark}><th scope="row">{sign}{html.escape(name)}</th>{tds}</tr>')
+    table = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    if body:
+        ths = "".join(f'<th scope="col"{css(h)}>{html.escape(h)}</th>' for h in heads)
+        table += f"<thead><tr>{ths}</tr></thead><tbody>{''.join(body)}</tbody>"
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>{table}</table></div>'
+
+
+def times(shape: Iterable[int]) -> str:
+    """Return a shape as text: 2×8×7×7."""
+    return "×".join(map(str, shape))
+
+
+def _row(layer: NormLayer) -> tuple[str, ...]:
+    """Return the cells of a layer, one for each of HEADS."""
+    return (
+        short_name(layer.name),
+        layer.label,
+        times(layer.input_shape),
+        times(layer.block) if layer.block else "–",
+        f"{layer.size:,}" if layer.size else "–",
+        f"{layer.count:,}" if layer.count else "–",
+        str(layer.uses),
+        f"{layer.parameters:,}",
+        f"{layer.share:.1%}",
+        f"{layer.mode}, frozen" if layer.frozen else layer.mode,
+        "–" if layer.gap is None else f"{layer.gap:.2g}",
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

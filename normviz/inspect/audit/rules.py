@@ -1,23 +1,130 @@
-"""What an audit warns of: codes, thresholds with their reasons, and the sentences."""
+"""What an audit measures at every normalization, and the rules that turn it into warnings.
+
+To add a warning, add one function with the decorator `rule`. Its code is then known to `audit`, to the command line and
+to the messages about unknown codes. What it needs from the run and is not in `Measurements` yet, `measure` adds there.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from normviz.core.methods import METHODS
-from normviz.core.pooling import divisors
-from normviz.inspect.audit.layers import Norm
-from normviz.inspect.audit.measures import effective, untouched_running
+from normviz.core.moments import Moments
+from normviz.core.pooling import canonical, divisors
+from normviz.functions.reduce import moments
+from normviz.inspect.audit.detect import DEFAULT_EPS
+from normviz.inspect.audit.tensors import has_values, short_name, values
+from normviz.inspect.audit.torch_norms import Norm
 
 if TYPE_CHECKING:
-    from normviz.inspect.audit.seen import Seen
+    from normviz.inspect.audit.hooks import LayerRecord
+
+# ---- measurements ----
+
+CORRELATION = 4.4
+"""How much larger the error of a batch's mean is than for independent cells, as measured on filter responses of
+photographs: neighbouring cells of a map are correlated, so N * H * W of them count like N * H * W / 4.4^2."""
+DEAD = 1e-5
+"""A channel whose standard deviation is below this part of the layer's root mean square is constant to rounding."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Numbers of one use of a layer, taken during the run so that no activation has to be kept.
+
+    Attributes
+    ----------
+    finite_in, finite_out, finite_state
+        Whether input, output, and running statistics with weight and bias have no NaN or infinity.
+    gap
+        As `NormLayer.gap`.
+    ratio
+        Mean over the channels of the example's variance, unbiased, over the running one.
+    independent
+        How many independent values the example's cells of a channel count like.
+    dead
+        Channels that carry nothing: constant, or with the weight 0 while others are not 0.
+    """
+
+    finite_in: bool = True
+    finite_out: bool = True
+    finite_state: bool = True
+    gap: float | None = None
+    ratio: float | None = None
+    independent: float | None = None
+    dead: tuple[int, ...] = ()
+
+    def and_then(self, later: Measurements) -> Measurements:
+        """Return this with a later use of the same layer: gap and ratio stay those of the first use."""
+        finite = {k: getattr(self, k) and getattr(later, k) for k in ("finite_in", "finite_out", "finite_state")}
+        return replace(self, **finite, dead=tuple(c for c in self.dead if c in later.dead))
+
+
+def measure(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
+    """Measure one use: its input x and output y are torch tensors, y may be None."""
+    if not has_values(x) or not (y is None or has_values(y)):
+        return Measurements()
+    found = Measurements(_finite(x), y is None or _finite(y), norm.parameters_finite)
+    if dead and 2 <= x.ndim <= 5 and norm.shape[0] * norm.cells > 1 and found.finite_in:
+        found = replace(found, dead=_dead_channels(values(x), norm))
+    if norm.running is None or norm.running_untouched or not (found.finite_in and found.finite_state):
+        return found
+    gap, ratio = _gap(moments(values(x).reshape(norm.shape), channel_axis=norm.channel_axis), norm)
+    independent = independent_values(norm.shape[0] if norm.kind == "batch" else 1, norm.cells)
+    return replace(found, gap=gap, independent=independent, ratio=ratio * independent / max(independent - 1, 1))
+
+
+def independent_values(samples: int, cells: int) -> float:
+    """Return how many independent values `samples` maps of `cells` cells count like; each sample is one at least.
+
+    >>> independent_values(32, 1), independent_values(8, 49)  # vectors; ResNet-50's last maps
+    (32.0, 20.247933884297517)
+    """
+    return max(float(samples), samples * cells / CORRELATION**2)
+
+
+def _gap(atoms: Moments, norm: Norm) -> tuple[float, float]:
+    """Compare the output by the sets' own statistics with the one by the running statistics.
+
+    If z is the output by the sets' own, then a + b z is the output by the running ones. So the mean square of the
+    difference follows from the sets' means and variances: a^2 + (b - 1)^2 var(z).
+    """
+    own, eps = atoms.pool("batch" if norm.kind == "batch" else "instance"), norm.eps
+    eps = DEFAULT_EPS if eps is None else eps
+    mean, var = norm.running  # type: ignore[misc]
+    spread = np.sqrt(var + eps)
+    with np.errstate(all="ignore"):
+        a, b = (own.mean - mean) / spread, np.sqrt(own.var + eps) / spread
+        square = np.square(a) + np.square(b - 1) * own.var / (own.var + eps)
+        return float(np.sqrt(square.mean())), float(np.mean((own.var + eps) / (var + eps)))
+
+
+def _dead_channels(x: np.ndarray, norm: Norm) -> tuple[int, ...]:
+    view = canonical(x, norm.channel_axis)
+    spread = np.sqrt(moments(view).pool("batch").var)
+    dead = spread <= DEAD * np.sqrt(np.square(view, dtype=np.float64).mean())
+    if norm.weight is not None and norm.weight.numel() == view.shape[1]:
+        weight = np.abs(values(norm.weight).reshape(-1))
+        dead |= (weight <= DEAD * weight.max()) & bool(weight.any())  # a layer whose weights are all 0 starts so
+    return tuple(np.flatnonzero(dead).tolist())
+
+
+def _finite(x: Any) -> bool:
+    x = x.dequantize() if x.is_quantized else x
+    return bool(x.isfinite().all())
+
+
+# ---- warnings ----
 
 SMALL_SET = 8
-"""Fewer cells than this in a set are warned of. Mean and variance take two of |S| degrees of freedom: of 8 a quarter,
-of 4 half, and of 2 all but the sign. The variance of 8 independent cells is off by sqrt(2 / 7), 53 %, of itself."""
+"""Sets of fewer cells are warned of. Mean and variance take two of |S| degrees of freedom: of 8 a quarter, of 4 half,
+and of 2 all but the sign. The variance of 8 independent cells is off by sqrt(2 / 7), 53 %, of itself."""
 NOISE = 0.2
 """Relative noise of Batch Norm's mean that is warned of, in standard deviations. ResNet-50's last maps are 7 x 7: at 16
 images it is 0.16 there, and at 8 it is 0.22; between the two Batch Norm falls behind Group Norm (Wu & He 2018, Table 2:
@@ -25,45 +132,27 @@ images it is 0.16 there, and at 8 it is 0.22; between the two Batch Norm falls b
 GAP = 0.5
 """Half a standard deviation between train and eval output, beyond what the example's own few values explain."""
 GAP_NOISE = {False: 3.0, True: 2.0}
-"""How often the gap that chance gives, by whether 8 channels or more are averaged: of many the mean strays less."""
+"""How many times the gap expected by chance, by whether 8 channels or more are averaged, which makes it steadier."""
 SHRUNK = 0.25
 """An example whose variance is a quarter of the running one on average comes out half as wide in eval mode; the gap,
-which cannot pass 1 on that side, would not show it."""
-
-DEFAULT = {
-    "one-value-per-set": "each set has one cell, so that the output is the bias whatever the input",
-    "small-set": f"sets of fewer than {SMALL_SET} cells",
-    "accidental-instance": "Group Norm with G = C, which is Instance Norm",
-    "small-batch": "Batch Norm's statistics would be noisy at training_batch samples",
-    "non-finite": "NaN or infinity",
-    "train-eval-gap": "running statistics that do not fit the example's own",
-    "groups-do-not-divide": "a number of groups that does not divide C",
-}
-OPT_IN = {
-    "train-mode": "a layer with running statistics is in train mode",
-    "running-untouched": "running statistics that are still 0 and 1",
-    "dead-channel": "channels that carry nothing",
-    "bias-before-norm": "a bias that the normalization takes out again",
-    "group-one": "Group Norm with one group",
-    "back-to-back": "a normalization right after another one",
-}
-CODES = DEFAULT | OPT_IN
+which cannot exceed 1 on that side, would not show it."""
+_REFUSED = " (torch refuses to run it; the audit went on with its input)"
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Something about a layer that an audit warns of.
+class AuditWarning:
+    """One thing about a layer that an audit warns of.
 
     Attributes
     ----------
     code
-        What it is; a key of CODES.
+        A key of RULES.
     layer
         Name of the layer.
     message, remedy
-        One sentence with the sizes, and what to do about it.
+        One sentence with the sizes, and how to mend it.
     numbers
-        What the message says in numbers, by name.
+        The numbers of the message, by name.
     """
 
     code: str
@@ -73,179 +162,257 @@ class Trouble:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.code} at {self.layer}: {self.message}; {self.remedy}"
+        return f"{self.code} at {short_name(self.layer)}: {self.message}; {self.remedy}"
 
 
-def find_troubles(seen: Iterable[Seen], training_batch: int | None, codes: Iterable[str]) -> list[Trouble]:
-    """Return the troubles with these codes: those of single layers in order of use, then those of the model."""
-    seen, codes = list(seen), set(codes)
-    per_layer = [t for s in seen for rule in _PER_LAYER for t in rule(s, training_batch)]
-    names = {s.name for s in seen}
-    model = [*_non_finite(seen), *_small_batch(seen, training_batch)]
-    model += [t for s in seen for t in _back_to_back(s, names)]
-    return [t for t in [*per_layer, *model] if t.code in codes]
+class WarningText(NamedTuple):
+    """The text of a warning, as a rule returns it: a message, a remedy, and the numbers by name."""
+
+    message: str
+    remedy: str
+    numbers: Mapping[str, Any] = MappingProxyType({})
 
 
-def _size(norm: Norm, training_batch: int | None, own: bool) -> int | None:
-    """|S| as in training; None where the example cannot tell, whose number of samples need not be training's."""
+OfLayer = tuple["LayerRecord", WarningText]
+
+
+class Rule(NamedTuple):
+    """A function that may warn, the meaning of its code, and when and on what it is called."""
+
+    apply: Callable
+    meaning: str
+    default: bool
+    of_model: bool
+
+
+RULES: dict[str, Rule] = {}
+"""Code -> rule, filled by the decorator `rule`."""
+
+
+def rule(code: str, meaning: str, *, default: bool = True, of_model: bool = False) -> Callable:
+    """Make a function a rule of every audit or, if it is not a `default`, of those that ask for its code.
+
+    It gets the record of one layer and `training_batch`, and returns a WarningText or None. A rule `of_model` gets the
+    records of all layers, in order of use, instead of one, and yields pairs of a record and a WarningText.
+    """
+
+    def register(apply: Callable) -> Callable:
+        RULES[code] = Rule(apply, meaning, default, of_model)
+        return apply
+
+    return register
+
+
+def find_warnings(
+    layers: Sequence[LayerRecord], training_batch: int | None, codes: Collection[str]
+) -> list[AuditWarning]:
+    """Return the warnings with these codes: those of single layers in order of use, then those of the model."""
+    rules = [(code, row) for code, row in RULES.items() if code in codes]
+    of_layers = [(c, r, row.apply(r, training_batch)) for r in layers for c, row in rules if not row.of_model]
+    of_model = [(c, r, text) for c, row in rules if row.of_model for r, text in row.apply(layers, training_batch)]
+    return [
+        AuditWarning(code, r.name, text.message, text.remedy, dict(text.numbers))
+        for code, r, text in of_layers + of_model
+        if text is not None
+    ]
+
+
+@rule("one-value-per-set", "each set has one cell, so that the output is the bias whatever the input")
+def _one_value_per_set(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    if _set_size(layer, training_batch) == 1:
+        where, remedy, numbers = _set_words(layer, 1, training_batch)
+        message = f"{where} has one cell in each set, so that its output is the bias whatever the input"
+        return WarningText(message + _REFUSED * bool(layer.refused), remedy, numbers)
+    return None
+
+
+@rule("small-set", f"sets of fewer than {SMALL_SET} cells")
+def _small_set(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    size = _set_size(layer, training_batch)
+    if size is not None and 1 < size < SMALL_SET and layer.smallest.kind != "batch":
+        where, remedy, numbers = _set_words(layer, size, training_batch)
+        lost = min(2 if layer.smallest.centered else 1, size)
+        message = f"{where} has {size} cells in each set, of which the statistics take {lost} degrees of freedom"
+        return WarningText(message, remedy, numbers)
+    return None
+
+
+def _set_size(layer: LayerRecord, training_batch: int | None) -> int | None:
+    """Return |S| in training; None if it is not known, as the example may have another number of samples."""
+    norm = layer.smallest
     if norm.kind != "batch" or norm.size is None:
         return norm.size
+    if layer.frozen:
+        return None
     if training_batch is not None:
         return norm.size // norm.shape[0] * training_batch
-    return norm.size if own and norm.size == 1 else None
+    return norm.size if norm.own and norm.size == 1 else None
 
 
-def _set_size(s: Seen, training_batch: int | None) -> Iterator[Trouble]:
-    norm = s.smallest
-    size = _size(norm, training_batch, norm.own)
-    if size is None or size >= SMALL_SET or (s.frozen and norm.kind == "batch"):
-        return
-    numbers = {"size": size, "block": norm.block, "input_shape": norm.shape}
+def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tuple[str, str, dict[str, Any]]:
+    """Return the place, the remedy and the numbers of a warning about the size of sets."""
+    norm = layer.smallest
     where = f"{METHODS[norm.kind].label} on {norm.shape}"
     if norm.kind == "batch" and training_batch is not None:
         where += f" with {training_batch} sample{'s' * (training_batch > 1)} in training"
-    if size == 1:
-        said = f"{where} has one cell in each set, so that its output is the bias whatever the input"
-        if s.broken:
-            said += " (torch refuses to run it; the audit went on with its input)"
-        yield Trouble("one-value-per-set", s.name, said, _larger(norm), numbers)
-    elif norm.kind != "batch":
-        lost = 2 if norm.centered else 1
-        said = (
-            f"{where} has {size} cells in each set, of which the statistics take {min(lost, size)} degrees of freedom"
-        )
-        yield Trouble("small-set", s.name, said, _larger(norm), numbers)
+    remedies = {
+        "batch": "use more samples or larger maps, or a norm within each sample",
+        "instance": "use Group Norm with several channels to a group, or larger maps",
+        "frn": "use Group Norm with several channels to a group, or larger maps",
+        "group": "use fewer groups, or larger maps",
+    }
+    remedy = remedies.get(norm.kind, "pool more channels, or leave it out here")
+    return where, remedy, {"size": size, "block": norm.block, "input_shape": norm.shape}
 
 
-def _larger(norm: Norm) -> str:
-    if norm.kind == "batch":
-        return "use more samples or larger maps, or a norm within each sample"
-    if norm.kind in ("instance", "frn"):
-        return "use Group Norm with several channels to a group, or larger maps"
-    return "use fewer groups, or larger maps" if norm.kind == "group" else "pool more channels, or leave it out here"
+@rule("accidental-instance", "Group Norm with G = C, which is Instance Norm")
+def _accidental_instance(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    G, C = _groups(layer)
+    if G == C > 1:
+        message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
+        return WarningText(message, "use fewer groups, or InstanceNorm if it is meant", _group_numbers(G, C))
+    return None
 
 
-def _groups(s: Seen, _: int | None) -> Iterator[Trouble]:
-    norm, G = s.norm, s.norm.num_groups
-    if not norm.grouped or not G:
+@rule("small-batch", "Batch Norm's statistics would be noisy at training_batch samples", of_model=True)
+def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[OfLayer]:
+    """Warn once for all of Batch Norm's layers, with the numbers of the noisiest."""
+    coupled = [layer for layer in layers if layer.norm.kind == "batch" and not layer.frozen]
+    if training_batch is None or not coupled:
         return
-    C, numbers = norm.channels, {"num_groups": G, "channels": norm.channels}
-    if C % G:
-        said = f"num_groups={G} does not divide C={C}" + (
-            " (torch refuses to run it; the audit went on with its input)" if s.broken else ", so groups differ in size"
-        )
-        fit = ", ".join(map(str, divisors(C)))
-        yield Trouble("groups-do-not-divide", s.name, said, f"use one of {fit}", numbers)
-    elif G == C and G > 1:
-        said = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
-        yield Trouble("accidental-instance", s.name, said, "use fewer groups, or InstanceNorm if it is meant", numbers)
-    elif G == 1 and C > 1:
-        said = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
-        yield Trouble("group-one", s.name, said, "use more groups if they are meant", numbers)
-
-
-def _train_eval_gap(s: Seen, _: int | None) -> Iterator[Trouble]:
-    gap, ratio, independent = s.measured.gap, s.measured.ratio, s.measured.independent
-    if gap is None or ratio is None or independent is None or s.frozen:
+    noise = {r.name: 1 / math.sqrt(independent_values(training_batch, r.smallest.cells)) for r in coupled}
+    noisy = [layer for layer in coupled if noise[layer.name] > NOISE]
+    if not noisy:
         return
-    channels = s.norm.channels
-    # Of n independent values the mean strays by 1 / n of the variance and the standard deviation by 1 / 2n.
+    worst = max(noisy, key=lambda layer: (noise[layer.name], -layer.smallest.cells))
+    of_mean, cells = noise[worst.name], training_batch * worst.smallest.cells
+    of_std = of_mean / math.sqrt(2)
+    message = (
+        f"at training_batch={training_batch} the statistics of {len(noisy)} of {len(coupled)} Batch Norm layers are "
+        f"noisy: at {short_name(worst.name)}, with {cells} cells in a set, the mean by about {of_mean:.2g} standard "
+        f"deviations and the standard deviation by {of_std:.0%}"
+    )
+    numbers = {"training_batch": training_batch, "noise": of_mean, "noise_std": of_std}
+    remedy = "use Group Norm, synchronize the statistics over devices, or freeze them"
+    yield worst, WarningText(message, remedy, {**numbers, "layers": [layer.name for layer in noisy]})
+
+
+@rule("non-finite", "NaN or infinity", of_model=True)
+def _non_finite(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[OfLayer]:
+    """Warn of the first layer alone: the later ones get its output."""
+    bad = [r for r in layers if not (r.measured.finite_in and r.measured.finite_out and r.measured.finite_state)]
+    if not bad:
+        return
+    first = bad[0].measured
+    if not first.finite_state:
+        message, remedy = "its weight, bias or running statistics hold NaN or infinity", "load a checkpoint from before"
+    elif not first.finite_in:
+        message, remedy = "its input holds NaN or infinity", "look for the cause between it and the layer before it"
+    else:
+        message, remedy = "its input is finite and its output is not", "use a larger eps, or float32 in this layer"
+    if len(bad) > 1:
+        message += f" ({len(bad) - 1} later layer{'s' * (len(bad) > 2)} as well)"
+    yield bad[0], WarningText(message, remedy, {"layers": [layer.name for layer in bad]})
+
+
+@rule("train-eval-gap", "running statistics that do not fit the example's own")
+def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    gap, ratio, independent = layer.measured.gap, layer.measured.ratio, layer.measured.independent
+    if gap is None or ratio is None or independent is None or layer.frozen:
+        return None
+    channels = layer.norm.channels
+    # The mean of n independent values varies by 1 / n of the variance, and the standard deviation by 1 / 2n.
     chance = math.sqrt(1.5 / independent)
     limit = max(GAP, GAP_NOISE[channels >= 8] * chance)
     shrunk = min(SHRUNK, 1 - 3 * math.sqrt(2 / (independent * min(channels, 16))))
     if not gap > limit and not ratio < shrunk:
-        return
-    said = f"with running statistics its output is {gap:.2g} standard deviations from that with the example's own"
-    said += f" (chance alone: {chance:.2g}), and the example's variance {ratio:.2g} times the running one"
-    if s.tracked and s.momentum and (start := (1 - s.momentum) ** s.tracked) > 0.05:
-        said += f"; after {s.tracked} update{'s' * (s.tracked > 1)} {start:.0%} of the initial 0 and 1 is still in them"
+        return None
+    message = (
+        f"with running statistics its output is {gap:.2g} standard deviations from that with the example's own "
+        f"(chance alone: {chance:.2g}), and the example's variance {ratio:.2g} times the running one"
+    )
+    updates, momentum = layer.updates, layer.momentum
+    if updates and momentum and (start := (1 - momentum) ** updates) > 0.05:
+        s = "s" * (updates > 1)
+        message += f"; after {updates} update{s} {start:.0%} of the initial 0 and 1 is still in them"
     remedy = "give an example like the training data; if it is one, run the model in train mode over more batches"
     numbers = {"gap": gap, "chance": chance, "limit": limit, "variance_ratio": ratio}
-    yield Trouble("train-eval-gap", s.name, said, f"{remedy} to renew the statistics", numbers)
+    return WarningText(message, f"{remedy} to renew the statistics", numbers)
 
 
-def _state(s: Seen, _: int | None) -> Iterator[Trouble]:
-    if s.norm.running is not None and s.mode == "train":
-        said = (
-            "it is in train mode, so that its output depends on the other samples and running it moves the statistics"
-        )
-        if s.norm.kind != "batch":
-            said = "it is in train mode, so that running it moves its running statistics"
-        yield Trouble("train-mode", s.name, said, "call model.eval() before inference")
-    if untouched_running(s.norm):
-        said = f"its running statistics are still 0 and 1 in all C = {s.norm.channels} channels"
-        yield Trouble("running-untouched", s.name, said, "train it, or load the buffers along with the weights")
+@rule("groups-do-not-divide", "a number of groups that does not divide C")
+def _groups_do_not_divide(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    G, C = _groups(layer)
+    if G and C % G:
+        message = f"num_groups={G} does not divide C={C}"
+        message += _REFUSED if layer.refused else ", so groups differ in size"
+        return WarningText(message, f"use one of {', '.join(map(str, divisors(C)))}", _group_numbers(G, C))
+    return None
 
 
-def _dead(s: Seen, _: int | None) -> Iterator[Trouble]:
-    if dead := s.measured.dead:
+def _groups(layer: LayerRecord) -> tuple[int, int]:
+    """Return G and C; G is 0 if the layer does not take a number of groups."""
+    return (layer.norm.num_groups or 0) * layer.norm.grouped, layer.norm.channels
+
+
+def _group_numbers(G: int, C: int) -> dict[str, Any]:
+    return {"num_groups": G, "channels": C}
+
+
+@rule("train-mode", "a layer with running statistics is in train mode", default=False)
+def _train_mode(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    if layer.norm.running is not None and layer.mode == "train":
+        message = "it is in train mode, so that running it moves its running statistics"
+        if layer.norm.kind == "batch":
+            message = (
+                "it is in train mode, so that its output depends on the other samples and running it moves the "
+                "statistics"
+            )
+        return WarningText(message, "call model.eval() before inference")
+    return None
+
+
+@rule("running-untouched", "running statistics that are still 0 and 1", default=False)
+def _running_untouched(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    if layer.norm.running_untouched:
+        message = f"its running statistics are still 0 and 1 in all C = {layer.norm.channels} channels"
+        return WarningText(message, "train it, or load the buffers along with the weights")
+    return None
+
+
+@rule("dead-channel", "channels that carry nothing", default=False)
+def _dead_channel(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    if dead := layer.measured.dead:
         first = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
-        said = f"{len(dead)} of C = {s.norm.channels} channels carry nothing on this example: {first}"
-        yield Trouble("dead-channel", s.name, said, "look at what is before them, or prune them", {"channels": dead})
+        message = f"{len(dead)} of C = {layer.norm.channels} channels carry nothing on this example: {first}"
+        return WarningText(message, "look at the layers before it, or prune them", {"channels": dead})
+    return None
 
 
-def _bias(s: Seen, _: int | None) -> Iterator[Trouble]:
-    if s.bias_before and s.norm.one_channel and not s.frozen:
-        said = f"the bias of {s.before} is taken out again by the mean, as each set is one channel"
-        numbers = {"before": s.before, "parameters": s.norm.channels}
-        yield Trouble("bias-before-norm", s.name, said, f"give {s.before} bias=False", numbers)
+@rule("bias-before-norm", "a bias that the normalization takes out again", default=False)
+def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    if layer.bias_before and layer.norm.cancels_bias and not layer.frozen:
+        before = short_name(str(layer.before))
+        message = f"the bias of {before} is taken out again by the mean, as each set is one channel"
+        numbers = {"before": layer.before, "parameters": layer.norm.channels}
+        return WarningText(message, f"give {before} bias=False", numbers)
+    return None
 
 
-def _back_to_back(s: Seen, names: set[str]) -> Iterator[Trouble]:
-    before = next((n for n in (s.before, str(s.before).partition(":")[0]) if n in names), None)
-    if before:
-        said = f"its input is the output of {before}, with nothing in between"
-        yield Trouble("back-to-back", s.name, said, "leave one of them out", {"before": before})
+@rule("group-one", "Group Norm with one group", default=False)
+def _group_one(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+    G, C = _groups(layer)
+    if G == 1 < C:
+        message = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
+        return WarningText(message, "use more groups if they are meant", _group_numbers(G, C))
+    return None
 
 
-_PER_LAYER: tuple[Callable[[Seen, int | None], Iterator[Trouble]], ...] = (
-    _set_size,
-    _groups,
-    _train_eval_gap,
-    _state,
-    _dead,
-    _bias,
-)
-
-
-def _non_finite(seen: list[Seen]) -> Iterator[Trouble]:
-    """The first layer alone: what follows it was handed on."""
-    bad = [s for s in seen if not (s.measured.finite_in and s.measured.finite_out and s.measured.finite_state)]
-    if not bad:
-        return
-    s, found = bad[0], bad[0].measured
-    if not found.finite_state:
-        said, remedy = "its weight, bias or running statistics hold NaN or infinity", "load a checkpoint from before"
-    elif not found.finite_in:
-        said, remedy = "its input holds NaN or infinity", "look for the cause between it and the layer before it"
-    else:
-        said, remedy = "its input is finite and its output is not", "use a larger eps, or float32 in this layer"
-    if len(bad) > 1:
-        said += f" ({len(bad) - 1} later layer{'s' * (len(bad) > 2)} as well)"
-    yield Trouble("non-finite", s.name, said, remedy, {"layers": [b.name for b in bad]})
-
-
-def _small_batch(seen: list[Seen], training_batch: int | None) -> Iterator[Trouble]:
-    """One line for all of Batch Norm's layers, with the numbers of the noisiest."""
-    coupled = [s for s in seen if s.norm.kind == "batch" and not s.frozen]
-    if training_batch is None or not coupled:
-        return
-    noise = {s.name: 1 / math.sqrt(effective(training_batch, s.smallest.cells)) for s in coupled}
-    noisy = [s for s in coupled if noise[s.name] > NOISE]
-    if not noisy:
-        return
-    worst = max(noisy, key=lambda s: (noise[s.name], -s.smallest.cells))
-    mean = noise[worst.name]
-    said = (
-        f"at training_batch={training_batch} the statistics of {len(noisy)} of {len(coupled)} Batch Norm layers are "
-        f"noisy: at {worst.name}, with {training_batch * worst.smallest.cells} cells in a set, the mean by about "
-        f"{mean:.2g} standard deviations and the standard deviation by {mean / math.sqrt(2):.0%}"
-    )
-    remedy = "use Group Norm, synchronize the statistics over devices, or freeze them"
-    numbers = {
-        "training_batch": training_batch,
-        "noise": mean,
-        "noise_std": mean / math.sqrt(2),
-        "layers": [s.name for s in noisy],
-    }
-    yield Trouble("small-batch", worst.name, said, remedy, numbers)
+@rule("back-to-back", "a normalization right after another one", default=False, of_model=True)
+def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[OfLayer]:
+    names = {layer.name for layer in layers}
+    for layer in layers:
+        before = next((n for n in (layer.before, str(layer.before).partition(":")[0]) if n in names), None)
+        if before:
+            message = f"its input is the output of {short_name(before)}, with nothing in between"
+            yield layer, WarningText(message, "leave one of them out", {"before": before})

@@ -1,18 +1,191 @@
-"""Small questions about torch's tensors and modules."""
+"""Read torch tensors and modules without running the user's code.
+
+A user's module may invent attributes in `__getattr__`, or change itself when it is asked for one. So everything about a
+module is looked up where Python and torch store it.
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
+import numpy as np
+
+MAX_NAME = 200
+"""Characters of a name that messages and tables show."""
+
+# ---- tensors ----
+
+
+def tensors_in(value: Any) -> Iterator[Any]:
+    """Yield the tensors in nested tuples, lists and mappings, in order, to any depth."""
+    import torch
+
+    stack, visited = [value], {}
+    while stack:
+        value = stack.pop()
+        kind = type(value)
+        if issubclass(kind, torch.Tensor):
+            yield value
+        elif issubclass(kind, Mapping | tuple | list) and id(value) not in visited:
+            visited[id(value)] = value  # keeps it alive, so that the id stays its own
+            stack += reversed([*_members(kind)(value)])
+
+
+def _members(kind: type) -> Callable:
+    """Return the function that iterates over a container of this type, past methods that a subclass overrides."""
+    for base, members in ((dict, dict.values), (tuple, tuple.__iter__), (list, list.__iter__)):
+        if issubclass(kind, base):
+            return members
+    return kind.values  # type: ignore[attr-defined]  # of a Mapping
+
+
+def first_tensor(value: Any) -> Any:
+    """Return the first tensor in a module's input or output, or None; nested tensors have no shape and do not count."""
+    return next((t for t in tensors_in(value) if not t.is_nested), None)
+
+
+def in_memory(x: Any) -> bool:
+    """Whether the elements of a tensor can be read: it is not lazy, meta, nested, sparse, empty or from torch.func."""
+    import torch
+
+    wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", lambda _: False)
+    if is_uninitialized(x) or x.is_meta or x.is_nested or x.layout != torch.strided or wrapped(x):
+        return False
+    return bool(x.numel())
+
+
+def has_values(x: Any) -> bool:
+    """Whether a tensor holds real numbers that can be read."""
+    return in_memory(x) and (x.is_floating_point() or x.is_quantized)
+
+
+def values(x: Any) -> np.ndarray:
+    """Return a torch tensor of any device and real dtype as a NumPy array, without a copy where none is needed."""
+    x = x.detach().resolve_neg()
+    if x.is_quantized:
+        x = x.dequantize()
+    if str(x.dtype) not in ("torch.float16", "torch.float32", "torch.float64"):
+        x = x.float()
+    return np.from_dlpack(x.cpu())  # after x.numpy() a parameter could never be resized
+
+
+def copied_values(x: Any) -> np.ndarray:
+    """Return a copy of a tensor's values, in which broadcast axes still take no memory."""
+    once = x[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in x.stride())]
+    return np.broadcast_to(np.array(values(once)), tuple(x.shape))
+
+
+def is_uninitialized(tensor: Any) -> bool:
+    """Whether a lazy layer has yet to make this parameter or buffer."""
+    import torch
+
+    return torch.nn.parameter.is_lazy(tensor)
+
+
+def version(x: Any) -> int:
+    """Return how often x was written to; -1 for a tensor of inference mode, which does not count."""
+    return -1 if x.is_inference() else x._version
+
+
+def is_view_of(x: Any, storages: set[int]) -> bool:
+    """Whether x shares memory with one of the storages."""
+    try:
+        return x.untyped_storage().data_ptr() in storages
+    except (NotImplementedError, RuntimeError):  # it has no storage of the usual kind
+        return False
+
+
+# ---- modules ----
+
+
+def attribute(module: Any, name: str, default: Any = None) -> Any:
+    """Return an attribute that a module or its class stores; no `__getattr__` and no property is called."""
+    if is_scripted(module):
+        return getattr(module, name, default)  # torch.jit keeps the attributes in C++
+    for store in ("_parameters", "_buffers"):
+        stored = _stored(module, store)
+        if name in stored:
+            return stored[name]
+    found = inspect.getattr_static(module, name, default)
+    return default if inspect.isdatadescriptor(found) else found
+
+
+def named_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (name, module) as `model.named_modules()` does; the wrappers of torch.compile add nothing to a name."""
+    stack, visited = [("", model)], set()
+    while stack:
+        name, module = stack.pop()
+        if id(module) in visited:
+            continue
+        visited.add(id(module))
+        yield name, module
+        for key, child in reversed(_stored(module, "_modules").items()):
+            if child is not None:
+                inner = name if is_compiled(module) else f"{name}.{key}" if name else key
+                stack.append((inner, child))
+
+
+def parameters(module: Any) -> dict[str, Any]:
+    """Return the parameters of a module and its submodules by name, each once."""
+    return _tensors_of(module, "_parameters")
+
+
+def buffers(module: Any) -> dict[str, Any]:
+    """Return the buffers of a module and its submodules by name, each once."""
+    return _tensors_of(module, "_buffers")
+
+
+def has_children(module: Any) -> bool:
+    """Whether a module has submodules."""
+    return any(child is not None for child in _stored(module, "_modules").values())
+
+
+def class_name(module: Any) -> str:
+    """Return the name of a module's class; of a scripted module that of the class it was compiled from."""
+    return str(getattr(module, "original_name", "")) if is_scripted(module) else type(module).__name__
+
+
+def short_name(name: str) -> str:
+    """Return the name of a module or class for a message or a table, cut in the middle where it is too long to read.
+
+    >>> short_name("encoder.layer.3.norm"), len(short_name("x" * 1_000_000))
+    ('encoder.layer.3.norm', 200)
+    """
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2 - 1]}…{name[-MAX_NAME // 2 :]}"
+
+
+def is_torchs_own(module: Any) -> bool:
+    """Whether a module's class belongs to torch, so that its forward is known."""
+    return str(type(module).__module__).startswith("torch.") and not is_scripted(module)
+
+
+def is_scripted(module: Any) -> bool:
+    """Whether torch.jit has compiled a module."""
+    import torch
+
+    return issubclass(type(module), torch.jit.ScriptModule)
+
+
+def is_compiled(module: Any) -> bool:
+    """Whether a module is the wrapper that torch.compile has put around another one."""
+    dynamo = sys.modules.get("torch._dynamo")
+    return dynamo is not None and issubclass(type(module), dynamo.OptimizedModule)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the module inside the wrapper of torch.compile, or the module itself."""
+    return _stored(model, "_modules")["_orig_mod"] if is_compiled(model) else model
 
 
 @contextmanager
 def eager() -> Iterator[None]:
-    """Run what torch.compile has wrapped as it was written: compiled code calls no hooks."""
+    """Run modules that torch.compile has wrapped as they were written: compiled code calls no hooks."""
+    import torch
+
     stance = getattr(torch.compiler, "set_stance", None)
     if stance is None or "torch._dynamo" not in sys.modules:
         yield
@@ -21,43 +194,17 @@ def eager() -> Iterator[None]:
         yield
 
 
-def first(value: Any) -> Any:
-    """Return the first tensor in what a module takes or gives, or None; nested ones have no shape, and don't count."""
-    if isinstance(value, torch.Tensor):
-        return None if value.is_nested else value
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list):
-        return next((t for t in map(first, value) if t is not None), None)
-    return None
+def _stored(module: Any, store: str) -> dict[str, Any]:
+    """Return a module's own `_parameters`, `_buffers` or `_modules`; empty where its `__init__` has made none."""
+    found = getattr(module, store) if is_scripted(module) else object.__getattribute__(module, "__dict__").get(store)
+    return dict(found.items()) if found else {}
 
 
-def torchs(module: Any) -> bool:
-    """Whether a module's forward is torch's own, so that it is known for what it is."""
-    return type(module).__module__.startswith("torch.") and not isinstance(module, torch.jit.ScriptModule)
-
-
-def empty(tensor: Any) -> bool:
-    """Whether it is a parameter or buffer that a lazy layer has yet to make."""
-    return torch.nn.parameter.is_lazy(tensor)
-
-
-def plain(x: Any) -> bool:
-    """Whether a tensor has real numbers in memory that can be looked at: not one of torch.func's, nested or sparse."""
-    wrapped = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", lambda _: False)
-    if x.is_meta or x.is_nested or x.layout != torch.strided or wrapped(x) or not x.numel():
-        return False
-    return x.is_floating_point() or x.is_quantized
-
-
-def version(x: Any) -> int:
-    """How often x was written into; tensors of inference mode don't count."""
-    return -1 if x.is_inference() else x._version
-
-
-def weights_of(x: Any, storages: set[int]) -> bool:
-    """Whether x is a view of a parameter: weight standardization, which normalizes no activations."""
-    try:
-        return x.untyped_storage().data_ptr() in storages
-    except (NotImplementedError, RuntimeError):  # no memory of the usual kind
-        return False
+def _tensors_of(module: Any, store: str) -> dict[str, Any]:
+    found, ids = {}, set()
+    for prefix, owner in named_modules(module):
+        for name, tensor in _stored(owner, store).items():
+            if tensor is not None and id(tensor) not in ids:
+                ids.add(id(tensor))
+                found[f"{prefix}.{name}" if prefix else name] = tensor
+    return found

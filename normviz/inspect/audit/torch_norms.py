@@ -1,13 +1,21 @@
-"""What torch's own normalizations pool, read from the arguments of the function that does the work."""
+"""Which cells torch's own normalizations pool, read from the arguments of the function that a layer calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from normviz.inspect.audit.layers import LOCAL, Norm
+from normviz.core.methods import METHODS
+from normviz.core.pooling import pooling
+from normviz.inspect.audit.tensors import attribute, class_name, has_values, is_scripted, values
+
+LOCAL = "local_response"
+"""Not a row of METHODS: every cell has a window of channels of its own, so no two cells share statistics."""
 
 # By name of the function: its arguments in order, in torch.nn.functional and in torch itself.
 _FUNCTIONAL = {
@@ -24,40 +32,142 @@ _DIRECT = _FUNCTIONAL | {
 }
 _DEFAULTS = {"training": False, "use_input_stats": True, "eps": 1e-5}
 
-# By name of the class: the function that its forward calls, with the module's attributes for arguments.
-_CLASSES = {
-    "_BatchNorm": "batch_norm",
-    "_InstanceNorm": "instance_norm",
-    "LayerNorm": "layer_norm",
-    "RMSNorm": "rms_norm",
-    "GroupNorm": "group_norm",
-    "LocalResponseNorm": "local_response_norm",
-    "CrossMapLRN2d": "local_response_norm",
-}
-Originals = Mapping[int, np.ndarray]
-"""Running statistics before the run, by id of the buffer: in train mode a call changes them."""
+BuffersBefore = Mapping[int, np.ndarray]
+"""Buffers before the run, by id: in train mode a call changes them."""
 
 
-def functions(torch: Any) -> dict[Any, tuple[str, list[str]]]:
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """One normalization of one input.
+
+    Attributes
+    ----------
+    kind
+        A key of METHODS, or LOCAL.
+    shape, block
+        Of the input and of a set, in the input's own order of axes; block is None where the sets are not equal boxes.
+    channel_axis
+        The axis of C: 1 or -1.
+    num_groups, eps
+        The layer's own arguments, or what was found from its output.
+    weight, bias
+        Scale and shift of the output: tensors, or None.
+    running
+        Running mean and variance before the run, float64, shape (C,).
+    own
+        Whether the input's own statistics were used, rather than the running ones.
+    grouped
+        Whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    block: tuple[int, ...] | None
+    channel_axis: int = 1
+    num_groups: int | None = None
+    eps: float | None = None
+    weight: Any = None
+    bias: Any = None
+    running: tuple[np.ndarray, np.ndarray] | None = None
+    own: bool = True
+    grouped: bool = False
+
+    @property
+    def size(self) -> int | None:
+        """|S|, the number of cells in a set."""
+        return None if self.block is None else math.prod(self.block)
+
+    @property
+    def count(self) -> int | None:
+        """The number of sets."""
+        return None if self.block is None else math.prod(self.shape) // max(math.prod(self.block), 1)
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return self.shape[self.channel_axis]
+
+    @property
+    def cells(self) -> int:
+        """Cells of one channel of one sample."""
+        return math.prod(self.shape[1:]) // max(self.channels, 1)
+
+    @property
+    def cancels_bias(self) -> bool:
+        """Whether a bias per channel before it has no effect: every set lies in one channel and loses its mean."""
+        return self.block is not None and self.block[self.channel_axis] == 1 and self.centered
+
+    @property
+    def centered(self) -> bool:
+        """Whether a mean is subtracted."""
+        return self.kind in METHODS and METHODS[self.kind].centered
+
+    @property
+    def parameters_finite(self) -> bool:
+        """Whether weight, bias and running statistics have no NaN or infinity."""
+        tensors = [t for t in (self.weight, self.bias) if t is not None and has_values(t)]
+        return all(np.isfinite(a).all() for a in (*map(values, tensors), *(self.running or ())))
+
+    @property
+    def running_untouched(self) -> bool:
+        """Whether the running statistics are still the 0 and 1 that they start with."""
+        return self.running is not None and not self.running[0].any() and bool((self.running[1] == 1).all())
+
+    @property
+    def refusal_code(self) -> str | None:
+        """The code of the warning that says why torch raises on such a call, or None."""
+        if self.block is None and self.kind == "group":
+            return "groups-do-not-divide"
+        return "one-value-per-set" if self.size == 1 and self.own else None
+
+    def canonical(self, per_axis: Sequence[int]) -> tuple[int, ...]:
+        """Return one number per axis in the order (N, C, *spatial)."""
+        others = [v for a, v in enumerate(per_axis) if a != self.channel_axis % len(per_axis)]
+        return (others[0], per_axis[self.channel_axis], *others[1:])
+
+    def labels(self) -> np.ndarray:
+        """Return the number of the set of each cell, an int array of `shape`."""
+        if self.block is None:
+            raise ValueError(f"{self.kind} has no equal sets on shape {self.shape}")
+        labels = np.zeros(self.shape, int)
+        for axis, (length, extent) in enumerate(zip(self.shape, self.block, strict=True)):
+            along = np.arange(length) // extent
+            labels = labels * (length // extent) + along.reshape([-1 if a == axis else 1 for a in range(labels.ndim)])
+        return labels
+
+    def is_method(self) -> bool:
+        """Whether the sets are those of METHODS[kind], so that the method's name describes them."""
+        shape = self.canonical(self.shape)
+        if self.block is None or self.kind not in METHODS or not 2 <= len(shape) <= 5:
+            return False
+        groups = self.num_groups if METHODS[self.kind].has_groups else None
+        return pooling(self.kind, shape, groups).block == self.canonical(self.block)
+
+
+# ---- calls of torch's functions ----
+
+
+def norm_functions() -> dict[Any, tuple[str, list[str]]]:
     """Return torch's functions that normalize: function -> (name, arguments)."""
-    homes = ((torch.nn.functional, _FUNCTIONAL), (torch, _DIRECT))
+    import torch
+
     return {
         getattr(home, name): (name, arguments.split())
-        for home, table in homes
+        for home, table in ((torch.nn.functional, _FUNCTIONAL), (torch, _DIRECT))
         for name, arguments in table.items()
         if hasattr(home, name)
     }
 
 
-def of_call(name: str, arguments: Mapping[str, Any], originals: Originals) -> Norm | None:
+def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore) -> Norm | None:
     """Return what a call of one of torch's functions normalizes; None if its input has too few axes to say."""
     given = {**_DEFAULTS, **arguments}
     shape = tuple(given["input"].shape)
     rows: dict[str, Callable[[], dict[str, Any] | None]] = {
-        "batch_norm": lambda: _batch(shape, given),
+        "batch_norm": lambda: {"kind": "batch", "block": (shape[0], 1, *shape[2:]), "own": bool(given["training"])},
         "instance_norm": lambda: {"kind": "instance", "block": (1, 1, *shape[2:]), "own": given["use_input_stats"]},
-        "layer_norm": lambda: _layer(shape, given["normalized_shape"], "layer", "positional"),
-        "rms_norm": lambda: _layer(shape, given["normalized_shape"], "rms", "rms"),
+        "layer_norm": lambda: _last_axes(shape, given["normalized_shape"], "layer", "positional"),
+        "rms_norm": lambda: _last_axes(shape, given["normalized_shape"], "rms", "rms"),
         "group_norm": lambda: _group(shape, given["num_groups"]),
         "local_response_norm": lambda: {"kind": LOCAL, "block": None},
     }
@@ -68,15 +178,12 @@ def of_call(name: str, arguments: Mapping[str, Any], originals: Originals) -> No
         return None
     if len(shape) == 1:
         shape, row["block"] = (1, *shape), (1, *row["block"])
-    found = [given.get("running_mean"), given.get("running_var")]
-    running = None if any(f is None or f.is_meta for f in found) else tuple(_running(f, originals) for f in found)
+    state = [given.get("running_mean"), given.get("running_var")]
+    readable = all(buffer is not None and has_values(buffer) for buffer in state)
+    running = tuple(_before_run(buffer, before) for buffer in state) if readable else None
     eps = _machine_eps(given["input"]) if given["eps"] is None else given["eps"]
     affine = {k: v if hasattr(v, "shape") else None for k, v in given.items() if k in ("weight", "bias")}
     return Norm(shape=shape, running=running, eps=eps if name != "local_response_norm" else None, **row, **affine)  # type: ignore[arg-type]
-
-
-def _batch(shape: tuple[int, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"kind": "batch", "block": (shape[0], 1, *shape[2:]), "own": bool(given["training"])}
 
 
 def _group(shape: tuple[int, ...], groups: int) -> dict[str, Any]:
@@ -85,72 +192,94 @@ def _group(shape: tuple[int, ...], groups: int) -> dict[str, Any]:
     return {"kind": "group", "block": block, "num_groups": int(groups), "grouped": True}
 
 
-def _layer(shape: tuple[int, ...], normalized: Any, whole: str, last: str) -> dict[str, Any] | None:
-    """The last axes alone: of one axis the features of each position, of all but the samples a whole sample."""
+def _last_axes(shape: tuple[int, ...], normalized: Any, whole_sample: str, last_axis: str) -> dict[str, Any] | None:
+    """Pool the last axes: one axis is the features of each position, all but the first are a whole sample."""
     pooled = (normalized,) if isinstance(normalized, int) else tuple(normalized)
     if shape[len(shape) - len(pooled) :] != pooled:
         return None
     block = (1,) * (len(shape) - len(pooled)) + pooled
     if len(pooled) == 1 and len(shape) > 2:
-        return {"kind": last, "block": block, "channel_axis": -1}
-    return {"kind": whole, "block": block}
+        return {"kind": last_axis, "block": block, "channel_axis": -1}
+    return {"kind": whole_sample, "block": block}
 
 
-def _running(buffer: Any, originals: Originals) -> np.ndarray:
-    kept = originals.get(id(buffer))
-    return buffer.detach().cpu().double().numpy() if kept is None else kept
+def _before_run(buffer: Any, before: BuffersBefore) -> np.ndarray:
+    kept = before.get(id(buffer))
+    return np.array(values(buffer), np.float64) if kept is None else kept
 
 
 def _machine_eps(x: Any) -> float:
-    """What torch's RMSNorm takes where eps is None: the distance from 1 to the next number of x's dtype."""
+    """Return the eps of torch's RMSNorm where none is given: the distance from 1 to the next number of x's dtype."""
     bits = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
     return 2.0 ** -bits.get(str(x.dtype).removeprefix("torch."), 23)
 
 
-def of_module(module: Any, torch: Any) -> str | None:
-    """Return the function that a module of torch's own is the layer of, or None.
+# ---- torch's modules ----
 
-    A subclass with a forward of its own is not torch's own any more, except inside torch. What torch.jit has compiled
-    keeps the name of the class.
+
+@cache
+def _norm_classes() -> dict[type, str]:
+    """Return torch's layers: class -> the function that its forward calls with its attributes as arguments."""
+    from torch import nn
+
+    return {
+        nn.modules.batchnorm._BatchNorm: "batch_norm",
+        nn.modules.instancenorm._InstanceNorm: "instance_norm",
+        nn.LayerNorm: "layer_norm",
+        nn.RMSNorm: "rms_norm",
+        nn.GroupNorm: "group_norm",
+        nn.LocalResponseNorm: "local_response_norm",
+        nn.CrossMapLRN2d: "local_response_norm",
+    }
+
+
+def function_of(module: Any) -> str | None:
+    """Return the function that one of torch's normalization layers calls, or None for any other module.
+
+    A subclass with its own forward does not count as torch's, except inside torch. A module that torch.jit has compiled
+    is known by the name of its class.
     """
-    if isinstance(module, torch.jit.ScriptModule):
-        name = str(getattr(module, "original_name", ""))
-        return next((f for c, f in _CLASSES.items() if name == c or (c[0] == "_" and _numbered(name, c[1:]))), None)
-    for cls, function in _CLASSES.items():
-        base = getattr(torch.nn, cls, None) or getattr(torch.nn.modules.batchnorm, cls, None)
-        base = base or getattr(torch.nn.modules.instancenorm, cls, None)
-        if base is not None and isinstance(module, base):
-            home = next(c for c in type(module).__mro__ if "forward" in vars(c)).__module__
-            return function if home.startswith("torch.") else None
-    return None
+    from torch import nn
+
+    scripted = is_scripted(module)
+    cls = getattr(nn, class_name(module), None) if scripted else type(module)
+    function = next((f for base, f in _norm_classes().items() if isinstance(cls, type) and issubclass(cls, base)), None)
+    if function is None or scripted:
+        return function
+    home = next(c for c in type(module).__mro__ if "forward" in vars(c)).__module__
+    return function if home.startswith("torch.") else None
 
 
-def _numbered(name: str, stem: str) -> bool:
-    return name in (f"{stem}1d", f"{stem}2d", f"{stem}3d", "SyncBatchNorm" if stem == "BatchNorm" else None)
-
-
-def module_arguments(module: Any, function: str, x: Any) -> dict[str, Any]:
-    """Return the arguments that a module's forward calls its function with."""
-    names = [n for n in _FUNCTIONAL[function].split() if hasattr(module, n)]
-    given = {n: getattr(module, n) for n in names} | {"input": x}
+def arguments_of(module: Any, function: str, x: Any) -> dict[str, Any]:
+    """Return the arguments with which the forward of one of torch's layers calls its function."""
+    given = {}
+    for name in set(_FUNCTIONAL[function].split()) - {"input", "training", "use_input_stats"}:
+        # A parametrized weight is a property, which the forward calls as well.
+        is_property = isinstance(getattr(type(module), name, None), property)
+        value = getattr(module, name) if is_property else attribute(module, name, _MISSING)
+        if value is not _MISSING:
+            given[name] = value
+    given["input"] = x
     if function in ("batch_norm", "instance_norm"):
         tracked = given.get("running_mean") is not None
         given["training" if function == "batch_norm" else "use_input_stats"] = module.training or not tracked
-    if function == "instance_norm" and x.ndim == _features_rank(module) - 1:
+    if function == "instance_norm" and x.ndim == _expected_ndim(module) - 1:
         given["input"] = x[None]  # one sample without its axis
     return given
 
 
-def _features_rank(module: Any) -> int:
-    name = str(getattr(module, "original_name", type(module).__name__))
-    digits = [int(c) for c in name if c.isdigit()]
+_MISSING = object()
+
+
+def _expected_ndim(module: Any) -> int:
+    digits = [int(c) for c in class_name(module) if c.isdigit()]
     return digits[-1] + 2 if digits else 0
 
 
-def broken(norm: Norm) -> str | None:
-    """Return the code of what makes torch refuse such a call, or None."""
-    if norm.block is None and norm.kind == "group":
-        return "groups-do-not-divide"
-    if norm.size == 1 and norm.own:
-        return "one-value-per-set"
-    return None
+def bias_axis(module: Any) -> int | None:
+    """Return the axis along which a layer adds a bias to its output; None if it adds none."""
+    from torch import nn
+
+    axes = {nn.Linear: -1, nn.modules.conv._ConvNd: 1}
+    axis = next((a for cls, a in axes.items() if isinstance(module, cls)), None)
+    return axis if axis is not None and attribute(module, "bias") is not None else None

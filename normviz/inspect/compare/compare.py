@@ -1,19 +1,31 @@
-"""Two torch models on one example: where they part."""
+"""Find the first normalization layer at which two torch models part on one example."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import html
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import Any
 
-from normviz.core.errors import check_keywords, unknown
-from normviz.inspect._snapshot import untouched
-from normviz.inspect.audit.audit import _call, _check_model, _materialized, _why
-from normviz.inspect.compare.comparison import Comparison, Side, relative, tolerance_of
-from normviz.inspect.compare.layer_diff import pair
+import numpy as np
 
-if TYPE_CHECKING:
-    from normviz.inspect.compare.recording import Recording
+from normviz.core.errors import brief, check_keywords, unknown
+from normviz.inspect.audit.report import TableRow, html_box, html_table, times
+from normviz.inspect.audit.run import check_model, materialized, observe
+from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.compare.layer_diff import (
+    LayerPair,
+    LayerUse,
+    compare_layers,
+    relative_difference,
+    tolerance_of,
+)
+from normviz.inspect.compare.recording import Recording
+
+HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
+MAX_OTHERS = 8
+"""Pairs other than the first that a text lists."""
 
 
 @check_keywords
@@ -30,14 +42,14 @@ def compare(
     Parameters
     ----------
     model_a, model_b
-        Two torch.nn.Module, one perhaps a port of the other; each is run in the mode that it is in.
+        Two torch.nn.Module, for instance a model and its port; each is run in its present mode, train or eval.
     example
         The input of both: a tensor, a tuple of arguments, or a dict of keyword arguments.
     names
-        A layer's name in model_a -> its name in model_b, where these differ.
+        A layer's name in model_a -> its name in model_b, where they differ.
     tolerance
-        The largest difference, relative to the root mean square of the numbers, that still counts as rounding. None
-        takes it by dtype: 1e-10 for float64, 1e-5 for float32, 5e-3 for float16, 5e-2 for bfloat16.
+        The largest difference, relative to the root mean square of the numbers, that counts as rounding. None takes
+        it by dtype: 1e-10 for float64, 1e-5 for float32, 5e-3 for float16, 5e-2 for bfloat16.
 
     Returns
     -------
@@ -47,7 +59,7 @@ def compare(
     Raises
     ------
     TypeError
-        If one is no torch.nn.Module.
+        If one is not a torch.nn.Module.
     ValueError
         If a model raises on the example, or a name is not that of a normalization layer in the run.
 
@@ -55,7 +67,7 @@ def compare(
     -----
     Layers are paired by name where names agree, and in the order of use otherwise, layers of one kind and number of
     channels first. Both runs start from the same random state. Models, example and random state are left as they
-    were. What goes into and comes out of every normalization is in memory until the two have been compared.
+    were. Inputs and outputs of all normalizations are in memory until the two models have been compared.
 
     Examples
     --------
@@ -65,68 +77,180 @@ def compare(
     >>> found.first.name, [str(d) for d in found.first.differences]
     ('0', ['eps is 1e-05 in a and 0.001 in b'])
     """
-    for name, model in (("model_a", model_a), ("model_b", model_b)):
-        try:
-            _check_model(model)
-        except TypeError as error:
-            raise TypeError(str(error).replace("model", name, 1)) from None
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance={tolerance!r} is no relative difference; give a number from 0 to below 1")
-    a, b = _recorded(model_a, example, "model_a"), _recorded(model_b, example, "model_b")
+    for model, who in ((model_a, "model_a"), (model_b, "model_b")):
+        check_model(model, who)
+    if not isinstance(names, Mapping | None):
+        raise TypeError(f"names is of type {type(names).__name__}; give a dict of a name in model_a -> one in model_b")
+    names = names or {}
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < 1):
+        raise ValueError(f"tolerance={brief(tolerance)} is no relative difference; give a number from 0 to below 1")
+    a, b = _record(model_a, example, "model_a"), _record(model_b, example, "model_b")
     in_a, in_b = a.in_order(), b.in_order()
-    for name, where, sides in [(k, "model_a", in_a) for k in names or ()] + [
-        (v, "model_b", in_b) for v in (names or {}).values()
-    ]:
-        if name not in {s.name for s in sides}:
-            raise ValueError(f"names: {unknown(f'layer of {where}', name, dict.fromkeys(s.name for s in sides))}")
-    matched = align(in_a, in_b, names or {})
+    _check_names(names, in_a, "model_a")
+    _check_names(names.values(), in_b, "model_b")
+    matched = align(in_a, in_b, names)
     paired_a, paired_b = {i for i, _ in matched}, {j for _, j in matched}
-    coarse = tolerance_of(*(s.dtype for s in (*in_a, *in_b))) if tolerance is None else tolerance
-    output = None if a.output is None or b.output is None else relative(a.output, b.output)
     return Comparison(
-        pairs=[pair(in_a[i], in_b[j], tolerance) for i, j in matched],
-        only_a=[s.bare() for i, s in enumerate(in_a) if i not in paired_a],
-        only_b=[s.bare() for j, s in enumerate(in_b) if j not in paired_b],
-        output_difference=output,
-        tolerance=coarse,
+        pairs=[compare_layers(in_a[i], in_b[j], tolerance) for i, j in matched],
+        only_a=[use.without_activations() for i, use in enumerate(in_a) if i not in paired_a],
+        only_b=[use.without_activations() for j, use in enumerate(in_b) if j not in paired_b],
+        output_difference=relative_difference(a.output, b.output),
+        tolerance=tolerance_of(*(use.dtype for use in (*in_a, *in_b))) if tolerance is None else tolerance,
     )
 
 
-def _recorded(model: Any, example: Any, which: str) -> Recording:
-    """Run the model on the example, its numbers recorded, and leave both as they were."""
-    try:
-        model = _materialized(model, example)
-    except ValueError as error:
-        raise ValueError(str(error).replace("the model", which, 1)) from error.__cause__
-    from normviz.inspect.compare.recording import Recording
-
-    with untouched(getattr(model, "_orig_mod", model), example):
-        recording = Recording(model)
-        try:
-            recording.run(_call(model, example))
-        except Exception as error:
-            raise ValueError(_why(error, model, example, recording).replace("the model", which, 1)) from error
-    return recording
+def _record(model: Any, example: Any, who: str) -> Recording:
+    return observe(materialized(model, example, who), example, Recording, who)
 
 
-def align(a: Sequence[Side], b: Sequence[Side], names: Mapping[str, str]) -> list[tuple[int, int]]:
+def _check_names(names: Iterable[str], uses: Sequence[LayerUse], who: str) -> None:
+    known = dict.fromkeys(use.name for use in uses)
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(f"names: {unknown(f'layer of {who}', name, map(short_name, known))}")
+
+
+def align(a: Sequence[LayerUse], b: Sequence[LayerUse], names: Mapping[str, str]) -> list[tuple[int, int]]:
     """Return which layer of a is which of b: by name, between those by kind and channels, and then by order."""
-    keys: list[tuple[Callable[[Side], Hashable], Callable[[Side], Hashable]]] = [
-        (lambda s: names.get(s.name, s.name), lambda s: s.name),
-        (lambda s: (s.kind, s.input_shape[1:]), lambda s: (s.kind, s.input_shape[1:])),
-        (lambda s: s.input_shape[1:], lambda s: s.input_shape[1:]),
+    keys: list[tuple[Callable[[LayerUse], Hashable], Callable[[LayerUse], Hashable]]] = [
+        (lambda use: names.get(use.name, use.name), lambda use: use.name),
+        (lambda use: (use.kind, use.input_shape[1:]), lambda use: (use.kind, use.input_shape[1:])),
+        (lambda use: use.input_shape[1:], lambda use: use.input_shape[1:]),
     ]
-    return _between(a, b, keys, 0, 0)
+    return _align_by(keys, a, b, 0, 0)
 
 
-def _between(a: Sequence[Side], b: Sequence[Side], keys: list, i: int, j: int) -> list[tuple[int, int]]:
-    if not keys:  # nothing tells them apart but their order
+def _align_by(keys: list, a: Sequence[LayerUse], b: Sequence[LayerUse], i: int, j: int) -> list[tuple[int, int]]:
+    """Align by the first key, and by the others between the matches; a and b start at i and j of the whole."""
+    if not keys:
         return [(i + k, j + k) for k in range(min(len(a), len(b)))]
     (of_a, of_b), *rest = keys
-    blocks = SequenceMatcher(None, [of_a(s) for s in a], [of_b(s) for s in b], autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, [of_a(u) for u in a], [of_b(u) for u in b], autojunk=False).get_matching_blocks()
     found, p, q = [], 0, 0
     for block in blocks:  # the last one is empty and stands at the end of both
-        found += _between(a[p : block.a], b[q : block.b], rest, i + p, j + q)
+        found += _align_by(rest, a[p : block.a], b[q : block.b], i + p, j + q)
         found += [(i + block.a + k, j + block.b + k) for k in range(block.size)]
         p, q = block.a + block.size, block.b + block.size
     return found
+
+
+class Comparison:
+    """Where two models part, made by `compare`.
+
+    Attributes
+    ----------
+    pairs
+        A list of LayerPair, in order of use.
+    only_a, only_b
+        Lists of LayerUse: layers without a counterpart in the other model.
+    first
+        The first pair at which the numbers part. If all agree, the first with a setting that differs and acts, such as
+        an eps far below the variance, or momentum in train mode. None if there is neither.
+    between
+        If the inputs of `first` part already, the cause is not a normalization layer of both models: then the names of
+        the layer before, whose outputs agree, and of `first`. "(input)" and "(output)" stand for the models' ends.
+    same
+        Whether all numbers agree, no setting that acts differs, and every layer has a counterpart.
+    output_difference, tolerance
+        Of the models' first output.
+    """
+
+    def __init__(
+        self,
+        *,
+        pairs: list[LayerPair],
+        only_a: list[LayerUse],
+        only_b: list[LayerUse],
+        output_difference: float | None,
+        tolerance: float,
+    ) -> None:
+        self.pairs, self.only_a, self.only_b = pairs, only_a, only_b
+        self.output_difference, self.tolerance = output_difference, tolerance
+        self.first: LayerPair | None = None
+        self.between: tuple[str, str] | None = None
+        before = "(input)"
+        for pair in pairs:
+            if pair.input_parts or pair.output_parts:
+                self.first, self.between = pair, (before, pair.name) if pair.input_parts else None
+                break
+            before = pair.name
+        else:
+            if (output_difference or 0.0) > tolerance:
+                self.between = (before, "(output)")
+            self.first = next((p for p in pairs if p.acting), None) if self.between is None else None
+        self.same = self.first is None and self.between is None and not only_a and not only_b
+
+    def __str__(self) -> str:
+        return "\n".join([self._headline(), *self._cause(), *self._others()])
+
+    def __repr__(self) -> str:
+        where = "the same" if self.same else f"part at {short_name(self.first.name)}" if self.first else "not the same"
+        return f"<Comparison of {len(self.pairs)} pairs of layers: {where}>"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for p in self.pairs:
+            differences = _number(p.input_difference), _number(p.output_difference)
+            settings = "; ".join(map(str, p.differences)) or "–"
+            cells = (short_name(p.a.name), short_name(p.b.name), p.a.kind, *differences, settings)
+            rows.append(TableRow(cells, "" if p is self.first else None))
+        items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in [*self._cause(), *self._others()])
+        headline = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ul>{items}</ul>" if items else "")
+        return html_box(headline + (html_table(HEADS, rows, wide=HEADS[-1]) if rows else ""))
+
+    def _headline(self) -> str:
+        if self.same:
+            many = f"at {len(self.pairs)} pair{'s' * (len(self.pairs) != 1)} of normalization layers"
+            return f"The two models agree {many} and in their output, on this example."
+        if self.between:
+            before, after = self.between
+            start = "the input" if before == "(input)" else f"{short_name(before)}, whose outputs agree,"
+            end = "the output"
+            if self.first:
+                end = f"{short_name(after)}, whose inputs {_differ(self.first.input_difference)}"
+            return f"The two models part between {start} and {end}: no normalization layer of both is the cause."
+        if self.first and self.first.output_parts:
+            p = self.first
+            return (
+                f"The two models part at {short_name(p.name)}: inputs agree "
+                f"(they differ by {_number(p.input_difference)}), outputs differ by {_number(p.output_difference)} "
+                f"(relative; {p.tolerance:g} counts as rounding)."
+            )
+        if self.first:
+            return f"All numbers agree on this example, but {short_name(self.first.name)} is set differently."
+        return "All numbers that can be compared agree, but not every layer has a counterpart."
+
+    def _cause(self) -> list[str]:
+        """Return lines on what differs in the first pair, or before it."""
+        p = self.first
+        if p is None:
+            return [f"  The outputs {_differ(self.output_difference)}."] if self.between else []
+        name = short_name(p.name)
+        if self.between:
+            made = [f"{short_name(use.before)} in {m}" for m, use in (("a", p.a), ("b", p.b)) if use.before]
+            return [f"  The input of {name} is made by {' and '.join(made)}."] if made else []
+        if p.differences:
+            return [f"  {name}: {d}." for d in p.differences]
+        if "output" in (p.a.known_by, p.b.known_by):
+            return [f"  {name} is known by its output alone, so weight and bias could not be compared."]
+        return [f"  No setting of {name} differs: its arithmetic does, or it enlarges a difference of its inputs."]
+
+    def _others(self) -> list[str]:
+        lines = [
+            f"  Only in {m}: {short_name(use.name)} ({short_name(use.type)}, input {times(use.input_shape)})."
+            for m, uses in (("a", self.only_a), ("b", self.only_b))
+            for use in uses
+        ]
+        others = [p for p in self.pairs if p is not self.first and p.differences]
+        lines += [f"  Also: {short_name(p.name)}: {'; '.join(map(str, p.differences))}." for p in others[:MAX_OTHERS]]
+        if len(others) > MAX_OTHERS:
+            lines.append(f"  Also: {len(others) - MAX_OTHERS} more pairs are set differently; see .pairs.")
+        return lines
+
+
+def _differ(value: float | None) -> str:
+    return "have other shapes" if value is not None and np.isinf(value) else f"differ by {_number(value)}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else "0" if value == 0 else "shape" if np.isinf(value) else f"{value:.2g}"

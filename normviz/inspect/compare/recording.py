@@ -1,50 +1,54 @@
-"""One run of a torch model in which the numbers at every normalization are kept, to be held against another's."""
+"""One run of a torch model in which inputs and outputs of its normalizations are kept, to be compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from normviz.inspect.audit.hooks import Watch
-from normviz.inspect.audit.layers import Norm
-from normviz.inspect.audit.measures import values
-from normviz.inspect.audit.seen import Call, Frame
-from normviz.inspect.audit.tensors import first, plain
-from normviz.inspect.compare.comparison import Side
+from normviz.inspect.audit.hooks import ModelRun, NormCall, RunningModule
+from normviz.inspect.audit.tensors import attribute, copied_values, first_tensor, has_values, values
+from normviz.inspect.audit.torch_norms import Norm
+from normviz.inspect.compare.layer_diff import LayerUse
 
 
-class Recording(Watch):
-    """A run of a model, with what goes into and comes out of each use of a normalization.
+class Activations(NamedTuple):
+    """Input and output of one use with axes (N, C, *spatial), the input's dtype, and momentum if a function got it."""
+
+    x: np.ndarray | None
+    y: np.ndarray | None
+    dtype: str
+    momentum: Any
+
+
+class Recording(ModelRun):
+    """A run of a model, with the input and output of each use of a normalization.
 
     Attributes
     ----------
-    sides
-        Order -> one use, its numbers with it.
     output
-        The first tensor that the model returned; None where it has no numbers.
+        The first tensor that the model returned; None where it has no values to read.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.sides: dict[int, Side] = {}
         self.output: np.ndarray | None = None
-        self._kept: dict[int, tuple[np.ndarray | None, np.ndarray | None, str, Any]] = {}
+        self._layer_uses: dict[int, LayerUse] = {}
+        self._activations: dict[int, Activations] = {}
 
     def run(self, call: Callable[[], Any]) -> None:
-        """Call the model, and keep what it returns as well."""
+        """Call the model, and keep its output as well."""
 
-        def kept() -> None:
-            y = first(call())
-            self.output = None if y is None or not plain(y) else np.array(values(y))
+        def keep_output() -> None:
+            y = first_tensor(call())
+            self.output = None if y is None or not has_values(y) else copied_values(y)
 
-        super().run(kept)
+        super().run(keep_output)
 
-    def in_order(self) -> list[Side]:
+    def in_order(self) -> list[LayerUse]:
         """Return the uses in the order of the run."""
-        return [self.sides[order] for order in sorted(self.sides)]
+        return [self._layer_uses[order] for order in sorted(self._layer_uses)]
 
     def function(self, func: Callable, name: str, arguments: list[str], args: tuple, kwargs: dict) -> Any:
         """Call one of torch's functions that normalize, and keep its numbers."""
@@ -56,47 +60,47 @@ class Recording(Watch):
             self._keep(calls[-1].order, calls[-1].norm, given["input"], y, given.get("momentum"))
         return y
 
-    def _record(self, name: str, frame: Frame, norm: Norm, known_by: str, x: Any, y: Any, got: Any = None) -> None:
-        self._keep(frame.order, norm, x, y, None)
-        super()._record(name, frame, norm, known_by, x, y, got)
+    def _record(self, name: str, running: RunningModule, norm: Norm, known_by: str, given: Any, x: Any, y: Any) -> None:
+        self._keep(running.order, norm, x, y, None)
+        super()._record(name, running, norm, known_by, given, x, y)
 
     def _keep(self, order: int, norm: Norm, x: Any, y: Any, momentum: Any) -> None:
-        """Keep copies with axes (N, C, *spatial), so that ports with the channels last can be compared."""
-        kept = [
+        """Keep copies with axes (N, C, *spatial), so that a port with the channels last can be compared."""
+        kept_x, kept_y = (
             np.array(np.moveaxis(values(t).reshape(norm.shape), norm.channel_axis, 1))
-            if t is not None and plain(t) and t.numel() == x.numel()
+            if t is not None and has_values(t) and t.numel() == x.numel()
             else None
             for t in (x, y)
-        ]
-        self._kept[order] = kept[0], kept[1], str(x.dtype).removeprefix("torch."), momentum
+        )
+        self._activations[order] = Activations(kept_x, kept_y, str(x.dtype).removeprefix("torch."), momentum)
 
-    def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: Call) -> None:
+    def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> None:
         super()._add(name, module, norm, known_by, call)
-        x, y, dtype, momentum = self._kept[call.order]
-        flat = {k: _flat(getattr(norm, k)) for k in ("weight", "bias")}
-        self.sides[call.order] = Side(
+        kept, layer = self._activations[call.order], self.layers[name]
+        self._layer_uses[call.order] = LayerUse(
             order=call.order,
             name=name,
-            type=self.seen[name].type,
+            type=layer.type,
             kind=norm.kind,
             num_groups=norm.num_groups,
             block=None if norm.block is None else norm.canonical(norm.block),
             input_shape=norm.canonical(norm.shape),
             eps=norm.eps,
-            momentum=getattr(module, "momentum", momentum) if norm.running is not None else None,
+            momentum=attribute(module, "momentum", kept.momentum) if norm.running is not None else None,
             running=norm.running,
             own=norm.own,
-            mode=self.seen[name].mode,
+            mode=layer.mode,
             known_by=known_by,
             before=call.before[0],
-            dtype=dtype,
-            x=x,
-            y=y,
-            **flat,
+            dtype=kept.dtype,
+            weight=_flat(norm.weight),
+            bias=_flat(norm.bias),
+            x=kept.x,
+            y=kept.y,
         )
 
 
 def _flat(tensor: Any) -> np.ndarray | None:
-    if not isinstance(tensor, torch.Tensor) or not plain(tensor):
+    if tensor is None or not has_values(tensor):
         return None
     return np.array(values(tensor), np.float64).reshape(-1)
