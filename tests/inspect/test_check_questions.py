@@ -17,12 +17,14 @@ SHAPE = (3, 8, 5, 4)
 BAD = [
     (lambda: nv.check(3, "batch"), TypeError, "fn is of type int, which cannot be called; pass a function or a layer"),
     (lambda: nv.check(abs, "bach"), ValueError, "unknown method 'bach'; did you mean 'batch'?"),
-    (lambda: nv.check(abs, "group"), TypeError, "method 'group' needs num_groups, a whole number from 1 on, not None"),
+    (lambda: nv.check(abs, "group"), TypeError, "num_groups must be a whole number, not None; method 'group' needs at"),
     (
         lambda: nv.check(abs, "group", 2.0),
         TypeError,
-        "method 'group' needs num_groups, a whole number from 1 on, not 2",
+        "num_groups must be a whole number, not 2.0; method 'group' needs",
     ),
+    (lambda: nv.check(abs, "group", 0), ValueError, "num_groups=0 is less than 1; method 'group' needs at least one"),
+    (lambda: nv.check(abs, "group", 10**9), ValueError, "num_groups=1000000000 needs more than 268,435,456 cells"),
     (
         lambda: nv.check(abs, "layer", 2),
         ValueError,
@@ -33,7 +35,7 @@ BAD = [
         ValueError,
         "num_groups=3 does not divide C=4; these do: 1, 2, 4",
     ),
-    (lambda: nv.check(abs, "batch", eps=-1), ValueError, "eps=-1 is no number from 0 on; it is what is added to the"),
+    (lambda: nv.check(abs, "batch", eps=-1), ValueError, "eps=-1 is not a number >= 0; it is added to the variance"),
     (lambda: nv.check(abs, "batch", shape=(3,)), ValueError, "shape has rank 1, shape (3,); it needs 2 to 5 axes"),
     (lambda: nv.check(abs, "batch", framework="tf"), ValueError, "unknown framework 'tf' (known: numpy, torch, jax"),
     (lambda: nv.check(abs, "batch", dtype="int8"), ValueError, "unknown dtype 'int8'"),
@@ -58,8 +60,38 @@ BAD = [
     (
         lambda: nv.check(abs, "batch", channel_axis=7),
         ValueError,
-        "channel_axis=7 is an axis of no array of 2 to 5 axes",
+        "channel_axis=7 is not an axis of an array of 2 to 5 axes; use 1 or -1",
     ),
+    (
+        lambda: nv.check(abs, "batch", shape=(10**6, 10**6)),
+        ValueError,
+        "shape (1000000, 1000000) has 1,000,000,000,000",
+    ),
+    (lambda: nv.check(abs, "batch", shape=(2**40, 2**40)), ValueError, "shape (1099511627776, 1099511627776) has 1,20"),
+    (lambda: nv.check(abs, "batch", weight=1j * np.ones(8)), TypeError, "weight has dtype complex128; use a float"),
+    (
+        lambda: nv.check(abs, "batch", weight=np.ones((7, 7, 7, 7)), shape=(2, 4, 2, 2)),
+        ValueError,
+        "weight has shape (7, 7, 7, 7); method 'batch' on C=4 channels needs (4,)",
+    ),
+    (
+        lambda: nv.check(faulty.right, "batch", bias=np.ones(3), shape=(2, 4, 2, 2)),
+        ValueError,
+        "bias has shape (3,); method 'batch' on C=4 channels needs (4,)",
+    ),
+    (lambda: nv.check(abs, "batch", running=("mean",)), TypeError, "running=('mean',) is not a pair of names"),
+    (lambda: nv.check(abs, "batch", running="ab"), TypeError, "running='ab' is not a pair of names, (mean, variance)"),
+    (lambda: nv.check(abs, "batch", running=("mean", 3)), TypeError, "running=('mean', 3) is not a pair of names"),
+    (lambda: nv.check(abs, "batch", seed=-1), ValueError, "seed=-1 is less than 0; random inputs need a seed of at"),
+    (lambda: nv.check(abs, "batch", seed="x"), TypeError, "seed must be a whole number, not 'x'"),
+    (lambda: nv.check(abs, "batch", seed=0.5), TypeError, "seed must be a whole number, not 0.5"),
+    (lambda: nv.check(abs, "batch", ignore=5), TypeError, "ignore=5 is not a collection of codes"),
+    (lambda: nv.check(abs, "batch", ignore=[["eps"]]), ValueError, "unknown code ['eps'] (known: "),
+    (lambda: nv.check(abs, "batch", dtype=["float32"]), ValueError, "unknown dtype ['float32'] (known: float64"),
+    (lambda: nv.check(abs, "batch", eps=10**400), ValueError, "eps=10000"),
+    (lambda: nv.check(abs, "batch", eps=np.nan), ValueError, "eps=nan is not a number >= 0"),
+    (lambda: nv.check(abs, "batch", channel_axis=True), TypeError, "channel_axis must be a whole number, not True"),
+    (lambda: nv.check(abs, "batch", channel_axis=None), TypeError, "channel_axis must be a whole number, not None"),
 ]
 
 
@@ -69,6 +101,39 @@ def test_bad_questions(ask, error, said):
         ask()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"method": LONG},
+        {"eps": LONG},
+        {"momentum": LONG},
+        {"framework": LONG},
+        {"dtype": LONG},
+        {"seed": LONG},
+        {"channel_axis": LONG},
+        {"ignore": LONG},
+        {"ignore": [LONG]},
+        {"running": LONG},
+        {"running": (LONG, LONG, LONG)},
+        {"shape": LONG},
+        {"weight": LONG},
+        {"num_groups": LONG},
+        {"method": "group", "num_groups": LONG},
+        {"method": "group", "num_groups": LONG, "shape": (2, 4, 2, 2)},
+        {"method": "group", "num_groups": 10**4000},
+        {LONG: 1},
+    ],
+    ids=lambda keywords: next(k[:10] for k in keywords if k != "method" or len(keywords) == 1),
+)
+def test_a_message_stays_short_whatever_is_passed(keywords):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        nv.check(abs, **{"method": "batch"} | keywords)
+    assert len(str(caught.value)) < 1000
 
 
 def test_ignore():

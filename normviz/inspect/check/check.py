@@ -1,7 +1,9 @@
-"""Whether a function is the normalizer that it should be; and if not, which bug it has."""
+"""`check`: whether a function is the normalizer that it should be, and if not, which bug it has."""
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -9,16 +11,36 @@ from typing import Any
 
 import numpy as np
 
-from normviz.backends.dispatch import host
-from normviz.core.errors import check_keywords, unknown
+from normviz.arrays.arguments import uncanonical
+from normviz.core.array_kinds import real_numbers
+from normviz.core.errors import brief, check_keywords, unknown, whole
 from normviz.core.methods import find
-from normviz.core.pooling import Pooling, canonical, check_shape
-from normviz.inspect._call import FRAMEWORKS, RESOLUTION, check_callable, owner
-from normviz.inspect._snapshot import untouched
-from normviz.inspect.check.codes import HINTS
-from normviz.inspect.check.examination import Examination
-from normviz.inspect.check.setup import Wanted
-from normviz.inspect.check.verdict import Verdict
+from normviz.core.pooling import Pooling, check_shape
+from normviz.inspect._call import FRAMEWORKS, RESOLUTION, Answer, Asked, Refusal, check_callable, owner
+from normviz.inspect._snapshot import Found, untouched
+from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
+from normviz.inspect.check.inputs import comparison_inputs
+from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
+from normviz.inspect.check.layer_state import find_mode, find_running
+from normviz.inspect.check.running_stats import RunningState, Trial
+from normviz.inspect.check.setup import MOST_CELLS, Request, ShapeChanged, Subject, canonical_shape, set_up
+from normviz.inspect.check.simulate import Recipe, near, right
+from normviz.inspect.check.verdict import Mismatch, Verdict
+
+HINTS = {
+    **known_bugs.HINTS,
+    **localize.HINTS,
+    **precision.HINTS,
+    **running_stats.HINTS,
+    **gradients.HINTS,
+    "changes-input": "Look for +=, -=, *=, /= and out= on x: is that array still the caller's?",
+    "wrong-shape": "Follow the shape line by line; the output has one value for each cell of x.",
+    "raises": "Call it yourself with an array of this shape; if it needs another one, pass shape= to check.",
+    "no-array": "Does every path through the function end in a return, and of the output alone?",
+    "random": "A normalizer has no randomness in it. Look for random numbers, dropout, or uninitialized memory.",
+    "stateful": "Does an earlier call change what the next one returns?",
+}
+"""A hint for every code that a finding can have."""
 
 
 @check_keywords
@@ -45,35 +67,35 @@ def check(
     Parameters
     ----------
     fn
-        fn(x), or fn(x, weight, bias) if its parameters are called that (or gamma and beta, scale and shift, w and b),
-        or are two that it requires; num_groups and eps are handed over where they are required. For "batch" also an
-        object with a mode (`train()` and `eval()`, an attribute or an argument `training`) and running statistics.
-        Weight and bias that an object keeps are filled with random numbers for the time of the check.
+        fn(x), or fn(x, weight, bias) if its parameters have these names (or gamma and beta, scale and shift, w and b),
+        or if it requires two more arguments of any name. num_groups and eps are passed if fn requires them. For
+        "batch" also an object with a mode (`train()` and `eval()`, an attribute or an argument `training`) and running
+        statistics. A weight and a bias that the object owns are replaced by random numbers during the check.
     method, num_groups
-        What it should be: a key of METHODS.
+        What it should be: a key of METHODS, and the number of groups if the method has groups.
     shape
-        Of the arrays to call it with, as fn takes them; None tries some.
+        Shape of the inputs, as fn takes them; None tries some.
     weight, bias
-        What fn applies, or is to be given; None where it has none, or takes random ones.
+        The parameters that fn applies, or is to be called with; None if it has none, or can be called with random ones.
     eps
-        What it should add, at least 0.
+        What it should add to the variance, at least 0.
     channel_axis
-        Where its channels are: -1 for (N, H, W, C) and (batch, tokens, features).
+        Its channel axis: -1 for (N, H, W, C) and (batch, tokens, features).
     framework
         "numpy", "torch", "jax" or "cupy"; None finds out.
     dtype
-        "float64", "float32", "float16" or "bfloat16" to insist; None takes the first of them that fn takes. Sums that
-        float16 is too small for show only where it is asked for, or all that fn takes.
+        "float64", "float32", "float16" or "bfloat16"; None uses the first of them that fn takes. Sums that overflow in
+        float16 are found only if float16 is requested, or if fn takes nothing else.
     seed
-        Of the random inputs. The same seed gives the same calls.
+        Seed of the random inputs, at least 0. The same seed gives the same calls.
     backward
-        backward(grad_output, x), with weight and bias where it takes them, or backward(grad_output) after a call of fn;
-        it returns the gradient of x, or a tuple of those of x, weight and bias. An object's own method of that name is
-        found. Without one autograd is asked, where there is any.
+        backward(grad_output, x), with weight and bias if it takes them, or backward(grad_output) after a call of fn;
+        it returns the gradient of x, or a tuple of the gradients of x, weight and bias. A method of that name is found.
+        Without one the gradient comes from autograd, if the framework has it.
     running
-        The names of the attributes that hold the running mean and variance; None tries the usual ones.
+        Names of the attributes that hold the running mean and variance; None tries the usual ones.
     momentum
-        The share of the newest batch in the running statistics; None takes the object's own word for it.
+        The share of the newest batch in the running statistics; None uses the attribute `momentum`.
     ignore
         Codes to leave out of the findings.
 
@@ -85,13 +107,13 @@ def check(
     Raises
     ------
     TypeError, ValueError
-        If what is asked makes no sense. What is wrong with fn, also that it raises, is a finding.
+        If an argument is invalid. A fault of fn, an exception that it raises included, is a finding.
 
     Notes
     -----
-    Each known bug is simulated. It is named if its simulation, and that of no other, gives fn's output on several
-    inputs, alone or with up to two others; otherwise the first wrong stage is reported, with the numbers. Everything fn
-    keeps is as it was afterwards. Half precision is compared to two digits, float32 to four.
+    Each known bug is simulated. It is named if its simulation, and no other, reproduces the output of fn on several
+    inputs, alone or with up to two others; otherwise the first wrong stage is reported, with the numbers. The state of
+    fn is restored. Half precision is compared to two digits, float32 to four.
 
     Examples
     --------
@@ -106,36 +128,299 @@ def check(
     if backward is not None:
         check_callable(backward)
     row = find(method)
-    shape = None if shape is None else check_shape(shape, "shape")
-    if not hasattr(channel_axis, "__index__") or not -5 <= channel_axis < 5:
-        raise ValueError(f"channel_axis={channel_axis!r} is an axis of no array of 2 to 5 axes; 1 and -1 are the usual")
+    axis = whole(channel_axis, "channel_axis", "; 1 and -1 are the usual ones")
+    if not -5 <= axis < 5:
+        raise ValueError(f"channel_axis={brief(axis)} is not an axis of an array of 2 to 5 axes; use 1 or -1")
     if shape is not None:
-        Pooling(method, canonical(np.empty(shape, np.int8), channel_axis, "shape").shape, num_groups)
-    elif row.has_groups and not _is_count(num_groups):
-        raise TypeError(f"method {method!r} needs num_groups, a whole number from 1 on, not {num_groups!r}")
-    elif not row.has_groups and num_groups is not None:
-        raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
-    if isinstance(eps, bool) or not isinstance(eps, Real) or not 0 <= eps < np.inf:
-        raise ValueError(f"eps={eps!r} is no number from 0 on; it is what is added to the variance")
-    if framework is not None and framework not in FRAMEWORKS:
-        raise ValueError(unknown("framework", framework, FRAMEWORKS))
-    if dtype is not None and dtype not in RESOLUTION:
-        raise ValueError(unknown("dtype", dtype, RESOLUTION))
+        shape = check_shape(shape, "shape")
+        if math.prod(shape) > MOST_CELLS:
+            raise ValueError(f"shape {shape} has {math.prod(shape):,} cells; check takes at most {MOST_CELLS:,}")
+        Pooling(method, canonical_shape(shape, axis), num_groups)
+    elif not row.has_groups:
+        Pooling(method, (1, 1), num_groups)
+    elif whole(num_groups, "num_groups", f"; method {method!r} needs at least one group") < 1:
+        raise ValueError(f"num_groups={brief(num_groups)} is less than 1; method {method!r} needs at least one group")
+    if isinstance(eps, bool) or not isinstance(eps, Real) or not 0 <= eps <= sys.float_info.max:
+        raise ValueError(f"eps={brief(eps)} is not a number >= 0; it is added to the variance")
+    for name, value, known in (("framework", framework, FRAMEWORKS), ("dtype", dtype, (*RESOLUTION,))):
+        if value is not None and value not in known:
+            raise ValueError(unknown(name, value, known))
+    if whole(seed, "seed") < 0:
+        raise ValueError(f"seed={brief(seed)} is less than 0; random inputs need a seed of at least 0")
+    if running is not None and not _is_pair_of_names(running):
+        raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
     if momentum is not None and not (isinstance(momentum, Real) and 0 <= momentum <= 1):
-        raise ValueError(f"momentum={momentum!r} is not between 0 and 1; it is the share of the newest batch")
-    ignored = (ignore,) if isinstance(ignore, str) else ignore
-    for code in ignored:
-        if code not in HINTS:
-            raise ValueError(unknown("code", code, HINTS))
-    for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and host(value).dtype.kind not in "biuf":
-            raise TypeError(f"{name} has dtype {host(value).dtype}; use a float")
-    wanted = Wanted(method, num_groups, shape, weight, bias, float(eps), channel_axis, framework, dtype, seed)
+        raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; it is the share of the newest batch")
+    ignored = _codes(ignore)
+    weight, bias = (
+        None if value is None else real_numbers(value, name) for value, name in ((weight, "weight"), (bias, "bias"))
+    )
+    request = Request(method, num_groups, shape, weight, bias, float(eps), axis, framework, dtype, seed)
     with untouched(fn, owner(fn), backward), np.errstate(all="ignore"):
-        examination = Examination(fn, wanted, backward=backward, running=running, momentum=momentum)
-        verdict = examination.verdict()
+        verdict = Check(fn, request, backward, running, momentum).run()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 
 
-def _is_count(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool) and value >= 1
+def _is_pair_of_names(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(name, str) for name in value)
+
+
+def _codes(ignore: Any) -> list[str]:
+    """Return the codes to ignore as a list."""
+    if isinstance(ignore, str):
+        ignore = [ignore]
+    try:
+        codes = list(ignore)
+    except TypeError:
+        raise TypeError(f"ignore={brief(ignore)} is not a collection of codes") from None
+    for code in codes:
+        if not isinstance(code, str) or code not in HINTS:
+            raise ValueError(unknown("code", code, HINTS))
+    return codes
+
+
+class Check:
+    """One check of one function: the experiments in their order, and the findings so far."""
+
+    def __init__(
+        self,
+        fn: Callable,
+        request: Request,
+        backward: Callable | None,
+        running: tuple[str, str] | None,
+        momentum: float | None,
+    ) -> None:
+        self.fn, self.request, self.backward = fn, request, backward
+        self.running, self.momentum = running, momentum
+        self.mismatches: list[Mismatch] = []
+        self.skipped: dict[str, str] = {}
+        self.state: RunningState | None = None
+        self.subject: Subject | None = None
+        self.cause: BaseException | None = None
+
+    def run(self) -> Verdict:
+        """Run the experiments."""
+        try:
+            self.subject = set_up(self.fn, self.request, self._find_state)
+            self._examine(self.subject)
+        except Refusal as error:
+            code = "no-array" if str(error).startswith("fn returned") else "raises"
+            self.add("wrong-shape" if isinstance(error, ShapeChanged) else code, f"{error}".removeprefix("fn "))
+            self.cause = error.__cause__ or error
+        request, known = self.request, {}
+        if self.subject is not None:
+            call = self.subject.call
+            known = {"shape": self.subject.shape, "framework": call.framework, "dtype": call.dtype, "calls": call.calls}
+        for mismatch in self.mismatches:
+            if mismatch.x is not None and mismatch.wrong is not None:
+                known["x"] = np.ascontiguousarray(uncanonical(mismatch.x, request.channel_axis))
+                known["wrong"] = mismatch.wrong.reshape(mismatch.x.shape)
+                break
+        return Verdict(
+            findings=tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches),
+            method=request.method,
+            num_groups=request.num_groups,
+            eps=request.eps,
+            channel_axis=request.channel_axis,
+            skipped=self.skipped,
+            cause=self.cause,
+            **known,
+        )
+
+    # ---- findings ----
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of the findings so far."""
+        return {m.code for m in self.mismatches}
+
+    def add(self, code: str, text: str, **fields: Any) -> None:
+        """Add a finding."""
+        self.mismatches.append(Mismatch(code, text, **fields))
+
+    def _add_changes(self, found: Explanation, base: Recipe, trials: Sequence[Trial]) -> None:
+        """Add a finding for each change that explains the output, with the cell where it shows best."""
+        for change in found.changes:
+            without = apply(base, [other for other in found.changes if other is not change])
+            best: tuple[float, int, Trial] | None = None
+            for trial in trials:
+                left = trial.scene.output(without)
+                share = np.abs(np.nan_to_num(trial.scene.output(found.recipe) - left)) / (1 + np.abs(left))
+                if best is None or share.max() > best[0]:
+                    best = float(share.max()), int(share.argmax()), trial
+            assert best is not None
+            _, cell, trial = best
+            expected = trial.scene.output(base)
+            shown = {"x": trial.scene.x, "y": trial.y, "expected": expected, "wrong": ~near(trial.y, expected, 1e-4)}
+            shown["wrong"][cell] = True
+            self.add(change.code, change.text, cell=cell, details=change.details, **shown)
+
+    # ---- the experiments ----
+
+    def _find_state(self, fn: Callable, call: Asked, pool: Pooling) -> Callable[[], Any] | None:
+        """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
+        if self.request.method != "batch":
+            return None
+        mode, slots = find_mode(owner(fn), call), find_running(owner(fn), self.running)
+        self.state = None if slots is None else RunningState(slots, mode, self.momentum, pool.shape[1])
+        if self.state is not None and not self.state.has_all_channels:
+            names = " and ".join(self.state.names)
+            self.skipped["running statistics"] = f"{names} do not hold one number for each of the channels"
+            self.state = None
+        if self.state is not None:
+            self.skipped.pop("running statistics", None)
+            self.state.fill(np.random.default_rng(self.request.seed))
+            call.found = Found(fn)
+        elif slots is None and mode is not None and mode.by == "train() and eval()":
+            self.skipped["running statistics"] = "found under none of the usual names; give running=(mean, var)"
+        return None if mode is None else lambda: mode.set(True)
+
+    def _examine(self, subject: Subject) -> None:
+        call, (x, answer) = subject.call, subject.first
+        if not self._has_comparable_shape(subject, x, answer) or self._is_random(subject, x, answer):
+            return
+        if answer.changed:
+            self.add("changes-input", "writes its result into its input array; the caller's x is lost")
+        if answer.dtype != call.dtype and "keras" not in call.found.packages:
+            self.add("wrong-dtype", f"returns {answer.dtype} for {call.dtype}", pair=(call.dtype, answer.dtype))
+        if subject.per_group:
+            G, C = self.request.num_groups, subject.pool.shape[1]
+            text = f"has one weight and one bias for each of its {G} groups, not for each of the {C} channels"
+            self.add("affine-per-group", text, pair=((C,), (G,)))
+        base = right(subject.pool, self.request.eps)
+        recipe, tolerance = self._compare_outputs(subject, base, self._trials(subject))
+        if "float16-accumulation" in self.codes:
+            return
+        if recipe is None:
+            self.skipped["rounding, state and gradient"] = "they can be checked only once the output is right"
+            return
+        for mismatch in precision.rounding_errors(subject, recipe, tolerance):
+            if mismatch.code == "cancellation" and (library := precision.library_layer(call)):
+                self.skipped["large means"] = f"{library} computes its variance as E[x^2] - E[x]^2, which cancels there"
+            elif mismatch.code not in self.codes:
+                self.mismatches.append(mismatch)
+        if self.state is not None and recipe.cut != base.cut:
+            self.skipped["running statistics"] = "the sets are wrong"
+        elif self.state is not None:
+            self.mismatches += running_stats.running_errors(subject, self.state, recipe, base, tolerance)
+        if {"train-uses-running", "wrong-shape"} & self.codes:
+            self.skipped["gradient"] = "the output is that of another function"
+            return
+        backward = gradients.backward_of(self.fn, self.backward)
+        try:
+            self.mismatches += gradients.gradient_errors(subject, recipe, backward, tolerance)
+        except gradients.NotComparable as reason:
+            self.skipped["gradient"] = str(reason)
+
+    def _has_comparable_shape(self, subject: Subject, x: np.ndarray, answer: Answer) -> bool:
+        """Compare the shape of the output; where it is wrong, look for a way to compare the values anyway."""
+        shape = subject.shape
+        if answer.shape == shape:
+            return True
+        text = f"returns shape {answer.shape} for an input of shape {shape}"
+        self.add("wrong-shape", text, pair=(shape, answer.shape))
+        if answer.y.size != x.size:
+            self.skipped["values"] = "the output has another number of cells"
+            return False
+        scene, base = subject.scene(x), right(subject.pool, self.request.eps)
+        ways = [lambda y: y.reshape(shape)]
+        for source in {len(shape) - 1, 1} if len(answer.shape) == len(shape) else ():
+            target = 1 if source > 1 else len(shape) - 1
+            if np.moveaxis(answer.y, source, target).shape == shape:
+                ways.append(lambda y, s=source, t=target: np.moveaxis(y, s, t))
+        for subject.arrange in ways:
+            if scene.agrees(subject.flat(answer.y), base, subject.tolerance).all():
+                break
+        return True
+
+    def _is_random(self, subject: Subject, x: np.ndarray, answer: Answer) -> bool:
+        """Return whether the same input gives another output the next time."""
+        for code, text, fresh in (
+            ("stateful", "gives another output for the same input once it has been called", False),
+            ("random", "gives another output for the same input when it is called again", True),
+        ):
+            again = subject.call.ask(x, fresh=fresh)
+            if again.shape != answer.shape or not near(again.y, answer.y, subject.tolerance).all():
+                self.add(code, text)
+                return True
+        return False
+
+    def _trials(self, subject: Subject) -> list[Trial]:
+        """Call fn with every input that outputs are compared on."""
+        rng = np.random.default_rng(self.request.seed)
+        inputs = comparison_inputs(subject.pool.shape, rng, self.request.eps, subject.call.resolution)
+        trials = []
+        for name, x in inputs.items():
+            subject.call.found.restore()
+            before = self.state.read() if self.state else None
+            scene, y = subject.output(x)
+            trials.append(Trial(name, scene, y, before, self.state.read() if self.state else None))
+        return trials
+
+    def _compare_outputs(self, subject: Subject, base: Recipe, trials: list[Trial]) -> tuple[Recipe | None, float]:
+        """Name what is wrong with the outputs; return the recipe that explains them, and the tolerance it took."""
+        strict, tests = subject.tolerance, [trial.sampled for trial in trials]
+        case = Case(subject.pool, self.request.eps, self.request.channel_axis, subject.weight, subject.bias)
+        for tolerance in dict.fromkeys((strict, max(strict, 1e-4))):
+            recipe = None
+            if all(trial.scene.agrees(trial.y, base, tolerance).all() for trial in trials):
+                recipe = base
+            else:
+                known = known_bugs.changes(case)
+                found = explain(tests, known, base, tolerance)
+                if len(found) == 1:
+                    self._add_changes(found[0], base, trials)
+                    recipe = found[0].recipe
+                elif found:
+                    self._add_ambiguous(found, base, trials, tolerance)
+                    return None, tolerance
+            if recipe is not None:
+                if tolerance > strict:
+                    self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
+                return recipe, tolerance
+            if self.state is not None and (recipe := self._uses_running(trials, base, known, tolerance)) is not None:
+                return recipe, tolerance
+        recipe = self._in_float16(subject, case, base, trials)
+        if recipe is None:
+            self.mismatches.append(self._first_wrong_stage(base, trials, max(strict, 1e-6)))
+        return recipe, strict
+
+    def _in_float16(self, subject: Subject, case: Case, base: Recipe, trials: list[Trial]) -> Recipe | None:
+        """Explain the outputs to the digits that float16 has, for a fn that computes in it whatever it is given."""
+        trials = [trial for trial in trials if trial.name in ("ordinary", "other")]
+        if all(trial.scene.agrees(trial.y, base, 2e-2).all() for trial in trials):
+            found = [Explanation((), base)]
+        else:
+            known = [change for change in known_bugs.changes(case) if not change.code.startswith("eps")]
+            found = explain([trial.sampled for trial in trials], known, base, 2e-2)
+        if len(found) != 1 or (mismatch := precision.float16_inside(subject)) is None:
+            return None
+        self._add_changes(found[0], base, trials)
+        self.mismatches.append(mismatch)
+        self.skipped["eps"] = "float16 is too coarse for it"
+        return found[0].recipe
+
+    def _uses_running(self, trials: list[Trial], base: Recipe, known: list[Change], tolerance: float) -> Recipe | None:
+        found = running_stats.train_uses_running(trials, base, known, tolerance)
+        if found is None:
+            return None
+        recipe, chosen = found
+        scene, y = trials[0].scene, trials[0].y
+        text = "normalizes with its running statistics in train mode, not with the batch's own"
+        wrong = ~scene.agrees(y, base, tolerance)
+        self.add("train-uses-running", text, x=scene.x, y=y, expected=scene.output(base), wrong=wrong)
+        for change in chosen:
+            self.add(change.code, change.text, details=change.details)
+        return recipe
+
+    def _add_ambiguous(self, found: list[Explanation], base: Recipe, trials: list[Trial], tolerance: float) -> None:
+        """Add the first wrong stage, with the different sets of bugs that explain it."""
+        ways = sorted({" with ".join(sorted(e.codes)) for e in found})
+        stage = self._first_wrong_stage(base, trials, tolerance)
+        text = f"{stage.text}. Either {' or '.join(ways)} would explain it, and these inputs cannot tell which"
+        self.mismatches.append(replace(stage, text=text, details={"either": ways}))
+
+    def _first_wrong_stage(self, base: Recipe, trials: list[Trial], tolerance: float) -> Mismatch:
+        other = trials[1].scene, trials[1].y
+        trial = next(t for t in trials if not t.scene.agrees(t.y, base, tolerance).all())
+        return localize.first_wrong_stage(trial.name, trial.scene, trial.y, base, tolerance, other)

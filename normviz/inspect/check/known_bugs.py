@@ -1,81 +1,344 @@
-"""The known bugs, each as a change to the right recipe, and the search for those that explain an output."""
+"""The known bugs, and the search for those that explain an output.
+
+To add a bug, write one function here: `@known_bug` gives its code and its hint, and each `Change` that it yields is one
+version of the bug, as a change to the right recipe. Then add a faulty function to the tests.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 
-from normviz.core.methods import METHODS
+from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, divisors
-from normviz.inspect.check.simulate import AFFINE, AFFINE_OTHER, Cut, Recipe, Scene, divisor, right
+from normviz.inspect.check.simulate import (
+    Affine,
+    Cut,
+    Recipe,
+    Scene,
+    divisor,
+    mean,
+    mean_square,
+    nothing,
+    variance,
+)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One fault.
+    """One version of a bug.
 
     Attributes
     ----------
-    code
-        Its name in a Verdict.
     fields
-        What it makes of the recipe.
-    said
-        What is done, in words that follow "fn ...".
+        The fields of the recipe that it changes.
+    text
+        What fn does, in words that follow "fn ".
     details
-        Numbers and axes, for a Finding.
+        Numbers and axes, for a `Finding`.
+    code
+        The name of the bug; `changes` fills it in.
     """
 
-    code: str
     fields: dict[str, Any]
-    said: str
+    text: str
     details: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Faults that together reproduce the output on every input."""
+    """Changes that together reproduce the output for every input."""
 
     changes: tuple[Change, ...]
     recipe: Recipe
 
     @property
     def codes(self) -> frozenset[str]:
-        """Their names."""
+        """The names of the bugs."""
         return frozenset(change.code for change in self.changes)
 
 
-def near(seen: np.ndarray, expected: np.ndarray, tolerance: float) -> np.ndarray:
-    """Which cells agree: to within the tolerance, in NaN and in infinities."""
-    with np.errstate(all="ignore"):
-        size = np.abs(expected[np.isfinite(expected)])
-        allowed = tolerance * (np.abs(expected) + (np.sqrt(np.mean(np.square(size))) if size.size else 0.0))
-        close = np.abs(seen - expected) <= allowed
-    return close | (np.isnan(seen) & np.isnan(expected)) | (seen == expected)
+@dataclass(frozen=True)
+class Case:
+    """What the known bugs are bugs of: the right sets, eps, and weight and bias (None where fn has none)."""
+
+    pool: Pooling
+    eps: float
+    channel_axis: int
+    weight: np.ndarray | None
+    bias: np.ndarray | None
+
+    @property
+    def row(self) -> Method:
+        """The method."""
+        return METHODS[self.pool.method]
 
 
-def changes(scene: Scene, eps: float, channel_axis: int) -> list[Change]:
-    """Every known fault that a normalizer of these sets can have, one version each."""
-    return [*_cuts(scene.pool, channel_axis, scene.has_affine), *_statistics(scene.pool, eps), *_affine(scene)]
+KNOWN_BUGS: list[tuple[str, Callable[[Case], Iterator[Change]]]] = []
+"""(code, function that yields the versions of the bug for a case), in the order in which they are tried."""
+
+HINTS: dict[str, str] = {
+    "eps-value": "Compare your eps with the one that was requested; frameworks have different defaults.",
+}
+"""A hint for each code: where to look, without the solution."""
+
+
+def known_bug(code: str, hint: str) -> Callable:
+    """Register the decorated function as the versions of a bug."""
+
+    def register(versions: Callable[[Case], Iterator[Change]]) -> Callable[[Case], Iterator[Change]]:
+        HINTS[code] = hint
+        KNOWN_BUGS.append((code, versions))
+        return versions
+
+    return register
+
+
+# ---- the bugs: sets ----
+
+
+@known_bug(
+    "channels-last",
+    "Which axis of x counts the channels? Frameworks differ: it is axis 1 in PyTorch, and the last in Keras and Flax.",
+)
+def channels_last(case: Case) -> Iterator[Change]:
+    """Another axis as the channels: the last one, or axis 1 where the channels are last."""
+    pool, axis = case.pool, case.channel_axis
+    rank = len(pool.shape)
+    if rank == 2 or case.row.axes == "weights":
+        return
+    # In the canonical order the channels come first, so axis 1 of a channels-last array is axis 2 there.
+    at, where = (rank - 1, "the last axis") if axis % rank == 1 else (2, "axis 1")
+    if pool.num_groups and pool.method == "group" and pool.shape[at] % pool.num_groups:
+        return
+    cut, text = Cut("axis", axis=at), f"takes {where} for the channels, which are on axis {axis}"
+    has_affine = case.weight is not None or case.bias is not None
+    if has_affine and at == rank - 1 and pool.shape[1] == pool.shape[at]:
+        last = Affine(layout=lambda p, _: np.moveaxis(p, 1, -1), name="last axis")
+        yield Change({"cut": cut, "affine": last}, text)
+        yield Change({"affine": last}, f"{text}, for weight and bias")
+    yield Change({"cut": cut}, text)
+
+
+@known_bug(
+    "interleaved-groups",
+    "A group is C / G channels that stand next to each other. After your reshape, which axis counts the groups: is it "
+    "the one right after the samples?",
+)
+def interleaved_groups(case: Case) -> Iterator[Change]:
+    """Groups of channels (or samples) that are not neighbours."""
+    pool, G, axis = case.pool, case.pool.num_groups, case.row.grouped_axis
+    if not G:
+        return
+    what, length = ("samples", "channels")[axis], pool.shape[axis]
+    first = ", ".join(map(str, [*range(0, length, G)][:4]))
+    text = f"groups {what} that stand {G} apart: group 0 is {what} {first}{', ...' if length > 4 * G else ''}"
+    yield Change({"cut": Cut("strided", pool.block)}, text)
+    if axis == 1 and len(pool.shape) > 2:
+        text = f"deals the cells of a sample out to the {G} groups one by one, so each has some of every channel"
+        yield Change({"cut": Cut("scattered")}, text)
+
+
+@known_bug(
+    "wrong-axes",
+    "Write down the shape your mean has with keepdims=True. How many means does this method take, and which axes must "
+    "be gone?",
+)
+def wrong_axes(case: Case) -> Iterator[Change]:
+    """Statistics over other axes."""
+    shape, rank, axis = case.pool.shape, len(case.pool.shape), case.row.grouped_axis
+    lengths = [sorted({1, n}) for n in shape]
+    if case.pool.num_groups:
+        lengths[axis] = sorted({1, shape[axis] // case.pool.num_groups, shape[axis]})
+    order = [a for a in range(rank) if a != case.channel_axis % rank]
+    order.insert(1, case.channel_axis % rank)  # the axes of fn's array in the canonical order
+    for block in product(*lengths):
+        whole = tuple(sorted(order[a] for a in range(rank) if block[a] == shape[a]))
+        parted = tuple(order[a] for a in range(rank) if 1 < block[a] < shape[a])
+        if not whole and not parted:
+            continue
+        over = [f"axes {whole}"] if whole else []
+        over += [f"axis {parted[0]} within each group"] if parted else []
+        text = f"takes mean and variance over {' and '.join(over)}"
+        sizes = " × ".join(str(block[order.index(a)]) for a in range(rank))
+        details = {"axes": whole, "within_groups": parted, "block": block}
+        yield Change({"cut": Cut("block", block)}, f"{text}, so its sets are boxes of {sizes}", details)
+
+
+@known_bug("sets", "Which cells should share a mean? normviz.probe(fn).explore() shows those that do.")
+def other_num_groups(case: Case) -> Iterator[Change]:
+    """Another number of groups."""
+    pool, G, axis = case.pool, case.pool.num_groups, case.row.grouped_axis
+    length = pool.shape[axis]
+    for other in divisors(length) if G else ():
+        block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
+        text = f"makes {other} groups of {length // other}, not {G} of {length // (G or 1)}"
+        yield Change({"cut": Cut("block", block)}, text, {"num_groups": other})
+
+
+# ---- the bugs: mean, variance, eps ----
+
+
+@known_bug(
+    "unbiased-variance",
+    "Divide by the number of cells in the set. Some var functions do so only when told; look for ddof, correction or "
+    "unbiased.",
+)
+def unbiased_variance(case: Case) -> Iterator[Change]:
+    """The sum of squares divided by m - 1."""
+    m = case.pool.size
+    if case.row.centered:
+        yield Change({"ddof": 1}, f"divides the sum of squares by m - 1 = {m - 1}, not by m = {m}", {"m": m})
+
+
+@known_bug("not-centered", "What should the mean of each set of x_hat be? Compute it from your output.")
+def not_centered(case: Case) -> Iterator[Change]:
+    """No mean subtracted."""
+    if case.row.centered:
+        text = "subtracts no mean, and divides by the root mean square"
+        yield Change({"subtract": nothing, "spread": mean_square}, text)
+        yield Change({"subtract": nothing}, "divides by the standard deviation, but subtracts no mean")
+
+
+@known_bug("mean", "Print the mean of this one set beside that of x[...] of the same cells.")
+def centered(case: Case) -> Iterator[Change]:
+    """A mean subtracted by a method that has none."""
+    if not case.row.centered:
+        yield Change({"subtract": mean, "spread": variance}, f"subtracts a mean, which {case.row.label} does not")
+
+
+@known_bug("eps-outside", "Which comes first, the root or the eps? The order shows only where the variance is small.")
+def eps_outside(case: Case) -> Iterator[Change]:
+    """The eps added after the root."""
+    text = f"adds eps = {case.eps:.4g} to the root, not to the {_spread_name(case)} under it"
+    yield Change({"eps_at": "outside"}, text)
+
+
+@known_bug("eps-missing", "What happens to a set whose cells are all equal?")
+def eps_missing(case: Case) -> Iterator[Change]:
+    """No eps."""
+    text = f"adds nothing to the {_spread_name(case)} where eps = {case.eps:.4g} is asked for"
+    yield Change({"eps_at": "missing", "eps": case.eps}, text)
+
+
+@known_bug("variance-not-std", "If x is in metres, what is the unit of your divisor? x_hat should have no unit.")
+def variance_not_std(case: Case) -> Iterator[Change]:
+    """No root."""
+    yield Change({"power": 1.0}, f"divides by the {_spread_name(case)} itself, not by its root")
+
+
+def _spread_name(case: Case) -> str:
+    return "variance" if case.row.centered else "mean square"
+
+
+# ---- the bugs: weight and bias ----
+
+
+def _affine(text: str, **fields: Any) -> Change:
+    return Change({"affine": Affine(**fields)}, text, {"order": fields["name"]})
+
+
+@known_bug("affine-swapped", "With an input of zeros only one of the two should be left. Which is it in your code?")
+def affine_swapped(case: Case) -> Iterator[Change]:
+    """Weight and bias exchanged."""
+    if case.weight is not None and case.bias is not None:
+        yield _affine("multiplies by the bias and adds the weight", pick=lambda w, b: (b, w), name="swapped")
+
+
+@known_bug(
+    "affine-before",
+    "In which order do the paper's steps come? The last line of the algorithm is y = gamma * x_hat + beta.",
+)
+def affine_before(case: Case) -> Iterator[Change]:
+    """Weight and bias in another order than gamma * x_hat + beta."""
+    if case.bias is not None:
+        text = "applies weight and bias to the input, before it is normalized"
+        yield _affine(text, before=lambda x, w, b: x * w + b, pick=lambda w, b: (1.0, 0.0), name="before")
+    if case.weight is not None:
+        text = "multiplies the input by the weight, before it is normalized"
+        yield _affine(text, before=lambda x, w, b: x * w, pick=lambda w, b: (1.0, b), name="scale first")
+    if case.weight is not None and case.bias is not None:
+        yield _affine("adds the bias before it multiplies by the weight", shift_first=True, name="shift first")
+
+
+@known_bug(
+    "affine-per-group",
+    "How many weights are there: C or G? Look at the shape of x when they are applied: groups are for the statistics "
+    "only.",
+)
+def affine_per_group(case: Case) -> Iterator[Change]:
+    """One weight and bias for each group."""
+    C, G = case.pool.shape[1], case.pool.num_groups or 1
+    if case.pool.method != "group" or not 1 < G < C:
+        return
+    if any(p is not None and p.size != C for p in (case.weight, case.bias)):
+        return
+    if case.weight is None and case.bias is None:
+        return
+    text = "takes one weight and bias for each group: "
+    for name, which, of_groups in (
+        ("group first", "those of its first channel", lambda p: p[:: C // G]),
+        ("group index", "number g of the C for group g", lambda p: p[:G]),
+        ("group mean", "the mean of its channels'", lambda p: p.reshape(G, -1).mean(1)),
+    ):
+        yield _affine(
+            text + which,
+            layout=lambda p, _, of_groups=of_groups: of_groups(p.reshape(-1)).repeat(C // G).reshape(p.shape),
+            name=name,
+        )
+
+
+@known_bug(
+    "affine",
+    "Call it with a weight of ones and a bias of zeros, then with one of the two as it was. If fn has its own weight "
+    "and bias, pass check the same ones.",
+)
+def affine_missing(case: Case) -> Iterator[Change]:
+    """Weight or bias left out."""
+    roles = [role for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None]
+    if roles:
+        what = "the " + roles[0] if len(roles) == 1 else "weight and bias"
+        yield _affine(f"leaves {what} out", pick=lambda w, b: (1.0, 0.0), name="none")
+    if len(roles) == 2:
+        yield _affine("leaves the bias out", pick=lambda w, b: (w, 0.0), name="weight only")
+        yield _affine("leaves the weight out", pick=lambda w, b: (1.0, b), name="bias only")
+
+
+# ---- the search ----
+
+
+def changes(case: Case) -> list[Change]:
+    """Return every version of every known bug; of those that make the same sets only the first."""
+    found, patterns = [], {_pattern(case.pool.labels())}
+    for code, versions in KNOWN_BUGS:
+        for change in versions(case):
+            if [*change.fields] == ["cut"]:
+                pattern = _pattern(change.fields["cut"].labels(case.pool))
+                if pattern in patterns:
+                    continue
+                patterns.add(pattern)
+            found.append(replace(change, code=code))
+    return found
 
 
 def explain(
     tests: Sequence[tuple[Scene, np.ndarray]], known: Sequence[Change], base: Recipe, tolerance: float
 ) -> list[Explanation]:
-    """Return the smallest sets of faults, of up to three, that reproduce every output; different ones at that.
+    """Return the smallest combinations of up to three changes that reproduce every output, one for each set of codes.
 
     `tests` are scenes with the output of their compared cells.
     """
     for size in (1, 2, 3):
         found: dict[frozenset, Explanation] = {}
-        for chosen in _together(known, size, base, tests, tolerance):
-            recipe = _apply(base, chosen)
-            if all(near(y, scene.output(recipe), tolerance).all() for scene, y in tests):
+        for chosen in _combinations(known, size, base, tests, tolerance):
+            recipe = apply(base, chosen)
+            if all(scene.agrees(y, recipe, tolerance).all() for scene, y in tests):
                 explanation = Explanation(chosen, recipe)
                 found.setdefault(explanation.codes, explanation)
         if found:
@@ -83,9 +346,15 @@ def explain(
     return []
 
 
-def _together(
+def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
+    """Return the recipe with the changes made."""
+    return replace(base, **{k: v for change in chosen for k, v in change.fields.items()})
+
+
+def _combinations(
     known: Sequence[Change], size: int, base: Recipe, tests: Sequence[tuple[Scene, np.ndarray]], tolerance: float
 ) -> Iterator[tuple[Change, ...]]:
+    """Yield every combination of changes to different fields, and those of one change less with an eps that fits."""
     for chosen in combinations(known, size):
         names = [name for change in chosen for name in change.fields]
         if len({*names}) == len(names) and len({c.code for c in chosen}) == size:
@@ -93,163 +362,37 @@ def _together(
     if size > 2:
         return
     for chosen in combinations(known, size - 1):
-        recipe = _apply(base, chosen)
+        recipe = apply(base, chosen)
         if recipe.eps_at != "missing":
-            for eps in estimates(tests, recipe, base.eps, tolerance):
-                said = f"adds {eps:.4g} where eps = {base.eps:.4g} is asked for"
-                yield (*chosen, Change("eps-value", {"eps": eps}, said, {"eps": eps}))
-
-
-def _apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
-    return replace(base, **{k: v for change in chosen for k, v in change.fields.items()})
+            for eps in _estimates(tests, recipe, base.eps, tolerance):
+                text = f"adds {eps:.4g} where eps = {base.eps:.4g} is asked for"
+                yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value"))
 
 
 @np.errstate(all="ignore")
-def estimates(tests: Sequence[tuple[Scene, np.ndarray]], recipe: Recipe, asked: float, tolerance: float) -> list[float]:
-    """What eps could be, from the sets of one input each, if all else is as in the recipe."""
+def _estimates(
+    tests: Sequence[tuple[Scene, np.ndarray]], recipe: Recipe, requested: float, tolerance: float
+) -> list[float]:
+    """Estimate eps from each input, assuming that everything else is as in the recipe."""
     found = []
     for scene, y in tests:
-        above, spread = scene.parts(recipe)
-        divided = np.abs(above / scene.unaffine(y, recipe.affine))
-        under = divided ** (2 if recipe.power == 0.5 else 1) if recipe.eps_at == "inside" else divided
-        without = spread if recipe.eps_at == "inside" else divisor(spread, replace(recipe, eps=0.0))
-        clear = np.abs(above) > 0.3 * np.sqrt(spread)
-        clear &= np.isfinite(under) & (under > 0)
+        numerator, spread = scene.parts(recipe)
+        root = np.abs(numerator / scene.undo_affine(y, recipe.affine))
+        inside = recipe.eps_at == "inside"
+        with_eps = root**2 if inside and recipe.power == 0.5 else root
+        without = spread if inside else divisor(spread, replace(recipe, eps=0.0))
+        clear = (np.abs(numerator) > 0.3 * np.sqrt(spread)) & np.isfinite(with_eps) & (with_eps > 0)
         if not clear.any():
             continue
-        eps = float(np.median((under - without)[clear]))
-        # What is far below the variance is told from none at all no longer.
-        if eps > 100 * tolerance * float(np.median(without[clear])) and not math.isclose(eps, asked, rel_tol=1e-3):
+        eps = float(np.median((with_eps - without)[clear]))
+        # An eps far below the variance cannot be distinguished from 0.
+        if eps > 100 * tolerance * float(np.median(without[clear])) and not math.isclose(eps, requested, rel_tol=1e-3):
             rounded = float(f"{eps:.0e}")
             found.append(rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}"))
     return found
 
 
-# ---- the faults ----
-
-
-def _statistics(pool: Pooling, eps: float) -> Iterator[Change]:
-    row, m = METHODS[pool.method], pool.size
-    if row.statistic == "mean and variance":
-        said = f"divides the sum of squares by m - 1 = {m - 1}, not by m = {m}"
-        yield Change("unbiased-variance", {"ddof": 1}, said, {"m": m})
-        yield Change("not-centered", {"centre": "square"}, "subtracts no mean, and divides by the root mean square")
-        yield Change("not-centered", {"centre": "kept"}, "divides by the standard deviation, but subtracts no mean")
-    else:
-        yield Change("mean", {"centre": "mean"}, f"subtracts a mean, which {row.label} does not")
-    what = "variance" if row.centered else "mean square"
-    yield Change("eps-outside", {"eps_at": "outside"}, f"adds eps = {eps:.4g} to the root, not to the {what} under it")
-    said = f"adds nothing to the {what} where eps = {eps:.4g} is asked for"
-    yield Change("eps-missing", {"eps_at": "missing", "eps": eps}, said)
-    yield Change("variance-not-std", {"power": 1.0}, f"divides by the {what} itself, not by its root")
-
-
-def _affine(scene: Scene) -> Iterator[Change]:
-    said = {
-        "swapped": "multiplies by the bias and adds the weight",
-        "before": "puts weight and bias on the input, before it is normalized",
-        "scale first": "multiplies the input by the weight, before it is normalized",
-        "shift first": "adds the bias before it multiplies by the weight",
-        "group first": "takes one weight and bias for each group: those of its first channel",
-        "group index": "takes one weight and bias for each group: number g of the C for group g",
-        "group mean": "takes one weight and bias for each group: the mean of its channels'",
-        "none": "leaves weight and bias out",
-        "weight only": "leaves the bias out",
-        "bias only": "leaves the weight out",
-    }
-    if not scene.has_affine:
-        return
-    both = scene.weight is not None and scene.bias is not None
-    shared = scene.pool.method == "group" and 1 < (scene.pool.num_groups or 1) < scene.pool.shape[1]
-    by_channel = all(p is None or p.size == scene.pool.shape[1] for p in (scene.weight, scene.bias))
-    skipped = {"last axis"}
-    if scene.weight is None:
-        skipped |= {"scale first", "weight only", "none"}
-    if not both:
-        skipped |= {"swapped", "shift first", "weight only"}
-    if scene.bias is None:
-        skipped |= {"before", "bias only"}
-    for kind in (*AFFINE, *AFFINE_OTHER):
-        if kind in skipped or (kind.startswith("group") and not (shared and by_channel)):
-            continue
-        code = "affine-per-group" if kind.startswith("group") else "affine-before"
-        code = "affine-swapped" if kind == "swapped" else "affine" if kind in AFFINE_OTHER else code
-        yield Change(code, {"affine": kind}, said[kind], {"order": kind})
-
-
-def _cuts(pool: Pooling, channel_axis: int, has_affine: bool) -> Iterator[Change]:
-    """Other sets, one version for each way to cut these cells; the more telling names come first."""
-    seen = {_pattern(pool.labels())}
-    for change in _candidates(pool, channel_axis, has_affine):
-        cut = change.fields.get("cut")
-        if cut is None or "affine" in change.fields:
-            yield change
-            continue
-        pattern = _pattern(cut.labels(pool))
-        if pattern not in seen:
-            seen.add(pattern)
-            yield change
-
-
-def _candidates(pool: Pooling, channel_axis: int, has_affine: bool) -> Iterator[Change]:
-    shape, rank, row, G = pool.shape, len(pool.shape), METHODS[pool.method], pool.num_groups
-    axis, length = row.grouped_axis, shape[row.grouped_axis]
-    if rank > 2 and row.axes == "activations":
-        yield from _other_layout(pool, channel_axis, has_affine)
-    if G:
-        what = "samples" if axis == 0 else "channels"
-        first = ", ".join(map(str, [*range(0, length, G)][:4]))
-        said = f"groups {what} that stand {G} apart: group 0 is {what} {first}{', ...' if length > 4 * G else ''}"
-        yield Change("interleaved-groups", {"cut": Cut("strided", pool.block)}, said)
-        if axis == 1 and rank > 2:
-            said = f"deals the cells of a sample out to the {G} groups one by one, so each has some of every channel"
-            yield Change("interleaved-groups", {"cut": Cut("scattered")}, said)
-    lengths = [sorted({1, n}) for n in shape]
-    if G:
-        lengths[axis] = sorted({1, length // G, length})
-    for block in product(*lengths):
-        whole = [a for a in range(rank) if block[a] == shape[a]]
-        parted = [a for a in range(rank) if 1 < block[a] < shape[a]]
-        if whole or parted:
-            yield _axes(block, whole, parted, channel_axis, rank)
-    if not G:
-        return
-    for other in divisors(length):
-        block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
-        said = f"makes {other} groups of {length // other}, not {G} of {length // G}"
-        yield Change("sets", {"cut": Cut("block", block)}, said, {"num_groups": other})
-
-
-def _axes(block: tuple[int, ...], whole: list, parted: list, channel_axis: int, rank: int) -> Change:
-    place = [a for a in range(rank) if a != channel_axis % rank]
-    place.insert(1, channel_axis % rank)
-    axes = tuple(sorted(place[a] for a in whole))
-    parts = f" and, within each group, {place[parted[0]]}" if parted else ""
-    said = f"takes mean and variance over axes {axes}{parts}" if whole else f"takes them over axis{parts[4:]}"
-    sizes = "boxes of " + " × ".join(str(block[place.index(a)]) for a in range(rank))
-    details = {"axes": axes, "within_groups": tuple(place[a] for a in parted), "block": block}
-    return Change("wrong-axes", {"cut": Cut("block", block)}, f"{said}, so its sets are {sizes}", details)
-
-
-def _other_layout(pool: Pooling, channel_axis: int, has_affine: bool) -> Iterator[Change]:
-    """The last axis of x taken for the channels; or, where the channels are last, axis 1."""
-    rank = len(pool.shape)
-    # In the canonical order channels come first, so those that are last in fn's have axis 1 as their next one.
-    at, where = (rank - 1, "the last axis") if channel_axis % rank == 1 else (2, "axis 1")
-    if pool.num_groups and pool.method == "group" and pool.shape[at] % pool.num_groups:
-        return
-    cut = Cut("axis", axis=at)
-    said = f"takes {where} for the channels, which are on axis {channel_axis}"
-    if has_affine and at == rank - 1 and pool.shape[1] == pool.shape[at]:
-        yield Change("channels-last", {"cut": cut, "affine": "last axis"}, said)
-        yield Change("channels-last", {"affine": "last axis"}, f"{said}, for weight and bias")
-    yield Change("channels-last", {"cut": cut}, said)
-
-
 def _pattern(labels: np.ndarray) -> bytes:
-    """The same for the same sets, however they are numbered."""
+    """Return the same bytes for the same sets, whatever their numbers."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return first[inverse].astype(np.int32).tobytes()
-
-
-__all__ = ["Change", "Explanation", "changes", "explain", "near", "right"]

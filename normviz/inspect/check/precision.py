@@ -1,155 +1,150 @@
-"""What only rounding shows: cancellation, sums in float16, constant sets, and the dtype that comes out."""
+"""Rounding: cancellation, sums in float16, constant sets, and the dtype of the output."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from normviz.core.methods import METHODS
-from normviz.core.pooling import canonical
 from normviz.inspect._call import Asked, Refusal, owner
 from normviz.inspect._snapshot import is_array
-from normviz.inspect.check import held, inputs
-from normviz.inspect.check.setup import Started
-from normviz.inspect.check.simulate import BEFORE, Recipe, Scene, right
+from normviz.inspect.check.inputs import plain
+from normviz.inspect.check.layer_state import find_parameters
+from normviz.inspect.check.setup import Subject
+from normviz.inspect.check.simulate import Affine, Recipe, Scene, mean_square, nothing, right
+from normviz.inspect.check.verdict import Mismatch
+
+HINTS = {
+    "cancellation": "Try x + 10000: the variance should not change. E[x^2] - E[x]^2 takes a small number as the "
+    "difference of two large ones; is there a formula that subtracts the mean before it squares?",
+    "float16-accumulation": "float16 ends at 65504, and a sum gets there quickly. In what dtype are your sums?",
+    "wrong-dtype": "What is the dtype of each array that you combine with x? One of them decides for the result.",
+    "nan-on-constant": "Give it a set of equal numbers and follow the variance: where does 0 / 0, or the root of "
+    "something below 0, come from?",
+}
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """A code, what is said of it, and the input and output that show it, on the cells where `wrong`."""
-
-    code: str
-    said: str
-    scene: Scene | None = None
-    y: np.ndarray | None = None
-    expected: np.ndarray | None = None
-    wrong: np.ndarray | None = None
-    pair: tuple[str, str] | None = None
-
-
-def troubles(started: Started, recipe: Recipe, tolerance: float) -> Iterator[Trouble]:
-    """Ask fn for the inputs on which rounding shows; `recipe` is what else it does."""
-    labels = recipe.cut.labels(started.pool)
-    rng = np.random.default_rng(started.asked.seed + 1)
-    # Below its smallest number float16 takes eps for 0.
-    found = [*_constant(started, recipe, labels, rng)] if started.asked.dtype != "float16" or recipe.eps > 1e-7 else []
-    if recipe.centre != "square":
-        found += _cancellation(started, recipe, labels, 2.0**28 if tolerance < 1e-8 else 2.0**13)
-    # Either of those makes a formula fail on large numbers too, whatever its sums are in.
-    yield from found or _float16(started, recipe, labels, rng)
-    yield from _float32(started)
+def rounding_errors(subject: Subject, recipe: Recipe, tolerance: float) -> Iterator[Mismatch]:
+    """Call fn with inputs on which rounding errors show; `recipe` is what explains its other outputs."""
+    labels = recipe.cut.labels(subject.pool)
+    rng = np.random.default_rng(subject.call.seed + 1)
+    found = []
+    # float16 rounds an eps below its smallest number to 0.
+    if subject.call.dtype != "float16" or recipe.eps > 1e-7:
+        found += _constant_sets(subject, recipe, labels, rng)
+    if recipe.spread is not mean_square:
+        found += _cancellation(subject, recipe, labels, 2.0**28 if tolerance < 1e-8 else 2.0**13)
+    # Either of those makes a formula fail for large numbers too, whatever the dtype of its sums.
+    yield from found or _float16_sums(subject, recipe, labels, rng)
+    yield from _float32_output(subject)
 
 
-def _constant(started: Started, recipe: Recipe, labels: np.ndarray, rng: np.random.Generator) -> Iterator[Trouble]:
-    x = inputs.constants(labels, inputs.plain(labels.shape, rng), recipe.centre == "mean")
-    scene, y = _ask(started, x)
-    expected = scene.output(recipe)
-    wrong = ~np.isfinite(y) & np.isfinite(expected)
-    if wrong.any():
-        said = f"gives NaN or infinity for {wrong.sum()} cells of an input with constant sets, where x_hat is 0"
-        yield Trouble("nan-on-constant", said, scene, y, expected, wrong)
-
-
-def _cancellation(started: Started, recipe: Recipe, labels: np.ndarray, far: float) -> Iterator[Trouble]:
-    if started.asked.resolution > 2.0**-23 or np.bincount(labels.ravel()).max() > 2048 or recipe.affine in BEFORE:
-        return
-    close, y = _ask(started, inputs.offset(labels, 8.0))
-    if not _about(y, close.output(recipe), close, 0.05, recipe.affine).all():
-        return
-    scene, y = _ask(started, inputs.offset(labels, far))
-    expected = scene.output(recipe)
-    wrong = ~_about(y, expected, scene, 0.3, recipe.affine)
-    if wrong.any():
-        said = (
-            f"loses the variance where the mean is large: on {far:.6g} - 1 and {far:.6g} + 1, whose variance is 1, "
-            f"{wrong.sum()} of {wrong.size} cells are wrong, and none on 7 and 9"
-        )
-        yield Trouble("cancellation", said, scene, y, expected, wrong)
-
-
-def _float32(started: Started) -> Iterator[Trouble]:
-    """Whether float32 stays float32. An array of the caller's in float64 may well decide otherwise."""
-    asked = started.asked
-    finer = [a for a in asked.found.objects if is_array(a) and str(getattr(a, "dtype", "")).endswith("float64")]
-    if asked.dtype != "float64" or finer or held.parameters(owner(asked.fn)):
-        return
-    try:
-        with _as(asked, "float32"):
-            answer = asked.ask(started.first[0])
-    except Refusal:
-        return
-    if answer.dtype != "float32":
-        yield Trouble("wrong-dtype", f"returns {answer.dtype} for float32", pair=("float32", answer.dtype))
-
-
-def _float16(started: Started, recipe: Recipe, labels: np.ndarray, rng: np.random.Generator) -> Iterator[Trouble]:
-    asked, m = started.asked, int(np.bincount(labels.ravel()).max())
-    statistic = METHODS[started.pool.method].statistic
-    # In a wider dtype it is no one's fault: sums of float16 that NumPy takes by default overflow too.
-    if m < 4 or recipe.affine in BEFORE or asked.dtype != "float16":
-        return
-    scene, y = _ask(started, inputs.heavy(labels, m, statistic == "mean and variance", rng))
-    expected = scene.output(recipe)
-    wrong = ~_about(y, expected, scene, 0.4, recipe.affine)
-    if recipe.power == 0.5 and wrong.any():
-        said = (
-            f"adds up in float16: with {m} cells of about {np.abs(scene.x).mean():.0f} in a set, whose sum float16 "
-            f"cannot hold, {wrong.sum()} of {wrong.size} cells are wrong"
-        )
-        yield Trouble("float16-accumulation", said, scene, y, expected, wrong)
-
-
-def library(asked: Asked) -> str | None:
-    """Keras or Flax, if the normalizer is a layer of their own; its fast variance is their choice, and documented."""
-    for value in asked.found.objects:
+def library_layer(call: Asked) -> str | None:
+    """Return "Keras" or "Flax" if the normalizer is a layer of theirs; their fast variance is a documented choice."""
+    for value in call.found.objects:
         module = type(value).__module__
         if "normalization" in module and module.partition(".")[0] in ("keras", "flax"):
             return module.partition(".")[0].capitalize()
     return None
 
 
-def float16_inside(started: Started) -> Trouble | None:
-    """Whether numbers beyond float16 are too large for fn, though it was given them in a wider dtype."""
-    rng = np.random.default_rng(started.asked.seed + 4)
-    scene, y = _ask(started, inputs.plain(started.pool.shape, rng) * 1e5)
-    expected = scene.output(right(started.pool, 0.0))
+def float16_inside(subject: Subject) -> Mismatch | None:
+    """Return a mismatch if numbers beyond the range of float16 overflow though fn is given them in a wider dtype."""
+    rng = np.random.default_rng(subject.call.seed + 4)
+    scene, y = subject.output(plain(subject.pool.shape, rng) * 1e5)
     wrong = ~np.isfinite(y)
-    if started.asked.resolution > 2.0**-23 or not wrong.any():
+    if subject.call.resolution > 2.0**-23 or not wrong.any():
         return None
-    said = (
-        "takes its statistics in float16: they are right to three digits, and numbers beyond 65504, its end, give NaN "
-        f"or infinity in {wrong.sum()} of {wrong.size} cells"
+    text = (
+        "computes its statistics in float16: they are right to three digits, and numbers beyond 65504, its maximum, "
+        f"give NaN or infinity in {wrong.sum()} of {wrong.size} cells"
     )
-    return Trouble("float16-accumulation", said, scene, y, expected, wrong)
+    return Mismatch("float16-accumulation", text, scene.x, y, scene.output(right(subject.pool, 0.0)), wrong)
 
 
-class _as:
-    """Ask in another dtype for a while."""
+def _constant_sets(
+    subject: Subject, recipe: Recipe, labels: np.ndarray, rng: np.random.Generator
+) -> Iterator[Mismatch]:
+    constant = 0.0 if recipe.subtract is nothing else 3.0
+    scene, y = subject.output(np.where(labels % 2 == 0, constant, plain(labels.shape, rng)))
+    expected = scene.output(recipe)
+    wrong = ~np.isfinite(y) & np.isfinite(expected)
+    if wrong.any():
+        text = f"gives NaN or infinity for {wrong.sum()} cells of an input with constant sets, where x_hat is 0"
+        yield Mismatch("nan-on-constant", text, scene.x, y, expected, wrong)
 
-    def __init__(self, asked: Asked, dtype: str) -> None:
-        self.asked, self.dtype, self.before = asked, dtype, (asked.dtype, asked.resolution)
 
-    def __enter__(self) -> None:
-        self.asked.dtype = self.dtype
+def _cancellation(subject: Subject, recipe: Recipe, labels: np.ndarray, far: float) -> Iterator[Mismatch]:
+    too_large = np.bincount(labels.ravel()).max() > 2048
+    if subject.call.resolution > 2.0**-23 or too_large or recipe.affine.before is not None:
+        return
+    scene, y = subject.output(_plus_minus_one(labels, 8.0))
+    if not _about(y, scene.output(recipe), scene, 0.05, recipe.affine).all():
+        return
+    scene, y = subject.output(_plus_minus_one(labels, far))
+    expected = scene.output(recipe)
+    wrong = ~_about(y, expected, scene, 0.3, recipe.affine)
+    if wrong.any():
+        text = (
+            f"loses the variance where the mean is large: on {far:.6g} - 1 and {far:.6g} + 1, whose variance is 1, "
+            f"{wrong.sum()} of {wrong.size} cells are wrong, and none on 7 and 9"
+        )
+        yield Mismatch("cancellation", text, scene.x, y, expected, wrong)
 
-    def __exit__(self, *exc: object) -> None:
-        self.asked.dtype, self.asked.resolution = self.before
+
+def _float32_output(subject: Subject) -> Iterator[Mismatch]:
+    """Find out whether float32 stays float32, unless an array of the user's in float64 may widen it."""
+    call = subject.call
+    finer = [a for a in call.found.objects if is_array(a) and str(getattr(a, "dtype", "")).endswith("float64")]
+    if call.dtype != "float64" or finer or find_parameters(owner(call.fn)):
+        return
+    before = call.dtype, call.resolution
+    call.dtype = "float32"
+    try:
+        answer = call.ask(subject.first[0])
+    except Refusal:
+        return
+    finally:
+        call.dtype, call.resolution = before
+    if answer.dtype != "float32":
+        yield Mismatch("wrong-dtype", f"returns {answer.dtype} for float32", pair=("float32", answer.dtype))
 
 
-def _ask(started: Started, x: np.ndarray) -> tuple[Scene, np.ndarray]:
-    asked = started.asked
-    x = asked.round(x)
-    answer = asked.ask(x)
-    y = started.arrange(answer.y)
-    scene = Scene(started.pool, x, started.weight, started.bias, slice(None))
-    return scene, canonical(y, asked.channel_axis).reshape(-1)
+def _float16_sums(subject: Subject, recipe: Recipe, labels: np.ndarray, rng: np.random.Generator) -> Iterator[Mismatch]:
+    """Call fn with numbers that float16 holds, as it does their squared deviations, but not the sums over a set."""
+    m = int(np.bincount(labels.ravel()).max())
+    # Sums of float16 overflow in NumPy by default, so that is a bug only where float16 was requested.
+    if m < 4 or recipe.affine.before is not None or recipe.power != 0.5 or subject.call.dtype != "float16":
+        return
+    x = rng.uniform(100, 200, labels.shape) * np.where(rng.random(labels.shape) < 0.5, -1, 1)
+    scene, y = subject.output(x + (min(90000 / m, 40000) if METHODS[subject.pool.method].centered else 0))
+    expected = scene.output(recipe)
+    wrong = ~_about(y, expected, scene, 0.4, recipe.affine)
+    if wrong.any():
+        text = (
+            f"adds up in float16: with {m} cells of about {np.abs(scene.x).mean():.0f} in a set, whose sum float16 "
+            f"cannot hold, {wrong.sum()} of {wrong.size} cells are wrong"
+        )
+        yield Mismatch("float16-accumulation", text, scene.x, y, expected, wrong)
+
+
+def _plus_minus_one(labels: np.ndarray, far: float) -> np.ndarray:
+    """Return far + 1 and far - 1, as many of each in every set; an odd set has one cell of `far`."""
+    order = np.argsort(labels.ravel(), kind="stable")
+    sizes = np.bincount(labels.ravel())
+    sizes = sizes[sizes > 0]
+    place = np.arange(labels.size) - (np.cumsum(sizes) - sizes).repeat(sizes)
+    step = np.where(place % 2 == 0, 1.0, -1.0)
+    step[(place == sizes.repeat(sizes) - 1) & (place % 2 == 0)] = 0.0
+    x = np.empty(labels.size)
+    x[order] = far + step
+    return x.reshape(labels.shape)
 
 
 @np.errstate(all="ignore")
-def _about(y: np.ndarray, expected: np.ndarray, scene: Scene, share: float, affine: str) -> np.ndarray:
-    """Which cells are right to within a share of x_hat's unit, each in its channel's own."""
+def _about(y: np.ndarray, expected: np.ndarray, scene: Scene, share: float, affine: Affine) -> np.ndarray:
+    """Return which cells are right to within a share of the unit of x_hat, scaled by weight and bias of the cell."""
     w, b = scene.parameters(affine)
-    left = np.abs(y - expected) <= share * (np.abs(w) + np.abs(b) / 16 + np.abs(expected) / 4)
-    return left | (y == expected) | ~np.isfinite(expected)
+    close = np.abs(y - expected) <= share * (np.abs(w) + np.abs(b) / 16 + np.abs(expected) / 4)
+    return close | (y == expected) | ~np.isfinite(expected)

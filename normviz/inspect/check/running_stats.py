@@ -1,37 +1,40 @@
-"""Batch Norm's two modes and what it keeps of the batches: each known bug is simulated and compared."""
+"""The running statistics of Batch Norm and its two modes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
 from normviz.inspect._call import Refusal
-from normviz.inspect.check import inputs
-from normviz.inspect.check.held import Mode, Slot
-from normviz.inspect.check.known_bugs import Change, near
-from normviz.inspect.check.precision import Trouble
-from normviz.inspect.check.setup import Started
-from normviz.inspect.check.simulate import BEFORE, Recipe, Scene
+from normviz.inspect.check.inputs import plain
+from normviz.inspect.check.known_bugs import Change, apply
+from normviz.inspect.check.layer_state import Mode, Slot
+from normviz.inspect.check.setup import Subject
+from normviz.inspect.check.simulate import Recipe, Scene, near
+from normviz.inspect.check.verdict import Mismatch
 
+HINTS = {
+    "running-biased": "The batch itself is normalized by the biased variance, but what is kept for eval estimates all "
+    "the data: which divisor is that for?",
+    "momentum-reversed": "After one batch, should most of what is kept be old or new? Conventions differ: PyTorch's "
+    "momentum is the share of the new batch.",
+    "eval-uses-batch": "In eval mode, should the output for one sample change with the others in the batch?",
+    "train-uses-running": "Which statistics does Batch Norm normalize with while it learns?",
+    "running-not-updated": "Where is the result of the update stored? A new local variable is gone after the call.",
+    "updates-in-eval": "Evaluating twice should give the same output twice. What does eval mode have to leave alone?",
+    "state": "Print the running statistics before and after one call in train mode, and work the update out by hand.",
+}
 
-@dataclass(frozen=True)
-class Numbers:
-    """A trouble of one channel's running statistic."""
-
-    code: str
-    said: str
-    channel: int
-    expected: float
-    seen: float
+Pair = tuple[np.ndarray, np.ndarray]
+"""Mean and variance of every channel, (C,) each."""
 
 
 @dataclass
-class State:
-    """Where the running statistics are, and how to set the mode.
+class RunningState:
+    """The running statistics of a layer, and its mode.
 
     Attributes
     ----------
@@ -40,201 +43,217 @@ class State:
     mode
         How to set the mode, or None.
     momentum
-        The share of the newest batch that was asked for, or None.
+        The requested share of the newest batch, or None.
+    channels
+        C.
     """
 
     slots: tuple[Slot, Slot]
     mode: Mode | None
-    momentum: float | None = None
+    momentum: float | None
+    channels: int
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Running mean and variance now, (C,) each."""
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of the two attributes."""
+        return self.slots[0].name, self.slots[1].name
+
+    @property
+    def has_all_channels(self) -> bool:
+        """Whether both hold one number for each channel."""
+        return all(p is not None and p.size == self.channels for p in (slot.read() for slot in self.slots))
+
+    def read(self) -> Pair:
+        """Return running mean and variance, (C,) each."""
         mean, var = (slot.read() for slot in self.slots)
-        if mean is None or var is None:
-            raise Refusal(f"fn leaves no numbers in {' and '.join(slot.name for slot in self.slots)} once it is called")
+        if mean is None or var is None or not mean.size == var.size == self.channels:
+            needed = f"no {self.channels} numbers" if mean is not None and var is not None else "no numbers"
+            raise Refusal(f"fn leaves {needed} in {' and '.join(self.names)} once it is called")
         return mean.reshape(-1), var.reshape(-1)
 
     def fill(self, rng: np.random.Generator) -> None:
-        """Put numbers there that are told from 0 and 1, if they can be put there at all."""
+        """Write numbers that differ from 0 and 1, if the attributes can be written at all."""
         for slot, low, high in zip(self.slots, (-1.0, 0.5), (1.0, 2.0), strict=True):
-            found = slot.read()
-            if found is not None:
-                slot.write(rng.uniform(low, high, found.shape))
+            if (numbers := slot.read()) is not None:
+                slot.write(rng.uniform(low, high, numbers.shape))
 
+    @property
     def library(self) -> str:
-        """The package that made the holder, where that is one with conventions of its own."""
+        """The package of the layer, if it has conventions of its own."""
         package = type(self.slots[0].owner).__module__.partition(".")[0]
         return package if package in ("torch", "keras", "flax") else ""
 
 
-def uses_running(
-    tests: Sequence[tuple[Any, ...]], base: Recipe, known: Sequence[Change], tolerance: float
-) -> tuple[Recipe, tuple[Change, ...]] | None:
-    """Return what else fn does if it trains with its running statistics, those before or after an update.
+@dataclass(frozen=True)
+class Trial:
+    """One input that outputs are compared on: the whole flat output, and the running statistics around the call."""
 
-    A test is a scene, the output of its compared cells, and what was kept before and after the call.
-    """
+    name: str
+    scene: Scene
+    y: np.ndarray
+    before: Pair | None = None
+    after: Pair | None = None
+
+    @property
+    def sampled(self) -> tuple[Scene, np.ndarray]:
+        """A scene of some of the cells, and the output for them."""
+        scene = self.scene.sample()
+        return scene, scene.flat(self.y)
+
+
+def train_uses_running(
+    trials: Sequence[Trial], base: Recipe, known: Sequence[Change], tolerance: float
+) -> tuple[Recipe, tuple[Change, ...]] | None:
+    """Return the recipe of a fn that normalizes with its running statistics in train mode, and what else it changes."""
     singles = [c for c in known if "cut" not in c.fields and c.code != "unbiased-variance"]
+    sampled = [trial.sampled for trial in trials]
     for chosen in [(), *((c,) for c in singles)]:
-        recipe = replace(base, **{k: v for c in chosen for k, v in c.fields.items()})
-        for when in (2, 3):
-            if all(near(test[1], test[0].running(recipe, *test[when]), tolerance).all() for test in tests):
+        recipe = apply(base, chosen)
+        for kept in ([t.before for t in trials], [t.after for t in trials]):
+            tests = zip(sampled, kept, strict=True)
+            if all(p is not None and near(y, s.running_output(recipe, *p), tolerance).all() for (s, y), p in tests):
                 return recipe, chosen
     return None
 
 
-def troubles(
-    started: Started, state: State, recipe: Recipe, base: Recipe, tolerance: float
-) -> Iterator[Trouble | Numbers]:
-    """Train on two batches, evaluate a third, and compare what is kept and what comes out."""
-    asked, rng = started.asked, np.random.default_rng(started.asked.seed + 2)
-    before_call, asked.before = asked.before, lambda: None
+def running_errors(
+    subject: Subject, state: RunningState, recipe: Recipe, base: Recipe, tolerance: float
+) -> Iterator[Mismatch]:
+    """Train with two batches, evaluate a third, and compare the running statistics and the output."""
+    call, rng = subject.call, np.random.default_rng(subject.call.seed + 2)
+    prepare, call.before = call.before, lambda: None
     try:
-        batches = [asked.round(inputs.plain(started.pool.shape, rng)) for _ in range(3)]
-        asked.found.restore()
+        batches = [plain(subject.pool.shape, rng) for _ in range(3)]
+        call.found.restore()
         if state.mode:
             state.mode.set(True)
-        kept = [state.read()]
+        kept, statistics = [state.read()], []
         for x in batches[:2]:
-            asked.ask(x, restore=False)
+            scene, _ = subject.output(x, restore=False)
             kept.append(state.read())
-        near_enough = max(tolerance, 1e-6)
-        yield from _updates(started, state, recipe, batches, kept, near_enough)
+            statistics.append(_of_batch(scene, recipe))
+        error = max(1e-3, 2 * call.resolution)
+        yield from _update_errors(state, kept, statistics, scene.x.size // state.channels, max(tolerance, 1e-6), error)
         if state.mode is None:
             return
         state.mode.set(False)
-        answer = asked.ask(batches[2], restore=False)
-        yield from _evaluation(started, recipe, base, batches[2], answer.y, kept[-1], state.read(), tolerance)
+        scene, y = subject.output(batches[2], restore=False)
+        yield from _evaluation_errors(scene, y, recipe, base, kept[-1], state.read(), tolerance)
     finally:
-        asked.before = before_call
+        call.before = prepare
 
 
-def _updates(
-    started: Started, state: State, recipe: Recipe, batches: list, kept: list, tolerance: float
-) -> Iterator[Numbers]:
-    of_batch = [_batch_statistics(started, recipe, x) for x in batches[:2]]
-    count = of_batch[0][2]
-    named = [slot.name for slot in state.slots]
-    (mean0, var0), (mean1, var1) = kept[0], kept[1]
-    still = [np.array_equal(a, b) for a, b in ((mean0, mean1), (var0, var1))]
-    shares = [_share(kept[k][0], kept[k + 1][0], of_batch[k][0], tolerance) for k in (0, 1)]
-    wanted, accepted = _wanted(state, shares, max(1e-3, 2 * started.asked.resolution))
+def _update_errors(
+    state: RunningState, kept: list[Pair], batches: list[Pair], m: int, tolerance: float, error: float
+) -> Iterator[Mismatch]:
+    """Compare the running statistics before and after one and two batches, whose statistics are `batches`."""
+    (mean0, var0), (mean1, var1) = kept[:2]
+    mean, var = batches[0]
+    unbiased = m / max(m - 1, 1)
+    shares = [_share(kept[k][0], kept[k + 1][0], batches[k][0], tolerance) for k in (0, 1)]
+    wanted, accepted = _requested_share(state, shares, error)
     share = shares[0]
+    right_mean, right_var = mean0 + wanted * (mean - mean0), var0 + wanted * (var * unbiased - var0)
+    still = [np.array_equal(mean0, mean1), np.array_equal(var0, var1)]
     if any(still):
-        which = [name for name, unchanged in zip(named, still, strict=True) if unchanged]
-        k = still.index(True)
-        target = of_batch[0][0] if k == 0 else of_batch[0][1] * count / (count - 1)
-        expected = kept[0][k] + wanted * (target - kept[0][k])
-        c = int(np.argmax(np.abs(expected - kept[1][k])))
-        left = " and ".join(which) + (" as they were" if all(still) else " as it was")
-        said = f"leaves {left} in train mode; channel {c} stays at {kept[1][k][c]:.6g}"
-        yield Numbers("running-not-updated", said, c, float(expected[c]), float(kept[1][k][c]))
-        if all(still):
-            return
-    if not still[0]:
+        expected, seen = (right_mean, mean1) if still[0] else (right_var, var1)
+        left = " and ".join(name for name, unchanged in zip(state.names, still, strict=True) if unchanged)
+        left += " as they were" if all(still) else " as it was"
+        c = int(np.argmax(np.abs(expected - seen)))
+        text = f"leaves {left} in train mode; channel {c} stays at {seen[c]:.6g}"
+        yield _of_channel("running-not-updated", text, c, expected, seen)
+    if not still[0] and not accepted:
+        c = _worst(right_mean, mean1)
         if share is None:
-            c, expected = _worst(mean0 + wanted * (of_batch[0][0] - mean0), mean1)
-            said = (
-                f"keeps {mean1[c]:.6g} as {named[0]} of channel {c}, which lies on no line from the old to the batch's"
-            )
-            yield Numbers("state", said, c, expected, float(mean1[c]))
-        elif not accepted:
-            c, expected = _worst(mean0 + wanted * (of_batch[0][0] - mean0), mean1)
-            if abs(share + wanted - 1) < 0.01:
-                said = f"gives the new batch a share of {share:.4g} and the old numbers {1 - share:.4g}"
-                yield Numbers("momentum-reversed", f"{said}, the wrong way round", c, expected, float(mean1[c]))
-            else:
-                said = f"gives the new batch a share of {share:.4g}, where {wanted:.4g} is asked for"
-                yield Numbers("state", said, c, expected, float(mean1[c]))
-    if still[1]:
+            text = f"keeps {mean1[c]:.6g} as {state.names[0]} of channel {c}, no average of old and new"
+            yield _of_channel("state", text, c, right_mean, mean1)
+        elif abs(share + wanted - 1) < 0.01:
+            text = f"gives the new batch a share of {share:.4g} and the old ones {1 - share:.4g}, the wrong way round"
+            yield _of_channel("momentum-reversed", text, c, right_mean, mean1)
+        else:
+            text = f"gives the new batch a share of {share:.4g}, where {wanted:.4g} is asked for"
+            yield _of_channel("state", text, c, right_mean, mean1)
+    if still[1] or m == 1:
         return
-    newest = share if share is not None else _share(var0, var1, of_batch[0][1] * count / (count - 1), tolerance)
+    newest = share if share is not None else _share(var0, var1, var * unbiased, tolerance)
     newest = wanted if newest is None else newest
-    biased, unbiased = (var0 + newest * (of_batch[0][1] * f - var0) for f in (1.0, count / (count - 1)))
-    if np.allclose(var1, unbiased, rtol=tolerance) or (
-        np.allclose(var1, biased, rtol=tolerance) and state.library() in ("keras", "flax")
-    ):
+    with_unbiased, with_biased = (var0 + newest * (var * f - var0) for f in (unbiased, 1.0))
+    is_biased = np.allclose(var1, with_biased, rtol=tolerance)
+    if np.allclose(var1, with_unbiased, rtol=tolerance) or (is_biased and state.library in ("keras", "flax")):
         return
-    c, expected = _worst(unbiased, var1)
-    if np.allclose(var1, biased, rtol=tolerance):
-        said = f"keeps the biased variance in {named[1]}, divided by m = {count} and not by m - 1 = {count - 1}"
-        yield Numbers("running-biased", said, c, expected, float(var1[c]))
+    c = _worst(with_unbiased, var1)
+    if is_biased:
+        text = f"keeps the biased variance in {state.names[1]}, divided by m = {m} and not by m - 1 = {m - 1}"
+        yield _of_channel("running-biased", text, c, with_unbiased, var1)
     else:
-        said = f"keeps {var1[c]:.6g} as {named[1]} of channel {c}, which neither m - 1 nor m explains"
-        yield Numbers("state", said, c, expected, float(var1[c]))
+        text = f"keeps {var1[c]:.6g} as {state.names[1]} of channel {c}, which neither m - 1 nor m explains"
+        yield _of_channel("state", text, c, with_unbiased, var1)
 
 
-def _evaluation(
-    started: Started,
-    recipe: Recipe,
-    base: Recipe,
-    x: np.ndarray,
-    y: np.ndarray,
-    before: tuple,
-    after: tuple,
-    tolerance: float,
-) -> Iterator[Trouble | Numbers]:
-    from normviz.core.pooling import canonical
-
-    if not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
-        k = 0 if not np.array_equal(before[0], after[0]) else 1
-        c = int(np.argmax(np.abs(after[k] - before[k])))
-        said = f"changes what it keeps in eval mode: channel {c} goes from {before[k][c]:.6g} to {after[k][c]:.6g}"
-        yield Numbers("updates-in-eval", said, c, float(before[k][c]), float(after[k][c]))
-    scene = Scene(started.pool, x, started.weight, started.bias, slice(None))
-    seen = canonical(started.arrange(y), started.asked.channel_axis).reshape(-1)
-    ways = [recipe] if recipe == base else [recipe, base]
-    ways += [replace(way, eps=base.eps) for way in ways if way.eps != base.eps]
-    kept = [before, after]
-    if any(near(seen, scene.running(way, *now), tolerance).all() for way in ways for now in kept):
+def _evaluation_errors(
+    scene: Scene, y: np.ndarray, recipe: Recipe, base: Recipe, before: Pair, after: Pair, tolerance: float
+) -> Iterator[Mismatch]:
+    """Compare the output in eval mode, and the running statistics before and after it."""
+    for old, new in zip(before, after, strict=True):
+        if not np.array_equal(old, new):
+            c = int(np.argmax(np.abs(new - old)))
+            text = f"changes its running statistics in eval mode: channel {c} goes from {old[c]:.6g} to {new[c]:.6g}"
+            yield _of_channel("updates-in-eval", text, c, old, new)
+            break
+    recipes = [recipe] if recipe == base else [recipe, base]
+    recipes += [replace(r, eps=base.eps) for r in recipes if r.eps != base.eps]
+    if any(near(y, scene.running_output(r, *kept), tolerance).all() for r in recipes for kept in (before, after)):
         return
-    expected = scene.running(recipe, *before)
-    wrong = ~near(seen, expected, tolerance)
-    if any(near(seen, scene.output(way), tolerance).all() for way in ways):
-        said = "normalizes with the batch's own mean and variance in eval mode, not with the running ones"
-        yield Trouble("eval-uses-batch", said, scene, seen, expected, wrong)
+    expected = scene.running_output(recipe, *before)
+    wrong = ~near(y, expected, tolerance)
+    if any(scene.agrees(y, r, tolerance).all() for r in recipes):
+        text = "normalizes with the batch's own mean and variance in eval mode, not with the running ones"
+        yield Mismatch("eval-uses-batch", text, scene.x, y, expected, wrong)
     else:
-        said = "gives something else in eval mode than its running statistics do"
-        yield Trouble("state", said, scene, seen, expected, wrong)
+        text = "gives another output in eval mode than its running statistics give"
+        yield Mismatch("state", text, scene.x, y, expected, wrong)
 
 
-def _batch_statistics(started: Started, recipe: Recipe, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    scene = Scene(started.pool, x, started.weight, started.bias, slice(None))
-    _, mean, var, _, count = scene.statistics(recipe.cut, BEFORE.get(recipe.affine, "x"))
-    first = np.moveaxis(np.arange(x.size).reshape(x.shape), 1, 0).reshape(x.shape[1], -1)[:, 0]
-    return mean[first], var[first], int(count[0])
+def _of_channel(code: str, text: str, c: int, expected: np.ndarray, seen: np.ndarray) -> Mismatch:
+    return Mismatch(code, text, channel=c, pair=(float(expected[c]), float(seen[c])))
+
+
+def _of_batch(scene: Scene, recipe: Recipe) -> Pair:
+    """Return mean and biased variance of each channel."""
+    statistics = scene.statistics(recipe)
+    _, C, *spatial = scene.x.shape
+    first = np.arange(C) * int(np.prod(spatial))  # the first cell of each channel
+    return statistics.mean[first], statistics.var[first]
 
 
 def _share(old: np.ndarray, new: np.ndarray, batch: np.ndarray, tolerance: float) -> float | None:
-    """The share of the batch in what is kept now, or None if no one share explains all channels."""
+    """Return the share of the batch in the running statistic, or None if no one share explains all channels."""
     if not np.isfinite(new).all():
         return None
     share = float(np.sum((new - old) * (batch - old)) / np.sum(np.square(batch - old)))
     return share if np.allclose(new, old + share * (batch - old), rtol=tolerance, atol=tolerance) else None
 
 
-def _wanted(state: State, shares: list[float | None], error: float) -> tuple[float, bool]:
-    """The share of a batch that is right, and whether what was seen, known to within an error, is accepted."""
-    if state.momentum is not None:
-        wanted = state.momentum
-        return wanted, shares[0] is not None and abs(shares[0] - wanted) < error
-    said = getattr(state.slots[0].owner, "momentum", 0.1)
+def _requested_share(state: RunningState, shares: list[float | None], error: float) -> tuple[float, bool]:
+    """Return the right share of a batch, and whether the observed ones, known to within an error, are accepted."""
     first, second = shares
-    if said is None or not isinstance(said, Real) or isinstance(said, bool):
+    if state.momentum is not None:
+        return state.momentum, first is not None and abs(first - state.momentum) < error
+    owner = state.slots[0].owner
+    try:
+        momentum, has_momentum = owner.momentum, True
+    except Exception:
+        momentum, has_momentum = 0.1, False
+    if not isinstance(momentum, Real) or isinstance(momentum, bool):
         averaged = first is not None and second is not None and abs(second - first / (1 + first)) < error
         return first or 0.1, averaged or (first is not None and first <= 0.5)
-    said = float(said)
-    if state.library() == "torch":
-        return said, first is not None and abs(first - said) < error
-    wanted = min(said, 1 - said)
-    if not hasattr(state.slots[0].owner, "momentum") and first is not None:
-        return min(first, 1 - first), first <= 0.5
-    return wanted, first is not None and abs(first - wanted) < error
+    momentum = float(momentum)
+    if state.library != "torch":
+        if not has_momentum and first is not None:
+            return min(first, 1 - first), first <= 0.5
+        momentum = min(momentum, 1 - momentum)
+    return momentum, first is not None and abs(first - momentum) < error
 
 
-def _worst(expected: np.ndarray, seen: np.ndarray) -> tuple[int, float]:
-    c = int(np.argmax(np.abs(np.nan_to_num(seen, nan=np.inf) - expected)))
-    return c, float(expected[c])
-
-
-__all__ = ["Numbers", "State", "troubles", "uses_running"]
+def _worst(expected: np.ndarray, seen: np.ndarray) -> int:
+    return int(np.argmax(np.abs(np.nan_to_num(seen, nan=np.inf) - expected)))

@@ -1,42 +1,84 @@
-"""The first call: which shape, and which layout of weight and bias, a function takes."""
+"""The first call of a function: which shape, and which layout of weight and bias, it takes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import parameter, uncanonical
-from normviz.backends.dispatch import host
-from normviz.core.methods import METHODS
+from normviz.arrays.arguments import parameter
+from normviz.core.errors import brief
+from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import Answer, Asked, Refusal, owner, signature
 from normviz.inspect._snapshot import Found, is_array
-from normviz.inspect.check import held
-from normviz.inspect.check.inputs import TOLERANCE, parameters, plain, shapes
-from normviz.inspect.check.known_bugs import near, right
-from normviz.inspect.check.simulate import Scene
+from normviz.inspect.check.inputs import plain, random_parameters
+from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
+from normviz.inspect.check.simulate import TOLERANCE, Scene, right
+
+MOST_CELLS = 2**28
+"""Inputs have at most this many cells; a check holds about ten arrays of that size in float64."""
+
+
+class ShapeChanged(Refusal):
+    """The function returned another shape than before, for an input of the same shape."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `check`, validated; weight and bias in float64."""
+
+    method: str
+    num_groups: int | None
+    shape: tuple[int, ...] | None
+    weight: np.ndarray | None
+    bias: np.ndarray | None
+    eps: float
+    channel_axis: int
+    framework: str | None
+    dtype: str | None
+    seed: int
+
+    @property
+    def row(self) -> Method:
+        """The method."""
+        return METHODS[self.method]
+
+    @property
+    def given(self) -> dict[str, np.ndarray | None]:
+        """Weight and bias as the user gave them."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    @property
+    def has_given(self) -> bool:
+        """Whether the user gave a weight or a bias."""
+        return any(p is not None for p in self.given.values())
 
 
 @dataclass
-class Started:
-    """A function that has answered, and what it is to be compared with.
+class Subject:
+    """A function that has been called once, and what its outputs are compared with.
 
     Attributes
     ----------
-    asked, pool
-        The function, and the sets it should have.
+    call
+        The function.
+    pool
+        The sets that it should have.
     weight, bias
         What it applies, broadcasting against canonical x; None where it has none.
     per_group
-        Whether it takes one weight a group.
+        Whether it takes one weight for each group.
     first
         Input and answer of the first call.
+    arrange
+        Maps an output of another shape to the shape of the input.
     """
 
-    asked: Asked
+    call: Asked
     pool: Pooling
     weight: np.ndarray | None
     bias: np.ndarray | None
@@ -44,93 +86,124 @@ class Started:
     first: tuple[np.ndarray, Answer]
     arrange: Callable[[np.ndarray], np.ndarray] = lambda y: y
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the inputs as fn takes them."""
+        return native_shape(self.pool.shape, self.call.channel_axis)
+
+    @property
+    def tolerance(self) -> float:
+        """The relative tolerance of the outputs."""
+        return TOLERANCE[self.call.resolution]
+
     def scene(self, x: np.ndarray) -> Scene:
-        """An input with what belongs to it."""
-        return Scene(self.pool, x, self.weight, self.bias)
+        """Return the scene of an input."""
+        return Scene(self.pool, x, self.weight, self.bias, self.call.resolution)
+
+    def flat(self, y: np.ndarray) -> np.ndarray:
+        """Return an output of fn as a flat array in the canonical order."""
+        return np.array(canonical(self.arrange(y), self.call.channel_axis)).reshape(-1)
+
+    def output(self, x: np.ndarray, *, restore: bool = True) -> tuple[Scene, np.ndarray]:
+        """Call fn with x, rounded to its dtype; return the scene and the flat output.
+
+        Raises
+        ------
+        Refusal
+            If fn raises, or returns no array, or one of another shape than in the first call.
+        """
+        x = self.call.round(x)
+        answer, expected = self.call.ask(x, restore=restore), self.first[1].shape
+        if answer.shape != expected:
+            raise ShapeChanged(
+                f"fn returned shape {answer.shape} in call {self.call.calls} for an input of shape {self.shape}, and "
+                f"{expected} in its first call"
+            )
+        return self.scene(x), self.flat(answer.y)
 
 
-@dataclass
-class Wanted:
-    """What `check` was asked, checked."""
-
-    method: str
-    num_groups: int | None
-    shape: tuple[int, ...] | None
-    weight: Any
-    bias: Any
-    eps: float
-    channel_axis: int
-    framework: str | None
-    dtype: str | None
-    seed: int
+def canonical_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
+    """Return the shape (N, C, *spatial) of an array of fn's."""
+    return canonical(np.broadcast_to(np.int8(0), shape), channel_axis, "shape").shape
 
 
-def start(fn: Callable, wanted: Wanted, mode_first: Callable[[Any, Asked], Any]) -> Started | Refusal:
-    """Return fn with the first shape and layout that it takes, one that gives right answers if there is; or a Refusal.
+def native_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
+    """Return the shape that fn's array has, from (N, C, *spatial)."""
+    lengths = list(shape)
+    lengths.insert(channel_axis % len(shape), lengths.pop(1))
+    return tuple(lengths)
 
-    `mode_first` brings fn into the mode that it is to be compared in.
+
+def set_up(fn: Callable, request: Request, prepare: Callable[[Any, Asked, Pooling], Any]) -> Subject:
+    """Call fn with one shape and layout after another; return the first that gives right outputs, or that it takes.
+
+    `prepare` finds the state of fn, and returns what to call before every call.
+
+    Raises
+    ------
+    Refusal
+        If fn takes none of them.
     """
-    slots = {} if wanted.weight is not None or wanted.bias is not None else held.parameters(owner(fn))
+    slots = {} if request.has_given else find_parameters(owner(fn))
     refusal = None
-    for shape in _shapes(fn, wanted, slots):
-        takers = []
-        for layout in _layouts(fn, wanted, shape, slots):
+    for shape in _shapes(fn, request, slots):
+        accepted = []
+        for layout in _layouts(fn, request, shape, slots):
             try:
-                started = _try(fn, wanted, shape, slots, layout, mode_first)
+                subject = _try(fn, request, shape, slots, layout, prepare)
             except Refusal as error:
                 refusal = refusal or error
                 continue
-            if _agrees(started, wanted):
-                return started
-            takers.append(started)
-        if takers:
-            return takers[0]
-    return refusal or Refusal("fn takes no shape of arrays that normviz knows")
+            if _is_right(subject, request):
+                return subject
+            accepted.append(subject)
+        if accepted:
+            return accepted[0]
+    raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
 
 
-def _try(fn: Callable, wanted: Wanted, shape: tuple, slots: dict, layout: str, mode_first: Callable) -> Started:
-    pool = Pooling(wanted.method, shape, wanted.num_groups)
-    takes, rng = signature(fn), np.random.default_rng(wanted.seed)
-    values: dict[str, Any] = {"num_groups": wanted.num_groups, "eps": wanted.eps}
-    known = _parameters(fn, wanted, pool, slots, layout, rng)
-    values |= {role: p for role, p in known.items() if role in takes.names}
+def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
+    pool = Pooling(request.method, shape, request.num_groups)
+    takes, rng, axis = signature(fn), np.random.default_rng(request.seed), request.channel_axis
+    known = request.given if layout == "given" else _random_parameters(takes.names, request, pool, slots, layout, rng)
     if not {"weight", "bias"} & takes.names.keys():
         for role, slot in slots.items():
             now: Any = slot.read()
             new = known[role]
             if new is not None and now.size == new.size and not slot.write(new.reshape(now.shape)):
                 known[role] = now
-    found = Found(fn)
-    options = {"channel_axis": wanted.channel_axis, "framework": wanted.framework, "seed": wanted.seed}
-    asked = Asked(fn, found, takes, values, **options)
-    asked.before = mode_first(fn, asked) or asked.before
-    answer = asked.begin(x := plain(shape, rng), wanted.dtype)
-    along = {role: _along(p, pool, layout, wanted.channel_axis, asked) for role, p in known.items()}
-    return Started(asked, pool, along["weight"], along["bias"], layout == "group", (asked.round(x), answer))
+    broadcast = {role: None if p is None else _broadcast(p, role, pool, layout, axis) for role, p in known.items()}
+    values = {"num_groups": request.num_groups, "eps": request.eps}
+    values |= {role: p for role, p in known.items() if role in takes.names}
+    options = {"channel_axis": axis, "framework": request.framework, "seed": request.seed}
+    call = Asked(fn, Found(fn), takes, values, **options)
+    call.before = prepare(fn, call, pool) or call.before
+    answer = call.begin(x := plain(shape, rng), request.dtype)
+    weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
+    return Subject(call, pool, weight, bias, layout == "group", (call.round(x), answer))
 
 
-def _agrees(started: Started, wanted: Wanted) -> bool:
-    x, answer = started.first
-    if answer.shape != uncanonical(x, wanted.channel_axis).shape:
+def _is_right(subject: Subject, request: Request) -> bool:
+    x, answer = subject.first
+    if answer.shape != subject.shape or subject.per_group:
         return False
-    expected = started.scene(x).whole().output(right(started.pool, wanted.eps))
-    seen = canonical(answer.y, wanted.channel_axis).reshape(-1)
-    return bool(near(seen, expected, TOLERANCE[started.asked.resolution]).all()) and not started.per_group
+    base = right(subject.pool, request.eps)
+    return bool(subject.scene(x).agrees(subject.flat(answer.y), base, subject.tolerance).all())
 
 
 # ---- weight and bias ----
 
 
-def _layouts(fn: Callable, wanted: Wanted, shape: tuple[int, ...], slots: dict) -> Iterator[str]:
-    """Layouts of weight and bias to try: the caller's own, or one a channel, an element of a sample, or a group."""
-    row, takes = METHODS[wanted.method], signature(fn)
-    if wanted.weight is not None or wanted.bias is not None:
+def _layouts(fn: Callable, request: Request, shape: tuple[int, ...], slots: dict[str, Slot]) -> Iterator[str]:
+    """Yield layouts of weight and bias: "given", one number for each "channel", "element" or "group", "along" axes."""
+    row = request.row
+    if request.has_given:
         yield "given"
         return
-    sizes = {slot.read().size for slot in slots.values()}
+    sizes = {p.size for p in (slot.read() for slot in slots.values()) if p is not None}
     if sizes:
-        C, rest = shape[row.affine_axis], int(np.prod(shape[1:]))
-        if sizes == {wanted.num_groups} != {C} and row.name == "group":
+        C, rest = shape[row.affine_axis], math.prod(shape[1:])
+        if sizes == {request.num_groups} != {C} and row.name == "group":
             yield "group"
         elif sizes == {rest} and rest != C:
             yield "element"
@@ -138,68 +211,95 @@ def _layouts(fn: Callable, wanted: Wanted, shape: tuple[int, ...], slots: dict) 
             yield "channel" if sizes == {C} else "none"
         return
     yield "channel"
-    if {"weight", "bias"} & takes.names.keys():
+    if {"weight", "bias"} & signature(fn).names.keys():
         yield "along"
         if row.elementwise:
             yield "element"
-        if row.name == "group" and wanted.num_groups != shape[1]:
+        if row.name == "group" and request.num_groups != shape[1]:
             yield "group"
 
 
-def _parameters(
-    fn: Callable, wanted: Wanted, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
+def _random_parameters(
+    names: dict[str, str], request: Request, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
 ) -> dict[str, np.ndarray | None]:
-    """Weight and bias as fn is given them, or keeps them."""
-    if layout == "given":
-        return {role: None if p is None else np.array(host(p), np.float64) for role, p in _given(wanted)}
-    roles = signature(fn).names.keys() & {"weight", "bias"} or slots.keys()
-    axis = METHODS[pool.method].affine_axis
-    sample = uncanonical(np.empty((1, *pool.shape[1:]), np.int8), wanted.channel_axis).shape
-    sample = tuple(np.delete(sample, 1 if wanted.channel_axis % len(sample) == 0 else 0))
-    along = tuple(n if a == axis else 1 for a, n in enumerate(pool.shape))
-    along = uncanonical(np.empty(along, np.int8), wanted.channel_axis).shape
-    size = {"element": sample, "group": pool.num_groups, "along": along}.get(layout, pool.shape[axis])
-    made = dict(zip(("weight", "bias"), parameters(size, rng), strict=True))
-    return {role: made[role] if role in roles and layout != "none" else None for role in made}
+    """Return a random weight and bias in a layout; None where fn takes and has none."""
+    axis, sample = request.row.affine_axis, list(native_shape(pool.shape, request.channel_axis))
+    del sample[1 if request.channel_axis % len(sample) == 0 else 0]  # the axis of the samples
+    along = native_shape([n if a == axis else 1 for a, n in enumerate(pool.shape)], request.channel_axis)
+    size = {"element": tuple(sample), "group": pool.num_groups, "along": along}.get(layout, pool.shape[axis])
+    roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "none" else ()
+    return {role: p if role in roles else None for role, p in random_parameters(size, rng).items()}
 
 
-def _given(wanted: Wanted) -> Iterator[tuple[str, Any]]:
-    yield "weight", wanted.weight
-    yield "bias", wanted.bias
-
-
-def _along(p: np.ndarray | None, pool: Pooling, layout: str, channel_axis: int, asked: Asked) -> np.ndarray | None:
-    """A parameter, rounded as fn sees it, broadcasting against canonical x."""
-    if p is None:
-        return None
-    p = asked.round(p)
+def _broadcast(p: np.ndarray, role: str, pool: Pooling, layout: str, channel_axis: int) -> np.ndarray:
+    """Return a parameter that broadcasts against canonical x."""
+    rank = len(pool.shape)
     if layout == "group":
-        return p.repeat(pool.shape[1] // (pool.num_groups or 1)).reshape(1, -1, *[1] * (len(pool.shape) - 2))
-    if p.ndim == len(pool.shape):
+        return p.repeat(pool.shape[1] // (pool.num_groups or 1)).reshape(1, -1, *[1] * (rank - 2))
+    if p.ndim == rank and all(
+        n in (1, m) for n, m in zip(p.shape, native_shape(pool.shape, channel_axis), strict=True)
+    ):
         return np.array(canonical(p, channel_axis))
-    return parameter(p.reshape(-1) if p.size == pool.shape[1] and p.ndim > 1 else p, "weight", pool, channel_axis)
+    if p.ndim > 1 and p.size == pool.shape[METHODS[pool.method].affine_axis]:
+        p = p.reshape(-1)
+    return parameter(p, role, pool, channel_axis)
 
 
 # ---- shapes ----
 
 
-def _shapes(fn: Callable, wanted: Wanted, slots: dict) -> Sequence[tuple[int, ...]]:
-    """Canonical shapes to try."""
-    axis = wanted.channel_axis
-    if wanted.shape is not None:
-        return [canonical(np.empty(wanted.shape, np.int8), axis, "shape").shape]
-    row = METHODS[wanted.method]
+def _shapes(fn: Callable, request: Request, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
+    """Return the canonical shapes to try, the likeliest first."""
+    axis, row, G = request.channel_axis, request.row, request.num_groups
+    if request.shape is not None:
+        return [canonical_shape(request.shape, axis)]
     channels, samples = [], []
-    arrays = [p for _, p in _given(wanted) if p is not None] + [slot.read() for slot in slots.values()]
+    arrays = [p for p in request.given.values() if p is not None] + [slot.read() for slot in slots.values()]
     arrays += [a for a in Found(fn).objects if is_array(a)]
     for array in arrays:
-        lengths = [n for n in getattr(array, "shape", np.shape(array)) if n != 1]
-        if len(lengths) == 1 and lengths[0] <= 4096:
-            channels.append(int(lengths[0]))
-        elif 2 <= len(lengths) <= 4 and row.elementwise:
-            samples.append(canonical(np.empty((2, *lengths), np.int8), axis).shape)
-    if wanted.num_groups and wanted.num_groups in channels and row.name == "group":
-        channels.insert(0, wanted.num_groups * 2)  # as many as groups: one each, more likely than one channel a group
-    found = shapes(row, wanted.num_groups, [*dict.fromkeys(channels)][:4])
-    found = [shape for shape in found if -len(shape) <= axis < len(shape)]
-    return [*dict.fromkeys([(3, *s[1:]) for s in samples]), *found]
+        lengths = [int(n) for n in attribute(array, "shape") or () if n != 1]
+        if len(lengths) == 1 and 0 < lengths[0] <= 4096:
+            channels.append(lengths[0])
+        elif 2 <= len(lengths) <= 4 and min(lengths) > 0 and row.elementwise:
+            samples.append(lengths)
+    if G and G in channels and row.name == "group":
+        channels.insert(0, G * 2)  # parameters of G numbers: one group for each is likelier than one channel
+    shapes = [
+        (3, *canonical_shape((2, *sample), axis)[1:]) for sample in samples if -1 - len(sample) <= axis <= len(sample)
+    ]
+    shapes += [s for s in _usual_shapes(row, G, [*dict.fromkeys(channels)][:4]) if -len(s) <= axis < len(s)]
+    shapes = [s for s in dict.fromkeys(shapes) if math.prod(s) <= MOST_CELLS]
+    if not shapes:
+        raise ValueError(f"num_groups={brief(G)} needs more than {MOST_CELLS:,} cells, the most that check takes")
+    return [s for s in shapes if _fits(request, s)] or shapes
+
+
+def _fits(request: Request, shape: tuple[int, ...]) -> bool:
+    """Return whether the given weight and bias have a shape that goes with x of this shape."""
+    pool = Pooling(request.method, shape, request.num_groups)
+    try:
+        for role, p in request.given.items():
+            if p is not None:
+                _broadcast(p, role, pool, "given", request.channel_axis)
+    except ValueError:
+        return False
+    return True
+
+
+def _usual_shapes(row: Method, num_groups: int | None, channels: list[int]) -> Iterator[tuple[int, ...]]:
+    """Yield shapes (N, C, *spatial) with axes of different lengths; `channels` are lengths found in fn.
+
+    In some the last axis is as long as that of the channels: a function that confuses the two raises for the others.
+    """
+    groups = num_groups or 1
+    default = groups * {1: 8, 2: 4, 3: 2}.get(groups, 2) if row.grouped_axis == 1 else 8
+    known = [c for c in channels if row.grouped_axis == 0 or c % groups == 0]
+    for rank in (4, 3, 2, 5):
+        for C in dict.fromkeys([*known, default]):
+            others = [n for n in (3, 5, 4, 7, 6) if n != C][: rank - 1]
+            if row.has_groups and row.grouped_axis == 0:
+                others[0] = 2 * groups if groups > 2 else 3 * groups
+            yield (C, *others) if row.affine_axis == 0 else (others[0], C, *others[1:])
+        for C in dict.fromkeys([*known, default]) if rank == 4 and row.affine_axis == 1 else ():
+            if row.grouped_axis == 1:
+                yield 3, C, 5, C

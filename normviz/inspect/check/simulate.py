@@ -1,9 +1,10 @@
-"""A normalizer in parts that can each be wrong, and what each version of it gives for one input."""
+"""Simulated versions of a normalizer: the parts that can be wrong, and the output of each version for one input."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling
 
 MOST_CELLS = 4096
-"""Cells that a version is compared on; of a larger input this many are drawn."""
+"""`Scene.sample` keeps at most this many cells."""
+
+TOLERANCE = {2.0**-52: 1e-9, 2.0**-23: 1e-4, 2.0**-10: 2e-2, 2.0**-7: 1e-1}
+"""Relative tolerance of an output, by the resolution of its dtype: sums in another order may differ by this much."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,12 @@ class Cut:
     Attributes
     ----------
     kind
-        "block"; "strided", cell i of the grouped axis in group i % G; "scattered", the cells of a sample dealt out to G
-        groups one by one; or "axis", the method's own sets with another axis taken for the channels.
+        "block"; "strided", index i of the grouped axis in group i % G; "scattered", the cells of a sample dealt out to
+        G groups one by one; or "axis", the method's own sets with another axis as the channels.
     block
-        Extents of a set along each axis of (N, C, *spatial), for "block".
+        Extents of a set along each axis of (N, C, *spatial), for "block" and "strided".
     axis
-        That of the channels, for "axis".
+        The axis of the channels, for "axis".
     """
 
     kind: str = "block"
@@ -35,7 +39,7 @@ class Cut:
     axis: int = 1
 
     def labels(self, pool: Pooling) -> np.ndarray:
-        """Number of the set that each cell is in."""
+        """Return an int array of the shape of x: the number of the set that each cell is in."""
         shape, groups = pool.shape, pool.num_groups or 1
         where = np.indices(shape, sparse=True)
         if self.kind == "axis":
@@ -54,6 +58,77 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class SetStatistics:
+    """Statistics of the set of each compared cell.
+
+    Attributes
+    ----------
+    value, mean, var, mean_square, count
+        One number for each compared cell: its value, then the statistics of its set (biased variance).
+    deviation
+        Value - mean of every cell of x, flat.
+    average
+        Takes one number for each cell of x, flat, and returns its mean over the set of each compared cell.
+    """
+
+    value: np.ndarray
+    mean: np.ndarray
+    var: np.ndarray
+    mean_square: np.ndarray
+    count: np.ndarray
+    deviation: np.ndarray
+    average: Callable[[np.ndarray], np.ndarray]
+
+
+def mean(s: SetStatistics) -> np.ndarray:
+    """Return the mean of each set; a choice for `Recipe.subtract`."""
+    return s.mean
+
+
+def nothing(s: SetStatistics) -> np.ndarray:
+    """Return zeros; a choice for `Recipe.subtract`."""
+    return np.zeros_like(s.mean)
+
+
+def variance(s: SetStatistics) -> np.ndarray:
+    """Return the variance of each set; a choice for `Recipe.spread`."""
+    return s.var
+
+
+def mean_square(s: SetStatistics) -> np.ndarray:
+    """Return the mean square of each set; a choice for `Recipe.spread`."""
+    return s.mean_square
+
+
+@dataclass(frozen=True)
+class Affine:
+    """How a version applies weight and bias.
+
+    Attributes
+    ----------
+    before
+        Maps x, weight and bias to the input that is normalized; None normalizes x itself.
+    pick
+        Maps the weight and the bias of each cell to those that are applied to x_hat.
+    layout
+        Maps a parameter that broadcasts against x, and the pooling, to what is taken for it.
+    shift_first
+        Whether the bias is added before the multiplication.
+    name
+        For `Finding.details`.
+    """
+
+    before: Callable[[Any, Any, Any], Any] | None = None
+    pick: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]] = lambda w, b: (w, b)
+    layout: Callable[[np.ndarray, Pooling], np.ndarray] | None = None
+    shift_first: bool = False
+    name: str = "right"
+
+
+RIGHT = Affine()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One version of a normalizer.
 
@@ -61,174 +136,172 @@ class Recipe:
     ----------
     cut
         The sets.
-    ddof
-        What is taken from the number of cells before the sum of squares is divided by it.
-    centre
-        "mean"; "kept", the variance divides but the mean stays in; "square", so does the mean square.
     eps, eps_at
-        What is added, and where: "inside" the root, "outside", or nowhere, "missing".
+        What is added, and where: "inside" the root, "outside", or "missing".
+    subtract
+        What is subtracted from x: `mean`, `nothing`, or another function of the statistics.
+    spread
+        What the divisor is made of: `variance`, `mean_square`, or another function of the statistics.
+    ddof
+        Subtracted from the number of cells before the sum of squares is divided by it.
     power
         0.5 for the standard deviation, 1.0 for the variance itself.
     affine
-        What becomes of weight and bias: "right", or a key of AFFINE.
+        How weight and bias are applied.
     """
 
     cut: Cut
     eps: float
-    ddof: int = 0
-    centre: str = "mean"
     eps_at: str = "inside"
+    subtract: Callable[[SetStatistics], np.ndarray] = mean
+    spread: Callable[[SetStatistics], np.ndarray] = variance
+    ddof: int = 0
     power: float = 0.5
-    affine: str = "right"
+    affine: Affine = RIGHT
 
 
-AFFINE = ("swapped", "before", "scale first", "shift first", "group first", "group index", "group mean", "last axis")
-AFFINE_OTHER = ("none", "weight only", "bias only")
-BEFORE = {"before": "affine", "scale first": "scaled"}
+def right(pool: Pooling, eps: float) -> Recipe:
+    """Return the version without a bug."""
+    cut = Cut("block", pool.block)
+    if METHODS[pool.method].centered:
+        return Recipe(cut, eps)
+    return Recipe(cut, eps, subtract=nothing, spread=mean_square)
 
 
 @dataclass
 class Scene:
-    """One input, and what versions of the normalizer give for it on some of its cells.
+    """One input, and the outputs of versions of the normalizer for it.
 
     Attributes
     ----------
     pool
-        The sets as they should be.
+        The right sets.
     x
         (N, C, *spatial), float64.
     weight, bias
         Broadcasting against x, or None.
-    statistic
-        That of the method.
+    resolution
+        Distance from 1 to the next number in the dtype that the function computes in.
+    cells
+        Flat indices of the cells that are compared; all of them unless it is a `sample`.
     """
 
     pool: Pooling
     x: np.ndarray
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
-    cells: Any = None
-    _known: dict = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        """Draw the cells to compare on."""
-        self.statistic = METHODS[self.pool.method].statistic
-        if self.cells is None:
-            self.cells = slice(None)
-            if self.x.size > MOST_CELLS:
-                self.cells = np.random.default_rng(0).choice(self.x.size, MOST_CELLS, replace=False)
+    resolution: float = 2.0**-52
+    cells: Any = field(default_factory=lambda: slice(None))
+    _cache: dict = field(default_factory=dict, repr=False)
 
     @property
-    def has_affine(self) -> bool:
-        """Whether there is a weight or a bias."""
-        return self.weight is not None or self.bias is not None
+    def statistic(self) -> str:
+        """The statistic of the method."""
+        return METHODS[self.pool.method].statistic
 
-    def whole(self) -> Scene:
-        """The same with every cell."""
-        return Scene(self.pool, self.x, self.weight, self.bias, slice(None))
+    def sample(self) -> Scene:
+        """Return the same scene, compared on at most MOST_CELLS cells."""
+        if self.x.size <= MOST_CELLS:
+            return self
+        cells = np.random.default_rng(0).choice(self.x.size, MOST_CELLS, replace=False)
+        return replace(self, cells=cells, _cache={})
 
     def flat(self, y: np.ndarray) -> np.ndarray:
-        """The compared cells of an array of x's shape."""
+        """Return the compared cells of an array of as many cells as x."""
         return y.reshape(-1)[self.cells]
 
     @np.errstate(all="ignore")
-    def statistics(self, cut: Cut, before: str = "x") -> tuple[np.ndarray, ...]:
-        """Value, mean, variance, mean square and number of cells, those of each compared cell's set."""
-        if (cut, before) not in self._known:
-            x = self._given(before)
-            labels = cut.labels(self.pool).reshape(-1)
+    def statistics(self, recipe: Recipe) -> SetStatistics:
+        """Return the statistics of the recipe's sets."""
+        key = recipe.cut, recipe.affine.before
+        if key not in self._cache:
+            x = self._normalized(recipe.affine).reshape(-1)
+            labels = recipe.cut.labels(self.pool).reshape(-1)
             count = np.bincount(labels)
-            flat = x.reshape(-1)
-            # Relative to one value of the set, so that a constant has a variance of exactly 0.
+            cells = labels[self.cells]
+            # Relative to one value of the set, so that a constant set has a variance of exactly 0.
             first = np.zeros(len(count))
-            first[labels] = flat
-            moved = flat - first[labels]
+            first[labels] = x
+            moved = x - first[labels]
             mean = np.bincount(labels, moved) / count
-            var = np.bincount(labels, np.square(moved - mean[labels])) / count
-            square = np.bincount(labels, np.square(flat)) / count
-            at = labels[self.cells]
-            self._known[cut, before] = (flat[self.cells], (mean + first)[at], var[at], square[at], count[at])
-        return self._known[cut, before]
+            deviation = moved - mean[labels]
 
-    def _given(self, before: str) -> np.ndarray:
-        scaled = self.x if before == "x" or self.weight is None else self.x * self.weight
-        shifted = scaled if before != "affine" or self.bias is None else scaled + self.bias
-        return np.broadcast_to(shifted, self.x.shape)
+            def average(values: np.ndarray) -> np.ndarray:
+                return (np.bincount(labels, values) / count)[cells]
+
+            squares = average(np.square(deviation)), average(np.square(x))
+            self._cache[key] = SetStatistics(
+                x[self.cells], (mean + first)[cells], *squares, count[cells], deviation, average
+            )
+        return self._cache[key]
+
+    def _normalized(self, affine: Affine) -> np.ndarray:
+        """Return what a version normalizes: x, or x with weight and bias already applied."""
+        if affine.before is None:
+            return self.x
+        w, b = (d if p is None else p for p, d in ((self.weight, 1.0), (self.bias, 0.0)))
+        return np.broadcast_to(affine.before(self.x, w, b), self.x.shape)
 
     @np.errstate(all="ignore")
     def parts(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-        """What is divided, and what divides it before eps: the variance, or what stands in its place."""
-        value, mean, var, square, count = self.statistics(recipe.cut, BEFORE.get(recipe.affine, "x"))
-        spread = square if recipe.centre == "square" else var
+        """Return the numerator of x_hat, and the spread: the variance or what stands in for it, before eps."""
+        s = self.statistics(recipe)
+        spread = recipe.spread(s)
         if self.statistic == "squared norm":
-            spread = spread * count
+            spread = spread * s.count
         if recipe.ddof:
-            spread = spread * count / (count - recipe.ddof)
-        return (value - mean if recipe.centre == "mean" else value), spread
+            spread = spread * s.count / (s.count - recipe.ddof)
+        return s.value - recipe.subtract(s), spread
 
     @np.errstate(all="ignore")
     def output(self, recipe: Recipe) -> np.ndarray:
-        """What a version gives for the compared cells."""
-        above, spread = self.parts(recipe)
-        return self.affine(above / divisor(spread, recipe), recipe.affine)
+        """Return the output of a version for the compared cells."""
+        numerator, spread = self.parts(recipe)
+        return self.apply_affine(numerator / divisor(spread, recipe), recipe.affine)
 
     @np.errstate(all="ignore")
-    def running(self, recipe: Recipe, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
-        """What a version gives with the given statistics of each channel."""
+    def agrees(self, y: np.ndarray, recipe: Recipe, tolerance: float) -> np.ndarray:
+        """Return which compared cells of the output y agree with a version of the normalizer."""
+        numerator, spread = self.parts(recipe)
+        root = divisor(spread, recipe)
+        # The dtype of fn rounds the mean; in a set of nearly equal values the small divisor enlarges that.
+        subtracted = np.abs(self.statistics(recipe).value - numerator)
+        rounding = 2 * self.resolution * subtracted / root * np.abs(self.parameters(recipe.affine)[0])
+        return near(y, self.apply_affine(numerator / root, recipe.affine), tolerance, rounding)
+
+    @np.errstate(all="ignore")
+    def running_output(self, recipe: Recipe, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
+        """Return the output of a version with the given statistics of each channel."""
         along = [1, -1, *[1] * (self.x.ndim - 2)]
-        above = self._given(BEFORE.get(recipe.affine, "x"))
-        above = above - mean.reshape(along) if recipe.centre == "mean" else above
-        x_hat = self.flat(above / divisor(var.reshape(along), recipe))
-        return self.affine(x_hat, recipe.affine)
+        numerator = self._normalized(recipe.affine)
+        numerator = numerator if recipe.subtract is nothing else numerator - mean.reshape(along)
+        return self.apply_affine(self.flat(numerator / divisor(var.reshape(along), recipe)), recipe.affine)
 
-    def affine(self, x_hat: np.ndarray, kind: str) -> np.ndarray:
-        """x_hat with weight and bias put in."""
-        w, b = self.parameters(kind)
-        if kind == "shift first":
-            return (x_hat + b) * w
-        return x_hat * w + b
+    def apply_affine(self, x_hat: np.ndarray, affine: Affine) -> np.ndarray:
+        """Return x_hat with weight and bias applied."""
+        w, b = self.parameters(affine)
+        return (x_hat + b) * w if affine.shift_first else x_hat * w + b
 
-    def unaffine(self, y: np.ndarray, kind: str) -> np.ndarray:
-        """The x_hat that an output was made of."""
-        w, b = self.parameters(kind)
-        return y / w - b if kind == "shift first" else (y - b) / w
+    def undo_affine(self, y: np.ndarray, affine: Affine) -> np.ndarray:
+        """Return the x_hat of an output."""
+        w, b = self.parameters(affine)
+        return y / w - b if affine.shift_first else (y - b) / w
 
-    def parameters(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
-        """Weight and bias of each compared cell, as a version takes them."""
-        if kind not in self._known:
-            w, b = (self._spread(p, kind, d) for p, d in ((self.weight, 1.0), (self.bias, 0.0)))
-            one, zero = np.ones_like(w), np.zeros_like(b)
-            chosen = {
-                "swapped": (b, w),
-                "before": (one, zero),
-                "scale first": (one, b),
-                "none": (one, zero),
-                "weight only": (w, zero),
-                "bias only": (one, b),
-            }
-            self._known[kind] = chosen.get(kind, (w, b))
-        return self._known[kind]
-
-    def _spread(self, p: Any, kind: str, default: float) -> np.ndarray:
-        if p is None:
-            return self.flat(np.full(self.x.shape, default))
-        if kind.startswith("group"):
-            one = p.reshape(-1)
-            each = len(one) // (self.pool.num_groups or 1)
-            first = {
-                "group first": one[::each],
-                "group index": one[: self.pool.num_groups],
-                "group mean": one.reshape(-1, each).mean(1),
-            }[kind]
-            p = first.repeat(each).reshape(p.shape)
-        elif kind == "last axis":
-            p = np.moveaxis(p, 1, -1)
-        return self.flat(np.broadcast_to(p, self.x.shape))
+    def parameters(self, affine: Affine) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weight and the bias of each compared cell, as a version takes them."""
+        if affine not in self._cache:
+            spread = []
+            for p, default in ((self.weight, 1.0), (self.bias, 0.0)):
+                if p is not None and affine.layout is not None:
+                    p = affine.layout(p, self.pool)
+                spread.append(self.flat(np.broadcast_to(default if p is None else p, self.x.shape)))
+            self._cache[affine] = tuple(p + np.zeros_like(spread[0]) for p in affine.pick(*spread))
+        return self._cache[affine]
 
 
 @np.errstate(all="ignore")
 def divisor(spread: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """What a version divides by."""
+    """Return what a version divides by."""
     eps = 0.0 if recipe.eps_at == "missing" else recipe.eps
     if recipe.eps_at == "inside":
         spread = spread + eps
@@ -236,7 +309,10 @@ def divisor(spread: np.ndarray, recipe: Recipe) -> np.ndarray:
     return root + eps if recipe.eps_at == "outside" else root
 
 
-def right(pool: Pooling, eps: float) -> Recipe:
-    """The version without a fault."""
-    centre = "mean" if METHODS[pool.method].centered else "square"
-    return Recipe(Cut("block", pool.block), eps, centre=centre)
+@np.errstate(all="ignore")
+def near(seen: np.ndarray, expected: np.ndarray, tolerance: float, rounding: np.ndarray | float = 0.0) -> np.ndarray:
+    """Return which cells agree to within the tolerance and the rounding error; NaN agrees with NaN, inf with inf."""
+    finite = np.abs(expected[np.isfinite(expected)])
+    allowed = tolerance * (np.abs(expected) + (np.sqrt(np.mean(np.square(finite))) if finite.size else 0.0))
+    close = np.abs(seen - expected) <= allowed + np.nan_to_num(rounding, posinf=0.0)
+    return close | (np.isnan(seen) & np.isnan(expected)) | (seen == expected)

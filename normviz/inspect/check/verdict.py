@@ -1,4 +1,4 @@
-"""What a check has found: its findings, in words, for a test, and with the wrong cells lit."""
+"""The result of a check: its findings, as text, for a test, and with the wrong cells lit."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ class Finding:
     Attributes
     ----------
     code
-        Its name: that of a known bug, or of the first stage that is wrong.
+        The name of a known bug, or of the first wrong stage.
     message
         What is wrong, where, and by how much.
     cell
-        The cell of x, as fn has it, that shows it best; (c,) for a running statistic; None where no cell does.
+        The cell of x, as fn has it, that shows it best; (c,) for a running statistic; None if no cell shows it.
     expected, seen
-        The numbers there; for wrong-shape and wrong-dtype, and where there are no numbers, what stands for them.
+        The right number there and the number of fn; the two shapes or dtypes for wrong-shape and wrong-dtype; None if
+        there are none.
     hint
         Where to look.
     details
-        What the bug is made of, by code: axes, eps, m.
+        More about the bug, which depends on the code: axes, eps, m.
     """
 
     code: str
@@ -46,26 +47,82 @@ class Finding:
         return f"{self.code}: {self.message}"
 
 
+@dataclass(frozen=True)
+class Mismatch:
+    """The result of one experiment, from which a `Finding` is made.
+
+    Attributes
+    ----------
+    code
+        That of the finding.
+    text
+        What fn does, in words that follow "fn ".
+    x
+        The input, (N, C, *spatial), or None if no cell shows the fault.
+    y, expected, wrong
+        For each cell of x, flat: the output, the right output, and whether the cell shows the fault.
+    cell
+        Flat index of the cell to report; None reports the one with the largest error.
+    channel
+        The channel that a running statistic belongs to.
+    pair
+        What was expected and seen, if no cell shows it.
+    details
+        Those of the finding.
+    """
+
+    code: str
+    text: str
+    x: np.ndarray | None = None
+    y: np.ndarray | None = None
+    expected: np.ndarray | None = None
+    wrong: np.ndarray | None = None
+    cell: int | None = None
+    channel: int | None = None
+    pair: tuple[Any, Any] | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def finding(self, channel_axis: int, hint: str) -> Finding:
+        """Return the finding, with the cell as fn has it."""
+        message = f"fn {self.text}" + ("" if self.text.endswith("?") else ".")
+        place, (expected, seen) = None, self.pair or (None, None)
+        if self.x is not None and self.y is not None and self.expected is not None and self.wrong is not None:
+            with np.errstate(all="ignore"):
+                error = np.nan_to_num(np.abs(self.y - self.expected), nan=np.inf)
+            cell = int(np.argmax(np.where(self.wrong, error, -1))) if self.cell is None else self.cell
+            index = [int(i) for i in np.unravel_index(cell, self.x.shape)]
+            index.insert(channel_axis % len(index), index.pop(1))
+            place, expected, seen = tuple(index), float(self.expected[cell]), float(self.y[cell])
+            most = error[self.wrong].max()
+            by = f", by up to {most:.3g}" if np.isfinite(most) else ""
+            message += f" At cell {place} the right value is {expected:.5g}, and fn gave {seen:.5g}; "
+            message += f"{self.wrong.sum()} of {self.wrong.size} cells are wrong{by}."
+        elif self.channel is not None:
+            place = (self.channel,)
+            message += f" The right value there is {expected:.6g}, and fn gave {seen:.6g}."
+        return Finding(self.code, message, place, expected, seen, hint, self.details)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
-    """What `check` says of a function.
+    """The result of `check`.
 
     Attributes
     ----------
     findings
-        What is wrong, the first thing to mend first.
+        What is wrong; fix the first one first.
     method, num_groups, eps
-        What was asked for.
+        The requested normalizer.
     shape, channel_axis, framework, dtype
-        What fn was called with.
+        Those of the inputs of fn.
     calls
-        Forward calls used.
+        Number of forward calls.
     skipped
-        What could not be checked -> why.
+        Maps what could not be checked to the reason.
     x, wrong
-        The input that shows the first finding, as fn has it, and, with axes (N, C, *spatial), its wrong cells.
+        The input that shows the first finding, as fn has it, and its wrong cells, with axes (N, C, *spatial).
     cause
-        What fn raised, if it did.
+        The exception that fn raised, if any.
     """
 
     findings: tuple[Finding, ...]
@@ -93,17 +150,17 @@ class Verdict:
         return tuple(dict.fromkeys(f.code for f in self.findings))
 
     def raise_if_failed(self) -> None:
-        """Raise AssertionError with all that is wrong, if anything is."""
+        """Raise AssertionError with all findings, if there are any."""
         if self.findings:
             raise AssertionError(str(self)) from self.cause
 
     def explore(self, **keywords: Any) -> Explorer:
-        """Open the Explorer on the input that shows the first finding, its wrong cells lit.
+        """Return an Explorer of the input that shows the first finding, with its wrong cells lit.
 
         Raises
         ------
         ValueError
-            If no input was compared.
+            If no output could be compared.
         """
         from normviz.explorer.widget import Explorer
 
@@ -120,7 +177,7 @@ class Verdict:
             known["index"] = (index[0], channel, *index[1:])
         return known | {"channel_axis": self.channel_axis, "marks": self.wrong, "title": f"Check: {self._short()}"}
 
-    # ---- in words ----
+    # ---- text ----
 
     def _name(self) -> str:
         return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
@@ -134,11 +191,11 @@ class Verdict:
         return f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"
 
     def _headline(self) -> str:
-        asked = f"{self._name()} {'and' if self.num_groups else 'with'} eps = {self.eps:.4g}"
+        requested = f"{self._name()} {'and' if self.num_groups else 'with'} eps = {self.eps:.4g}"
         if self.passed:
-            return f"Passed: this is {asked}."
+            return f"Passed: this is {requested}."
         n = len(self.findings)
-        return f"Failed: this is not {asked}. {n} finding{'s' if n > 1 else ''}:"
+        return f"Failed: this is not {requested}. {n} finding{'s' if n > 1 else ''}:"
 
     def __str__(self) -> str:
         lines = [self._headline()]
@@ -153,17 +210,17 @@ class Verdict:
         return f"<Verdict on {self._name()}: {self._short()}, {self.calls} calls>"
 
     def _repr_html_(self) -> str:
-        said = "".join(
+        findings = "".join(
             f"<li><b><code>{html.escape(f.code)}</code></b>: {html.escape(f.message)}"
             + (f"<br><i>Hint: {html.escape(f.hint)}</i></li>" if f.hint else "</li>")
             for f in self.findings
         )
         rest = [f"Not checked: {what} ({why})." for what, why in self.skipped.items()]
-        text = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ol>{said}</ol>" if said else "")
+        text = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ol>{findings}</ol>" if findings else "")
         return text + f"<p>{html.escape(' '.join([*rest, self._with()]))}</p>" + self._picture()
 
     def _picture(self) -> str:
-        """The explorer with the wrong cells lit; the words stand without it where it can't be drawn."""
+        """Return the explorer with the wrong cells lit, as HTML; empty if no cell is wrong."""
         if self.x is None or self.wrong is None or not self.wrong.any():
             return ""
         from normviz.explorer.show import show
