@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import uncanonical
-from normviz.backends.dispatch import cupy_problem, host, is_bfloat16, kind
+from normviz.backends.dispatch import cupy_problem
+from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import unknown
 from normviz.core.pooling import canonical
-from normviz.inspect._snapshot import Found, is_array, seed_everything
+from normviz.inspect._snapshot import Found, first_line, is_array, seed_everything
 
 FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
 RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -390,9 +391,3 @@ def described(value: Any) -> str:
     if value is None:
         return "None"
     return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"a {type(value).__name__}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, of a length that can be read."""
-    text = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,21 +1,37 @@
-"""Whatever is called stays as it was found: parameters, running statistics, modes, gradients, hooks, random numbers.
+"""Restore what a call changed: parameters, running statistics, modes, gradients, hooks, random numbers, settings.
 
-A layer keeps its state in attributes, in arrays, and in generators of random numbers, whichever framework made it. So
-one walk over all that a callable can reach serves them all: it remembers every attribute and the contents of every
-array, and puts back, bit for bit, what has changed.
+A layer keeps its state in attributes, arrays and generators of random numbers, whichever framework made it. A snapshot
+walks over everything that a callable can reach, remembers all attributes and a copy of every array, and restores in
+place, bit for bit, what has changed since. It runs none of the caller's code: neither `__getattr__` nor a property.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import random
+import signal
 import sys
-from collections import OrderedDict
+import threading
+import warnings
+from array import array
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dis import get_instructions
 from functools import partial
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from itertools import starmap
+from operator import attrgetter, is_
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -28,10 +44,26 @@ GLOBALS = frozenset(
 )
 _RANDOM = frozenset(["Rngs", "RngStream", "RngState", "RngKey", "RngCount", "SeedGenerator"])
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), range, slice, ModuleType, BuiltinFunctionType, CodeType)
+_CALLED = ("__call__", "forward", "call")
+
+Restore = Callable[[], Any]
+
+
+class _Reached(NamedTuple):
+    """An object that the walk comes to.
+
+    `name` is the attribute or variable that holds it, or its container. What an object *owns* is restored as a whole.
+    In the variables around a function only arrays are: a list or a number there may be the caller's own record of the
+    calls.
+    """
+
+    name: str
+    value: Any
+    owned: bool
 
 
 class Found:
-    """What a callable can reach, as it was found.
+    """What a callable can reach, as it was when the snapshot was taken.
 
     Attributes
     ----------
@@ -39,118 +71,93 @@ class Found:
         Everything reached, in the order of the walk.
     packages
         Names of the top-level packages that made them; a hint at the framework, and at nothing else.
+    failures
+        What the last `restore` could not restore, and why.
+
+    Raises
+    ------
+    ValueError
+        If something that is reached cannot be copied.
     """
 
     def __init__(self, *roots: Any) -> None:
         self.objects: list[Any] = []
         self.packages: list[str] = []
+        self.failures: list[str] = []
         self._seen: set[int] = set()
-        self._restore: list[Callable[[], None]] = []
-        self._randomness: list[Callable[[], None]] = [*global_randomness()]
-        for root in roots:
-            self._walk(root, owned=False, chance=False)
-        self._restore += settings()
+        self._state: list[tuple[str, Restore]] = [*_settings()]
+        self._randomness: list[tuple[str, Restore]] = [*_global_randomness()]
+        # A list of what is left to do and no recursion: a chain of objects may be thousands long.
+        left = [(_Reached("fn", root, False), False) for root in reversed(roots)]
+        while left:
+            left += reversed(self._visit(*left.pop()))
 
     def restore(self, *, randomness: bool = True) -> None:
-        """Put everything back; without `randomness` generators go on from where they are."""
-        for put_back in [*self._restore, *(self._randomness if randomness else ())]:
-            put_back()
+        """Restore everything; without `randomness` generators go on from where they are.
 
-    def _walk(self, value: Any, *, owned: bool, chance: bool) -> None:
-        """Remember `value` and all it leads to.
-
-        What an object *owns* is put back as a whole. In the variables around a function only arrays are: a list or a
-        number there may be the caller's own record of the calls.
+        What fails stops nothing else, and is tried once more at the end, since it may depend on something later.
         """
-        if isinstance(value, ModuleType):
-            self._note(value.__name__)
-        if isinstance(value, _PLAIN) or id(value) in self._seen:
-            return
+        left = [*self._state, *(self._randomness if randomness else ())]
+        for _ in range(2):
+            self.failures, failed = [], []
+            for name, restore in left:
+                try:
+                    restore()
+                except Exception as error:
+                    failed.append((name, restore))
+                    self.failures.append(f"{name} ({type(error).__name__}: {first_line(error)})")
+            left = failed
+
+    def _visit(self, at: _Reached, of_random: bool) -> list[tuple[_Reached, bool]]:
+        """Remember an object, and return those that it leads to; `of_random` if it belongs to a random generator."""
+        name, value, owned = at
+        kind = type(value)
+        if issubclass(kind, ModuleType):
+            self._note(vars(value).get("__name__"))
+        if issubclass(kind, _PLAIN) or id(value) in self._seen:
+            return []
         self._seen.add(id(value))
         self.objects.append(value)
-        chance = chance or bool(_RANDOM.intersection(c.__name__ for c in type(value).__mro__))
-        remember = self._randomness if chance else self._restore
-        if isinstance(value, type):
-            self._note(value.__module__)
-            return
-        if (put_back := generator(value)) is not None:
-            self._randomness.append(put_back)
-        elif (array := contents(value)) is not None:
-            self._note(type(value).__module__)
-            remember.append(array)
-        elif isinstance(value, dict):
-            entries = dict(value) if owned else {k: v for k, v in value.items() if is_array(v)}
-            remember.append(partial(put_back_dict, value, entries, owned))
-            self._each([*value.values()], owned, chance)
-        elif isinstance(value, list):
-            remember.append(partial(put_back_list, value, list(value), owned))
-            self._each([*value], owned, chance)
-        elif isinstance(value, tuple | set | frozenset):
-            if isinstance(value, set) and owned:
-                remember.append(partial(put_back_set, value, set(value)))
-            self._each([*value], owned, chance)
-        else:
-            self._object(value, remember, chance)
+        self._note((value if issubclass(kind, (type, FunctionType)) else kind).__module__)
+        if str(kind.__name__).startswith("Uninitialized") and package(kind.__module__) == "torch":
+            raise ValueError("fn is a lazy layer that has no parameters yet; call it once on an input of yours first")
+        of_random = of_random or any(c.__name__ in _RANDOM for c in type.mro(kind))
+        leads = []
+        try:
+            if generator := _generator(value):
+                self._randomness.append((name, generator))
+                return []
+            for part in _parts(value, owned):
+                if isinstance(part, _Reached):
+                    leads.append((part if part.name else part._replace(name=name), of_random))
+                else:
+                    (self._randomness if of_random else self._state).append((name, part))
+        except Exception as error:
+            why = f"{name}, of type {kind.__name__}, raised {type(error).__name__}: {first_line(error)}"
+            raise ValueError(f"the state of fn cannot be copied, so it could not be restored: {why}") from error
+        return leads
 
-    def _object(self, value: Any, remember: list, chance: bool) -> None:
-        self._note(getattr(value, "__module__", None) or type(value).__module__)
-        if isinstance(value, MethodType):
-            self._each([value.__self__, value.__func__], False, chance)
-        elif isinstance(value, partial):
-            self._each([value.func, value.args, value.keywords], False, chance)
-        elif isinstance(value, FunctionType):
-            for cell in value.__closure__ or ():
-                remember.append(partial(put_back_cell, cell, held_by(cell)))
-                self._each([held_by(cell)], False, chance)
-            self._each([value.__defaults__, value.__kwdefaults__, value.__dict__], False, chance)
-            if value.__module__ is None or package(value.__module__) not in LIBRARIES:
-                names = {name for name in _names(value.__code__) if name in value.__globals__}
-                arrays = {k: value.__globals__[k] for k in names if is_array(value.__globals__[k])}
-                remember.append(partial(put_back_dict, value.__globals__, arrays, False))
-                self._each([value.__globals__[name] for name in sorted(names)], False, chance)
-        else:
-            self._attributes(value, remember, chance)
-
-    def _attributes(self, value: Any, remember: list, chance: bool) -> None:
-        self._note(type(value).__module__)
-        own = getattr(value, "__dict__", None)
-        if isinstance(own, dict):
-            remember.append(partial(put_back_dict, own, dict(own), True))
-            self._each([*own.values()], True, chance)
-        for name in {s for c in type(value).__mro__ for s in _slots(c)} - {"__dict__", "__weakref__"}:
-            try:
-                held = object.__getattribute__(value, name)
-            except AttributeError:
-                continue
-            remember.append(partial(put_back_slot, value, name, held))
-            self._each([held], True, chance)
-        if hasattr(value, "parameters") and hasattr(value, "buffers") and package(type(value).__module__) == "torch":
-            self._each([*value.parameters(), *value.buffers()], True, chance)  # a scripted module keeps them in C++
-        if package(type(value).__module__) not in LIBRARIES:
-            of_class = [v for c in type(value).__mro__[:-1] for k, v in vars(c).items() if k in _CALLED or is_array(v)]
-            self._each(of_class, False, chance)
-
-    def _each(self, values: list, owned: bool, chance: bool) -> None:
-        for value in values:
-            self._walk(value, owned=owned, chance=chance)
-
-    def _note(self, module: str | None) -> None:
+    def _note(self, module: Any) -> None:
         if module and package(module) not in self.packages:
             self.packages.append(package(module))
 
 
 @contextmanager
 def untouched(*roots: Any) -> Iterator[Found]:
-    """Leave all that the roots can reach as it was, also when what happens in between fails."""
+    """Restore everything that the roots can reach, also after an error; warn of what could not be restored."""
     found = Found(*roots)
     try:
-        yield found
+        with warnings.catch_warnings(), np.errstate(), np.printoptions():
+            yield found
     finally:
         found.restore()
+        if found.failures:
+            what = "; ".join(found.failures[:5]) + ("; ..." if len(found.failures) > 5 else "")
+            warnings.warn(f"could not be restored after the call: {what}", RuntimeWarning, stacklevel=4)
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators that belong to nobody: Python's, NumPy's and torch's, each where it is loaded."""
+    """Seed the global generators of Python, NumPy and torch, each where it is loaded."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  A layer may draw from it.
     if torch := sys.modules.get("torch"):
@@ -159,162 +166,496 @@ def seed_everything(seed: int) -> None:
             torch.cuda.manual_seed_all(seed)
 
 
-_CALLED = ("__call__", "forward", "call")
-
-
-def _slots(cls: type) -> tuple[str, ...]:
-    slots = cls.__dict__.get("__slots__", ())
-    slots = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(f"_{cls.__name__.lstrip('_')}{s}" if s[:2] == "__" and s[-2:] != "__" else s for s in slots)
-
-
-def _names(code: CodeType) -> set[str]:
-    """Return the globals that code names; `co_names` has attributes too, and x.mean() uses no global called mean."""
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    own = {one.argval for one in get_instructions(code) if one.opname in GLOBALS}
-    return own.union(*map(_names, inner))
-
-
 def is_array(value: Any) -> bool:
     """Whether value is an array of NumPy, torch, JAX or CuPy."""
     kinds = (("torch", "Tensor"), ("jax", "Array"), ("cupy", "ndarray"))
     types = [getattr(sys.modules.get(module), name, None) for module, name in kinds]
-    return isinstance(value, (np.ndarray, *(t for t in types if isinstance(t, type))))
+    return issubclass(type(value), (np.ndarray, *(t for t in types if isinstance(t, type))))
 
 
-def package(module: str) -> str:
+def package(module: Any) -> str:
     """The top-level package of a dotted name."""
     return str(module).partition(".")[0]
 
 
-def held_by(cell: CellType) -> Any:
-    """What a closure's cell holds; None where nothing was assigned yet."""
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, cut after 200 characters."""
     try:
-        return cell.cell_contents
-    except ValueError:  # not yet assigned
-        return None
+        text = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
+    except Exception:
+        return "no message"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def put_back_cell(cell: CellType, found: Any) -> None:
-    """Put the array back that a closure's cell held."""
-    if is_array(found) and held_by(cell) is not found:
-        cell.cell_contents = found
+# ---- what objects are made of ----
 
 
-def put_back_slot(value: Any, name: str, found: Any) -> None:
-    """Put back what an attribute without a dictionary held."""
-    if getattr(value, name, None) is not found:
-        object.__setattr__(value, name, found)
-
-
-def put_back_dict(value: dict, found: dict, owned: bool) -> None:
-    """Put back the entries that were found, and if the dictionary is `owned` take new ones away."""
-    same = [*value] == [*found] if owned else True
-    if same and all(k in value and value[k] is v for k, v in found.items()):
+def _parts(value: Any, owned: bool) -> Iterator[Restore | _Reached]:
+    """Functions that restore `value`, and the objects that it leads to, without a name where they have none."""
+    kind = type(value)
+    if is_array(value):
+        yield from _array(value)
+    elif issubclass(kind, type):
         return
-    # Past what a subclass may add; only an ordered one keeps a list of its own beside.
-    base: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+    elif issubclass(kind, MethodType):
+        yield from (_Reached("", part, False) for part in (value.__self__, value.__func__))
+    elif issubclass(kind, FunctionType):
+        yield from _function(value)
+    else:
+        if issubclass(kind, bytearray | array):
+            yield partial(_restore_buffer, value, value[:])
+        elif issubclass(kind, dict):
+            items = [*_dict_type(value).items(value)]
+            kept = items if owned else [(k, v) for k, v in items if is_array(v)]
+            yield partial(_restore_dict, value, kept, owned)
+            if issubclass(kind, defaultdict):
+                factory: Any = defaultdict.__dict__["default_factory"]
+                yield partial(factory.__set__, value, factory.__get__(value))
+            yield from (_Reached(k if isinstance(k, str) else "", v, owned) for k, v in items)
+        elif issubclass(kind, list | deque | set | tuple | frozenset):
+            items = [*next(c for c in (list, deque, set, tuple, frozenset) if issubclass(kind, c)).__iter__(value)]
+            if issubclass(kind, list | deque):
+                yield partial(_restore_sequence, value, items, owned)
+            elif issubclass(kind, set) and owned:
+                yield partial(_restore_set, value, items)
+            yield from (_Reached("", item, owned) for item in items)
+        elif issubclass(kind, partial):
+            yield from (_Reached("", part, False) for part in (value.func, value.args, value.keywords))
+        yield from _attributes(value)
+        torch = sys.modules.get("torch")
+        if torch is not None and issubclass(kind, torch.jit.ScriptModule):  # which keeps its parameters in C++
+            module: Any = value
+            yield from (_Reached("parameter", p, True) for p in (*module.parameters(), *module.buffers()))
+        if package(kind.__module__) not in LIBRARIES:
+            yield from _of_class(kind)
+
+
+def _attributes(value: Any) -> Iterator[Restore | _Reached]:
+    """The class, `__dict__` and slots of an object."""
+    kind = type(value)
+    yield partial(_restore_class, value, kind)
+    with suppress(AttributeError):
+        own = object.__getattribute__(value, "__dict__")
+        if isinstance(own, dict):
+            yield partial(_restore_attributes, value, own, [*own.items()])
+            yield from (_Reached(k, v, True) for k, v in own.items())
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            private = name[:2] == "__" and name[-2:] != "__"
+            slot = base.__dict__.get(f"_{base.__name__.lstrip('_')}{name}" if private else name)
+            if isinstance(slot, MemberDescriptorType):
+                kept = _get_slot(slot, value)
+                yield partial(_restore_slot, slot, value, kept)
+                yield from (_Reached(name, held, True) for held in kept)
+
+
+def _function(fn: FunctionType) -> Iterator[Restore | _Reached]:
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not yet assigned
+            held = cell.cell_contents
+            if is_array(held):
+                yield partial(_restore_cell, cell, held)
+            yield _Reached(name, held, False)
+    yield from (_Reached("", part, False) for part in (fn.__defaults__, fn.__kwdefaults__, fn.__dict__))
+    if fn.__module__ is None or package(fn.__module__) not in LIBRARIES:
+        named = [(name, fn.__globals__[name]) for name in sorted(_globals(fn.__code__)) if name in fn.__globals__]
+        yield partial(_restore_dict, fn.__globals__, [(k, v) for k, v in named if is_array(v)], False)
+        yield from (_Reached(name, held, False) for name, held in named)
+
+
+def _of_class(kind: type) -> Iterator[_Reached]:
+    """The functions of a class that a call runs, and the arrays that it holds."""
+    names = dict.fromkeys(_CALLED)
+    for base in kind.__mro__[:-1]:
+        yield from (_Reached(name, v, False) for name, v in vars(base).items() if is_array(v))
+    left = [*names]
+    while left:
+        name = left.pop()
+        for base in kind.__mro__[:-1]:
+            method = vars(base).get(name)
+            method = getattr(method, "__func__", method.fget if type(method) is property else method)
+            if isinstance(method, FunctionType):
+                yield _Reached(name, method, False)
+                if package(method.__module__) not in LIBRARIES:
+                    left += [n for code in _codes(method.__code__) for n in code.co_names if n not in names]
+                    names |= dict.fromkeys(left)
+
+
+def _codes(code: CodeType) -> list[CodeType]:
+    """A code object and those of the functions inside it."""
+    codes = [code]
+    for one in codes:  # which grows meanwhile
+        codes += [c for c in one.co_consts if isinstance(c, CodeType)]
+    return codes
+
+
+def _globals(code: CodeType) -> set[str]:
+    """The globals that code names; `co_names` has attributes too, and x.mean() uses no global called mean."""
+    return {one.argval for inner in _codes(code) for one in get_instructions(inner) if one.opname in GLOBALS}
+
+
+# ---- objects and containers ----
+
+
+def _restore_class(value: Any, kind: type) -> None:
+    if type(value) is not kind:
+        object.__setattr__(value, "__class__", kind)
+
+
+def _restore_attributes(value: Any, own: dict, items: list[tuple[str, Any]]) -> None:
+    if object.__getattribute__(value, "__dict__") is not own:
+        object.__setattr__(value, "__dict__", own)
+    _restore_dict(own, items, True)
+
+
+def _get_slot(slot: Any, value: Any) -> tuple:
+    """What a slot holds, as a tuple of one, or of none."""
+    try:
+        return (slot.__get__(value, type(value)),)
+    except AttributeError:
+        return ()
+
+
+def _restore_slot(slot: Any, value: Any, kept: tuple) -> None:
+    now = _get_slot(slot, value)
+    if kept and not (now and now[0] is kept[0]):
+        slot.__set__(value, kept[0])
+    elif now and not kept:
+        slot.__delete__(value)
+
+
+def _restore_cell(cell: CellType, kept: Any) -> None:
+    with suppress(ValueError):
+        if cell.cell_contents is kept:
+            return
+    cell.cell_contents = kept
+
+
+def _dict_type(value: dict) -> Any:
+    """The class whose methods go past what a subclass may add; an OrderedDict keeps its order beside the entries."""
+    return OrderedDict if isinstance(value, OrderedDict) else dict
+
+
+def _restore_dict(value: dict, kept: list[tuple], owned: bool) -> None:
+    base = _dict_type(value)
     if owned:
+        now = [*base.items(value)]
+        if len(now) == len(kept) and all(a is c and b is d for (a, b), (c, d) in zip(now, kept, strict=True)):
+            return
         base.clear(value)
-    for key, old in found.items():
-        base.__setitem__(value, key, old)
+    for key, old in kept:
+        if owned or base.get(value, key) is not old:
+            base.__setitem__(value, key, old)
 
 
-def put_back_list(value: list, found: list, owned: bool) -> None:
-    """Put back the arrays that were found in their places, and if the list is `owned` all of it."""
-    if owned and (len(value) != len(found) or any(a is not b for a, b in zip(value, found, strict=True))):
-        list.__setitem__(value, slice(None), found)
-    for i, old in enumerate(found):
-        if is_array(old) and i < len(value) and value[i] is not old:
-            list.__setitem__(value, i, old)
+def _restore_sequence(value: list | deque, kept: list, owned: bool) -> None:
+    base: Any = deque if isinstance(value, deque) else list
+    now = [*base.__iter__(value)]
+    if owned:
+        if not _identical(now, kept):
+            base.clear(value)
+            base.extend(value, kept)
+        return
+    for i, (new, old) in enumerate(zip(now, kept, strict=False)):
+        if new is not old and is_array(old):
+            base.__setitem__(value, i, old)
 
 
-def put_back_set(value: set, found: set) -> None:
-    """Put back the members that were found."""
-    if value != found:
+def _restore_set(value: set, kept: list) -> None:
+    if {*map(id, set.__iter__(value))} != {*map(id, kept)}:
         set.clear(value)
-        set.update(value, found)
+        set.update(value, kept)
 
 
-def contents(value: Any) -> Callable[[], None] | None:
-    """Return what puts an array's contents back; None if value is no array."""
-    if not is_array(value):
-        return None
+def _restore_buffer(value: Any, kept: Any) -> None:
+    if value != kept:
+        value[:] = kept
+
+
+def _identical(a: list, b: list) -> bool:
+    return len(a) == len(b) and all(starmap(is_, zip(a, b, strict=True)))
+
+
+# ---- arrays ----
+
+
+def _array(value: Any) -> Iterator[Restore | _Reached]:
     if isinstance(value, np.ndarray):
-        return partial(_put_back_array, value, value.copy())
-    if package(type(value).__module__) == "cupy":
-        return partial(_put_back_array, value, value.copy())
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        if type(value).__name__.startswith("Uninitialized"):
-            raise ValueError("fn is a lazy layer that has no parameters yet; call it once on an input of yours first")
-        with torch.no_grad():
-            grad = value.grad if value.is_leaf else None
-            kept = None if grad is None else grad.detach().clone()
-            return partial(_put_back_tensor, torch, value, value.detach().clone(), value.requires_grad, grad, kept)
-    return lambda: None  # a JAX array never changes
+        plain = _distinct(value.view(np.ndarray))
+        yield from _attributes(value)
+        yield partial(
+            _restore_ndarray, value, plain.copy("K"), value.dtype, value.shape, value.strides, value.flags.writeable
+        )
+        if value.dtype.hasobject:
+            yield from (_Reached("", item, True) for item in plain.ravel().tolist())
+    elif package(type(value).__module__) == "cupy":
+        yield partial(_restore_cupy, value, value.copy())
+    elif (torch := sys.modules.get("torch")) is not None and isinstance(value, torch.Tensor):
+        yield from _attributes(value)
+        yield from _tensor(torch, value)
+    # A JAX array never changes.
 
 
-def _put_back_array(value: Any, found: Any) -> None:
-    if value.tobytes() != found.tobytes() and getattr(value.flags, "writeable", True):
-        value[...] = found
+def _distinct(value: np.ndarray) -> np.ndarray:
+    """A view of the cells that have memory of their own: an array broadcast to 10^18 cells may have only one."""
+    return value[(*(slice(0, 1) if stride == 0 else slice(None) for stride in value.strides), ...)]
 
 
-def _put_back_tensor(torch: Any, value: Any, found: Any, requires_grad: bool, grad: Any, kept: Any) -> None:
-    with torch.no_grad():
-        for now, before in ((value, found), (grad, kept)):
-            if before is not None and not now.is_nested and now.shape != before.shape:
-                now.data = before.clone()  # as the observers of quantization grow
-            elif before is not None and not _same(torch, now, before):
-                now.detach().copy_(before)
-    if value.is_leaf:
-        if value.requires_grad != requires_grad:
-            value.requires_grad_(requires_grad)
-        if value.grad is not grad:
-            value.grad = grad
+def _restore_ndarray(
+    value: np.ndarray, kept: np.ndarray, dtype: np.dtype, shape: tuple, strides: tuple, writeable: bool
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy warns of arrays whose shape is set in place
+        if value.dtype != dtype:
+            setattr(value, "dtype", dtype)  # noqa: B010  pyright takes it for read-only
+        if value.shape != shape and value.size != np.prod(shape):
+            value.resize(shape, refcheck=False)
+        if value.shape != shape:
+            value.shape = shape
+        if value.strides != strides:
+            value.strides = strides
+    if not _same_bits(_distinct(value.view(np.ndarray)), kept):
+        if writeable:
+            value.flags.writeable = True
+        if value.flags.writeable:
+            _distinct(value.view(np.ndarray))[...] = kept
+    if value.flags.writeable != writeable:
+        value.flags.writeable = writeable
 
 
-def _same(torch: Any, a: Any, b: Any) -> bool:
-    """Whether two tensors agree bit for bit; NaN, which equals nothing, included."""
-    if a.is_meta:
-        return True  # there are no bits
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays of one shape and dtype agree bit for bit, compared in pieces that fit the cache."""
+    pieces = cast("Any", np.nditer)(
+        [a, b],
+        ["buffered", "external_loop", "zerosize_ok", "refs_ok"],
+        [["readonly", "contig"], ["readonly", "contig"]],
+        buffersize=2**16,
+    )
+    for p, q in pieces:
+        if a.dtype.hasobject:
+            if not _identical(p.tolist(), q.tolist()):
+                return False
+        elif not np.array_equal(p.view(np.uint8), q.view(np.uint8)):
+            return False
+    return True
+
+
+def _restore_cupy(value: Any, kept: Any) -> None:
+    flat, old = value.ravel(), kept.ravel()
+    if any(flat[i : i + 2**24].tobytes() != old[i : i + 2**24].tobytes() for i in range(0, flat.size, 2**24)):
+        value[...] = kept
+
+
+# ---- tensors of torch ----
+
+
+@contextmanager
+def _torch_mode(torch: Any, value: Any) -> Iterator[None]:
+    """No gradients and no `__torch_function__`; a tensor made in inference mode may only be changed in it."""
+    with torch.no_grad(), torch.inference_mode(value.is_inference()), torch._C.DisableTorchFunctionSubclass():
+        yield
+
+
+def _tensor(torch: Any, value: Any) -> list[Restore | _Reached]:
+    with _torch_mode(torch, value):
+        same = value.detach()  # another tensor on the same memory
+        parts = _dense_parts(torch, same)
+        kept = same.clone() if parts is None else [part.clone() for part in parts]
+        sizes = [part.untyped_storage().nbytes() for part in parts or ()]
+        grad = value.grad if value.is_leaf else None
+        hooks = {name: getattr(value, name, None) for name in ("_backward_hooks", "_post_accumulate_grad_hooks")}
+    return [
+        partial(_restore_tensor, torch, value, same, kept, sizes),
+        partial(_restore_autograd, torch, value, value.is_leaf, value.requires_grad, grad, hooks),
+        _Reached("grad", grad, True),
+        *(_Reached(name, held, True) for name, held in hooks.items()),
+    ]
+
+
+def _dense_parts(torch: Any, value: Any) -> list[Any] | None:
+    """The dense tensors that hold the numbers of a tensor, each cell of memory once; None if they cannot be reached."""
+    if value.is_meta:
+        return []
+    if value.is_nested:
+        return [value.values()]
+    if value.layout == torch.sparse_coo:
+        return [value._indices(), value._values()]
+    if value.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return [value.crow_indices(), value.col_indices(), value.values()]
+    if value.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return [value.ccol_indices(), value.row_indices(), value.values()]
+    if value.layout != torch.strided:
+        return None
+    return [value[tuple(slice(0, 1) if s == 0 else slice(None) for s in value.stride())] if value.ndim else value]
+
+
+def _memory(torch: Any, value: Any) -> tuple:
+    """Where and how a tensor lies in memory."""
+    parts = [(p.data_ptr(), p.shape, p.stride(), p.dtype) for p in _dense_parts(torch, value) or ()]
+    coalesced = value.layout == torch.sparse_coo and value.is_coalesced()
+    shape = None if value.is_nested else value.shape
+    return shape, value.dtype, value.device, value.layout, coalesced, parts
+
+
+def _restore_tensor(torch: Any, value: Any, same: Any, kept: Any, sizes: list[int]) -> None:
+    with _torch_mode(torch, same):
+        parts = _dense_parts(torch, same)
+        for part, size in zip(parts or (), sizes, strict=True):
+            if part.untyped_storage().nbytes() < size:  # it was freed
+                part.untyped_storage().resize_(size)
+        if _memory(torch, value) != _memory(torch, same):
+            value.data = same
+        if parts is None:
+            value.copy_(kept)
+        for part, old in zip(parts or (), kept, strict=parts is not None):
+            if not _same_tensor(torch, part, old):
+                part.copy_(old)
+
+
+def _same_tensor(torch: Any, a: Any, b: Any) -> bool:
+    """Whether two dense tensors agree bit for bit; NaN, which equals nothing, included."""
     if a.is_quantized:  # whose bits torch must not be asked to view as others
         a, b = a.int_repr(), b.int_repr()
-    try:
-        return torch.equal(a.detach().contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
-    except (RuntimeError, AttributeError):  # a scalar, or a layout without bytes to look at
-        return a.layout == torch.strided and not a.is_nested and torch.equal(a.detach(), b)
+    elif a.is_complex():
+        a, b = (torch.view_as_real(t.resolve_conj()) for t in (a, b))
+    bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[a.element_size()]
+    a, b = (t.resolve_neg().view(bits) for t in (a, b))
+    if a.numel() <= 2**24 or a.device.type == "cpu":  # where torch.equal needs no memory
+        return torch.equal(a, b)
+    longest = max(range(a.ndim), key=lambda axis: a.shape[axis])
+    length = max(1, a.shape[longest] * 2**24 // a.numel())
+    return all(starmap(torch.equal, zip(a.split(length, longest), b.split(length, longest), strict=True)))
 
 
-def generator(value: Any) -> Callable[[], None] | None:
-    """Return what puts a generator of random numbers back; None if value is none."""
-    if isinstance(value, np.random.Generator):
-        bits = value.bit_generator
-        state = bits.state
-        return lambda: setattr(bits, "state", state)
-    if isinstance(value, np.random.RandomState):
+def _restore_autograd(torch: Any, value: Any, leaf: bool, requires_grad: bool, grad: Any, hooks: dict) -> None:
+    with _torch_mode(torch, value):
+        if leaf and not value.is_leaf:
+            value.detach_()
+        if leaf and value.requires_grad != requires_grad:
+            value.requires_grad_(requires_grad)
+        if leaf and value.grad is not grad:
+            value.grad = grad
+        for name, old in hooks.items():
+            if getattr(value, name, None) is not old:
+                setattr(value, name, old)
+
+
+# ---- random numbers ----
+
+
+def _generator(value: Any) -> Restore | None:
+    """Return what restores a generator of random numbers; None if value is none, or has no state."""
+    kind = type(value)  # isinstance may run code of the object
+    if issubclass(kind, np.random.Generator):
+        value = value.bit_generator
+    if issubclass(kind, np.random.Generator | np.random.BitGenerator):
+        return partial(setattr, value, "state", value.state)
+    if issubclass(kind, np.random.RandomState):
         return partial(value.set_state, value.get_state())
-    if isinstance(value, random.Random):
-        return partial(value.setstate, value.getstate())
+    if issubclass(kind, random.Random):
+        return None if issubclass(kind, random.SystemRandom) else partial(value.setstate, value.getstate())
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Generator):
+    if torch is not None and issubclass(kind, torch.Generator):
         return partial(value.set_state, value.get_state())
     return None
 
 
-def global_randomness() -> Iterator[Callable[[], None]]:
-    """What puts the generators back that belong to nobody."""
-    yield partial(random.setstate, random.getstate())
-    yield partial(np.random.set_state, np.random.get_state())  # noqa: NPY002
+def _global_randomness() -> Iterator[tuple[str, Restore]]:
+    yield "random", partial(random.setstate, random.getstate())
+    yield "np.random", partial(np.random.set_state, np.random.get_state())  # noqa: NPY002
     if torch := sys.modules.get("torch"):
-        yield partial(torch.set_rng_state, torch.get_rng_state())
+        yield "torch's random numbers", partial(torch.set_rng_state, torch.get_rng_state())
         if torch.cuda.is_initialized():
-            yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+            yield "CUDA's random numbers", partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
 
 
-def settings() -> list[Callable[[], None]]:
-    """What puts back the settings of the process that a layer may change."""
-    if torch := sys.modules.get("torch"):
-        dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-        return [partial(torch.set_default_dtype, dtype), partial(torch.set_grad_enabled, grad)]
-    return []
+# ---- settings of the process ----
+
+
+def _settings() -> Iterator[tuple[str, Restore]]:
+    """What restores the settings that a layer may change; those that cannot be read are left out."""
+    torch = sys.modules.get("torch")
+    for name, get, put in [*_SETTINGS, *(_torch_settings(torch) if torch else ())]:
+        with suppress(Exception):
+            yield name, partial(_restore_setting, get, put, get())
+
+
+def _restore_setting(get: Callable[[], Any], put: Callable[[Any], Any], kept: Any) -> None:
+    try:
+        same = get() == kept
+    except OSError:  # the working directory has gone
+        same = False
+    if not same:
+        put(kept)
+
+
+def _set_environment(kept: dict[str, str]) -> None:
+    for name in os.environ.keys() - kept:
+        del os.environ[name]
+    os.environ.update(kept)
+
+
+def _signals() -> dict[signal.Signals, Any]:
+    """The handlers that Python has set and may set again, which the main thread alone may do."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: handler for number, handler in handlers.items() if handler is not None}
+
+
+def _set_signals(kept: dict) -> None:
+    for number, handler in kept.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
+_SETTINGS: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
+    ("the working directory", os.getcwd, os.chdir),
+    ("os.environ", lambda: dict(os.environ), _set_environment),
+    ("signal handlers", _signals, _set_signals),
+    ("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    ("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    ("sys.stdout", lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
+    ("sys.stderr", lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
+]
+
+
+def _torch_settings(torch: Any) -> Iterator[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
+    for get, put in (
+        ("get_default_dtype", "set_default_dtype"),
+        ("is_grad_enabled", "set_grad_enabled"),
+        ("get_deterministic_debug_mode", "set_deterministic_debug_mode"),
+        ("get_num_threads", "set_num_threads"),
+        ("get_float32_matmul_precision", "set_float32_matmul_precision"),
+        ("is_warn_always_enabled", "set_warn_always"),
+        ("is_autocast_cache_enabled", "set_autocast_cache_enabled"),
+    ):
+        yield f"torch.{put}", getattr(torch, get), getattr(torch, put)
+    for device in ("cpu", "cuda"):
+        for get, put in (("is_autocast_enabled", "set_autocast_enabled"), ("get_autocast_dtype", "set_autocast_dtype")):
+            yield f"torch.{put}", partial(getattr(torch, get), device), partial(getattr(torch, put), device)
+    yield (
+        "torch.autograd.set_detect_anomaly",
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda kept: torch.autograd.set_detect_anomaly(*kept),
+    )
+    cpu = torch.device("cpu")
+    yield (
+        "torch.set_default_device",
+        torch.get_default_device,
+        lambda device: torch.set_default_device(None if device == cpu else device),
+    )
+    for name in (
+        *(f"backends.cudnn.{name}" for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
+        *(f"backends.cuda.matmul.allow_{name}" for name in ("tf32", "fp16_reduced_precision_reduction")),
+        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction",
+        "backends.mkldnn.enabled",
+        "utils.deterministic.fill_uninitialized_memory",
+    ):
+        path, _, attribute = name.rpartition(".")
+        yield f"torch.{name}", partial(attrgetter(name), torch), partial(_set_at, torch, path, attribute)
+
+
+def _set_at(root: Any, path: str, attribute: str, value: Any) -> None:
+    setattr(attrgetter(path)(root), attribute, value)
