@@ -1,4 +1,4 @@
-"""What the arguments of normalize and gradient become: each checked, and laid out to broadcast against x."""
+"""Checks of the arguments of the numerical functions, and their layout against the canonical view of x."""
 
 import math
 from numbers import Real
@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 
 from normviz.backends.base import Backend
-from normviz.backends.dispatch import adopt, is_bfloat16, kind, numbers, on_gpu
-from normviz.core.methods import find
+from normviz.backends.dispatch import adopt
+from normviz.core.array_kinds import is_bfloat16, kind, on_gpu, real_numbers
+from normviz.core.errors import brief
 from normviz.core.pooling import Pooling, canonical
-from normviz.core.statistics import Statistics
-from normviz.functions.running import RunningStatistics
+from normviz.core.statistics import GivenStatistics
+
+_FLOATS = frozenset(map(np.dtype, ("float32", "float64")))
 
 
 def check_eps(eps: float) -> float:
     """Return eps as a float; it must be a number > 0."""
+    if type(eps) is float and 0 < eps < math.inf:
+        return eps
     if isinstance(eps, bool) or not isinstance(eps, Real):
-        raise TypeError(f"eps must be a number, not {eps!r}")
+        raise TypeError(f"eps must be a number, not {brief(eps)}")
     try:
         number = float(eps)
     except OverflowError:
@@ -30,37 +34,41 @@ def check_eps(eps: float) -> float:
 
 
 def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the mean and the variance to use instead of x's own, or None."""
+    """Return the mean and the variance that take the place of x's own, or None."""
     if given is None:
         return None
-    if not isinstance(given, Statistics | RunningStatistics):
+    if not isinstance(given, GivenStatistics):
         raise TypeError(f"statistics must be Statistics or RunningStatistics, not {type(given).__name__}")
-    if isinstance(given, RunningStatistics) and pool.method != "batch":
+    if given.method not in (None, pool.method):
         raise ValueError(
             f"running statistics are Batch Norm's, (C,); method {pool.method!r} takes none, so leave them out"
         )
     if given.mean.shape != pool.statistics_shape:
         needed = f"method {pool.method!r} on x of shape {pool.shape} needs {pool.statistics_shape}"
         raise ValueError(f"statistics have shape {given.mean.shape}; {needed}")
-    return (given.mean if find(pool.method).centered else np.zeros_like(given.mean)), given.var
+    return (given.mean if pool.row.centered else np.zeros_like(given.mean)), given.var
 
 
 def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float | None = None) -> Any:
-    """Return weight or bias in float64, shaped to broadcast against x's canonical view; `default` where none is."""
-    row = find(pool.method)
-    C, spatial = pool.shape[1], pool.shape[2:]
-    axis = row.affine_axis
-    lined = [n if a == axis else 1 for a, n in enumerate(pool.shape)]
+    """Return weight or bias in float64 and in a shape that broadcasts against x's canonical view.
+
+    Where it is None, return an array full of `default`, or None if that is None too.
+    """
     if value is None:
-        return default if default is None else np.full(lined, default)
-    value = numbers(value, name)
+        return default if default is None else np.full(pool.parameter_shape, default)
+    axis = pool.row.affine_axis
+    if type(value) is np.ndarray and value.dtype in _FLOATS:
+        value = value.astype(np.float64)
+    else:
+        value = real_numbers(value, name)
+    if value.shape == (pool.shape[axis],):
+        return value.reshape(pool.parameter_shape)
+    C, spatial = pool.shape[1], pool.shape[2:]
     sample = list(spatial)
     sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)
-    if value.shape == (pool.shape[axis],):
-        return value.reshape(lined)
-    if row.elementwise and value.shape == tuple(sample):
+    if pool.row.elementwise and value.shape == tuple(sample):
         return np.moveaxis(value, _channel_in_sample(channel_axis, len(pool.shape)), 0)[None]
-    allowed = f"({pool.shape[axis]},)" + (f" or {tuple(sample)}" if row.elementwise and spatial else "")
+    allowed = f"({pool.shape[axis]},)" + (f" or {tuple(sample)}" if pool.row.elementwise and spatial else "")
     on = f"C={C} channels" if axis else f"Cout={pool.shape[0]} output channels"
     raise ValueError(f"{name} has shape {value.shape}; method {pool.method!r} on {on} needs {allowed}")
 
@@ -73,19 +81,23 @@ def unparameter(value: np.ndarray, elementwise: bool, channel_axis: int) -> np.n
 
 
 def _channel_in_sample(channel_axis: int, rank: int) -> int:
-    """Where C is once the axis of the samples is gone."""
+    """Return the position of C among the axes of one sample."""
     return max(channel_axis % rank - 1, 0)
 
 
 def uncanonical(view: Any, channel_axis: int) -> Any:
-    """Put the axes of a canonical view back where they came from."""
+    """Return a canonical view with its axes in the caller's order."""
+    if channel_axis in (1, 1 - view.ndim):
+        return view
     axes = list(range(view.ndim))
     axes.insert(channel_axis % view.ndim, axes.pop(1))
     return view.transpose(axes)
 
 
 def result_dtype(view: Any) -> np.dtype:
-    """Return the dtype of what is computed from x: its own, or float64 for integers and booleans."""
+    """Return the dtype of a result: x's own, or float64 for integers and booleans."""
+    if view.dtype.kind == "f" and view.dtype.isnative:
+        return view.dtype
     if is_bfloat16(view):
         return view.dtype
     return np.dtype(f"f{view.dtype.itemsize}" if view.dtype.kind == "f" else "f8")
@@ -100,11 +112,16 @@ def like_x(values: Any, name: str, view: Any, worker: Backend, channel_axis: int
     return other
 
 
-def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> tuple[Any, bool]:
-    """Return the array to write, in canonical order, and whether it shares out's memory."""
+def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> Any:
+    """Return the canonical view of `out` if the backend can write into its memory, and None if it cannot.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If out is another kind of array than x, or differs from the result in shape or dtype, or overlaps x without
+        being x itself, or is read-only or shows one cell in several places.
+    """
     dtype = result_dtype(view)
-    if out is None:
-        return worker.empty_like(view, dtype), False
     if kind(out) != kind(x) or not hasattr(out, "__dlpack__"):
         raise TypeError(f"out is of type {type(out).__name__}, x of {type(x).__name__}; pass the same kind of array")
     if kind(out) == "jax":
@@ -118,15 +135,15 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> t
     if _repeats(native) or (isinstance(out, np.ndarray) and not out.flags.writeable):
         raise ValueError("out is read-only, or shows one cell in several places; pass an array that owns its cells")
     if is_bfloat16(out) != is_bfloat16(native) or on_gpu(out) != on_gpu(native):
-        return worker.empty_like(view, dtype), False
+        return None
     y = canonical(native, channel_axis, "out")
     if worker.overlap(view, y):
         raise ValueError("out overlaps x without being x itself; pass x, or an array with memory of its own")
-    return y, True
+    return y
 
 
 def _repeats(a: Any) -> bool:
-    """Whether an array shows one cell in several places: a step along an axis is no longer than all inside it."""
+    """Return whether an array shows one cell in several places: the step along an axis is within the axes inside it."""
     reach = a.itemsize
     for step, n in sorted((abs(step), n) for step, n in zip(a.strides, a.shape, strict=True) if n > 1):
         if step < reach:

@@ -1,44 +1,43 @@
-"""The direct path for small NumPy arrays: the one recipe in a dozen calls, by a plan kept from the last time.
+"""The path of a small NumPy array: the sets become rows in float64, by a plan that is kept for each shape.
 
-A small tensor costs what is said about it, not what is computed: checks, views and blocks take longer than its few
-hundred sums. Here all that follows from the shape is looked up, and the sets become rows, in float64.
+For small tensors, argument checking and blocking cost more than the arithmetic. Everything that follows from the shape
+is therefore looked up, and about a dozen NumPy calls do the rest.
 """
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from normviz.core.methods import find
-from normviz.core.pooling import canonical, pooling
+from normviz.arrays.request import Request
+from normviz.backends.base import Backend
+from normviz.core.pooling import Pooling
 
 MOST = 1 << 12
-"""Cells that go this way at most; from about there on the blocks of the NumPy backend are as fast."""
+"""The most cells that take this path."""
 
 _TYPES = frozenset(map(np.dtype, ("float32", "float64")))
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How an array of one shape becomes rows, one a set.
+    """How an array of one shape becomes rows, one for each set.
 
     Attributes
     ----------
-    tiles, order, ordered, back
-        The shape in tiles; its axes with those first that count the sets, or None where they are; the shape in that
-        order; the way back.
+    tiles
+        The shape in tiles, without axes of length 1.
+    order
+        The axes of the tiles with those that count the sets first; None where they are in that order already.
+    ordered, back
+        The shape in that order, and the way back from it.
     rows
         (number of sets, cells of one).
     average
-        The product of a row with it is its mean.
-    centered
-        Whether that is subtracted.
+        The dot product of a row with it is the mean of the row.
     over
         Makes the variance, or the mean square, of a sum of squares.
-    parameters, along
-        The shape of weight and bias, and the one in which they broadcast against x.
     """
 
     tiles: tuple[int, ...]
@@ -47,16 +46,12 @@ class Plan:
     back: tuple[int, ...]
     rows: tuple[int, int]
     average: np.ndarray
-    centered: bool
     over: float
-    parameters: tuple[int]
-    along: tuple[int, ...]
 
 
 @lru_cache(maxsize=512)
-def plan(method: str, num_groups: int | None, shape: tuple[int, ...]) -> Plan:
-    """Return the plan for a shape; ValueError as `normviz.pooling`."""
-    pool, row = pooling(method, shape, num_groups), find(method)
+def plan(pool: Pooling) -> Plan:
+    """Return the plan for a pooling."""
     tiles = [n for pair in zip(pool.grid, pool.block, strict=True) for n in pair]
     live = [axis for axis, n in enumerate(tiles) if n > 1]
     order = sorted(range(len(live)), key=lambda i: live[i] % 2)
@@ -68,36 +63,56 @@ def plan(method: str, num_groups: int | None, shape: tuple[int, ...]) -> Plan:
         back=tuple(order.index(i) for i in range(len(order))),
         rows=(pool.count, pool.size),
         average=np.full(pool.size, 1 / pool.size),
-        centered=row.centered,
-        over=1.0 if row.statistic == "squared norm" else 1 / pool.size,
-        parameters=(shape[row.affine_axis],),
-        along=tuple(n if axis == row.affine_axis else 1 for axis, n in enumerate(shape)),
+        over=1.0 if pool.row.statistic == "squared norm" else 1 / pool.size,
     )
 
 
-def takes(x: Any, backend: str | None) -> bool:
-    """Whether x goes this way: a small array of float32 or float64 that NumPy is to work on."""
+def takes(request: Request) -> bool:
+    """Return whether the array is small enough, of float32 or float64, and on NumPy."""
+    x = request.view
     return (
-        type(x) is np.ndarray
-        and 0 < x.size <= MOST
+        request.worker.name == "numpy"
+        and x.size <= MOST
         and x.dtype in _TYPES
-        and (backend == "numpy" or (backend is None and "NORMVIZ_GPU_MIN_BYTES" not in os.environ))
+        and request.given is None
+        and request.grad is None
     )
-
-
-def view(x: np.ndarray, channel_axis: Any) -> np.ndarray:
-    """Return `canonical(x, channel_axis)`, at once for channels first."""
-    return x if type(channel_axis) is int and channel_axis == 1 else canonical(x, channel_axis)
 
 
 @np.errstate(all="ignore")
-def measure(x: np.ndarray, how: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return x as rows with the mean subtracted, the means, and the sums of squares of what is left; all float64."""
+def moments(request: Request) -> tuple[np.ndarray, np.ndarray, Backend]:
+    """Return mean and M2 of every set, and the backend."""
+    _, mean, m2 = _deviations(request)
+    return mean, m2, request.worker
+
+
+@np.errstate(all="ignore")
+def normalize(request: Request) -> Any:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias, as the caller's kind of array."""
+    x, how = request.view, plan(request.pool)
+    rows, _, squares = _deviations(request)
+    squares *= how.over
+    squares += request.eps
+    np.sqrt(squares, squares)
+    rows /= squares[:, None]
+    y = rows.reshape(x.shape) if how.order is None else rows.reshape(how.ordered).transpose(how.back).reshape(x.shape)
+    if request.weight is not None:
+        y *= request.weight
+    if request.bias is not None:
+        y += request.bias
+    out = np.empty_like(x) if request.target is None else request.target
+    out[...] = y
+    return request.deliver(out)
+
+
+def _deviations(request: Request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sets as rows less their means, the means, and the sums of squares of the rows; all float64."""
+    x, how = request.view, plan(request.pool)
     if how.order is None:
         rows = x.reshape(how.rows).astype(np.float64)
     else:
         rows = x.reshape(how.tiles).transpose(how.order).astype(np.float64, order="C").reshape(how.rows)
-    if not how.centered:
+    if not request.pool.row.centered:
         return rows, np.zeros(len(rows)), np.vecdot(rows, rows)
     # Relative to the first value, so that a constant has a variance of exactly 0.
     first = rows[:, 0].copy()
@@ -106,31 +121,3 @@ def measure(x: np.ndarray, how: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarra
     rows -= mean[:, None]
     mean += first
     return rows, mean, np.vecdot(rows, rows)
-
-
-@np.errstate(all="ignore")
-def normalize(x: np.ndarray, how: Plan, weight: Any, bias: Any, eps: float, out: np.ndarray) -> None:
-    """Write (x - mean) / sqrt(var + eps) * weight + bias to out, which may be x."""
-    rows, _, squares = measure(x, how)
-    squares *= how.over
-    squares += eps
-    np.sqrt(squares, squares)
-    rows /= squares[:, None]
-    y = rows.reshape(x.shape) if how.order is None else rows.reshape(how.ordered).transpose(how.back).reshape(x.shape)
-    if weight is not None:
-        y *= weight.reshape(how.along)
-    if bias is not None:
-        y += bias.reshape(how.along)
-    out[...] = y
-
-
-def named(method: Any, num_groups: Any) -> bool:
-    """Whether a plan can be looked up by these."""
-    return type(method) is str and (num_groups is None or type(num_groups) is int)
-
-
-def plain(parameter: Any, how: Plan) -> bool:
-    """Whether a weight or bias needs no further look: none, or one number a channel."""
-    return parameter is None or (
-        type(parameter) is np.ndarray and parameter.dtype in _TYPES and parameter.shape == how.parameters
-    )

@@ -1,7 +1,7 @@
-"""The one recipe, for any array module that speaks NumPy: view x in tiles, reduce the odd axes.
+"""What every backend offers, as plain array operations: view x in tiles and reduce the odd axes.
 
-No step here knows a method, and none makes a copy of x: the work goes box by box, each box small enough to stay in a
-cache (or, on a GPU, in a corner of its memory).
+No step depends on a method, and none copies x. The work goes box by box, each box small enough to stay in a cache, or
+in a small part of a GPU's memory.
 """
 
 import math
@@ -10,6 +10,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+
+from normviz.core.moments import merge_two
 
 Box = tuple[slice, ...]
 
@@ -20,7 +22,7 @@ def tile(x: Any, block: tuple[int, ...]) -> Any:
 
 
 def boxes(x: Any, cells: int) -> Iterator[Box]:
-    """Cut x into boxes of at most `cells` cells, each as near to one run of memory as x's strides allow."""
+    """Cut x into boxes of at most `cells` cells; the axes with the smallest strides are cut last."""
     steps, room = [1] * x.ndim, cells
     for axis in sorted(range(x.ndim), key=lambda axis: abs(x.strides[axis])):
         steps[axis] = min(x.shape[axis], room)
@@ -35,7 +37,7 @@ def clip(box: Box, shape: tuple[int, ...]) -> Box:
 
 
 def mean_and_m2(part: Any, axes: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
-    """Mean and sum of squared deviations over `axes`, which are kept; the float64 array `part` is overwritten.
+    """Return mean and M2 over `axes`, which keep length 1; the float64 array `part` is overwritten.
 
     Two passes: E[x^2] - E[x]^2 loses every digit once |mean| >> std. Values are taken relative to the first one of
     their set, so that a constant has a variance of exactly 0.
@@ -57,9 +59,9 @@ class Backend:
     name
         "numpy" or "cupy"; results carry it as `.backend`.
     xp
-        The array module.
+        The array module: numpy or cupy.
     cells
-        How many cells are worked on at once.
+        Cells in a box at most.
     """
 
     name: str
@@ -77,15 +79,12 @@ class Backend:
         return self.xp.empty_like(like, dtype=dtype)
 
     def overlap(self, a: Any, b: Any) -> bool:
-        """Whether writing b could change cells of a that are still to be read."""
+        """Return whether b shares memory with a, other than by being the same cells in the same order."""
         raise NotImplementedError
 
     @np.errstate(all="ignore")
     def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
-        """Mean and sum of squared deviations of every block of x, float64, in the shape of the grid.
-
-        A set larger than a box is merged from its parts (Chan, Golub & LeVeque 1983).
-        """
+        """Return mean and sum of squared deviations of every block of x, float64, in the shape of the grid."""
         xp, tiles = self.xp, tile(x, block)
         odd = tuple(range(1, tiles.ndim, 2))
         one_a_set = [1 if axis in odd else n for axis, n in enumerate(tiles.shape)]
@@ -93,22 +92,18 @@ class Backend:
         for box in boxes(tiles, self.cells):
             part = tiles[box].astype(np.float64)
             cells = math.prod(part.shape[axis] for axis in odd)
-            part_mean, part_m2 = mean_and_m2(part, odd, xp)
             at = clip(box, mean.shape)
-            before = count[at]
-            total = before + cells
-            delta = part_mean - mean[at]
-            mean[at] += delta * (cells / total)
-            m2[at] += part_m2 + delta * delta * (before * cells / total)
-            count[at] = total
+            merged = merge_two((count[at], mean[at], m2[at]), (cells, *mean_and_m2(part, odd, xp)))
+            count[at], mean[at], m2[at] = merged
         grid = tiles.shape[::2]
         return mean.reshape(grid), m2.reshape(grid)
 
     @np.errstate(all="ignore")
     def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
-        """Write (x - mean) * rstd * weight + bias; all float64 and broadcast against x, the last two may be None.
+        """Write (x - mean) * rstd * weight + bias to out.
 
-        Centred first: folded into a * x + b it loses four digits at |mean| / std = 1e5.
+        The parameters are float64 and broadcast against x; weight and bias may be None. The mean is subtracted first,
+        because a * x + b with everything folded into a and b loses four digits at |mean| / std = 1e5.
         """
         xp = self.xp
         work = np.float64 if out.dtype == np.float64 else np.float32
@@ -117,7 +112,7 @@ class Backend:
             if weight is not None:
                 scale = scale * weight[clip(box, weight.shape)]
             rounded = exact.astype(work)
-            shift = (rounded - exact) * scale  # what rounding the mean lost
+            shift = (rounded - exact) * scale  # the part of the mean that rounding removed
             if bias is not None:
                 shift = shift + bias[clip(box, bias.shape)]
             y = xp.subtract(x[box], rounded, out=out[box] if out.dtype == work else None)
@@ -160,7 +155,7 @@ class Backend:
 
 
 def share(total: Any, block: tuple[int, ...]) -> Any:
-    """Turn sums over parts of a set, one a channel say, into the mean over the whole set, in the same shape."""
+    """Turn sums over parts of a set into the mean over the whole set, in the same shape."""
     here = tuple(min(n, extent) for n, extent in zip(total.shape, block, strict=True))
     tiles = tile(total, here)
     odd = tuple(range(1, tiles.ndim, 2))

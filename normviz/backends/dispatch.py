@@ -1,14 +1,12 @@
-"""Which backend works on an array: asked of the array, never set as a global.
+"""The array's type selects the backend; there is no global setting.
 
-- An array on a CUDA device is worked on there, by CuPy, whoever made it: CuPy, torch and JAX share memory by DLPack.
-- An array on the host is worked on by NumPy, unless it has at least NORMVIZ_GPU_MIN_BYTES bytes (256 MiB if that is not
-  set) and CuPy finds a device: below that, moving it there and back costs more than it saves.
-- `backend="numpy"` or `backend="cupy"` insists, and fails loudly where it cannot be had.
+- CuPy works on an array on a CUDA device, whichever library made it: CuPy, torch and JAX share memory by DLPack.
+- NumPy works on an array on the host, unless it has at least NORMVIZ_GPU_MIN_BYTES bytes (256 MiB by default) and CuPy
+  finds a device. Below that size, the transfer costs more time than the GPU saves.
+- `backend="numpy"` or `backend="cupy"` insists, and raises an error where that backend cannot be used.
 
-What CuPy works on stays where it is: an array on the host passes through the GPU in pieces, so it may be larger than
-the GPU's memory.
-
-The result is the same kind of array, on the same device, as the one that came in.
+The array stays where it is. A host array passes through the GPU in pieces, so it may be larger than the GPU's memory.
+The result is the same kind of array as the input, on the same device.
 """
 
 import os
@@ -23,43 +21,19 @@ import numpy as np
 
 from normviz.backends import threads
 from normviz.backends.base import Backend
+from normviz.backends.cpu.backend import NumPy
+from normviz.backends.cuda.backend import CuPy
 from normviz.backends.cuda.oom import size
+from normviz.core.array_kinds import from_dlpack, host, is_bfloat16, kind, on_gpu, widened
 from normviz.core.errors import unknown
-from normviz.core.sources import in_memory
 
 BACKENDS = ("numpy", "cupy")
 GPU_MIN_BYTES = 1 << 28
 
-# A module that is not in sys.modules has made no array, so nothing is imported to find out.
-_KINDS = (("cupy", "ndarray"), ("torch", "Tensor"), ("jax", "Array"))
-_ON_HOST, _ON_CUDA = (1, 3), (2, 13)  # DLPack's device types: CPU and pinned memory; CUDA and managed memory
-
-
-def kind(x: Any) -> str:
-    """Return who made the array: "cupy", "torch", "jax", or "numpy" for all else."""
-    for module, name in _KINDS:
-        array_type = getattr(sys.modules.get(module), name, None)
-        if array_type is not None and isinstance(x, array_type):
-            return module
-    return "numpy"
-
-
-def on_gpu(x: Any) -> bool:
-    """Whether x lies on a CUDA device; ValueError where it is on neither a CPU nor a CUDA device."""
-    if kind(x) == "numpy":
-        return False
-    try:
-        device = int(x.__dlpack_device__()[0])
-    except Exception as error:  # a tracer inside jax.jit, a tensor on torch's meta device
-        raise ValueError(f"x, a {type(x).__name__}, has no values to read ({error}); pass a concrete array") from error
-    if device not in (*_ON_HOST, *_ON_CUDA):
-        raise ValueError(f"x, a {type(x).__name__}, is neither on the CPU nor on a CUDA device; move it to the CPU")
-    return device in _ON_CUDA
-
 
 @cache
 def cupy_problem() -> str | None:
-    """Return why CuPy cannot be used here, or None if it can."""
+    """Return the reason why CuPy cannot be used here, or None if it can."""
     if "cupy" not in sys.modules and find_spec("cupy") is None:
         return "CuPy is not installed; pip install 'normviz[cuda12]' or 'normviz[cuda13]'"
     try:
@@ -69,8 +43,6 @@ def cupy_problem() -> str | None:
     # CuPy imports without a GPU and fails at first use, so ask.
     if not cupy.cuda.is_available():
         return "CuPy finds no CUDA device; nvidia-smi shows whether the driver does"
-    from normviz.backends.cuda.backend import CuPy
-
     try:
         cupy.cuda.nvrtc.getVersion()  # the compiler is a library of its own, looked for at first use
         CuPy(cupy).module.compile()
@@ -88,13 +60,9 @@ def cupy_problem() -> str | None:
 def load(name: str) -> Backend:
     """Return the backend called `name`."""
     if name == "numpy":
-        from normviz.backends.cpu.backend import NumPy
-
         return NumPy()
     if problem := cupy_problem():
         raise RuntimeError(f"backend 'cupy' cannot be used: {problem}; backend='numpy' works without it")
-    from normviz.backends.cuda.backend import CuPy
-
     return CuPy(import_module("cupy"))
 
 
@@ -116,17 +84,12 @@ def backend_for(x: Any, backend: str | None = None) -> str:
     if backend is not None and backend not in BACKENDS:
         raise ValueError(unknown("backend", backend, BACKENDS))
     if backend is None:
-        least = _gpu_min_bytes()
-        try:
-            large = getattr(x, "nbytes", 0) >= least
-        except RuntimeError:  # a sparse tensor's, which nobody can read anyway
-            large = False
-        backend = "cupy" if on_gpu(x) or (large and cupy_problem() is None) else "numpy"
+        backend = "cupy" if on_gpu(x) or (_large(x) and cupy_problem() is None) else "numpy"
     return load(backend).name
 
 
 def devices() -> dict[str, str]:
-    """Return what each backend has here, or why it cannot be used.
+    """Return for each backend what it runs on here, or why it cannot be used.
 
     >>> list(devices())
     ['numpy', 'cupy']
@@ -136,11 +99,13 @@ def devices() -> dict[str, str]:
 
 
 def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[Any], Any]]:
-    """Return x as an array of the backend that works on it, that backend, and the way back.
+    """Return x as an array of the backend that works on it, that backend, and a function that converts results back.
 
-    The way back makes a result the same kind of array as x, on its device; bfloat16, which is computed in float32,
-    becomes bfloat16 again. Nothing is copied where x's memory can be shared, and what is on the host stays there.
+    That function makes a result the same kind of array as x, on its device; bfloat16 is computed in float32 and becomes
+    bfloat16 again. Nothing is copied where x's memory can be shared, and a host array stays on the host.
     """
+    if type(x) is np.ndarray and x.dtype.kind in "biuf" and (backend == "numpy" or (backend is None and not _large(x))):
+        return x, load("numpy"), _unchanged
     chosen = load(backend_for(x, backend))
     on_device = on_gpu(x)
     here = chosen.name == "cupy" or not on_device
@@ -152,77 +117,26 @@ def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[A
     return native, chosen, back
 
 
-def host(x: Any) -> np.ndarray:
-    """Return x, any kind of array or a nested list, as a NumPy array; bfloat16 becomes float32."""
-    if kind(x) == "cupy":
-        return x.get()
-    if kind(x) == "torch":
-        return _from_dlpack(_widen(x).cpu(), np)
-    x = _widen(x)
-    if isinstance(x, np.ma.MaskedArray):  # which is refused where its name is known
-        return x
-    try:
-        return np.asarray(in_memory(x))
-    except ValueError as error:
-        if not isinstance(x, list | tuple):
-            raise
-        kind_of = type(x).__name__
-        raise ValueError(f"the {kind_of} has parts of unequal length; those of an array are all alike") from error
-
-
-def numbers(value: Any, name: str) -> np.ndarray:
-    """Return a parameter, of any kind of array, as float64 in host memory; TypeError if it holds no real numbers."""
-    array = host(value)
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, and no entry can be left out; fill it, for instance with .filled(1)"
-        )
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {array.dtype}; use a float")
-    return array.astype(np.float64)
-
-
-def is_bfloat16(x: Any) -> bool:
-    """Whether x holds bfloat16, which NumPy lacks."""
-    return str(getattr(x, "dtype", "")).removeprefix("torch.") == "bfloat16"
-
-
-def _widen(x: Any) -> Any:
-    if kind(x) == "torch":
-        x = x.detach()
-        return x.float() if is_bfloat16(x) else x
-    return x.astype(np.float32) if is_bfloat16(x) else x
-
-
 @cache
 def _bfloat16() -> np.dtype | None:
-    """Return the type that CuPy knows bfloat16 by, or None where ml_dtypes is not there."""
+    """Return CuPy's dtype of bfloat16, or None where ml_dtypes is not installed."""
     return None if find_spec("ml_dtypes") is None else np.dtype(import_module("ml_dtypes").bfloat16)
 
 
 def _share(x: Any, xp: Any) -> Any:
-    """Return an array on a CUDA device as CuPy's; bfloat16 by way of integers, which every DLPack shares."""
+    """Return an array on a CUDA device as CuPy's; bfloat16 passes as integers, which every DLPack shares."""
     if not is_bfloat16(x):
-        return x if kind(x) == "cupy" else _from_dlpack(_widen(x), xp)
+        return x if kind(x) == "cupy" else from_dlpack(widened(x), xp)
     if kind(x) == "cupy":
         return x
     if (bfloat16 := _bfloat16()) is None:
-        return xp.from_dlpack(_widen(x))
+        return xp.from_dlpack(widened(x))
     integers = x.detach().view(sys.modules["torch"].int16) if kind(x) == "torch" else x.view("int16")
     return xp.from_dlpack(integers).view(bfloat16)
 
 
-def _from_dlpack(x: Any, xp: Any) -> Any:
-    try:
-        return xp.from_dlpack(x)
-    except Exception as error:  # a sparse tensor, a quantized one, one of 8 bits
-        kinds = f"dtype {x.dtype}, layout {getattr(x, 'layout', None)}"
-        remedy = "convert it, for instance with .to_dense() or .float()"
-        raise TypeError(f"a tensor of {kinds}, cannot be read as an array; {remedy}") from error
-
-
 def _like(y: Any, x: Any) -> Any:
-    """Return y as the kind of array that x is, where x is."""
+    """Return y as an array of the library of x, on the device of x."""
     module: Any = sys.modules.get(kind(x))
     integers = is_bfloat16(y) and kind(x) != "cupy"
     y = y.view(np.int16) if integers else y
@@ -237,10 +151,27 @@ def _like(y: Any, x: Any) -> Any:
     return y.astype(x.dtype) if is_bfloat16(x) and not is_bfloat16(y) else y
 
 
+def _unchanged(y: Any) -> Any:
+    return y
+
+
+def _large(x: Any) -> bool:
+    """Return whether a host array is large enough for the GPU."""
+    least = _gpu_min_bytes()
+    try:
+        return getattr(x, "nbytes", 0) >= least
+    except RuntimeError:  # from a sparse tensor, which cannot be read anyway
+        return False
+
+
 def _gpu_min_bytes() -> int:
-    text = os.environ.get("NORMVIZ_GPU_MIN_BYTES") or str(GPU_MIN_BYTES)
+    text = os.environ.get("NORMVIZ_GPU_MIN_BYTES")
+    if not text:
+        return GPU_MIN_BYTES
     if not text.isdecimal():
-        raise ValueError(f"NORMVIZ_GPU_MIN_BYTES={text!r} is no number of bytes; set it to digits alone, or not at all")
+        raise ValueError(
+            f"NORMVIZ_GPU_MIN_BYTES={text!r} is not a number of bytes; set it to digits alone, or not at all"
+        )
     return int(text)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import reprlib
 from collections.abc import Callable, Iterable
 from functools import wraps
 from operator import index
@@ -10,9 +11,25 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlong, _SHORT.maxlist, _SHORT.maxtuple = 60, 8, 8
+
+
+def brief(value: object) -> str:
+    """Return the repr of a value for a message, cut where it is long.
+
+    >>> brief("group"), len(brief("x" * 1_000_000))
+    ("'group'", 80)
+    """
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # a repr of the user's own may fail
+        return f"<{type(value).__name__}>"
+
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """Say that `name` is no known `kind`, and name the nearest one.
+    """Return a message that `name` is not a known `kind`; it suggests the nearest known name.
 
     >>> unknown("method", "grup", ["batch", "group"])
     "unknown method 'grup'; did you mean 'group'? (known: batch, group)"
@@ -20,23 +37,24 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     "unknown method 'dropout' (known: batch, group)"
     """
     known = list(known)
-    near = difflib.get_close_matches(str(name).lower(), known, n=1)
+    # The search is quadratic in the length of the name, and a name longer than 80 characters is near to none.
+    near = difflib.get_close_matches(name.lower()[:80], known, n=1) if isinstance(name, str) else []
     question = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}{question} (known: {', '.join(known)})"
+    return f"unknown {kind} {brief(name)}{question} (known: {', '.join(known)})"
 
 
 def whole(value: Any, name: str, remedy: str = "") -> int:
-    """Return a whole number as an int; TypeError for all else, booleans and floats included."""
+    """Return a whole number as an int; raise TypeError for everything else, including booleans and floats."""
     try:
         if not isinstance(value, bool):
             return index(value)
     except TypeError:
         pass
-    raise TypeError(f"{name} must be a whole number, not {value!r}{remedy}")
+    raise TypeError(f"{name} must be a whole number, not {brief(value)}{remedy}")
 
 
 def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a misspelt keyword a TypeError that names the nearest one, as Python itself does only from 3.13 on."""
+    """Make a misspelt keyword a TypeError that names the nearest one; Python itself does so from 3.13 on."""
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in by_name and p.name != "self"]
     allowed = frozenset(known)

@@ -1,12 +1,10 @@
-"""The methods, one row each: which block of (N, C, *spatial) shares one statistic, and which statistic.
+"""The methods, one row each: which block of (N, C, *spatial) shares one statistic, and which statistic that is.
 
-The extents are data, not code, so that Python and the browser do the same arithmetic on the same table. Adding a method
-adds a row.
+The extents are data, so Python and the browser do the same arithmetic with the same table. A new method is a new row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 from normviz.core.errors import unknown
@@ -22,23 +20,23 @@ class Method:
     Attributes
     ----------
     name, label
-        What the code calls it, and what a person does.
+        The name in code, and the name for readers.
     n, c, spatial
         Extent of the block along the samples, the channels, and every spatial axis: "one" cell, "all" of them, or
         "group": C / num_groups channels, or N / num_groups samples.
     affine
-        What PyTorch's layer (or the paper) learns by default: "per channel", "per element" of one sample,
+        Which parameters PyTorch's layer (or the paper) learns by default: "per channel", "per element" of one sample,
         "scale per channel", "scale per output channel", or "none".
     torch
         PyTorch's equivalent.
     reference
-        Where the method comes from.
+        The paper that introduced the method.
     statistic
-        What a set is measured by. Where that is no "mean and variance" no mean is subtracted; the statistics then are
-        mean 0 and, as var, the "mean square" or the "squared norm" (the sum of squares).
+        What is computed for each set. Only "mean and variance" subtracts a mean. With "mean square" and "squared norm"
+        (the sum of squares), `Statistics.mean` is 0 and `Statistics.var` holds that number.
     axes
-        What x is: "activations" (N, C, *spatial), or the "weights" of a convolution, (Cout, Cin, *kernel), for which
-        everything that is said of N holds for Cout, and of C for Cin.
+        "activations" for x of shape (N, C, *spatial); "weights" for the weights of a convolution, (Cout, Cin, *kernel),
+        where Cout takes the place of N, and Cin that of C.
     """
 
     name: str
@@ -83,128 +81,148 @@ class Method:
         return self.affine == "per element"
 
 
-METHODS: Mapping[str, Method] = MappingProxyType(
-    {
-        row.name: row
-        for row in (
-            Method(
-                name="batch",
-                label="Batch Norm",
-                n="all",
-                c="one",
-                spatial="all",
-                affine="per channel",
-                torch="torch.nn.BatchNorm2d(C)",
-                reference="Ioffe & Szegedy 2015 (arXiv 1502.03167)",
-            ),
-            Method(
-                name="layer",
-                label="Layer Norm",
-                n="one",
-                c="all",
-                spatial="all",
-                affine="per element",
-                torch="torch.nn.LayerNorm([C, H, W])",
-                reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450)",
-            ),
-            Method(
-                name="instance",
-                label="Instance Norm",
-                n="one",
-                c="one",
-                spatial="all",
-                affine="none",
-                torch="torch.nn.InstanceNorm2d(C)",
-                reference="Ulyanov, Vedaldi & Lempitsky 2016 (arXiv 1607.08022)",
-            ),
-            Method(
-                name="group",
-                label="Group Norm",
-                n="one",
-                c="group",
-                spatial="all",
-                affine="per channel",
-                torch="torch.nn.GroupNorm(G, C)",
-                reference="Wu & He 2018 (arXiv 1803.08494)",
-            ),
-            Method(
-                name="positional",
-                label="Positional Layer Norm",
-                n="one",
-                c="all",
-                spatial="one",
-                affine="per channel",
-                torch="torch.nn.LayerNorm(C), channels last",
-                reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450); Li et al. 2019 (arXiv 1907.04312)",
-            ),
-            Method(
-                name="rms",
-                label="RMS Norm",
-                n="one",
-                c="all",
-                spatial="one",
-                affine="scale per channel",
-                torch="torch.nn.RMSNorm(C), channels last",
-                reference="Zhang & Sennrich 2019 (arXiv 1910.07467)",
-                statistic="mean square",
-            ),
-            Method(
-                name="frn",
-                label="Filter Response Norm",
-                n="one",
-                c="one",
-                spatial="all",
-                affine="per channel",
-                torch="none; relatives.frn adds the threshold that belongs to it",
-                reference="Singh & Krishnan 2020 (arXiv 1911.09737)",
-                statistic="mean square",
-            ),
-            Method(
-                name="ghost",
-                label="Ghost Batch Norm",
-                n="group",
-                c="one",
-                spatial="all",
-                affine="per channel",
-                torch="torch.nn.BatchNorm2d(C) on each of x.chunk(G)",
-                reference="Hoffer, Hubara & Soudry 2017 (arXiv 1705.08741)",
-            ),
-            Method(
-                name="weight_norm",
-                label="Weight Norm",
-                n="one",
-                c="all",
-                spatial="all",
-                affine="scale per output channel",
-                torch="torch.nn.utils.parametrizations.weight_norm(layer), with no eps",
-                reference="Salimans & Kingma 2016 (arXiv 1602.07868)",
-                statistic="squared norm",
-                axes="weights",
-            ),
-            Method(
-                name="weight_standardization",
-                label="Weight Standardization",
-                n="one",
-                c="all",
-                spatial="all",
-                affine="none",
-                torch="none; torch.nn.functional.layer_norm(w, w.shape[1:]) has the same numbers",
-                reference="Qiao et al. 2019 (arXiv 1903.10520)",
-                axes="weights",
-            ),
-        )
-    }
+class MethodTable(Mapping[str, Method]):
+    """The methods by name, read-only. A copy or an unpickled one is the table itself."""
+
+    def __init__(self, rows: Iterable[Method]) -> None:
+        self._rows = {row.name: row for row in rows}
+
+    def __getitem__(self, name: str) -> Method:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"METHODS({', '.join(self._rows)})"
+
+    def __reduce__(self) -> str:
+        return "METHODS"
+
+
+METHODS = MethodTable(
+    (
+        Method(
+            name="batch",
+            label="Batch Norm",
+            n="all",
+            c="one",
+            spatial="all",
+            affine="per channel",
+            torch="torch.nn.BatchNorm2d(C)",
+            reference="Ioffe & Szegedy 2015 (arXiv 1502.03167)",
+        ),
+        Method(
+            name="layer",
+            label="Layer Norm",
+            n="one",
+            c="all",
+            spatial="all",
+            affine="per element",
+            torch="torch.nn.LayerNorm([C, H, W])",
+            reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450)",
+        ),
+        Method(
+            name="instance",
+            label="Instance Norm",
+            n="one",
+            c="one",
+            spatial="all",
+            affine="none",
+            torch="torch.nn.InstanceNorm2d(C)",
+            reference="Ulyanov, Vedaldi & Lempitsky 2016 (arXiv 1607.08022)",
+        ),
+        Method(
+            name="group",
+            label="Group Norm",
+            n="one",
+            c="group",
+            spatial="all",
+            affine="per channel",
+            torch="torch.nn.GroupNorm(G, C)",
+            reference="Wu & He 2018 (arXiv 1803.08494)",
+        ),
+        Method(
+            name="positional",
+            label="Positional Layer Norm",
+            n="one",
+            c="all",
+            spatial="one",
+            affine="per channel",
+            torch="torch.nn.LayerNorm(C), channels last",
+            reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450); Li et al. 2019 (arXiv 1907.04312)",
+        ),
+        Method(
+            name="rms",
+            label="RMS Norm",
+            n="one",
+            c="all",
+            spatial="one",
+            affine="scale per channel",
+            torch="torch.nn.RMSNorm(C), channels last",
+            reference="Zhang & Sennrich 2019 (arXiv 1910.07467)",
+            statistic="mean square",
+        ),
+        Method(
+            name="frn",
+            label="Filter Response Norm",
+            n="one",
+            c="one",
+            spatial="all",
+            affine="per channel",
+            torch="none; relatives.frn adds the threshold that belongs to it",
+            reference="Singh & Krishnan 2020 (arXiv 1911.09737)",
+            statistic="mean square",
+        ),
+        Method(
+            name="ghost",
+            label="Ghost Batch Norm",
+            n="group",
+            c="one",
+            spatial="all",
+            affine="per channel",
+            torch="torch.nn.BatchNorm2d(C) on each of x.chunk(G)",
+            reference="Hoffer, Hubara & Soudry 2017 (arXiv 1705.08741)",
+        ),
+        Method(
+            name="weight_norm",
+            label="Weight Norm",
+            n="one",
+            c="all",
+            spatial="all",
+            affine="scale per output channel",
+            torch="torch.nn.utils.parametrizations.weight_norm(layer), with no eps",
+            reference="Salimans & Kingma 2016 (arXiv 1602.07868)",
+            statistic="squared norm",
+            axes="weights",
+        ),
+        Method(
+            name="weight_standardization",
+            label="Weight Standardization",
+            n="one",
+            c="all",
+            spatial="all",
+            affine="none",
+            torch="none; torch.nn.functional.layer_norm(w, w.shape[1:]) has the same numbers",
+            reference="Qiao et al. 2019 (arXiv 1903.10520)",
+            axes="weights",
+        ),
+    )
 )
 
 
 def find(method: str) -> Method:
-    """Return the row called `method`; ValueError names the nearest one.
+    """Return the row called `method`; raise ValueError with the nearest name where there is none.
 
     >>> find("group").has_groups
     True
     """
     if not isinstance(method, str):
         raise TypeError(f"method must be a name such as 'batch', not {type(method).__name__}")
-    if method not in METHODS:
-        raise ValueError(unknown("method", method, METHODS))
-    return METHODS[method]
+    try:
+        return METHODS[method]
+    except KeyError:
+        raise ValueError(unknown("method", method, METHODS)) from None

@@ -1,7 +1,8 @@
-"""Moments: what one pass over x leaves, and the sum of which is every method's statistics.
+"""Moments: count, mean and M2 of every (sample, channel), and how they merge into the statistics of a method.
 
-One pass gives (count, mean, M2) for every (sample, channel). Chan's merge turns those atoms into the statistics of
-batch, layer, instance and every G; chunks of a file and devices of a synchronized Batch Norm are the same sum.
+M2 is the sum of squared deviations from the mean. One pass over x gives the moments. Chan's merge turns them into the
+statistics of batch, layer, instance and every G; chunks of a file, partitions of a dask array and the devices of a
+synchronized Batch Norm merge in the same way.
 """
 
 from collections.abc import Iterable
@@ -14,13 +15,13 @@ import numpy as np
 from normviz.core.errors import check_keywords
 from normviz.core.methods import Statistic, find
 from normviz.core.pooling import Pooling, divisors, pooling
-from normviz.core.statistics import Statistics, checks_keywords, freeze, made
+from normviz.core.statistics import Statistics, checks_keywords, freeze, trusted
 
 
 @checks_keywords
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Moments:
-    """Count, mean and sum of squared deviations of every (sample, channel) of a tensor: its atoms.
+    """Count, mean and sum of squared deviations of every (sample, channel) of a tensor.
 
     `a + b` merges two disjoint spatial parts of the same samples and channels, `sum(parts, start=Moments.zero)` any
     number of them, and `Moments.concatenate` joins samples or channels.
@@ -28,11 +29,11 @@ class Moments:
     Attributes
     ----------
     count
-        Cells per atom: the product of the spatial axes.
+        Cells per (sample, channel): the product of the spatial axes.
     mean, m2
         Float64 NumPy arrays of shape (N, C), read-only.
     backend
-        Who computed them.
+        The backend that computed them.
 
     Examples
     --------
@@ -68,7 +69,7 @@ class Moments:
 
     @np.errstate(all="ignore")
     def __add__(self, other: "Moments") -> "Moments":
-        """Merge disjoint spatial parts (Chan, Golub & LeVeque 1983)."""
+        """Merge disjoint spatial parts of the same samples and channels."""
         if not isinstance(other, Moments):
             return NotImplemented
         if not (self.count and other.count):
@@ -78,11 +79,8 @@ class Moments:
                 f"moments of shapes {self.shape} and {other.shape} cannot be added; "
                 "+ merges parts of the same (N, C), Moments.concatenate joins samples or channels"
             )
-        count = self.count + other.count
-        delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count / count)
-        m2 = self.m2 + other.m2 + delta * delta * (self.count * other.count / count)
-        return Moments(count=count, mean=mean, m2=m2, backend=self.backend)
+        merged = merge_two((self.count, self.mean, self.m2), (other.count, other.mean, other.m2))
+        return Moments(**dict(zip(("count", "mean", "m2"), merged, strict=True)), backend=self.backend)
 
     @staticmethod
     def concatenate(parts: Iterable["Moments"], axis: int = 0) -> "Moments":
@@ -109,7 +107,7 @@ class Moments:
     @check_keywords
     @np.errstate(all="ignore")
     def pool(self, method: str, num_groups: int | None = None) -> Statistics:
-        """Merge the atoms into the statistics of a method.
+        """Merge the moments into the statistics of a method.
 
         Raises
         ------
@@ -147,23 +145,39 @@ class Moments:
 
 
 def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
-    """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2s."""
-    mean, var = mean_and_var(mean, m2, count, find(pool.method).statistic)
+    """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2."""
+    mean, var = mean_and_var(mean, m2, count, pool.row.statistic)
     shape = pool.statistics_shape
-    return made(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
+    return trusted(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
 
 
 @np.errstate(all="ignore")
 def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[Any, Any]:
-    """Turn mean and M2 into mean and variance, or into 0 and the mean square or the sum of squares: nothing cancels."""
+    """Return mean and variance from mean and M2; or 0 and the mean square, or 0 and the sum of squares.
+
+    Only sums of positive terms are taken, so no digits cancel.
+    """
     if statistic == "mean and variance":
         return mean, m2 / count
     square = m2 / count + mean * mean
     return np.zeros_like(mean), square * count if statistic == "squared norm" else square
 
 
+def merge_two(a: tuple[Any, Any, Any], b: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    """Merge (count, mean, M2) of two disjoint parts of the same sets (Chan, Golub & LeVeque 1983).
+
+    The entries are numbers, or arrays of NumPy or CuPy. The counts of a may be 0; where both are 0, so is the result.
+    """
+    (count, mean, m2), (more, more_mean, more_m2) = a, b
+    total = count + more
+    share = more / (total + (total == 0))
+    delta = more_mean - mean
+    # count comes before the second delta: where it is 0, a square of 1e200 would be infinite, and inf * 0 is NaN.
+    return total, mean + delta * share, m2 + more_m2 + delta * (count * share) * delta
+
+
 def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Merge atoms of equal count over every block: M2 within them, plus count times the M2 of their means."""
+    """Merge moments of equal count over every block: the sum of their M2, plus count times the M2 of their means."""
     (N, C), (n, c) = mean.shape, block
     if n * c == 1:
         return mean, m2

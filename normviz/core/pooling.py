@@ -1,7 +1,7 @@
 """Pooling sets as blocks: which cells of x share one mean and one variance.
 
-The *block* is the extent of one set along each axis, the *grid* how many sets there are along it. Which set a cell is
-in is a floor division, so a browser can follow a mouse without asking Python.
+The *block* is the extent of one set along each axis, the *grid* the number of sets along it. A floor division gives the
+set of a cell, so the page can follow the mouse without Python.
 """
 
 import math
@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from normviz.core.errors import check_keywords, whole
+from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.methods import Method, find
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """How a method cuts a shape into pooling sets; made by `pooling`.
+    """The pooling sets that a method makes of a shape; `pooling` returns it.
 
     Attributes
     ----------
@@ -40,16 +40,21 @@ class Pooling:
 
     def __post_init__(self) -> None:
         """Check the arguments and work out the block."""
-        row = find(self.method)
+        row = self.row
         shape = check_shape(self.shape)
         groups = check_groups(self.num_groups, row, shape) if row.has_groups else None
         if self.num_groups is not None and not row.has_groups:
-            raise ValueError(f"num_groups={self.num_groups} means nothing to method {row.name!r}; leave it out")
+            raise ValueError(f"num_groups={brief(self.num_groups)} means nothing to method {row.name!r}; leave it out")
         lengths = {"one": lambda n: 1, "all": lambda n: n, "group": lambda n: n // (groups or 1)}
         extents = (row.n, row.c, *[row.spatial] * (len(shape) - 2))
         block = tuple(lengths[extent](length) for extent, length in zip(extents, shape, strict=True))
         for name, value in (("shape", shape), ("num_groups", groups), ("block", block)):
             object.__setattr__(self, name, value)
+
+    @cached_property
+    def row(self) -> Method:
+        """The method's row in METHODS."""
+        return find(self.method)
 
     @cached_property
     def grid(self) -> tuple[int, ...]:
@@ -73,9 +78,18 @@ class Pooling:
         Batch (C,), layer (N,), instance and frn (N, C), group (N, G), positional and rms (N, *spatial), ghost (G, C),
         weight_norm and weight_standardization (Cout,).
         """
-        row = find(self.method)
-        extents = (row.n, row.c, *[row.spatial] * (len(self.shape) - 2))
-        return tuple(n for n, extent in zip(self.grid, extents, strict=True) if extent != "all")
+        return tuple(n for axis, n in enumerate(self.grid) if axis not in self.pooled_axes)
+
+    @cached_property
+    def pooled_axes(self) -> tuple[int, ...]:
+        """The axes that every set spans whole; an axis that is cut into groups is not one of them."""
+        extents = (self.row.n, self.row.c, *[self.row.spatial] * (len(self.shape) - 2))
+        return tuple(axis for axis, extent in enumerate(extents) if extent == "all")
+
+    @cached_property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """The shape in which a weight or bias with one entry a channel broadcasts against x."""
+        return tuple(n if axis == self.row.affine_axis else 1 for axis, n in enumerate(self.shape))
 
     def set_of(self, index: Iterable[int]) -> tuple[slice, ...]:
         """Return the slices of x that hold the set of the cell at `index`.
@@ -83,7 +97,7 @@ class Pooling:
         Raises
         ------
         IndexError
-            If there is no such cell; negative indices are not taken.
+            If there is no such cell. A negative index is an error too.
 
         Examples
         --------
@@ -116,7 +130,7 @@ class Pooling:
         return self.spread(numbers) + np.zeros(self.shape, int)
 
     def spread(self, values: Any) -> Any:
-        """Return `values`, one a set, so that they broadcast against x: every axis 1 or x's own length."""
+        """Return `values`, one for each set, in a shape that broadcasts against x: each axis is 1 or as long as x's."""
         values = values.reshape(self.grid)
         for axis, (count, extent) in enumerate(zip(self.grid, self.block, strict=True)):
             if count > 1 and extent > 1:
@@ -152,16 +166,19 @@ def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) ->
     >>> pooling("ghost", (6, 8, 4, 4), num_groups=3).block  # three slices of two samples
     (2, 1, 4, 4)
     """
-    shape = check_shape(shape)
+    return pooling_of(method, check_shape(shape), num_groups)
+
+
+def pooling_of(method: str, shape: tuple[int, ...], num_groups: int | None) -> Pooling:
+    """Return `pooling(method, shape, num_groups)` for the shape of an array, which needs no check of its type."""
     try:
-        return remembered(method, shape, num_groups)
-    except TypeError:  # also what cannot be a key of a cache; what is wrong with it is said there
+        return _cached(method, shape, num_groups)
+    except TypeError:  # either an argument that is not hashable, or an error that Pooling raises again
         return Pooling(method, shape, num_groups)
 
 
-# Typed, for True is no number of groups though it equals 1.
-remembered = lru_cache(maxsize=1024, typed=True)(Pooling)
-"""`Pooling` without a second look at what has been asked for before."""
+# Typed, because True equals 1 but is not a number of groups.
+_cached = lru_cache(maxsize=1024, typed=True)(Pooling)
 
 
 def divisors(C: int) -> tuple[int, ...]:
@@ -187,9 +204,9 @@ def default_num_groups(C: int) -> int:
 
 
 def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> int:
-    """Return the G that a method starts with: the largest divisor of the axis it cuts that is at most `wanted`.
+    """Return the initial G of a method: the largest divisor, at most `wanted`, of the axis that the method cuts.
 
-    Slices of the batch keep two samples or more where N allows it: one sample alone is Instance Norm.
+    Slices of the batch keep at least two samples where N allows it, because a slice of one sample is Instance Norm.
 
     >>> [fitting_num_groups(find(name), (4, 16, 7, 7)) for name in ("group", "ghost")]
     [4, 2]
@@ -209,37 +226,37 @@ def check_groups(num_groups: int | None, row: Method, shape: Sequence[int]) -> i
     if num_groups is None:
         raise ValueError(f"method {row.name!r} needs num_groups; these divide {cut}: {these}")
     if not hasattr(num_groups, "__index__") or isinstance(num_groups, bool):
-        raise TypeError(f"num_groups must be an int, not {num_groups!r}; these divide {cut}: {these}")
+        raise TypeError(f"num_groups must be an int, not {brief(num_groups)}; these divide {cut}: {these}")
     groups = as_int(num_groups)
     if groups < 1 or length % groups:
-        raise ValueError(f"num_groups={groups} does not divide {cut}; these do: {these}")
+        raise ValueError(f"num_groups={brief(groups)} does not divide {cut}; these do: {these}")
     return groups
 
 
 def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
-    """Return the shape of `name` as a tuple of 2 to 5 positive ints; ValueError otherwise."""
+    """Return the shape of `name` as a tuple of 2 to 5 positive ints; raise ValueError otherwise."""
     if getattr(shape, "ndim", 1) != 1:
         raise TypeError(f"shape is x itself; pass x.shape, {tuple(getattr(shape, 'shape', ()))}")
     try:
         shape = tuple(as_int(n) for n in shape)
     except TypeError:
-        raise TypeError(f"shape must be 2 to 5 whole numbers, (N, C, *spatial), not {shape!r}") from None
+        raise TypeError(f"shape must be 2 to 5 whole numbers, (N, C, *spatial), not {brief(shape)}") from None
     if not 2 <= len(shape) <= 5:
-        raise ValueError(f"{name} has rank {len(shape)}, shape {shape}; it needs 2 to 5 axes, (N, C, *spatial)")
+        raise ValueError(f"{name} has rank {len(shape)}, shape {brief(shape)}; it needs 2 to 5 axes, (N, C, *spatial)")
     if min(shape) < 1:
-        raise ValueError(f"{name} has an empty axis, shape {shape}; every axis needs at least one cell")
+        raise ValueError(f"{name} has an empty axis, shape {brief(shape)}; every axis needs at least one cell")
     return shape
 
 
 def check_cell(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the index of a cell, (n, c, *spatial), as ints; IndexError if there is none."""
+    """Return the index of a cell, (n, c, *spatial), as ints; raise IndexError if there is no such cell."""
     try:
         cell = tuple(as_int(i) for i in index)
     except TypeError:
-        raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {index!r}") from None
+        raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {brief(index)}") from None
     if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):
         ends = ", ".join(f"0..{n - 1}" for n in shape)
-        raise IndexError(f"there is no cell {cell} in shape {shape}; indices are ({ends})")
+        raise IndexError(f"there is no cell {brief(cell)} in shape {shape}; indices are ({ends})")
     return cell
 
 
@@ -253,26 +270,30 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     channel_axis
         Where C is; negative numbers count from the end. The first of the other axes is N.
     name
-        What the caller calls x, for the messages.
+        The name of x in the messages.
 
     Raises
     ------
     ValueError
         If x has not 2 to 5 axes, has an empty one, or has no such channel_axis.
     TypeError
-        If its dtype is complex, object or anything else that is no number, or if x is a masked array.
+        If its dtype is not one of real numbers (complex, object, strings), or if x is a masked array.
 
     Examples
     --------
     >>> canonical(np.zeros((2, 5, 7, 3)), channel_axis=-1).shape
     (2, 3, 5, 7)
     """
-    if not hasattr(x, "dtype"):
+    # The common case at once: for small tensors, this check costs as much as the arithmetic.
+    if type(x) is np.ndarray and type(channel_axis) is int and channel_axis == 1:
+        if x.dtype.char in "efd" and 2 <= x.ndim <= 5 and x.size:
+            return x
+    elif not hasattr(x, "dtype"):
         x = np.asarray(x)
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and no cell can be left out; fill it, for instance with .filled(0)")
     kind, itemsize = x.dtype.kind, x.dtype.itemsize
-    # Only a GPU's bfloat16 comes here as it is; what computes on the host gets float32.
+    # bfloat16 arrives here only on a GPU; on the host it has become float32.
     if (kind not in "biuf" and x.dtype.name != "bfloat16") or (kind == "f" and itemsize > 8):
         raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
     check_shape(x.shape, name)

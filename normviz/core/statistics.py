@@ -1,18 +1,39 @@
-"""What is computed comes back as values that nobody changes: Statistics, and how such values are made."""
+"""The statistics of pooling sets, as values that do not change."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from normviz.backends.dispatch import numbers
+from normviz.core.array_kinds import real_numbers
 from normviz.core.errors import check_keywords, whole
 
 T = TypeVar("T")
 
 
+@runtime_checkable
+class GivenStatistics(Protocol):
+    """What `normalize(statistics=)` takes.
+
+    Attributes
+    ----------
+    mean, var
+        One number for each pooling set.
+    method
+        The only method that they are for; None if their shape decides.
+    """
+
+    method: ClassVar[str | None]
+
+    @property
+    def mean(self) -> np.ndarray: ...  # noqa: D102
+
+    @property
+    def var(self) -> np.ndarray: ...  # noqa: D102
+
+
 def checks_keywords(kind: type[T]) -> type[T]:
-    """Make a misspelt keyword an error of the class that names the nearest one."""
+    """Make a misspelt keyword of the class an error that names the nearest one."""
     kind.__init__ = check_keywords(kind.__init__)
     return kind
 
@@ -27,12 +48,12 @@ class Statistics:
     mean, var
         Float64 NumPy arrays, read-only: (C,) for batch, (N,) for layer, (N, C) for instance, (N, G) for group,
         (N, *spatial) for positional and rms, (N, C) for frn, (G, C) for ghost, (Cout,) for the two that normalize
-        weights. Where a method takes no mean, mean is 0 and var the mean square (rms, frn) or the sum of squares
+        weights. Where a method takes no mean, mean is 0 and var is the mean square (rms, frn) or the sum of squares
         (weight_norm).
     count
         Cells per set.
     backend
-        Who computed them.
+        The backend that computed them.
 
     Raises
     ------
@@ -50,8 +71,10 @@ class Statistics:
     count: int
     backend: str = "numpy"
 
+    method: ClassVar[str | None] = None
+
     def __post_init__(self) -> None:
-        """Check the arguments and keep frozen copies of the arrays."""
+        """Check the arguments and keep read-only copies of the arrays."""
         freeze(self, "mean", "var", "a variance", least=1)
 
     def __repr__(self) -> str:
@@ -60,23 +83,23 @@ class Statistics:
         )
 
 
-def made(kind: type[T], **fields: Any) -> T:
-    """Make Moments or Statistics of arrays that are right and nobody else's, without a look at them or a copy."""
+def trusted(kind: type[T], **fields: Any) -> T:
+    """Build Moments or Statistics without validating or copying; the arrays must be valid and not shared."""
     for value in fields.values():
         if type(value) is np.ndarray:
             value.flags.writeable = False
-    made = object.__new__(kind)
-    made.__dict__.update(fields)
-    return made
+    built = object.__new__(kind)
+    built.__dict__.update(fields)
+    return built
 
 
 def freeze(value: Any, first: str, second: str, meaning: str, least: int) -> None:
-    """Replace two fields by read-only float64 copies.
+    """Check two array fields and the count, and replace the arrays by read-only float64 copies.
 
-    They must agree in shape, the second, `meaning`, not be negative, and count be an int >= least.
+    The shapes must agree, no entry of the second array, `meaning`, may be negative, and count must be an int >= least.
     """
     for name in (first, second):
-        array = numbers(getattr(value, name), name)
+        array = real_numbers(getattr(value, name), name)
         array.flags.writeable = False
         object.__setattr__(value, name, array)
     a, b = getattr(value, first), getattr(value, second)

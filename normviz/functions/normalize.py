@@ -1,22 +1,18 @@
-"""Statistics, normalize, gradient: every method by the one recipe."""
+"""`normalize`: every method by the same few lines."""
 
 from typing import Any
 
 import numpy as np
 
-from normviz.arrays import small_arrays as direct
-from normviz.arrays.arguments import check_eps, check_statistics, parameter, target, uncanonical
-from normviz.backends.cuda.oom import falls_back
-from normviz.backends.dispatch import kind, load
+from normviz.arrays.paths import work
+from normviz.arrays.request import resolve
+from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
-from normviz.core.sources import source
-from normviz.core.statistics import Statistics
-from normviz.functions.resolve import measure, start
-from normviz.functions.running import RunningStatistics
+from normviz.core.statistics import GivenStatistics
+from normviz.streaming import dask_arrays
 
 
 @check_keywords
-@falls_back
 def normalize(
     x: Any,
     method: str,
@@ -25,14 +21,14 @@ def normalize(
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
-    statistics: "Statistics | RunningStatistics | None" = None,
+    statistics: GivenStatistics | None = None,
     out: Any = None,
     channel_axis: int = 1,
     backend: str | None = None,
 ) -> Any:
-    """Return (x - mean) / sqrt(var + eps) * weight + bias, mean and var those of each cell's pooling set.
+    """Return (x - mean) / sqrt(var + eps) * weight + bias, where mean and var are those of each cell's pooling set.
 
-    For "weight_norm" that is the v / ||v|| * g of the paper: its mean is 0, its var the squared norm, g its weight.
+    For "weight_norm" this is v / ||v|| * g as in the paper: mean is 0, var is the squared norm, and weight is g.
 
     Parameters
     ----------
@@ -42,20 +38,20 @@ def normalize(
     method
         A key of METHODS; rms, frn and weight_norm subtract no mean.
     num_groups
-        G: for "group" the number of groups of channels, for "ghost" that of slices of the batch; for no other.
+        G: the number of groups of channels for "group", of slices of the batch for "ghost". No other method takes it.
     weight, bias
-        Shape (C,); for "layer" also the shape of one sample, x.shape[1:], as torch.nn.LayerNorm has. For weight_norm
-        and weight_standardization (Cout,), one a filter.
+        Shape (C,); for "layer" also the shape of one sample, x.shape[1:], as in torch.nn.LayerNorm. For weight_norm
+        and weight_standardization (Cout,), one entry for each filter.
     eps
         Added to the variance; in units of x squared, and > 0.
     statistics
-        Use these and take none from x: Statistics, or for "batch" RunningStatistics (what eval() does in PyTorch).
+        Used instead of x's own: Statistics, or RunningStatistics for "batch" (as a PyTorch layer does after eval()).
     out
-        Where to write: an array like the result, possibly x itself. Nothing is written if an argument is wrong.
+        The array to write into, like the result; it may be x itself. Nothing is written if an argument is wrong.
     channel_axis
         Where C is.
     backend
-        "numpy" or "cupy" to insist; None asks the array.
+        "numpy" or "cupy" to insist; None lets the array's type and size decide.
 
     Returns
     -------
@@ -66,12 +62,12 @@ def normalize(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, in one sentence that says which one does.
+        If an argument does not fit; the message names the values that do.
 
     Notes
     -----
-    As torch.nn.functional.batch_norm (training=True), layer_norm, instance_norm, group_norm and rms_norm; METHODS has
-    the equivalent of every method, and relatives what more than a block is needed for.
+    PyTorch: torch.nn.functional.batch_norm (training=True), layer_norm, instance_norm, group_norm and rms_norm; METHODS
+    has the equivalent of every method. `normviz.relatives` has the normalizers that need more than a block.
 
     Examples
     --------
@@ -79,32 +75,18 @@ def normalize(
     array([[[ -1.,   1.],
             [-10.,  10.]]])
     """
-    if type(x) is not np.ndarray and source(x) == "dask":
-        from normviz.streaming import dask_arrays as lazy  # which needs this module
-
-        return lazy.normalize(x, method, num_groups, weight, bias, eps, statistics, out, channel_axis, backend)
-    eps = check_eps(eps)
-    if statistics is None and direct.takes(x, backend):
-        view = direct.view(x, channel_axis)
-        how = direct.plan(method, num_groups, view.shape) if direct.named(method, num_groups) else None
-        if how and direct.plain(weight, how) and direct.plain(bias, how):
-            y = np.empty_like(view) if out is None else target(out, x, view, load("numpy"), channel_axis)[0]
-            direct.normalize(view, how, weight, bias, eps, y)
-            if out is not None:
-                return out
-            return y if channel_axis == 1 else uncanonical(y, channel_axis)
-    view, pool, worker, back = start(x, method, num_groups, channel_axis, backend)
-    gamma, beta = (parameter(p, name, pool, channel_axis) for name, p in (("weight", weight), ("bias", bias)))
-    gamma, beta = (p if p is None else worker.xp.asarray(p) for p in (gamma, beta))
-    given = check_statistics(statistics, pool)
-    y, shared = target(out, x, view, worker, channel_axis)
-
-    mean, rstd = measure(view, pool, worker, eps, given)
-    worker.affine(view, mean, rstd, gamma, beta, y)
-    if shared:
-        return out
-    result = back(uncanonical(y, channel_axis))
-    if out is None:
-        return result
-    (out.detach() if kind(out) == "torch" else out)[...] = result
-    return out
+    lazy = type(x) is not np.ndarray and source(x) == "dask"
+    request = resolve(
+        x,
+        method,
+        num_groups,
+        channel_axis,
+        backend,
+        weight=weight,
+        bias=bias,
+        eps=eps,
+        statistics=statistics,
+        out=out,
+        taken=dask_arrays.take(x, channel_axis, backend, out) if lazy else None,
+    )
+    return dask_arrays.normalize(request) if lazy else work("normalize", request)

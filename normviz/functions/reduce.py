@@ -4,39 +4,38 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays import small_arrays as direct
-from normviz.backends.cuda.oom import falls_back
-from normviz.backends.dispatch import adopt
+from normviz.arrays.paths import work
+from normviz.arrays.request import resolve
+from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
 from normviz.core.moments import Moments, as_statistics
-from normviz.core.pooling import canonical, pooling
-from normviz.core.sources import source
-from normviz.core.statistics import Statistics, made
-from normviz.functions.resolve import start
+from normviz.core.statistics import Statistics, trusted
+from normviz.streaming import read
 
 
 @check_keywords
-@falls_back
 def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progress: bool | None = None) -> Moments:
     """Return the moments of every (sample, channel) of x, from one pass.
 
     Parameters
     ----------
     x
-        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list. Or what gives it in
-        parts, as `normviz.streaming` says: the path of a .npy file, an open file, an iterable of chunks along N, a dask
-        array.
+        Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list. Or a source of its
+        parts (see `normviz.streaming`): the path of a .npy file, an open file, an iterable of chunks along N, a dask
+        array. The moments of a file need 24 bytes of memory for each (sample, channel) while it is read; if its maps
+        are small, `statistics(path, method)` needs less.
     channel_axis
         Where C is.
     backend
-        "numpy" or "cupy" to insist; None asks the array.
+        "numpy" or "cupy" to insist; None lets the array's type and size decide.
     progress
-        A bar, for files and iterables: True, False, or None for one once it takes long and somebody looks.
+        Whether to draw a progress bar for files and iterables. None draws one in a terminal or a notebook once the
+        reading takes longer than two seconds.
 
     Raises
     ------
     ValueError, TypeError
-        As `normviz.core.pooling.canonical`.
+        If x has not 2 to 5 axes, has an empty one, holds no real numbers, or has no such channel_axis.
 
     Examples
     --------
@@ -44,20 +43,12 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
     Moments(count=16, mean: (2, 3), m2: (2, 3), backend='numpy')
     """
     if type(x) is not np.ndarray and source(x):
-        from normviz.streaming import read as streaming  # which needs this module
-
-        return streaming.moments(x, channel_axis, backend, progress)
-    if direct.takes(x, backend):
-        view = direct.view(x, channel_axis)
-        how = direct.plan("instance", None, view.shape)
-        _, mean, m2 = direct.measure(view, how)
-        shape = view.shape[:2]
-        return made(Moments, count=how.rows[1], mean=mean.reshape(shape), m2=m2.reshape(shape), backend="numpy")
-    array, worker, _ = adopt(x, backend)
-    view = canonical(array, channel_axis)
-    pool = pooling("instance", view.shape)
-    mean, m2 = (worker.host(a).reshape(view.shape[:2]) for a in worker.moments(view, pool.block))
-    return made(Moments, count=pool.size, mean=mean, m2=m2, backend=worker.name)
+        return read.moments(x, channel_axis, backend, progress)
+    request = resolve(x, "instance", None, channel_axis, backend)
+    mean, m2, worker = work("moments", request)
+    shape = request.pool.shape[:2]
+    count = request.pool.size
+    return trusted(Moments, count=count, mean=mean.reshape(shape), m2=m2.reshape(shape), backend=worker.name)
 
 
 @check_keywords
@@ -73,7 +64,6 @@ def sweep(
 
 
 @check_keywords
-@falls_back
 def statistics(
     x: Any,
     method: str,
@@ -92,14 +82,14 @@ def statistics(
     method
         A key of METHODS.
     num_groups
-        G, for "group" and "ghost" alone: groups of channels, or slices of the batch.
+        G, for "group" (groups of channels) and "ghost" (slices of the batch) only.
     channel_axis
-        Where C is: -1 for (N, H, W, C) images and (batch, tokens, features). For weights, where Cin is, Cout being the
-        first of the other axes; Keras's (kH, kW, Cin, Cout) is to be transposed first, w.transpose(3, 2, 0, 1).
+        Where C is: -1 for (N, H, W, C) images and (batch, tokens, features). For weights, where Cin is; Cout is then
+        the first of the other axes; transpose Keras's (kH, kW, Cin, Cout) first, w.transpose(3, 2, 0, 1).
     backend
-        "numpy" or "cupy" to insist; None asks the array.
+        "numpy" or "cupy" to insist; None lets the array's type and size decide.
     progress
-        A bar, for files and iterables, as in `normviz.moments`.
+        As in `normviz.moments`.
 
     Returns
     -------
@@ -113,9 +103,7 @@ def statistics(
     array([4.25])
     """
     if type(x) is not np.ndarray and source(x):
-        from normviz.streaming import read as streaming  # which needs this module
-
-        return streaming.statistics(x, method, num_groups, channel_axis, backend, progress)
-    view, pool, worker, _ = start(x, method, num_groups, channel_axis, backend)
-    mean, m2 = map(worker.host, worker.moments(view, pool.block))
-    return as_statistics(mean, m2, pool.size, pool, worker.name)
+        return read.statistics(x, method, num_groups, channel_axis, backend, progress)
+    request = resolve(x, method, num_groups, channel_axis, backend)
+    mean, m2, worker = work("moments", request)
+    return as_statistics(mean, m2, request.pool.size, request.pool, worker.name)

@@ -1,11 +1,11 @@
-"""Running statistics: what Batch Norm keeps of the batches it saw, for inference."""
+"""Running statistics: the mean and variance that Batch Norm keeps of its batches, for inference."""
 
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from normviz.core.errors import check_keywords, whole
+from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.moments import Moments
 from normviz.functions.reduce import moments
 
@@ -13,16 +13,16 @@ from normviz.functions.reduce import moments
 class RunningStatistics:
     """Running mean and variance of every channel, as Batch Norm keeps for inference.
 
-    As torch.nn.BatchNorm2d's running_mean, running_var and num_batches_tracked: the running variance is the unbiased
-    one (n - 1), though a batch itself is normalized by the biased one.
+    PyTorch: running_mean, running_var and num_batches_tracked of torch.nn.BatchNorm2d. The running variance is unbiased
+    (n - 1), although each batch is normalized with its biased variance.
 
     Parameters
     ----------
     num_channels
         C.
     momentum
-        Weight of the newest batch; None takes the plain average of all batches. (Keras's and Flax's momentum is 1 minus
-        this one.)
+        Weight of the newest batch; None takes the plain average of all batches. Momentum in Keras and Flax is 1 minus
+        this one.
 
     Examples
     --------
@@ -32,6 +32,8 @@ class RunningStatistics:
     (array([1.]), array([1.5]))
     """
 
+    method: ClassVar[str | None] = "batch"
+
     @check_keywords
     def __init__(self, num_channels: int, momentum: float | None = 0.1) -> None:
         remedy = "; it is C, the number of channels of x"
@@ -39,7 +41,7 @@ class RunningStatistics:
         if self.num_channels < 1:
             raise ValueError(f"num_channels={num_channels} is less than 1{remedy}")
         if momentum is not None and not (isinstance(momentum, Real) and 0 <= momentum <= 1):
-            raise ValueError(f"momentum={momentum!r} is not between 0 and 1; None takes the plain average")
+            raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; None takes the plain average")
         self.momentum = momentum
         self.num_batches_tracked = 0
         self._mean, self._var = np.zeros(self.num_channels), np.ones(self.num_channels)
@@ -63,12 +65,12 @@ class RunningStatistics:
     @check_keywords
     @np.errstate(all="ignore")
     def update(self, x: Any, *, channel_axis: int = 1, backend: str | None = None) -> None:
-        """Take in one batch: an array or whatever else `normviz.moments` takes, or the Moments of one.
+        """Update with one batch: an array, or another x of `normviz.moments`, or Moments.
 
         Raises
         ------
         ValueError
-            If x has another number of channels, or one cell a channel, which has no unbiased variance.
+            If x has another number of channels, or one cell in each channel, which has no unbiased variance.
         """
         taken = x if isinstance(x, Moments) else moments(x, channel_axis=channel_axis, backend=backend)
         batch = taken.pool("batch")

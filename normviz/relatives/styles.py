@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.backends.dispatch import host
-from normviz.core.errors import check_keywords
+from normviz.core.array_kinds import host
+from normviz.core.errors import brief, check_keywords
 from normviz.functions.gradient import Gradients, gradient
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
@@ -222,7 +222,7 @@ def _both(
 ) -> tuple[Work, Work, float, float]:
     """Check content and style and take them in."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha <= 1:
-        raise ValueError(f"alpha={alpha!r} is not between 0 (x as it is) and 1 (the style whole)")
+        raise ValueError(f"alpha={brief(alpha)} is not between 0 (x as it is) and 1 (the style whole)")
     work = begin(x, channel_axis, backend)
     other = begin(style, channel_axis, work.backend, "style")
     N, C = work.x.shape[:2]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.backends.dispatch import host
-from normviz.core.errors import check_keywords
+from normviz.core.array_kinds import host
+from normviz.core.errors import brief, check_keywords
 from normviz.core.statistics import Statistics
 from normviz.functions.gradient import gradient
 from normviz.functions.normalize import normalize
@@ -178,7 +178,7 @@ def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
     w = w if hasattr(w, "ndim") else host(w)
     rank = w.ndim
     if not hasattr(dim, "__index__") or isinstance(dim, bool) or (rank > 1 and not -rank <= dim < rank):
-        raise ValueError(f"dim={dim!r} is not an axis of {name}, rank {rank}; 0 is PyTorch's, -1 that of Keras")
+        raise ValueError(f"dim={brief(dim)} is not an axis of {name}, rank {rank}; 0 is PyTorch's, -1 that of Keras")
     return begin(w, dim if rank > 1 else 1, backend, name)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import result_dtype, uncanonical
-from normviz.backends.dispatch import adopt, host, is_bfloat16, numbers, on_gpu
-from normviz.core.pooling import canonical
+from normviz.arrays.arguments import like_x, result_dtype, uncanonical
+from normviz.arrays.request import take
+from normviz.backends.dispatch import load
+from normviz.core.array_kinds import host, is_bfloat16, on_gpu, real_numbers
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,7 @@ class Work:
 
     def like(self, values: Any, name: str) -> Any:
         """Return an array that must have x's shape, as x is worked on."""
-        view = canonical(adopt(values, self.backend)[0], self.channel_axis, name)
-        if view.shape != self.x.shape:
-            found, needed = (uncanonical(a, self.channel_axis).shape for a in (view, self.x))
-            raise ValueError(f"{name} has shape {found}; it must be x's, {needed}")
+        view = like_x(values, name, self.x, load(self.backend), self.channel_axis)
         return self.asarray(view).astype(np.float64)
 
     def spread(self, values: Any) -> Any:
@@ -54,8 +52,7 @@ class Work:
 
 def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str = "x") -> Work:
     """Check x and take it in; a host array stays there unless backend="cupy" insists."""
-    array, worker, back = adopt(x, backend or ("cupy" if on_gpu(x) else "numpy"))
-    view = canonical(array, channel_axis, name)
+    view, worker, back = take(x, channel_axis, backend or ("cupy" if on_gpu(x) else "numpy"), name)
     dtype = np.dtype(np.float32) if is_bfloat16(x) else result_dtype(view)
     asarray = worker.xp.asarray if on_gpu(view) else np.asarray
 
@@ -67,7 +64,7 @@ def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str =
 
 def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.ndarray:
     """Return a parameter as float64 in host memory; it must have `shape`, which `meaning` explains."""
-    array = numbers(value, name)
+    array = real_numbers(value, name)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it needs {shape}, {meaning}")
     return array

@@ -1,45 +1,43 @@
 """Iterables of chunks along N: generators, a torch DataLoader, memory maps one after the other."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import length_hint
 from typing import Any
 
 import numpy as np
 
-from normviz.backends.dispatch import adopt
-from normviz.core.pooling import canonical
-from normviz.streaming.partial_moments import join, measure
-from normviz.streaming.progress import Progress
-
-Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
+from normviz.arrays.request import take
+from normviz.streaming.partial_moments import Axes, PartialMoments, join, measure
+from normviz.streaming.progress import progress_bar
 
 
 def read(
     chunks: Iterable[Any], axes_of: Axes, channel_axis: int, backend: str | None, progress: bool | None
-) -> tuple[np.ndarray, tuple[int, ...], str]:
-    """Return the atoms over `axes_of(shape)`, the shape (N, C, *spatial) of all chunks, and who computed them."""
+) -> PartialMoments:
+    """Return the moments of all chunks over `axes_of(shape)`. Each chunk is asked for once."""
     parts: list[np.ndarray] = []
-    first, axes, worker, length = None, (), "", 0
-    with Progress(progress, length_hint(chunks) or None, unit=" chunks") as bar:
+    first, axes, name, length, insists = None, (), "", 0, backend is not None
+    with progress_bar(progress, length_hint(chunks) or None, unit=" chunks") as bar:
         for number, chunk in enumerate(chunks):
             dtype = _dtype(chunk, number)
-            array, backend_here, _ = adopt(chunk, backend)
-            view = canonical(array, channel_axis, f"chunk {number}")
+            view, worker, _ = take(chunk, channel_axis, backend, f"chunk {number}")
             here = dtype, view.shape[1:]
             if first is None:
-                first, axes, worker = here, axes_of(view.shape), backend_here.name
+                first, axes = here, axes_of(view.shape)
             elif here != first:
                 _refuse(number, here, first)
-            part = measure(view, axes, backend)
+            part, used = measure(view, worker, axes, insists)
+            if used is not worker:  # the GPU has no memory left; the rest stays on the host, without another warning
+                backend = used.name
             if 0 in axes and parts:
                 parts[0] = join(parts[0], part)
             else:
                 parts.append(part)
-            length += view.shape[0]
-            bar.add(1)
+            name, length = used.name, length + view.shape[0]
+            bar.update(1)
     if first is None:
         raise ValueError("x has no chunks: the iterable is empty, or has been read before; an iterator gives them once")
-    return np.concatenate(parts), (length, *first[1]), worker
+    return PartialMoments(np.concatenate(parts), (length, *first[1]), name)
 
 
 def _dtype(chunk: Any, number: int) -> str:
@@ -53,7 +51,7 @@ def _dtype(chunk: Any, number: int) -> str:
 
 
 def _refuse(number: int, here: tuple[str, tuple[int, ...]], first: tuple[str, tuple[int, ...]]) -> None:
-    """Say which chunk does not fit those before it, and how."""
+    """Raise the error that a chunk differs from those before it in more than N."""
     (dtype, (C, *spatial)), (first_dtype, (first_C, *first_spatial)) = here, first
     raise ValueError(
         f"chunk {number} is {dtype} with C={C} and spatial axes {tuple(spatial)}, and the chunks before it "

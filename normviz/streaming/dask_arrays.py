@@ -1,109 +1,121 @@
-"""Dask arrays: every chunk is measured where it is, and what is left of it merged in a tree, by dask's own scheduler.
+"""Dask arrays: dask's own scheduler measures every chunk where it is, and merges the moments in a tree.
 
-dask is imported only once a dask array has come in, so it is there.
+A dask array has come in before anything here runs, so dask is among the loaded modules.
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import check_eps, check_statistics, parameter, result_dtype, uncanonical
-from normviz.backends.dispatch import backend_for, is_bfloat16
+from normviz.arrays.arguments import result_dtype, uncanonical
+from normviz.arrays.paths import work
+from normviz.arrays.request import Request, resolve
+from normviz.arrays.request import take as take_array
+from normviz.backends.base import Backend
+from normviz.backends.dispatch import backend_for, load
 from normviz.backends.threads import at_most
-from normviz.core.methods import find
+from normviz.core.array_kinds import is_bfloat16
 from normviz.core.pooling import Pooling, canonical, pooling
 from normviz.core.statistics import Statistics
-from normviz.functions.normalize import normalize as normalize_array
-from normviz.streaming.chunks import Axes
-from normviz.streaming.partial_moments import ATOM, finish, join_along, measure_part, pooled_axes
+from normviz.streaming.partial_moments import (
+    PART,
+    Axes,
+    PartialMoments,
+    finish,
+    join_along,
+    measure,
+    pooled_axes,
+)
 
 SET = np.dtype([("mean", "f8"), ("var", "f8")])
 
 
-def read(x: Any, axes_of: Axes, channel_axis: int, backend: str | None) -> tuple[np.ndarray, tuple[int, ...], str]:
-    """Return the atoms over `axes_of(shape)`, the shape (N, C, *spatial), and who computed them."""
-    view = _canonical(x, channel_axis)
-    worker = backend_for(x._meta, backend)
-    atoms = _atoms(view, axes_of(view.shape), worker)
-    return atoms.compute(), view.shape, worker
+def read(x: Any, axes_of: Axes, channel_axis: int, backend: str | None) -> PartialMoments:
+    """Return the moments of a dask array over `axes_of(shape)`."""
+    view, worker, _ = take(x, channel_axis, backend)
+    moments = _moments(view, axes_of(view.shape), worker.name, backend is not None)
+    return PartialMoments(moments.compute(), view.shape, worker.name)
 
 
-def normalize(
-    x: Any,
-    method: str,
-    num_groups: int | None,
-    weight: Any,
-    bias: Any,
-    eps: float,
-    statistics: Any,
-    out: Any,
-    channel_axis: int,
-    backend: str | None,
-) -> Any:
-    """Return a dask array with the chunks of x; see `normviz.normalize`.
-
-    Nothing is computed, but every argument is checked. Where sets reach over several samples dask keeps the chunks of
-    all of them until their statistics are known; of what does not fit into memory take the statistics first,
-    `statistics=nv.statistics(x, "batch")`, which reads x once more.
-    """
+def take(x: Any, channel_axis: int, backend: str | None, out: Any = None) -> tuple[Any, Backend, Callable[[Any], Any]]:
+    """Return the canonical view of a dask array, the backend of its chunks, and the way back to its dtype."""
     if out is not None:
         raise TypeError("out is of no use with a dask array, whose result is lazy; leave it out")
-    view = _canonical(x, channel_axis)
-    pool, eps = pooling(method, view.shape, num_groups), check_eps(eps)
-    gamma, beta = (
-        None if given is None else _beside(parameter(given, name, pool, channel_axis, 0.0), view)
-        for name, given in (("weight", weight), ("bias", bias))
-    )
-    given = check_statistics(statistics, pool)
-    worker = backend_for(x._meta, backend)
-    if given is None:
-        sets = _sets(_atoms(view, pooled_axes(method, view.ndim), worker), pool, view)
+    if np.isnan(x.shape).any():
+        raise ValueError(f"x has chunks of unknown size, shape {x.shape}; call x.compute_chunk_sizes() first")
+    view = canonical(x.astype(np.float32) if is_bfloat16(x) else x, channel_axis)
+    return view, load(backend_for(x._meta, backend)), lambda y: y.astype(x.dtype) if is_bfloat16(x) else y
+
+
+def normalize(request: Request) -> Any:
+    """Return a dask array with the chunks of x; see `normviz.normalize`.
+
+    Nothing is computed yet. Where sets span several samples, dask keeps the chunks of all of them until their
+    statistics are known. For an array larger than memory compute the statistics first and pass them,
+    `statistics=nv.statistics(x, "batch")`, which reads x once more.
+    """
+    view, pool = request.view, request.pool
+    gamma, beta = (None if p is None else _beside(p, view) for p in (request.weight, request.bias))
+    if request.given is None:
+        axes = pooled_axes(pool.method, view.ndim)
+        sets = _sets(_moments(view, axes, request.worker.name, request.insists), pool, view)
     else:
-        mean, var = map(pool.spread, given)
+        mean, var = map(pool.spread, request.given)
         sets = np.empty(mean.shape, SET)
         sets["mean"], sets["var"] = mean, var
         sets = _beside(sets, view)
     dtype = result_dtype(view)
-    # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are.
-    method = "instance" if find(method).has_groups else method
-    part = partial(_normalize_part, method=method, dtype=dtype, eps=eps, backend=worker)
+    part = partial(
+        _normalize_part,
+        # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are.
+        method="instance" if pool.row.has_groups else pool.method,
+        dtype=dtype,
+        eps=request.eps,
+        backend=request.worker.name,
+        insists=request.insists,
+    )
     y = _dask_array().map_blocks(part, view, sets, gamma, beta, dtype=dtype, meta=view._meta.astype(dtype))
-    y = uncanonical(y, channel_axis)
-    return y.astype(x.dtype) if is_bfloat16(x) else y
+    return request.back(uncanonical(y, request.channel_axis))
 
 
-def _canonical(x: Any, channel_axis: int) -> Any:
-    if np.isnan(x.shape).any():
-        raise ValueError(f"x has chunks of unknown size, shape {x.shape}; call x.compute_chunk_sizes() first")
-    return canonical(x.astype(np.float32) if is_bfloat16(x) else x, channel_axis)
-
-
-def _atoms(view: Any, axes: tuple[int, ...], worker: str) -> Any:
-    """Return the atoms over `axes`, which are kept with length 1, as a dask array."""
-    measure = partial(measure_part, backend=worker)
-    meta = np.empty([0] * view.ndim, ATOM)
+def _moments(view: Any, axes: tuple[int, ...], backend: str, insists: bool) -> Any:
+    """Return the moments over `axes`, which keep length 1, as a dask array."""
+    of_part = partial(_moments_of_part, backend=backend, insists=insists)
+    meta = np.empty([0] * view.ndim, PART)
     if not axes:
-        return view.map_blocks(measure, axis=axes, dtype=ATOM, meta=meta)
-    return _dask_array().reduction(view, measure, join_along, axis=axes, keepdims=True, dtype=ATOM, meta=meta)
+        return view.map_blocks(of_part, axis=axes, dtype=PART, meta=meta)
+    return _dask_array().reduction(view, of_part, join_along, axis=axes, keepdims=True, dtype=PART, meta=meta)
 
 
-def _sets(atoms: Any, pool: Pooling, view: Any) -> Any:
-    """Return the mean and variance of every set, shaped to broadcast against x chunk by chunk."""
-    if find(pool.method).has_groups:
-        atoms = atoms.rechunk({find(pool.method).grouped_axis: -1})
-    sets = atoms.map_blocks(
-        _sets_of_part, pool.method, pool.num_groups, dtype=SET, meta=np.empty([0] * atoms.ndim, SET)
+def _moments_of_part(
+    part: Any, axis: tuple[int, ...], keepdims: bool = True, *, backend: str, insists: bool
+) -> np.ndarray:
+    """Return the moments of one chunk, on one thread, because dask works on several chunks at once."""
+    if not part.size:
+        return np.zeros([1 if a in axis else n for a, n in enumerate(part.shape)], PART)
+    with at_most(1):
+        view, worker, _ = take_array(part, 1, backend)
+        return measure(view, worker, axis, insists)[0]
+
+
+def _sets(moments: Any, pool: Pooling, view: Any) -> Any:
+    """Return the mean and variance of every set, in a shape that broadcasts against x chunk by chunk."""
+    if pool.row.has_groups:
+        moments = moments.rechunk({pool.row.grouped_axis: -1})
+    sets = moments.map_blocks(
+        _sets_of_part, pool.method, pool.num_groups, dtype=SET, meta=np.empty([0] * moments.ndim, SET)
     )
     return sets.rechunk({axis: cut for axis, cut in enumerate(view.chunks) if sets.shape[axis] > 1})
 
 
-def _sets_of_part(atoms: np.ndarray, method: str, num_groups: int | None) -> np.ndarray:
-    sets = np.empty(atoms.shape, SET)
-    if atoms.size:
-        pool = pooling(method, atoms.shape, num_groups)
-        found = finish(atoms, pool, "numpy")
+def _sets_of_part(moments: np.ndarray, method: str, num_groups: int | None) -> np.ndarray:
+    sets = np.empty(moments.shape, SET)
+    if moments.size:
+        pool = pooling(method, moments.shape, num_groups)
+        found = finish(moments, pool, "numpy")
         sets["mean"], sets["var"] = pool.spread(found.mean), pool.spread(found.var)
     return sets
 
@@ -116,21 +128,25 @@ def _normalize_part(
     *,
     method: str,
     dtype: Any,
-    **options: Any,
+    eps: float,
+    backend: str,
+    insists: bool,
 ) -> Any:
     if not part.size:
         return part.astype(dtype)
-    pool, axis = pooling(method, part.shape), find(method).affine_axis
+    pool = pooling(method, part.shape)
+    axis = pool.row.affine_axis
     mean, var = (np.broadcast_to(sets[name], pool.grid).reshape(pool.statistics_shape) for name in ("mean", "var"))
     own = Statistics(mean=mean, var=var, count=pool.size)
     weight, bias = (p if p is None or p.size > p.shape[axis] else p.ravel() for p in (gamma, beta))
     weight, bias = (p if p is None or p.ndim == 1 else p[0] for p in (weight, bias))
     with at_most(1):
-        return normalize_array(part, method, weight=weight, bias=bias, statistics=own, **options)
+        request = resolve(part, method, None, 1, backend, weight=weight, bias=bias, eps=eps, statistics=own)
+        return work("normalize", request._replace(insists=insists))
 
 
 def _beside(values: np.ndarray, view: Any) -> Any:
-    """Return a dask array of what broadcasts against x, cut as x is."""
+    """Return an array that broadcasts against x as a dask array, cut as x is."""
     chunks = tuple(cut if n > 1 else (1,) for n, cut in zip(values.shape, view.chunks, strict=True))
     return _dask_array().from_array(values, chunks=chunks)
 

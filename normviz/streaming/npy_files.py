@@ -14,12 +14,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from normviz.arrays.request import take
 from normviz.backends.base import Box, clip
-from normviz.backends.dispatch import backend_for
+from normviz.core.errors import brief
 from normviz.core.pooling import canonical
-from normviz.streaming.chunks import Axes
-from normviz.streaming.partial_moments import ATOM, in_order, join, measure
-from normviz.streaming.progress import Progress
+from normviz.streaming.partial_moments import PART, Axes, PartialMoments, in_order, join, measure
+from normviz.streaming.progress import progress_bar
 
 BUFFER = 1 << 22
 """Bytes that are read at once: they stay in a cache, whatever the file's size."""
@@ -34,7 +34,7 @@ _READERS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of the array in it; `shape` is in the order of its cells, slowest first."""
+    """The header of a file; `shape` is in the order of the file's cells, slowest first."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -46,38 +46,41 @@ class Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def view(self, cells: np.ndarray, channel_axis: int) -> np.ndarray:
-        """Return an array that lies as the file does with its axes in the order (N, C, *spatial)."""
+        """Return cells in the order of the file as a view with axes (N, C, *spatial)."""
         return canonical(cells.T if self.fortran else cells, channel_axis)
 
 
-def read(
-    file: Any, axes_of: Axes, channel_axis: int, backend: str | None, progress: bool | None
-) -> tuple[np.ndarray, tuple[int, ...], str]:
-    """Return the atoms over `axes_of(shape)`, the shape (N, C, *spatial) of the array, and who computed them."""
+def read(file: Any, axes_of: Axes, channel_axis: int, backend: str | None, progress: bool | None) -> PartialMoments:
+    """Return the moments of a file's array over `axes_of(shape)`."""
     name = _name(file)
     with nullcontext(file) if hasattr(file, "read") else Path(file).open("rb", buffering=0) as stream:
         header = read_header(stream, name)
-        # A stand-in of the same shape and no size: every argument is checked before a value is read.
+        # An array of the same shape that takes no memory: every argument is checked before a value is read.
         whole = header.view(np.broadcast_to(np.zeros((), header.dtype), header.shape), channel_axis)
         axes = axes_of(whole.shape)
         found = _size(stream)
         if found is not None and found < header.nbytes:
             _refuse(name, header, found)
-        atoms = np.zeros([1 if a in axes else n for a, n in enumerate(whole.shape)], ATOM)
+        moments = np.zeros([1 if a in axes else n for a, n in enumerate(whole.shape)], PART)
         buffer = np.empty(max(min(BUFFER, header.nbytes), header.dtype.itemsize), np.uint8)
-        with Progress(progress, header.nbytes, unit="B", unit_scale=True) as bar:
+        done, insists, name_used = 0, backend is not None, ""
+        with progress_bar(progress, header.nbytes, unit="B", unit_scale=True) as bar:
             for box in pieces(header.shape, max(1, BUFFER // header.dtype.itemsize)):
                 shape = [cut.stop - cut.start for cut in box]
                 part = buffer[: math.prod(shape) * header.dtype.itemsize]
                 got = _fill(stream, part, name)
                 if got < part.size:
-                    _refuse(name, header, bar.done + got)
-                part = header.view(part.view(header.dtype).reshape(shape), channel_axis)
+                    _refuse(name, header, done + got)
+                view, worker, _ = take(header.view(part.view(header.dtype).reshape(shape), channel_axis), 1, backend)
+                part, used = measure(view, worker, axes, insists)
+                if used is not worker:  # the GPU has no memory left; the rest stays on the host
+                    backend = used.name
                 cuts = in_order(box[::-1] if header.fortran else box, channel_axis)
-                at = clip(cuts, atoms.shape)
-                atoms[at] = join(atoms[at], measure(part, axes, backend))
-                bar.add(got)
-    return atoms, whole.shape, backend_for(part, backend)
+                at = clip(cuts, moments.shape)
+                moments[at] = join(moments[at], part)
+                done, name_used = done + got, used.name
+                bar.update(got)
+    return PartialMoments(moments, whole.shape, name_used)
 
 
 def pieces(shape: tuple[int, ...], cells: int) -> Iterator[Box]:
@@ -91,7 +94,7 @@ def pieces(shape: tuple[int, ...], cells: int) -> Iterator[Box]:
 
 
 def read_header(stream: BinaryIO, name: str) -> Header:
-    """Read the header of a .npy file; ValueError or TypeError where it is none, or its values cannot be read."""
+    """Read the header of a .npy file; raise ValueError or TypeError if there is none, or its dtype cannot be read."""
     if isinstance(stream, io.TextIOBase):
         raise TypeError(f"{name} is opened as text; open it in binary, open(path, 'rb')")
     magic = np.empty(8, np.uint8)
@@ -110,7 +113,7 @@ def read_header(stream: BinaryIO, name: str) -> Header:
         bytes_at_least = dtype.itemsize * math.prod(max(n, 1) for n in shape)
         if any(type(n) is not int or n < 0 for n in shape) or bytes_at_least > sys.maxsize or len(shape) > 64:
             raise ValueError(f"a shape of {shape}")
-    except Exception as error:  # whatever a parser of Python literals can meet in bytes that are none
+    except Exception as error:  # the parser of Python literals raises many kinds of errors on corrupt bytes
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{name} has a corrupt header ({reason}); write or download it anew") from error
     if dtype.hasobject:
@@ -119,26 +122,33 @@ def read_header(stream: BinaryIO, name: str) -> Header:
 
 
 def _fill(stream: Any, buffer: np.ndarray, name: str) -> int:
-    """Read into the buffer until it is full or the stream ends; return how many bytes came."""
+    """Read into the buffer until it is full or the stream ends; return the number of bytes that were read."""
     view, got = buffer.data, 0
     while got < len(view):
+        room = len(view) - got
         if hasattr(stream, "readinto"):
             count = stream.readinto(view[got:])
         else:
-            data = stream.read(len(view) - got)
+            data = stream.read(room)
             if isinstance(data, str):
                 raise TypeError(f"{name} is opened as text; open it in binary, open(path, 'rb')")
-            count = data and len(data)
-            view[got : got + (count or 0)] = data or b""
-        if not count:
+            count = len(data) if isinstance(data, bytes | bytearray | memoryview) else data
+            if type(count) is int and 0 < count <= room:
+                view[got : got + count] = data
+        if count is None or count == 0:
             break
+        if type(count) is not int or not 0 < count <= room:
+            method = "readinto" if hasattr(stream, "readinto") else "read"
+            raise TypeError(
+                f"{method} of {name} returned {brief(count)} when asked for {room} bytes; pass a binary file"
+            )
         got += count
     return got
 
 
 def _size(stream: Any) -> int | None:
-    """Return how many bytes are left in the stream if that is known without reading: in a regular file."""
-    raw = getattr(stream, "file", stream)  # what tempfile wraps
+    """Return how many bytes are left in a regular file; None for other streams, which tell only by reading."""
+    raw = getattr(stream, "file", stream)  # the file that a wrapper of tempfile holds
     raw = getattr(raw, "raw", raw)
     if not isinstance(raw, io.FileIO):
         return None
@@ -147,7 +157,7 @@ def _size(stream: Any) -> int | None:
 
 
 def _name(file: Any) -> str:
-    """Return what the messages call the file."""
+    """Return the name of the file for messages."""
     name = file if not hasattr(file, "read") else getattr(file, "name", None)
     return os.fspath(name) if isinstance(name, str | os.PathLike) else f"the {type(file).__name__} object"
 

@@ -1,90 +1,103 @@
-"""Atoms: count, mean and M2 of parts of pooling sets, in structured arrays that can be cut, joined and sent."""
+"""Count, mean and M2 of parts of pooling sets, in structured arrays that can be cut, merged and sent."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from normviz.backends.dispatch import adopt
-from normviz.backends.threads import at_most
+from normviz.arrays.paths import box_moments
+from normviz.backends.base import Backend
 from normviz.core.methods import find
-from normviz.core.moments import Moments, as_statistics
-from normviz.core.pooling import Pooling, canonical
+from normviz.core.moments import Moments, as_statistics, merge_two
+from normviz.core.pooling import Pooling
 from normviz.core.statistics import Statistics
 
 T = TypeVar("T")
-ATOM = np.dtype([("count", "f8"), ("mean", "f8"), ("m2", "f8")])
+PART = np.dtype([("count", "f8"), ("mean", "f8"), ("m2", "f8")])
+"""The moments of one part of a set."""
+Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
+"""From the shape (N, C, *spatial) to the axes that the method pools whole."""
+
+
+class PartialMoments(NamedTuple):
+    """What a reading returns.
+
+    Attributes
+    ----------
+    moments
+        An array of PART, of length 1 along the axes that are pooled whole.
+    shape
+        (N, C, *spatial) of all that was read.
+    backend
+        Name of the backend that computed them; the last one, if NumPy took over from a GPU without memory.
+    """
+
+    moments: np.ndarray
+    shape: tuple[int, ...]
+    backend: str
 
 
 def pooled_axes(method: str, rank: int) -> tuple[int, ...]:
-    """Return the axes that a method pools whole; along one that it cuts into groups the atoms are kept apart."""
+    """Return the axes that a method pools whole; along an axis that is cut into groups the parts stay separate."""
     row = find(method)
     extents = (row.n, row.c, *[row.spatial] * (rank - 2))
     return tuple(axis for axis, extent in enumerate(extents) if extent == "all")
 
 
 def in_order(items: Sequence[T], channel_axis: int) -> tuple[T, ...]:
-    """Return what there is one of for every axis of x in the order of `canonical`: (N, C, *spatial)."""
+    """Return one item for each axis of x in the order of `canonical`: (N, C, *spatial)."""
     first, *others = (item for axis, item in enumerate(items) if axis != channel_axis % len(items))
     return first, items[channel_axis], *others
 
 
-def measure(x: Any, axis: tuple[int, ...], backend: str | None) -> np.ndarray:
-    """Return the atoms of x, (N, C, *spatial), over the axes `axis`, which are kept with length 1."""
-    array, worker, _ = adopt(x, backend)
-    view = canonical(array)
+def measure(view: Any, worker: Backend, axis: tuple[int, ...], insists: bool) -> tuple[np.ndarray, Backend]:
+    """Return the moments of a canonical view over the axes `axis`, which keep length 1, and the backend.
+
+    NumPy takes over if the GPU has no memory left, unless the caller `insists` on it. The view is not asked for again,
+    so this also holds for chunks that can be read only once.
+    """
     block = tuple(n if a in axis else 1 for a, n in enumerate(view.shape))
-    mean, m2 = map(worker.host, worker.moments(view, block))
-    atoms = np.empty(mean.shape, ATOM)
-    atoms["count"], atoms["mean"], atoms["m2"] = math.prod(block), mean, m2
-    return atoms
+    mean, m2, worker = box_moments(view, worker, block, insists)
+    return packed(math.prod(block), mean, m2), worker
 
 
-def measure_part(part: Any, axis: tuple[int, ...], keepdims: bool = True, backend: str | None = None) -> np.ndarray:
-    """Return the atoms of one chunk of a dask array, on one thread: dask works on several chunks at once."""
-    if not part.size:
-        return np.zeros([1 if a in axis else n for a, n in enumerate(part.shape)], ATOM)
-    with at_most(1):
-        return measure(part, axis, backend)
+def packed(count: Any, mean: Any, m2: Any) -> np.ndarray:
+    """Return count, mean and M2 as one array of PART."""
+    parts = np.empty(np.shape(mean), PART)
+    parts["count"], parts["mean"], parts["m2"] = count, mean, m2
+    return parts
 
 
 @np.errstate(all="ignore")
 def join(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Merge the atoms of disjoint parts of the same sets (Chan, Golub & LeVeque 1983)."""
-    joined = np.empty(np.broadcast_shapes(a.shape, b.shape), ATOM)
-    joined["count"] = count = a["count"] + b["count"]
-    share = b["count"] / np.maximum(count, 1)
-    delta = b["mean"] - a["mean"]
-    joined["mean"] = a["mean"] + delta * share
-    # Where a is empty its count is multiplied in first: a square of 1e200 would be infinite, and infinity times 0 NaN.
-    joined["m2"] = a["m2"] + b["m2"] + delta * (a["count"] * share) * delta
-    return joined
+    """Merge the moments of disjoint parts of the same sets."""
+    return packed(*merge_two((a["count"], a["mean"], a["m2"]), (b["count"], b["mean"], b["m2"])))
 
 
-def join_along(atoms: np.ndarray, axis: tuple[int, ...], keepdims: bool = True) -> np.ndarray:
-    """Merge all atoms along the axes `axis`, which are kept with length 1."""
+def join_along(parts: np.ndarray, axis: tuple[int, ...], keepdims: bool = True) -> np.ndarray:
+    """Merge all moments along the axes `axis`, which keep length 1."""
     for a in axis:
-        joined, *others = np.split(atoms, range(1, atoms.shape[a]), axis=a)
+        joined, *others = np.split(parts, range(1, parts.shape[a]), axis=a)
         for other in others:
             joined = join(joined, other)
-        atoms = joined
-    return atoms
+        parts = joined
+    return parts
 
 
-def as_moments(atoms: np.ndarray, backend: str) -> Moments:
-    """Return the Moments that atoms over all spatial axes are."""
-    shape = atoms.shape[:2]
+def as_moments(parts: np.ndarray, backend: str) -> Moments:
+    """Return parts that span all spatial axes as Moments."""
+    shape = parts.shape[:2]
     return Moments(
-        count=int(atoms["count"].flat[0]),
-        mean=atoms["mean"].reshape(shape),
-        m2=atoms["m2"].reshape(shape),
+        count=int(parts["count"].flat[0]),
+        mean=parts["mean"].reshape(shape),
+        m2=parts["m2"].reshape(shape),
         backend=backend,
     )
 
 
-def finish(atoms: np.ndarray, pool: Pooling, backend: str) -> Statistics:
-    """Return the statistics of `pool` from the atoms over its `pooled_axes`."""
-    if find(pool.method).has_groups:
-        return as_moments(atoms, backend).pool(pool.method, pool.num_groups)
-    return as_statistics(atoms["mean"], atoms["m2"], int(atoms["count"].flat[0]), pool, backend)
+def finish(parts: np.ndarray, pool: Pooling, backend: str) -> Statistics:
+    """Return the statistics of `pool` from the moments over its `pooled_axes`."""
+    if pool.row.has_groups:
+        return as_moments(parts, backend).pool(pool.method, pool.num_groups)
+    return as_statistics(parts["mean"], parts["m2"], int(parts["count"].flat[0]), pool, backend)

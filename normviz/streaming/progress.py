@@ -1,68 +1,61 @@
-"""A progress bar for long readings, drawn by tqdm where somebody looks."""
+"""A progress bar for long readings, drawn by tqdm."""
 
 import importlib
 import sys
-import time
-from contextlib import suppress
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
+from normviz.core.errors import brief
+
 PATIENCE = 2.0
-"""Seconds that a reading may take before a bar that nobody asked for appears."""
+"""Seconds before a bar appears that the caller did not ask for."""
 
 
-class Progress:
-    """Counts what has been read, and draws a bar if asked to, or once it has taken PATIENCE seconds before a reader.
+class NoBar(AbstractContextManager["NoBar"]):
+    """Takes the place of tqdm's bar and draws nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to close."""
+
+    def update(self, amount: int) -> None:
+        """Nothing to draw."""
+
+
+def progress_bar(wanted: bool | None, total: int | None, **options: Any) -> Any:
+    """Return a bar with `update(amount)`, as a context manager.
 
     Parameters
     ----------
     wanted
-        True for a bar at once, False for none, None for one after a while where somebody looks: in a terminal or a
-        notebook, and with tqdm installed.
+        True for a bar at once, False for none. None draws one after PATIENCE seconds in a terminal or a notebook, if
+        tqdm is installed.
     total
-        How much there is to read, None if unknown.
+        How much there is to read; None if that is unknown.
     options
-        What tqdm is to know besides, such as the unit.
+        Further options of tqdm, such as the unit.
 
     Raises
     ------
     ImportError
         If the bar is wanted and tqdm is not installed.
     """
-
-    def __init__(self, wanted: bool | None, total: int | None, **options: Any) -> None:
-        if wanted is not None and not isinstance(wanted, bool):
-            raise TypeError(f"progress must be True, False or None, not {wanted!r}; None shows a bar for long readings")
-        self.done, self.bar, self.total, self.options = 0, None, total, {"leave": bool(wanted), **options}
-        self.due = time.monotonic() + PATIENCE if wanted is None and somebody_looks() else None
-        if wanted:
-            self._draw()
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def add(self, amount: int) -> None:
-        """Count what has been read."""
-        self.done += amount
-        if self.bar is not None:
-            self.bar.update(amount)
-        elif self.due is not None and time.monotonic() > self.due:
-            self.due = None
-            with suppress(ImportError):
-                self._draw()
-
-    def _draw(self) -> None:
-        try:
-            tqdm = importlib.import_module("tqdm.auto").tqdm
-        except ImportError as error:
-            raise ImportError("progress=True needs tqdm; pip install 'normviz[progress]', or leave it out") from error
-        self.bar = tqdm(total=self.total, initial=self.done, **self.options)
+    if wanted is not None and not isinstance(wanted, bool):
+        raise TypeError(
+            f"progress must be True, False or None, not {brief(wanted)}; None shows a bar for long readings"
+        )
+    if not (wanted or (wanted is None and visible())):
+        return NoBar()
+    try:
+        tqdm = importlib.import_module("tqdm.auto").tqdm
+    except ImportError as error:
+        if wanted is None:
+            return NoBar()
+        raise ImportError("progress=True needs tqdm; pip install 'normviz[progress]', or leave it out") from error
+    return tqdm(total=total, leave=bool(wanted), delay=0 if wanted else PATIENCE, **options)
 
 
-def somebody_looks() -> bool:
-    """Whether what is written to stderr reaches a terminal, or a notebook."""
+def visible() -> bool:
+    """Return whether stderr is shown in a terminal or in a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel") or (sys.stderr is not None and sys.stderr.isatty())

@@ -2,46 +2,41 @@
 
 from typing import Any
 
-import numpy as np
-
+from normviz.core.array_kinds import source
 from normviz.core.methods import find
 from normviz.core.moments import Moments
 from normviz.core.pooling import pooling
-from normviz.core.sources import source
 from normviz.core.statistics import Statistics
-from normviz.streaming import chunks
-from normviz.streaming import npy_files as files
-from normviz.streaming.partial_moments import as_moments, finish, pooled_axes
+from normviz.streaming import chunks, dask_arrays, npy_files
+from normviz.streaming.partial_moments import PartialMoments, as_moments, finish, pooled_axes
 
 
 def moments(x: Any, channel_axis: int, backend: str | None, progress: bool | None) -> Moments:
     """Return the moments of a file, of chunks or of a dask array; see `normviz.moments`."""
-    atoms, _, worker = _read(x, "instance", None, channel_axis, backend, progress)
-    return as_moments(atoms, worker)
+    found = _read(x, "instance", None, channel_axis, backend, progress)
+    return as_moments(found.moments, found.backend)
 
 
 def statistics(
     x: Any, method: str, num_groups: int | None, channel_axis: int, backend: str | None, progress: bool | None
 ) -> Statistics:
     """Return the statistics of a file, of chunks or of a dask array; see `normviz.statistics`."""
-    atoms, shape, worker = _read(x, method, num_groups, channel_axis, backend, progress)
-    return finish(atoms, pooling(method, shape, num_groups), worker)
+    found = _read(x, method, num_groups, channel_axis, backend, progress)
+    return finish(found.moments, pooling(method, found.shape, num_groups), found.backend)
 
 
 def _read(
     x: Any, method: str, num_groups: int | None, channel_axis: int, backend: str | None, progress: bool | None
-) -> tuple[np.ndarray, tuple[int, ...], str]:
-    """Return the atoms from which the method's statistics follow, the shape (N, C, *spatial), and who computed them."""
+) -> PartialMoments:
+    """Return the moments from which the method's statistics follow."""
     kind = source(x)
 
     def axes_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-        # Whether a batch can be cut into such slices is told by all of it, not by its first chunk.
+        # Only the whole batch tells whether it can be cut into slices; its first chunk does not.
         if kind != "chunks" or find(method).n != "group":
             pooling(method, shape, num_groups)
         return pooled_axes(method, len(shape))
 
     if kind == "dask":
-        from normviz.streaming import dask_arrays as lazy
-
-        return lazy.read(x, axes_of, channel_axis, backend)
-    return (files if kind == "file" else chunks).read(x, axes_of, channel_axis, backend, progress)
+        return dask_arrays.read(x, axes_of, channel_axis, backend)
+    return (npy_files if kind == "file" else chunks).read(x, axes_of, channel_axis, backend, progress)

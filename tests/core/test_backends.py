@@ -199,5 +199,5 @@ def test_a_bad_threshold(monkeypatch):
     with pytest.raises(ValueError) as caught:
         nv.backend_for(np.zeros((2, 3)))
     assert str(caught.value) == (
-        "NORMVIZ_GPU_MIN_BYTES='1 GB' is no number of bytes; set it to digits alone, or not at all"
+        "NORMVIZ_GPU_MIN_BYTES='1 GB' is not a number of bytes; set it to digits alone, or not at all"
     )

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.backends import threads
+from normviz.backends.dispatch import load
 from normviz.core.pooling import canonical
-from normviz.streaming import dask_arrays as streaming_lazy
+from normviz.streaming import dask_arrays
 from tests.core.cases import configurations, each_message, on_axis, refuses, values
 
 dask = pytest.importorskip("dask", reason="dask is not installed: no array of it to work on")
@@ -130,7 +131,7 @@ def test_many_chunks_are_merged_in_a_tree():
     lazy = da.from_array(x, chunks=(1, 1, 4))
     close(nv.moments(lazy), nv.moments(x))
     # No task takes in more than a few of the thousand chunks.
-    graph = dict(streaming_lazy._atoms(lazy, (2,), "numpy").__dask_graph__())
+    graph = dict(dask_arrays._moments(lazy, (2,), "numpy", False).__dask_graph__())
     assert max(len(getattr(task, "dependencies", ())) for task in graph.values()) <= 16
 
 
@@ -149,14 +150,14 @@ def test_memory_holds_a_few_chunks():
 
 def test_chunks_are_measured_on_one_thread_each(monkeypatch):
     seen = set()
-    measure = nv.backends.load("numpy").moments.__func__
+    measure = load("numpy").moments.__func__
 
     def watched(self, *arguments):
         seen.add(threads.number())
         return measure(self, *arguments)
 
     monkeypatch.setenv("NORMVIZ_NUM_THREADS", "4")
-    monkeypatch.setattr(type(nv.backends.load("numpy")), "moments", watched)
+    monkeypatch.setattr(type(load("numpy")), "moments", watched)
     lazy = da.from_array(values((4, 2, 3)), chunks=(1, 2, 3))
     nv.normalize(lazy, "batch").compute()
     nv.moments(lazy)

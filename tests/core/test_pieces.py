@@ -238,7 +238,7 @@ def test_bfloat16_on_a_gpu_is_shared_not_copied(worker, emulated_cupy, monkeypat
     monkeypatch.setattr(
         "normviz.backends.dispatch.on_gpu", lambda a: True
     )  # a tensor like those on a GPU, but readable here
-    monkeypatch.setattr("normviz.arrays.arguments.on_gpu", lambda a: True)
+    monkeypatch.setattr("normviz.core.array_kinds.on_gpu", lambda a: True)
     monkeypatch.setattr(DeviceArray, "__dlpack_device__", lambda self: (1, 0))
     seen = []
     scale = type(worker)._scale

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import normviz as nv
-from normviz.core.sources import source
+from normviz.core.array_kinds import source
 from normviz.streaming import npy_files as files
 from tests.core.cases import configurations, on_axis, values
 

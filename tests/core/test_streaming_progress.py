@@ -9,7 +9,6 @@ import pytest
 
 import normviz as nv
 from normviz.streaming import npy_files as files
-from normviz.streaming import progress
 from tests.core.cases import values
 
 X = values((8, 2, 4))
@@ -20,14 +19,17 @@ class Bar:
 
     made: list
 
-    def __init__(self, *, total, initial, **options):
-        self.total, self.n, self.options, self.closed = total, initial, options, False
+    def __init__(self, *, total, **options):
+        self.total, self.n, self.options, self.closed = total, 0, options, False
         self.made.append(self)
 
     def update(self, amount):
         self.n += amount
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self.closed = True
 
 
@@ -42,9 +44,8 @@ def bars(monkeypatch):
     return made
 
 
-def look(monkeypatch, at="terminal", patience=0.0):
-    """Let somebody look, who loses patience after so many seconds."""
-    monkeypatch.setattr(progress, "PATIENCE", patience)
+def look(monkeypatch, at="terminal"):
+    """Let stderr be a terminal, or belong to a notebook."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: at == "terminal", raising=False)
     shell = types.SimpleNamespace(kernel=None) if at == "notebook" else None
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
@@ -81,16 +82,21 @@ def test_once_it_takes_long_and_somebody_looks(at, bars, monkeypatch):
     look(monkeypatch, at)
     nv.moments(file())
     assert [(bar.n, bar.closed) for bar in bars] == [(X.nbytes, True)]
+    assert (bars[0].options["delay"], bars[0].options["leave"]) == (2.0, False)
 
 
-def test_not_of_what_is_quick(bars, monkeypatch):
-    look(monkeypatch, patience=60.0)
+def test_asked_for_it_comes_at_once_and_stays(bars):
+    nv.moments(file(), progress=True)
+    assert (bars[0].options["delay"], bars[0].options["leave"]) == (0, True)
+
+
+def test_tqdm_itself_draws_nothing_for_a_quick_reading(monkeypatch):
+    pytest.importorskip("tqdm", reason="tqdm is not installed: no bar to draw")
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stderr)
     nv.moments(file())
-    assert not bars
-
-
-def test_two_seconds_are_quick():
-    assert progress.PATIENCE == 2.0
+    assert stderr.getvalue() == ""
 
 
 def test_not_where_nobody_looks(bars, monkeypatch):

@@ -1,11 +1,18 @@
-"""The passes that make moments on the CPU: dot products over pieces of rows, or sums down columns, from the cache.
+"""Moments on the CPU: dot products over pieces of rows, or sums down columns, in blocks that fit the cache.
 
-A block of about a megabyte is read twice, the second time from the cache: once for its sums, once for its sums of
-squares. M2 = Q - S * mean is right as long as the mean is not large beside the deviations; where it is, the same two
-sums are taken of x less a value from its middle, and where that is not enough, in float64 from the deviations
-themselves. So the usual case runs at the speed of memory, and no case loses its digits.
+A block is read twice, the second time from the cache: once for its sums S, once for its sums of squares Q. The result
+M2 = Q - S * mean is accurate as long as the mean is small beside the deviations. Where it is not, S and Q are taken
+again of x - mean. Where that is not enough either, M2 is computed in two passes in float64.
+
+How accurate, on any processor: float16 and float32 are summed in float32, but at most CHAIN values are added one after
+the other before the partial sums are added in pairs or in float64. With u = 2**-24, half a unit in the last place of
+float32, each of these additions and the square itself contribute at most u, relative to Q. Cells of equal magnitude are
+the worst case, because all their roundings have the same sign: there Q is off by u for the square and by less than
+CHAIN / 6 * u for the additions. Subtracting S * mean magnifies that by 1 + MAX_RATIO. `in_parallel` measures how many
+values this processor's dot product adds one after the other; if these are more than CHAIN, all is summed in float64.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,47 +21,45 @@ from normviz.backends.base import mean_and_m2
 from normviz.backends.cpu.half import widen
 
 CELLS = 1 << 18
-"""Cells in a block: 1 MiB of float32, the second-level cache of today's cores."""
-PIECE = 512
-"""Cells that are summed in x's own precision, at most: their rounding errors stay below 1e-7."""
-DEEP = 16
-"""Rows that are summed down in x's own precision; NumPy adds these one after the other, and errors grow faster."""
-MANY = 8
-"""Blocks of rows that are summed before a look at the sums: they are in the third-level cache for a second try."""
+"""Cells in a block: 1 MiB of float32, the size of a second-level cache."""
+CHAIN = 8
+"""Values that are added one after the other in float32, at most."""
+PIECE = {"f": 128, "d": 512}
+"""Cells in one dot product: in float32, 16 partial sums (the registers of SSE) of CHAIN cells each."""
+BLOCKS = 8
+"""Blocks of rows between two checks for accuracy: they still are in the third-level cache if they are summed again."""
 SHORT = 1024
-"""A row with fewer cells than this is summed in float64: there the short sums' own errors would show."""
+"""A row with fewer cells than this is summed in float64: too few pieces for their rounding errors to average out."""
 NARROW = 16
-"""A row shorter than this is read as so many columns: a dot product costs more to start than it sums."""
+"""A row shorter than this is read as so many columns, because starting a dot product takes longer than the sum."""
 STRIP = 8192
-"""Columns that are added at once: a strip of float32 sums stays in the first-level cache."""
-MIDDLE = 16
-"""Values of a set whose median is what is subtracted from it where its mean is large."""
+"""Columns that are added at once: their float32 sums fit the first-level cache."""
 
-_ROOM = {"f": 1.0, "d": 1e3}
-"""How far the square of the mean may exceed the variance: float32 has no digit to spare, float64 three for 1e-13."""
-_FLOOR = {"f": 1e-31, "d": 1e-280}
-"""Mean squares below these are made of squares that lost digits, or all of them, below the smallest number."""
+MAX_RATIO = {"f": 0.75, "d": 1e3}
+"""Largest mean**2 / variance at which Q - S * mean is used: float64 has three digits to spare for an error of 1e-13."""
+MIN_SQUARE = {"f": 1e-31, "d": 1e-280}
+"""Smallest mean square that is used: below it the squares lose digits, because they are subnormal or 0."""
 
 
-class Buffers:
+class Workspace:
     """One thread's memory for blocks, reused from block to block."""
 
-    def __init__(self, work: Any) -> None:
-        self.work = np.dtype(work)
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
         self._memory: dict[str, np.ndarray] = {}
 
     def get(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return memory of this shape, in the type that is worked in; a call with the same name may reuse it."""
+        """Return uninitialized memory of this shape; the next call with the same name may reuse it."""
         size = int(np.prod(shape))
         if name not in self._memory or self._memory[name].size < size:
-            self._memory[name] = np.empty(size, self.work)
+            self._memory[name] = np.empty(size, self.dtype)
         return self._memory[name][:size].reshape(shape)
 
     def load(self, block: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
-        """Return the block in the type that is worked in, less a shift for each set; not copied where it is that."""
-        if block.dtype != self.work or not block.dtype.isnative:
+        """Return the block in the workspace's dtype, less a shift for each set; without either it is not copied."""
+        if block.dtype != self.dtype or not block.dtype.isnative:
             copy = self.get("load", block.shape)
-            if block.dtype == np.float16 and self.work == np.float32 and block.dtype.isnative:
+            if block.dtype == np.float16 and self.dtype == np.float32 and block.dtype.isnative:
                 widen(block, copy)
             else:
                 np.copyto(copy, block)
@@ -64,39 +69,100 @@ class Buffers:
         return np.subtract(block, shift[:, None], out=self.get("load", block.shape))
 
 
-def working_type(dtype: np.dtype, length: int, inner: int) -> Any:
-    """Return the type that sets of (length, inner) are summed in."""
+@cache
+def in_parallel() -> bool:
+    """Return whether this processor's float32 dot product adds at most CHAIN cells of a piece one after the other.
+
+    The first cell is 1, and all others are half a unit in its last place: those that are added to it one by one vanish,
+    and the others add up first. A NumPy without a BLAS library adds all cells of a piece one after the other.
+    """
+    cells = np.full(PIECE["f"], 2.0**-24, np.float32)
+    cells[0] = 1
+    counted = (float(np.vecdot(cells, np.ones_like(cells))) - 1) * 2**24
+    return len(cells) - counted <= CHAIN
+
+
+def dtype_of_sums(dtype: np.dtype, length: int, inner: int) -> Any:
+    """Return the dtype in which sets of (length, inner) are summed."""
     enough = length >= (SHORT if inner == 1 else SHORT // 8)
-    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 and enough else np.float64
+    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 and enough and in_parallel() else np.float64
 
 
-def of_rows(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and M2 of every row of x, of shape (rows, length)."""
+def of_rows(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and M2 of every row of x, of shape (rows, length)."""
     if x.shape[1] >= NARROW:
-        return _checked(x, buffers)
-    columns = buffers.get("columns", (1, *x.T.shape))
+        return _moments(x, workspace)
+    columns = workspace.get("columns", (1, *x.T.shape))
     np.copyto(columns, x.T)
-    mean, m2 = _checked(columns, buffers)
+    mean, m2 = _moments(columns, workspace)
     return mean[0], m2[0]
 
 
-def of_columns(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and M2 of every column of every matrix in x, of shape (matrices, length, columns)."""
-    return _checked(x, buffers)
+def of_columns(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and M2 of every column of every matrix in x, of shape (matrices, length, columns)."""
+    return _moments(x, workspace)
 
 
-def _row_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of rows from dot products of their pieces, block by block."""
+def _moments(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and M2 over axis 1, by the first of three ways that is accurate for a set.
+
+    The choice depends on the set's own values alone, so that no sample changes a digit of another's result.
+    """
+    mean, m2, inaccurate = _one_pass(x, None, workspace)
+    if not inaccurate.any():
+        return mean, m2
+    # Many sets, or columns, are recomputed together with their neighbours, whose new results are not used.
+    part, wanted, shift = x, inaccurate, mean.astype(workspace.dtype)
+    if x.ndim == 2 and np.count_nonzero(inaccurate) * 2 <= len(x):
+        part, wanted, shift = x[inaccurate], inaccurate[inaccurate], shift[inaccurate]
+    shifted_mean, shifted_m2, still_inaccurate = _one_pass(part, shift, workspace)
+    mean[inaccurate], m2[inaccurate] = shifted_mean[wanted], shifted_m2[wanted]
+    still_inaccurate &= wanted
+    if still_inaccurate.any():
+        at = inaccurate.copy()
+        at[inaccurate] = still_inaccurate[wanted]
+        sets = part if part.ndim == 2 else part.swapaxes(1, 2)
+        mean[at], m2[at] = _two_passes(sets, np.argwhere(still_inaccurate))
+    return mean, m2
+
+
+def _one_pass(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and M2 from S and Q of x - shift, and where M2 is inaccurate or beyond the range of the dtype."""
+    total, squares = (_row_sums if x.ndim == 2 else _column_sums)(x, shift, workspace)
+    mean = total / x.shape[1]
+    m2 = squares - total * mean
+    ratio, square = MAX_RATIO[workspace.dtype.char], MIN_SQUARE[workspace.dtype.char]
+    accurate = (total * mean <= ratio * m2) & (squares > square * x.shape[1]) & (squares < np.inf)
+    return mean if shift is None else mean + shift, m2, ~accurate
+
+
+def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and M2 of the sets at the given indices, in float64; the sets lie along the last axis."""
+    mean, m2 = np.empty(len(wanted)), np.zeros(len(wanted))
+    step = max(1, CELLS // 2 // sets.shape[-1])
+    for start in range(0, len(wanted), step):
+        at = slice(start, start + step)
+        rows = sets[tuple(wanted[at].T)]
+        mean[at] = rows[:, 0]
+        varied = (rows != rows[:, :1]).any(axis=1)  # the others are constant: M2 is 0
+        if varied.any():
+            found = mean_and_m2(rows[varied].astype(np.float64), (1,), np)
+            mean[at][varied], m2[at][varied] = (a[:, 0] for a in found)
+    return mean, m2
+
+
+def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Return S and Q of every row, from dot products of its pieces, block by block."""
     rows, length = x.shape
-    count = -(-length // PIECE)
-    piece = length // count
+    piece = min(PIECE[workspace.dtype.char], length)
+    count = length // piece
     even = piece * count
-    ones = np.ones(piece, buffers.work)
-    sums = np.empty((2, rows, count + (even < length)), buffers.work)
+    ones = np.ones(piece, workspace.dtype)
+    sums = np.empty((2, rows, -(-length // piece)), workspace.dtype)
     step = max(1, CELLS // length)
     for start in range(0, rows, step):
         at = slice(start, start + step)
-        block = buffers.load(x[at], None if shift is None else shift[at])
+        block = workspace.load(x[at], None if shift is None else shift[at])
         pieces = block[:, :even].reshape(len(block), count, piece, copy=False)
         np.vecdot(pieces, ones, out=sums[0, at, :count])
         np.vecdot(pieces, pieces, out=sums[1, at, :count])
@@ -104,13 +170,13 @@ def _row_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, 
             rest = block[:, even:]
             np.vecdot(rest, ones[: length - even], out=sums[0, at, count])
             np.vecdot(rest, rest, out=sums[1, at, count])
-    total, squares = sums.sum(axis=2, dtype=np.float64)
+    total, squares = np.add.reduce(sums.astype(np.float64), axis=2)
     return total, squares
 
 
-def _column_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
-    """Sums down columns; narrow matrices are read as wide ones, several of their rows side by side."""
-    block = buffers.load(x, shift)
+def _column_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Return S and Q of every column; narrow matrices are read as wide ones, several of their rows side by side."""
+    block = workspace.load(x, shift)
     matrices, length, columns = block.shape
     beside = 1 << ((STRIP // columns).bit_length() - 1) if block.flags.c_contiguous and columns <= STRIP else 1
     total, squares = np.zeros((2, matrices, columns))
@@ -119,65 +185,14 @@ def _column_sums(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarra
         while beside > length - start:
             beside //= 2
         lines = (length - start) // beside
-        strips = -(-lines // DEEP)
+        strips = -(-lines // CHAIN)
         end = start + strips * (lines // strips) * beside
         part = block[:, start:end].reshape(matrices, strips, lines // strips, beside * columns, copy=False)
         for sums, values in ((total, part.sum(axis=2)), (squares, np.einsum("msij,msij->msj", part, part))):
             width = beside
-            while width > 8:  # pairwise, which rounds little; the rest in float64, which is slow to convert to
+            while width > 8:  # in pairs, whose rounding errors are small; float64 from here on, which is slower
                 width //= 2
                 values = values[..., : width * columns] + values[..., width * columns :]
             sums += values.reshape(matrices, strips * width, columns).sum(axis=1, dtype=np.float64)
         start = end
     return total, squares
-
-
-def _checked(x: np.ndarray, buffers: Buffers) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and M2 over axis 1: from plain sums, shifted ones or float64, the first that keeps the digits of a set.
-
-    What is done for a set depends on its own values alone, so that no sample changes a digit of another's result.
-    """
-    mean, m2, lost = _moments(x, None, buffers)
-    if lost.any():
-        all_of_it = x.ndim == 3 or np.count_nonzero(lost) * 2 > lost.size
-        part, where = (x, lost) if all_of_it else (x[lost], lost[lost])
-        # While x is in the cache. Sets that are not lost are done too, in vain, and not looked at.
-        middle = _middle(part, buffers.work)
-        again, again_m2, still = _moments(part, middle, buffers)
-        mean[lost], m2[lost], worst = again[where], again_m2[where], still & where
-        if worst.any():
-            still = lost.copy()
-            still[lost] = worst[where]
-            mean[still], m2[still] = _exactly(part if part.ndim == 2 else part.swapaxes(1, 2), worst, middle[worst])
-    return mean, m2
-
-
-def _exactly(sets: np.ndarray, wanted: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and M2 of the sets that are wanted, on the last axis, in float64; of a constant one its middle and 0."""
-    mean, m2 = middle.astype(np.float64), np.zeros(len(middle))
-    where = np.argwhere(wanted)
-    step = max(1, CELLS // 2 // sets.shape[-1])
-    for start in range(0, len(where), step):
-        at = slice(start, start + step)
-        rows = sets[tuple(where[at].T)]
-        varied = ~(rows == middle[at, None]).all(axis=1)
-        if varied.any():
-            found = mean_and_m2(rows[varied].astype(np.float64), (1,), np)
-            mean[at][varied], m2[at][varied] = (a[:, 0] for a in found)
-    return mean, m2
-
-
-def _middle(x: np.ndarray, work: np.dtype) -> np.ndarray:
-    """The median of a few values of each set; that of a constant set is its constant."""
-    some = np.sort(x[:, :: -(-x.shape[1] // MIDDLE)].astype(work), axis=1)
-    return some[:, some.shape[1] // 2]
-
-
-def _moments(x: np.ndarray, shift: Any, buffers: Buffers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, M2, and where the digits of M2 were lost: to the mean, or above or below the range of the type."""
-    total, squares = (_row_sums if x.ndim == 2 else _column_sums)(x, shift, buffers)
-    mean = total / x.shape[1]
-    m2 = squares - total * mean
-    room, floor = _ROOM[buffers.work.char], _FLOOR[buffers.work.char] * x.shape[1]
-    lost = ~((total * mean <= room * m2) & (squares > floor) & (squares < np.inf))
-    return mean if shift is None else mean + shift, m2, lost
