@@ -1,113 +1,222 @@
-// The quiz: a layer without its name. Poking a cell lights the cells that answer; the student names the sets. The labels
-// carry everything: an answer is right if the sets of the method named are the sets of the labels, so no answer is stored.
-// It stands in a block after the front-end's module, whose geometry and cube it uses.
+// The quiz hides the name of a layer. Poking a cell lights the cells that respond, and the student names the layer.
+// The page holds only the pooling sets, as labels. An answer is right if the named method has the same sets, so the
+// page stores no answer. This file follows the files of the front-end that draw a cube, and uses their functions.
 
-const times = (a, b) => a * b;
+const product = (list) => list.reduce((a, b) => a * b, 1);
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /** "a, b or c" */
-const either = (words, or = "or") => (words.length > 1 ? `${words.slice(0, -1).join(", ")} ${or} ${words[words.length - 1]}` : words[0]);
+const either = (words, or = "or") =>
+  words.length > 1 ? `${words.slice(0, -1).join(", ")} ${or} ${words[words.length - 1]}` : words[0];
 const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
 
-/** Do blocks cut the tensor into the very sets of the labels? */
+/** Whether cutting the tensor into blocks gives the sets of the labels. */
 function sameSets(labels, shape, block) {
-  const grid = shape.map((length, a) => length / block[a]), there = new Map(), back = new Map(), index = shape.map(() => 0);
+  const grid = shape.map((length, a) => length / block[a]);
+  const labelOfSet = new Map();
+  const setOfLabel = new Map();
+  const index = shape.map(() => 0);
   for (let flat = 0; flat < labels.length; flat++) {
-    const set = index.reduce((number, i, a) => number * grid[a] + Math.floor(i / block[a]), 0), label = labels[flat];
-    if ((there.get(set) ?? label) !== label || (back.get(label) ?? set) !== set) return false;
-    there.set(set, label);
-    back.set(label, set);
+    const set = index.reduce((number, i, a) => number * grid[a] + Math.floor(i / block[a]), 0);
+    const label = labels[flat];
+    if ((labelOfSet.get(set) ?? label) !== label || (setOfLabel.get(label) ?? set) !== set) return false;
+    labelOfSet.set(set, label);
+    setOfLabel.set(label, set);
     for (let a = shape.length - 1; a >= 0 && ++index[a] === shape[a]; a--) index[a] = 0;
   }
   return true;
 }
 
-/** Every answer that is right: a row, and its G. */
+/** All right answers, each as a row of METHODS and its G. */
 const rightAnswers = (labels, shape, rows) =>
-  rows.flatMap((row) => (hasGroups(row) ? divisors(cutLength(row, shape)) : [1]).map((G) => ({ row, G })))
+  rows
+    .flatMap((row) => (hasGroups(row) ? divisors(cutLength(row, shape)) : [1]).map((G) => ({ row, G })))
     .filter(({ row, G }) => sameSets(labels, shape, blockOf(row, shape, G)));
 
-/** Which indices a set has along each axis, and whether it is all their combinations. */
+/** The indices of a set along each axis, and whether the set contains all their combinations. */
 function extentOf(labels, shape, label) {
   const along = shape.map(() => new Set());
   let size = 0;
   for (let flat = 0; flat < labels.length; flat++) {
     if (labels[flat] !== label) continue;
     size++;
-    for (let a = shape.length - 1, rest = flat; a >= 0; rest = Math.floor(rest / shape[a--])) along[a].add(rest % shape[a]);
+    for (let a = shape.length - 1, rest = flat; a >= 0; rest = Math.floor(rest / shape[a--]))
+      along[a].add(rest % shape[a]);
   }
   const indices = along.map((set) => [...set].sort((a, b) => a - b));
-  return { size, indices, full: indices.map((list) => list.length).reduce(times) === size };
+  return { size, indices, full: product(indices.map((list) => list.length)) === size };
 }
 
-/** Whole numbers for people: "3", "0 to 3", "0, 2, 4". */
-const listed = (list) => (list.length > 1 && list[list.length - 1] - list[0] === list.length - 1 ? `${list[0]} to ${list[list.length - 1]}` : list.join(", "));
+/** Whole numbers as text: "3", "0 to 3", "0, 2, 4". */
+const listed = (list) =>
+  list.length > 1 && list[list.length - 1] - list[0] === list.length - 1
+    ? `${list[0]} to ${list[list.length - 1]}`
+    : list.join(", ");
 
-/** So many of the samples, channels and positions, in words. */
+/** Numbers of samples, channels and positions as text: "one sample, all 8 channels and all 12 positions". */
 function wordsOf(counts, shape) {
-  const some = (count, all, what) => (all === 1 ? `the only ${what}` : count === all ? `all ${all} ${what}s` : count === 1 ? `one ${what}` : plural(count, what));
+  const some = (count, all, what) =>
+    all === 1
+      ? `the only ${what}`
+      : count === all
+        ? `all ${all} ${what}s`
+        : count === 1
+          ? `one ${what}`
+          : plural(count, what);
   const parts = [some(counts[0], shape[0], "sample"), some(counts[1], shape[1], "channel")];
-  if (shape.length > 2) parts.push(some(counts.slice(2).reduce(times), shape.slice(2).reduce(times), "position"));
+  if (shape.length > 2) parts.push(some(product(counts.slice(2)), product(shape.slice(2)), "position"));
   return `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
 }
 
-/** What the drawing leaves out, in words. */
+/** A note on samples that are not drawn, and on drawn cells that stand for several cells. */
 function leftOut({ shape, bins }, n) {
-  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES, parts = [];
-  if (shape[0] > MOST_SAMPLES) parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
-  if (bins.some((size) => size > 1)) parts.push(`A drawn cell stands for ${bins.reduce(times)} cells, and is lit if any of them answers; the words are exact.`);
+  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
+  const parts = [];
+  if (shape[0] > MOST_SAMPLES)
+    parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
+  if (bins.some((size) => size > 1))
+    parts.push(
+      `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the words are exact.`,
+    );
   return parts.join(" ");
 }
 
-/** What an answer earns: whether it is right, and a word on what tells the methods apart. */
+/** Whether an answer is right, with a sentence on what distinguishes the methods. */
 function judge(labels, shape, rows, { name, G }, label) {
-  const right = rightAnswers(labels, shape, rows), row = rows.find((each) => each.name === name);
-  const measured = extentOf(labels, shape, label);
-  const here = `Here a set is ${measured.full ? wordsOf(measured.indices.map((list) => list.length), shape) : `${plural(measured.size, "cell")} that make no box`}`;
+  const right = rightAnswers(labels, shape, rows);
+  const row = rows.find((each) => each.name === name);
+  const { size, indices, full } = extentOf(labels, shape, label);
+  const counts = indices.map((list) => list.length);
+  const here = `Here a set is ${full ? wordsOf(counts, shape) : `${plural(size, "cell")} that make no box`}`;
   const names = right.map((one) => named(one.row, one.G));
   if (!row) {
-    return right.length ? { right: false, words: `${here}: that is ${either(names)}.` } : { right: true, words: `${here}, and no method of this list cuts the tensor so.` };
+    return right.length
+      ? { right: false, words: `${here}: that is ${either(names)}.` }
+      : { right: true, words: `${here}, and no method of this list has such sets.` };
   }
-  const mine = named(row, G), others = names.filter((one) => one !== mine);
+  const mine = named(row, G);
+  const others = names.filter((one) => one !== mine);
   if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
-    const same = others.length ? ` On this shape ${either(others, "and")} ${others.length > 1 ? "have" : "has"} the same sets, and would be right as well.` : "";
-    return { right: true, words: `${here}, as ${mine} has them.${same}` };
+    const have = others.length > 1 ? "have" : "has";
+    const same = ` On this shape ${either(others, "and")} ${have} the same sets, and would be right as well.`;
+    return { right: true, words: `${here}, as ${mine} has them.${others.length ? same : ""}` };
   }
-  const block = blockOf(row, shape, G), size = block.reduce(times);
-  const said = `${mine} would take ${wordsOf(block, shape)}: ${plural(size, "cell")}${size === measured.size ? " too, but others" : `, not ${measured.size}`}`;
-  return { right: false, words: `${here}: ${right.length ? `that is ${either(names)}` : "no method of this list has such sets"}. ${said}.` };
+  const block = blockOf(row, shape, G);
+  const cells = product(block);
+  const difference = cells === size ? " too, but others" : `, not ${size}`;
+  const answered = `${mine} would take ${wordsOf(block, shape)}: ${plural(cells, "cell")}${difference}.`;
+  const solution = right.length ? `that is ${either(names)}` : "no method of this list has such sets";
+  return { right: false, words: `${here}: ${solution}. ${answered}` };
 }
 
-/** Run a quiz in `el`. `given` is what quiz.py wrote. */
+/** Run a quiz in `el`; `given` is the data that quiz.py wrote. */
 function renderQuiz(el, given) {
-  const { shape, methods: rows, pokes: most } = given, cube3d = createCube(), last = shape.length - 1;
-  const axes = axisNames(shape), questions = given.questions.map(({ labels }) => unpack(labels));
+  const { shape, methods: rows, pokes: most } = given;
+  const cube3d = createCube();
+  const last = shape.length - 1;
+  const axes = axisNames(shape);
+  const questions = given.questions.map(({ labels }) => unpack(labels));
   const data = { shape, cube: cubeShape(shape), bins: given.bins, methods: {}, values: null, marks: null };
-  const start = shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // in sight, on the front
-  let at, poked, label, extent, left, verdict, score, size = null, frame = 0, index, slice;
+  const start = shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // a visible cell, on the front
+  let at, poked, label, extent, left, verdict, index, slice;
+  let score = 0;
+  let size = null;
+  let frame = 0;
 
-  // ---- the parts ----
-  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS,
-    "aria-label": `A tensor of shape (${shape.join(", ")}). ${last > 1 ? `Arrow keys move along ${axes.slice(last > 2 ? -2 : -1).join(" and ")}, ` : ""}Page Up and Page Down along ${axes[1]}, Shift with arrows along ${axes[0]}; Enter pokes the cell; brackets, plus and minus turn the cube.` }, cube3d.node);
-  const fields = axes.map((axis, a) => h("input", { type: "number", min: 0, max: shape[a] - 1, "aria-label": `${axis}, 0 to ${shape[a] - 1}`, ...KEYS, onchange: (event) => move(index.map((i, b) => (a === b ? Math.trunc(event.target.value) || 0 : i))) }));
+  // ---- the elements ----
+  const arrows = last > 1 ? `Arrow keys move along ${axes.slice(last > 2 ? -2 : -1).join(" and ")}, ` : "";
+  const stage = h(
+    "div",
+    {
+      class: "nv-stage",
+      role: "application",
+      tabindex: "0",
+      "aria-roledescription": "activation cube",
+      ...KEYS,
+      "aria-label":
+        `A tensor of shape (${shape.join(", ")}). ${arrows}Page Up and Page Down along ${axes[1]}, Shift with arrows ` +
+        `along ${axes[0]}; Enter pokes the cell; brackets, plus and minus turn the cube.`,
+    },
+    cube3d.node,
+  );
+  const fields = axes.map((axis, a) =>
+    h("input", {
+      type: "number",
+      min: 0,
+      max: shape[a] - 1,
+      "aria-label": `${axis}, 0 to ${shape[a] - 1}`,
+      ...KEYS,
+      onchange: (event) => move(index.map((i, b) => (a === b ? Math.trunc(event.target.value) || 0 : i))),
+    }),
+  );
   const poke = button({ class: "nv-quiz-go", onclick: () => probe() });
-  const open = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the box at the cell's channel", onclick: () => { slice = !slice; refresh(); } }, "Slice");
-  const status = h("p", { class: "nv-status", role: "status" }), count = h("p", { class: "nv-quiz-count" });
+  const open = button(
+    {
+      class: "nv-toggle",
+      "aria-pressed": "false",
+      title: "Open the box at the cell's channel",
+      onclick: () => {
+        slice = !slice;
+        refresh();
+      },
+    },
+    "Slice",
+  );
+  const status = h("p", { class: "nv-status", role: "status" });
+  const count = h("p", { class: "nv-quiz-count" });
   const choice = h("select", { "aria-label": "Number of groups G", ...KEYS, onchange: () => refresh() });
-  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => ({ row, input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() }) }));
-  const answers = h("fieldset", { class: "nv-quiz-answers" }, h("legend", {}, "Which cells share a mean and a variance? Name the layer."),
-    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)));
+  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => ({
+    row,
+    input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() }),
+  }));
+  const answers = h(
+    "fieldset",
+    { class: "nv-quiz-answers" },
+    h("legend", {}, "Which cells share a mean and a variance? Name the layer."),
+    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)),
+  );
   const groups = h("span", { class: "nv-field" }, "G =", choice);
-  const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer"), next = button({ class: "nv-quiz-go", onclick: () => proceed() });
-  const note = h("p", { class: "nv-note" }), word = h("p", { class: "nv-quiz-word", role: "status" });
-  const root = h("div", { class: "normviz nv-quiz", lang: "en" },
-    h("div", { class: "nv-row" }, h("p", { class: "nv-heading" }, given.title), h("span", { class: "nv-spring" }), count),
-    h("p", { class: "nv-note" }, "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every output cell that answers is lit: the cells normalized with it."),
-    stage, note,
-    h("div", { class: "nv-row nv-pick" }, ...axes.map((axis, a) => h("span", { class: "nv-field" }, h("i", { "aria-hidden": "true" }, axis), fields[a])), poke, open,
-      h("span", { class: "nv-legend" }, h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip nv-chip-cell" }), "cell to poke"), h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip" }), "cells that answered"))),
-    status, answers, h("div", { class: "nv-row" }, submit, next), word);
+  const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer");
+  const next = button({ class: "nv-quiz-go", onclick: () => proceed() });
+  const note = h("p", { class: "nv-note" });
+  const feedback = h("p", { class: "nv-quiz-word", role: "status" });
+  const root = h(
+    "div",
+    { class: "normviz nv-quiz", lang: "en" },
+    h(
+      "div",
+      { class: "nv-row" },
+      h("p", { class: "nv-heading" }, given.title),
+      h("span", { class: "nv-spring" }),
+      count,
+    ),
+    h(
+      "p",
+      { class: "nv-note" },
+      "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every output cell " +
+        "that answers is lit: the cells normalized with it.",
+    ),
+    stage,
+    note,
+    h(
+      "div",
+      { class: "nv-row nv-pick" },
+      ...axes.map((axis, a) => h("span", { class: "nv-field" }, h("i", { "aria-hidden": "true" }, axis), fields[a])),
+      poke,
+      open,
+      h(
+        "span",
+        { class: "nv-legend" },
+        h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip nv-chip-cell" }), "cell to poke"),
+        h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip" }), "cells that answered"),
+      ),
+    ),
+    status,
+    answers,
+    h("div", { class: "nv-row" }, submit, next),
+    feedback,
+  );
 
-  // ---- what happens ----
+  // ---- the actions ----
   const chosen = () => radios.find(({ input }) => input.checked)?.row;
   const flat = (cell) => cell.reduce((number, i, a) => number * shape[a] + i, 0);
   function begin(question) {
@@ -121,7 +230,7 @@ function renderQuiz(el, given) {
     for (const { input } of radios) input.checked = input.disabled = false;
     choice.disabled = false;
     say(status, "Nothing is poked yet.");
-    say(word, "");
+    say(feedback, "");
     refresh();
   }
   function move(cell) {
@@ -130,7 +239,8 @@ function renderQuiz(el, given) {
   }
   function probe(cell = index) {
     index = [...cell];
-    const key = flat(cell), fresh = !poked.has(key);
+    const key = flat(cell);
+    const fresh = !poked.has(key);
     if (fresh && !left && !verdict) {
       say(status, `No pokes are left for (${cell.join(", ")}); name the layer.`);
       return refresh();
@@ -140,19 +250,21 @@ function renderQuiz(el, given) {
     poked.set(key, label);
     extent = extentOf(data.labels, shape, label);
     const { size: cells, indices, full } = extent;
-    say(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${cells === 1 ? "answers" : "answer"} (${full ? "" : "within "}${indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ")}).`);
+    const where = (full ? "" : "within ") + indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ");
+    const verb = cells === 1 ? "answers" : "answer";
+    say(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${verb} (${where}).`);
     refresh();
   }
   function answer() {
     const row = chosen();
-    if (label === null) return say(word, "Poke a cell first.");
-    if (!row) return say(word, "Choose a layer first.");
+    if (label === null) return say(feedback, "Poke a cell first.");
+    if (!row) return say(feedback, "Choose a layer first.");
     verdict = judge(data.labels, shape, rows, { name: row.name, G: Number(choice.value) }, label);
     if (verdict.right) score++;
     for (const { input } of radios) input.disabled = true;
     choice.disabled = true;
     const final = at === questions.length - 1 ? ` You named ${score} of ${questions.length}.` : "";
-    say(word, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.words}${final}`);
+    say(feedback, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.words}${final}`);
     refresh();
     next.focus({ preventScroll: true });
   }
@@ -162,16 +274,19 @@ function renderQuiz(el, given) {
     stage.focus({ preventScroll: true });
   }
 
-  /** All that is said is right when the event handler returns; only drawing waits. */
+  /** Update all text at once; only drawing waits for the next frame. */
   function refresh() {
-    const row = chosen(), lengths = hasGroups(row) ? divisors(cutLength(row, shape)) : null;
+    const row = chosen();
+    const lengths = hasGroups(row) ? divisors(cutLength(row, shape)) : null;
     if (!lengths) groups.remove();
     else if (groups.dataset.of !== row.name || !groups.isConnected) {
       groups.dataset.of = row.name;
       radios.find((each) => each.row === row).input.parentElement.after(groups);
       choice.replaceChildren(...lengths.map((G) => h("option", { value: G }, String(G))));
     }
-    fields.forEach((field, a) => { field.value = index[a]; });
+    fields.forEach((field, a) => {
+      field.value = index[a];
+    });
     say(poke, verdict ? "Poke" : `Poke (${left} left)`);
     poke.setAttribute("aria-disabled", String(!verdict && !left && !poked.has(flat(index))));
     open.setAttribute("aria-pressed", String(slice));
@@ -181,14 +296,27 @@ function renderQuiz(el, given) {
     submit.hidden = verdict !== null;
     next.hidden = verdict === null;
     say(next, at === questions.length - 1 ? "Start again" : "Next question");
-    Object.assign(root.dataset, { question: at + 1, index: index.join(","), left, score, verdict: verdict ? (verdict.right ? "right" : "wrong") : "", answered: extent?.size ?? 0 });
+    Object.assign(root.dataset, {
+      question: at + 1,
+      index: index.join(","),
+      left,
+      score,
+      verdict: verdict ? (verdict.right ? "right" : "wrong") : "",
+      answered: extent?.size ?? 0,
+    });
     schedule();
   }
-  /** A set as ranges of (n, c, h, w), where it is a box there. */
+  /** The ranges of a set along (n, c, h, w) if it is a box, and null otherwise. */
   function boxOf(found) {
     if (!found?.full) return null;
-    const [first, end] = [0, -1].map((at) => toCube(found.indices.map((list) => list.at(at)), shape)), box = first.map((i, a) => [i, end[a] + 1]);
-    return box.map(([from, to]) => to - from).reduce(times) === found.size ? box : null;
+    const corner = (k) =>
+      toCube(
+        found.indices.map((list) => list.at(k)),
+        shape,
+      );
+    const end = corner(-1);
+    const box = corner(0).map((i, a) => [i, end[a] + 1]);
+    return product(box.map(([from, to]) => to - from)) === found.size ? box : null;
   }
   function schedule() {
     if (size && !frame) frame = requestAnimationFrame(draw);
@@ -197,22 +325,41 @@ function renderQuiz(el, given) {
     frame = 0;
     const state = { view: "samples", color: "set", method: "given", index, G: 1, slice, quiet: label === null };
     drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles());
-    // What lies inside is told by a dashed box, for a set that is one.
-    const box = boxOf(extent), { view, frame: placed } = cube3d, cut = cutOf(view, state, toCube(index, shape));
-    d(cube3d.one["nv-ghost"], box ? view.solids.map((_, k) => { const there = view.box(box, k); return there ? segments(hiddenEdges(placed, k, there, cut(k))) : ""; }).join("") : "");
+    // A dashed box shows the part of the set that lies inside the cube.
+    const box = boxOf(extent);
+    const { view, frame: placed } = cube3d;
+    const cut = cutOf(view, state, toCube(index, shape));
+    const edges = (_, k) => {
+      const inside = view.box(box, k);
+      return inside ? segments(hiddenEdges(placed, k, inside, cut(k))) : "";
+    };
+    d(cube3d.one["nv-ghost"], box ? view.solids.map(edges).join("") : "");
     root.dataset.ready = "true";
   }
 
-  // ---- the cube's own events ----
+  // ---- events of the cube ----
   const under = (event) => {
     if (!cube3d.frame) return null;
-    const box = cube3d.node.getBoundingClientRect(), scale = size.width / (box.width || 1);
+    const box = cube3d.node.getBoundingClientRect();
+    const scale = size.width / (box.width || 1);
     const cut = cutOf(cube3d.view, { slice }, toCube(index, shape));
     const hit = pick(cube3d.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cut);
     return hit && { ...hit, cut, index: fromCube(cube3d.view.cell(hit.solid, hit.cell), shape) };
   };
-  const hover = (hit) => d(cube3d.one["nv-hover"], hit ? Object.values(visibleFaces(cube3d.frame, hit.solid, cube3d.view.point(toCube(hit.index, shape)), hit.cut(hit.solid))).map(polygon).join("") : "");
-  const angles = onStage(stage, { under, hover, pick: probe, move, enter: () => probe(), index: () => index, turned: schedule });
+  const hover = (hit) => {
+    const cell = hit && cube3d.view.point(toCube(hit.index, shape));
+    const faces = hit ? Object.values(visibleFaces(cube3d.frame, hit.solid, cell, hit.cut(hit.solid))) : [];
+    d(cube3d.one["nv-hover"], faces.map(polygon).join(""));
+  };
+  const angles = onStage(stage, {
+    under,
+    hover,
+    pick: probe,
+    move,
+    enter: () => probe(),
+    index: () => index,
+    turned: schedule,
+  });
 
   new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage;
@@ -221,15 +368,15 @@ function renderQuiz(el, given) {
     schedule();
   }).observe(stage);
   el.append(root);
-  score = 0;
   followTheme(root);
   begin(0);
   return root;
 }
 
-/** The page's own script: run the quiz. */
+/** Run the quiz of the page. */
 function startQuiz() {
-  const place = document.querySelector(".nvp-explorer"), live = h("div", { class: "nvp-live" });
+  const place = document.querySelector(".nvp-explorer");
+  const live = h("div", { class: "nvp-live" });
   place.append(live);
   const root = renderQuiz(live, JSON.parse(document.getElementById("normviz-data").textContent));
   place.querySelector(".nvp-still")?.remove();
