@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from normviz.backends import dispatch as backends
-from normviz.backends.cuda import kernels as launches
+from normviz.backends.cuda import kernels
 
 
 class DeviceArray(np.ndarray):
@@ -184,7 +184,7 @@ def installed(raw_module=NoKernels):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", module(raw_module))
         if raw_module is NoKernels:
-            patch.setattr(launches, "TYPES", {})
+            patch.setattr(kernels, "TYPES", {})
         forget()
         yield sys.modules["cupy"]
     forget()

@@ -1,5 +1,8 @@
 """Arguments of odd kinds: refused in the package's own words, the same way on every path."""
 
+import copy
+import io
+import pickle
 import threading
 
 import numpy as np
@@ -209,3 +212,77 @@ def test_a_thread_that_outlives_the_main_one_still_computes(monkeypatch):
     other.start()
     other.join()
     np.testing.assert_allclose(found[0], expected, atol=1e-12)
+
+
+def test_the_table_of_methods_can_be_copied_and_pickled():
+    assert copy.copy(nv.METHODS) is copy.deepcopy(nv.METHODS) is pickle.loads(pickle.dumps(nv.METHODS)) is nv.METHODS
+    assert pickle.loads(pickle.dumps(nv.METHODS["group"])) == nv.METHODS["group"]
+    assert pickle.loads(pickle.dumps(nv.pooling("group", (2, 4), 2))) == nv.pooling("group", (2, 4), 2)
+    with pytest.raises(TypeError):
+        nv.METHODS["group"] = None
+
+
+LONG = "batch" * 200_000
+LONG_ARGUMENTS = [
+    lambda: nv.pooling(LONG, (2, 4)),
+    lambda: nv.normalize(X, LONG),
+    lambda: nv.normalize(X, "group", num_groups=LONG),
+    lambda: nv.normalize(X, "group", num_groups=10**10_000),
+    lambda: nv.normalize(X, "batch", num_groups=LONG),
+    lambda: nv.normalize(X, "batch", eps=LONG),
+    lambda: nv.normalize(X, "batch", backend=LONG),
+    lambda: nv.normalize(X, "batch", channel_axis=LONG),
+    lambda: nv.normalize(X, "batch", **{LONG: 1}),
+    lambda: nv.pooling("batch", LONG),
+    lambda: nv.pooling("batch", (1,) * 100_000),
+    lambda: nv.pooling("batch", (2, 4)).set_of([LONG]),
+    lambda: nv.pooling("batch", (2, 4)).set_of([3] * 100_000),
+    lambda: nv.RunningStatistics(LONG),
+    lambda: nv.RunningStatistics(4, momentum=LONG),
+    lambda: nv.relatives.adain(X, X, alpha=LONG),
+    lambda: nv.moments(iter([X]), progress=LONG),
+]
+
+
+@pytest.mark.parametrize("call", LONG_ARGUMENTS)
+def test_a_long_argument_makes_no_long_message(call):
+    with pytest.raises((TypeError, ValueError, IndexError)) as caught:
+        call()
+    assert len(str(caught.value)) < 400
+
+
+class Reader:
+    """A file whose method returns something wrong, after the header."""
+
+    def __init__(self, method, wrong):
+        self.stream = io.BytesIO()
+        np.save(self.stream, X)
+        self.stream.seek(0)
+        self.method, self.wrong, self.calls = method, wrong, 0
+        setattr(self, method, self._method)
+
+    def _method(self, wanted):
+        self.calls += 1
+        if self.calls > {"readinto": 1, "read": 3}[self.method]:  # the magic string; and two parts of the header
+            return self.wrong(wanted) if callable(self.wrong) else self.wrong
+        return getattr(self.stream, self.method)(wanted)
+
+    def read(self, size):
+        return self.stream.read(size)
+
+
+@pytest.mark.parametrize("wrong", [-1, "text", 10**9, 2.5, True, b"x"], ids=str)
+def test_a_reader_whose_readinto_returns_nonsense(wrong):
+    with pytest.raises(TypeError, match=r"^readinto of the Reader object returned .* when asked for \d+ bytes; pass"):
+        nv.moments(Reader("readinto", wrong))
+
+
+@pytest.mark.parametrize("wrong", [-1, 2.5, lambda wanted: bytes(wanted + 1), [1]], ids=str)
+def test_a_reader_whose_read_returns_nonsense(wrong):
+    with pytest.raises(TypeError, match=r"^read of the Reader object returned .* when asked for \d+ bytes; pass a"):
+        nv.moments(Reader("read", wrong))
+
+
+def test_a_reader_of_text():
+    with pytest.raises(TypeError, match=r"^the Reader object is opened as text; open it in binary"):
+        nv.moments(Reader("read", "text"))

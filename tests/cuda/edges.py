@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from normviz.backends.cuda import kernels as launches
+from normviz.backends.cuda.kernels import SOURCE
 from tests.cuda import checks, emulate
 from tests.cuda.conftest import launched
 
@@ -31,7 +31,7 @@ def at_the_end(values):
 
 
 def main(old="", new=""):
-    source = launches.SOURCE.read_text()
+    source = SOURCE.read_text()
     assert old in source
     kernels = launched(emulate.build(source.replace(old, new)) if old else emulate.module())
     for dtype in checks.TYPES:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from normviz.backends.cuda import kernels as launches
+from normviz.backends.cuda.kernels import SOURCE, instances
 
 HERE = Path(__file__).parent / "emulation"
 SCALARS = {np.int64: ctypes.c_int64, np.uint64: ctypes.c_uint64, np.int32: ctypes.c_int32, np.float64: ctypes.c_double}
@@ -37,7 +37,7 @@ class EmulatedModule:
 
     def get_function(self, name):
         kernel, ctype, work, width = re.fullmatch(r"(\w+)(?:<(\w+)(?:,([a-z]+))?,(\d+)(?:,\d+)?>)?", name).groups()
-        if name not in launches.instances():
+        if name not in instances():
             raise AssertionError(f"{name} is not among the kernels that are compiled")
         function = getattr(self.library, f"{kernel}_{ctype or ''}_{work or ''}")
 
@@ -74,7 +74,7 @@ def build(source: str) -> EmulatedModule:
 @cache
 def module() -> EmulatedModule:
     """The kernels as they are, built once a session."""
-    return build(launches.SOURCE.read_text())
+    return build(SOURCE.read_text())
 
 
 def raw_module(code, options, name_expressions):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from normviz.backends.cuda import kernels as launches
+from normviz.backends.cuda.kernels import HEADERS, OPTIONS, SOURCE, instances
 
 # Turing (T4), Ampere (A100), Hopper (H100, H200), Blackwell in servers (B200) and in desktops.
 ARCHITECTURES = (75, 80, 90, 100, 120)
@@ -39,13 +39,13 @@ def include():
 
 def compiled(nvrtc, source, architecture, names=None):
     """The machine code; AssertionError with the compiler's words where there is none."""
-    names = names or launches.instances()
-    program = nvrtc.createProgram(launches.HEADERS + source, "kernels.cu", (), ())
+    names = names or instances()
+    program = nvrtc.createProgram(HEADERS + source, "kernels.cu", (), ())
     try:
         for name in names:
             nvrtc.addNameExpression(program, name)
         try:
-            nvrtc.compileProgram(program, (f"-arch=sm_{architecture}", *launches.OPTIONS, f"-I{include()}"))
+            nvrtc.compileProgram(program, (f"-arch=sm_{architecture}", *OPTIONS, f"-I{include()}"))
         except nvrtc.NVRTCError as error:
             raise AssertionError(nvrtc.getProgramLog(program) or error) from None
         assert all(nvrtc.getLoweredName(program, name) for name in names)
@@ -58,7 +58,7 @@ def compiled(nvrtc, source, architecture, names=None):
 def test_every_kernel_compiles(nvrtc, architecture):
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip(f"this NVRTC, {nvrtc.getVersion()}, does not know sm_{architecture}")
-    code = compiled(nvrtc, launches.SOURCE.read_text(), architecture)
+    code = compiled(nvrtc, SOURCE.read_text(), architecture)
     assert code.startswith(b"\x7fELF")
     for kernel in (b"moments", b"column_moments", b"merge", b"affine", b"affine_grid"):
         assert kernel in code
@@ -77,7 +77,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_kernel_is_caught(nvrtc, name):
     old, new = BROKEN[name]
-    source = launches.SOURCE.read_text()
+    source = SOURCE.read_text()
     assert source.count(old) == 1
     with pytest.raises(AssertionError, match="error"):
         compiled(nvrtc, source.replace(old, new), 90)
@@ -86,4 +86,4 @@ def test_a_broken_kernel_is_caught(nvrtc, name):
 @pytest.mark.parametrize("name", ["moment<float,float,4>", "moments<float16,float,4>", "affine<float,4>"])
 def test_a_wrong_instance_is_caught(nvrtc, name):
     with pytest.raises(AssertionError, match="error"):
-        compiled(nvrtc, launches.SOURCE.read_text(), 90, [name])
+        compiled(nvrtc, SOURCE.read_text(), 90, [name])

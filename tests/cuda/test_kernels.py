@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from normviz.backends.cuda import kernels as launches
+from normviz.backends.cuda.kernels import SOURCE, Kernels, reciprocal
 from tests.cuda import checks, emulate
 from tests.cuda.checks import TYPES, agree, normal, on_device, plain
 from tests.cuda.conftest import launched
@@ -173,7 +173,7 @@ def test_division_by_reciprocals(module):
         arguments = (
             emulate.ctypes.c_int64(e),
             emulate.ctypes.c_int64(L),
-            emulate.ctypes.c_uint64(int(launches.reciprocal(L, 9))),
+            emulate.ctypes.c_uint64(int(reciprocal(L, 9))),
         )
         module.library.quotient_.restype = emulate.ctypes.c_int64
         assert module.library.quotient_(*arguments) == e // L
@@ -182,7 +182,7 @@ def test_division_by_reciprocals(module):
 @pytest.mark.parametrize("dtype", TYPES)
 def test_plans_cover_every_value_once(dtype):
     for threads in (64, 2048, 1 << 18):
-        plan = launches.Kernels(None, None, threads)
+        plan = Kernels(None, None, threads)
         for count in (1, 2, 1000, 10**7):
             for L in (1, 2, 49, 1000, 12_544, 10**6, 10**9):
                 splits, step, team = plan.plan_rows(count, L, np.dtype(TYPES[dtype]))
@@ -224,7 +224,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_kernel_is_caught(module, name):
     old, new = WRONG[name]
-    source = launches.SOURCE.read_text()
+    source = SOURCE.read_text()
     assert source.count(old) == 1
     with pytest.raises(AssertionError):
         checks.check_all(launched(emulate.build(source.replace(old, new))))
@@ -235,7 +235,7 @@ def test_the_right_kernel_passes(module):
 
 
 def test_lanes_that_part_before_a_shuffle_are_caught(module):
-    source, join = launches.SOURCE.read_text(), "sums.join(team);"
+    source, join = SOURCE.read_text(), "sums.join(team);"
     assert source.count(join) == 1
     alone = emulate.build(source.replace(join, f"if (piece < count) {join}"))
     with pytest.raises(emulate.Diverged):

@@ -1,6 +1,6 @@
-"""The recipe on CUDA devices: the kernels where they read an array as it lies, CuPy's own operations elsewhere.
+"""The CuPy backend: our kernels for arrays that are dense in memory, CuPy's own operations for all others.
 
-`xp` is a parameter, so that tests can run all of this where there is no GPU.
+`xp` is a parameter, so the tests can run all of this without a GPU.
 """
 
 import sys
@@ -11,26 +11,35 @@ import numpy as np
 
 from normviz.backends.base import Backend, Box, clip, tile
 from normviz.backends.cpu.backend import NumPy
-from normviz.backends.cuda import kernels as launches
-from normviz.backends.cuda.dense import Parameters, atoms, scale
+from normviz.backends.cuda.kernels import (
+    HEADERS,
+    OPTIONS,
+    SOURCE,
+    Kernels,
+    Parameters,
+    atoms,
+    covers,
+    instances,
+    scale,
+)
 from normviz.backends.cuda.layout import order_of
 from normviz.backends.cuda.oom import OutOfGpuMemory, size
 from normviz.backends.cuda.transfer import Corner, Lane, Sums, cut
 
 
 class CuPy(Backend):
-    """CuPy, on the device where x is; what is on the host passes through the current device in pieces."""
+    """CuPy, on the device where x is; a host array passes through the current device in pieces."""
 
     name = "cupy"
-    cells = 1 << 24  # of the recipe: 128 MB of float64, enough to fill a GPU and small beside its memory
-    piece = 1 << 26  # bytes of a host array on their way at a time: a copy of a millisecond or two
+    cells = 1 << 24  # in a box of the base class: 128 MB of float64, enough to fill a GPU and small in its memory
+    piece = 1 << 26  # bytes of a host array that are transferred at a time, in one or two milliseconds
     least = 1 << 18  # smaller pieces than this do not help a GPU whose memory is full
 
     def __init__(self, xp: Any) -> None:
         super().__init__(xp)
-        source = launches.HEADERS + launches.SOURCE.read_text()
-        self.module = xp.RawModule(code=source, options=launches.OPTIONS, name_expressions=launches.instances())
-        self._devices: dict[int, launches.Kernels] = {}
+        source = HEADERS + SOURCE.read_text()
+        self.module = xp.RawModule(code=source, options=OPTIONS, name_expressions=instances())
+        self._devices: dict[int, Kernels] = {}
 
     def host(self, values: Any) -> np.ndarray:
         """Copy the values to the host."""
@@ -53,7 +62,7 @@ class CuPy(Backend):
         with self._device_of(x):
             tiles = tile(x, block)
             if self._is_here(x):
-                if not launches.covers(x.dtype):
+                if not covers(x.dtype):
                     return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
                 if order_of(x) is not None:
                     try:
@@ -95,7 +104,7 @@ class CuPy(Backend):
     def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
 
-        By CuPy's own operations, and so with all of x on the device.
+        CuPy's own operations do this, so all of x must fit on the device.
         """
         with self._device_of(x):
             return self._or_no_memory(x, lambda: self._gradient(x, grad, mean, rstd, weight, out, block, centered))
@@ -115,10 +124,10 @@ class CuPy(Backend):
         return found
 
     def _scale(self, x: Any, y: Any, given: Parameters) -> bool:
-        """Whether the kernels have written (x - mean) * rstd * weight + bias to y, which lies as x does."""
-        return launches.covers(x.dtype) and scale(self.kernels(), x, y, given)
+        """Write (x - mean) * rstd * weight + bias to y, which has the strides of x; return whether the kernels did."""
+        return covers(x.dtype) and scale(self.kernels(), x, y, given)
 
-    # ---- what passes through in pieces -------------------------------------------------------------------------------
+    # ---- arrays that are worked on in pieces -------------------------------------------------------------------------------
 
     def _in_parts(self, tiles: Any) -> tuple[Any, Any]:
         """Mean and M2 over the odd axes of tiles, piece by piece."""
@@ -129,7 +138,7 @@ class CuPy(Backend):
 
         def work(box: Box, lane: Lane | Corner) -> None:
             part = lane.load(tiles[box], dtype)
-            if launches.covers(dtype):
+            if covers(dtype):
                 mean, m2 = atoms(self.kernels(), part)
             else:
                 inside = tuple(n if axis % 2 else 1 for axis, n in enumerate(part.shape))
@@ -142,8 +151,8 @@ class CuPy(Backend):
     def _pieces(self, a: Any, dtype: np.dtype, work: Callable[[Box, Any], None], again: bool) -> None:
         """Call work(box, lane) for boxes of a, smaller ones once the GPU runs out of memory.
 
-        When even the smallest do not fit, the whole may be done `again` by another backend, or else only before the
-        first.
+        If even the smallest do not fit, another backend may do the whole `again`; otherwise only before the first box is
+        done.
         """
         cells = max(1, self.piece // dtype.itemsize)
         todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0
@@ -164,7 +173,7 @@ class CuPy(Backend):
                     turn += 1
                     continue
                 except self.xp.cuda.memory.OutOfMemoryError:
-                    pass  # what follows must wait until the error, and all that it keeps alive, is gone
+                    pass  # continue outside the handler, because the error keeps arrays alive
                 for lane in lanes:
                     lane.finish()
                 lane, lanes, cells = None, [], cells // 2
@@ -195,22 +204,22 @@ class CuPy(Backend):
         return self.xp.asarray(self.host(values))
 
     def _plain(self, a: Any) -> Any:
-        """Return an array on the device that CuPy's own operations understand."""
+        """Return an array on the device, in a dtype that CuPy's own operations take."""
         if self._is_here(a):
             return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
         return self.xp.asarray(np.asarray(a, a.dtype.newbyteorder("=")))
 
-    def kernels(self) -> launches.Kernels:
-        """Return the launches for the current device."""
+    def kernels(self) -> Kernels:
+        """Return the kernels for the current device."""
         device = self.xp.cuda.runtime.getDevice()
         if device not in self._devices:
             found = self.xp.cuda.runtime.getDeviceProperties(device)
             threads = found["multiProcessorCount"] * found["maxThreadsPerMultiProcessor"]
-            self._devices[device] = launches.Kernels(self.xp, self.module, threads)
+            self._devices[device] = Kernels(self.xp, self.module, threads)
         return self._devices[device]
 
     def _meet(self, out: Any) -> None:
-        """Let torch, which may work on a stream of its own, find `out` written."""
+        """Wait until `out` is written if torch uses another stream."""
         torch = sys.modules.get("torch")
         if torch is not None and self._is_here(out) and torch.cuda.is_initialized():
             current = self.xp.cuda.get_current_stream()

@@ -1,30 +1,35 @@
-"""How the kernels of kernels.cu are launched: on which grid, in how many pieces, with which tables.
+"""Launches of the kernels in kernels.cu: the grid, the number of pieces and the tables of parameters.
 
-The array module and the compiled module are parameters, so that the same launches run on a GPU and, where there is
-none, on the CPU emulation in tests/cuda.
+The array module and the compiled module are parameters, so the same launches run on a GPU and, in tests/cuda, on an
+emulation on the CPU.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from normviz.backends.cuda.layout import SHORT, entries, order_of, runs, split
+
 BLOCK = 256
 UNROLL, COLUMN_UNROLL, GRID_UNROLL = 4, 8, 2
-# How CUDA calls a type, and how many of it are 16 bytes.
+# The name of a dtype in CUDA, and how many values fill 16 bytes.
 TYPES = {"float16": ("__half", 8), "bfloat16": ("__nv_bfloat16", 8), "float32": ("float", 4), "float64": ("double", 2)}
-# Sets as small as this are taken in double: the roundings of a few floats are too few to even out.
+# Sets of at most this many cells are summed in double: with few terms, rounding errors do not average out.
 FEW = 32
-# The longest piece of a set, in values: what an outlier at its start costs grows with it, and float64 has no digits to
-# spare.
+# The longest piece of a set, in values. The error that an outlier at the start causes grows with it, and float64 has no
+# digits to spare.
 LONGEST = {"float64": 1 << 13}
 SOURCE = Path(__file__).with_name("kernels.cu")
 HEADERS = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\n"
 OPTIONS = ("--std=c++17",)
+# Mean, rstd, weight, bias: float64, broadcasting against x; None where there is none.
+Parameters = tuple[Any, Any, Any, Any]
 
 
 def instances() -> list[str]:
-    """Return the names of all kernels, as C++ calls them."""
+    """Return the names of all kernels in C++."""
     names = ["merge"]
     for ctype, width in TYPES.values():
         for work in ("double",) if ctype == "double" else ("float", "double"):
@@ -36,7 +41,7 @@ def instances() -> list[str]:
 
 
 def covers(dtype: Any) -> bool:
-    """Whether the kernels read this type."""
+    """Return whether the kernels read this dtype."""
     return dtype.name in TYPES and dtype.isnative
 
 
@@ -153,10 +158,65 @@ class Kernels:
 
 
 def reciprocal(divisor: int, quotients: int) -> np.uint64:
-    """Return what `quotient` in kernels.cu divides by: 0 where the divisor or the largest quotient makes it trivial."""
+    """Return the factor that `quotient` in kernels.cu multiplies by; 0 where the division is trivial."""
     return np.uint64((1 << 64) // divisor + 1 if divisor > 1 and quotients > 1 else 0)
 
 
 def pointer(a: Any) -> int:
-    """Where an array starts."""
+    """Return the address of the first cell."""
     return a.data.ptr
+
+
+def atoms(kernels: Kernels, tiles: Any) -> tuple[Any, Any]:
+    """Return mean and M2 over the odd axes of dense tiles, in the shape of the even axes."""
+    order = order_of(tiles) or ()
+    left = runs([tiles.shape[axis] for axis in order], [axis % 2 == 1 for axis in order])
+    inside = [n for n, odd in left if odd]
+    last, last_odd = left[-1] if left else (1, False)
+    if not inside:
+        found, count = kernels.rows(tiles, tiles.size, 1), 1
+    elif last_odd and (last * tiles.itemsize >= SHORT or len(inside) == 1):
+        del left[-1]
+        found, count = kernels.rows(tiles, tiles.size // last, last), last
+    else:
+        # As many columns as there are side by side; a short run that is innermost is merged later.
+        at = len(left) - (3 if last_odd else 2)
+        columns = math.prod(n for n, _ in left[at + 1 :])
+        count = left.pop(at)[0]
+        found = kernels.columns(tiles, tiles.size // (count * columns), count, columns)
+    for at in reversed([i for i, (_, odd) in enumerate(left) if odd]):
+        outer, inner = (math.prod(n for n, _ in part) for part in (left[:at], left[at + 1 :]))
+        found = kernels.merge(found, outer, left[at][0], inner, count)
+        count *= left.pop(at)[0]
+    even = [axis for axis in order if axis % 2 == 0]
+    found = found.reshape(*(tiles.shape[axis] for axis in even), 2).transpose(*np.argsort(even).tolist(), len(even))
+    return found[..., 0], found[..., 1]
+
+
+def scale(kernels: Kernels, x: Any, y: Any, given: Parameters) -> bool:
+    """Write (x - mean) * rstd * weight + bias to y, which has the strides of x; False if the tables would be too large."""
+    order = order_of(x) or ()
+    lengths = tuple(x.shape[axis] for axis in order)
+    statistics, affine = (
+        tuple(any(p is not None and p.shape[axis] > 1 for p in pair) for axis in order)
+        for pair in (given[:2], given[2:])
+    )
+    plan = split(lengths, (statistics, affine), x.itemsize)
+    if plan is None:
+        return False
+    work = np.float64 if x.itemsize == 8 else np.float32
+    mean, rstd, weight, bias = (None if p is None else p.transpose(order) for p in given)
+
+    def table(shape: tuple[int, ...] | None, rows: bool) -> Any:
+        if shape is None:
+            return None
+        pair = (mean, rstd) if plan.in_rows[0] == rows else (None, None)
+        other = (weight, bias) if plan.in_rows[1] == rows else (None, None)
+        return entries(kernels.xp, work, shape, (*pair, *other), fold=all(plan.in_rows))
+
+    rows, columns = plan.tables(lengths)
+    if columns is None:
+        kernels.affine(x, y, table(rows, True))
+    else:
+        kernels.affine_grid(x, y, table(rows, True), table(columns, False), math.prod(lengths[plan.start :]))
+    return True

@@ -1,10 +1,10 @@
-"""How the kernels can read an array as it lies in memory: as rows, as columns, or not at all."""
+"""How the kernels read an array in the order of its memory: as rows, as columns, or not at all."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-# A run shorter than this wastes most of a load of 16 bytes and more memory on its atom than it saves.
+# For runs of fewer bytes, most of each 16-byte load is wasted, and the moments of the runs take much memory.
 SHORT = 64
 
 
@@ -15,7 +15,7 @@ def order_of(a: Any) -> tuple[int, ...] | None:
     >>> order_of(np.zeros((2, 3, 4)).transpose(0, 2, 1)), order_of(np.zeros((4, 4))[:, ::2])
     ((0, 2, 1), None)
     """
-    # The stride of an axis of length 1 says nothing.
+    # The stride of an axis of length 1 is arbitrary.
     order = sorted(range(a.ndim), key=lambda axis: (1, -a.strides[axis]) if a.shape[axis] > 1 else (0, axis))
     step = a.itemsize
     for axis in reversed(order):
@@ -27,7 +27,7 @@ def order_of(a: Any) -> tuple[int, ...] | None:
 
 
 def runs(lengths: list[int], odd: list[bool]) -> list[tuple[int, bool]]:
-    """Join neighbouring axes of one kind; `odd` ones are inside a set.
+    """Join neighbouring axes of the same kind; `odd` axes are inside a set.
 
     >>> runs([2, 1, 3, 4, 5], [False, True, True, True, False])
     [(2, False), (12, True), (5, False)]
@@ -43,7 +43,7 @@ def runs(lengths: list[int], odd: list[bool]) -> list[tuple[int, bool]]:
 
 @dataclass(frozen=True)
 class Split:
-    """How y = (x - mean) * rstd * weight + bias becomes tables of parameters; axes are those of memory.
+    """The tables of parameters for y = (x - mean) * rstd * weight + bias; axes are in the order of memory.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def split(lengths: tuple[int, ...], varies: tuple[tuple[bool, ...], tuple[bool, 
     candidates = [whole]
     for start in range(rank):
         moving = [[v[axis] and n > 1 for axis, n in enumerate(lengths)] for v in varies]
-        in_rows = tuple(any(m) and not any(m[start:]) for m in moving)  # what never varies costs least in the columns
+        in_rows = tuple(any(m) and not any(m[start:]) for m in moving)  # constant parameters cost least in the columns
         if all(in_rows):
             continue
         across = [m for m, r in zip(moving, in_rows, strict=True) if not r]
@@ -105,7 +105,7 @@ def split(lengths: tuple[int, ...], varies: tuple[tuple[bool, ...], tuple[bool, 
 def entries(xp: Any, work: Any, shape: tuple[int, ...], given: tuple[Any, ...], fold: bool) -> Any:
     """Return a table of (scale, mean, rest, shift), one entry a cell of `shape`, for parameters that broadcast to it.
 
-    The mean is rounded to the type that is worked in; what that drops is `rest`, or goes into the shift.
+    The mean is rounded to the working type. The part that this removes is `rest`, or is added to the shift.
     """
     mean, rstd, weight, bias = given
     zero, one = xp.zeros([1] * len(shape)), xp.ones([1] * len(shape))

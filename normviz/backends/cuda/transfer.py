@@ -1,4 +1,4 @@
-"""The way of an array that lies on the host, or in strides, through a small buffer on the GPU and back."""
+"""Transfer of an array on the host, or of a strided one, through a small buffer on the GPU and back."""
 
 import math
 from contextlib import nullcontext
@@ -9,6 +9,7 @@ import numpy as np
 
 from normviz.backends import threads
 from normviz.backends.base import Box, boxes
+from normviz.core.moments import merge_two
 
 
 def cut(a: Any, box: Box, cells: int) -> list[Box]:
@@ -24,7 +25,7 @@ def cut(a: Any, box: Box, cells: int) -> list[Box]:
 
 
 def copy(target: np.ndarray, source: np.ndarray) -> None:
-    """Copy between host arrays of one shape, converting; one thread can't keep up with the bus of a GPU."""
+    """Copy between host arrays of one shape, with conversion, on several threads: one is slower than a GPU's bus."""
     axis = int(np.argmax(target.shape)) if target.ndim else 0
     count = min(threads.worthwhile(target.nbytes), target.shape[axis] if target.ndim else 1)
     if count <= 1:
@@ -36,16 +37,16 @@ def copy(target: np.ndarray, source: np.ndarray) -> None:
 
 
 class Lane:
-    """A stream with a pinned buffer and one on the device, which a piece of a host array goes through at a time.
+    """A stream with a pinned buffer and a buffer on the device; one piece of a host array passes through at a time.
 
-    With two lanes, one copies while the other computes; within a lane, the stream keeps everything in order.
+    With two lanes, one copies while the other computes. The stream keeps the steps within a lane in order.
     """
 
     def __init__(self, xp: Any, nbytes: int) -> None:
         self.device = xp.empty(nbytes, np.uint8)
         self.pinned = np.frombuffer(xp.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
         self.stream = xp.cuda.Stream(non_blocking=True)
-        # What was computed before, the parameters say, was computed on the caller's stream.
+        # The parameters may still be computed on the caller's stream.
         self.stream.wait_event(xp.cuda.get_current_stream().record())
         self._pending: tuple[np.ndarray, np.ndarray] | None = None
         self._order: list[int] = []
@@ -66,7 +67,7 @@ class Lane:
         return self._here.transpose(np.argsort(self._order).tolist())
 
     def store(self, part: Any, target: np.ndarray) -> None:
-        """Send what `load` returned, overwritten since, to a host array; it is there after `finish`."""
+        """Send the array that `load` returned, now with the result, to a host array; it is complete after `finish`."""
         self._here.get(stream=self.stream, out=self._host, blocking=False)
         self._pending = (target.transpose(self._order), self._host)
 
@@ -75,7 +76,7 @@ class Lane:
         self.stream.synchronize()
 
     def finish(self) -> None:
-        """Wait for the device, and for what it sent to be where it belongs."""
+        """Wait for the device, and copy the result to its place on the host."""
         self.settle()
         pending, self._pending = self._pending, None
         if pending is not None:
@@ -83,7 +84,7 @@ class Lane:
 
 
 class Corner:
-    """The same for an array on the device that the kernels cannot read in place: a dense copy of a piece."""
+    """The same interface for an array on the device that the kernels cannot read in place: copies one dense piece."""
 
     def __init__(self) -> None:
         self.stream = nullcontext()
@@ -96,17 +97,17 @@ class Corner:
         return made.transpose(np.argsort(order).tolist())
 
     def store(self, part: Any, target: Any) -> None:
-        """Write a piece where it belongs."""
+        """Write a piece to its place."""
         same_bits(target)[...] = same_bits(part)
 
     def settle(self) -> None:
-        """Nothing to wait for: all happens on the caller's stream."""
+        """Nothing to wait for, because everything runs on the caller's stream."""
 
     finish = settle
 
 
 class Sums:
-    """Moments on the device that grow by parts (Chan, Golub & LeVeque 1983), on whichever stream a part comes."""
+    """Moments on the device, merged from parts that may arrive on different streams."""
 
     def __init__(self, xp: Any, tiles: tuple[int, ...]) -> None:
         self.count, self.mean, self.m2 = (xp.zeros(tiles[::2]) for _ in range(3))
@@ -114,19 +115,15 @@ class Sums:
         self.written = xp.cuda.get_current_stream().record()
 
     def add(self, at: Box, part: tuple[int, ...], mean: Any, m2: Any, stream: Any) -> None:
-        """Take in the moments of a part of those sets."""
+        """Merge the moments of a part."""
         cells = math.prod(part[1::2])
         on_a_stream = hasattr(stream, "wait_event")
         if on_a_stream:
             stream.wait_event(self.written)
         if cells < self.cells:
-            # All new values before the first is written: memory may run out in between, and the part comes again.
-            before = self.count[at]
-            total = before + cells
-            delta = mean - self.mean[at]
-            m2 = self.m2[at] + m2 + delta * (delta * (before * cells / total))
-            mean = self.mean[at] + delta * (cells / total)
-            self.count[at] = total
+            # All new values are computed before the first is written: memory may run out, and the part comes again.
+            merged = merge_two((self.count[at], self.mean[at], self.m2[at]), (cells, mean, m2))
+            self.count[at], mean, m2 = merged
         self.mean[at] = mean
         self.m2[at] = m2
         if on_a_stream:
