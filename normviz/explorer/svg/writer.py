@@ -166,4 +166,5 @@ def clipped(text: str, size: float, room: float) -> str:
     if size * sum(_widths(text)) <= room:
         return text
     ends = accumulate(_widths(text), initial=sum(_widths("…")))
-    return text[: sum(1 for _ in takewhile(lambda end: size * end <= room, ends)) - 1].rstrip() + "…"
+    fitting = sum(1 for _ in takewhile(lambda end: size * end <= room, ends))
+    return text[: max(fitting - 1, 0)].rstrip() + "…"
