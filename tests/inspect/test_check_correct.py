@@ -211,3 +211,12 @@ def test_layers_of_keras(backend):
         check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_rounding_in_half_precision_is_no_bug(seed):
+    """Two nearly equal cells: the mean, rounded to float16, is off by a part of their small deviation."""
+    fn = by_loops("positional", None, 1e-4, 1)
+    for shape in ((4, 2, 3, 1), (5, 2), (3, 2, 2)):
+        verdict = nv.check(fn, "positional", shape=shape, eps=1e-4, dtype="float16", seed=seed)
+        assert verdict.passed, str(verdict)
