@@ -1,11 +1,12 @@
-"""Any callable on arrays, asked with NumPy arrays and answering with them: torch, JAX, Keras, CuPy or NumPy inside.
+"""Call any function on arrays with NumPy arrays, and return NumPy arrays: torch, JAX, Keras, CuPy or NumPy inside.
 
-Which framework a callable wants is found out by trying; what it is made of only says which to try first.
+Trying finds out which framework a callable takes; the objects that it is made of only tell which one to try first.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,154 +28,15 @@ FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
 RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """The distance from 1 to the next number, by dtype."""
 
-
-class Refusal(Exception):
-    """The callable raised on an input; what it raised is the cause."""
-
-
-class Forward:
-    """A callable, as a function from (N, C, *spatial) float64 arrays to such arrays.
-
-    Parameters
-    ----------
-    fn
-        Any callable that takes one array and gives one of its shape.
-    found
-        What it can reach, as `untouched` remembers it; put back before every call, so that one experiment cannot
-        change the next.
-    channel_axis
-        Where fn has its channels.
-    framework
-        One of FRAMEWORKS, or None to find out.
-    seed
-        For the random numbers that fn may draw.
-
-    Attributes
-    ----------
-    framework, dtype
-        What fn is given; known after `start`.
-    resolution
-        That of the coarser of what goes in and what comes out.
-    calls
-        Forward calls so far, failed ones included.
-    """
-
-    def __init__(
-        self, fn: Callable, found: Found, *, channel_axis: int = 1, framework: str | None = None, seed: int = 0
-    ) -> None:
-        check_callable(fn)
-        if framework is not None and framework not in FRAMEWORKS:
-            raise ValueError(unknown("framework", framework, FRAMEWORKS))
-        self.fn, self.found, self.channel_axis, self.given, self.seed = fn, found, channel_axis, framework, seed
-        self.framework, self.dtype, self.device = framework or "numpy", "float64", None
-        self.resolution, self.calls = RESOLUTION["float64"], 0
-
-    def start(self, x: np.ndarray) -> np.ndarray:
-        """Find out what fn takes, and return its answer to x.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If fn takes x in no framework and dtype, or gives back no array of x's shape: in one sentence.
-        """
-        refusals: list[Refusal] = []
-        for kinds in self._kinds():
-            self.framework, self.dtype, self.device = kinds
-            try:
-                y = self(x)
-            except Refusal as refusal:
-                refusals.append(refusal)
-                continue
-            coarser = self._came_out
-            if RESOLUTION[coarser] > RESOLUTION[self.dtype]:
-                self._prefer(coarser, x)
-                y = self(x)
-            self.resolution = max(RESOLUTION[self._came_out], RESOLUTION[self.dtype])
-            return y
-        if not refusals:
-            raise ValueError(f"framework={self.given!r} cannot be used: {_why_not(self.given)}")
-        raise ValueError(f"{refusals[0]}; give the shape and the framework it takes") from refusals[0].__cause__
-
-    def round(self, x: np.ndarray) -> np.ndarray:
-        """Return x as fn sees it, rounded to its dtype, in float64."""
-        if self.dtype == "bfloat16":
-            bits = np.asarray(x, np.float32).view(np.uint32)
-            return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32).astype(np.float64)
-        with np.errstate(all="ignore"):
-            return np.asarray(x).astype(self.dtype).astype(np.float64)
-
-    def __call__(self, x: np.ndarray, *, fresh: bool = False) -> np.ndarray:
-        """Return fn's answer to a copy of x; `fresh` lets the generators of random numbers go on from where they are.
-
-        Raises
-        ------
-        Refusal
-            If fn raises.
-        TypeError, ValueError
-            If what it returns is no array of x's shape.
-        """
-        self.found.restore(randomness=not fresh)
-        if not fresh:
-            seed_everything(self.seed)
-        laid_out = np.ascontiguousarray(uncanonical(x, self.channel_axis))
-        given = hand_over(laid_out, self.framework, self.dtype, self.device)
-        self.calls += 1
-        try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"), _no_gradients():
-                warnings.simplefilter("ignore")
-                answer = self.fn(given)
-        except Exception as error:
-            what = f"{self.dtype} {self.framework} input of shape {laid_out.shape}"
-            raise Refusal(f"fn raised {type(error).__name__} on a {what}: {first_line(error)}") from error
-        self._came_out = check_answer(answer, laid_out.shape)
-        return np.array(canonical(take_back(answer), self.channel_axis), np.float64)
-
-    def _prefer(self, dtype: str, x: np.ndarray) -> None:
-        """Hand over `dtype` from now on if fn takes it and gives it back: nothing finer comes out anyway."""
-        before, self.dtype = self.dtype, dtype
-        try:
-            self(x)
-        except Refusal:
-            self.dtype = before
-            return
-        if self._came_out != dtype:
-            self.dtype = before
-
-    def _kinds(self) -> Iterator[tuple[str, str, Any]]:
-        """What to try, likeliest first: (framework, dtype, device)."""
-        for framework in [self.given] if self.given else self._frameworks():
-            if _why_not(framework):
-                continue
-            held = [a for a in self.found.objects if is_array(a) and kind(a) == framework]
-            held = [a for a in held if _dtype(a) in RESOLUTION]
-            first = [max({_dtype(a) for a in held}, key=[_dtype(a) for a in held].count)] if held else []
-            dtypes = first if framework == "torch" else []
-            dtypes += [d for d in RESOLUTION if d not in dtypes]
-            if framework in ("numpy", "cupy"):
-                dtypes.remove("bfloat16")
-            if framework == "jax" and not sys.modules["jax"].config.jax_enable_x64:
-                dtypes.remove("float64")
-            for dtype in dtypes:
-                yield framework, dtype, held[0].device if held and framework == "torch" else None
-            if framework == "torch" and not held and sys.modules["torch"].cuda.is_available():
-                yield "torch", "float32", "cuda"
-
-    def _frameworks(self) -> list[str]:
-        """Every framework that is loaded: a function that needs another one would have loaded it."""
-        packages = [p for p in self.found.packages if p != "numpy"]
-        if "keras" in packages:
-            name = import_module("keras").backend.backend()
-            return [name if name in FRAMEWORKS else "numpy"]
-        hinted = ["jax" if p in ("jaxlib", "flax") else p for p in packages]
-        order = [*(f for f in hinted if f in FRAMEWORKS), *FRAMEWORKS]
-        return [f for f in dict.fromkeys(order) if f in sys.modules]
-
-
 WEIGHT = ("weight", "weights", "gamma", "scale", "w", "g")
 BIAS = ("bias", "biases", "beta", "shift", "offset", "b")
 GROUPS = ("num_groups", "n_groups", "groups", "group", "G")
 EPS = ("eps", "epsilon")
 GRAD = ("grad_output", "grad_out", "grad", "dout", "dy", "grad_y", "upstream")
+
+
+class Refusal(Exception):
+    """The callable raised on an input, or returned no array; the error that it raised is the cause."""
 
 
 @dataclass
@@ -196,9 +58,11 @@ def signature(fn: Callable, leading: int = 1) -> Takes:
 
     Two required parameters of other names are taken for weight and bias, one for the weight.
     """
-    named = getattr(fn, "forward", None) or (None if isinstance(fn, MethodType) else getattr(fn, "call", None))
+    # Looked up without the object's own `__getattr__`, which may invent an attribute.
+    names = [n for n in ("forward", "call") if inspect.getattr_static(fn, n, None) is not None]
     try:
-        parameters = [*inspect.signature(named or fn).parameters.values()]
+        named = getattr(fn, names[0]) if names and not isinstance(fn, MethodType) else fn
+        parameters = [*inspect.signature(named).parameters.values()]
     except (TypeError, ValueError):
         return Takes()
     parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)][leading:]
@@ -224,18 +88,179 @@ def _role(name: str) -> str | None:
     return None
 
 
+class Forward:
+    """A callable, as a function from (N, C, *spatial) float64 arrays to arrays of the same shape.
+
+    Parameters
+    ----------
+    fn
+        Any callable that takes one array and returns one of the same shape.
+    found
+        A snapshot of everything that fn can reach. It is restored before every call, so that one experiment cannot
+        change the next.
+    channel_axis
+        The axis of fn's channels.
+    framework
+        One of FRAMEWORKS, or None to find out.
+    seed
+        For the random numbers that fn may draw.
+
+    Attributes
+    ----------
+    takes, values
+        What fn takes besides x, and the values it gets: arrays for "weight" and "bias", numbers for the others.
+    before
+        Called without arguments before every call, after the snapshot is restored: to set fn's mode, for instance.
+    framework, dtype
+        Of the arrays that fn gets; known after `start`.
+    resolution
+        The coarser of the resolutions of input and output.
+    calls
+        Forward calls so far, failed ones included.
+    """
+
+    def __init__(
+        self, fn: Callable, found: Found, *, channel_axis: int = 1, framework: str | None = None, seed: int = 0
+    ) -> None:
+        check_callable(fn)
+        if framework is not None and framework not in FRAMEWORKS:
+            raise ValueError(unknown("framework", framework, FRAMEWORKS))
+        self.fn, self.found, self.channel_axis, self.given, self.seed = fn, found, channel_axis, framework, seed
+        self.takes, self.values = Takes(), {}
+        self.before: Callable[[], Any] = lambda: None
+        self.framework, self.dtype, self.device = framework or "numpy", "float64", None
+        self.resolution, self.calls = RESOLUTION["float64"], 0
+
+    def start(self, x: np.ndarray) -> np.ndarray:
+        """Find out which framework and dtype fn takes, and return its output for x.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If fn takes x in no framework and dtype, or does not return an array of x's shape.
+        Refusal
+            If fn takes x once, and not again.
+        """
+        refusals: list[Refusal] = []
+        for kinds in self._kinds():
+            self.framework, self.dtype, self.device = kinds
+            try:
+                y = self(x)
+            except Refusal as refusal:
+                refusals.append(refusal)
+                continue
+            coarser = self._out_dtype
+            if RESOLUTION[coarser] > RESOLUTION[self.dtype]:
+                self._prefer(coarser, x)
+                y = self(x)
+            self.resolution = max(RESOLUTION[self._out_dtype], RESOLUTION[self.dtype])
+            return y
+        if not refusals:
+            raise ValueError(f"framework={self.given!r} cannot be used: {_why_not(self.given)}")
+        raise ValueError(f"{refusals[0]}; give the shape and the framework it takes") from refusals[0].__cause__
+
+    def round(self, x: np.ndarray) -> np.ndarray:
+        """Return x as fn sees it, rounded to its dtype, in float64."""
+        if self.dtype == "bfloat16":
+            bits = np.asarray(x, np.float32).view(np.uint32)
+            return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32).astype(np.float64)
+        with np.errstate(all="ignore"):
+            return np.asarray(x).astype(self.dtype).astype(np.float64)
+
+    def __call__(self, x: np.ndarray, *, fresh: bool = False) -> np.ndarray:
+        """Return fn's output for a copy of x; with `fresh` generators of random numbers go on from where they are.
+
+        Raises
+        ------
+        Refusal
+            If fn raises.
+        TypeError, ValueError
+            If it does not return an array of x's shape.
+        """
+        laid_out = np.ascontiguousarray(uncanonical(x, self.channel_axis))
+        output = self._output(self.native(laid_out), laid_out.shape, fresh=fresh)
+        self._out_dtype = check_answer(output, laid_out.shape)
+        return np.array(canonical(take_back(output), self.channel_axis), np.float64)
+
+    def native(self, values: np.ndarray) -> Any:
+        """A copy of an array in fn's framework and dtype."""
+        return hand_over(values, self.framework, self.dtype, self.device)
+
+    def _output(self, given: Any, shape: tuple[int, ...], *, restore: bool = True, fresh: bool = False) -> Any:
+        """Call fn and return what it returns."""
+        if restore:
+            self.found.restore(randomness=not fresh)
+            self.before()
+        if not fresh:
+            seed_everything(self.seed)
+        values = {k: self.native(v) if isinstance(v, np.ndarray) else v for k, v in self.values.items()}
+        self.calls += 1
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"), _no_gradients():
+                warnings.simplefilter("ignore")
+                return self.takes.call(self.fn, [given], values)
+        except Exception as error:
+            what = f"{self.dtype} {self.framework} input of shape {shape}"
+            raise Refusal(f"fn raised {type(error).__name__} on a {what}: {first_line(error)}") from error
+
+    def _prefer(self, dtype: str, x: np.ndarray) -> None:
+        """Use `dtype` from now on if fn takes and returns it: its output has no finer resolution anyway."""
+        before, self.dtype = self.dtype, dtype
+        try:
+            self(x)
+        except Refusal:
+            self.dtype = before
+            return
+        if self._out_dtype != dtype:
+            self.dtype = before
+
+    def _kinds(self) -> Iterator[tuple[str, str, Any]]:
+        """Return what to try, likeliest first: (framework, dtype, device)."""
+        for framework in [self.given] if self.given else self._frameworks():
+            if _why_not(framework):
+                continue
+            held = [a for a in self.found.objects if is_array(a) and kind(a) == framework]
+            held = [a for a in held if _dtype(a) in RESOLUTION]
+            if framework == "torch" and any(a.is_meta for a in held):
+                raise Refusal(
+                    "fn has tensors on the meta device, which holds no numbers; move it to another device first, for "
+                    'instance by fn.to_empty(device="cpu"), and load its weights'
+                )
+            first = [max({_dtype(a) for a in held}, key=[_dtype(a) for a in held].count)] if held else []
+            dtypes = first if framework == "torch" else []
+            dtypes += [d for d in RESOLUTION if d not in dtypes]
+            if framework in ("numpy", "cupy"):
+                dtypes.remove("bfloat16")
+            if framework == "jax" and not sys.modules["jax"].config.jax_enable_x64:
+                dtypes.remove("float64")
+            for dtype in dtypes:
+                yield framework, dtype, held[0].device if held and framework == "torch" else None
+            if framework == "torch" and not held and sys.modules["torch"].cuda.is_available():
+                yield "torch", "float32", "cuda"
+
+    def _frameworks(self) -> list[str]:
+        """Return every framework that is loaded: a function that needs another one would have loaded it."""
+        packages = [p for p in self.found.packages if p != "numpy"]
+        if "keras" in packages:
+            name = import_module("keras").backend.backend()
+            return [name if name in FRAMEWORKS else "numpy"]
+        hinted = ["jax" if p in ("jaxlib", "flax") else p for p in packages]
+        order = [*(f for f in hinted if f in FRAMEWORKS), *FRAMEWORKS]
+        return [f for f in dict.fromkeys(order) if f in sys.modules]
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What came back from one call.
+    """The output of one call.
 
     Attributes
     ----------
     y
-        As fn has it, float64.
+        In fn's layout, float64; without cells if fn returned far more than it got.
     shape, dtype
-        As fn returned them.
+        Of the array that fn returned.
     changed
-        Whether the array that was handed over holds other values now.
+        Whether fn changed its input in place.
     """
 
     y: np.ndarray
@@ -247,25 +272,15 @@ class Answer:
 class Asked(Forward):
     """A function under test, called with canonical float64 arrays.
 
-    Unlike a `Forward` it is content with any shape that comes back; and it does not feed fn what fn gives.
-
-    Attributes
-    ----------
-    takes
-        What fn takes besides x.
-    values
-        What it is given: arrays for "weight" and "bias", numbers for the others.
-    before
-        Called with no arguments before every call, to bring fn into its state.
+    Unlike a `Forward` it accepts an output of any shape, and it never passes fn's output back into fn.
     """
 
     def __init__(self, fn: Callable, found: Found, takes: Takes, values: dict[str, Any], **more: Any) -> None:
         super().__init__(fn, found, **more)
         self.takes, self.values = takes, values
-        self.before: Callable[[], Any] = lambda: None
 
     def begin(self, x: np.ndarray, dtype: str | None = None) -> Answer:
-        """Find out which framework and dtype fn takes, and return its answer to x; Refusal if it takes none."""
+        """Find out which framework and dtype fn takes, and return its output for x; Refusal if it takes none."""
         refusal = None
         for kinds in [k for k in self._kinds() if dtype in (None, k[1])]:
             self.framework, self.dtype, self.device = kinds
@@ -279,43 +294,31 @@ class Asked(Forward):
         raise refusal[0]
 
     def ask(self, x: np.ndarray, *, restore: bool = True, fresh: bool = False, laid_out: bool = False) -> Answer:
-        """Return fn's answer to a copy of x; without `restore` fn goes on from the state that it is in.
+        """Return fn's output for a copy of x; without `restore` fn goes on from the state that it is in.
 
         Raises
         ------
         Refusal
-            If fn raises, or returns no array.
+            If fn raises, or returns no array of real numbers.
         """
-        if restore:
-            self.found.restore(randomness=not fresh)
-            self.before()
-        if not fresh:
-            seed_everything(self.seed)
         x = x if laid_out else np.ascontiguousarray(uncanonical(x, self.channel_axis))
         given = self.native(x)
-        values = {k: self.native(v) if isinstance(v, np.ndarray) else v for k, v in self.values.items()}
-        self.calls += 1
+        output = self._output(given, x.shape, restore=restore, fresh=fresh)
+        shape, dtype = _shape(output), _dtype(output)
+        if shape is None:
+            raise Refusal(f"fn returned {described(output)}, not an array; it should return its output alone")
+        if math.prod(shape) > max(64 * x.size, 2**20):  # as an array that is broadcast may
+            return Answer(np.empty(0), shape, dtype, False)
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"), _no_gradients():
-                warnings.simplefilter("ignore")
-                answer = self.takes.call(self.fn, [given], values)
-        except Exception as error:
-            what = f"{self.dtype} {self.framework} input of shape {x.shape}"
-            raise Refusal(f"fn raised {type(error).__name__} on a {what}: {first_line(error)}") from error
-        if not hasattr(answer, "shape") or not hasattr(answer, "dtype"):
-            raise Refusal(f"fn returned {described(answer)}, not an array; it should return its output alone")
-        dtype = _dtype(answer)
-        try:
-            y = np.array(take_back(answer), np.float64)
+            y = np.array(take_back(output), np.float64)
         except (TypeError, ValueError) as error:
             raise Refusal(f"fn returned an array of dtype {dtype}, which holds no real numbers") from error
         self.resolution = max(RESOLUTION[self.dtype], RESOLUTION.get(dtype, 0.0))
-        changed = not np.array_equal(take_back(given), take_back(self.native(x)), equal_nan=True)
-        return Answer(y, tuple(answer.shape), dtype, changed)
-
-    def native(self, values: np.ndarray) -> Any:
-        """A copy of an array as fn is given it."""
-        return hand_over(values, self.framework, self.dtype, self.device)
+        try:
+            changed = not np.array_equal(take_back(given), take_back(self.native(x)), equal_nan=True)
+        except Refusal:
+            changed = True
+        return Answer(y, shape, dtype, changed)
 
 
 def owner(fn: Callable) -> Any:
@@ -335,12 +338,11 @@ def check_answer(answer: Any, shape: tuple[int, ...]) -> str:
     """Return the dtype of what fn returned, or raise in one sentence if it is no real array of `shape`."""
     if isinstance(answer, tuple | list | dict) or answer is None:
         raise TypeError(f"fn returned {described(answer)}, not an array; wrap it so that it returns its output alone")
-    if not hasattr(answer, "shape") or not hasattr(answer, "dtype"):
+    returned = _shape(answer)
+    if returned is None:
         raise TypeError(f"fn returned {described(answer)}, not an array; a normalizer gives one of its input's shape")
-    if tuple(answer.shape) != shape:
-        raise ValueError(
-            f"fn returned shape {tuple(answer.shape)} for an input of shape {shape}; a normalizer keeps the shape"
-        )
+    if returned != shape:
+        raise ValueError(f"fn returned shape {returned} for an input of shape {shape}; a normalizer keeps the shape")
     dtype = _dtype(answer)
     if dtype not in RESOLUTION:
         raise TypeError(f"fn returned dtype {dtype}; it must give float64, float32, float16 or bfloat16")
@@ -362,8 +364,26 @@ def hand_over(x: np.ndarray, framework: str, dtype: str, device: Any = None) -> 
 
 
 def take_back(answer: Any) -> np.ndarray:
-    """Return an array of any framework as a NumPy array of its own memory."""
-    return np.array(host(answer))
+    """Return an array of any framework as a NumPy array of its own memory.
+
+    Raises
+    ------
+    Refusal
+        If the numbers of the array cannot be read, as on torch's meta device.
+    """
+    try:
+        return np.array(host(answer))
+    except Exception as error:
+        what = f"an array ({described(answer)}) whose numbers cannot be read"
+        raise Refusal(f"fn returned {what}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array; None if value is no array."""
+    try:
+        return tuple(int(n) for n in value.shape) if hasattr(value, "dtype") else None
+    except Exception:
+        return None
 
 
 def _no_gradients() -> Any:

@@ -35,11 +35,11 @@ WORDS = {
     "all 1152 cells share one set": lambda x: hat(x, None),
     "It is random": lambda x: x + np.random.normal(size=x.shape),  # noqa: NPY002
     "It gives x / std.": lambda x: x / x.std((2, 3), keepdims=True),
-    "No normalizer, though cells answer to one another": lambda x: x - x.mean((2, 3), keepdims=True),
-    "No normalizer. Could not be told: method,": lambda x: x + np.roll(x, 1, 3),
-    "Perhaps a normalizer. Could not be told": lambda x: x * np.nan,
-    "is no fixed line of it": np.tanh,
-    "No weight or bias shows.": lambda x: hat(x, (2, 3)),
+    "No normalizer, though cells depend on one another": lambda x: x - x.mean((2, 3), keepdims=True),
+    "No normalizer. Could not be measured: method,": lambda x: x + np.roll(x, 1, 3),
+    "Perhaps a normalizer. Could not be measured": lambda x: x * np.nan,
+    "is not linear in it": np.tanh,
+    "No weight or bias is applied.": lambda x: hat(x, (2, 3)),
 }
 
 

@@ -155,7 +155,7 @@ def test_the_layer_itself_and_not_only_a_function_of_it():
 def test_a_layer_that_takes_one_size_alone():
     found = nv.probe(T.LayerNorm([8, 6, 6], eps=1e-3))
     assert found.undetermined["unbiased"] == (
-        "every set has 288 cells, in no other shape that fn takes; dividing by 287 would look the same with another "
+        "every set has 288 cells, in every shape that fn takes; dividing by 287 would look the same with another "
         "eps and scale, so those are given as for the biased variance"
     )
     assert found.eps == pytest.approx(1e-3, rel=1e-3)

@@ -1,4 +1,4 @@
-"""Disturb some cells of an input, and hear which cells of the output change."""
+"""Change some cells of an input, and find which cells of the output respond."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from normviz.inspect._call import Forward, Refusal
 from normviz.inspect.probe.sets import Sets, find_sets, statistics_of
 
 
-class Listener:
-    """Experiments around one input, with one bit for each cell as the answer.
+class Perturbation:
+    """Changes of one input; each experiment returns one bit for each cell of the output.
 
     Attributes
     ----------
     x, y
-        The input, away from 0 and from its mean so that a change shows, and the answer to it.
+        The input, whose cells are neither near 0 nor near their mean, so that a change shows; and its output.
     zero
-        The answer to zeros: what is left of y where a set is dominated by one cell.
+        The output for zeros. The other cells of a set shrink to it where one cell dominates the set.
     stochastic
-        Whether the same input gives another answer when the random numbers go on.
+        Whether the same input gives another output with other random numbers.
     noise
-        How far two answers to one input differ with the same random numbers, the rounding of y at the least.
+        The largest difference between two outputs for one input with the same random numbers, or the rounding of y.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Listener:
         self.noise = jitter + 4 * forward.resolution * np.abs(self.y)
 
     def poisoned(self, mask: np.ndarray) -> np.ndarray:
-        """Which cells turn NaN when those of `mask` are NaN: exact in any precision, and under any activation."""
+        """Return which cells become NaN when those of `mask` are: exact in any precision, and under any activation."""
         return np.isnan(self.forward(np.where(mask, np.nan, self.x)))
 
     def pushed(self, mask: np.ndarray) -> np.ndarray:
-        """Which cells change when those of `mask` are made large: the others of their sets shrink to nearly nothing.
+        """Return which cells change when those of `mask` are made large: the others of their sets shrink to almost 0.
 
-        Once up and once down, since a set of two cells gives ±1 whatever the distance.
+        Both signs are tried, since a set of two cells gives ±1 at any distance.
         """
         least = 16 if self.forward.dtype == "float16" else 100
         largest = 2e4 if self.forward.dtype == "float16" else math.inf
@@ -64,31 +64,33 @@ class Listener:
 
     @property
     def base(self) -> np.ndarray:
-        """What the outputs shrink to."""
+        """The values that outputs shrink to."""
         return np.where(np.isfinite(self.zero), self.zero, 0.0)
 
     def find(self) -> Sets:
-        """Return the sets that NaN shows, if numbers confirm them; those that numbers show, otherwise."""
+        """Return the sets found with NaN if large numbers confirm them, or else those found with large numbers."""
         try:
-            sets = find_sets(self.poisoned, self.x.shape, self.rng, deaf=self.stochastic)
+            sets = find_sets(self.poisoned, self.x.shape, self.rng, incomplete=self.stochastic)
         except Refusal:
             sets = None
-        if sets is not None and (self.confirm(sets.labels) if sets.proven else self.stochastic and sets.heard.any()):
+        if sets is not None and (
+            self.confirm(sets.labels) if sets.proven else self.stochastic and sets.responded.any()
+        ):
             return sets
-        # NaN is refused, replaced, or spread by a product with zero.
-        return find_sets(self.pushed, self.x.shape, self.rng, most=15)
+        # fn refuses NaN, replaces it, or spreads it by a product with zero.
+        return find_sets(self.pushed, self.x.shape, self.rng, max_calls=15)
 
     def confirm(self, labels: np.ndarray) -> bool:
-        """Whether large numbers reach the cells that the sets say, and no others."""
+        """Whether large numbers change the cells of the same sets, and no others."""
         if np.allclose(self.y, self.base, rtol=0, atol=0) or not self.finite:
-            return True  # nothing to see
+            return True  # no change can show
         try:
             return all(self._reaches(labels) for _ in range(2))
         except Refusal:
             return True  # fn takes no large numbers
 
     def _reaches(self, labels: np.ndarray) -> bool:
-        """One cell in each of about half of the sets is made large."""
+        """Whether the right cells change when one cell in each of about half of the sets is made large."""
         flat = labels.ravel()
         order = self.rng.permutation(flat.size)
         mask = np.zeros(flat.size, bool)
@@ -101,10 +103,10 @@ class Listener:
         changed = self.pushed(mask)
         if (changed & ~hit).any():
             return False
-        # A cell at rest (weight 0, the flat side of a ReLU, alone in its set) has nothing to change.
+        # Some cells cannot change: weight 0, the flat side of a ReLU, the only cell of a set.
         alone = statistics_of(self.x, labels)["count"] == 1
-        awake = hit & ~mask & ~alone & (np.abs(self.y - self.base) > 4 * self.noise)
-        return not awake.any() or bool(changed[awake].mean() >= 0.9)
+        responsive = hit & ~mask & ~alone & (np.abs(self.y - self.base) > 4 * self.noise)
+        return not responsive.any() or bool(changed[responsive].mean() >= 0.9)
 
 
 def _or_nan(forward: Forward, x: np.ndarray) -> np.ndarray:

@@ -1,17 +1,27 @@
-"""What a function normalizes, found by experiment alone."""
+"""Find out by experiment what a callable normalizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
+from normviz.arrays.arguments import uncanonical
 from normviz.core.errors import check_keywords
-from normviz.core.pooling import canonical, check_shape
-from normviz.inspect._call import check_callable
-from normviz.inspect._snapshot import untouched
-from normviz.inspect.probe.experiments import Experiments
+from normviz.core.methods import METHODS
+from normviz.core.pooling import Pooling, canonical, check_shape
+from normviz.inspect._call import Forward, Refusal, check_callable
+from normviz.inspect._snapshot import Found, untouched
+from normviz.inspect.probe.fit import FORMS, SCALE, Affine, Eps, Line, divisor, draw, find_eps, fit, layout, rms
+from normviz.inspect.probe.perturbation import Perturbation
 from normviz.inspect.probe.report import Probe
+from normviz.inspect.probe.sets import Sets, block_of, grown, number, only_partition, rows_with, statistics_of
+
+SETS = ("method", "num_groups", "block", "labels", "couples_samples")
+NUMBERS = ("centered", "eps", "eps_inside", "unbiased", "affine", "weight", "bias")
+STRAIGHT = NUMBERS[1:]
 
 
 @check_keywords
@@ -28,32 +38,44 @@ def probe(
     Parameters
     ----------
     fn
-        Any callable that takes an array of `shape` and gives one: a NumPy function, a torch.nn.Module in train or eval
-        mode, a function or layer of JAX, Flax, Keras or CuPy.
+        Any callable that takes an array of `shape` and returns one of the same shape: a NumPy function, a
+        torch.nn.Module in train or eval mode, a function or layer of JAX, Flax, Keras or CuPy.
     shape
-        Of the arrays to call it with, as fn takes them; 2 to 5 axes.
+        Shape of the arrays to call fn with, in fn's own layout; 2 to 5 axes.
     channel_axis
-        Where its channels are: -1 for (N, H, W, C) and (batch, tokens, features).
+        The axis of the channels: -1 for (N, H, W, C) and (batch, tokens, features).
     framework
         "numpy", "torch", "jax" or "cupy"; None finds out.
     seed
-        Of the random inputs. The same seed gives the same calls.
+        Seed of the random inputs. The same seed gives the same calls.
 
     Returns
     -------
     Probe
-        What was found, and in `undetermined` what could not be.
+        The results; `undetermined` names those that could not be measured, and why.
 
     Raises
     ------
     TypeError, ValueError
-        If fn cannot be called, raises on `shape`, or returns something else than an array of that shape.
+        If fn cannot be called, raises on `shape`, holds tensors without numbers (a lazy layer, the meta device), or
+        returns anything but an array of that shape.
+
+    Warns
+    -----
+    RuntimeWarning
+        If something that fn changed could not be restored.
 
     Notes
     -----
-    fn is called about 30 times, with copies. What it keeps (parameters, running statistics, mode, gradients, hooks) and
-    the random state are as they were afterwards, also when it raises. Its class is never looked at. A scale or shift
-    before the normalization that is the same throughout each set leaves no trace in the output, so no probe can see it.
+    fn is called about 30 times, with copies. It is judged by its outputs alone, never by its class. A scale or shift
+    before the normalization that is the same throughout each set does not change the output, so no probe can detect it.
+
+    Everything is restored before each call and at the end, also when fn raises: attributes, containers, parameters,
+    buffers, gradients, hooks and dtypes of the objects that fn reaches; arrays in the variables around it; generators
+    of random numbers; torch's global settings, os.environ, the working directory, signal handlers, warning filters.
+    Not restored: numbers and lists in the variables around fn, and attributes of classes, which may be the caller's own
+    record of the calls; iterators, files, threads, caches (functools.lru_cache), context variables, inference mode
+    that is entered and never left, and the version counters of tensors.
 
     Examples
     --------
@@ -66,4 +88,309 @@ def probe(
     shape = check_shape(shape, "shape")
     order = canonical(np.empty(shape, np.int8), channel_axis, "shape").shape
     with untouched(fn) as found:
-        return Experiments(fn, found, order, channel_axis, framework, seed).report()
+        try:
+            return _Experiments(fn, found, order, channel_axis, framework, seed).report()
+        except Refusal as refusal:
+            raise ValueError(str(refusal)) from refusal.__cause__
+
+
+@dataclass
+class _Findings:
+    """The fields of a Probe that are known so far, with axes (N, C, *spatial)."""
+
+    method: str | None = None
+    num_groups: int | None = None
+    block: tuple[int, ...] | None = None
+    labels: np.ndarray | None = None
+    centered: bool | None = None
+    eps: float | None = None
+    eps_inside: bool | None = None
+    unbiased: bool | None = None
+    affine: str | None = None
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    couples_samples: bool | None = None
+    elementwise: bool | None = None
+    stochastic: bool | None = None
+    is_normalizer: bool | None = None
+    form: str | None = None
+    undetermined: dict[str, str] = field(default_factory=dict)
+
+    def cannot_tell(self, why: str, *names: str) -> None:
+        """Set fields to None, and record why they cannot be measured."""
+        for name in names:
+            setattr(self, name, None)
+            self.undetermined.setdefault(name, why)
+
+
+class _Experiments:
+    """The experiments of one probe, in their order, and what is concluded from each."""
+
+    def __init__(
+        self, fn: Callable, found: Found, shape: tuple[int, ...], channel_axis: int, framework: str | None, seed: int
+    ) -> None:
+        self.forward = Forward(fn, found, channel_axis=channel_axis, framework=framework, seed=seed)
+        self.rng, self.shape, self.channel_axis = np.random.default_rng(seed), shape, channel_axis
+        self.known, self.signal = _Findings(), 0.0
+
+    def report(self) -> Probe:
+        """Run the experiments, and return the results in the layout of fn."""
+        self.perturbation = Perturbation(self.forward, self.shape, self.rng)
+        self.known.stochastic = self.perturbation.stochastic
+        try:
+            self._experiments()
+        except Refusal as refusal:
+            left = [f.name for f in fields(self.known) if getattr(self.known, f.name) is None and f.name != "form"]
+            self.known.cannot_tell(str(refusal), *left)
+        known, axis = self.known, self.channel_axis
+        if known.couples_samples is None:
+            known.cannot_tell("there is one sample; give a shape with more", "couples_samples")
+        values = {f.name: getattr(known, f.name) for f in fields(known)}
+        if known.labels is not None:
+            values["labels"] = np.ascontiguousarray(uncanonical(known.labels, axis))
+        if known.block is not None:
+            values["block"] = uncanonical(np.empty(known.block, np.int8), axis).shape
+        if known.affine == "element":  # laid out like a sample of x
+            samples = 1 if axis % len(self.shape) == 0 else 0
+            for name in ("weight", "bias"):
+                values[name] = np.ascontiguousarray(uncanonical(values[name][None], axis).squeeze(samples))
+        shape, forward = uncanonical(np.empty(self.shape, np.int8), axis).shape, self.forward
+        more = {"shape": shape, "channel_axis": axis, "framework": forward.framework, "dtype": forward.dtype}
+        return Probe(**values, **more, calls=forward.calls)
+
+    # ---- the sets ----
+
+    def _experiments(self) -> None:
+        known = self.known
+        if not self.perturbation.finite:
+            why = "fn gives NaN or infinite numbers for ordinary random ones"
+            known.cannot_tell(why, *SETS, *NUMBERS, "elementwise", "is_normalizer")
+            return
+        sets = self.perturbation.find()
+        labels = self._take_sets(sets)
+        if labels is None:
+            self._without_sets(sets)
+            return
+        alone = bool(labels.max() + 1 == labels.size)
+        line = fit(self.forward, labels, self.rng, ["x"] if alone else [*FORMS][:-1], self.perturbation.zero)
+        known.form = line.form if line.straight else None
+        moved = max(float(np.abs(z).max()) for _, z in line.pairs)
+        # In a set of one cell, x - mean is rounding error alone, divided by the root of eps.
+        rounding = 1e4 * self.forward.resolution if alone and not line.straight else 0.0
+        constant = moved <= rounding and (alone or line.curved == 0)
+        known.elementwise = alone and not constant
+        if constant:
+            self._constant(line, labels)
+        elif alone:
+            self._elementwise(line, labels)
+        elif line.straight:
+            self._straight(line, labels)
+        else:
+            self._curved(labels)
+
+    def _take_sets(self, sets: Sets) -> np.ndarray | None:
+        """Record the sets and return them; None if they are not certain."""
+        known, labels = self.known, sets.labels
+        if not sets.proven:
+            # Dropout hides cells; the others may still be consistent with one partition alone.
+            labels = only_partition(labels, sets.responded) if known.stochastic else None
+            if labels is None:
+                return None
+        known.labels, known.block = labels, block_of(labels)
+        known.couples_samples = bool((labels[1:] <= labels[0].max()).any()) if len(labels) > 1 else None
+        return labels
+
+    def _without_sets(self, sets: Sets) -> None:
+        known, x = self.known, self.rng.uniform(-1.7, 1.7, self.shape) * SCALE[self.forward.dtype]
+        if not sets.responded.any():
+            why = "the output does not depend on the input at all"
+            known.cannot_tell(why, "is_normalizer", "elementwise")
+        elif known.stochastic:
+            why = "fn is random, and too few cells responded to tell the sets apart"
+            known.cannot_tell(why, "is_normalizer", "elementwise")
+        else:
+            why = "cells that depend on one another form no disjoint sets: windows overlap, or layers mix channels"
+            known.elementwise = False
+            y = self._output(x)
+            self.signal = rms(y - self._output(-x))
+            if self._same(y, self._output(x / 4)):
+                known.cannot_tell(f"the scale of the input does not change the output, but {why}", "is_normalizer")
+            else:
+                known.is_normalizer = False
+        known.cannot_tell(why, *SETS, *NUMBERS)
+
+    # ---- the statistics of the sets ----
+
+    def _constant(self, line: Line, labels: np.ndarray) -> None:
+        known = self.known
+        if labels.max() + 1 == labels.size:
+            why = "every set is one cell, so each output is the bias, whatever the input; give a shape with larger sets"
+            known.cannot_tell(why, *NUMBERS, "is_normalizer", "elementwise")
+            # Without a mean to subtract the sign of x would show.
+            self._name([pair for pair in rows_with(labels) if pair[0].centered], why)
+            if known.method is None:
+                known.cannot_tell(why, "method", "num_groups")
+            return
+        why = "every weight is 0, so the output is the bias alone"
+        known.affine, known.weight = "channel", np.zeros(self.shape[1])
+        by_channel = np.moveaxis(line.bias, 1, 0).reshape(self.shape[1], -1)
+        known.bias = by_channel[:, 0].copy()
+        if not (by_channel == by_channel[:, :1]).all():
+            known.cannot_tell("the biases differ within a channel, and every weight is 0", "affine", "weight", "bias")
+        known.cannot_tell(why, "method", "num_groups", "is_normalizer", "centered", "eps", "eps_inside", "unbiased")
+
+    def _elementwise(self, line: Line, labels: np.ndarray) -> None:
+        known = self.known
+        known.is_normalizer = False
+        known.cannot_tell("fn takes no statistics of its input", "centered", "eps", "eps_inside", "unbiased")
+        if line.straight:
+            self._affine(line, labels, 0.0, True, np.ones(self.shape))
+            return
+        known.cannot_tell("the output is not linear in the input", "affine", "weight", "bias")
+        if self._scale_free(labels):
+            known.cannot_tell("each output is the sign of its input: sets of one cell, or a step", "is_normalizer")
+
+    def _straight(self, line: Line, labels: np.ndarray) -> None:
+        known, (subtracted, _, power) = self.known, FORMS[line.form]
+        known.centered, known.is_normalizer = subtracted is not None, power == 0.5
+        if power != 0.5:
+            known.cannot_tell(f"fn gives {line.form}, which is not divided by a root", "eps", "eps_inside", "unbiased")
+            known.cannot_tell(f"no method gives {line.form}", "method", "num_groups")
+            self._affine(line, labels, 0.0, True, np.ones(self.shape))
+            return
+        try:
+            eps = find_eps(self.forward, line, labels, self.rng)
+        except Refusal as refusal:
+            eps = Eps(why=str(refusal))
+        if eps.why:
+            known.cannot_tell(eps.why, "eps", "eps_inside")
+        elif eps.value == 0:
+            known.cannot_tell("eps is 0, which is the same inside the root and outside", "eps_inside")
+        line.refit(labels, eps.value or 0.0, eps.inside is not False)
+        if known.stochastic:
+            by, why = None, "fn is random"
+        else:
+            by, why = divisor(self.forward, line, labels, self.rng)
+        m = statistics_of(line.pairs[0][0], labels)["count"]
+        ratio = {"m - 1": m / np.maximum(m - 1, 1), "1": m}.get(by or "", np.ones(self.shape))
+        known.eps, known.eps_inside, known.unbiased = eps.value, eps.inside, by == "m - 1"
+        if by is None or by == "1":
+            known.cannot_tell(why or "the sum of squares is divided by nothing, neither m nor m - 1", "unbiased")
+        if eps.value and ratio.max() > 1.01 * ratio.min():
+            known.cannot_tell("the sets differ in size, and so does the sum that eps is added to", "eps", "eps_inside")
+        elif eps.value:
+            known.eps = float(f"{eps.value * float(ratio.max()) ** (1 if eps.inside else 0.5):.6g}")
+        self._method(line, by)
+        axis = METHODS[known.method].affine_axis if known.method else 1
+        affine = self._affine(line, labels, eps.value or 0.0, eps.inside is not False, np.sqrt(ratio), axis)
+        if by is None and affine.uniform:
+            self._one_scale(affine.uniform, float(m.max()))
+
+    def _one_scale(self, scale: float, m: float) -> None:
+        """With one size of set, the same scale in all cells may also come from another divisor."""
+        near = max(1e-5, 4 * self.forward.resolution)
+        same = f": with {m:.0f} cells in every set they are the same"
+        if abs(scale / (1 - 1 / m) ** 0.5 - 1) < near:
+            why = f"a scale of {scale:.6g} everywhere, or an unbiased variance and no scale{same}"
+            self.known.cannot_tell(why, "affine", "weight", "bias")
+        if abs(scale * m**0.5 - 1) < near:
+            why = f"a scale of {scale:.6g} everywhere, or a sum of squares that is divided by nothing{same}"
+            self.known.cannot_tell(why, "affine", "weight", "bias", "method", "num_groups")
+
+    def _affine(
+        self, line: Line, labels: np.ndarray, eps: float, inside: bool, factor: np.ndarray, axis: int = 1
+    ) -> Affine:
+        known = self.known
+        if known.stochastic:
+            known.cannot_tell("fn is random", "affine", "weight", "bias")
+            return Affine()
+        more = {"eps": eps, "inside": inside, "factor": factor, "axis": axis}
+        found = layout(line, labels, resolution=self.forward.resolution, **more)
+        known.affine, known.weight, known.bias = found.kind, found.weight, found.bias
+        if found.kind is None:
+            known.cannot_tell("the scale or shift differs from sample to sample", "affine", "weight", "bias")
+        return found
+
+    def _curved(self, labels: np.ndarray) -> None:
+        """The sets are known, but the output is not linear in x_hat: find out what it does not depend on."""
+        known, forward = self.known, self.forward
+        why = "the output is not linear in x_hat: an activation, or something else, follows"
+        known.cannot_tell(why, *STRAIGHT)
+        free = self._scale_free(labels)
+        if free is None:
+            why = f"the output changes by less than {forward.dtype} can resolve"
+            known.cannot_tell(why, "method", "num_groups", "centered", "is_normalizer")
+            return
+        if not free:
+            known.is_normalizer = False
+            why = "the output depends on the scale of the input, so fn is no normalizer"
+            known.cannot_tell(why, "method", "num_groups", "centered")
+            return
+        x = draw(forward, labels, self.rng, SCALE[forward.dtype])
+        y, count = self._output(x), labels.max() + 1
+        size = statistics_of(x, labels)["var"] ** 0.5
+        centered = self._same(y, self._output(x + size * self.rng.uniform(-1, 1, count)[labels]))
+        # Half of each set is kept; the others are changed so that mean and variance (or the mean square) stay.
+        kept = self.rng.random(self.shape) < 0.5
+        others = 2 * statistics_of(x, number(labels * 2 + kept))["mean"] - x if centered else -x
+        if self._same(y, self._output(np.where(kept, x, others)), kept):
+            known.centered, known.is_normalizer = centered, True
+            self._method(None, None)
+        else:
+            why = "neither mean and variance nor the mean square of each set explains the output"
+            known.cannot_tell(why, "method", "num_groups", "centered", "is_normalizer")
+
+    def _scale_free(self, labels: np.ndarray) -> bool | None:
+        """Whether a factor for each set leaves the output unchanged; None if the output is too coarse to tell."""
+        x, other = (draw(self.forward, labels, self.rng, SCALE[self.forward.dtype]) for _ in range(2))
+        y = self._output(x)
+        self.signal = rms(y - self._output(other))
+        if self.signal < 16 * self.forward.resolution * rms(y):
+            return None
+        scaled = self._output(x * self.rng.choice([0.5, 2.0, 4.0], labels.max() + 1)[labels])
+        # Near 1 an eps of 0.1 still shows, so the tolerance is larger there.
+        near = self._output(x * (2 / SCALE[self.forward.dtype]))
+        return self._same(y, scaled) and self._same(y, near, share=0.1)
+
+    def _output(self, x: np.ndarray) -> np.ndarray:
+        return self.forward(self.forward.round(x))
+
+    def _same(self, y: np.ndarray, other: np.ndarray, where: Any = ..., share: float = 0.02) -> bool:
+        """Whether two outputs differ by little, compared with the difference that another input makes."""
+        return rms((y - other)[where]) <= max(share, 8 * self.forward.resolution) * self.signal
+
+    # ---- the method ----
+
+    def _method(self, line: Line | None, by: str | None) -> None:
+        """Find the row of METHODS with these sets and this statistic, if there is one."""
+        known = self.known
+        rows = rows_with(np.asarray(known.labels))
+        if line is not None and line.form not in [*FORMS][:2]:
+            sets = f"the sets are those of {rows[0][0].name!r}, but " if rows else ""
+            known.cannot_tell(f"{sets}no method gives {line.form}", "method", "num_groups")
+            return
+        statistic = "mean and variance" if known.centered else "squared norm" if by == "1" else "mean square"
+        fitting = [(row, groups) for row, groups in rows if row.statistic == statistic]
+        if by is None and not known.centered and rows and not fitting:
+            why = "the mean square or the sum of squares: sets of one size look the same"
+            known.cannot_tell(why, "method", "num_groups")
+        self._name(fitting, "")
+
+    def _name(self, rows: list, why: str) -> None:
+        known, larger = self.known, grown(self.shape)
+        ways = {Pooling(row.name, larger, groups).labels().tobytes(): row.name for row, groups in reversed(rows)}
+        if len(ways) > 1:
+            names = " and ".join(sorted(map(repr, ways.values())))
+            same = f"on shape {self.shape} {names} pool the same cells"
+            try:
+                there = rows_with(Perturbation(self.forward, larger, self.rng, first=False).find().labels)
+                rows = [pair for pair in rows if pair in there]
+            except (Refusal, ValueError, TypeError):
+                known.cannot_tell(why or f"{same}, and fn takes no larger one", "method", "num_groups")
+                return
+            if not rows:
+                known.cannot_tell(why or f"{same}, and on a larger one fn pools others", "method", "num_groups")
+        if rows:
+            row, groups = rows[0]
+            known.method, known.num_groups = row.name, groups
+            known.couples_samples = row.couples_samples

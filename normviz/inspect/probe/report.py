@@ -1,4 +1,4 @@
-"""What a probe has found: its fields, a paragraph in plain words, a table, and the explorer on the measured sets."""
+"""The result of a probe: its fields, a paragraph of text, a table, and the explorer on the measured sets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normviz.core.methods import METHODS
+from normviz.core.pooling import canonical
 
 if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
@@ -17,21 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Probe:
-    """What a function normalizes, as `probe` measured it. A field that could not be told is None.
+    """What a function normalizes, as `probe` measured it. A field that could not be measured is None.
 
     Attributes
     ----------
     method, num_groups
-        A key of METHODS with these sets and this statistic, and its G; None if there is none. Where two methods are the
-        same sets, as Group Norm with G = 1 and Layer Norm, it is the one without groups.
+        A key of METHODS with these sets and this statistic, and its G; None if there is none. Where two methods have
+        the same sets, as Group Norm with G = 1 and Layer Norm, it is the one without groups.
     block
-        Extents of a set along each axis of `shape`, also when no method has it; None if the sets are no equal boxes.
+        Extents of a set along each axis of `shape`, even if no method has it; None if the sets are not equal boxes.
     labels
-        Int array of `shape`: which set each cell is in.
+        Int array of `shape`: the number of the set that each cell is in.
     centered
         Whether a mean is subtracted.
     eps, eps_inside
-        What is added, and whether under the root; eps is 0.0 where nothing is added.
+        The eps that is added, and whether under the root; eps is 0.0 where nothing is added.
     unbiased
         Whether the sum of squares is divided by m - 1 instead of m.
     affine
@@ -44,17 +45,17 @@ class Probe:
     elementwise
         Whether each output depends on its own input alone, as in Batch Norm's eval mode.
     stochastic
-        Whether the same input gives another output next time.
+        Whether the same input gives another output in another call.
     is_normalizer
-        Whether the sets' own statistics take their scale out.
+        Whether each set is divided by a statistic of its own, so that its scale does not matter.
     calls
         Forward calls used.
     undetermined
-        Field -> why it could not be told.
+        Field -> why it could not be measured.
     form
-        What is done with the statistics, such as "(x - mean) / std"; None where no form explains the output.
+        How the statistics are used, such as "(x - mean) / std"; None if no form explains the output.
     shape, channel_axis, framework, dtype
-        What fn was called with.
+        Of the arrays that fn was called with.
     """
 
     method: str | None
@@ -86,18 +87,17 @@ class Probe:
         Parameters
         ----------
         x
-            An array of `shape`; random numbers if there is none.
+            An array of `shape`; None takes random numbers.
         keywords
-            As for Explorer; they win over what the probe would say.
+            As for Explorer; they take precedence over the measured values.
 
         Raises
         ------
         ValueError
-            If the sets could not be told.
+            If the sets could not be measured.
         """
         if self.labels is None:
             raise ValueError(f"there are no sets to explore: {self.undetermined['labels']}")
-        from normviz.core.pooling import canonical
         from normviz.explorer.widget import Explorer
 
         if x is None:
@@ -125,7 +125,7 @@ class Probe:
         )
         return f"<p>{html.escape(str(self))}</p><table>{rows}</table>"
 
-    # ---- in words ----
+    # ---- text ----
 
     def _kind(self) -> str:
         if self.method:
@@ -133,25 +133,25 @@ class Probe:
         if self.elementwise:
             return "Each cell by itself"
         if "method" in self.undetermined:
-            return "A normalizer" if self.is_normalizer else "Sets whose method could not be told"
+            return "A normalizer" if self.is_normalizer else "Sets whose method could not be measured"
         return "Sets that no method in the table has" if self.labels is not None else "No sets"
 
     def _sentences(self) -> list[str]:
-        said = [*self._of_sets(), *self._of_statistics(), *self._of_affine()]
+        sentences = [*self._of_sets(), *self._of_statistics(), *self._of_affine()]
         if self.stochastic:
-            said.append("It is random: the same input gives another output next time, as dropout does.")
+            sentences.append("It is random: the same input gives another output next time, as dropout does.")
         if self.undetermined:
             whys: dict[str, list[str]] = {}
             for name, why in self.undetermined.items():
                 whys.setdefault(why, []).append(name)
             unknown = "; ".join(f"{', '.join(names)} ({why})" for why, names in whys.items())
-            said.append(f"Could not be told: {unknown}.")
-        return [*said, f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"]
+            sentences.append(f"Could not be measured: {unknown}.")
+        return [*sentences, f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"]
 
     def _of_sets(self) -> list[str]:
         if self.elementwise:
             if self.affine is None:
-                return ["No normalizer: each output depends on its own input alone, and is no fixed line of it."]
+                return ["No normalizer: each output depends on its own input alone, and is not linear in it."]
             if self.affine == "none":
                 return ["No normalizer: the output is the input."]
             return [
@@ -160,7 +160,7 @@ class Probe:
             ]
         verdict = {
             True: self._kind() if self.method or "method" in self.undetermined else "A normalizer with sets of its own",
-            False: "No normalizer, though cells answer to one another" if self.labels is not None else "No normalizer",
+            False: "No normalizer, though cells depend on one another" if self.labels is not None else "No normalizer",
             None: f"Perhaps {self._kind()}" if self.method else "Perhaps a normalizer",
         }[self.is_normalizer]
         if self.labels is None:
@@ -168,7 +168,7 @@ class Probe:
         return [f"{verdict}: {self._sets()}.", *self._coupled()]
 
     def _sets(self) -> str:
-        """How many sets of what, as "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6"."""
+        """Describe the sets, for instance as "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6"."""
         labels = np.asarray(self.labels)
         sizes = np.bincount(labels.ravel())
         if len(sizes) == 1:
@@ -181,12 +181,12 @@ class Probe:
             return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, self.block))}"
         first = np.unique(np.nonzero(labels == labels.flat[0])[self.channel_axis])
         channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
-        said = f"{len(sizes)} sets of {cells}, which are no equal boxes"
-        return f"{said}: the first cell's set has cells of channels {channels}"
+        text = f"{len(sizes)} sets of {cells}, which are not equal boxes"
+        return f"{text}: the first cell's set has cells of channels {channels}"
 
     def _coupled(self) -> list[str]:
-        said = {True: "Samples influence one another.", False: "Samples do not influence one another."}
-        return [said[self.couples_samples]] if self.couples_samples is not None else []
+        texts = {True: "Samples influence one another.", False: "Samples do not influence one another."}
+        return [texts[self.couples_samples]] if self.couples_samples is not None else []
 
     def _of_statistics(self) -> list[str]:
         if not self.is_normalizer or self.centered is None:
@@ -198,17 +198,17 @@ class Probe:
             what += " (unbiased: divided by m - 1)"
         if self.method == "weight_norm":
             what = "sum of squares"
-        said = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
+        start = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
         if self.eps is None:
-            return [f"{said}the root of the {what} divides."]
+            return [f"{start}the root of the {what} divides."]
         if self.eps == 0:
-            return [f"{said}the root of the {what} divides, with no eps."]
+            return [f"{start}the root of the {what} divides, with no eps."]
         where = "under the root" if self.eps_inside else "outside the root"
-        return [f"{said}the root of the {what} divides, with eps = {self.eps:.4g} {where}."]
+        return [f"{start}the root of the {what} divides, with eps = {self.eps:.4g} {where}."]
 
     def _of_affine(self) -> list[str]:
         if self.affine == "none" and not self.elementwise:
-            return ["No weight or bias shows."]
+            return ["No weight or bias is applied."]
         if self.weight is None or self.bias is None:
             return []
         per = {"element": "element of a sample"}.get(self.affine or "", self.affine)

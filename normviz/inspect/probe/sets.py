@@ -1,9 +1,9 @@
-"""Which cells share a set, from which outputs answer when which inputs are disturbed.
+"""Find which cells share a set, from the outputs that respond when some inputs are changed.
 
-A cell answers when any cell of its set is disturbed. So cells of one set answer alike, always, and the other way round:
-let one cell of every class of cells that have answered alike be disturbed. A class that is one set answers as a whole;
-a class of several sets answers in part, and falls apart. After about log2(number of sets) calls a call comes in which
-every class answers as a whole, and that is the proof.
+A cell responds when any cell of its set is changed, so the cells of one set always respond alike. Group the cells that
+have responded alike so far into classes, and change one cell of every class. A class that is one set responds as a
+whole; a class of several sets responds in part, and is split. After about log2(number of sets) calls every class
+responds as a whole, which proves that the classes are the sets.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, divisors
 
-Answers = Callable[[np.ndarray], np.ndarray]
-MOST_CALLS = 30
+Experiment = Callable[[np.ndarray], np.ndarray]
+MAX_CALLS = 30
 
 
 @dataclass(frozen=True)
@@ -30,48 +30,53 @@ class Sets:
     Attributes
     ----------
     labels
-        Ints of the shape (N, C, *spatial), numbered as the sets first come up.
+        Ints of the shape (N, C, *spatial), numbered in the order in which the sets first occur.
     proven
-        Whether every answer is explained by them, and the last one showed each set whole.
-    heard
-        Which cells have answered at all.
+        Whether they explain every response, and each set responded as a whole in the last call.
+    responded
+        Which cells have responded at all.
     log
-        What was disturbed and what answered, call by call.
+        For each call, which cells were changed and which responded.
     """
 
     labels: np.ndarray
     proven: bool
-    heard: np.ndarray
+    responded: np.ndarray
     log: list[tuple[np.ndarray, np.ndarray]]
 
 
 def find_sets(
-    answers: Answers, shape: tuple[int, ...], rng: np.random.Generator, *, most: int = MOST_CALLS, deaf: bool = False
+    experiment: Experiment,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    *,
+    max_calls: int = MAX_CALLS,
+    incomplete: bool = False,
 ) -> Sets:
-    """Find the sets of a shape with as few calls as can be.
+    """Find the sets of a shape with few calls.
 
-    `answers` takes a boolean array, the cells to disturb, and returns one, the cells whose output has changed. `deaf`
-    says that some cells may not answer, so that what does not fit is no reason to stop.
+    `experiment` takes a boolean array, the cells to change, and returns another, the cells that respond. `incomplete`
+    means that some cells may fail to respond, so a response that does not fit is no reason to stop.
     """
-    labels, log, whole, stuck, silent = np.zeros(math.prod(shape), int), [], False, True, 0
-    while not whole and len(log) < most:
+    labels, log, whole, stuck, without = np.zeros(math.prod(shape), int), [], False, True, 0
+    while not whole and len(log) < max_calls:
         mask = _choose(labels, rng, one_each=stuck)
-        answer = answers(mask.reshape(shape)).ravel()
-        log.append((mask.reshape(shape), answer.reshape(shape)))
-        silent += not answer.any()
-        refined = number(labels * 2 + answer)
+        response = experiment(mask.reshape(shape)).ravel()
+        log.append((mask.reshape(shape), response.reshape(shape)))
+        without += not response.any()
+        refined = number(labels * 2 + response)
         stuck = refined.max() == labels.max()
-        whole = bool(stuck and (np.bincount(labels, mask) == 1).all() and (answer.any() or silent > 3))
+        whole = bool(stuck and (np.bincount(labels, mask) == 1).all() and (response.any() or without > 3))
         labels = refined
-        if (answer & ~_hit(labels, mask)).any() and not deaf:
-            break  # cells have answered whose class was left alone: these are no sets
-    explained = all(np.array_equal(_hit(labels, mask.ravel()), answer.ravel()) for mask, answer in log)
-    heard = np.any([answer for _, answer in log], axis=0)
-    return Sets(labels.reshape(shape), whole and explained, heard, log)
+        if (response & ~_hit(labels, mask)).any() and not incomplete:
+            break  # cells of an unchanged class have responded, so there are no disjoint sets
+    explained = all(np.array_equal(_hit(labels, mask.ravel()), response.ravel()) for mask, response in log)
+    responded = np.any([response for _, response in log], axis=0)
+    return Sets(labels.reshape(shape), whole and explained, responded, log)
 
 
 def _choose(labels: np.ndarray, rng: np.random.Generator, one_each: bool) -> np.ndarray:
-    """One cell of every class of few sets, which splits it; of larger ones enough to hit about half of their sets."""
+    """Return the cells to change: one of each small class; in larger ones enough for about half of their sets."""
     sizes = np.bincount(labels)
     smallest = sizes.min()
     order = rng.permutation(labels.size)
@@ -86,12 +91,12 @@ def _choose(labels: np.ndarray, rng: np.random.Generator, one_each: bool) -> np.
 
 
 def _hit(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Which cells share a set with a disturbed one."""
+    """Return which cells share a set with a changed one."""
     return np.bincount(labels, mask, labels.max() + 1)[labels] > 0
 
 
 def number(keys: np.ndarray) -> np.ndarray:
-    """Number the classes of `keys` in the order in which they first come up."""
+    """Number the classes of `keys` in the order in which they first occur."""
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].reshape(keys.shape)
 
@@ -110,31 +115,31 @@ def block_of(labels: np.ndarray) -> tuple[int, ...] | None:
 
 
 def rows_with(labels: np.ndarray, certain: np.ndarray | None = None) -> list[tuple[Method, int | None]]:
-    """Every row of METHODS, with its num_groups, that cuts the shape into these sets.
+    """Return every row of METHODS, with its num_groups, that divides the shape into these sets.
 
-    Where only some cells are `certain`, rows that agree on those.
+    If only some cells are `certain`, the rows need to agree on those alone.
     """
     fits = []
     for row, pool in every_pooling(labels.shape):
         theirs = pool.labels()
-        seen = slice(None) if certain is None else certain
-        if np.array_equal(number(theirs[seen].ravel()), number(labels[seen].ravel())):
+        where = slice(None) if certain is None else certain
+        if np.array_equal(number(theirs[where].ravel()), number(labels[where].ravel())):
             fits.append((row, pool.num_groups))
     return fits
 
 
-def rescued(labels: np.ndarray, heard: np.ndarray) -> np.ndarray | None:
-    """Return the only way to cut the shape that the cells which were heard allow, or None if there is no such way."""
-    if not heard.any():
+def only_partition(labels: np.ndarray, responded: np.ndarray) -> np.ndarray | None:
+    """Return the only partition consistent with the cells that responded; None if there are several, or none."""
+    if not responded.any():
         return None
-    ways = [Pooling(row.name, labels.shape, groups).labels() for row, groups in rows_with(labels, heard)]
-    if np.unique(labels[heard]).size == heard.sum():
+    ways = [Pooling(row.name, labels.shape, groups).labels() for row, groups in rows_with(labels, responded)]
+    if np.unique(labels[responded]).size == responded.sum():
         ways.append(np.arange(labels.size).reshape(labels.shape))
     return ways[0] if len({way.tobytes() for way in ways}) == 1 else None
 
 
 def every_pooling(shape: tuple[int, ...]) -> list[tuple[Method, Pooling]]:
-    """Every way in which a row of METHODS cuts a shape."""
+    """Return every way in which a row of METHODS divides a shape."""
     return [
         (row, Pooling(row.name, shape, groups))
         for row in METHODS.values()
@@ -143,14 +148,14 @@ def every_pooling(shape: tuple[int, ...]) -> list[tuple[Method, Pooling]]:
 
 
 def grown(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape with two cells or more along every axis, where methods that agree on `shape` part."""
+    """Return a shape with at least two cells along every axis, where methods that agree on `shape` differ."""
     return tuple(max(2, n) for n in shape)
 
 
 def other_sizes(labels: np.ndarray) -> list[tuple[int, ...]]:
-    """Shapes on which the sets are what they are, with another number of cells: smallest sets first.
+    """Return shapes on which the same sets have another number of cells, those with the smallest sets first.
 
-    Only axes that every set pools whole may change: there the sets of the new shape are known.
+    Only the length of axes that every set pools completely is changed, since the new sets are known then.
     """
     rank = labels.ndim
     whole = [a for a in range(rank) if labels.shape[a] > 0 and (labels == labels.take([0], a)).all()]
@@ -169,7 +174,7 @@ def other_sizes(labels: np.ndarray) -> list[tuple[int, ...]]:
 
 
 def carry(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Carry what is known of each cell to another shape, along axes on which it does not change."""
+    """Extend values of each cell to another shape, along axes on which they are constant."""
     for axis, length in enumerate(shape):
         if cells.shape[axis] != length:
             cells = cells.take([0], axis).repeat(length, axis)
@@ -177,7 +182,7 @@ def carry(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def statistics_of(x: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Mean, biased variance, mean square and number of cells of every set, each spread over its cells."""
+    """Return mean, biased variance, mean square and number of cells of each cell's set, each of the shape of x."""
     flat, values = labels.ravel(), x.ravel()
     count = np.bincount(flat)
     mean = np.bincount(flat, values) / count
