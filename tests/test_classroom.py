@@ -130,11 +130,31 @@ def test_a_worksheet_is_still():
             ValueError,
             "num_groups=2 means nothing to methods batch; leave it out",
         ),
+        (
+            {"methods": None},
+            TypeError,
+            "methods must be a method or a list of methods, such as ['batch'], not None",
+        ),
+        ({"methods": [["batch"]]}, TypeError, "method must be a name such as 'batch', not list"),
+        ({"index": 5}, TypeError, "index must be 4 whole numbers (n, c, ...), not 5"),
     ],
 )
 def test_a_worksheet_that_cannot_be_is_refused(arguments, error, text):
     with pytest.raises(error, match=f"^{re.escape(text)}$"):
         nv.worksheet(**arguments)
+
+
+def test_any_title_of_a_worksheet_is_text():
+    for title in (HOSTILE, 5, None, "a\x00b\ud800"):
+        reader = Reader(nv.worksheet((2, 4), "batch", title=title))
+        assert [tag for tag, _ in reader.tags[:6]] == ["html", "head", "meta", "meta", "meta", "title"]
+        assert "script" not in [tag for tag, _ in reader.tags]
+    assert "<h1>5</h1>" in nv.worksheet((2, 4), "batch", title=5)
+
+
+def test_a_misspelt_keyword_of_a_worksheet_gets_the_nearest_one():
+    with pytest.raises(TypeError, match=r"^worksheet\(\): unknown keyword 'metods'; did you mean 'methods'\?"):
+        nv.worksheet(metods="batch")
 
 
 # ---- moving pictures -------------------------------------------------------------------------------------------------

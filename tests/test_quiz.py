@@ -138,7 +138,13 @@ def test_a_page_of_explorers_has_no_place_for_it(tmp_path):
         ({"pokes": 1.5}, TypeError, "pokes must be a whole number, not 1.5"),
         ({"questions": True}, TypeError, "questions must be a whole number, not True"),
         ({"x": np.zeros((4, 64, 32, 32))}, ValueError, "has 262144 cells; a quiz takes at most 16384"),
-        ({"seed": "a"}, TypeError, "seed must be a whole number from 0 on, or None, not 'a'"),
+        ({"seed": "a"}, TypeError, "seed must be a whole number, not 'a'; None draws new questions each time"),
+        ({"seed": -1}, ValueError, "seed=-1 is negative; give a whole number from 0 on, or None"),
+        ({"method": 5}, TypeError, "method must be a method or a list of methods, such as ['batch'], not 5"),
+        ({"method": b"batch"}, TypeError, "method must be a method or a list of methods, such as ['batch'], not b'"),
+        ({"method": [["batch"]]}, TypeError, "method must be a name such as 'batch', not list"),
+        ({"method": "group", "num_groups": 0}, ValueError, "num_groups=0 does not divide C=6; these do: 1, 2, 3, 6"),
+        ({"metod": "batch"}, TypeError, "quiz(): unknown keyword 'metod'; did you mean 'method'?"),
     ],
 )
 def test_messages_are_one_sentence(keywords, error, words):

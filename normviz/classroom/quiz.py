@@ -6,7 +6,7 @@ The page contains the pooling sets as labels, not the name, and compares the set
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from normviz.backends.dispatch import host
+from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.methods import METHODS, find
 from normviz.core.pooling import canonical, divisors, pooling
 from normviz.explorer import js, scene
@@ -108,6 +109,7 @@ class Quiz(StandalonePage):
         return joined(files, "quiz.js", PACKAGE), js.stylesheet() + js.read("quiz.css", PACKAGE)
 
 
+@check_keywords
 def quiz(
     x: Any = None,
     *,
@@ -119,27 +121,27 @@ def quiz(
     seed: int | None = None,
     channel_axis: int = 1,
 ) -> Quiz:
-    """Hide the method of a layer: the student pokes cells, sees which answer, and names it. Needs no kernel.
+    """Hide the method of a layer: the student pokes cells, sees which respond, and names it. Needs no kernel.
 
     Parameters
     ----------
     x
-        An array whose shape the questions have, of at most 2**14 cells; its values do not matter. None takes
+        An array with the shape of the questions, of at most 2**14 cells; its values do not matter. None takes
         (3, 8, 5, 5).
     method
         A key of METHODS, or several, one question each; None draws from batch, layer, instance, group, positional.
     num_groups
-        G for the methods given that take one; None draws a divisor.
+        G for those of the given methods that take one; None draws a divisor.
     layer
         A callable to be measured by `probe`, or several, one question each, instead of methods.
     questions
         How many are drawn; None takes 3. With `method` or `layer` there are as many as were given.
     pokes
-        How many cells may be poked before a question is answered; afterwards any number.
+        How many cells may be poked before a question is answered; afterwards the number is not limited.
     seed
         Draws the same questions again; None draws new ones each time.
     channel_axis
-        Where C is in x, and in what the layer takes.
+        Channel axis of x, and of what the layer takes.
 
     Returns
     -------
@@ -164,47 +166,53 @@ def quiz(
     if math.prod(shape) > MOST_CELLS:
         size = f"x of shape {shape} has {math.prod(shape)} cells"
         raise ValueError(f"{size}; a quiz takes at most {MOST_CELLS}, so give a smaller part")
-    pokes = count("pokes", pokes)
+    pokes = check_count("pokes", pokes)
     if layer is not None:
         if method is not None or num_groups is not None or questions is not None:
-            raise TypeError(
-                "give layer= alone, or method=, num_groups= and questions=: a layer is what is measured of it"
-            )
+            raise TypeError("give layer= alone, or method=, num_groups= and questions=: a layer's sets are measured")
         layers = list(layer) if isinstance(layer, (list, tuple)) else [layer]
         if not layers:
             raise ValueError("layer= is empty; give at least one callable")
-        return Quiz(tuple(measured(each, values.shape, channel_axis) for each in layers), (None,) * len(layers), pokes)
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
-        raise TypeError(f"seed must be a whole number from 0 on, or None, not {seed!r}")
+        labels = tuple(measured_labels(each, values.shape, channel_axis) for each in layers)
+        return Quiz(labels, (None,) * len(layers), pokes)
+    if seed is not None and whole(seed, "seed", "; None draws new questions each time") < 0:
+        raise ValueError(f"seed={seed} is negative; give a whole number from 0 on, or None")
     random = np.random.default_rng(seed)
     if method is None:
         if num_groups is not None:
             raise ValueError(
                 f"num_groups={num_groups!r} needs method='group'; without it the questions draw their own G"
             )
-        names = drawn(3 if questions is None else count("questions", questions), random)
+        names = draw_methods(3 if questions is None else check_count("questions", questions), random)
     elif questions is not None:
         raise TypeError("questions= counts what is drawn; with method= there are as many as methods, so leave it out")
     else:
-        names = [method] if isinstance(method, str) else list(method)
+        names = method_names("method", method)
         if not names:
             raise ValueError(f"method= is empty; these are known: {', '.join(activation_methods())}")
-    answers = tuple((name, groups(name, num_groups, shape, random)) for name in names)
-    if num_groups is not None and not any(G for _, G in answers):
+    answers = tuple((name, hidden_groups(name, num_groups, shape, random)) for name in names)
+    if num_groups is not None and all(G is None for _, G in answers):
         raise ValueError(
             f"num_groups={num_groups!r} is for methods with groups, not for {', '.join(names)}; leave it out"
         )
     return Quiz(tuple(pooling(name, shape, G).labels() for name, G in answers), answers, pokes)
 
 
-def drawn(many: int, random: np.random.Generator) -> list[str]:
-    """So many methods, none again before all have been."""
-    rounds = [random.permutation(OFFERED) for _ in range(-(-many // len(OFFERED)))]
-    return [str(name) for name in np.concatenate(rounds)[:many]]
+def method_names(argument: str, value: Any) -> list[str]:
+    """Return one or several keys of METHODS as a list; an unknown one is a ValueError."""
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise TypeError(f"{argument} must be a method or a list of methods, such as ['batch'], not {brief(value)}")
+    return [find(name).name for name in ([value] if isinstance(value, str) else value)]
 
 
-def groups(name: str, given: int | None, shape: tuple[int, ...], random: np.random.Generator) -> int | None:
-    """G of a hidden method, drawn where none is given; None where it takes none."""
+def draw_methods(number: int, random: np.random.Generator) -> list[str]:
+    """Draw methods; all of them appear before any is repeated."""
+    rounds = [random.permutation(OFFERED) for _ in range(-(-number // len(OFFERED)))]
+    return [str(name) for name in np.concatenate(rounds)[:number]]
+
+
+def hidden_groups(name: str, given: int | None, shape: tuple[int, ...], random: np.random.Generator) -> int | None:
+    """Return G of a hidden method, drawn if none is given, or None for a method without groups."""
     row = find(name)
     if row.axes == "weights":
         raise ValueError(
@@ -213,17 +221,17 @@ def groups(name: str, given: int | None, shape: tuple[int, ...], random: np.rand
     if not row.has_groups or given is not None:
         return given if row.has_groups else None
     all_of = divisors(shape[row.grouped_axis])
-    # The ends are Layer and Instance Norm's sets: a group in between is worth asking for, where there is one.
+    # G = 1 and G = C give the sets of Layer and Instance Norm, so they are drawn only if there is no other divisor.
     return int(random.choice(all_of[1:-1] or all_of))
 
 
 def activation_methods() -> list[str]:
-    """The methods that a quiz can hide."""
+    """Return the methods that a quiz can hide."""
     return [row.name for row in METHODS.values() if row.axes == "activations"]
 
 
-def measured(layer: Any, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
-    """The sets of a callable, as probe finds them."""
+def measured_labels(layer: Any, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
+    """Return the sets of a callable as `probe` finds them, as labels of shape (N, C, *spatial)."""
     if not callable(layer):
         raise TypeError(f"layer must be a callable (or a list of them), not {type(layer).__name__}")
     found = probe(layer, shape, channel_axis=channel_axis)
@@ -233,13 +241,12 @@ def measured(layer: Any, shape: tuple[int, ...], channel_axis: int) -> np.ndarra
     return np.asarray(canonical(found.labels, channel_axis))
 
 
-def count(name: str, value: Any) -> int:
-    """A whole number from 1 on."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if not 1 <= value <= 50:
-        raise ValueError(f"{name}={value} is out of range; give 1 to 50")
-    return int(value)
+def check_count(name: str, value: Any) -> int:
+    """Return a whole number from 1 to 50; ValueError or TypeError for anything else."""
+    number = whole(value, name)
+    if not 1 <= number <= 50:
+        raise ValueError(f"{name}={brief(number)} is out of range; give 1 to 50")
+    return number
 
 
 __all__ = ["Quiz", "quiz"]

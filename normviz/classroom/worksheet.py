@@ -1,4 +1,4 @@
-"""Worksheets on paper: blank cubes with a cell marked, room for the answer, and a key with the sets lit."""
+"""Worksheets to print: blank cubes with one cell marked, room for the answer, and a key with the sets lit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from normviz.atomic_write import check_path, write
-from normviz.explorer import validation as state
+from normviz.classroom.quiz import method_names
+from normviz.core.errors import check_keywords
+from normviz.explorer import validation
 from normviz.explorer.html_page import POLICY
-from normviz.explorer.svg import picture
-from normviz.explorer.svg import question as asking
+from normviz.explorer.svg import picture, question
 from normviz.explorer.svg.axis_names import axis_names
-from normviz.explorer.svg.readout import Data, measure, name_of, span
+from normviz.explorer.svg.readout import Data, State, measure, name_of, span
 
 STYLE = """
 :root { color-scheme: light; }
@@ -32,9 +33,11 @@ svg { display: block; width: 100%; height: auto; }
 @page { margin: 12mm 14mm; }
 @media print { body { padding: 0; max-width: none; } section { margin: 0 0 5mm; } svg { width: 150mm; } }
 """  # noqa: E501
+SHAPE = (4, 8, 4, 4)
 LINE = '<span class="line"></span>'
 
 
+@check_keywords
 def worksheet(
     x: Any = None,
     methods: str | Iterable[str] = ("batch", "layer", "instance", "group"),
@@ -46,18 +49,18 @@ def worksheet(
 ) -> str | None:
     """A page to print: for each method a blank cube with one cell marked and room for its set, then the key.
 
-    It prints on A4 and on letter, two questions a sheet; the key begins on a sheet of its own.
+    It prints on A4 and on letter paper, two questions per sheet; the key begins on a new sheet.
 
     Parameters
     ----------
     x
-        An array as `Explorer` takes it, or only a shape, (N, C, *spatial); without one, (4, 8, 4, 4).
+        An array as `Explorer` takes it, or a shape (N, C, *spatial); None takes the shape (4, 8, 4, 4).
     methods
-        One or more keys of METHODS, a question each.
+        One or more keys of METHODS, one question each.
     num_groups
-        G of Group Norm among them.
+        G for those of the methods that take one.
     index
-        The marked cell, (n, c, *spatial); None takes one on the visible front of the second sample.
+        The marked cell, (n, c, *spatial); None takes a cell on the visible front of the second sample.
     path
         Where to write the page.
     title
@@ -66,7 +69,7 @@ def worksheet(
     Returns
     -------
     str or None
-        The page, with no script and no outside request; or None once it is written.
+        The page, which has no script and makes no network request; or None once it is written.
 
     Raises
     ------
@@ -79,43 +82,24 @@ def worksheet(
     >>> nv.worksheet((2, 8, 4, 4), methods=["batch", "group"], num_groups=2).count("<svg")
     4
     """
-    names = [methods] if isinstance(methods, str) else list(methods)
+    names = method_names("methods", methods)
     if not names:
         raise ValueError("worksheet() has nothing to ask: methods is empty; give it at least one")
-    if x is None or isinstance(x, tuple):
-        x = _of_shape((4, 8, 4, 4) if x is None else x)
     if path is not None:
         check_path(path)
-    grouped = [name for name in names if state.grouped(name).name == name]
+    grouped = [name for name in names if validation.grouped(name).name == name]
     if num_groups is not None and not grouped:
         raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(names)}; leave it out")
-    questions, key = [], []
-    scene: dict[str, Any] | None = None
-    for k, name in enumerate(names):
-        given: dict[str, Any] = {"method": name, "index": index}
-        subject, now = state.start(x, given | ({"num_groups": num_groups} if name in grouped else {}))
-        if index is None:
-            shape = subject.shape
-            now["index"] = (min(1, shape[0] - 1), 0, *(length // 2 for length in shape[2:]))
-        scene = subject.scene() if scene is None else scene
-        data = Data(scene)
-        shown = measure(data, now)
-        heading = f"<h2>{k + 1}. {escape(name_of(data, now))}</h2>"
-        blank = picture.svg(data, asking.blank(now), theme="light", cube_only=True)
-        lit = picture.svg(data, now, theme="light", cube_only=True)
-        axes = axis_names(data.shape, shown.method)
-        index_words = f"<i>i</i> = ({', '.join(str(i) for i in now['index'])})"
-        ranges = [f"<span><i>{axis}</i> from {LINE} to {LINE}</span>" for axis in axes]
-        asked = ["cells in the set", "sets in all"]
-        lines = [*ranges, *(f"<span>{text} {LINE}</span>" for text in asked), "<span>couples samples: yes / no</span>"]
-        questions.append(f'<section>{heading}{blank}<div class="room">{"".join(lines)}</div></section>')
-        answer = ", ".join(f"<i>{axis}</i> {span(r)}" for axis, r in zip(axes, shown.ranges or (), strict=True))
-        key.append(
-            f"<section>{heading}{lit}<p>{index_words}: {answer}. Cells in the set: <b>{shown.size}</b>. Sets in all: "
-            f"<b>{shown.sets}</b>. Couples samples: {picture.couples(shown, data.shape[0])}.</p></section>"
-        )
-    who = '<p class="who"><span>Name ______________________</span><span>Date ____________</span></p>'
-    heading = escape(state.drawable(title))
+    subject = validation.subject(_of_shape(SHAPE if x is None else x) if x is None or isinstance(x, tuple) else x)
+    if index is None:
+        N, _, *spatial = subject.shape
+        index = (min(1, N - 1), 0, *(length // 2 for length in spatial))
+    data, sections = Data(subject.scene()), []
+    for number, name in enumerate(names, 1):
+        given = {"method": name, "index": index, "num_groups": num_groups if name in grouped else None}
+        sections.append(_sections(data, validation.first_state(subject, given), number))
+    questions, key = map("".join, zip(*sections, strict=True))
+    heading = escape(validation.drawable(str(title)))
     text = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -128,11 +112,11 @@ def worksheet(
 <body>
 <main>
 <h1>{heading}</h1>
-{who}
+<p class="who"><span>Name ______________________</span><span>Date ____________</span></p>
 <p>Shade the set of the marked cell <i>i</i>, and write it down.</p>
-{"".join(questions)}
+{questions}
 <div class="key"><h1>Key</h1>
-{"".join(key)}</div>
+{key}</div>
 </main>
 </body>
 </html>
@@ -140,8 +124,26 @@ def worksheet(
     return text if path is None else write(path, text)
 
 
+def _sections(data: Data, state: State, number: int) -> tuple[str, str]:
+    """Return the HTML of a question, and that of its answer in the key."""
+    shown = measure(data, state)
+    axes = axis_names(data.shape, shown.method)
+    heading = f"<h2>{number}. {escape(name_of(data, state))}</h2>"
+    blank, lit = (picture.svg(data, each, theme="light", cube_only=True) for each in (question.blank(state), state))
+    ranges = "".join(f"<span><i>{axis}</i> from {LINE} to {LINE}</span>" for axis in axes)
+    counts = "".join(f"<span>{text} {LINE}</span>" for text in ("cells in the set", "sets in all"))
+    room = f'<div class="room">{ranges}{counts}<span>couples samples: yes / no</span></div>'
+    cell = ", ".join(map(str, state["index"]))
+    answer = ", ".join(f"<i>{axis}</i> {span(each)}" for axis, each in zip(axes, shown.ranges or (), strict=True))
+    solution = (
+        f"<p><i>i</i> = ({cell}): {answer}. Cells in the set: <b>{shown.size}</b>. Sets in all: "
+        f"<b>{shown.sets}</b>. Couples samples: {picture.couples(shown, data.shape[0])}.</p>"
+    )
+    return f"<section>{heading}{blank}{room}</section>", f"<section>{heading}{lit}{solution}</section>"
+
+
 def _of_shape(shape: tuple[int, ...]) -> np.ndarray:
-    """Values for a shape, the same each time; nothing on the sheet depends on them."""
+    """Return random normal values of that shape, the same each time."""
     try:
         return np.random.default_rng(0).normal(size=shape).astype(np.float32)
     except (TypeError, ValueError):

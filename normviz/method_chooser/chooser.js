@@ -88,7 +88,8 @@ function liveSet(one, methods, signal, onDrawn) {
       ...KEYS,
       "aria-label":
         `${name}, on ${ofWeights(method) ? "weights" : "a tensor"} of shape (${one.shape.join(", ")}). ${arrows}` +
-        `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.`,
+        `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn ` +
+        "the cube.",
     },
     cube.node,
   );
