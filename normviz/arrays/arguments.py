@@ -39,7 +39,7 @@ def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray]
         return None
     if not isinstance(given, GivenStatistics):
         raise TypeError(f"statistics must be Statistics or RunningStatistics, not {type(given).__name__}")
-    if given.method not in (None, pool.method):
+    if given.for_method not in (None, pool.method):
         raise ValueError(
             f"running statistics are Batch Norm's, (C,); method {pool.method!r} takes none, so leave them out"
         )

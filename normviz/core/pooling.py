@@ -217,7 +217,7 @@ def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> in
 
 
 def check_groups(num_groups: int | None, row: Method, shape: Sequence[int]) -> int:
-    """Return num_groups as an int that divides the axis that the method cuts; ValueError says which numbers do."""
+    """Return num_groups as an int that divides the axis that the method cuts; raise ValueError with those that do."""
     length, axis = shape[row.grouped_axis], "NC"[row.grouped_axis]
     every, cut = divisors(length), f"{axis}={length}"
     these = ", ".join(map(str, every))

@@ -19,11 +19,11 @@ class GivenStatistics(Protocol):
     ----------
     mean, var
         One number for each pooling set.
-    method
+    for_method
         The only method that they are for; None if their shape decides.
     """
 
-    method: ClassVar[str | None]
+    for_method: ClassVar[str | None]
 
     @property
     def mean(self) -> np.ndarray: ...  # noqa: D102
@@ -71,7 +71,7 @@ class Statistics:
     count: int
     backend: str = "numpy"
 
-    method: ClassVar[str | None] = None
+    for_method: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         """Check the arguments and keep read-only copies of the arrays."""

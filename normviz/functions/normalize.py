@@ -8,7 +8,8 @@ from normviz.arrays.paths import work
 from normviz.arrays.request import resolve
 from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
-from normviz.core.statistics import GivenStatistics
+from normviz.core.statistics import Statistics
+from normviz.functions.running import RunningStatistics
 from normviz.streaming import dask_arrays
 
 
@@ -21,7 +22,7 @@ def normalize(
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
-    statistics: GivenStatistics | None = None,
+    statistics: Statistics | RunningStatistics | None = None,
     out: Any = None,
     channel_axis: int = 1,
     backend: str | None = None,

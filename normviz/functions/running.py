@@ -32,7 +32,7 @@ class RunningStatistics:
     (array([1.]), array([1.5]))
     """
 
-    method: ClassVar[str | None] = "batch"
+    for_method: ClassVar[str | None] = "batch"
 
     @check_keywords
     def __init__(self, num_channels: int, momentum: float | None = 0.1) -> None:

@@ -1,9 +1,9 @@
-"""What is more than one block: the relatives of the four normalizers, each with its gradient.
+"""Relatives of the four normalizers that need more than one block, each with its gradient.
 
-A row of METHODS is a block, a statistic and one affine map. Here is what takes more: a threshold (FRN), a mixture of
+A row of METHODS is a block, a statistic and one affine map. The relatives need more: a threshold (FRN), a mixture of
 three statistics (switchable), an affine map chosen by a style or taken from an image, and weights on their own.
-All of it is worked out in float64 from `normalize`, `gradient` and `moments`, and comes back as the kind of array that
-went in, in its dtype; gradients with respect to parameters are float64 NumPy arrays.
+They are computed in float64 from `normalize`, `gradient` and `moments`. The result is the same kind of array as the
+input, in its dtype; gradients with respect to parameters are float64 NumPy arrays.
 """
 
 from normviz.relatives.response import FRNGradients, frn, frn_gradient

@@ -15,7 +15,7 @@ TAU = "one threshold a channel"
 
 @dataclass(frozen=True, eq=False)
 class FRNGradients:
-    """Gradients of a loss with respect to what went into `frn`.
+    """Gradients of a loss with respect to the arguments of `frn`.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def frn(
     weight, bias
         Shape (C,).
     tau
-        The thresholds, (C,); zeros make a ReLU, None leaves them out.
+        The thresholds, (C,). Zeros make a ReLU; None applies no threshold.
     eps
         Added to the mean square, > 0.
     channel_axis, backend
@@ -98,10 +98,10 @@ def frn_gradient(
     channel_axis: int = 1,
     backend: str | None = None,
 ) -> FRNGradients:
-    """Return the gradients of `frn`, given the one of its output.
+    """Return the gradients of `frn`, given the gradient of its output.
 
-    A value below its threshold hands its gradient to tau, and one that meets it exactly hands on half, as
-    torch.maximum does. Unlike in `normviz.gradient` the bias counts: it decides what is below.
+    Where a value is below its threshold, the gradient goes to tau; where both are equal, half of it does, as in
+    torch.maximum. Unlike in `normviz.gradient` the bias matters, because it decides which values are below.
 
     Examples
     --------

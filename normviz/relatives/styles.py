@@ -1,4 +1,4 @@
-"""Instance Norm whose affine map is a style's: chosen from a table, or measured on another image."""
+"""Instance Norm with the affine map of a style: a row of a table, or the statistics of another image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ def conditional_instance(
     x
         Shape (N, C, *spatial), any kind of array.
     style
-        N whole numbers from 0 to S - 1: which row of the tables each sample takes.
+        N whole numbers from 0 to S - 1: the row of the tables for each sample.
     weight, bias
         Tables of shape (S, C); at least one of them.
     eps
@@ -48,7 +48,7 @@ def conditional_instance(
 
     Notes
     -----
-    As torch.nn.functional.instance_norm(x) * weight[style][:, :, None, None] + bias[style][:, :, None, None]. Source:
+    PyTorch: torch.nn.functional.instance_norm(x) * weight[style][:, :, None, None] + bias[style][:, :, None, None]. Source:
     Dumoulin, Shlens & Kudlur 2017 (arXiv 1610.07629).
 
     Examples
@@ -78,7 +78,7 @@ def conditional_instance_gradient(
     channel_axis: int = 1,
     backend: str | None = None,
 ) -> Gradients:
-    """Return the gradients of `conditional_instance`; those of the tables are (S, C), 0 for a style that none has.
+    """Return the gradients of `conditional_instance`; those of the tables are (S, C), and 0 for a style without samples.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def conditional_instance_gradient(
 
 
 def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check the tables and which row each sample takes."""
+    """Return the row of each sample and both tables, after a check."""
     given = {name: host(value) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
     if not given:
         raise ValueError(f"neither weight nor bias is given; conditional_instance needs a table of shape (S, {work.C})")
@@ -123,7 +123,7 @@ def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray,
 
 @dataclass(frozen=True, eq=False)
 class AdaINGradients:
-    """Gradients of a loss with respect to what went into `adain`.
+    """Gradients of a loss with respect to the arguments of `adain`.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class AdaINGradients:
 def adain(
     x: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None
 ) -> Any:
-    """Return x, normalized per sample and channel, with the standard deviation and the mean of `style` put in.
+    """Return x with the mean and the standard deviation of `style`, per sample and channel.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def adain(
     style
         Shape (N, C, *its own spatial axes), or (1, C, ...) for one style for all samples.
     alpha
-        From 0, x as it is, to 1, the style whole: alpha * AdaIN(x, style) + (1 - alpha) * x.
+        From 0 (x unchanged) to 1 (the whole style): alpha * AdaIN(x, style) + (1 - alpha) * x.
     eps
         Added to both variances, > 0, so that AdaIN(x, x) is x. Variances are biased.
     channel_axis, backend
@@ -165,8 +165,8 @@ def adain(
 
     Notes
     -----
-    As style.std((2, 3), correction=0, keepdim=True) * torch.nn.functional.instance_norm(x) + style.mean((2, 3),
-    keepdim=True) in PyTorch, but for eps. Source: Huang & Belongie 2017 (arXiv 1703.06868).
+    PyTorch, but for eps: style.std((2, 3), correction=0, keepdim=True) * torch.nn.functional.instance_norm(x) + style.mean((2, 3),
+    keepdim=True). Source: Huang & Belongie 2017 (arXiv 1703.06868).
 
     Examples
     --------
@@ -220,7 +220,7 @@ def adain_gradient(
 def _both(
     x: Any, style: Any, alpha: float, eps: float, channel_axis: int, backend: str | None
 ) -> tuple[Work, Work, float, float]:
-    """Check content and style and take them in."""
+    """Check the content, the style, alpha and eps."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha <= 1:
         raise ValueError(f"alpha={brief(alpha)} is not between 0 (x as it is) and 1 (the style whole)")
     work = begin(x, channel_axis, backend)

@@ -13,12 +13,12 @@ from normviz.functions.reduce import moments
 from normviz.relatives.work import Work, begin, entries, per_atom, per_channel
 
 MIXED = {"instance": (), "layer": (1,), "batch": (0,)}
-"""Whose statistics are mixed, in the order of the logits, and which axes of (N, C) a set of theirs spans."""
+"""The methods whose statistics are mixed, in the order of the logits, and the axes of (N, C) that a set spans."""
 
 
 @dataclass(frozen=True, eq=False)
 class SwitchableGradients:
-    """Gradients of a loss with respect to what went into `switchable`.
+    """Gradients of a loss with respect to the arguments of `switchable`.
 
     Attributes
     ----------
@@ -60,8 +60,7 @@ def switchable(
     x
         Shape (N, C, *spatial), any kind of array.
     mean_weights, var_weights
-        Three logits each, for instance, layer and batch in this order; the softmax of them mixes. Equal ones
-        mix evenly.
+        Three logits each, for instance, layer and batch in this order. Their softmax gives the shares.
     weight, bias
         Shape (C,).
     eps
@@ -108,12 +107,12 @@ def switchable_gradient(
     channel_axis: int = 1,
     backend: str | None = None,
 ) -> SwitchableGradients:
-    """Return the gradients of `switchable`, given the one of its output.
+    """Return the gradients of `switchable`, given the gradient of its output.
 
     Notes
     -----
     With s = sqrt(var + eps) and g = weight * grad_output: the mixed mean gets -sum(g) / s and the mixed variance
-    -sum(g * x_hat) / (2 s^2), each per sample and channel. Every one of the three passes its share on to its own set.
+    -sum(g * x_hat) / (2 s^2), each per sample and channel. Each of the three statistics passes its share on to its own set.
 
     Examples
     --------
@@ -140,7 +139,7 @@ def switchable_gradient(
         flat += each * (mean - part.mean)
         slope += each
     of_input = g / work.spread(s) + work.spread(flat) + work.spread(slope * s) * x_hat
-    # Against the mixture, because a softmax ignores what all three have in common.
+    # Relative to the mixture, because a softmax does not depend on a common summand.
     of_p = np.array([(to_mean * (part.mean - mean)).sum() for part in parts])
     of_q = np.array([(to_var * (part.var - var)).sum() for part in parts])
     logits = [share * (of - share @ of) for share, of in ((p, of_p), (q, of_q))]
@@ -175,7 +174,7 @@ def _statistics(work: Work) -> list[Part]:
 
 def _mixed(parts: list[Part], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the mixture, (N, C)."""
-    # Around one of them: sums of large means would lose what sets them apart.
+    # Relative to one of them: a sum of large means would lose their differences.
     mean, var = parts[0].mean, np.zeros_like(parts[0].var)
     for part, share_mean, share_var in zip(parts, p, q, strict=True):
         mean = mean + share_mean * (part.mean - parts[0].mean)

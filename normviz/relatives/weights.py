@@ -1,4 +1,4 @@
-"""What normalizes the weights of a layer and never sees its data."""
+"""Weight Norm and Weight Standardization, which normalize the weights of a layer and not its data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +15,13 @@ from normviz.functions.reduce import moments, statistics
 from normviz.relatives.work import Work, begin, entries
 
 TINY = np.finfo(np.float64).tiny
-"""In place of an eps of 0, which would divide zeros by zero."""
+"""Takes the place of an eps of 0, with which a filter of zeros would be 0 / 0."""
 GAIN = "one gain a filter"
 
 
 @dataclass(frozen=True, eq=False)
 class WeightNormGradients:
-    """Gradients of a loss with respect to what went into `weight_norm`.
+    """Gradients of a loss with respect to the arguments of `weight_norm`.
 
     Attributes
     ----------
@@ -41,14 +41,14 @@ class WeightNormGradients:
 @check_keywords
 @np.errstate(all="ignore")
 def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None) -> Any:
-    """Return g * v / ||v||, the norm that of each filter.
+    """Return g * v / ||v||, with the norm of each filter.
 
     Parameters
     ----------
     v
         Weights, 2 to 5 axes, such as (Cout, Cin, kH, kW) or (out, in).
     g
-        The new norms, (Cout,); ones where none are given. With g = ||v|| the result is v.
+        The new norms, (Cout,); ones by default. With g = ||v|| the result is v.
     dim
         The axis of Cout: 0 in PyTorch, -1 in Keras and Flax, whose kernels are (kH, kW, Cin, Cout).
     eps
@@ -61,7 +61,7 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
 
     Notes
     -----
-    As torch.nn.utils.parametrizations.weight_norm, which keeps g as original0 and v as original1, and has no eps.
+    PyTorch: torch.nn.utils.parametrizations.weight_norm, which keeps g as original0 and v as original1, and has no eps.
     Source: Salimans & Kingma 2016 (arXiv 1602.07868).
 
     Examples
@@ -79,10 +79,10 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
 def weight_norm_gradient(
     v: Any, grad_output: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None
 ) -> WeightNormGradients:
-    """Return the gradients of `weight_norm`, given the one of its output, which has v's shape.
+    """Return the gradients of `weight_norm`, given the gradient of its output, which has v's shape.
 
-    That of v is g / ||v|| * (grad - u (u . grad)) with u = v / ||v||: what lies along v changes nothing, so it is
-    orthogonal to v, and a step of gradient descent never shortens v. That of g is u . grad.
+    The gradient of v is g / ||v|| * (grad - u (u . grad)) with u = v / ||v||. It is orthogonal to v, because the length of
+    v does not matter; so a step of gradient descent never shortens v. The gradient of g is u . grad.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def weight_norm_gradient(
 def weight_standardization(
     w: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
 ) -> Any:
-    """Return (w - mean) / sqrt(var + eps), mean and biased variance those of each filter.
+    """Return (w - mean) / sqrt(var + eps), with the mean and the biased variance of each filter.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def weight_standardization(
     eps
         > 0; added to the variance or, with `unbiased`, to the deviation.
     unbiased
-        True divides as the authors' own code does: by the unbiased deviation (n - 1) plus eps, outside the root.
+        True divides as the authors' code does: by the unbiased standard deviation (n - 1) plus eps, outside the root.
     dim, backend
         As in `weight_norm`.
 
@@ -121,7 +121,7 @@ def weight_standardization(
 
     Notes
     -----
-    As (w - w.mean((1, 2, 3), keepdim=True)) / torch.sqrt(w.var((1, 2, 3), correction=0, keepdim=True) + eps). Source:
+    PyTorch: (w - w.mean((1, 2, 3), keepdim=True)) / torch.sqrt(w.var((1, 2, 3), correction=0, keepdim=True) + eps). Source:
     Qiao et al. 2019 (arXiv 1903.10520).
 
     Examples
@@ -174,7 +174,7 @@ def weight_standardization_gradient(
 
 
 def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
-    """Take weights in with Cout where C is: a filter then is what a channel of a batch is, (all, 1, all, all)."""
+    """Check weights and put Cout in the place of C, so that a filter is the set of Batch Norm, (all, 1, all, all)."""
     w = w if hasattr(w, "ndim") else host(w)
     rank = w.ndim
     if not hasattr(dim, "__index__") or isinstance(dim, bool) or (rank > 1 and not -rank <= dim < rank):
@@ -195,7 +195,7 @@ def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tupl
 
 
 def _authors(work: Work, eps: float) -> tuple[Statistics, np.ndarray]:
-    """Return statistics whose variance is the square of what the authors' code divides by, and its deviation."""
+    """Return statistics whose variance is the square of the divisor in the authors' code, and the unbiased deviation."""
     found = moments(work.x, backend=work.backend).pool("batch")
     if found.count == 1:
         raise ValueError("a filter of w has one weight, which has no unbiased deviation; leave unbiased out")

@@ -1,4 +1,4 @@
-"""How a relative takes its arrays: x in float64 with axes (N, C, *spatial), parameters beside it, and the way back."""
+"""The arrays of a relative: x in float64 with axes (N, C, *spatial), its parameters, and the way back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from normviz.core.array_kinds import host, is_bfloat16, on_gpu, real_numbers
 
 @dataclass(frozen=True)
 class Work:
-    """An array as it is worked on.
+    """An array in float64, and what its computation needs.
 
     Attributes
     ----------
     x
         Float64, (N, C, *spatial), a NumPy or a CuPy array.
     backend
-        Who works on it.
+        The name of the backend.
     asarray
-        Makes an array of x's kind.
+        Converts to an array of x's kind.
     finish
         Takes a result of x's shape back to the caller's kind of array, dtype and order of axes.
     """
@@ -40,7 +40,7 @@ class Work:
         return self.x.shape[1]
 
     def like(self, values: Any, name: str) -> Any:
-        """Return an array that must have x's shape, as x is worked on."""
+        """Return an array that must have x's shape, in float64 and in x's order of axes."""
         view = like_x(values, name, self.x, load(self.backend), self.channel_axis)
         return self.asarray(view).astype(np.float64)
 
@@ -51,7 +51,7 @@ class Work:
 
 
 def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str = "x") -> Work:
-    """Check x and take it in; a host array stays there unless backend="cupy" insists."""
+    """Check x and return its Work; a host array stays on the host unless backend="cupy" insists."""
     view, worker, back = take(x, channel_axis, backend or ("cupy" if on_gpu(x) else "numpy"), name)
     dtype = np.dtype(np.float32) if is_bfloat16(x) else result_dtype(view)
     asarray = worker.xp.asarray if on_gpu(view) else np.asarray
@@ -71,10 +71,10 @@ def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.n
 
 
 def per_channel(values: Any) -> np.ndarray:
-    """Sum what has x's shape over samples and positions: (C,), in host memory."""
+    """Return sums over samples and positions, (C,), on the host."""
     return host(values.sum(axis=(0, *range(2, values.ndim))))
 
 
 def per_atom(values: Any) -> np.ndarray:
-    """Sum what has x's shape over positions: (N, C), in host memory."""
+    """Return sums over positions, (N, C), on the host."""
     return host(values.reshape(*values.shape[:2], -1).sum(axis=2))

@@ -1,18 +1,18 @@
 """Tensors that are not in memory: files, iterables of chunks, dask arrays; and Batch Norm over several devices.
 
-All are the same sum: every part is measured where it is, and what is left of it, count, mean and M2, is merged. So the
+Each part gives count, mean and M2, and these merge into those of the whole. So the
 result is that of the whole tensor, however it was cut. `moments`, `sweep`, `statistics` and
 `RunningStatistics.update` take, wherever they take an array:
 
 - the path of a .npy file, or a binary file object with one, seekable or not: read in pieces of 4 MB into one buffer;
-- an iterable of chunks (n, C, *spatial): a generator or another iterator of arrays, or what can be iterated over but
-  not indexed, such as a torch DataLoader of plain tensors. A list or a tuple is an array. Chunks are counted from 0;
+- an iterable of chunks (n, C, *spatial): a generator or another iterator of arrays, or an object that can be iterated over
+  but not indexed, such as a torch DataLoader of plain tensors. A list or a tuple is an array. Chunks are counted from 0;
 - a dask array, worked on by dask's own scheduler. `normalize` of one stays lazy.
 
 A memory map is an array, and no copy is made of it. Several files are an iterable of those:
 `nv.moments(np.load(path, mmap_mode="r") for path in paths)`.
 
-Synchronized Batch Norm (torch.nn.SyncBatchNorm) is the merge of what each device has measured of its own samples:
+Synchronized Batch Norm (torch.nn.SyncBatchNorm) merges the moments that each device has of its own samples:
 
 >>> import numpy as np
 >>> from normviz import Moments, moments, normalize
