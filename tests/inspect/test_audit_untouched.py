@@ -49,7 +49,7 @@ class Busy(nn.Module):
 
 def everything(model, example):
     """All that can be told of a model from outside, as values that can be compared."""
-    bits = lambda t: None if t is None else (t.dtype, tuple(t.shape), t.detach().numpy().tobytes())  # noqa: E731
+    bits = lambda t: None if t is None else (t.dtype, tuple(t.shape), t.detach().clone().numpy().tobytes())  # noqa: E731
     hooks = [n for n in vars(nn.Module()) if "hook" in n]
     return {
         "state": {k: bits(v) for k, v in model.state_dict().items()},

@@ -7,6 +7,7 @@ function mode sees the functions that a forward calls. Everything else is recogn
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import warnings
 import weakref
@@ -24,7 +25,6 @@ from normviz.inspect.audit.tensors import (
     attribute,
     buffers,
     class_name,
-    eager,
     first_tensor,
     has_children,
     has_values,
@@ -208,7 +208,7 @@ class ModelRun:
 
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
-            stack.enter_context(eager())
+            stack.enter_context(_eager())
             stack.enter_context(_module_hooks(self._enter, self._leave))
             stack.enter_context(_function_mode(self._functions, self.function))
             stack.enter_context(warnings.catch_warnings())
@@ -400,6 +400,19 @@ class ModelRun:
     def _next(self) -> int:
         self._order += 1
         return self._order
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """Run modules that torch.compile has wrapped as they were written: compiled code calls no hooks."""
+    import torch
+
+    stance = getattr(torch.compiler, "set_stance", None)
+    if stance is None or "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with stance("force_eager"):
+        yield
 
 
 @contextmanager

@@ -210,7 +210,7 @@ class Audit:
 
     def _repr_html_(self) -> str:
         codes = {w.layer: w.code for w in reversed(self.warnings)}
-        rows = [TableRow(_row(layer), codes.get(layer.name)) for layer in self.layers]
+        rows = [(_row(layer), codes.get(layer.name)) for layer in self.layers]
         items = [item for code in dict.fromkeys(w.code for w in self.warnings) for item in self._warning_items(code)]
         items += [
             f'<li class="unseen"><b>{html.escape(short_name(name))}</b>: {html.escape(reason)}.</li>'
@@ -301,33 +301,27 @@ color:inherit}
 """
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """One row of an HTML table: its cells as text, and if it is marked the reason, which may be empty."""
-
-    cells: Sequence[str]
-    warning: str | None = None
-
-
 def html_box(content: str) -> str:
     """Return HTML in the box that audits and comparisons share."""
     return f'<div class="normviz-audit"><style>{STYLE}</style>{content}</div>'
 
 
-def html_table(heads: Sequence[str], rows: Iterable[TableRow], *, caption: str = "", wide: str = "") -> str:
+def html_table(
+    heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str | None]], *, caption: str = "", wide: str = ""
+) -> str:
     """Return a table that scrolls where it is too large, by keys as well; all texts are escaped.
 
-    Numbers are aligned to the right in the columns of NUMERIC; the text of the column `wide` is wrapped.
+    A row has its cells and, if it is marked, a warning, which may be empty. Numbers are aligned to the right in the
+    columns of NUMERIC; the text of the column `wide` is wrapped.
     """
 
     def css(head: str) -> str:
         return ' class="n"' if head in NUMERIC else ' class="wide"' if head == wide else ""
 
     body = []
-    for row in rows:
-        name, *cells = row.cells
-        title = f' title="{html.escape(row.warning)}"' if row.warning else ""
-        mark, sign = (f' class="warned"{title}', "⚠ ") if row.warning is not None else ("", "")
+    for (name, *cells), warning in rows:
+        title = f' title="{html.escape(warning)}"' if warning else ""
+        mark, sign = (f' class="warned"{title}', "⚠ ") if warning is not None else ("", "")
         tds = "".join(f"<td{css(h)}>{html.escape(c)}</td>" for h, c in zip(heads[1:], cells, strict=True))
         body.append(f'<tr{mark}><th scope="row">{sign}{html.escape(name)}</th>{tds}</tr>')
     table = f"<caption>{html.escape(caption)}</caption>" if caption else ""

@@ -7,9 +7,8 @@ to the messages about unknown codes. What it needs from the run and is not in `M
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -165,22 +164,14 @@ class AuditWarning:
         return f"{self.code} at {short_name(self.layer)}: {self.message}; {self.remedy}"
 
 
-class WarningText(NamedTuple):
-    """The text of a warning, as a rule returns it: a message, a remedy, and the numbers by name."""
-
-    message: str
-    remedy: str
-    numbers: Mapping[str, Any] = MappingProxyType({})
-
-
-OfLayer = tuple["LayerRecord", WarningText]
+Text = tuple[str, str, dict[str, Any]]
+"""What a rule yields for a warning: message, remedy, and the numbers by name."""
 
 
 class Rule(NamedTuple):
-    """A function that may warn, the meaning of its code, and when and on what it is called."""
+    """A function that may warn, and when and on what it is called."""
 
     apply: Callable
-    meaning: str
     default: bool
     of_model: bool
 
@@ -189,15 +180,15 @@ RULES: dict[str, Rule] = {}
 """Code -> rule, filled by the decorator `rule`."""
 
 
-def rule(code: str, meaning: str, *, default: bool = True, of_model: bool = False) -> Callable:
+def rule(code: str, *, default: bool = True, of_model: bool = False) -> Callable:
     """Make a function a rule of every audit or, if it is not a `default`, of those that ask for its code.
 
-    It gets the record of one layer and `training_batch`, and returns a WarningText or None. A rule `of_model` gets the
-    records of all layers, in order of use, instead of one, and yields pairs of a record and a WarningText.
+    It gets the record of one layer and `training_batch`, and yields a Text if it warns. A rule `of_model` gets the
+    records of all layers instead, in order of use, and yields pairs of a record and a Text.
     """
 
     def register(apply: Callable) -> Callable:
-        RULES[code] = Rule(apply, meaning, default, of_model)
+        RULES[code] = Rule(apply, default, of_model)
         return apply
 
     return register
@@ -208,33 +199,29 @@ def find_warnings(
 ) -> list[AuditWarning]:
     """Return the warnings with these codes: those of single layers in order of use, then those of the model."""
     rules = [(code, row) for code, row in RULES.items() if code in codes]
-    of_layers = [(c, r, row.apply(r, training_batch)) for r in layers for c, row in rules if not row.of_model]
-    of_model = [(c, r, text) for c, row in rules if row.of_model for r, text in row.apply(layers, training_batch)]
-    return [
-        AuditWarning(code, r.name, text.message, text.remedy, dict(text.numbers))
-        for code, r, text in of_layers + of_model
-        if text is not None
-    ]
+    found = [(c, r, t) for r in layers for c, row in rules if not row.of_model for t in row.apply(r, training_batch)]
+    found += [(c, r, t) for c, row in rules if row.of_model for r, t in row.apply(layers, training_batch)]
+    return [AuditWarning(code, record.name, *text) for code, record, text in found]
 
 
-@rule("one-value-per-set", "each set has one cell, so that the output is the bias whatever the input")
-def _one_value_per_set(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("one-value-per-set")
+def _one_value_per_set(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Each set has one cell, so that the output is the bias whatever the input."""
     if _set_size(layer, training_batch) == 1:
         where, remedy, numbers = _set_words(layer, 1, training_batch)
         message = f"{where} has one cell in each set, so that its output is the bias whatever the input"
-        return WarningText(message + _REFUSED * bool(layer.refused), remedy, numbers)
-    return None
+        yield message + _REFUSED * bool(layer.refused), remedy, numbers
 
 
-@rule("small-set", f"sets of fewer than {SMALL_SET} cells")
-def _small_set(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("small-set")
+def _small_set(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Sets of fewer than SMALL_SET cells."""
     size = _set_size(layer, training_batch)
     if size is not None and 1 < size < SMALL_SET and layer.smallest.kind != "batch":
         where, remedy, numbers = _set_words(layer, size, training_batch)
         lost = min(2 if layer.smallest.centered else 1, size)
         message = f"{where} has {size} cells in each set, of which the statistics take {lost} degrees of freedom"
-        return WarningText(message, remedy, numbers)
-    return None
+        yield message, remedy, numbers
 
 
 def _set_size(layer: LayerRecord, training_batch: int | None) -> int | None:
@@ -265,18 +252,18 @@ def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tup
     return where, remedy, {"size": size, "block": norm.block, "input_shape": norm.shape}
 
 
-@rule("accidental-instance", "Group Norm with G = C, which is Instance Norm")
-def _accidental_instance(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("accidental-instance")
+def _accidental_instance(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Group Norm with G = C, which is Instance Norm."""
     G, C = _groups(layer)
     if G == C > 1:
         message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
-        return WarningText(message, "use fewer groups, or InstanceNorm if it is meant", _group_numbers(G, C))
-    return None
+        yield message, "use fewer groups, or InstanceNorm if it is meant", _group_numbers(G, C)
 
 
-@rule("small-batch", "Batch Norm's statistics would be noisy at training_batch samples", of_model=True)
-def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[OfLayer]:
-    """Warn once for all of Batch Norm's layers, with the numbers of the noisiest."""
+@rule("small-batch", of_model=True)
+def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[tuple[LayerRecord, Text]]:
+    """Batch Norm's statistics would be noisy at training_batch samples: one warning, of the noisiest layer."""
     coupled = [layer for layer in layers if layer.norm.kind == "batch" and not layer.frozen]
     if training_batch is None or not coupled:
         return
@@ -294,12 +281,12 @@ def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> I
     )
     numbers = {"training_batch": training_batch, "noise": of_mean, "noise_std": of_std}
     remedy = "use Group Norm, synchronize the statistics over devices, or freeze them"
-    yield worst, WarningText(message, remedy, {**numbers, "layers": [layer.name for layer in noisy]})
+    yield worst, (message, remedy, {**numbers, "layers": [layer.name for layer in noisy]})
 
 
-@rule("non-finite", "NaN or infinity", of_model=True)
-def _non_finite(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[OfLayer]:
-    """Warn of the first layer alone: the later ones get its output."""
+@rule("non-finite", of_model=True)
+def _non_finite(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[tuple[LayerRecord, Text]]:
+    """NaN or infinity: one warning, of the first layer, as the later ones get its output."""
     bad = [r for r in layers if not (r.measured.finite_in and r.measured.finite_out and r.measured.finite_state)]
     if not bad:
         return
@@ -312,21 +299,22 @@ def _non_finite(layers: Sequence[LayerRecord], training_batch: int | None) -> It
         message, remedy = "its input is finite and its output is not", "use a larger eps, or float32 in this layer"
     if len(bad) > 1:
         message += f" ({len(bad) - 1} later layer{'s' * (len(bad) > 2)} as well)"
-    yield bad[0], WarningText(message, remedy, {"layers": [layer.name for layer in bad]})
+    yield bad[0], (message, remedy, {"layers": [layer.name for layer in bad]})
 
 
-@rule("train-eval-gap", "running statistics that do not fit the example's own")
-def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("train-eval-gap")
+def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Running statistics that do not fit the example's own."""
     gap, ratio, independent = layer.measured.gap, layer.measured.ratio, layer.measured.independent
     if gap is None or ratio is None or independent is None or layer.frozen:
-        return None
+        return
     channels = layer.norm.channels
     # The mean of n independent values varies by 1 / n of the variance, and the standard deviation by 1 / 2n.
     chance = math.sqrt(1.5 / independent)
     limit = max(GAP, GAP_NOISE[channels >= 8] * chance)
     shrunk = min(SHRUNK, 1 - 3 * math.sqrt(2 / (independent * min(channels, 16))))
     if not gap > limit and not ratio < shrunk:
-        return None
+        return
     message = (
         f"with running statistics its output is {gap:.2g} standard deviations from that with the example's own "
         f"(chance alone: {chance:.2g}), and the example's variance {ratio:.2g} times the running one"
@@ -337,17 +325,17 @@ def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> WarningTe
         message += f"; after {updates} update{s} {start:.0%} of the initial 0 and 1 is still in them"
     remedy = "give an example like the training data; if it is one, run the model in train mode over more batches"
     numbers = {"gap": gap, "chance": chance, "limit": limit, "variance_ratio": ratio}
-    return WarningText(message, f"{remedy} to renew the statistics", numbers)
+    yield message, f"{remedy} to renew the statistics", numbers
 
 
-@rule("groups-do-not-divide", "a number of groups that does not divide C")
-def _groups_do_not_divide(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("groups-do-not-divide")
+def _groups_do_not_divide(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """A number of groups that does not divide C."""
     G, C = _groups(layer)
     if G and C % G:
         message = f"num_groups={G} does not divide C={C}"
         message += _REFUSED if layer.refused else ", so groups differ in size"
-        return WarningText(message, f"use one of {', '.join(map(str, divisors(C)))}", _group_numbers(G, C))
-    return None
+        yield message, f"use one of {', '.join(map(str, divisors(C)))}", _group_numbers(G, C)
 
 
 def _groups(layer: LayerRecord) -> tuple[int, int]:
@@ -359,8 +347,9 @@ def _group_numbers(G: int, C: int) -> dict[str, Any]:
     return {"num_groups": G, "channels": C}
 
 
-@rule("train-mode", "a layer with running statistics is in train mode", default=False)
-def _train_mode(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("train-mode", default=False)
+def _train_mode(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """A layer with running statistics is in train mode."""
     if layer.norm.running is not None and layer.mode == "train":
         message = "it is in train mode, so that running it moves its running statistics"
         if layer.norm.kind == "batch":
@@ -368,51 +357,51 @@ def _train_mode(layer: LayerRecord, training_batch: int | None) -> WarningText |
                 "it is in train mode, so that its output depends on the other samples and running it moves the "
                 "statistics"
             )
-        return WarningText(message, "call model.eval() before inference")
-    return None
+        yield message, "call model.eval() before inference", {}
 
 
-@rule("running-untouched", "running statistics that are still 0 and 1", default=False)
-def _running_untouched(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("running-untouched", default=False)
+def _running_untouched(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Running statistics that are still 0 and 1."""
     if layer.norm.running_untouched:
         message = f"its running statistics are still 0 and 1 in all C = {layer.norm.channels} channels"
-        return WarningText(message, "train it, or load the buffers along with the weights")
-    return None
+        yield message, "train it, or load the buffers along with the weights", {}
 
 
-@rule("dead-channel", "channels that carry nothing", default=False)
-def _dead_channel(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("dead-channel", default=False)
+def _dead_channel(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Channels that carry nothing."""
     if dead := layer.measured.dead:
         first = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
         message = f"{len(dead)} of C = {layer.norm.channels} channels carry nothing on this example: {first}"
-        return WarningText(message, "look at the layers before it, or prune them", {"channels": dead})
-    return None
+        yield message, "look at the layers before it, or prune them", {"channels": dead}
 
 
-@rule("bias-before-norm", "a bias that the normalization takes out again", default=False)
-def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("bias-before-norm", default=False)
+def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """A bias that the normalization takes out again."""
     if layer.bias_before and layer.norm.cancels_bias and not layer.frozen:
         before = short_name(str(layer.before))
         message = f"the bias of {before} is taken out again by the mean, as each set is one channel"
         numbers = {"before": layer.before, "parameters": layer.norm.channels}
-        return WarningText(message, f"give {before} bias=False", numbers)
-    return None
+        yield message, f"give {before} bias=False", numbers
 
 
-@rule("group-one", "Group Norm with one group", default=False)
-def _group_one(layer: LayerRecord, training_batch: int | None) -> WarningText | None:
+@rule("group-one", default=False)
+def _group_one(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
+    """Group Norm with one group."""
     G, C = _groups(layer)
     if G == 1 < C:
         message = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
-        return WarningText(message, "use more groups if they are meant", _group_numbers(G, C))
-    return None
+        yield message, "use more groups if they are meant", _group_numbers(G, C)
 
 
-@rule("back-to-back", "a normalization right after another one", default=False, of_model=True)
-def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[OfLayer]:
+@rule("back-to-back", default=False, of_model=True)
+def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[tuple[LayerRecord, Text]]:
+    """A normalization right after another one."""
     names = {layer.name for layer in layers}
     for layer in layers:
         before = next((n for n in (layer.before, str(layer.before).partition(":")[0]) if n in names), None)
         if before:
             message = f"its input is the output of {short_name(before)}, with nothing in between"
-            yield layer, WarningText(message, "leave one of them out", {"before": before})
+            yield layer, (message, "leave one of them out", {"before": before})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from normviz.inspect._snapshot import untouched
+from normviz.inspect._snapshot import first_line, untouched
 from normviz.inspect.audit.hooks import MODEL, ModelRun
 from normviz.inspect.audit.tensors import (
     buffers,
@@ -67,7 +67,7 @@ def materialized(model: Any, example: Any, who: str = "the model") -> Any:
         made = copy.deepcopy(model, new)
     except Exception as error:
         raise ValueError(
-            f"{who} has lazy layers and cannot be copied, as that raised {type(error).__name__}: {_text(error)}; "
+            f"{who} has lazy layers and cannot be copied, as that raised {type(error).__name__}: {first_line(error)}; "
             "call it once on an example, which gives them their parameters"
         ) from error
     modes = [(module, module.training) for _, module in named_modules(made)]
@@ -101,8 +101,6 @@ def _call(model: Any, example: Any) -> Callable[[], Any]:
     return spread
 
 
-MAX_TEXT = 400
-"""Characters of an error's text that a message repeats."""
 MAX_SHAPES = 8
 """Shapes of an example that a message names."""
 
@@ -113,21 +111,13 @@ def _what_was_raised(error: Exception, model: Any, example: Any, who: str, run: 
     where = "" if name == MODEL else f" in {short_name(name)}"
     if where and shape:
         where += f", on an input of shape {shape}"
-    message = f"{who} raised {type(error).__name__}{where}, when given {_describe(example)}: {_text(error)}"
+    message = f"{who} raised {type(error).__name__}{where}, when given {_describe(example)}: {first_line(error)}"
     devices = {str(p.device) for p in parameters(model).values()}
     others = {str(t.device) for t in tensors_in(example)} - devices
     if devices and others:
         to = sorted(devices)[0]
         return f"{message}; the example is on {', '.join(sorted(others))}, the model on {to}: move it with .to({to!r})"
     return f"{message}; give an example that it takes"
-
-
-def _text(error: Exception) -> str:
-    try:
-        text = " ".join(str(error)[: 2 * MAX_TEXT].split())
-    except Exception:  # an exception of the user's may have no text
-        text = "no message"
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
 def _describe(example: Any) -> str:

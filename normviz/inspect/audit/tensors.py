@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,15 +31,11 @@ def tensors_in(value: Any) -> Iterator[Any]:
             yield value
         elif issubclass(kind, Mapping | tuple | list) and id(value) not in visited:
             visited[id(value)] = value  # keeps it alive, so that the id stays its own
-            stack += reversed([*_members(kind)(value)])
-
-
-def _members(kind: type) -> Callable:
-    """Return the function that iterates over a container of this type, past methods that a subclass overrides."""
-    for base, members in ((dict, dict.values), (tuple, tuple.__iter__), (list, list.__iter__)):
-        if issubclass(kind, base):
-            return members
-    return kind.values  # type: ignore[attr-defined]  # of a Mapping
+            if issubclass(kind, dict):
+                members = dict.values(value)  # not the method of a subclass
+            else:
+                members = value.values() if issubclass(kind, Mapping) else value
+            stack += reversed([*members])
 
 
 def first_tensor(value: Any) -> Any:
@@ -179,19 +174,6 @@ def is_compiled(module: Any) -> bool:
 def unwrapped(model: Any) -> Any:
     """Return the module inside the wrapper of torch.compile, or the module itself."""
     return _stored(model, "_modules")["_orig_mod"] if is_compiled(model) else model
-
-
-@contextmanager
-def eager() -> Iterator[None]:
-    """Run modules that torch.compile has wrapped as they were written: compiled code calls no hooks."""
-    import torch
-
-    stance = getattr(torch.compiler, "set_stance", None)
-    if stance is None or "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with stance("force_eager"):
-        yield
 
 
 def _stored(module: Any, store: str) -> dict[str, Any]:

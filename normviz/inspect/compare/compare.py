@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from normviz.core.errors import brief, check_keywords, unknown
-from normviz.inspect.audit.report import TableRow, html_box, html_table, times
+from normviz.inspect.audit.report import html_box, html_table, times
 from normviz.inspect.audit.run import check_model, materialized, observe
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.compare.layer_diff import (
@@ -193,7 +193,7 @@ class Comparison:
             differences = _number(p.input_difference), _number(p.output_difference)
             settings = "; ".join(map(str, p.differences)) or "–"
             cells = (short_name(p.a.name), short_name(p.b.name), p.a.kind, *differences, settings)
-            rows.append(TableRow(cells, "" if p is self.first else None))
+            rows.append((cells, "" if p is self.first else None))
         items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in [*self._cause(), *self._others()])
         headline = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ul>{items}</ul>" if items else "")
         return html_box(headline + (html_table(HEADS, rows, wide=HEADS[-1]) if rows else ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +11,6 @@ from normviz.inspect.audit.hooks import ModelRun, NormCall, RunningModule
 from normviz.inspect.audit.tensors import attribute, copied_values, first_tensor, has_values, values
 from normviz.inspect.audit.torch_norms import Norm
 from normviz.inspect.compare.layer_diff import LayerUse
-
-
-class Activations(NamedTuple):
-    """Input and output of one use with axes (N, C, *spatial), the input's dtype, and momentum if a function got it."""
-
-    x: np.ndarray | None
-    y: np.ndarray | None
-    dtype: str
-    momentum: Any
 
 
 class Recording(ModelRun):
@@ -35,7 +26,7 @@ class Recording(ModelRun):
         super().__init__(model)
         self.output: np.ndarray | None = None
         self._layer_uses: dict[int, LayerUse] = {}
-        self._activations: dict[int, Activations] = {}
+        self._activations: dict[int, dict[str, Any]] = {}
 
     def run(self, call: Callable[[], Any]) -> None:
         """Call the model, and keep its output as well."""
@@ -66,17 +57,17 @@ class Recording(ModelRun):
 
     def _keep(self, order: int, norm: Norm, x: Any, y: Any, momentum: Any) -> None:
         """Keep copies with axes (N, C, *spatial), so that a port with the channels last can be compared."""
-        kept_x, kept_y = (
-            np.array(np.moveaxis(values(t).reshape(norm.shape), norm.channel_axis, 1))
-            if t is not None and has_values(t) and t.numel() == x.numel()
-            else None
-            for t in (x, y)
-        )
-        self._activations[order] = Activations(kept_x, kept_y, str(x.dtype).removeprefix("torch."), momentum)
+        kept: dict[str, Any] = {"dtype": str(x.dtype).removeprefix("torch."), "momentum": momentum}
+        for name, t in (("x", x), ("y", y)):
+            if t is not None and has_values(t) and t.numel() == x.numel():
+                kept[name] = np.array(np.moveaxis(values(t).reshape(norm.shape), norm.channel_axis, 1))
+        self._activations[order] = kept
 
     def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> None:
         super()._add(name, module, norm, known_by, call)
         kept, layer = self._activations[call.order], self.layers[name]
+        momentum = attribute(module, "momentum", kept["momentum"])
+        kept["momentum"] = momentum if norm.running is not None and isinstance(momentum, int | float) else None
         self._layer_uses[call.order] = LayerUse(
             order=call.order,
             name=name,
@@ -86,17 +77,14 @@ class Recording(ModelRun):
             block=None if norm.block is None else norm.canonical(norm.block),
             input_shape=norm.canonical(norm.shape),
             eps=norm.eps,
-            momentum=attribute(module, "momentum", kept.momentum) if norm.running is not None else None,
             running=norm.running,
             own=norm.own,
             mode=layer.mode,
             known_by=known_by,
             before=call.before[0],
-            dtype=kept.dtype,
             weight=_flat(norm.weight),
             bias=_flat(norm.bias),
-            x=kept.x,
-            y=kept.y,
+            **kept,
         )
 
 
