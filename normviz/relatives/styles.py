@@ -48,8 +48,8 @@ def conditional_instance(
 
     Notes
     -----
-    PyTorch: torch.nn.functional.instance_norm(x) * weight[style][:, :, None, None] + bias[style][:, :, None, None]. Source:
-    Dumoulin, Shlens & Kudlur 2017 (arXiv 1610.07629).
+    PyTorch: torch.nn.functional.instance_norm(x) * weight[style][:, :, None, None] + bias[style][:, :, None, None].
+    Source: Dumoulin, Shlens & Kudlur 2017 (arXiv 1610.07629).
 
     Examples
     --------
@@ -78,7 +78,7 @@ def conditional_instance_gradient(
     channel_axis: int = 1,
     backend: str | None = None,
 ) -> Gradients:
-    """Return the gradients of `conditional_instance`; those of the tables are (S, C), and 0 for a style without samples.
+    """Return the gradients of `conditional_instance`; those of the tables are (S, C).
 
     Examples
     --------
@@ -165,8 +165,8 @@ def adain(
 
     Notes
     -----
-    PyTorch, but for eps: style.std((2, 3), correction=0, keepdim=True) * torch.nn.functional.instance_norm(x) + style.mean((2, 3),
-    keepdim=True). Source: Huang & Belongie 2017 (arXiv 1703.06868).
+    PyTorch, but for eps: style.std((2, 3), correction=0, keepdim=True) * torch.nn.functional.instance_norm(x) +
+    style.mean((2, 3), keepdim=True). Source: Huang & Belongie 2017 (arXiv 1703.06868).
 
     Examples
     --------

@@ -112,7 +112,8 @@ def switchable_gradient(
     Notes
     -----
     With s = sqrt(var + eps) and g = weight * grad_output: the mixed mean gets -sum(g) / s and the mixed variance
-    -sum(g * x_hat) / (2 s^2), each per sample and channel. Each of the three statistics passes its share on to its own set.
+    -sum(g * x_hat) / (2 s^2), each per sample and channel. Each of the three statistics passes its share on to its own
+    set.
 
     Examples
     --------

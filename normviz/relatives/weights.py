@@ -81,8 +81,8 @@ def weight_norm_gradient(
 ) -> WeightNormGradients:
     """Return the gradients of `weight_norm`, given the gradient of its output, which has v's shape.
 
-    The gradient of v is g / ||v|| * (grad - u (u . grad)) with u = v / ||v||. It is orthogonal to v, because the length of
-    v does not matter; so a step of gradient descent never shortens v. The gradient of g is u . grad.
+    The gradient of v is g / ||v|| * (grad - u (u . grad)) with u = v / ||v||. It is orthogonal to v, because the length
+    of v does not matter; so a step of gradient descent never shortens v. The gradient of g is u . grad.
 
     Examples
     --------
@@ -121,8 +121,8 @@ def weight_standardization(
 
     Notes
     -----
-    PyTorch: (w - w.mean((1, 2, 3), keepdim=True)) / torch.sqrt(w.var((1, 2, 3), correction=0, keepdim=True) + eps). Source:
-    Qiao et al. 2019 (arXiv 1903.10520).
+    PyTorch: (w - w.mean((1, 2, 3), keepdim=True)) / torch.sqrt(w.var((1, 2, 3), correction=0, keepdim=True) + eps).
+    Source: Qiao et al. 2019 (arXiv 1903.10520).
 
     Examples
     --------
@@ -195,7 +195,7 @@ def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tupl
 
 
 def _authors(work: Work, eps: float) -> tuple[Statistics, np.ndarray]:
-    """Return statistics whose variance is the square of the divisor in the authors' code, and the unbiased deviation."""
+    """Return statistics with the squared divisor of the authors' code as variance, and the unbiased deviation."""
     found = moments(work.x, backend=work.backend).pool("batch")
     if found.count == 1:
         raise ValueError("a filter of w has one weight, which has no unbiased deviation; leave unbiased out")

@@ -1,12 +1,12 @@
 """Tensors that are not in memory: files, iterables of chunks, dask arrays; and Batch Norm over several devices.
 
-Each part gives count, mean and M2, and these merge into those of the whole. So the
-result is that of the whole tensor, however it was cut. `moments`, `sweep`, `statistics` and
-`RunningStatistics.update` take, wherever they take an array:
+Each part gives count, mean and M2, and these merge into those of the whole tensor, wherever it was cut. `moments`,
+`sweep`, `statistics` and `RunningStatistics.update` take, wherever they take an array:
 
 - the path of a .npy file, or a binary file object with one, seekable or not: read in pieces of 4 MB into one buffer;
-- an iterable of chunks (n, C, *spatial): a generator or another iterator of arrays, or an object that can be iterated over
-  but not indexed, such as a torch DataLoader of plain tensors. A list or a tuple is an array. Chunks are counted from 0;
+- an iterable of chunks (n, C, *spatial): a generator, another iterator of arrays, or an object that can be iterated
+  over but not indexed, such as a torch DataLoader of plain tensors. A list or a tuple is an array. The first chunk is
+  chunk 0 in messages;
 - a dask array, worked on by dask's own scheduler. `normalize` of one stays lazy.
 
 A memory map is an array, and no copy is made of it. Several files are an iterable of those:
