@@ -1,8 +1,8 @@
-"""The instructor's version of the course: the notebooks with the exercises solved, and notes for whoever teaches.
+"""The instructor's version of the course: the notebooks with solved exercises and notes for the teacher.
 
-A student's notebook has for each exercise a cell to fill in. What goes there is kept apart, one Markdown file a
-notebook in ``solutions/``: text before its first ``## `` is a note for the whole notebook; a section ``## cell-id`` has
-the solution of that cell as its first block of code, and notes, among them wrong answers, around it.
+In a student's notebook each exercise has a cell to fill in. The solutions lie in ``solutions/``, one Markdown file per
+notebook. The text before the first ``## `` is a note for the whole notebook. A section ``## cell-id`` holds the
+solution of that cell as its first block of code; the rest is a note, and further blocks of code are wrong answers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ BANNER = "**Instructor's version.** Solutions and notes are in place; students g
 
 @dataclass(frozen=True)
 class Solution:
-    """What the teacher has for one exercise.
+    """The solution of one exercise.
 
     Attributes
     ----------
     code
-        What belongs into the student's cell.
+        The content of the student's cell.
     note
-        What to say about it, in Markdown.
+        A note for the teacher, in Markdown.
     wrong
-        Answers that are often given, and that the exercise refuses.
+        Frequent wrong answers, which the exercise must reject.
     """
 
     code: str
@@ -74,9 +74,9 @@ def with_solutions(notebook: dict[str, Any], text: str) -> dict[str, Any]:
     Parameters
     ----------
     notebook
-        As JSON; it is left as it is.
+        As JSON; it is not changed.
     text
-        Its file of solutions.
+        The content of its file of solutions.
 
     Raises
     ------
@@ -107,16 +107,16 @@ def _markdown(ident: str, source: str) -> dict[str, Any]:
 
 
 def versions(course: Path) -> Iterator[tuple[str, str]]:
-    """Go through the course: the name of each notebook, and the text of its instructor's version.
+    """Yield the name of each notebook of the course, and the text of its instructor's version.
 
     Parameters
     ----------
     course
-        The folder of the students' notebooks. One without exercises is given as it is.
+        The folder of the students' notebooks. A notebook without exercises is not changed.
     """
     for path in sorted(course.glob("*.ipynb")):
-        text, solved = path.read_text("utf-8"), SOLUTIONS / f"{path.stem}.md"
-        if solved.is_file():
-            made = with_solutions(json.loads(text), solved.read_text("utf-8"))
-            text = json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        text, solutions = path.read_text("utf-8"), SOLUTIONS / f"{path.stem}.md"
+        if solutions.is_file():
+            notebook = with_solutions(json.loads(text), solutions.read_text("utf-8"))
+            text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         yield path.name, text

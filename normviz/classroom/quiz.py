@@ -105,7 +105,7 @@ class Quiz(StandalonePage):
         return self._svg(pen, body)
 
     def _code(self) -> tuple[str, str]:
-        files = (*CUBE, "views/classroom.js")
+        files = (*CUBE, "views/predict.js")
         return joined(files, "quiz.js", PACKAGE), js.stylesheet() + js.read("quiz.css", PACKAGE)
 
 

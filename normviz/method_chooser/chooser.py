@@ -108,7 +108,7 @@ def _question(row: Question) -> dict[str, Any]:
         kept = set(reachable(option.to, QUESTIONS))
         options.append(
             {key: getattr(option, key) for key in ("key", "label", "hint", "to", "against")}
-            # What this answer rules out: no later one can lead back to it.
+            # The advice that this answer rules out: no later answer leads to it.
             | {"drops": [key for key in within if key not in kept]}
         )
     return {"key": row.key, "text": row.text, "note": row.note, "options": options}
@@ -147,7 +147,7 @@ def chooser(
     inference: str | None = None,
     freedom: str | None = None,
 ) -> Chooser:
-    """Ask which normalizer fits: preserve or erase per-channel intensity, and what follows from that. Needs no kernel.
+    """Ask which normalizer fits, beginning with whether to keep per-channel intensity. Needs no kernel.
 
     Every keyword answers a question in advance, along one path; without any, the guide begins at the first question.
 
@@ -175,13 +175,13 @@ def chooser(
     Returns
     -------
     Chooser
-        Displays itself as HTML and as a still picture, the whole tree; `to_html` and `to_svg` write files. Its `advice`
-        is what the answers lead to, its `question` the next open one; one of them is None.
+        Displays itself as HTML and as a still picture of the whole tree; `to_html` and `to_svg` write files. `advice`
+        is the result of the answers and `question` the next open question; one of them is None.
 
     Raises
     ------
     ValueError, TypeError
-        For an answer that is none, or to a question that the path does not ask, in one sentence.
+        For an unknown answer, or an answer to a question that the path does not ask, in one sentence.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def chooser(
 
 
 def _not_asked(key: str, given: Mapping[str, str], answers: Mapping[str, str], at: str) -> str:
-    """Say why the answer to `key` finds no question."""
+    """Return the message that the path does not ask the question `key`."""
     path = ", ".join(f"{name}={answer!r}" for name, answer in answers.items())
     after = f" after {path}" if path else ""
     subject = f"{key}={given[key]!r} answers a question that is not asked{after}"

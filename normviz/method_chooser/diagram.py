@@ -1,7 +1,7 @@
-"""The decision tree of the chooser as a still picture: it stands where no script runs, and is there to be printed.
+"""The decision tree of the chooser as a still picture, to print and for pages without scripts.
 
-The questions that lead on to images stand one below the other, those that branch off beside them, and at the right what
-they lead to, each with its pooling set.
+The questions that lead to images stand one below the other on the left, those that branch off stand beside them, and on
+the right stands the advice with its pooling sets.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Drawn, Ques
 
 WIDTH, HEIGHT = 960, 1118
 TRUNK = ("erase", "positions", "pretrained", "samples")
-"""One below the other: the last answer to each leads to the next. All other questions branch off."""
+"""The questions in the left column: the last answer to each leads to the next. All other questions branch off."""
 COLUMNS = {"trunk": (28, 252), "branch": (342, 236), "leaf": (638, 294)}
-"""Where each column begins, and how wide it is."""
+"""Left edge and width of each column in pixels."""
 TOP, ROW, LEAF = 108, 52, 44
 HEAD, LINE, FOOT = 34, 23, 8
-"""Heights in a box: its question, each answer, and what is left below."""
+"""Heights in a box in pixels: its question, each answer, and the margin below."""
 THUMB = (100, 36)
 KINDS = ("rest", "set")
 DOWN = 20
-"""From the left edge of a box to the line that leads down to the next."""
+"""Distance from the left edge of a box to the line that leads down to the next box."""
 INTRO = (
     "Begin in the upper left corner. Blue: the cells that share a mean and a variance with one cell (RMS and Filter "
     "Response Norm: a mean square), in four samples of eight channels or, of weights, in four filters."
@@ -35,7 +35,7 @@ INTRO = (
 
 
 class Place(NamedTuple):
-    """The box of a question."""
+    """The box of a question, in pixels."""
 
     x: float
     y: float
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     height: float
 
     def line(self, k: int) -> float:
-        """The middle of answer k."""
+        """Return the vertical middle of answer k."""
         return self.y + HEAD + LINE * (k + 0.5)
 
 
@@ -85,13 +85,13 @@ def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
 
 
 def lines(pen: Pen, text: str, x: float, y: float, room: float, size: float) -> Iterator[str]:
-    """A paragraph."""
+    """Yield the lines of a paragraph."""
     for k, line in enumerate(wrapped(text, size, room, 12)):
         yield pen.text(x, y + size * 1.42 * k, line, size, "muted")
 
 
 def leaves() -> dict[tuple[str, str], float]:
-    """Each advice once for every question that leads to it, from top to bottom, and the middle of each."""
+    """Return the vertical middle of each advice, keyed by the question that leads to it and the advice."""
     found: dict[tuple[str, str], None] = {}
 
     def walk(key: str) -> None:
@@ -106,7 +106,7 @@ def leaves() -> dict[tuple[str, str], float]:
 
 
 def places() -> dict[str, Place]:
-    """The box of each question: beside what it leads to, and below the box before it."""
+    """Return the box of each question: beside the advice that it leads to, and below the box before it."""
     ends, boxes, below = leaves(), {}, 0.0
     for key, row in QUESTIONS.items():
         height = HEAD + LINE * len(row.options) + FOOT
@@ -126,7 +126,7 @@ def places() -> dict[str, Place]:
 def _edge(
     pen: Pen, boxes: Mapping[str, Place], ends: Mapping[tuple[str, str], float], key: str, k: int, chosen: bool
 ) -> str:
-    """The line from answer k to what it leads to."""
+    """Return the line from answer k to the box that it leads to."""
     at, to = boxes[key], QUESTIONS[key].options[k].to
     color, width = ("accent", 2.6) if chosen else ("muted", 1.1)
     if key in TRUNK and to in TRUNK:
@@ -143,7 +143,7 @@ def _edge(
 
 
 def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str]:
-    """A question with its answers."""
+    """Yield the box of a question with its answers."""
     yield pen.rect(at.x, at.y, at.width, at.height, "panel", 8, "accent" if answer else "rule")
     size = min(14.0, 14 * (at.width - 24) / width_of(row.short, 14.6))
     yield pen.text(at.x + 12, at.y + 23, row.short, size, bold=True)
@@ -152,7 +152,7 @@ def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str
         down = row.key in TRUNK and option.to in TRUNK
         if chosen:
             yield pen.rect(at.x + 6, y - LINE / 2 + 1, at.width - 12, LINE - 2, "here", 5)
-        # The dot is where the line begins: at the right, or at the left where it leads down.
+        # The dot marks the start of the line: on the right, or on the left if the line leads down.
         dot = at.x + (DOWN if down else at.width)
         yield f'<circle cx="{number(dot)}" cy="{number(y)}" r="3.5"{pen.paint("accent" if chosen else "muted")}/>'
         label = f"✓ {option.label}" if chosen else option.label
@@ -160,32 +160,32 @@ def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str
 
 
 def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
-    """An advice with its set."""
+    """Yield the box of an advice."""
     (x, width), row = COLUMNS["leaf"], ADVICE[key]
     yield pen.rect(x, middle - LEAF / 2, width, LEAF, "here" if chosen else "card", 8, "accent" if chosen else "rule")
     left = THUMB[0] + 18
-    # Bold letters are wider than those that `wrapped` reckons with.
+    # `wrapped` measures letters of normal weight; bold ones are wider, hence 13.6 for a size of 12.5.
     name = wrapped(f"✓ {row.label}" if chosen else row.label, 13.6, width - left, 2)
     for k, text in enumerate(name):
         yield pen.text(x + left, middle + 4.4 + 16 * (k - (len(name) - 1) / 2), text, 12.5, bold=True)
 
 
 def thumbs(drawn: Sequence[Drawn], left: float, top: float) -> Iterator[tuple[str, str]]:
-    """The sets of an advice side by side, small: the tone of each face, and its path."""
+    """Yield the small pictures of an advice's sets: the fill of each kind of face, and its path."""
     samples, width = (4, THUMB[0]) if len(drawn) == 1 else (2, THUMB[0] / len(drawn))
     for k, one in enumerate(drawn):
         yield from thumb(one, samples, left + width * k, top, width, THUMB[1])
 
 
 def thumb(one: Drawn, samples: int, left: float, top: float, width: float, height: float) -> Iterator[tuple[str, str]]:
-    """The set of one cell, as faces alone."""
+    """Yield one small picture: the faces of all samples, and those of the set of one cell."""
     cube, row = geometry.cube_shape((samples, *one.shape[1:])), METHODS[one.method]
     cells = cube[3], cube[1], cube[2]
     margin = {"left": 2, "right": 2, "top": 1, "bottom": 1, "gap": 0, "most": 99}
     size = {"width": width / samples, "height": height}
     alone = geometry.make_frame(cells, geometry.sample_lengths(cube), 1, size, geometry.ANGLES["samples"], margin)
     x, y = alone.origins[0]
-    # Always in one row, whatever would draw them larger.
+    # All samples stand in one row.
     frame = replace(alone, origins=[(left + x + k * size["width"], top + y) for k in range(samples)])
     rules = {"n": row.n, "c": row.c, "spatial": row.spatial}
     n, c, h, w = geometry.set_of(geometry.block_of(rules, cube, one.num_groups), cell_of(cube))
@@ -197,5 +197,5 @@ def thumb(one: Drawn, samples: int, left: float, top: float, width: float, heigh
 
 
 def cell_of(shape: Sequence[int]) -> tuple[int, ...]:
-    """The cell whose set is drawn: in sight, on the front of a sample in the middle."""
+    """Return the cell whose set is drawn: visible, on the front of a sample in the middle."""
     return tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))

@@ -1,8 +1,8 @@
-"""Real activations and the photographs behind them, small enough to ship.
+"""Sample activations of a convolutional layer, and the photographs that they were computed from.
 
-`activations` are what a convolutional layer answers to photographs: 16 oriented filters (4 orientations, 4 scales),
-stride 4, ReLU. README.md in this folder has the sources and licences of the photographs, and what was measured on the
-numbers; make.py made the files.
+`activations` are the outputs of a convolutional layer on photographs: 16 oriented filters (4 orientations, 4 scales),
+stride 4, ReLU. README.md in this folder lists the sources and licences of the photographs, and measured properties of
+the activations; make.py wrote the files.
 """
 
 from functools import cache
@@ -14,20 +14,21 @@ import numpy as np
 __all__ = ["PHOTOGRAPHS", "activations", "photographs"]
 
 PHOTOGRAPHS = ("chelsea", "coffee", "brick", "rocket", "astronaut", "camera", "grass", "gravel")
-"""What `photographs` and the first samples of `activations` show, by scikit-image's names."""
+"""The photographs, in the order of `photographs` and of the first samples of `activations`; scikit-image's names."""
 
 
 def activations(num_samples: int = 4) -> np.ndarray:
-    """Return real activations, float32 of shape (num_samples, 16, 12, 12), none negative.
+    """Return sample activations, float32 of shape (num_samples, 16, 12, 12), none negative.
 
-    Channel c answers to edges of orientation c // 4 (upright, rising, level, falling) and of scale c % 4 (fine to
-    coarse), so that 4 groups are the 4 orientations and neighbouring channels are alike. Sample n shows photograph n,
-    for the first eight; the others are crops of the same photographs at other sizes, in an order drawn once.
+    Channel c responds to edges of orientation c // 4 (vertical, rising, horizontal, falling) and of scale c % 4 (fine
+    to coarse), so that 4 groups are the 4 orientations and neighbouring channels are correlated. Each of the first
+    eight samples shows the photograph of the same number; the others are crops of the same photographs at other sizes,
+    in a fixed random order.
 
     Parameters
     ----------
     num_samples
-        1 to 256. The samples are always the same, and a new array each time.
+        1 to 256. The samples are always the same; each call returns a new array.
 
     Raises
     ------
@@ -48,12 +49,12 @@ def activations(num_samples: int = 4) -> np.ndarray:
 def photographs(num_samples: int = 8) -> np.ndarray:
     """Return small colour photographs, uint8 of shape (num_samples, 3, 64, 64): red, green, blue.
 
-    Sample n of `activations` was measured on the middle 48 x 48 pixels of photograph n. Four of the eight are grey.
+    Sample n of `activations` was computed from the middle 48 x 48 pixels of photograph n. Four of the eight are grey.
 
     Parameters
     ----------
     num_samples
-        1 to 8; PHOTOGRAPHS has their names.
+        1 to 8; PHOTOGRAPHS lists their names.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def _checked(num_samples: int, stored: int) -> int:
 def _stored_activations() -> tuple[np.ndarray, np.float32]:
     """Return the activations in units of a step, and that step."""
     with (files(__name__) / "activations.npz").open("rb") as file, np.load(file) as stored:
-        # The high and the low bytes are stored apart because they pack better so.
+        # The high and the low bytes are stored separately because they compress better.
         return stored["high"] * np.uint16(256) + stored["low"], stored["step"][()]
 
 
