@@ -9,13 +9,10 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from benchmarks.cpu.accuracy import oracle
-from normviz.arrays import small_arrays as direct
+from normviz.arrays import small_arrays
 from normviz.backends import threads
 from normviz.backends.base import tile
-from normviz.backends.cpu import affine as scaling
-from normviz.backends.cpu import half
-from normviz.backends.cpu import moments as passes
-from normviz.backends.cpu import strides as layout
+from normviz.backends.cpu import affine, half, moments, strides
 from tests.core.cases import configurations, values
 
 LIMITS = {"f2": 2e-3, "f4": 3e-6, "f8": 1e-11}
@@ -44,12 +41,12 @@ def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NORMVIZ_NUM_THREADS", str(count))
         patch.setattr(threads, "WORTH", 1)
-        patch.setattr(passes, "CELLS", cells)
-        patch.setattr(scaling, "CELLS", cells)
-        patch.setattr(passes, "SHORT", short)
-        patch.setattr(passes, "STRIP", max(cells // 4, 1))
-        patch.setattr(scaling, "STRIP", max(cells // 4, 2))
-        patch.setattr(direct, "MOST", direct.MOST if directly else 0)
+        patch.setattr(moments, "CELLS", cells)
+        patch.setattr(affine, "CELLS", cells)
+        patch.setattr(moments, "SHORT", short)
+        patch.setattr(moments, "STRIP", max(cells // 4, 1))
+        patch.setattr(affine, "STRIP", max(cells // 4, 2))
+        patch.setattr(small_arrays, "MOST", small_arrays.MOST if directly else 0)
         limit = LIMITS.get(x.dtype.str[1:], 1e-11)
         for method, num_groups in configurations(x.shape):
             if method not in OF_ROWS:
@@ -67,12 +64,12 @@ def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("shape", [(3, 4, 700, 3), (1, 2, 1500, 1), (2, 3, 5, 130), (40, 6, 9, 1)])
 def test_sets_that_are_read_in_parts(shape, last, monkeypatch):
-    monkeypatch.setattr(direct, "MOST", 0)
+    monkeypatch.setattr(small_arrays, "MOST", 0)
     monkeypatch.setattr(threads, "WORTH", 1)
     x = values(shape, dtype=np.float32)
     x = np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if last else x
     for cells in (7, 100, 1 << 18):
-        monkeypatch.setattr(passes, "CELLS", cells)
+        monkeypatch.setattr(moments, "CELLS", cells)
         for count in ("1", "2", "5"):
             monkeypatch.setenv("NORMVIZ_NUM_THREADS", count)
             for method in OF_ROWS[:3]:
@@ -81,7 +78,7 @@ def test_sets_that_are_read_in_parts(shape, last, monkeypatch):
 
 
 def test_a_sample_s_digits_do_not_depend_on_the_others(monkeypatch):
-    monkeypatch.setattr(direct, "MOST", 0)
+    monkeypatch.setattr(small_arrays, "MOST", 0)
     calm = values((6, 4, 40, 40), dtype=np.float32, loc=0)
     wild = calm.copy()
     wild[1::2] += 1e4  # these sets are shifted, their neighbours in the block are not
@@ -103,7 +100,7 @@ def test_slices_are_read_where_they_are(view, method):
     np.testing.assert_allclose(
         nv.normalize(part, method, **options), nv.normalize(part.copy(), method, **options), atol=1e-6
     )
-    found = layout.reading(
+    found = strides.reading(
         tile(part, nv.pooling(method, part.shape, options["num_groups"]).block), frozenset((1, 3, 5, 7))
     )
     assert found is None or np.shares_memory(found.view, whole)
@@ -202,8 +199,8 @@ def test_small_arrays_give_what_large_ones_give(dtype, monkeypatch):
             w, b = weight if nv.METHODS[method].affine_axis == 0 else bias
             options = {"num_groups": num_groups, "weight": w, "bias": b}
             results = []
-            for most in (direct.MOST, 0):
-                monkeypatch.setattr(direct, "MOST", most)
+            for most in (small_arrays.MOST, 0):
+                monkeypatch.setattr(small_arrays, "MOST", most)
                 results.append((nv.normalize(x, method, **options), nv.moments(x)))
             monkeypatch.undo()
             (y, m), (expected, other) = results

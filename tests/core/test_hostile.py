@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.arrays import small_arrays as direct
+from normviz.arrays import small_arrays
 from tests.core.cases import values
 
 
@@ -15,9 +15,9 @@ def test_squares_beyond_float64_warn_nobody():
             assert np.isinf(nv.statistics(part, method).var).all()
 
 
-@pytest.mark.parametrize("most", [0, direct.MOST])
+@pytest.mark.parametrize("most", [0, small_arrays.MOST])
 def test_float32_up_to_its_ends(most, monkeypatch):
-    monkeypatch.setattr(direct, "MOST", most)
+    monkeypatch.setattr(small_arrays, "MOST", most)
     x = values((4, 6, 7, 9), loc=0)
     x[0] = np.where(x[0] > -1, 3e38, -3e38)  # from a mean of 1e38 these are 4e38 away
     x[1, :3] *= 1e-42  # with eps=1e-300 the inverse of their deviation exceeds 3e38
@@ -32,7 +32,7 @@ def test_float32_up_to_its_ends(most, monkeypatch):
 
 
 def test_ends_in_one_set_change_no_digit_of_another(monkeypatch):
-    monkeypatch.setattr(direct, "MOST", 0)
+    monkeypatch.setattr(small_arrays, "MOST", 0)
     x = values((4, 6, 7, 9)).astype(np.float32)
     wild = x.copy()
     wild[0, 0] *= 3e37

@@ -4,12 +4,12 @@ A block is read twice, the second time from the cache: once for its sums S, once
 M2 = Q - S * mean is accurate as long as the mean is small beside the deviations. Where it is not, S and Q are taken
 again of x - mean. Where that is not enough either, M2 is computed in two passes in float64.
 
-How accurate, on any processor: float16 and float32 are summed in float32, but at most CHAIN values are added one after
-the other before the partial sums are added in pairs or in float64. With u = 2**-24, half a unit in the last place of
-float32, each of these additions and the square itself contribute at most u, relative to Q. Cells of equal magnitude are
-the worst case, because all their roundings have the same sign: there Q is off by u for the square and by less than
-CHAIN / 6 * u for the additions. Subtracting S * mean magnifies that by 1 + MAX_RATIO. `in_parallel` measures how many
-values this processor's dot product adds one after the other; if these are more than CHAIN, all is summed in float64.
+The error does not depend on the processor. float16 and float32 are summed in float32, but only CHAIN = 4 values are
+added one after the other; their sums are added in pairs, and those of pieces in float64. The worst case are cells of
+equal magnitude, because all their roundings have the same sign: with u = 2**-24, half a unit in the last place of
+float32, four of their squares add up with an error of at most 1.5 u, including that of the squares (eight with 3.1 u,
+16 with 5 u). Subtracting S * mean magnifies it by at most 1 + MAX_RATIO. How many cells a dot product adds one after
+the other depends on the processor's registers: `piece` measures it, and makes the pieces as short as that requires.
 """
 
 from functools import cache
@@ -22,10 +22,12 @@ from normviz.backends.cpu.half import widen
 
 CELLS = 1 << 18
 """Cells in a block: 1 MiB of float32, the size of a second-level cache."""
-CHAIN = 8
+CHAIN = 4
 """Values that are added one after the other in float32, at most."""
-PIECE = {"f": 128, "d": 512}
-"""Cells in one dot product: in float32, 16 partial sums (the registers of SSE) of CHAIN cells each."""
+PIECES = (256, 128, 64)
+"""Cells in one float32 dot product: CHAIN for each of 64, 32 or 16 partial sums, as AVX-512, AVX2 and SSE keep them."""
+PIECE64 = 512
+"""Cells in one float64 dot product."""
 BLOCKS = 8
 """Blocks of rows between two checks for accuracy: they still are in the third-level cache if they are summed again."""
 SHORT = 1024
@@ -70,22 +72,25 @@ class Workspace:
 
 
 @cache
-def in_parallel() -> bool:
-    """Return whether this processor's float32 dot product adds at most CHAIN cells of a piece one after the other.
+def piece() -> int:
+    """Return the largest of PIECES in which a float32 dot product adds at most CHAIN cells one after the other.
 
-    The first cell is 1, and all others are half a unit in its last place: those that are added to it one by one vanish,
-    and the others add up first. A NumPy without a BLAS library adds all cells of a piece one after the other.
+    Return 0 if none is short enough: a NumPy without a BLAS library adds all cells one after the other.
     """
-    cells = np.full(PIECE["f"], 2.0**-24, np.float32)
-    cells[0] = 1
-    counted = (float(np.vecdot(cells, np.ones_like(cells))) - 1) * 2**24
-    return len(cells) - counted <= CHAIN
+    for cells in PIECES:
+        # The first cell is 1, all others are half a unit in its last place. Those added to it one by one are lost.
+        x = np.full(cells, 2.0**-24, np.float32)
+        x[0] = 1
+        counted = (float(np.vecdot(x, np.ones_like(x))) - 1) * 2**24
+        if cells - counted <= CHAIN:
+            return cells
+    return 0
 
 
 def dtype_of_sums(dtype: np.dtype, length: int, inner: int) -> Any:
     """Return the dtype in which sets of (length, inner) are summed."""
     enough = length >= (SHORT if inner == 1 else SHORT // 8)
-    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 and enough and in_parallel() else np.float64
+    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 and enough and piece() else np.float64
 
 
 def of_rows(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
@@ -154,23 +159,23 @@ def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
 def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Return S and Q of every row, from dot products of its pieces, block by block."""
     rows, length = x.shape
-    piece = min(PIECE[workspace.dtype.char], length)
-    count = length // piece
-    even = piece * count
-    ones = np.ones(piece, workspace.dtype)
-    sums = np.empty((2, rows, -(-length // piece)), workspace.dtype)
+    cells = min(PIECE64 if workspace.dtype == np.float64 else piece(), length)
+    count = length // cells
+    even = cells * count
+    ones = np.ones(cells, workspace.dtype)
+    sums = np.empty((2, rows, -(-length // cells)), workspace.dtype)
     step = max(1, CELLS // length)
     for start in range(0, rows, step):
         at = slice(start, start + step)
         block = workspace.load(x[at], None if shift is None else shift[at])
-        pieces = block[:, :even].reshape(len(block), count, piece, copy=False)
+        pieces = block[:, :even].reshape(len(block), count, cells, copy=False)
         np.vecdot(pieces, ones, out=sums[0, at, :count])
         np.vecdot(pieces, pieces, out=sums[1, at, :count])
         if even < length:
             rest = block[:, even:]
             np.vecdot(rest, ones[: length - even], out=sums[0, at, count])
             np.vecdot(rest, rest, out=sums[1, at, count])
-    total, squares = np.add.reduce(sums.astype(np.float64), axis=2)
+    total, squares = np.vecdot(sums.astype(np.float64), np.ones(sums.shape[2]))
     return total, squares
 
 
@@ -189,8 +194,9 @@ def _column_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.nd
         end = start + strips * (lines // strips) * beside
         part = block[:, start:end].reshape(matrices, strips, lines // strips, beside * columns, copy=False)
         for sums, values in ((total, part.sum(axis=2)), (squares, np.einsum("msij,msij->msj", part, part))):
-            width = beside
-            while width > 8:  # in pairs, whose rounding errors are small; float64 from here on, which is slower
+            # In pairs, whose rounding errors are small; float64, which is slower, only for the few sums that are left.
+            width, narrowest = beside, min(8, max(1, beside // 16))
+            while width > narrowest:
                 width //= 2
                 values = values[..., : width * columns] + values[..., width * columns :]
             sums += values.reshape(matrices, strips * width, columns).sum(axis=1, dtype=np.float64)
