@@ -154,7 +154,7 @@ def test_without_torch(models, monkeypatch):
 def test_the_help_shows_how():
     result = invoke("--help")
     assert "normviz audit package.module:factory --shape 2 3 224 224" in result.output
-    assert "exit code is 0 without warnings, 1 with some, and 2" in " ".join(result.output.split())
+    assert "exit code is 0 without warnings, 1 with warnings, and 2" in " ".join(result.output.split())
 
 
 def test_as_a_process(models, folder):
