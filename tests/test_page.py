@@ -179,3 +179,14 @@ def test_a_state_that_is_no_json_is_refused_rather_than_written_wrong():
     scene, now = validation.check(X)
     with pytest.raises(ValueError, match="JSON"):
         page([[(Data(scene | {"eps": float("nan")}), now)]])
+
+
+def test_no_line_of_the_front_end_is_longer_than_120():
+    here = Path(js.__file__).parent
+    lines = {p.name: max(map(len, p.read_text("utf-8").splitlines())) for p in here.rglob("*.js")}
+    assert {name: length for name, length in lines.items() if length > 120} == {}
+
+
+def test_a_page_may_not_evaluate_text():
+    policy = next(m["content"] for m in Reader(nv.to_html(X)).find("meta") if "http-equiv" in m)
+    assert "unsafe-eval" not in policy

@@ -16,7 +16,8 @@ ORDER = (
     "views/panel.js",
     "views/controls.js",
     "views/tour.js",
-    "views/classroom.js",
+    "views/predict.js",
+    "views/presenter.js",
     "hosts/widget.js",
 )
 """The files share one scope, so a file comes after those whose constants it uses while it loads."""

@@ -1,4 +1,4 @@
-// Elements, without ever parsing text as HTML.
+// Make elements without parsing text as HTML.
 
 /** h("button", {class: "x", onclick: f}, "text", child) */
 export function h(tag, attributes = {}, ...children) {
@@ -12,7 +12,7 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** JupyterLab takes arrow keys and letters for itself unless the focused element says no. */
+/** JupyterLab takes arrow keys and letters unless the focused element has this attribute. */
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 export const button = (attributes, ...children) => h("button", { type: "button", ...KEYS, ...attributes }, ...children);
 

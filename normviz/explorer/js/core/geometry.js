@@ -2,9 +2,12 @@
 //
 // A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down
 // from the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one
-// method, (X, Y, Z) = (c, n, hw). Ranges are in cells, so a set is drawn where it truly lies, aggregated or not.
+// method, (X, Y, Z) = (c, n, hw). Ranges are in cells, so a set is drawn at its true place, aggregated or not.
 
-/** @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean, statistic: string, axes: string}} Method */
+/**
+ * @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean,
+ *   statistic: string, axes: string}} Method
+ */
 /** @typedef {[number, number]} Range  start and stop */
 
 /** Every G that divides C, in order. @param {number} C */
@@ -23,8 +26,8 @@ export const hasGroups = (method) => method?.c === "group" || method?.n === "gro
 export const cutLength = (method, shape) => shape[method?.n === "group" ? 0 : 1];
 
 /**
- * Extents of one pooling set on a shape (N, C, ...spatial). A G that does not divide gives way to the next below: the
- * classical figure shows Group Norm beside ghost batches, whose G divides N.
+ * Extents of one pooling set on a shape (N, C, ...spatial). A G that does not divide is replaced by the next lower
+ * divisor: the classical figure shows Group Norm beside ghost batches, whose G divides N.
  * @param {Method} method @param {number[]} shape
  */
 export function blockOf(method, shape, G) {
@@ -67,7 +70,7 @@ export function fromCube([n, c, h, w], shape) {
 }
 
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-/** The angles at which the same three faces stay in sight. */
+/** The angles at which the same three faces stay visible. */
 export const ANGLES = { samples: { az: 0.42, el: 0.46 }, paper: { az: 0.62, el: 0.5 } };
 export const clampAngles = ({ az, el }) => ({ az: clamp(az, 0.14, 1.3), el: clamp(el, 0.14, 1.2) });
 
@@ -81,14 +84,15 @@ export function sampleLengths([, C, H, W]) {
 export const paperLengths = ([N, C]) => [6, clamp((6 * N) / C, 2.6, 6), 6];
 
 /**
- * Where the solids stand. The rows and columns are those that draw them largest.
+ * Where the solids stand, in the rows and columns that draw them largest.
  * @param {number[]} cells     cells along X, Y, Z
  * @param {number[]} lengths   drawn lengths of X, Y, Z, in any unit
  * @param {number} count       how many solids
  * @param {{width: number, height: number}} size  in pixels
  * @param {{az: number, el: number}} angles
- * @param {{left: number, right: number, top: number, bottom: number, gap: number, most: number}} margin  in pixels, round
- *   all of them (left, right), round each of them (top, bottom, gap); `most` is the largest scale in pixels per unit
+ * @param {{left: number, right: number, top: number, bottom: number, gap: number, most: number}} margin
+ *   in pixels: left and right around all solids; top, bottom and gap around each; `most` is the largest scale in
+ *   pixels per unit
  */
 export function makeFrame(cells, lengths, count, size, angles, margin) {
   const { az, el } = clampAngles(angles);
@@ -112,16 +116,19 @@ export function makeFrame(cells, lengths, count, size, angles, margin) {
   // The lower left corner of the front face is the origin of a solid: it lies X*sin(az)*sin(el) above the lowest point.
   const origins = Array.from({ length: count }, (_, k) => [
     left + stepX * (k % cols),
-    above + stepY * Math.floor(k / cols) + (stepY - margin.top - margin.bottom - h) / 2 + margin.top + h - X * sa * se * scale,
+    above + stepY * Math.floor(k / cols) + (stepY - margin.top - margin.bottom - h) / 2 + margin.top
+      + h - X * sa * se * scale,
   ]);
-  return { cells, lengths, count, origins, scale, ca, sa, ce, se, unit: lengths.map((l, a) => l / cells[a]), width: w, height: h };
+  return { cells, lengths, count, origins, scale, ca, sa, ce, se, unit: lengths.map((l, a) => l / cells[a]), width: w,
+    height: h };
 }
 
 /** A point of solid k, in cells (z counted from the top), on the screen. @returns {[number, number]} */
 export function project(frame, k, x, y, z) {
   const { ca, sa, ce, se, unit, scale, cells } = frame;
   const px = x * unit[0], py = y * unit[1], pz = (cells[2] - z) * unit[2];
-  return [frame.origins[k][0] + scale * (px * ca + py * sa), frame.origins[k][1] - scale * (pz * ce + (py * ca - px * sa) * se)];
+  return [frame.origins[k][0] + scale * (px * ca + py * sa),
+    frame.origins[k][1] - scale * (pz * ce + (py * ca - px * sa) * se)];
 }
 
 /** The visible faces of a box in solid k: top, front, side, each four corners. @param {Range[]} box */
@@ -147,11 +154,12 @@ export function visibleFaces(frame, k, box, cut = 0) {
 }
 
 const EDGES = [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]];
-/** The edges of a box that lie inside the solid, out of sight: pairs of points. */
+/** The edges of a box inside the solid, which cannot be seen: pairs of points. */
 export function hiddenEdges(frame, k, box, cut = 0) {
   const corner = (i) => [box[0][i & 1], box[1][(i >> 1) & 1], box[2][(i >> 2) & 1]];
   return EDGES.map(([i, j]) => [corner(i), corner(j)])
-    .filter(([a, b]) => !((a[2] <= 0 && b[2] <= 0) || (a[0] >= frame.cells[0] && b[0] >= frame.cells[0]) || (a[1] === cut && b[1] === cut)))
+    .filter(([a, b]) => !((a[2] <= 0 && b[2] <= 0) || (a[0] >= frame.cells[0] && b[0] >= frame.cells[0])
+      || (a[1] === cut && b[1] === cut)))
     .map((ends) => ends.map((p) => project(frame, k, ...p)));
 }
 
@@ -173,7 +181,7 @@ export function gridLines(frame, k, bins, cut = 0, least = 3.2) {
 }
 
 /**
- * The cell under a point of the screen. Each face is a plane, so this is the projection solved backwards.
+ * The cell under a point of the screen. Each face is a plane, so this inverts the projection.
  * @param {(k: number) => number} cutOf  where each solid's front is cut off
  * @returns {{solid: number, cell: [number, number, number], face: string} | null}
  */
@@ -182,7 +190,9 @@ export function pick(frame, px, py, cutOf = () => 0) {
   for (let k = 0; k < frame.count; k++) {
     const u = (px - frame.origins[k][0]) / scale, v = (frame.origins[k][1] - py) / scale, cut = cutOf(k);
     const inside = (x, y, z) => x >= 0 && x < X && y >= cut && y < Y && z >= 0 && z < Z;
-    const at = (face, x, y, z) => ({ solid: k, face, cell: [clamp(Math.floor(x), 0, X - 1), clamp(Math.floor(y), cut, Y - 1), clamp(Math.floor(z), 0, Z - 1)] });
+    const at = (face, x, y, z) => (
+      { solid: k, face, cell: [clamp(Math.floor(x), 0, X - 1), clamp(Math.floor(y), cut, Y - 1),
+        clamp(Math.floor(z), 0, Z - 1)] });
     const height = Z * unit[2] * ce;
     { // front: y = cut
       const ux = (u - cut * unit[1] * sa) / ca, z = (v - (cut * unit[1] * ca - ux * sa) * se) / ce;

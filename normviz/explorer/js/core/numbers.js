@@ -2,7 +2,7 @@
 
 const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int32: Int32Array };
 
-/** Half precision by its bits: not every browser has a Float16Array. */
+/** Decode half precision from its bits: not every browser has a Float16Array. */
 const half = (bits) => {
   const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
@@ -18,7 +18,8 @@ export function unpack(packed) {
 }
 
 /**
- * Merge atoms of equal count (Chan, Golub & LeVeque 1983): the mean of the means, and M2 plus what the means differ.
+ * Merge atoms of equal count (Chan, Golub & LeVeque 1983): the mean of the means, and M2 plus the squared differences
+ * of the means.
  * @returns {{count: number, mean: number, m2: number}}
  */
 export function mergeAtoms(count, means, m2s) {
@@ -40,23 +41,25 @@ export function twoPass(values, centered) {
 }
 
 const formats = new Map();
-/** A plain decimal, never an exponent, so that everybody can read it aloud. */
+/** A plain decimal without an exponent, which a screen reader can read. */
 export function decimal(value, digits = 5) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
-  // A formatter costs fifty times its use: one for each number of digits is kept.
-  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
+  // Making a formatter takes fifty times as long as using it, so one for each number of digits is kept.
+  if (!formats.has(digits)) formats.set(digits,
+    new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
   return formats.get(digits).format(value);
 }
 /** As decimal(), but very small and very large numbers as powers of ten, for formulas. May hold <sup>. */
 export function number(value, digits = 5) {
   const size = Math.abs(value);
-  if (!Number.isFinite(value) || value === 0 || (size >= 1e-6 && size < 10 ** Math.max(9, digits))) return decimal(value, digits);
+  if (!Number.isFinite(value) || value === 0 || (size >= 1e-6 && size < 10 ** Math.max(9, digits))) return decimal(
+    value, digits);
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
   return `${Number(mantissa)}·10<sup>${Number(exponent)}</sup>`;
 }
 
-/** How many digits it takes to tell a value from the mean: more than five where both are large next to the deviation. */
+/** Digits that distinguish a value from the mean: more than five where both are large against the deviation. */
 export function digitsFor(x, mean, deviation) {
   const lost = Math.log10(Math.max(Math.abs(x), Math.abs(mean)) / deviation);
   return Number.isFinite(lost) ? Math.min(5 + Math.max(0, Math.ceil(lost - 1)), 15) : 5;

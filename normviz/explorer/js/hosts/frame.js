@@ -1,20 +1,20 @@
-// A page in a frame: transparent until it has drawn, then as dark, as light and as high as the page around it lets it be.
+// A page in a frame: transparent until it has drawn; then the page around it may set its theme and its height.
 
 /**
- * Show the page once it has drawn. A page around it that listens is told that, and how high this one is; one that
- * answers says its theme, which no sandboxed frame can see by itself.
+ * Show the page once it has drawn, and send that and the height to the page around it. That page may answer with its
+ * theme, which a sandboxed frame cannot read by itself.
  */
 function inFrame(drawn) {
   const root = document.documentElement, main = document.querySelector("main"), framed = parent !== window;
   let theme = "light dark", shown = false, fitted = false;
-  // The explorer listens to the style of the root, and looks again for its theme.
+  // The explorer observes the style of the root and determines its theme again.
   const paint = () => { if (shown) root.style.colorScheme = theme; };
-  const say = (what) => { if (framed) parent.postMessage({ normviz: what }, "*"); };
-  // A page fills the room that it has, and tells only if that is too little; unless the frame is to fit the page.
+  const send = (message) => { if (framed) parent.postMessage({ normviz: message }, "*"); };
+  // A page fills its frame and reports its height only if the frame is too low, unless the frame shall fit the page.
   const measure = () => {
     if (!shown) return;
-    if (fitted) say({ height: Math.ceil(main.getBoundingClientRect().height) });
-    else if (root.scrollHeight > innerHeight + 1) say({ height: root.scrollHeight });
+    if (fitted) send({ height: Math.ceil(main.getBoundingClientRect().height) });
+    else if (root.scrollHeight > innerHeight + 1) send({ height: root.scrollHeight });
   };
   const reveal = () => {
     if (shown || !drawn()) return;
@@ -22,21 +22,21 @@ function inFrame(drawn) {
     watch.disconnect();
     root.dataset.drawn = "";
     paint();
-    say("ready");
+    send("ready");
     new ResizeObserver(measure).observe(main);
   };
   const watch = new MutationObserver(reveal);
   watch.observe(root, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
   addEventListener("message", ({ data, source }) => {
-    const said = framed && source === parent ? data?.normviz : null;
-    if (!said) return;
-    if (said.theme === "dark" || said.theme === "light") theme = root.dataset.theme = said.theme;
-    if (said.fit === true) {
+    const message = framed && source === parent ? data?.normviz : null;
+    if (!message) return;
+    if (message.theme === "dark" || message.theme === "light") theme = root.dataset.theme = message.theme;
+    if (message.fit === true) {
       fitted = true;
       root.dataset.fitted = "";
     }
     paint();
-    measure(); // a page that listens only now has missed how high this one is
+    measure(); // a page that starts to listen only now has missed the height
   });
   reveal();
 }

@@ -1,18 +1,19 @@
-// An exported page. It follows the module in one script, so `render`, `fit` and `divisors` are here by name.
+// An exported page. It stands after the module in one script, so `render`, `fit` and `divisors` are in scope.
 
-/** Traits that the page's address keeps, and their short names there. */
-const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", step: "step", view: "view", color: "color", mode: "mode", predict: "predict", presenter: "presenter" };
-/** Rare: what they usually are goes without saying. */
-const UNSAID = { mode: "train", predict: false, presenter: false };
+/** Traits that the page's address keeps, and their names there. */
+const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", step: "step", view: "view", color: "color",
+  mode: "mode", predict: "predict", presenter: "presenter" };
+/** Default values are omitted from the URL. */
+const OMITTED = { mode: "train", predict: false, presenter: false };
 
-/** What moves together in linked explorers. */
+/** Traits that linked explorers share. */
 const SHARED = ["index", "step", "view", "color", "mode", "predict", "presenter"];
 
-/** What anywidget's model does for a view, with no kernel behind it. */
+/** A stand-in for anywidget's model, without a kernel. */
 function standIn(scene, state) {
   const values = { ...state, _scene: scene }, listeners = new Map();
-  const heard = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
-  const emit = (name, ...details) => [...heard(name)].forEach((listener) => listener(...details));
+  const listenersOf = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
+  const emit = (name, ...details) => [...listenersOf(name)].forEach((listener) => listener(...details));
   return {
     get: (key) => values[key],
     set(key, value) {
@@ -20,50 +21,55 @@ function standIn(scene, state) {
       values[key] = value;
       emit(`change:${key}`, this, value);
     },
-    on(name, listener) { heard(name).add(listener); },
-    off(name, listener) { listener ? heard(name).delete(listener) : listeners.delete(name); },
+    on(name, listener) { listenersOf(name).add(listener); },
+    off(name, listener) { listener ? listenersOf(name).delete(listener) : listeners.delete(name); },
     save_changes() { emit("saved"); },
     send() {},
   };
 }
 
-/** Keys of the first explorer stand bare; those of the second begin with "2.". */
+/** Keys of the first explorer have no prefix; those of the second begin with "2.". */
 const prefixOf = (k) => (k ? `${k + 1}.` : "");
 
-/** What the address says of explorer k; what it says wrongly counts as not said. */
+/** The state of explorer k in the address. Invalid values in the URL are ignored. */
 function readAddress(hash, k, scene, first) {
-  const said = new URLSearchParams(hash.replace(/^#/, "")), state = { ...first };
+  const given = new URLSearchParams(hash.replace(/^#/, "")), state = { ...first };
   for (const [key, short] of Object.entries(IN_ADDRESS)) {
-    const text = said.get(prefixOf(k) + short);
+    const text = given.get(prefixOf(k) + short);
     if (text === null) continue;
     const whole = /^\d+(,\d+)*$/.test(text) ? text.split(",").map(Number) : null;
     if (key === "index") { if (whole?.length === scene.shape.length) state.index = whole; }
     else if (key === "predict" || key === "presenter") state[key] = text === "true" || text === "1";
     else if (key === "num_groups" || key === "step") { if (whole?.length === 1) state[key] = whole[0]; }
-    else if (key !== "method" || scene.methods.some((row) => row.name === text) || (text === "given" && scene.labels)) state[key] = text;
+    else if (key !== "method" || scene.methods.some((row) => row.name === text)
+      || (text === "given" && scene.labels)) state[key] = text;
   }
   const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
-  const { G, ...rest } = fit({ ...state, G: state.num_groups }, { shape: scene.shape, methods, labels: scene.labels, running: scene.running, divisors: divisors(scene.shape[1]) });
+  const { G, ...rest } = fit({ ...state, G: state.num_groups },
+    { shape: scene.shape, methods, labels: scene.labels, running: scene.running, divisors: divisors(scene.shape[1]) });
   return { ...rest, num_groups: G };
 }
 
-/** The state of explorer k as a piece of the address. */
+/** The state of explorer k as a part of the address. */
 const writeAddress = (model, k) =>
   Object.entries(IN_ADDRESS)
-    .filter(([key]) => !(key in UNSAID) || (model.get(key) ?? UNSAID[key]) !== UNSAID[key])
+    .filter(([key]) => !(key in OMITTED) || (model.get(key) ?? OMITTED[key]) !== OMITTED[key])
     .map(([key, short]) => `${prefixOf(k)}${short}=${model.get(key)}`)
     .join("&");
 
 function startPage() {
   const shown = JSON.parse(document.getElementById("normviz-data").textContent);
   const touched = new Set();
-  // Explorers of one tensor carry its scene once.
+  // Linked explorers share one scene, which the page holds once.
   for (const one of shown) if (typeof one.scene === "number") one.scene = shown[one.scene].scene;
   const live = shown.map(({ scene, state }, k) => {
-    const place = document.querySelectorAll(".nvp-explorer")[k], model = standIn(scene, readAddress(location.hash, k, scene, state));
-    if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k))) touched.add(k);
-    // A notebook's frame has no address that one could send.
-    if (location.protocol !== "about:") model.address = () => { touched.add(k); return new URL(`#${addressed()}`, location.href).href; };
+    const place = document.querySelectorAll(".nvp-explorer")[k],
+      model = standIn(scene, readAddress(location.hash, k, scene, state));
+    if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k))) touched.add(
+      k);
+    // A frame in a notebook has no address to copy.
+    if (location.protocol !== "about:") model.address = () => { touched.add(k);
+      return new URL(`#${addressed()}`, location.href).href; };
     const el = document.createElement("div");
     el.className = "nvp-live";
     place.append(el);
@@ -75,11 +81,12 @@ function startPage() {
       return null;
     }
     place.querySelector(".nvp-still")?.remove();
-    // Parts of several explorers need names that tell them apart.
-    if (shown.length > 1) for (const part of el.querySelectorAll("section, [role=region]")) part.setAttribute("aria-label", `${part.getAttribute("aria-label")}, explorer ${k + 1}`);
+    // With several explorers, each part needs a name of its own.
+    if (shown.length > 1) for (const part of el.querySelectorAll("section, [role=region]")) part.setAttribute(
+      "aria-label", `${part.getAttribute("aria-label")}, explorer ${k + 1}`);
     model.on("saved", () => {
       touched.add(k);
-      // Linked explorers keep their methods and share the rest.
+      // Linked explorers keep their own methods and share the other traits.
       if (shown[k].link !== undefined) live.forEach((other, j) => {
         if (j === k || !other || shown[j].link !== shown[k].link) return;
         touched.add(j);
@@ -92,16 +99,16 @@ function startPage() {
   const addressed = () => [...touched].sort((a, b) => a - b).map((k) => writeAddress(live[k], k)).join("&");
   const keep = () => {
     const hash = addressed();
-    // A sandboxed frame has no address of its own, and some browsers limit how often one may write.
-    try { history.replaceState(null, "", `#${hash}`); } catch { /* then the state is not kept */ }
+    // A sandboxed frame may not write its address, and some browsers limit how often a page may.
+    try { history.replaceState(null, "", `#${hash}`); } catch { /* the address keeps its old state */ }
   };
-  // The event's own address: a choice made a moment before may have been written over it since.
+  // Read the address of the event: location.hash may have been written since.
   addEventListener("hashchange", (event) => live.forEach((model, k) => {
     if (!model) return;
     const asked = readAddress(new URL(event.newURL).hash, k, shown[k].scene, shown[k].state);
     for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
   }));
-  // In the frame of `nv.show` the picture below stays in sight until everything is drawn.
+  // In the frame of `nv.show`, the still picture below stays visible until everything is drawn.
   inFrame(() => document.querySelector(".normviz")?.hasAttribute("data-ready"));
 }
 

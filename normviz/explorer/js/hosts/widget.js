@@ -1,5 +1,5 @@
-// The explorer: state, events and the life of one view. Loaded by anywidget as `render({ model, el })`; an exported page
-// calls the same function with a small stand-in for the model.
+// The explorer: state, events and the life of one view. anywidget calls `render({ model, el })`; an exported page calls
+// the same function with a small stand-in for the model.
 
 const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
 const PLAY = { groups: 1100, steps: 2200 };
@@ -7,18 +7,22 @@ const PLAY = { groups: 1100, steps: 2200 };
 /** Read a state from the model and make it fit the scene. */
 function readState(model, data) {
   const got = Object.fromEntries(TRAITS.map((key) => [key, model.get(key)]));
-  return fit({ method: got.method, G: got.num_groups, index: got.index, step: got.step, view: got.view, color: got.color, mode: got.mode, controls: got.controls !== false, predict: got.predict === true, presenter: got.presenter === true, numbers: false, slice: false }, data);
+  return fit({ method: got.method, G: got.num_groups, index: got.index, step: got.step, view: got.view,
+    color: got.color, mode: got.mode, controls: got.controls !== false, predict: got.predict === true,
+    presenter: got.presenter === true, numbers: false, slice: false }, data);
 }
 
-/** Whatever comes from a link, an old page or a slider ends as a state that can be drawn. */
+/** Turn any state, such as one from a link or an old page, into a state that can be drawn. */
 export function fit(state, data) {
-  const { shape } = data, index = Array.isArray(state.index) && state.index.length === shape.length ? state.index : shape.map(() => 0);
-  // By its own keys alone: a link may well ask for the view "constructor".
+  const { shape } = data, index = Array.isArray(state.index) && state.index.length === shape.length ? state.index
+    : shape.map(() => 0);
+  // Own keys only: a link may ask for the view "constructor".
   const known = Object.hasOwn(data.methods, state.method) || (state.method === "given" && data.labels);
   return {
     ...state,
-    // A question is about sets that are blocks, in the view that shows them where they lie.
-    method: known && !(state.predict && state.method === "given") ? state.method : data.labels && !state.predict ? "given" : "group",
+    // A prediction is about sets that are blocks, in the "samples" view.
+    method: known && !(state.predict && state.method === "given") ? state.method : data.labels && !state.predict
+      ? "given" : "group",
     G: fitting(state.G || 4, cutLength(known ? data.methods[state.method] : null, shape)),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
@@ -28,28 +32,39 @@ export function fit(state, data) {
   };
 }
 
-/** Is the page behind the element dark? Hosts tell it in many ways; the background that is seen is what counts. */
+/** Is the page behind the element dark? Hosts set themes in many ways, so look at the visible background. */
 function isDark(element) {
   for (let at = element; at; at = at.parentElement ?? at.getRootNode().host) {
     const rgba = getComputedStyle(at).backgroundColor.match(/[\d.]+/g)?.map(Number);
     if (rgba && (rgba.length < 4 || rgba[3] > 0.5)) return 0.3 * rgba[0] + 0.59 * rgba[1] + 0.11 * rgba[2] < 110;
   }
-  return matchMedia("(prefers-color-scheme: dark)").matches && getComputedStyle(document.documentElement).colorScheme.includes("dark");
+  return matchMedia("(prefers-color-scheme: dark)").matches
+    && getComputedStyle(document.documentElement).colorScheme.includes("dark");
 }
 
-/** What the drawing leaves out, in words. */
+/** A sentence on what the drawing aggregates or leaves out. */
 export function aggregation(data, state) {
   const parts = [], paper = state.view === "paper", [N] = data.shape, [, , H, W] = data.cube;
-  const weights = ofWeights(data.methods[state.method]), lengths = lengthNames(data.shape, data.methods[state.method]), spatial = axisNames(data.shape, data.methods[state.method]).slice(2);
-  const axes = [weights ? "Cout" : "n", weights ? "Cin" : "c", spatial.slice(0, -1).join(" and "), spatial[spatial.length - 1]];
-  const folded = data.bins.map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : "")).filter(Boolean);
+  const weights = ofWeights(data.methods[state.method]), lengths = lengthNames(data.shape, data.methods[state.method]),
+    spatial = axisNames(data.shape, data.methods[state.method]).slice(2);
+  const axes = [weights ? "Cout" : "n", weights ? "Cin" : "c", spatial.slice(0, -1).join(" and "),
+    spatial[spatial.length - 1]];
+  const folded = data.bins.map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : "")).filter(
+    Boolean);
   if (folded.length) parts.push(`one drawn cell stands for ${folded.join(" and ")}`);
-  if (data.shape.length === 5 && !paper) parts.push(`${lengths[2]} and ${lengths[3]} lie on one axis, one depth below the other`);
+  if (data.shape.length === 5 && !paper) parts.push(
+    `${lengths[2]} and ${lengths[3]} lie on one axis, one depth below the other`);
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
-  if (N > MOST_SAMPLES && !paper) parts.push(`${weights ? "filters" : "samples"} ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
-  if (paper && H * W > 8) parts.push(`${lengths.slice(2).join(", ")} lie on one axis: its ${H * W} positions are drawn as ${Math.ceil((H * W) / Math.ceil((H * W) / 8))}`);
+  if (N > MOST_SAMPLES && !paper) parts.push(
+    `${weights ? "filters" : "samples"} ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
+  const drawn = Math.ceil((H * W) / Math.ceil((H * W) / 8));
+  if (paper && H * W > 8) parts.push(
+    `${lengths.slice(2).join(", ")} lie on one axis: its ${H * W} positions are drawn as ${drawn}`);
   if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} ${weights ? "filters" : "samples"}`);
-  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${data.values ? "Every number is exact." : data.mean ? "Mean and variance of every set are exact; single values stay with Python." : "Its numbers stay with Python."}` : "";
+  const numbers = data.values ? "Every number is exact."
+    : data.mean ? "Mean and variance of every set are exact; single values stay with Python."
+    : "Its numbers stay with Python.";
+  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${numbers}` : "";
 }
 
 function render({ model, el }) {
@@ -59,31 +74,35 @@ function render({ model, el }) {
     view();
     view = mount(model, el, kept);
   };
-  try { model.on?.("change:_scene", remount); } catch { /* a static model knows no listeners */ }
+  try { model.on?.("change:_scene", remount); } catch { /* a static model has no listeners */ }
   return () => {
-    try { model.off?.("change:_scene", remount); } catch { /* nor to forget them */ }
+    try { model.off?.("change:_scene", remount); } catch { /* nor here */ }
     view();
   };
 }
 
-/** `kept` is what a view of another tensor leaves to this one: how the cube was turned, what was open. */
+/** `kept` is the state of a view that this one replaces: how the cube was turned, what was open. */
 function mount(model, el, kept = null) {
   const data = readScene(model.get("_scene"));
-  let state = { ...readState(model, data), slice: kept?.slice ?? false }, shown = null, frame = 0, timer = null, timerName = "", pushing = new Set(), size = null, ended = false;
-  const angles = kept?.angles ?? { samples: ANGLES.samples, paper: ANGLES.paper }, life = new AbortController(), later = new Set(), asked = new Set();
+  let state = { ...readState(model, data), slice: kept?.slice ?? false }, shown = null, frame = 0, timer = null,
+    timerName = "", pushing = new Set(), size = null, ended = false;
+  const angles = kept?.angles ?? { samples: ANGLES.samples, paper: ANGLES.paper }, life = new AbortController(),
+    later = new Set(), asked = new Set();
 
-  // ---- what the parts may do ----
+  // ---- actions ----
   const act = {
     state: () => state,
     set(patch, { settled = true, push = true, by = "person" } = {}) {
       const { num_groups, ...rest } = patch, before = state;
       if (num_groups !== undefined) rest.G = num_groups;
       state = fit({ ...state, ...rest }, data);
-      // Each step is a question again: numbers hide until they are asked for.
+      // With every step the presenter's numbers hide again.
       if (state.step !== before.step || state.presenter !== before.presenter) state.numbers = false;
-      if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
-      // Whoever turns to something else wants G to stand still: numbers would change under the hand.
-      if (timerName === "groups" && by !== "play" && ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)) act.stop("groups");
+      if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(
+        key);
+      // The sweep of G stops when another control is used, because it would change the numbers there.
+      if (timerName === "groups" && by !== "play"
+        && ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)) act.stop("groups");
       if (by === "person" && Object.keys(patch).length) tour.touched = true;
       refresh();
       if (settled) act.push();
@@ -96,7 +115,7 @@ function mount(model, el, kept = null) {
         try {
           for (const key of keys) model.set(key, value(state, key));
           model.save_changes();
-        } catch { /* no kernel listens: the page goes on alone */ }
+        } catch { /* without a kernel the page goes on by itself */ }
       }, 0);
     },
     cell(axis, v) { act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) }); },
@@ -136,14 +155,15 @@ function mount(model, el, kept = null) {
     playSteps() {
       if (act.playing("steps")) return act.stop("steps");
       act.set({ step: state.step === STEPS.length - 1 ? 0 : state.step + 1 });
-      act.play("steps", PLAY.steps, () => (state.step < STEPS.length - 1 ? act.set({ step: state.step + 1 }) : act.stop("steps")));
+      act.play("steps", PLAY.steps, () =>
+        (state.step < STEPS.length - 1 ? act.set({ step: state.step + 1 }) : act.stop("steps")));
     },
     tour: () => tour.start(),
     present() { act.set({ presenter: true }); presenter.forward.focus({ preventScroll: true }); },
     focus: (name) => controls[name].focus({ preventScroll: true }),
     answer(found) {
       act.later(() => {
-        try { model.set("answer", found); model.save_changes(); } catch { /* nobody keeps it */ }
+        try { model.set("answer", found); model.save_changes(); } catch { /* no kernel */ }
       }, 0);
     },
     focusTour: () => controls.tour.focus({ preventScroll: true }),
@@ -153,7 +173,7 @@ function mount(model, el, kept = null) {
     const key = `${question.method}/${question.num_groups}/${question.index}`;
     if (asked.has(key)) return;
     asked.add(key);
-    try { model.send(question); } catch { /* nobody to ask */ }
+    try { model.send(question); } catch { /* no kernel */ }
   };
   const onAnswer = (answer) => {
     if (answer?.kind !== "cell") return;
@@ -163,28 +183,43 @@ function mount(model, el, kept = null) {
   };
 
   // ---- the parts ----
-  const cube = createCube(), controls = createControls(data, act, model.address), steppers = createSteppers(data, act), panel = createPanel(act), tour = createTour(data, act), quiz = createPrediction(data, act), presenter = createPresenter(act);
+  const cube = createCube(), controls = createControls(data, act, model.address), steppers = createSteppers(data, act),
+    panel = createPanel(act), tour = createTour(data, act), quiz = createPrediction(data, act),
+    presenter = createPresenter(act);
   const status = h("p", { class: "nv-status", role: "status" }), note = h("p", { class: "nv-note nv-aggregated" });
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
-  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS }, cube.node, tip);
-  const root = h("div", { class: "normviz", lang: "en" }, data.title ? h("p", { class: "nv-heading" }, data.title) : null, presenter.node, controls.node, tour.node, quiz.node, stage, note, steppers.node, status, panel.node);
+  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0",
+    "aria-roledescription": "activation cube", ...KEYS }, cube.node, tip);
+  const root = h("div", { class: "normviz", lang: "en" },
+    data.title ? h("p", { class: "nv-heading" }, data.title) : null, presenter.node, controls.node, tour.node,
+    quiz.node, stage, note, steppers.node, status, panel.node);
 
-  /** Everything that a reader, a screen reader or a test relies on is right when the event handler returns. */
+  /** Hooks, ARIA states and the status line are up to date when the event handler returns. */
   function refresh() {
     shown = measure(data, state, ask);
     quiz.sync(state, shown);
     presenter.sync(state);
     const asking = quiz.asking(state), silent = state.presenter && !state.numbers;
-    const ranges = asking ? "" : shown.evaluating ? "" : shown.given ? `label:${shown.label}` : shown.ownSet.map((r) => r.join(":")).join(",");
-    Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges, step: state.step, view: state.view, color: state.color, mode: state.mode, numbers: silent || asking ? "hidden" : "shown" });
+    const ranges = asking ? "" : shown.evaluating ? "" : shown.given ? `label:${shown.label}`
+      : shown.ownSet.map((r) => r.join(":")).join(",");
+    Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges,
+      step: state.step, view: state.view, color: state.color, mode: state.mode,
+      numbers: silent || asking ? "hidden" : "shown" });
     const [first, channel, ...spatial] = axisNames(data.shape, shown.method);
-    stage.setAttribute("aria-label", `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : ""}Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.`);
+    const arrows = spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : "";
+    stage.setAttribute("aria-label",
+      `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${arrows}` +
+      `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; ` +
+      "brackets, plus and minus turn the cube.");
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
     root.classList.toggle("nv-asking", asking);
     root.classList.toggle("nv-presenter", state.presenter);
-    say(status, asking ? `${shown.method.label}${hasGroups(shown.method) ? `, G = ${state.G}` : ""}: the set of cell (${state.index.join(", ")}) is yours to mark.`
-      : silent ? statusText(data, state, shown).replace(/[;:] (?:[\d,]+ cells?|no set;?).*/, ".") : statusText(data, state, shown));
+    const groups = hasGroups(shown.method) ? `, G = ${state.G}` : "";
+    say(status, asking
+      ? `${shown.method.label}${groups}: the set of cell (${state.index.join(", ")}) is yours to mark.`
+      : silent ? statusText(data, state, shown).replace(/[;:] (?:[\d,]+ cells?|no set;?).*/, ".")
+        : statusText(data, state, shown));
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
@@ -202,25 +237,31 @@ function mount(model, el, kept = null) {
   }
   function draw() {
     frame = 0;
-    drawCube(cube, data, state.predict ? { ...state, quiet: true, answer: { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null } } : state, shown, size, angles[state.view]);
+    drawCube(cube, data, state.predict
+      ? { ...state, quiet: true, answer: { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null } } : state,
+      shown, size, angles[state.view]);
     if (!quiz.asking(state)) drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
     steppers.legend.hidden = Boolean(state.predict);
     steppers.turn.hidden = angles[state.view] === ANGLES[state.view];
-    say(steppers.hint, quiz.asking(state) ? "drag over the cube to mark" : cube.hidden ? "cell i lies inside: Slice opens the box" : "click a cell, drag to turn");
+    say(steppers.hint, quiz.asking(state) ? "drag over the cube to mark" : cube.hidden
+      ? "cell i lies inside: Slice opens the box" : "click a cell, drag to turn");
     say(note, aggregation(data, state));
     note.hidden = !note.textContent;
     root.dataset.ready = "true";
   }
 
   // ---- the cube's own events ----
-  const on = (target, type, listener, options = {}) => target.addEventListener(type, listener, { signal: life.signal, ...options });
+  const on = (target, type, listener, options = {}) =>
+    target.addEventListener(type, listener, { signal: life.signal, ...options });
   const under = (event) => {
     if (!cube.frame) return null;
     const box = cube.node.getBoundingClientRect(), at = toCube(state.index, data.shape);
     const scale = size.width / (box.width || 1);
-    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cutOf(cube.view, state, at));
-    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), data.shape), name: cube.view.name === "paper" ? cube.view.solids[hit.solid] : null };
+    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale,
+      cutOf(cube.view, state, at));
+    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), data.shape),
+      name: cube.view.name === "paper" ? cube.view.solids[hit.solid] : null };
   };
   const leave = () => { d(cube.one["nv-hover"], ""); tip.hidden = true; };
   let drag = null;
@@ -252,12 +293,14 @@ function mount(model, el, kept = null) {
     const wide = cube.view.name === "paper" ? binned(box, cube.view.bins, cube.frame.cells) : box;
     d(cube.one["nv-hover"], Object.values(visibleFaces(cube.frame, hit.solid, wide, cut)).map(polygon).join(""));
     const at = toCube(hit.index, data.shape);
-    say(tip, `(${hit.index.join(", ")})  ${data.values ? `x = ${decimal(data.values[flatIndex(data, at)])}` : `mean of the drawn cell ≈ ${decimal(gather(data, at.map((i) => [i, i + 1]))[0], 3)}`}`);
+    const value = data.values ? `x = ${decimal(data.values[flatIndex(data, at)])}`
+      : `mean of the drawn cell ≈ ${decimal(gather(data, at.map((i) => [i, i + 1]))[0], 3)}`;
+    say(tip, `(${hit.index.join(", ")})  ${value}`);
     const area = stage.getBoundingClientRect(), left = event.clientX - area.left;
-    tip.style.cssText = `top:${event.clientY - area.top - 34}px;${left < area.width / 2 ? `left:${left + 12}px` : `right:${area.width - left + 12}px`}`;
+    const side = left < area.width / 2 ? `left:${left + 12}px` : `right:${area.width - left + 12}px`;
+    tip.style.cssText = `top:${event.clientY - area.top - 34}px;${side}`;
     tip.hidden = false;
   });
-  
   on(stage, "pointerleave", leave);
   on(stage, "pointercancel", () => { drag = null; stage.classList.remove("nv-turning"); });
   on(stage, "pointerup", (event) => {
@@ -278,7 +321,8 @@ function mount(model, el, kept = null) {
       return act.turn(turn);
     }
     const axis = event.shiftKey ? { ArrowRight: [0, 1], ArrowDown: [0, 1], ArrowLeft: [0, -1], ArrowUp: [0, -1] }[key]
-      : { ArrowRight: [last, 1], ArrowLeft: [last, -1], ArrowDown: [last - 1, 1], ArrowUp: [last - 1, -1], PageDown: [1, 1], PageUp: [1, -1] }[key];
+      : { ArrowRight: [last, 1], ArrowLeft: [last, -1], ArrowDown: [last - 1, 1], ArrowUp: [last - 1, -1],
+        PageDown: [1, 1], PageUp: [1, -1] }[key];
     if (!axis || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
@@ -286,37 +330,44 @@ function mount(model, el, kept = null) {
     if (!event.shiftKey && key.startsWith("Arrow") && a < 2) return;
     const index = [...state.index];
     index[a] += by;
-    // In a volume the slices lie one below the other: past the last row comes the next slice.
-    if (rank === 5 && a === 3 && (index[3] < 0 || index[3] >= data.shape[3]) && index[2] + by >= 0 && index[2] + by < data.shape[2]) {
+    // In a volume the slices lie one below the other: after the last row comes the next slice.
+    if (rank === 5 && a === 3 && (index[3] < 0 || index[3] >= data.shape[3]) && index[2] + by >= 0
+      && index[2] + by < data.shape[2]) {
       index[2] += by;
       index[3] = by > 0 ? 0 : data.shape[3] - 1;
     }
     act.set({ index });
   });
-  // A clicker speaks to whatever has the focus, often to nothing: then the first presenter of the page hears it.
+  // A clicker's keys go to the focused element, often to none: then the first presenter on the page takes them.
   on(document, "keydown", (event) => {
     const { target } = event, inside = event.composedPath().includes(root);
-    if (state.presenter && (inside || ((target === document.body || target === document.documentElement) && document.querySelector(".nv-presenter") === root))) presenter.key(event);
+    if (state.presenter && (inside
+      || ((target === document.body || target === document.documentElement)
+        && document.querySelector(".nv-presenter") === root))) presenter.key(event);
   }, { capture: true });
   on(root, "keydown", (event) => {
     const method = [...data.order.slice(0, 4)][Number(event.key) - 1];
-    if (!method || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea")) return;
+    if (!method || event.altKey || event.ctrlKey || event.metaKey
+      || event.target.matches("input, select, textarea")) return;
     event.preventDefault();
     event.stopPropagation();
     act.set({ method });
   });
 
   // ---- the host ----
-  const heard = (TRAITS).map((key) => [`change:${key}`, () => {
+  const listeners = TRAITS.map((key) => [`change:${key}`, () => {
     const fresh = readState(model, data), now = value(fresh, key);
-    if (String(now ?? false) !== String(value(state, key) ?? false)) act.set({ [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
+    if (String(now ?? false) !== String(value(state, key) ?? false)) act.set(
+      { [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
   }]);
   const listen = (name, listener) => { try { model.on?.(name, listener); } catch { /* static */ } };
-  for (const [name, listener] of heard) listen(name, listener);
+  for (const [name, listener] of listeners) listen(name, listener);
   listen("msg:custom", onAnswer);
   const theme = () => { root.dataset.theme = isDark(el) ? "dark" : "light"; };
   const themes = new MutationObserver(theme);
-  for (const node of [document.documentElement, document.body]) if (node) themes.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind"] });
+  for (const node of [document.documentElement, document.body]) if (node) themes.observe(node,
+    { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name",
+      "data-vscode-theme-kind"] });
   on(matchMedia("(prefers-color-scheme: dark)"), "change", theme);
   const sizes = new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage;
@@ -346,7 +397,8 @@ function mount(model, el, kept = null) {
     cancelAnimationFrame(frame);
     clearInterval(timer);
     later.forEach(clearTimeout);
-    for (const [name, listener] of [...heard, ["msg:custom", onAnswer]]) try { model.off?.(name, listener); } catch { /* static */ }
+    for (const [name, listener] of [...listeners, ["msg:custom", onAnswer]]) try { model.off?.(name, listener);
+      } catch { /* static */ }
     root.remove();
   };
   close.kept = () => ({ angles, slice: state.slice, open: controls.open, tab: panel.tab, framework: panel.framework });

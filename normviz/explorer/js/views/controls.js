@@ -4,19 +4,21 @@ const COLORS = { set: "one set", partition: "every set", value: "values", normal
 const VIEWS = { samples: "Samples", paper: "Paper figure" };
 const MODES = { train: "Train", eval: "Eval" };
 
-/** Radio buttons with one tab stop, moved by arrows. `more` are folded away until asked for. */
+/** Radio buttons with one tab stop; arrow keys move the choice. */
 export function radioGroup(label, entries, choose, attributes = {}) {
   const radios = new Map();
   const group = h("div", { role: "radiogroup", "aria-label": label, class: "nv-segments", ...attributes });
   for (const [value, content] of entries) {
-    const radio = button({ role: "radio", "aria-checked": "false", tabindex: "-1", "data-value": value, onclick: () => choose(value) }, ...content);
+    const radio = button({ role: "radio", "aria-checked": "false", tabindex: "-1", "data-value": value,
+      onclick: () => choose(value) }, ...content);
     radios.set(value, radio);
     group.append(radio);
   }
   group.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-    const open = [...radios].filter(([, radio]) => !radio.hidden), at = open.findIndex(([, radio]) => radio === event.target.closest("[role=radio]"));
+    const open = [...radios].filter(([, radio]) => !radio.hidden),
+      at = open.findIndex(([, radio]) => radio === event.target.closest("[role=radio]"));
     const [value, radio] = open[(at + by + open.length) % open.length];
     event.preventDefault();
     event.stopPropagation();
@@ -32,33 +34,47 @@ export function radioGroup(label, entries, choose, attributes = {}) {
   return { node: group, radios, check };
 }
 
-/** Choosing ghost batches leaves two samples in a slice where the batch allows it: one alone is Instance Norm. */
+/** Ghost Batch Norm starts with two samples in a slice if the batch allows it: with one it is Instance Norm. */
 const chosen = (data, { method: before, G }, method) => {
   const [N] = data.shape;
-  return data.methods[method]?.n === "group" && method !== before ? { method, num_groups: fitting(Math.min(G, N >> 1), N) } : { method };
+  return data.methods[method]?.n === "group" && method !== before
+    ? { method, num_groups: fitting(Math.min(G, N >> 1), N) } : { method };
 };
 
-/** @param {(() => string) | undefined} address  of a page with this state, where there is one */
+/**
+ * Every change of a control calls `act.set`.
+ * @param {(() => string) | undefined} address  gives the address with the state, on pages that have one
+ */
 export function createControls(data, act, address) {
-  const labels = [...data.order.map((name) => [name, data.methods[name].label]), ...(data.labels ? [["given", "Given sets"]] : [])];
+  const labels = [...data.order.map((name) => [name, data.methods[name].label]),
+    ...(data.labels ? [["given", "Given sets"]] : [])];
   const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
-  const content = (name, label) => (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
-  const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]), (method) => act.set(chosen(data, act.state(), method)), { class: "nv-segments nv-methods" });
+  const content = (name, label) =>
+    (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
+  const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]),
+    (method) => act.set(chosen(data, act.state(), method)), { class: "nv-segments nv-methods" });
   const extra = data.order.slice(4);
-  // The relatives stand in a row of their own, or in two of the same length.
+  // The relatives stand in a row of their own, or in two rows of equal length.
   for (const [k, name] of [[0, "nv-break"], [extra.length >> 1, "nv-break nv-half"]])
     if (extra.length) methods.radios.get(extra[k]).before(h("span", { class: name, "aria-hidden": "true" }));
-  const more = button({ class: "nv-more", "aria-expanded": "false", onclick: () => { c.open = !c.open; syncControls(c, data, c.state, c.shown); } }, "More");
+  const more = button({ class: "nv-more", "aria-expanded": "false",
+    onclick: () => { c.open = !c.open; syncControls(c, data, c.state, c.shown); } }, "More");
   const view = radioGroup("View", Object.entries(VIEWS).map(([k, v]) => [k, [v]]), (name) => act.set({ view: name }));
   const mode = radioGroup("Mode", Object.entries(MODES).map(([k, v]) => [k, [v]]), (name) => act.set({ mode: name }));
-  const color = h("select", { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) }, ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label)));
+  const color = h("select", { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) },
+    ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label)));
   const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, "Tour");
-  const predict = button({ "aria-pressed": "false", class: "nv-toggle", onclick: () => act.set({ predict: !act.state().predict }) }, "Predict"), present = button({ onclick: () => act.present() }, "Present");
-  const slider = createSlider(data, act), link = address ? createLink(act, address) : null, shade = h("label", { class: "nv-field" }, h("span", {}, "Color"), color);
+  const predict = button({ "aria-pressed": "false", class: "nv-toggle",
+    onclick: () => act.set({ predict: !act.state().predict }) }, "Predict"),
+    present = button({ onclick: () => act.present() }, "Present");
+  const slider = createSlider(data, act), link = address ? createLink(act, address) : null,
+    shade = h("label", { class: "nv-field" }, h("span", {}, "Color"), color);
   const c = { predict, present, shade, methods, more, extra, open: false, view, mode, color, tour, slider };
   c.node = h("div", { class: "nv-controls" },
-    h("div", { class: "nv-bar" }, methods.node, extra.length ? more : null, h("span", { class: "nv-spring" }), h("span", { class: "nv-row" }, predict, present, tour, link)),
-    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), data.running ? mode.node : null, view.node, shade));
+    h("div", { class: "nv-bar" }, methods.node, extra.length ? more : null, h("span", { class: "nv-spring" }),
+      h("span", { class: "nv-row" }, predict, present, tour, link)),
+    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), data.running ? mode.node : null,
+      view.node, shade));
   return c;
 }
 
@@ -70,7 +86,7 @@ export function syncControls(c, data, state, shown) {
   say(c.more, unfolded ? "Fewer" : "More");
   c.methods.node.classList.toggle("nv-unfolded", unfolded);
   c.more.disabled = c.extra.includes(state.method);
-  // What would give the answer away, or has no place in a question.
+  // Hide what would show the answer of a prediction, or does not apply to one.
   for (const node of [c.view.node, c.shade, c.tour, c.mode.node]) node.hidden = Boolean(state.predict);
   c.predict.setAttribute("aria-pressed", String(Boolean(state.predict)));
   c.methods.check(state.method);
@@ -82,17 +98,21 @@ export function syncControls(c, data, state, shown) {
 
 // ---- the slider of G -----------------------------------------------------------------------------------------------
 
-/** G stands on a logarithmic scale: halving the groups is the same distance everywhere. */
+/** G has a logarithmic scale: halving the groups is the same distance everywhere. */
 export const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
 
 /** What the slider cuts: the channels into groups or, for ghost batches, the batch into slices. */
 export function slicing(data, state) {
   const ghost = data.methods[state.method]?.n === "group", length = data.shape[ghost ? 0 : 1], all = divisors(length);
-  const names = ghost ? { method: state.method, letter: "N", name: "Ghost batches G", first: "Batch Norm's set", each: ["sample", "in a slice"] }
-    : { method: "group", letter: "C", name: "Groups G", first: "Layer Norm's statistics", each: ["channel", "in a group"] };
-  // Whose statistics the ends of the slider are.
-  const tell = (G) => (G === 1 ? names.first : G === length ? "Instance Norm's statistics" : `${length / G} ${names.each[0]}${length === G ? "" : "s"} ${names.each[1]}`);
-  return { ...names, length, all, tell: (G) => `G = ${G}: ${tell(G)}`, refuse: (G) => (length % G ? `G = ${G} does not divide ${names.letter} = ${length}` : "") };
+  const names = ghost ? { method: state.method, letter: "N", name: "Ghost batches G", first: "Batch Norm's set",
+    each: ["sample", "in a slice"] }
+    : { method: "group", letter: "C", name: "Groups G", first: "Layer Norm's statistics",
+      each: ["channel", "in a group"] };
+  // The methods whose statistics the ends of the slider have.
+  const tell = (G) => (G === 1 ? names.first : G === length ? "Instance Norm's statistics"
+    : `${length / G} ${names.each[0]}${length === G ? "" : "s"} ${names.each[1]}`);
+  return { ...names, length, all, tell: (G) => `G = ${G}: ${tell(G)}`,
+    refuse: (G) => (length % G ? `G = ${G} does not divide ${names.letter} = ${length}` : "") };
 }
 
 function ticksOf({ length: C, tell, refuse }) {
@@ -102,17 +122,20 @@ function ticksOf({ length: C, tell, refuse }) {
     const at = placeOf(G, C), divides = C % G === 0;
     if (!divides && (at - last < 0.012 || C > 96)) continue;
     last = at;
-    // Numbers keep their distance from each other and from the last.
+    // Numbers keep a distance from each other and from the last number.
     const number = divides && (G === C || (at - labelled > 0.13 && 1 - at > 0.13));
     if (number) labelled = at;
-    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`, title: divides ? tell(G) : refuse(G) }, number ? h("span", {}, String(G)) : null));
+    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`,
+      title: divides ? tell(G) : refuse(G) }, number ? h("span", {}, String(G)) : null));
   }
   return ticks;
 }
 
 function createSlider(data, act) {
-  const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" }), ticks = h("span", { class: "nv-ticks" });
-  const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", ...KEYS }, h("span", { class: "nv-rail" }), ticks, thumb);
+  const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" }),
+    ticks = h("span", { class: "nv-ticks" });
+  const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G",
+    "aria-valuemin": "1", ...KEYS }, h("span", { class: "nv-rail" }), ticks, thumb);
   const play = button({ class: "nv-play", "aria-label": "Play the sweep of G", onclick: () => act.playGroups() });
   const s = { play, track, thumb, hint, ticks };
   const go = (G, settled = true) => act.set({ method: s.cut.method, num_groups: G }, { settled });
@@ -120,7 +143,8 @@ function createSlider(data, act) {
     const { length: C, all } = s.cut;
     const box = track.getBoundingClientRect(), place = clamp((event.clientX - box.left) / box.width, 0, 1);
     const wanted = clamp(Math.round(C ** place), 1, C);
-    const G = all.reduce((best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best), 1);
+    const G = all.reduce((best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best),
+      1);
     return { G, wanted };
   };
   track.addEventListener("pointerdown", (event) => {
@@ -145,18 +169,20 @@ function createSlider(data, act) {
   track.addEventListener("pointercancel", drop);
   track.addEventListener("keydown", (event) => {
     const { all } = s.cut, at = all.indexOf(s.G), { key } = event;
-    const next = { ArrowRight: at + 1, ArrowUp: at + 1, PageUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1, PageDown: at - 1, Home: 0, End: all.length - 1 }[key];
+    const next = { ArrowRight: at + 1, ArrowUp: at + 1, PageUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1,
+      PageDown: at - 1, Home: 0, End: all.length - 1 }[key];
     if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     s.why = "";
     go(all[clamp(next, 0, all.length - 1)]);
   });
-  s.node = h("div", { class: "nv-slider" }, h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")), play, track, hint);
+  s.node = h("div", { class: "nv-slider" }, h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")),
+    play, track, hint);
   return s;
 }
 
-/** Where the thumb stands: at its G, or as a ghost where another method's statistics are. */
+/** The G of the thumb: for Layer and Instance Norm, the G at which Group Norm has the same statistics. */
 export function ghostGroups(state, C) {
   return { layer: 1, instance: C }[state.method] ?? state.G;
 }
@@ -176,7 +202,8 @@ function syncSlider(s, data, state) {
   s.track.setAttribute("aria-valuetext", `G = ${G}`);
   s.refresh = () => {
     say(s.hint, s.why || (grouped ? cut.tell(G)
-      : state.method === "layer" ? "Layer Norm stands at G = 1" : state.method === "instance" ? `Instance Norm stands at G = ${C}`
+      : state.method === "layer" ? "Layer Norm stands at G = 1" : state.method === "instance"
+        ? `Instance Norm stands at G = ${C}`
       : "no groups here; moving it selects Group Norm"));
   };
   s.refresh();
@@ -189,10 +216,16 @@ export function createSteppers(data, act) {
   const inputs = data.shape.map((length, a) => h("input", { type: "number", min: 0, max: length - 1, step: 1, ...KEYS,
     oninput: (event) => { const v = event.target.valueAsNumber; if (Number.isInteger(v)) act.cell(a, v); },
     onchange: (event) => { event.target.value = act.state().index[a]; } }));
-  const slice = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the sample's box at the selected channel", onclick: () => act.set({ slice: !act.state().slice }) }, "Slice");
+  const slice = button({ class: "nv-toggle", "aria-pressed": "false",
+    title: "Open the sample's box at the selected channel", onclick: () => act.set({ slice: !act.state().slice }) },
+    "Slice");
   const legend = h("span", { class: "nv-legend" });
-  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view"), hint = h("span", { class: "nv-note" });
-  const node = h("div", { class: "nv-under" }, h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")), ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)), slice, turn, legend, h("span", { class: "nv-spring" }), hint);
+  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view"),
+    hint = h("span", { class: "nv-note" });
+  const node = h("div", { class: "nv-under" },
+    h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")),
+    ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)), slice, turn, legend,
+    h("span", { class: "nv-spring" }), hint);
   return { node, names, inputs, slice, turn, legend, hint };
 }
 
@@ -210,16 +243,39 @@ export function drawLegend(s, data, state, shown) {
   const key = `${state.color}/${state.method}/${state.mode}/${state.view}`;
   if (s.key === key) return;
   s.key = key;
-  const swatch = (name, label) => h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
+  const swatch = (name, label) =>
+    h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
   const parts = [];
   if (state.color === "value" || state.color === "normalized") {
     const range = state.color === "value" ? data.colors : [-3, 3];
     const colors = legendColors(range), bound = Math.max(...range.map(Math.abs));
     const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;
-    parts.push(h("span", { class: "nv-swatch" }, decimal(low, 3), h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }), decimal(high, 3)));
+    parts.push(h("span", { class: "nv-swatch" }, decimal(low, 3),
+      h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }),
+      decimal(high, 3)));
   } else if (state.color === "partition") parts.push(swatch("nv-many", "one color a set"));
   if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", "pooling set"));
   parts.push(swatch(state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell", "cell i"));
   if (data.marks && state.view === "samples") parts.push(swatch("nv-chip-mark", "marked"));
   s.legend.replaceChildren(...parts);
+}
+
+// ---- copy the address ----------------------------------------------------------------------------------------------
+
+/** A button that copies the address with the state; without a clipboard, a field to copy it from by hand. */
+export function createLink(act, address) {
+  const field = h("input", { type: "text", readonly: true, hidden: true, "aria-label": "Address of this state",
+    ...KEYS }), said = h("span", { class: "nv-note", "aria-live": "polite" });
+  const copy = async () => {
+    const text = address();
+    let done = false;
+    try { await navigator.clipboard.writeText(text); done = true;
+      } catch { /* no clipboard in frames and insecure pages */ }
+    field.hidden = done;
+    field.value = text;
+    say(said, done ? "Link copied." : "There is no clipboard here: copy the address by hand.");
+    if (!done) { field.focus(); field.select(); }
+    else act.later(() => say(said, ""), 4000);
+  };
+  return h("span", { class: "nv-row nv-link" }, button({ onclick: copy }, "Copy link"), field, said);
 }

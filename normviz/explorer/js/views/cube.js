@@ -1,5 +1,5 @@
-// The cube: one SVG whose paths are kept and whose `d` is replaced. A change of method, G or cell touches a handful of
-// attributes; the grid and the outlines are drawn again only when the view turns or the size changes.
+// The cube: one SVG whose paths stay and whose `d` changes. A change of method, G or cell sets a few attributes; the
+// grid and the outlines are drawn again only when the view turns or the size changes.
 
 const SVG = "http://www.w3.org/2000/svg";
 const svg = (tag, attributes = {}, ...children) => {
@@ -12,7 +12,7 @@ const FACES = ["top", "front", "side"];
 export const MOST_SAMPLES = 8;
 export const PAPER_METHODS = ["batch", "layer", "instance", "group"];
 
-// ---- which solids a view has, and how they name cells --------------------------------------------------------------
+// ---- the views: which solids they have, and how solids map to cells -------------------------------------------------
 
 /**
  * A view maps cells of the cube (n, c, h, w) to solids and back.
@@ -21,10 +21,12 @@ export const PAPER_METHODS = ["batch", "layer", "instance", "group"];
 export function viewOf(name, data, state) {
   const [N, C, H, W] = data.cube, [, bc, bh, bw] = data.bins;
   if (name === "paper") {
-    const solids = PAPER_METHODS.includes(state.method) || !data.methods[state.method] ? PAPER_METHODS : [...PAPER_METHODS, state.method];
+    const solids = PAPER_METHODS.includes(state.method) || !data.methods[state.method] ? PAPER_METHODS
+      : [...PAPER_METHODS, state.method];
     const HW = H * W;
     return {
-      name, solids, cells: [C, N, HW], lengths: paperLengths(data.cube), bins: [bc, Math.ceil(N / 16), Math.ceil(HW / 8)],
+      name, solids, cells: [C, N, HW], lengths: paperLengths(data.cube),
+        bins: [bc, Math.ceil(N / 16), Math.ceil(HW / 8)],
       box: (set, k, method) => {
         const all = data.methods[method]?.spatial !== "one";
         const z = set[2][0] * W + set[3][0];
@@ -46,7 +48,7 @@ export function viewOf(name, data, state) {
   };
 }
 
-// ---- colours -------------------------------------------------------------------------------------------------------
+// ---- colours --------------------------------------------------------------------------------------------------------
 
 const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
 const hex = (rgb) => `#${rgb.map((v) => v.toString(16).padStart(2, "0")).join("")}`;
@@ -54,7 +56,8 @@ const WHITE = [255, 255, 255], INK = [20, 24, 32];
 const toned = (rgb, face) => hex(face === "top" ? mix(rgb, WHITE, 0.14) : face === "side" ? mix(rgb, INK, 0.2) : rgb);
 
 // Distinguishable with any colour vision (after Okabe & Ito 2008); every set is numbered as well.
-const HUES = [[74, 141, 221], [236, 158, 50], [66, 170, 122], [211, 112, 180], [84, 184, 217], [228, 108, 80], [205, 184, 58], [140, 148, 162]];
+const HUES = [[74, 141, 221], [236, 158, 50], [66, 170, 122], [211, 112, 180], [84, 184, 217], [228, 108, 80],
+  [205, 184, 58], [140, 148, 162]];
 
 /** Hue by sample, shade by group; where sets span all samples, hue by channel. */
 export function partitionColor([n, c, h, w], grid) {
@@ -77,7 +80,8 @@ const levelColor = (level) => {
 export function levelOf(value, [low, high]) {
   if (!Number.isFinite(value)) return -1;
   const bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
-  const t = low < 0 && high > 0 ? value / bound : low >= 0 ? (value - low) / (high - low || 1) : (value - high) / (high - low || 1);
+  const t = low < 0 && high > 0 ? value / bound : low >= 0 ? (value - low) / (high - low || 1)
+    : (value - high) / (high - low || 1);
   return clamp(Math.round(((clamp(t, -1, 1) + 1) / 2) * (LEVELS - 1)), 0, LEVELS - 1);
 }
 /** The gradient of the legend, in steps of CSS colours. */
@@ -86,30 +90,39 @@ export const legendColors = ([low, high]) => {
   return Array.from({ length: to - from + 1 }, (_, i) => hex(levelColor(from + i)));
 };
 
-// ---- the drawing ---------------------------------------------------------------------------------------------------
+// ---- the drawing ----------------------------------------------------------------------------------------------------
 
 export function createCube() {
   const path = (name) => svg("path", { class: name });
   const triple = (name) => Object.fromEntries(FACES.map((face) => [face, path(`${name} ${face}`)]));
-  const answer = Object.fromEntries(["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)]));
+  const answer = Object.fromEntries(
+    ["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)]));
   const rest = triple("nv-rest"), set = triple("nv-set"), cell = triple("nv-cell");
   const coloured = svg("g"), numbers = svg("g", { class: "nv-numbers" }), labels = svg("g", { class: "nv-labels" });
-  const one = Object.fromEntries(["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-guess-ghost", "nv-cell-ghost", "nv-hover", "nv-crosses"].map((name) => [name, path(name)]));
+  const one = Object.fromEntries(
+    ["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-guess-ghost",
+      "nv-cell-ghost", "nv-hover", "nv-crosses"].map((name) => [name, path(name)]));
   const ring = svg("circle", { class: "nv-ring", r: 8 });
   const node = svg("svg", { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
-    ...Object.values(rest), coloured, ...Object.values(set), ...Object.values(answer), one["nv-grid"], one["nv-borders"], one["nv-marks"], one["nv-crosses"], one["nv-set-edge"], one["nv-outline"],
-    one["nv-away"], one["nv-ghost"], one["nv-guess-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring, one["nv-hover"], numbers, labels);
-  return { node, rest, set, cell, answer, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null, view: null };
+    ...Object.values(rest), coloured, ...Object.values(set), ...Object.values(answer), one["nv-grid"],
+      one["nv-borders"], one["nv-marks"], one["nv-crosses"], one["nv-set-edge"], one["nv-outline"],
+    one["nv-away"], one["nv-ghost"], one["nv-guess-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring,
+      one["nv-hover"], numbers, labels);
+  return { node, rest, set, cell, answer, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null,
+    view: null };
 }
 
 const d = (element, text) => element.setAttribute("d", text);
 /** Where solid k is cut open: the slice opens the selected sample at the selected channel. */
-export const cutOf = (view, state, cube) => (k) => (view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0);
+export const cutOf = (view, state, cube) => (k) =>
+  (view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0);
 
-/** Draw the state. `shown` is what measure() says of it; size in pixels. */
+/** Draw the state. `shown` is the result of measure(); size in pixels. */
 export function drawCube(c, data, state, shown, size, angles) {
-  const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape), cut = cutOf(view, state, index);
-  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)), state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)]);
+  const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape),
+    cut = cutOf(view, state, index);
+  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)),
+    state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)]);
   const fresh = key !== c.key;
   if (fresh) {
     c.key = key;
@@ -121,7 +134,7 @@ export function drawCube(c, data, state, shown, size, angles) {
   }
   const { frame } = c;
   drawColours(c, view, data, state, shown, cut, fresh);
-  // The set: only visible faces are filled; what lies inside is told by a dashed box.
+  // The set: visible faces are filled, and a dashed box shows the part inside.
   const lit = { top: "", front: "", side: "" }, litCell = { top: "", front: "", side: "" };
   let ghost = "", cellGhost = "", hidden = true;
   view.solids.forEach((solid, k) => {
@@ -132,7 +145,8 @@ export function drawCube(c, data, state, shown, size, angles) {
       if (!shown.labels) ghost += segments(hiddenEdges(frame, k, box, cut(k)));
     }
     if (view.name === "paper" ? true : solid === index[0]) {
-      const box = view.point(index), seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut(k));
+      const box = view.point(index),
+        seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut(k));
       for (const face of FACES) if (seen[face]) { litCell[face] += polygon(seen[face]); hidden = false; }
       if (!Object.keys(seen).length) cellGhost += FACES.map((face) => polygon(faces(frame, k, box)[face])).join("");
       if (view.name === "samples") {
@@ -159,13 +173,14 @@ const binned = (box, bins, cells) => box.map(([a], i) => {
   return [start, Math.min(start + bins[i], cells[i])];
 });
 
-/** The boxes of a set in one solid; given sets that are no blocks are gathered cell by cell from the faces. */
+/** The boxes of a set in one solid; given sets, which are no blocks, have one for each drawn cell on a face. */
 function boxesOf(view, set, k, method, data, shown, cut) {
   if (!shown.labels || view.name === "paper") {
     const box = view.box(set, k, method);
     return box ? [box] : [];
   }
-  return surface(view, data, cut).filter((box) => anyCell(...extremes(view, k, box), (cell) => data.labels[flatIndex(data, cell)] === shown.label));
+  return surface(view, data, cut).filter(
+    (box) => anyCell(...extremes(view, k, box), (cell) => data.labels[flatIndex(data, cell)] === shown.label));
 }
 
 /** The first and the last cell of a box. */
@@ -186,50 +201,58 @@ function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, data, cut) {
   for (let y = start; y < Y; y += by)
     for (let z = 0; z < Z; z += bz)
       for (let x = 0; x < X; x += bx)
-        if (y === start || z === 0 || x + bx >= X) boxes.push([[x, Math.min(x + bx, X)], [Math.max(y, cut), Math.min(y + by, Y)], [z, Math.min(z + bz, Z)]]);
+        if (y === start || z === 0 || x + bx >= X) boxes.push(
+          [[x, Math.min(x + bx, X)], [Math.max(y, cut), Math.min(y + by, Y)], [z, Math.min(z + bz, Z)]]);
   return boxes;
 }
 
-/** The drawn cells on the visible faces with their paths and values: all that a new colouring needs, kept until the view turns. */
+/** The drawn cells on the visible faces, with paths and values for colouring; kept until the view turns. */
 function quads(c, view, data, cut) {
   return (c.quads ??= view.solids.flatMap((solid, k) => surface(view, data, cut(k)).map((box) => {
     const seen = visibleFaces(c.frame, k, box, cut(k)), [cell, last] = extremes(view, k, box), at = cell.join();
     const value = c.worth.get(at) ?? drawnValue(data, cell, last);
     c.worth.set(at, value);
-    return { solid, cell, last, value, paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
+    return { solid, cell, last, value,
+      paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
   })));
 }
 
 function drawColours(c, view, data, state, shown, cut, fresh) {
   const by = state.color;
-  const key = JSON.stringify(by === "normalized" || by === "partition" ? [by, state.method, state.G, shown.evaluating] : by);
+  const key = JSON.stringify(by === "normalized" || by === "partition" ? [by, state.method, state.G, shown.evaluating]
+    : by);
   if (fresh) c.quads = null;
   if (!fresh && key === c.colorKey) return;
   c.colorKey = key;
   const fills = new Map(), texts = [];
   const add = (fill, text) => fills.set(fill, (fills.get(fill) ?? "") + text);
-  if (by === "partition") view.solids.forEach((solid, k) => partition(c, view, data, state, shown, solid, k, cut(k), add, texts));
+  if (by === "partition") view.solids.forEach(
+    (solid, k) => partition(c, view, data, state, shown, solid, k, cut(k), add, texts));
   if (by === "value" || by === "normalized") {
     const range = by === "value" ? data.colors : [-3, 3], found = new Map();
     for (const { solid, cell, value, paths } of quads(c, view, data, cut)) {
-      const level = levelOf(by === "value" ? value : shown.normalize(value, cell, view.name === "paper" ? solid : state.method), range);
+      const level = levelOf(by === "value" ? value
+        : shown.normalize(value, cell, view.name === "paper" ? solid : state.method), range);
       for (const [f, text] of paths) {
         const at = level * 3 + f, list = found.get(at);
         list ? list.push(text) : found.set(at, [text]);
       }
     }
-    for (const [at, list] of found) add(toned(at < 0 ? [128, 128, 128] : levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
+    for (const [at, list] of found) add(
+      toned(at < 0 ? [128, 128, 128] : levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
   }
   c.coloured.replaceChildren(...[...fills].map(([fill, text]) => svg("path", { fill, d: text })));
   c.numbers.replaceChildren(...texts);
-  d(c.one["nv-borders"], by === "partition" && bordered(c.frame, view, data, state, shown) ? [...fills.values()].join("") : "");
+  d(c.one["nv-borders"], by === "partition" && bordered(c.frame, view, data, state, shown)
+    ? [...fills.values()].join("") : "");
   d(c.one["nv-marks"], data.marks ? markedFaces(view, data, quads(c, view, data, cut)) : "");
 }
 
-/** Sets so thin that there would be nothing but borders get none. */
+/** Are sets thick enough for borders? Very thin ones would show nothing but borders. */
 function bordered(frame, view, data, state, shown) {
   if (shown.labels || !data.methods[state.method]) return false;
-  const [bn, bc, bh, bw] = blockOf(data.methods[state.method], data.cube, state.G), [X, Y, Z] = view.name === "paper" ? [bc, bn, bh * bw] : [bw, bc, bh];
+  const [bn, bc, bh, bw] = blockOf(data.methods[state.method], data.cube, state.G),
+    [X, Y, Z] = view.name === "paper" ? [bc, bn, bh * bw] : [bw, bc, bh];
   return [X, Y, Z].every((extent, a) => extent === view.cells[a] || extent * frame.unit[a] * frame.scale >= 5);
 }
 
@@ -241,25 +264,28 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
   };
   if (shown.labels && view.name === "samples") {
     const sets = data.given.last + 1;
-    for (const box of surface(view, data, cut)) paint(partitionColor([0, data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))], 0, 0], [1, sets, 1, 1]), box);
+    for (const box of surface(view, data, cut)) paint(
+      partitionColor([0, data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))], 0, 0], [1, sets, 1, 1]),
+      box);
     return;
   }
   const method = data.methods[view.name === "paper" ? solid : state.method];
   if (!method) return;
   const block = blockOf(method, data.cube, state.G), grid = data.cube.map((size, a) => size / block[a]);
-  // Where every position is a set of its own, a drawn cell is as fine as the picture gets.
+  // Where every position is a set, the drawn cell is the finest part of the picture.
   const steps = view.name === "paper"
     ? [block[1], block[0], method.spatial === "all" ? view.cells[2] : view.bins[2]]
     : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
   const [X, Y, Z] = view.cells;
-  // A drawn cell that stands for several sets has no one number.
+  // A drawn cell that stands for several sets gets no number.
   const whole = method.spatial === "all" || view.bins[2] * (view.name === "paper" ? 1 : view.bins[0]) === 1;
   for (let y = 0; y < Y; y += steps[1])
     for (let z = 0; z < Z; z += steps[2])
       for (let x = 0; x < X; x += steps[0]) {
         const box = [[x, Math.min(x + steps[0], X)], [y, Math.min(y + steps[1], Y)], [z, Math.min(z + steps[2], Z)]];
         if (box[1][1] <= cut || (y > cut && z > 0 && box[0][1] < X)) continue;
-        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a])), seen = paint(partitionColor(at, grid), box);
+        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a])),
+          seen = paint(partitionColor(at, grid), box);
         const number = String(at.reduce((sum, i, a) => sum * grid[a] + i, 0));
         const quad = whole && [seen.front, seen.top, seen.side].find((q) => q && roomy(q, number.length));
         if (!quad) continue;
@@ -279,23 +305,25 @@ const roomy = ([a, b, c, e], digits) => {
 };
 
 /** The diagonals of a face, or one of them. */
-const crossed = (text, both = true) => { const [p, q, r, s] = text.slice(1, -1).split("L"); return `M${p}L${r}${both ? `M${q}L${s}` : ""}`; };
+const crossed = (text, both = true) => { const [p, q, r, s] = text.slice(1, -1).split("L");
+  return `M${p}L${r}${both ? `M${q}L${s}` : ""}`; };
 
 const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
 
-/** Ranges of x's own axes as those of the cube; null where nothing is between them. */
+/** Ranges along the axes of x as ranges of the cube; null if they are empty. */
 function around(ranges, shape) {
   if (!ranges.every(([from, to]) => to > from)) return null;
   const first = toCube(ranges.map(([from]) => from), shape), last = toCube(ranges.map(([, to]) => to - 1), shape);
   return first.map((from, a) => [from, last[a] + 1]);
 }
 
-/** The answer on the faces of the cube; once it is revealed, with the set laid over it. Crossed: too many; struck once: missed. */
+/** The predicted set on the faces; once revealed, with the true set. Two diagonals: too many; one: missed. */
 function drawAnswer(c, view, data, answer, cut) {
   const found = { guess: "", right: "", missed: "", extra: "" };
   let lines = "";
   if (answer && view.name === "samples") for (const { cell, last, paths } of quads(c, view, data, cut)) {
-    const hit = (box) => anyCell(cell, last, (at) => within(box, fromCube(at, data.shape))), marked = hit(answer.ranges), inside = answer.truth && hit(answer.truth);
+    const hit = (box) => anyCell(cell, last, (at) => within(box, fromCube(at, data.shape))),
+      marked = hit(answer.ranges), inside = answer.truth && hit(answer.truth);
     const kind = !answer.truth ? marked && "guess" : marked && inside ? "right" : marked ? "extra" : inside && "missed";
     if (!kind) continue;
     for (const [, text] of paths) {
@@ -305,7 +333,7 @@ function drawAnswer(c, view, data, answer, cut) {
   }
   for (const [kind, text] of Object.entries(found)) d(c.answer[kind], text);
   d(c.one["nv-crosses"], lines);
-  // What is marked may lie inside as well. In a volume its slices lie apart, and no one box is around them.
+  // Marked cells may lie inside. In a volume the slices lie apart, so no single box surrounds them.
   const box = answer && view.name === "samples" && data.shape.length < 5 ? around(answer.ranges, data.shape) : null;
   d(c.one["nv-guess-ghost"], box ? view.solids.map((_, k) => {
     const there = view.box(box, k);
@@ -313,10 +341,12 @@ function drawAnswer(c, view, data, answer, cut) {
   }).join("") : "");
 }
 
-/** Marked cells are crossed: a mark that needs no colour. */
+/** Marked cells are crossed, so that the mark needs no colour. */
 function markedFaces(view, data, cells) {
   const marks = new Set(data.marks);
-  return view.name === "samples" ? cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at)))).flatMap(({ paths }) => paths.map(([, text]) => text + crossed(text))).join("") : "";
+  return view.name === "samples"
+    ? cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at)))).flatMap(
+      ({ paths }) => paths.map(([, text]) => text + crossed(text))).join("") : "";
 }
 
 function drawStill(c, view, data, state, cut, size) {
@@ -343,31 +373,37 @@ const text = (x, y, anchor, letter, after = "", more = {}) =>
 function sampleLabels(frame, view, data, state) {
   const { cells: [X, Y, Z] } = view, at = (...p) => project(frame, 0, ...p);
   const [hx, hy] = at(0, 0, Z / 2), [cx, cy] = at(0, Y / 2, 0), [wx, wy] = at(X / 2, 0, Z);
-  const method = data.methods[state.method], [, channel, ...spatial] = lengthNames(data.shape, method), [first] = axisNames(data.shape, method);
+  const method = data.methods[state.method], [, channel, ...spatial] = lengthNames(data.shape, method),
+    [first] = axisNames(data.shape, method);
   const out = [text(cx - 9, cy - 4, "end", channel)], across = spatial.pop();
   if (spatial.length) out.push(text(hx - 8, hy + 4, "end", spatial.join(", ")));
   if (across) out.push(text(wx - 5, wy + 15, "end", across));
   view.solids.forEach((n, k) => {
     const low = Math.max(project(frame, k, X, 0, Z)[1], project(frame, k, 0, 0, Z)[1]);
-    // "Cout = 0" is long: it keeps clear of the letter before it.
+    // "Cout = 0" is long, so it keeps a distance from the letter before it.
     const clear = project(frame, k, X / 2, 0, Z)[0] + 4 * `${first} = ${n}`.length;
     out.push(text(Math.max(project(frame, k, X, 0, Z)[0] - 2, clear), low + 19, "middle", first, ` = ${n}`));
   });
   return out;
 }
 
-/** "Batch Norm" as "Batch", where there is no room for more. */
+/** "Batch" for "Batch Norm", where there is little room. */
 const short = (label) => label.replace(/( Layer| Response| Batch)? Norm$/, "").replace("Standardization", "Std.");
 
 function paperLabels(frame, view, data, state) {
   const { cells: [X, Y, Z] } = view, out = [];
   view.solids.forEach((name, k) => {
-    const at = (...p) => project(frame, k, ...p), [zx, zy] = at(0, 0, Z / 2), [cx, cy] = at(X / 2, 0, Z), [nx, ny] = at(X, Y / 2, Z);
+    const at = (...p) => project(frame, k, ...p), [zx, zy] = at(0, 0, Z / 2), [cx, cy] = at(X / 2, 0, Z),
+      [nx, ny] = at(X, Y / 2, Z);
     const left = at(0, 0, 0)[0], top = at(0, Y, 0)[1], chosen = name === state.method;
     const row = data.methods[name], [first, channel, ...spatial] = lengthNames(data.shape, row);
-    out.push(text(zx - 9, zy, "middle", spatial.join(", "), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }), text(cx - 6, cy + 15, "end", channel), text(nx + 6, ny + 13, "start", first));
-    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name }, frame.width < Math.max(112, 7.2 * row.label.length) ? short(row.label) : row.label);
-    if (hasGroups(row)) title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"), ` = ${fitting(state.G, cutLength(row, data.shape))}`);
+    out.push(text(zx - 9, zy, "middle", spatial.join(", "), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }),
+      text(cx - 6, cy + 15, "end", channel), text(nx + 6, ny + 13, "start", first));
+    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle",
+      class: chosen ? "nv-chosen" : "nv-title", "data-method": name },
+      frame.width < Math.max(112, 7.2 * row.label.length) ? short(row.label) : row.label);
+    if (hasGroups(row)) title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"),
+      ` = ${fitting(state.G, cutLength(row, data.shape))}`);
     out.push(title);
     if (chosen) {
       const y = top - 5;

@@ -1,4 +1,4 @@
-// A cube that can be hovered, clicked, turned and walked by keys, on pages that have no explorer around it.
+// A cube to hover, click, turn and use by keys, on pages without an explorer.
 
 const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
 const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
@@ -52,7 +52,8 @@ function onStage(stage, on, signal) {
     if (TURNS[key]) turn(angles.az + TURNS[key][0], angles.el + TURNS[key][1]);
     else if (key === "0") angles = ANGLES.samples;
     else if (on.enter && (key === "Enter" || key === " ")) on.enter();
-    else if (by && (shiftKey || key.startsWith("Page") || axis > 1)) on.move(index.map((i, a) => (a === axis ? i + by : i)));
+    else if (by && (shiftKey || key.startsWith("Page") || axis > 1)) on.move(
+      index.map((i, a) => (a === axis ? i + by : i)));
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -61,7 +62,7 @@ function onStage(stage, on, signal) {
   return () => angles;
 }
 
-/** The page's theme by what is said of it or else by the system, kept on the root of the picture. */
+/** Keep the theme on the root of the picture: the page's data-theme or, without it, the system's. */
 function followTheme(root) {
   const dark = matchMedia("(prefers-color-scheme: dark)"), page = document.documentElement;
   const theme = () => { root.dataset.theme = page.dataset.theme ?? (dark.matches ? "dark" : "light"); };

@@ -1,4 +1,4 @@
-// A tour of about a minute: captions and the states they speak of. It plays or steps, and gives back what was there.
+// A tour of about a minute: captions with their states. It plays or steps, and restores the state at the end.
 
 const SECONDS = 6.5;
 
@@ -7,23 +7,31 @@ export function tourStops(data) {
   const c = Math.min(C - 1, Math.floor(C / 2)), index = [0, c, ...shape.slice(2).map(() => 0)];
   const base = { view: "samples", color: "set", index, slice: false, mode: "train", quiet: false };
   const stops = [
-    ["This is one activation tensor: N samples side by side, each C channels deep, H high and W wide. One cell, in orange, is waiting to be normalized.", { method: "instance", step: 0, quiet: true }],
-    ["It needs a mean and a variance. Instance Norm takes them from the blue cells: one channel of one sample.", { method: "instance", step: 1 }],
+    ["This is one activation tensor: N samples side by side, each C channels deep, H high and W wide. " +
+      "One cell, in orange, is waiting to be normalized.", { method: "instance", step: 0, quiet: true }],
+    ["It needs a mean and a variance. Instance Norm takes them from the blue cells: one channel of one sample.",
+      { method: "instance", step: 1 }],
     ["Layer Norm takes all channels of the sample instead.", { method: "layer", step: 1 }],
-    [`Group Norm stands between them: here ${middle} group${middle === 1 ? "" : "s"} of ${C / middle} neighbouring channels.`, { method: "group", num_groups: middle, step: 1 }],
+    [`Group Norm stands between them: here ${middle} group${middle === 1 ? "" : "s"} of ${C / middle} ` +
+      "neighbouring channels.", { method: "group", num_groups: middle, step: 1 }],
     ["One group alone is Layer Norm's set again ...", { method: "group", num_groups: 1, step: 1 }],
     ["... and as many groups as channels is Instance Norm's.", { method: "group", num_groups: C, step: 1 }],
-    [`Batch Norm takes one channel of every sample: what happens to one sample now depends on the ${N > 1 ? `other ${N - 1}` : "others in its batch"}.`, { method: "batch", step: 2 }],
-    ["Subtract the mean, divide by the root of the variance: now the cell is measured against its set.", { method: "batch", step: 4 }],
-    ["Every cell of the tensor belongs to exactly one set. Here each has its own color.", { method: "group", num_groups: middle, color: "partition", step: 5 }],
-    ["And this is the classical figure. Click any cell, choose a method, move G: the numbers follow.", { method: "group", num_groups: middle, view: "paper", step: 5 }],
+    ["Batch Norm takes one channel of every sample: what happens to one sample now depends on the " +
+      `${N > 1 ? `other ${N - 1}` : "others in its batch"}.`, { method: "batch", step: 2 }],
+    ["Subtract the mean, divide by the root of the variance: now the cell is measured against its set.",
+      { method: "batch", step: 4 }],
+    ["Every cell of the tensor belongs to exactly one set. Here each has its own color.",
+      { method: "group", num_groups: middle, color: "partition", step: 5 }],
+    ["And this is the classical figure. Click any cell, choose a method, move G: the numbers follow.",
+      { method: "group", num_groups: middle, view: "paper", step: 5 }],
   ];
   return stops.map(([caption, patch]) => ({ caption, patch: { ...base, ...patch } }));
 }
 
 /** @param {{set: Function, every: Function, state: Function}} act */
 export function createTour(data, act) {
-  const stops = tourStops(data), caption = h("p", { class: "nv-caption", "aria-live": "polite" }), count = h("span", { class: "nv-count" });
+  const stops = tourStops(data), caption = h("p", { class: "nv-caption", "aria-live": "polite" }),
+    count = h("span", { class: "nv-count" });
   const t = { at: -1, node: null };
   const show = (at) => {
     t.at = clamp(at, 0, stops.length - 1);
@@ -43,8 +51,10 @@ export function createTour(data, act) {
   };
   const next = button({ class: "nv-small", onclick: () => step(1) }, "Next stop");
   const pause = button({ class: "nv-small", onclick: () => playing(!act.playing("tour")) }, "Pause");
-  t.node = h("div", { class: "nv-tour", role: "region", "aria-label": "Tour", hidden: true }, caption, h("div", { class: "nv-row" }, count, h("span", { class: "nv-spring" }),
-    button({ class: "nv-small", onclick: () => step(-1) }, "Previous stop"), pause, next, button({ class: "nv-small", onclick: () => t.end() }, "End tour")));
+  t.node = h("div", { class: "nv-tour", role: "region", "aria-label": "Tour", hidden: true }, caption,
+    h("div", { class: "nv-row" }, count, h("span", { class: "nv-spring" }),
+    button({ class: "nv-small", onclick: () => step(-1) }, "Previous stop"), pause, next,
+      button({ class: "nv-small", onclick: () => t.end() }, "End tour")));
   t.node.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); t.end(); } });
   t.sync = () => say(pause, act.playing("tour") ? "Pause" : "Play");
   t.start = () => {
@@ -62,7 +72,7 @@ export function createTour(data, act) {
     playing(false);
     t.at = -1;
     t.node.hidden = true;
-    // Who has chosen something on the way keeps it.
+    // Choices made during the tour are kept.
     act.set(t.touched ? { quiet: false } : { ...t.before, quiet: false }, { by: "tour" });
     act.focusTour();
   };
