@@ -61,9 +61,9 @@ def signature(fn: Callable, leading: int = 1) -> Takes:
     # Looked up without the object's own `__getattr__`, which may invent an attribute.
     names = [n for n in ("forward", "call") if inspect.getattr_static(fn, n, None) is not None]
     try:
-        named = getattr(fn, names[0]) if names and not isinstance(fn, MethodType) else fn
+        named = getattr(fn, names[0]) if names and not issubclass(type(fn), MethodType) else fn
         parameters = [*inspect.signature(named).parameters.values()]
-    except (TypeError, ValueError):
+    except Exception:  # what signature meets may be code of the object
         return Takes()
     parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)][leading:]
     takes, unnamed = Takes(), []
@@ -164,8 +164,7 @@ class Forward:
         if self.dtype == "bfloat16":
             bits = np.asarray(x, np.float32).view(np.uint32)
             return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32).astype(np.float64)
-        with np.errstate(all="ignore"):
-            return np.asarray(x).astype(self.dtype).astype(np.float64)
+        return np.asarray(x).astype(self.dtype).astype(np.float64)
 
     def __call__(self, x: np.ndarray, *, fresh: bool = False) -> np.ndarray:
         """Return fn's output for a copy of x; with `fresh` generators of random numbers go on from where they are.
@@ -309,8 +308,9 @@ class Asked(Forward):
             raise Refusal(f"fn returned {described(output)}, not an array; it should return its output alone")
         if math.prod(shape) > max(64 * x.size, 2**20):  # as an array that is broadcast may
             return Answer(np.empty(0), shape, dtype, False)
+        y = take_back(output)
         try:
-            y = np.array(take_back(output), np.float64)
+            y = y.astype(np.float64, casting="unsafe" if y.dtype.kind in "OSU" else "same_kind")
         except (TypeError, ValueError) as error:
             raise Refusal(f"fn returned an array of dtype {dtype}, which holds no real numbers") from error
         self.resolution = max(RESOLUTION[self.dtype], RESOLUTION.get(dtype, 0.0))
@@ -323,14 +323,14 @@ class Asked(Forward):
 
 def owner(fn: Callable) -> Any:
     """The object whose state a call works with: that of a bound method, or fn itself."""
-    return fn.__self__ if isinstance(fn, MethodType) else fn
+    return fn.__self__ if issubclass(type(fn), MethodType) else fn
 
 
 def check_callable(fn: Any) -> None:
     """Raise TypeError unless fn can be called."""
     if not callable(fn):
         raise TypeError(f"fn is of type {type(fn).__name__}, which cannot be called; pass a function or a layer")
-    if isinstance(fn, type):
+    if issubclass(type(fn), type):
         raise TypeError(f"fn is the class {fn.__name__} itself; make a layer of it first, and pass that")
 
 

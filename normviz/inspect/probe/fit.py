@@ -42,8 +42,7 @@ def x_hat(x: np.ndarray, labels: np.ndarray, form: str, eps: float = 0.0, inside
     top, below = parts(x, labels, form)
     power = FORMS[form][2]
     bottom = (below + eps) ** power if inside else below**power + eps
-    with np.errstate(all="ignore"):
-        return np.where(bottom > 0, top / bottom, 0.0)
+    return np.where(bottom > 0, top / bottom, 0.0)
 
 
 @dataclass
@@ -130,8 +129,7 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
 def _slope(hats: list[np.ndarray], odd: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the weight of each cell by least squares, the residual in each cell, and its share of the output."""
     below = sum(np.square(h) for h in hats)
-    with np.errstate(all="ignore"):
-        weight = sum(h * z for h, z in zip(hats, odd, strict=True)) / below
+    weight = sum(h * z for h, z in zip(hats, odd, strict=True)) / below
     weight = np.where(below > 0, weight, 0.0)
     left = [z - weight * h for h, z in zip(hats, odd, strict=True)]
     error = np.sqrt(sum(np.square(r) for r in left) / len(left))
@@ -140,8 +138,7 @@ def _slope(hats: list[np.ndarray], odd: list[np.ndarray]) -> tuple[np.ndarray, n
 
 def rms(*arrays: np.ndarray) -> float:
     """Return the root mean square of arrays of one size."""
-    with np.errstate(all="ignore"):
-        return math.sqrt(float(np.mean([np.mean(np.square(a)) for a in arrays])))
+    return math.sqrt(float(np.mean([np.mean(np.square(a)) for a in arrays])))
 
 
 # ---- the divisor: biased or unbiased, mean or sum ----
@@ -265,8 +262,7 @@ def _ratios(
         10.0 ** (level / 2)[labels] * rng.choice([-1, 1], labels.shape) * rng.uniform(0.5, 1.5, labels.shape)
     )
     top, v = parts(x, labels, line.form)
-    with np.errstate(all="ignore"):
-        full = line.weight * top / np.sqrt(v)
+    full = line.weight * top / np.sqrt(v)
     full = np.where(v > 0, full, 0.0)
     z = forward(x) - line.bias
     flat = labels.ravel()
@@ -274,8 +270,7 @@ def _ratios(
     across = np.bincount(flat, (z * full).ravel())
     offset = np.sqrt(np.bincount(flat, np.square(line.bias).ravel()) / m)
     u = forward.resolution
-    with np.errstate(all="ignore"):
-        blurred = u * offset / np.sqrt(below / m)
+    blurred = u * offset / np.sqrt(below / m)
     good = (
         (below > 0) & np.isfinite(across) & (blurred < 0.05)
     )  # x is lost if the weight is small compared with the bias

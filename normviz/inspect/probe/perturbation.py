@@ -38,7 +38,7 @@ class Perturbation:
         self.zero = _or_nan(forward, np.zeros(shape))
         self.finite = bool(np.isfinite(self.y).all())
         self.steady = bool(np.array_equal(again, self.y, equal_nan=True))
-        jitter = 4 * np.nanmax(np.abs(again - self.y)) if self.finite else 0.0
+        jitter = 4 * np.fmax.reduce(np.abs(again - self.y), axis=None) if self.finite else 0.0
         self.noise = jitter + 4 * forward.resolution * np.abs(self.y)
 
     def poisoned(self, mask: np.ndarray) -> np.ndarray:
@@ -57,8 +57,7 @@ class Perturbation:
         changed = np.zeros(self.x.shape, bool)
         for sign in (1, -1):
             y = self.forward(self.forward.round(np.where(mask, sign * size, self.x)))
-            with np.errstate(invalid="ignore"):
-                change = np.abs(y - self.y)
+            change = np.abs(y - self.y)
             changed |= ~(change <= np.maximum(self.noise, 0.02 * np.abs(self.y - self.base)))
         return changed
 

@@ -87,7 +87,7 @@ def probe(
     check_callable(fn)
     shape = check_shape(shape, "shape")
     order = canonical(np.empty(shape, np.int8), channel_axis, "shape").shape
-    with untouched(fn) as found:
+    with untouched(fn) as found, np.errstate(all="ignore"):
         try:
             return _Experiments(fn, found, order, channel_axis, framework, seed).report()
         except Refusal as refusal:
