@@ -22,7 +22,7 @@ from typing import Any
 import normviz
 from normviz.atomic_write import write
 from normviz.explorer.html_page import as_json
-from normviz.labs import look
+from normviz.labs.chart_html import keys_script
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -107,7 +107,7 @@ def _write_static(app: Any, _exception: Any = None) -> None:
     static = Path(app.outdir) / "_static"
     static.mkdir(exist_ok=True)
     write(static / "normviz-plotly.min.js", plotly.offline.get_plotlyjs())
-    write(static / "normviz-keys.js", look.keys_script())
+    write(static / "normviz-keys.js", keys_script())
     for name in ("book.js", "book.css"):
         write(static / f"normviz-{name}", (files(__name__) / name).read_bytes())
 

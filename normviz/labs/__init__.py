@@ -1,38 +1,36 @@
-"""Labs: what a course shows of normalization in numbers and charts, one file a lab.
+"""Labs: experiments on normalization with their numbers and charts, one module for each.
 
-`measure(...)` returns numbers, a frozen dataclass; `figure(...)`, with its arguments and a `width`, draws them as a
-plotly Figure whose sliders and buttons are plotly's own and carry all they show, so it lives without a kernel.
+`measure(...)` returns the numbers as a frozen dataclass. `figure(...)` takes the same arguments and a `width` and
+returns a plotly Figure, whose sliders and buttons work without a kernel.
 
-Labs are loaded when they are first used, as `nv.labs.batch_size.figure()`.
+A lab is imported when it is first used, as in `nv.labs.batch_size.figure()`.
 """
 
 from importlib import import_module
-from importlib.resources import files
+from typing import Any
 
-__all__ = sorted(
-    name.removesuffix(".py")
-    for name in (
-        "batch_size.py",
-        "coupling.py",
-        "folding.py",
-        "gradients.py",
-        "memory.py",
-        "numerics.py",
-        "published.py",
-        "relatives.py",
-        "spectrum.py",
-        "style.py",
-        "train_eval.py",
-        "training.py",
-    )
-    if (files(__name__) / name).is_file()
-)
+# Pyright does not count submodules as names of a package.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = [
+    "batch_size",
+    "coupling",
+    "folding",
+    "gradients",
+    "memory",
+    "numerics",
+    "published",
+    "relatives",
+    "spectrum",
+    "style",
+    "train_eval",
+    "training",
+]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the labs: {', '.join(__all__)}")
-    return import_module(f".{name}", __name__)
+    return import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Noise of a batch's mean and variance against N: how many independent values a feature map is worth."""
+"""Noise of a batch's mean and variance against N, and how many independent values a feature map is worth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords
 from normviz.functions.reduce import moments
-from normviz.labs import checks, look
+from normviz.labs import chart, input_checks
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -29,11 +29,12 @@ class Noise:
     mean_error, var_error
         (B, C) root mean square error over the draws, in units of x and of x squared.
     mean_independent, var_independent
-        (B, C) the same if all N*H*W cells were independent: sigma / sqrt(N*H*W), and for the variance
+        (B, C) the error if all N*H*W cells were independent: sigma / sqrt(N*H*W), and for the variance
         sqrt((mu4 - sigma^4) / (N*H*W)) with mu4 the fourth central moment.
     effective_mean, effective_var
-        (C,) as how many independent values one map counts: at most about `cells` where neighbours are alike. Infinite
-        where all samples have the same mean (or spread), NaN or 0 where all values lie equally far from the mean.
+        (C,) effective number of independent values in one map: at most about `cells` where neighbours are correlated.
+        Infinite where all samples have the same mean (or variance), NaN or 0 where all values are equally far from the
+        mean.
     """
 
     batch_sizes: tuple[int, ...]
@@ -56,11 +57,11 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
     x
         Shape (N, C, *spatial), at least 2 samples; None takes 256 real activations.
     batch_sizes
-        Values of N, none larger than the data; None takes those of 1, 2, 4 to 64 that are not.
+        Values of N, none larger than the data; None takes 1, 2, 4, ... 64 as far as they are not.
     draws
-        Batches of each size; their samples are drawn with replacement, so that they are independent of each other.
+        Number of batches of each size. Samples are drawn with replacement, so that they are independent.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Raises
     ------
@@ -69,8 +70,8 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
 
     Notes
     -----
-    With independent samples the error of the mean is exactly sqrt(v / N), v the variance of the samples' own means; one
-    map is then worth sigma^2 / v values.
+    With independent samples the error of the mean is exactly sqrt(v / N), with v the variance of the samples' means;
+    one map is then worth sigma^2 / v values.
 
     Examples
     --------
@@ -78,36 +79,36 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
     >>> noise.cells, round(float(noise.effective_mean.mean()))
     (144, 10)
     """
-    x = checks.tensor(x, 256, least=2)
-    sizes = checks.batch_sizes(batch_sizes, BATCH_SIZES, len(x))
-    draws, seed = checks.whole(draws, "draws", 2), checks.seed(seed)
-    atoms = moments(x)
-    every = atoms.pool("batch")
-    mean, var = every.mean, every.var
-    spread = x - mean.reshape(1, -1, *[1] * (x.ndim - 2))
-    mu4 = np.moveaxis(spread, 1, 0).reshape(len(mean), -1).__pow__(4).mean(axis=1)
-    own_var = atoms.m2 / atoms.count
+    x = input_checks.tensor(x, 256, least=2)
+    sizes = input_checks.batch_sizes(batch_sizes, BATCH_SIZES, len(x))
+    draws, seed = input_checks.whole(draws, "draws", 2), input_checks.seed(seed)
+    maps = moments(x)
+    total = maps.pool("batch")
+    mean, var = total.mean, total.var
+    centered = x - mean.reshape(1, -1, *[1] * (x.ndim - 2))
+    mu4 = (np.moveaxis(centered, 1, 0).reshape(len(mean), -1) ** 4).mean(axis=1)
+    map_var = maps.m2 / maps.count
     rng = np.random.default_rng(seed)
-    of_mean, of_var = [], []
+    mean_error, var_error = [], []
     for N in sizes:
-        at = rng.integers(len(x), size=(draws, N))
-        means = atoms.mean[at]
+        drawn = rng.integers(len(x), size=(draws, N))
+        means = maps.mean[drawn]
         batch_mean = means.mean(axis=1)
-        batch_var = own_var[at].mean(axis=1) + means.var(axis=1)
-        of_mean.append(np.sqrt(((batch_mean - mean) ** 2).mean(axis=0)))
-        of_var.append(np.sqrt(((batch_var - var) ** 2).mean(axis=0)))
-    values = np.array(sizes)[:, None] * atoms.count
-    # What one sample adds to the variance about the mean of all; its own spread says how noisy that is.
-    adds = own_var + (atoms.mean - mean) ** 2
-    # Samples that all have the same mean, or values that all lie as far from it, give no number here.
+        batch_var = map_var[drawn].mean(axis=1) + means.var(axis=1)
+        mean_error.append(np.sqrt(((batch_mean - mean) ** 2).mean(axis=0)))
+        var_error.append(np.sqrt(((batch_var - var) ** 2).mean(axis=0)))
+    values = np.array(sizes)[:, None] * maps.count
+    # A sample's contribution to the variance about the mean of all data.
+    contribution = map_var + (maps.mean - mean) ** 2
+    # Samples with equal means, or values equally far from the mean, give infinity or NaN.
     with np.errstate(divide="ignore", invalid="ignore"):
-        effective = var / atoms.mean.var(axis=0), (mu4 - var**2) / adds.var(axis=0)
+        effective = var / maps.mean.var(axis=0), (mu4 - var**2) / contribution.var(axis=0)
     return Noise(
         sizes,
-        atoms.count,
+        maps.count,
         np.sqrt(var),
-        np.array(of_mean),
-        np.array(of_var),
+        np.array(mean_error),
+        np.array(var_error),
         np.sqrt(var / values),
         np.sqrt(np.maximum(mu4 - var**2, 0) / values),
         *effective,
@@ -125,24 +126,17 @@ def figure(
 ) -> go.Figure:
     """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider has C.
 
-    Parameters
-    ----------
-    x, batch_sizes, draws, seed
-        As in `measure`.
-    width
-        Pixels, of the whole figure; at least 320.
+    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
     Examples
     --------
     >>> len(figure(draws=10).layout.sliders[0].steps)
     16
     """
-    width = checks.width(width)
+    width = input_checks.width(width)
     noise = measure(x, batch_sizes=batch_sizes, draws=draws, seed=seed)
-    shown = list(range(min(len(noise.sigma), 32)))
-    narrow = width < look.NARROW
-    drawing: Any = look.panels(2, narrow, ["Error of the batch mean", "Error of the batch variance"])
-    # A map that counts for infinitely many values, or for none, has no line.
+    drawing, places = chart.panels(["Error of the batch mean", "Error of the batch variance"], width)
+    # A map with an infinite effective number, or with none, has no line.
     with np.errstate(divide="ignore", invalid="ignore"):
         per_mean, per_var = noise.cells / noise.effective_mean, noise.cells / noise.effective_var
     series = {
@@ -154,71 +148,52 @@ def figure(
         ),
     }
     styles = (
-        {"mode": "markers", "marker": {"size": 9, "color": look.COLOURS["blue"]}},
-        {"mode": "lines", "line": {"dash": "dash", "width": 2, "color": look.COLOURS["grey"]}},
-        {"mode": "lines", "line": {"width": 2, "color": look.COLOURS["orange"]}},
+        {"mode": "markers", "marker": {"size": 9, "color": chart.COLOURS["blue"]}},
+        {"mode": "lines", "line": {"dash": "dash", "width": 2, "color": chart.COLOURS["grey"]}},
+        {"mode": "lines", "line": {"width": 2, "color": chart.COLOURS["orange"]}},
     )
-    order = []
-    for panel in range(2):
-        for (name, pair), style in zip(series.items(), styles, strict=True):
-            order.append(pair[panel])
-            trace = go.Scatter(
-                x=noise.batch_sizes,
-                y=look.rounded(pair[panel][:, 0]),
-                name=name,
-                showlegend=panel == 0,
-                hovertemplate="N = %{x}<br>%{y:.4g}<extra></extra>",
-                **style,
-            )
-            drawing.add_trace(trace, **look.place(panel, narrow))
-
-    def subtitles(c: int) -> dict[str, str]:
-        k = noise.effective_mean[c], noise.effective_var[c]
-        words = ("Mean", "Variance")
-        return {
-            f"annotations[{i}].text": f"{words[i]}: a map of {noise.cells} cells counts as {_told(k[i])}"
-            for i in range(2)
-        }
-
-    steps = [
-        look.step(str(c), {"y": [look.rounded(values[:, c]) for values in order]}, range(len(order)), **subtitles(c))
-        for c in shown
-    ]
-    for i, text in enumerate(subtitles(0).values()):
-        drawing.layout.annotations[i].text = text
-    drawing.update_layout(sliders=[look.slider(steps, "Channel c = ")])
     ticks = {"tickvals": noise.batch_sizes, "ticktext": [str(n) for n in noise.batch_sizes]}
     drawing.update_xaxes(type="log", title_text="batch size N (samples)", **ticks)
+    lines = []
     for panel, unit in enumerate(("x", "x²")):
-        every = np.ravel(order[3 * panel : 3 * panel + 2])
-        good = np.log10(every[np.isfinite(every) & (every > 0)])
-        # One scale for all channels: where it followed each, a noisier channel would look like any other.
-        axis = {"type": "log", "title_text": f"error (units of {unit})", **look.log_ticks(every)}
+        for (name, pair), style in zip(series.items(), styles, strict=True):
+            lines.append(pair[panel])
+            drawing.add_scatter(
+                x=noise.batch_sizes, name=name, showlegend=panel == 0,
+                hovertemplate="N = %{x}<br>%{y:.4g}<extra></extra>", **style, **places[panel],
+            )  # fmt: skip
+        # All channels share one scale, so that a noisier channel looks noisier.
+        errors = np.ravel(lines[-3:-1])
+        good = np.log10(errors[np.isfinite(errors) & (errors > 0)])
+        axis = {"type": "log", "title_text": f"error (units of {unit})", **chart.log_ticks(errors)}
         axis["range"] = [float(good.min()) - 0.1, float(good.max()) + 0.1]
-        drawing.update_yaxes(**axis, **look.place(panel, narrow))
+        drawing.update_yaxes(**axis, **places[panel])
+
+    def step(c: int) -> dict[str, Any]:
+        titles = {
+            f"annotations[{i}].text": f"{name}: a map of {noise.cells} cells counts as {_number(k[c])}"
+            for i, (name, k) in enumerate({"Mean": noise.effective_mean, "Variance": noise.effective_var}.items())
+        }
+        return chart.step(str(c), {"y": [chart.rounded(y[:, c]) for y in lines]}, range(len(lines)), **titles)
+
+    chart.add_slider(drawing, [step(c) for c in range(min(len(noise.sigma), 32))], "Channel c = ")
     k, v = np.median(noise.effective_mean), np.median(noise.effective_var)
     caption = (
-        f"Each dot: root mean square error of {draws} batches of N samples, against all {_count(x)} samples. Cells of "
-        "one map are not independent, so N·H·W overstates what a batch knows: a map of "
-        f"{noise.cells} cells counts as about k = {_told(k)} independent values for the mean and {_told(v)} for the "
-        "variance (medians over the channels), a batch as N·k. The lines of the mean are σ/√(N·H·W) and σ/√(N·k). "
+        f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
+        "samples. Cells of one map are not independent, so N·H·W overstates what a batch knows: a map of "
+        f"{noise.cells} cells counts as about k = {_number(k)} independent values for the mean and {_number(v)} for "
+        "the variance (medians over the channels), a batch as N·k. The lines of the mean are σ/√(N·H·W) and σ/√(N·k). "
         "Measured here."
     )
     alt = (
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "
         f"square root of N, but lies above the line for independent cells: a map of {noise.cells} cells counts as "
-        f"about {_told(k)} for the mean. A slider chooses the channel."
+        f"about {_number(k)} for the mean. A slider chooses the channel."
     )
     title = "How noisy are a batch's statistics?"
-    return look.finish(
-        drawing, title, caption, alt, width=width, height=620 if narrow else 330, left=72, subplot_titles=True
-    )
+    return chart.finish(drawing, title, caption, alt, width=width, height=(330, 620), left=72)
 
 
-def _told(k: float) -> str:
-    """Return an effective number, where there is one; equal means are equal but for rounding."""
+def _number(k: float) -> str:
+    """Return an effective number as text; means that differ by rounding alone count as equal."""
     return "no number" if np.isnan(k) else "∞" if k > 1e9 else f"{k:.1f}"
-
-
-def _count(x: Any) -> int:
-    return 256 if x is None else len(x)

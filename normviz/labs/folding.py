@@ -1,7 +1,7 @@
-"""Batch Norm folded into the convolution before it: the same output for less work. Group Norm does not fold.
+"""Batch Norm folded into the convolution before it: the same output for less work. Group Norm cannot be folded.
 
-In eval mode Batch Norm is y * a + b with a and b fixed per channel, and so is part of the convolution's weights. Group
-Norm's a and b follow from the sample: folded with the statistics of one sample, they are wrong for the next.
+In eval mode Batch Norm is y * a + b with a and b fixed for each channel, which the convolution's weights can include.
+Group Norm's a and b depend on the sample: folded with the statistics of one sample, they are wrong for the next.
 """
 
 import sys
@@ -11,37 +11,34 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from normviz.core.errors import check_keywords
-from normviz.core.statistics import Statistics
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
-from normviz.labs import checks, look
+from normviz.labs import chart, input_checks
 from normviz.samples import photographs
 
 EPS = 1e-5
-# What else the machine does is no part of the time of a thread; Windows counts that too coarsely.
+# A thread's own time excludes other programs; on Windows its resolution is too low.
 CLOCK = time.thread_time if sys.platform in ("linux", "darwin") else time.perf_counter
-DOTS, SAMPLES = 400, 8
+MAX_DOTS, MAX_SAMPLES = 400, 8
 """Cells of a sample, and samples, that the figure draws at most."""
 
 
 @dataclass(frozen=True)
 class Folding:
-    """What folding does to the output, and what each way costs.
+    """Outputs with and without folding, and their costs.
 
     Attributes
     ----------
     outputs
         Four (N, C, H, W) arrays: "batch", "batch folded", "group", "group folded".
     errors
-        {"batch": ..., "group": ...}: the largest difference of folded from true output, each as a (N,) array a sample.
+        "batch" and "group": for each sample the largest difference between folded and true output, (N,).
     seconds
-        {"convolution", "batch", "batch folded", "group"}: shortest time of the convolution alone and with what follows,
-        of the thread that computes.
+        "convolution" (alone), "batch", "batch folded" and "group": shortest time of the computing thread in seconds.
     operations
-        The same keys: multiplications and additions a value of the output, counted.
+        The same keys: multiplications and additions for each value of the output.
     """
 
     outputs: dict[str, np.ndarray]
@@ -51,9 +48,9 @@ class Folding:
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    """Return the correlation of x (N, Cin, H, W) with the kernel (Cout, Cin, k, k), no padding, plus the bias (Cout,).
+    """Return the correlation of x (N, Cin, H, W) with the kernel (Cout, Cin, k, k), without padding, plus bias (Cout,).
 
-    As torch.nn.functional.conv2d.
+    PyTorch: torch.nn.functional.conv2d(x, kernel, bias).
     """
     k = kernel.shape[-1]
     windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3))
@@ -69,7 +66,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) 
 def fold(
     kernel: Any, mean: Any, var: Any, *, weight: Any = None, bias: Any = None, eps: float = EPS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the kernel (Cout, Cin, k, k) and the bias (Cout,) that do a convolution and Batch Norm in one.
+    """Return the kernel (Cout, Cin, k, k) and the bias (Cout,) of one convolution that includes Batch Norm.
 
     w' = w * weight / sqrt(var + eps) and b' = bias - mean * weight / sqrt(var + eps), as in
     torch.nn.utils.fusion.fuse_conv_bn_eval.
@@ -77,7 +74,7 @@ def fold(
     Raises
     ------
     ValueError
-        If a statistic has not one value a filter, is not finite, or a variance is below 0.
+        If an argument does not have one value for each filter, is not finite, or a variance is below 0.
 
     Examples
     --------
@@ -112,14 +109,14 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
     num_channels, num_groups
         Filters of the 3 x 3 convolution, and groups of its Group Norm.
     repeats
-        Timings of which the shortest is taken, the one least disturbed; 1 for a quick look.
+        Number of timings, of which the shortest is taken.
     seed
-        Of the filters and of weight and bias.
+        Seed of the filters, and of weight and bias.
 
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+        If x is not of this shape or has values that do not fit, or num_groups does not divide num_channels.
 
     Examples
     --------
@@ -127,158 +124,132 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
     >>> bool(found.errors["batch"].max() < 1e-12 < found.errors["group"][1:].min())
     True
     """
-    x = photographs() / 255 if x is None else checks.tensor(x, 0, least=2)
-    if x.ndim != 4 or len(x) < 2 or min(x.shape[2:], default=0) < 4:
+    x = photographs() / 255 if x is None else input_checks.tensor(x, least=2)
+    if x.ndim != 4 or min(x.shape[2:]) < 4:
         raise ValueError(f"x has shape {x.shape}; folding needs (N, Cin, H, W) with N >= 2 and maps of 4 x 4 or more")
-    num_channels, repeats = checks.whole(num_channels, "num_channels", 1), checks.whole(repeats, "repeats", 1)
-    random = np.random.default_rng(checks.seed(seed))
+    num_channels = input_checks.whole(num_channels, "num_channels", 1)
+    repeats = input_checks.whole(repeats, "repeats", 1)
+    random = np.random.default_rng(input_checks.seed(seed))
     kernel = random.normal(size=(num_channels, x.shape[1], 3, 3)) / 3
     weight, bias = 1 + 0.2 * random.normal(size=num_channels), 0.2 * random.normal(size=num_channels)
     y = convolve(x, kernel)
-    found = moments(y)
-    batch = found.pool("batch")
+    maps = moments(y)
+    batch, groups = maps.pool("batch"), maps.pool("group", num_groups=num_groups)
     affine = {"weight": weight, "bias": bias, "eps": EPS}
 
-    def group(y: np.ndarray) -> np.ndarray:
+    def batch_norm(y: np.ndarray) -> np.ndarray:
+        return normalize(y, "batch", statistics=batch, **affine)
+
+    def group_norm(y: np.ndarray) -> np.ndarray:
         return normalize(y, "group", num_groups=num_groups, **affine)
 
-    # The best that can be done: the statistics of the first sample, as if they were everybody's.
-    groups = found.pool("group", num_groups=num_groups)
-    first = Statistics(
-        mean=np.repeat(groups.mean[0], num_channels // num_groups),
-        var=np.repeat(groups.var[0], num_channels // num_groups),
-        count=groups.count,
-    )
-    folded = {
-        name: fold(kernel, s.mean, s.var, weight=weight, bias=bias) for name, s in (("batch", batch), ("group", first))
-    }
+    # Group Norm is folded with the statistics of the first sample.
+    first = [np.repeat(s[0], num_channels // num_groups) for s in (groups.mean, groups.var)]
+    batch_folded, group_folded = fold(kernel, batch.mean, batch.var, **affine), fold(kernel, *first, **affine)
     outputs = {
-        "batch": normalize(y, "batch", statistics=batch, **affine),
-        "batch folded": convolve(x, *folded["batch"]),
-        "group": group(y),
-        "group folded": convolve(x, *folded["group"]),
+        "batch": batch_norm(y),
+        "batch folded": convolve(x, *batch_folded),
+        "group": group_norm(y),
+        "group folded": convolve(x, *group_folded),
     }
     errors = {m: np.abs(outputs[f"{m} folded"] - outputs[m]).max(axis=(1, 2, 3)) for m in ("batch", "group")}
-    ways = {
+    timed = {
         "convolution": lambda: convolve(x, kernel),
-        "batch": lambda: normalize(convolve(x, kernel), "batch", statistics=batch, **affine),
-        "batch folded": lambda: convolve(x, *folded["batch"]),
-        "group": lambda: group(convolve(x, kernel)),
+        "batch": lambda: batch_norm(convolve(x, kernel)),
+        "batch folded": lambda: convolve(x, *batch_folded),
+        "group": lambda: group_norm(convolve(x, kernel)),
     }
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):  # in turns, so that a busy moment of the machine does not fall on one of them
-        for name, way in ways.items():
+    seconds = dict.fromkeys(timed, np.inf)
+    for _ in range(repeats):  # in turns, so that a busy moment of the machine affects them all
+        for name, function in timed.items():
             start = CLOCK()
-            way()
-            taken[name].append(max(CLOCK() - start, 1e-9))
+            function()
+            seconds[name] = min(seconds[name], max(CLOCK() - start, 1e-9))
     products = 2 * kernel[0].size
-    # Batch Norm in eval mode subtracts, multiplies, adds; Group Norm's statistics add, subtract, square and add before.
+    # Batch Norm in eval mode subtracts, multiplies and adds; Group Norm's statistics add, subtract, square and add too.
     operations = {"convolution": products - 1, "batch": products + 2, "batch folded": products, "group": products + 6}
-    return Folding(outputs, errors, {name: min(times) for name, times in taken.items()}, operations)
+    return Folding(outputs, errors, seconds, operations)
 
 
 @check_keywords
 def figure(
     x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeats: int = 15, seed: int = 0, width: int = 900
 ) -> go.Figure:
-    """Draw the folded output against the true one, sample by sample, and what each way costs.
+    """Draw the folded output against the true one for the slider's sample, and the cost of each way.
 
-    The slider chooses the sample. Arguments are those of `measure`, and `width` in pixels, at least 320.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
     Examples
     --------
     >>> len(figure(repeats=1).layout.sliders[0].steps)
     8
     """
-    width = checks.width(width)
-    found = measure(x, num_channels=num_channels, num_groups=num_groups, repeats=repeats, seed=seed)
-    wide = width >= look.NARROW
-    N = len(found.outputs["batch"])
+    width = input_checks.width(width)
+    result = measure(x, num_channels=num_channels, num_groups=num_groups, repeats=repeats, seed=seed)
     titles = ["Batch Norm, in eval mode", f"Group Norm, G = {num_groups}", "What each way costs"]
-    chart = make_subplots(
-        **({"cols": 3, "horizontal_spacing": 0.1} if wide else {"rows": 3, "vertical_spacing": 0.13}),
-        subplot_titles=titles,
-    )
-    random = np.random.default_rng(0)
-    cells = found.outputs["batch"][0].size
-    chosen = np.sort(random.permutation(cells)[:DOTS])
-    every = [found.outputs[key].reshape(N, -1)[:, chosen] for key in ("batch", "batch folded", "group", "group folded")]
-    low, high = min(float(y.min()) for y in every), max(float(y.max()) for y in every)
-
-    def place(k: int) -> dict[str, int]:
-        return {"row": 1, "col": k + 1} if wide else {"row": k + 1, "col": 1}
-
-    def dots(n: int) -> dict[str, list]:
-        return {
-            axis: [found.outputs[method + how][n].ravel()[chosen].round(4).tolist() for method in ("batch", "group")]
-            for axis, how in (("x", ""), ("y", " folded"))
-        }
-
-    # On sample 0 both ways agree; the next one shows what the lab is about.
-    start = 1
-    first = dots(start)
-    for k, method in enumerate(("batch", "group")):
-        chart.add_scatter(
-            x=first["x"][k], y=first["y"][k], mode="markers", name=titles[k], showlegend=False,
-            marker={"size": 5, "opacity": 0.6, "color": look.COLOURS[look.METHODS[method]]},
-            hovertemplate="true %{x:.3f}, folded %{y:.3f}<extra></extra>", **place(k),
+    drawing, places = chart.panels(titles, width, gap=0.1, stacked_gap=0.13)
+    N, cells = len(result.outputs["batch"]), result.outputs["batch"][0].size
+    chosen = np.sort(np.random.default_rng(0).permutation(cells)[:MAX_DOTS])
+    dots = {key: y.reshape(N, -1)[:, chosen] for key, y in result.outputs.items()}
+    span = [min(float(y.min()) for y in dots.values()), max(float(y.max()) for y in dots.values())]
+    methods = ("batch", "group")
+    for method, title, place in zip(methods, titles, places, strict=False):
+        drawing.add_scatter(
+            mode="markers", name=title, showlegend=False,
+            marker={"size": 5, "opacity": 0.6, "color": chart.COLOURS[chart.METHOD_COLOURS[method]]},
+            hovertemplate="true %{x:.3f}, folded %{y:.3f}<extra></extra>", **place,
         )  # fmt: skip
-    for k in range(2):
-        chart.add_scatter(
-            x=[low, high], y=[low, high], mode="lines", line={"color": look.COLOURS["grey"], "width": 1, "dash": "dot"},
-            hoverinfo="skip", showlegend=False, **place(k),
-        )  # fmt: skip
-    alone = found.seconds["convolution"]
+    diagonal = {"color": chart.COLOURS["grey"], "width": 1, "dash": "dot"}
+    for place in places[:2]:
+        drawing.add_scatter(x=span, y=span, mode="lines", line=diagonal, hoverinfo="skip", showlegend=False, **place)
     names = {
         "convolution": "convolution<br>alone",
         "batch": "then<br>Batch",
         "batch folded": "Batch<br>folded",
         "group": "then<br>Group",
     }
-    chart.add_bar(
-        x=list(names.values()), y=[found.seconds[key] / alone for key in names], showlegend=False,
-        marker={"color": [look.COLOURS[c] for c in ("grey", "blue", "blue", "pink")],
+    relative = {key: result.seconds[key] / result.seconds["convolution"] for key in names}
+    drawing.add_bar(
+        x=list(names.values()), y=list(relative.values()), showlegend=False,
+        marker={"color": [chart.COLOURS[c] for c in ("grey", "blue", "blue", "pink")],
                 "pattern": {"shape": ["", "", "/", ""]}},
-        text=[f"{found.seconds[key] / alone:.2f}<br>{found.operations[key]} op" for key in names],
+        text=[f"{ratio:.2f}<br>{result.operations[key]} op" for key, ratio in relative.items()],
         textposition="outside", textfont={"size": 11},
-        hovertemplate="%{y:.2f} times the convolution alone<extra></extra>", **place(2),
+        hovertemplate="%{y:.2f} times the convolution alone<extra></extra>", **places[2],
     )  # fmt: skip
-    steps = [
-        look.step(
-            str(n),
-            dots(n),
-            [0, 1],
-            xaxis__title__text=f"true output<br>folded is off by {found.errors['batch'][n]:.0e}",
-            xaxis2__title__text=f"true output<br>folded is off by {found.errors['group'][n]:.2g}",
-        )
-        for n in range(min(N, SAMPLES))
-    ]
-    for k, key in enumerate(("xaxis", "xaxis2")):
-        title = {"text": steps[start]["args"][1][f"{key}.title.text"], "standoff": 2}
-        chart.update_layout(
-            {key: {"range": [low, high], "title": title}, f"yaxis{k + 1 if k else ''}": {"range": [low, high]}}
-        )
-    chart.update_layout(
-        yaxis={"title": {"text": "with folded weights"}},
-        yaxis3={"title": {"text": "time, convolution = 1"}, "range": [0, 1.25 * max(found.seconds.values()) / alone]},
-        sliders=[look.slider(steps, "sample ", start)],
+
+    def step(n: int) -> dict[str, Any]:
+        changed = {
+            axis: [dots[method + folded][n].round(4).tolist() for method in methods]
+            for axis, folded in (("x", ""), ("y", " folded"))
+        }
+        batch, group = (result.errors[method][n] for method in methods)
+        layout = {
+            "xaxis__title__text": f"true output<br>folded is off by {batch:.0e}",
+            "xaxis2__title__text": f"true output<br>folded is off by {group:.2g}",
+        }
+        return chart.step(str(n), changed, [0, 1], **layout)
+
+    xaxis = {"range": span, "title": {"standoff": 2}}
+    drawing.update_layout(
+        xaxis=xaxis,
+        xaxis2=xaxis,
+        yaxis={"range": span, "title": {"text": "with folded weights"}},
+        yaxis2={"range": span},
+        yaxis3={"title": {"text": "time, convolution = 1"}, "range": [0, 1.25 * max(relative.values())]},
     )
-    return look.finish(
-        chart,
+    # On sample 0 both agree, so the next one is shown first.
+    chart.add_slider(drawing, [step(n) for n in range(min(N, MAX_SAMPLES))], "sample ", 1)
+    return chart.finish(
+        drawing,
         "Batch Norm folds into the convolution before it, Group Norm does not",
         "In eval mode Batch Norm is a fixed affine map a channel, so scaled filters and a new bias give the same "
         "output. Group Norm’s map follows from each sample: folded with the statistics of sample 0, it is right for "
         "that sample and wrong for the next. Bars: shortest time of a 3 × 3 convolution in NumPy here and what "
         "follows it, relative to the convolution alone, and the operations counted for a value of the output. "
-        f"Drawn: {min(DOTS, cells)} of {cells} cells.",
+        f"Drawn: {min(MAX_DOTS, cells)} of {cells} cells.",
         "Two scatter plots of outputs with folded weights against true outputs: for Batch Norm all dots lie on the "
         "diagonal, for Group Norm only those of sample 0 do. Beside them bars of the time of each way.",
         width=width,
-        height=300 if wide else 860,
-        subplot_titles=True,
+        height=(300, 860),
     )

@@ -1,147 +1,221 @@
-// Plotly's sliders, buttons and menus for the keyboard and for screen readers; plotly only draws them. Over each lies the
-// native control, unseen, that does the same, and a ring around plotly's own shows where the focus is. A classic script
-// that also loads as a module: it leaves `normvizKeys.equip`, to be called once a chart is drawn.
+// Keyboard and screen-reader access to plotly's sliders, buttons and menus. Plotly only draws them; over each lies an
+// invisible native control with the same effect, and a ring around plotly's own control shows the focus. This is a
+// classic script that also loads as a module. It defines `normvizKeys.equip`, to be called once a chart is drawn.
 (() => {
   "use strict";
   const STYLE = `
 .normviz-keys { position: absolute; inset: 0; z-index: 1; pointer-events: none; }
 .normviz-keys .normviz-key { position: absolute; border-radius: 6px; forced-color-adjust: none; }
 .normviz-keys .normviz-key:focus-within { outline: 3px solid #2f7de1; outline-offset: 2px; }
-.normviz-keys .normviz-key > * { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; }
-.normviz-said { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }`;
-  /** Points of a trace, or cells of a row, that are few enough to listen to. */
+.normviz-keys .normviz-key > * {
+  position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;
+}
+.normviz-hidden {
+  position: absolute; width: 1px; height: 1px; margin: 0;
+  overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+}`;
+  /** The most points of a trace, or cells of a row, that are read out one by one. */
   const MOST = 24;
   const EVENTS = ["plotly_sliderchange", "plotly_buttonclicked", "plotly_relayout", "plotly_afterplot"];
   const equipped = new WeakMap();
+
   const make = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.append(...children);
     return node;
   };
-  // JupyterLab takes arrow keys for itself unless the focused element says no.
-  const control = (tag, attributes, ...children) => make(tag, { "data-lm-suppress-shortcuts": "true", ...attributes }, ...children);
-  /** Plotly's markup as plain text. */
+
+  /** A native control. The attribute keeps JupyterLab from handling its arrow keys. */
+  const makeControl = (tag, attributes, ...children) =>
+    make(tag, { "data-lm-suppress-shortcuts": "true", ...attributes }, ...children);
+
+  /** Plotly's markup as plain text. The parsed document runs no scripts. */
   const plain = (markup) => {
-    const text = String(markup ?? "").replace(/<br\s*\/?>/g, "\n").replaceAll("<sup>", "^").replaceAll("\u00a0", " ");
+    const text = String(markup ?? "")
+      .replace(/<br\s*\/?>/g, "\n")
+      .replaceAll("<sup>", "^")
+      .replaceAll("\u00a0", " ");
     return new DOMParser().parseFromString(`<pre>${text}</pre>`, "text/html").body.textContent.trim();
   };
-  /** Do what plotly does for a step or a button, and set its own control to it. */
+
+  /** Apply a step or a button as plotly does, and set plotly's own control to it. */
   function perform(Plotly, chart, { method, execute }, args, path, index) {
-    const chosen = { [`${path}.active`]: index }, [first, second, ...rest] = args ?? [];
+    const chosen = { [`${path}.active`]: index };
+    const [first, second, ...rest] = args ?? [];
     if (execute === false || !method || method === "skip") return Plotly.relayout(chart, chosen);
     if (method === "update") return Plotly.update(chart, first ?? {}, { ...second, ...chosen }, ...rest);
-    if (method === "relayout") return Plotly.relayout(chart, { ...(typeof first === "string" ? { [first]: second } : first), ...chosen });
+    if (method === "relayout") {
+      const changes = typeof first === "string" ? { [first]: second } : first;
+      return Plotly.relayout(chart, { ...changes, ...chosen });
+    }
     return Promise.resolve(Plotly[method](chart, ...args)).then(() => Plotly.relayout(chart, chosen));
   }
 
-  /** The words that a step changes: titles and notes. */
-  const changed = (method, args) => Object.entries((method === "update" ? args?.[1] : args?.[0]) ?? {})
-    .filter(([key, value]) => key.endsWith(".text") && typeof value === "string").map(([, value]) => plain(value)).join("; ");
+  /** The titles and notes that a step changes, as text. */
+  const changedTexts = (method, args) =>
+    Object.entries((method === "update" ? args?.[1] : args?.[0]) ?? {})
+      .filter(([key, value]) => key.endsWith(".text") && typeof value === "string")
+      .map(([, value]) => plain(value))
+      .join("; ");
 
-  /** What is drawn, in words: a line for each trace, with its points if they are few, and for each row of a table. */
-  function words({ data, layout }) {
-    const axis = (trace, xy) => layout[(trace[`${xy}axis`] ?? xy).replace(xy, `${xy}axis`)] ?? {};
-    const line = (markup) => plain(markup).replaceAll("\n", " ");
-    const short = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : line(value ?? "none"));
-    const at = ({ tickvals, ticktext }, value) => short(ticktext?.[[...(tickvals ?? [])].indexOf(value)] ?? value);
-    return data.filter((trace) => trace.visible ?? true).flatMap((trace) => {
-      const { name, x, y, z, text, mode, fill } = trace, across = axis(trace, "x"), up = axis(trace, "y");
-      if (mode === "text") return [plain([text].flat().join("\n"))];
-      if (Array.isArray(z) && y?.length === z.length && z[0]?.length <= MOST) return z.map((row, k) => `${y[k]}: ${[...(text?.[k] ?? row)].map(short).join(", ")}`);
-      if (!name || !Array.isArray(x) || !Array.isArray(y) || fill === "toself") return [];
-      const about = [name, [up, across].map(({ title }) => line(title?.text)).filter(Boolean).join(" against ")].filter(Boolean).join(", ");
-      if (x.length > MOST) return [`${about}: ${x.length} points, from ${short(Math.min(...y))} to ${short(Math.max(...y))}`];
-      return [`${about}: ${x.map((value, k) => `${at(across, value)}: ${at(up, y[k])}`).join("; ")}`];
-    });
+  /** The drawn data as lines of text: one for each trace, with its points if they are few, or for each heat map row. */
+  function describe({ data, layout }) {
+    const axis = (trace, letter) => layout[(trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`)] ?? {};
+    const oneLine = (markup) => plain(markup).replaceAll("\n", " ");
+    const short = (value) =>
+      typeof value === "number" ? String(Number(value.toPrecision(4))) : oneLine(value ?? "none");
+    const tick = ({ tickvals, ticktext }, value) => short(ticktext?.[[...(tickvals ?? [])].indexOf(value)] ?? value);
+    return data
+      .filter((trace) => trace.visible ?? true)
+      .flatMap((trace) => {
+        const { name, x, y, z, text, mode, fill } = trace;
+        const xAxis = axis(trace, "x");
+        const yAxis = axis(trace, "y");
+        if (mode === "text") return [plain([text].flat().join("\n"))];
+        if (Array.isArray(z) && y?.length === z.length && z[0]?.length <= MOST)
+          return z.map((row, k) => `${y[k]}: ${[...(text?.[k] ?? row)].map(short).join(", ")}`);
+        if (!name || !Array.isArray(x) || !Array.isArray(y) || fill === "toself") return [];
+        const titles = [yAxis, xAxis].map(({ title }) => oneLine(title?.text)).filter(Boolean);
+        const label = [name, titles.join(" against ")].filter(Boolean).join(", ");
+        if (x.length > MOST)
+          return [`${label}: ${x.length} points, from ${short(Math.min(...y))} to ${short(Math.max(...y))}`];
+        return [`${label}: ${x.map((value, k) => `${tick(xAxis, value)}: ${tick(yAxis, y[k])}`).join("; ")}`];
+      });
   }
 
   /**
-   * Give a drawn chart native controls, and its alt text, numbers and caption as text.
+   * Add native controls to a drawn chart, and its alt text, numbers and caption as text.
    *
-   * @param {HTMLElement} figure What holds the chart, best a <figure>: the frame of what lies over the chart.
-   * @param {HTMLElement} chart The element given to Plotly.newPlot, once that is done. `layout.meta` may hold `alt` and `caption`.
+   * @param {HTMLElement} figure The element around the chart, best a <figure>. It contains the added elements.
+   * @param {HTMLElement} chart The element that Plotly.newPlot drew in. `layout.meta` may have `alt` and `caption`.
    * @param {object} Plotly Plotly itself.
-   * @returns {() => void} Takes it all away; equipping the same chart again does so first.
+   * @returns {() => void} Removes everything again; equipping the same chart again calls it first.
    */
   function equip(figure, chart, Plotly) {
     equipped.get(chart)?.();
-    const { alt, caption } = Object(chart.layout.meta), controls = [];
-    const status = make("span", { role: "status", class: "normviz-said" }), list = make("ul", { "aria-label": "What is drawn", class: "normviz-said" });
-    const layer = make("div", { class: "normviz-keys" }, make("style", {}, STYLE)), added = [layer, list];
-    const shown = (name) => (chart.layout[name] ?? []).map((one, k) => ({ one, k })).filter(({ one }) => one.visible ?? true);
-    const now = (name, k) => chart.layout[name][k].active ?? 0;
+    const { alt, caption } = Object(chart.layout.meta);
+    const controls = [];
+    const status = make("span", { role: "status", class: "normviz-hidden" });
+    const list = make("ul", { "aria-label": "What is drawn", class: "normviz-hidden" });
+    const layer = make("div", { class: "normviz-keys" }, make("style", {}, STYLE));
+    const added = [layer, list];
+
+    const visible = (name) =>
+      (chart.layout[name] ?? []).map((item, k) => ({ item, k })).filter(({ item }) => item.visible ?? true);
+    const active = (name, k) => chart.layout[name][k].active ?? 0;
     const nth = (query, k) => [...chart.querySelectorAll(query)][k];
-    const add = (native, over, sync, parent = layer) => controls.push({ box: parent.appendChild(make("span", { class: "normviz-key" }, native)), over, sync });
-    const act = (name, k, index, step, args, told) => {
-      const before = now(name, k);
-      Promise.resolve(perform(Plotly, chart, step, args, `${name}[${k}]`, index)).then(() => chart.emit(...told(before)));
-      status.textContent = changed(step.method, args);
+
+    /** Add a native control over plotly's own one, which `target` finds; `sync` copies plotly's state to it. */
+    const add = (native, target, sync, parent = layer) => {
+      const box = parent.appendChild(make("span", { class: "normviz-key" }, native));
+      controls.push({ box, target, sync });
     };
+
+    /** Apply a step or button, emit plotly's event of it, which `event` makes, and announce the changed texts. */
+    const act = (name, k, index, step, args, event) => {
+      const before = active(name, k);
+      const done = Promise.resolve(perform(Plotly, chart, step, args, `${name}[${k}]`, index));
+      done.then(() => chart.emit(...event(before)));
+      status.textContent = changedTexts(step.method, args);
+    };
+
     const press = (k, i) => {
-      const menu = chart.layout.updatemenus[k], button = menu.buttons[i];
-      const back = button.args2 && now("updatemenus", k) === i; // pressed, it goes back by its second arguments
-      act("updatemenus", k, back ? -1 : i, button, back ? button.args2 : button.args, () => ["plotly_buttonclicked", { menu, button, active: menu.active }]);
+      const menu = chart.layout.updatemenus[k];
+      const button = menu.buttons[i];
+      // A pressed button with args2 is released by them.
+      const release = button.args2 && active("updatemenus", k) === i;
+      const event = () => ["plotly_buttonclicked", { menu, button, active: menu.active }];
+      act("updatemenus", k, release ? -1 : i, button, release ? button.args2 : button.args, event);
     };
-    shown("updatemenus").forEach(({ one, k }, place) => {
-      const over = () => nth(".updatemenu-header-group", place), label = one.name ?? "Show";
-      if (one.type === "buttons") {
-        const row = one.buttons.length > 1 ? layer.appendChild(make("span", { role: "group", "aria-label": label })) : layer;
-        one.buttons.forEach((button, i) => {
-          const native = control("button", { type: "button" }, plain(button.label).replace(/^[^\p{L}\p{N}]+/u, "") || label);
+
+    visible("updatemenus").forEach(({ item, k }, place) => {
+      const target = () => nth(".updatemenu-header-group", place);
+      const label = item.name ?? "Show";
+      if (item.type === "buttons") {
+        const group = () => layer.appendChild(make("span", { role: "group", "aria-label": label }));
+        const row = item.buttons.length > 1 ? group() : layer;
+        item.buttons.forEach((button, i) => {
+          const text = plain(button.label).replace(/^[^\p{L}\p{N}]+/u, "") || label;
+          const native = makeControl("button", { type: "button" }, text);
           native.addEventListener("click", () => press(k, i));
-          add(native, () => over()?.querySelectorAll(".updatemenu-button")[i], () => native.setAttribute("aria-pressed", now("updatemenus", k) === i), row);
+          const sync = () => native.setAttribute("aria-pressed", active("updatemenus", k) === i);
+          add(native, () => target()?.querySelectorAll(".updatemenu-button")[i], sync, row);
         });
       } else {
-        const native = control("select", { "aria-label": label }, ...one.buttons.map((button) => make("option", {}, plain(button.label))));
+        const options = item.buttons.map((button) => make("option", {}, plain(button.label)));
+        const native = makeControl("select", { "aria-label": label }, ...options);
         native.addEventListener("change", () => press(k, native.selectedIndex));
-        add(native, over, () => { native.selectedIndex = now("updatemenus", k); });
+        add(native, target, () => {
+          native.selectedIndex = active("updatemenus", k);
+        });
       }
     });
-    shown("sliders").forEach(({ one, k }, place) => {
-      const label = plain(one.currentvalue?.prefix).replace(/[\s=:]+$/, "") || one.name || "Step";
-      const native = control("input", { type: "range", min: 0, max: one.steps.length - 1, step: 1, "aria-label": label });
-      const say = () => native.setAttribute("aria-valuetext", plain(chart.layout.sliders[k].steps[native.value]?.label));
-      let waiting = 0;
+
+    visible("sliders").forEach(({ item, k }, place) => {
+      const label = plain(item.currentvalue?.prefix).replace(/[\s=:]+$/, "") || item.name || "Step";
+      const range = { type: "range", min: 0, max: item.steps.length - 1, step: 1, "aria-label": label };
+      const native = makeControl("input", range);
+      const showValue = () =>
+        native.setAttribute("aria-valuetext", plain(chart.layout.sliders[k].steps[native.value]?.label));
+      let frame = 0;
       const move = () => {
-        const slider = chart.layout.sliders[k], step = slider.steps[native.value];
-        waiting = 0;
-        act("sliders", k, Number(native.value), step, step.args, (previousActive) => ["plotly_sliderchange", { slider, step, interaction: true, previousActive }]);
+        const slider = chart.layout.sliders[k];
+        const step = slider.steps[native.value];
+        frame = 0;
+        act("sliders", k, Number(native.value), step, step.args, (previousActive) => [
+          "plotly_sliderchange",
+          { slider, step, interaction: true, previousActive },
+        ]);
       };
-      // Once a frame, as plotly does: a key that is held down must not leave redrawing behind it.
-      native.addEventListener("input", () => { say(); waiting ||= requestAnimationFrame(move); });
-      add(native, () => nth(".slider-group", place), () => { if (!waiting) native.value = now("sliders", k); say(); });
+      // At most one redraw in each animation frame, as in plotly, so that redraws do not queue up behind a held key.
+      native.addEventListener("input", () => {
+        showValue();
+        frame ||= requestAnimationFrame(move);
+      });
+      const sync = () => {
+        if (!frame) native.value = active("sliders", k);
+        showValue();
+      };
+      add(native, () => nth(".slider-group", place), sync);
     });
+
+    /** Lay the native controls over plotly's own ones. */
     const place = () => {
-      const from = layer.getBoundingClientRect();
-      for (const { box, over } of controls) {
-        const to = over()?.getBoundingClientRect();
-        box.hidden = !to;
-        if (to) box.style.cssText = `left: ${to.left - from.left}px; top: ${to.top - from.top}px; width: ${to.width}px; height: ${to.height}px`;
+      const origin = layer.getBoundingClientRect();
+      for (const { box, target } of controls) {
+        const { left, top, width, height } = target()?.getBoundingClientRect() ?? {};
+        box.hidden = left === undefined;
+        if (box.hidden) continue;
+        const corner = `left: ${left - origin.left}px; top: ${top - origin.top}px`;
+        box.style.cssText = `${corner}; width: ${width}px; height: ${height}px`;
       }
     };
+
+    /** Update controls and texts after plotly has changed the chart. */
     const follow = () => {
-      controls.forEach(({ sync }) => sync());
+      for (const { sync } of controls) sync();
       place();
-      // A drawing's ticks are noise to a listener.
-      if (alt) chart.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
-      list.replaceChildren(...(alt ? words(chart) : []).map((line) => make("li", {}, line)));
+      // The tick labels of a drawing are noise in a screen reader.
+      if (alt) for (const svg of chart.querySelectorAll(".main-svg")) svg.setAttribute("aria-hidden", "true");
+      list.replaceChildren(...(alt ? describe(chart) : []).map((line) => make("li", {}, line)));
       list.hidden = !list.children.length;
     };
+
     if (getComputedStyle(figure).position === "static") figure.style.position = "relative";
     if (alt) figure.setAttribute("aria-label", alt);
     if (!figure.matches("figure, [role]")) figure.setAttribute("role", "figure");
-    if (caption) added.push(make(figure.matches("figure") ? "figcaption" : "p", { class: "normviz-said" }, caption));
+    if (caption) added.push(make(figure.matches("figure") ? "figcaption" : "p", { class: "normviz-hidden" }, caption));
     layer.append(status);
     layer.addEventListener("focusin", place);
-    // Before the chart, so that plotly's own few buttons come after what the chart is about.
+    // Before the chart, so that the focus reaches the chart's controls before plotly's toolbar.
     figure.prepend(layer);
     figure.append(...added.slice(1));
-    EVENTS.forEach((name) => chart.on(name, follow));
+    for (const name of EVENTS) chart.on(name, follow);
     follow();
     equipped.set(chart, () => {
-      added.forEach((node) => node.remove());
-      EVENTS.forEach((name) => chart.removeListener?.(name, follow));
+      for (const node of added) node.remove();
+      for (const name of EVENTS) chart.removeListener?.(name, follow);
     });
     return equipped.get(chart);
   }

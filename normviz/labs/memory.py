@@ -1,9 +1,10 @@
-"""Where a pooling set lies in memory: NCHW against NHWC, as a strip, with the plain loop over the flat array beside it.
+"""Memory layout of the pooling sets: NCHW and NHWC as strips, with the loop that finds the set of each place.
 
-A set is a box of indices, but memory is one line. Which cells of the line a set takes, and in how many pieces, decides
-how fast it can be read; the loop that finds them is a floor division and a remainder per axis.
+A set is a box of indices, but memory is linear. The number of contiguous pieces of a set decides how fast it can be
+read. The loop needs one floor division and one remainder per axis.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,25 +12,26 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords, unknown
-from normviz.core.methods import METHODS as ROWS
-from normviz.core.pooling import Pooling, default_num_groups, pooling
+from normviz.core.methods import METHODS as LABELS
+from normviz.core.pooling import Pooling, check_shape, default_num_groups, pooling
 from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
-from normviz.labs import checks, look
-from normviz.labs.loops import LAYOUTS, LOOPS, shown
+from normviz.labs import chart, input_checks
 
 METHODS = ("batch", "layer", "instance", "group", "positional")
 SHAPE = (2, 4, 3, 3)
-MOST = 400
-"""Cells: longer strips show nothing."""
+LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
+"""The order of the axes in memory; the last one varies fastest."""
+MAX_CELLS = 400
+"""The cells of a longer strip are too narrow to be seen."""
 BESIDE, STRIPS = 700, 72
 """Pixels: the least width for two loops side by side, and the height of both strips."""
 LONGEST, LINES = 43, 15
-"""Letters of a loop's longest line, and lines of the longer loop with its name and a free one."""
+"""Letters in a loop's longest line, and lines of the longer loop with its name and an empty line."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Where the cells of one set lie.
+    """The memory layout of the pooling sets.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Memory:
     layout
         "NCHW" or "NHWC".
     labels
-        int, (N*C*H*W,): the number of the set that each place of memory belongs to.
+        int, (N*C*H*W,): the number of the set at each place of memory.
     """
 
     pooling: Pooling
@@ -50,7 +52,7 @@ class Memory:
         return np.flatnonzero(self.labels == which)
 
     def runs(self, which: int = 0) -> list[tuple[int, int]]:
-        """Return the unbroken pieces of one set, as (first place, length)."""
+        """Return the contiguous pieces of one set as pairs (first place, length)."""
         places = self.offsets(which)
         firsts = np.flatnonzero(np.diff(places, prepend=-2) != 1)
         lengths = np.diff(np.append(firsts, places.size))
@@ -61,21 +63,21 @@ class Memory:
 def measure(
     shape: Any = SHAPE, method: str = "group", num_groups: int | None = None, *, layout: str = "NCHW"
 ) -> Memory:
-    """Return which set every place of memory belongs to.
+    """Return the set at every place of memory.
 
     Parameters
     ----------
     shape
-        (N, C, H, W), whatever the layout.
+        (N, C, H, W), in this order for both layouts.
     method, num_groups
         As in `normviz.pooling`; None takes for Group Norm the largest divisor of C that is at most 4.
     layout
-        "NCHW", as PyTorch keeps an image, or "NHWC", as Keras, Flax and torch.channels_last do.
+        "NCHW", PyTorch's order, or "NHWC", that of Keras, Flax and torch.channels_last.
 
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+        If shape is not (N, C, H, W), num_groups does not divide C, or the method or the layout is unknown.
 
     Examples
     --------
@@ -88,23 +90,80 @@ def measure(
         raise ValueError(unknown("layout", layout, LAYOUTS))
     if method not in METHODS:
         raise ValueError(unknown("method", method, METHODS))
-    if getattr(shape, "ndim", 1) > 1:
-        raise TypeError(f"shape is x itself; pass x.shape, {shape.shape}")
-    shape = checks.several(shape, "shape", "(2, 4, 3, 3)")
-    if len(shape) != 4:
-        raise ValueError(f"shape {shape} has {len(shape)} axes; the strip needs 4: (N, C, H, W)")
+    shape = _four_axes(shape)
     if method == "group" and num_groups is None:
-        num_groups = default_num_groups(checks.whole(shape[1], "C", 1))
+        num_groups = default_num_groups(shape[1])
     sets = pooling(method, shape, num_groups)
     return Memory(sets, layout, sets.labels().transpose(LAYOUTS[layout]).ravel())
+
+
+def _four_axes(shape: Any) -> tuple[int, ...]:
+    shape = check_shape(shape)
+    if len(shape) != 4:
+        raise ValueError(f"shape {shape} has {len(shape)} axes; the strip needs 4: (N, C, H, W)")
+    return shape
+
+
+def python_loop(sets: Pooling, layout: str) -> str:
+    """Return a Python program: `labels(x)` gives the set of every place of the flat array x."""
+    indices, number = _arithmetic(sets, layout, "{} // {}")
+    body = "\n        ".join(f"{name} = {value}" for name, value in indices)
+    return (
+        f"N, C, H, W = {', '.join(map(str, sets.shape))}\n\n"
+        "# x: N*C*H*W values in a row\n"
+        "def labels(x):\n"
+        "    found = []\n"
+        "    for p in range(len(x)):\n"
+        f"        {body}\n"
+        f"        found.append({number})\n"
+        "    return found"
+    )
+
+
+def javascript_loop(sets: Pooling, layout: str) -> str:
+    """Return the same program in JavaScript."""
+    indices, number = _arithmetic(sets, layout, "Math.floor({} / {})")
+    body = "\n    ".join(f"const {name} = {value};" for name, value in indices)
+    return (
+        f"const [N, C, H, W] = [{', '.join(map(str, sets.shape))}];\n\n"
+        "// x: N*C*H*W values in a row\n"
+        "function labels(x) {\n"
+        "  const found = [];\n"
+        "  for (let p = 0; p < x.length; p++) {\n"
+        f"    {body}\n"
+        f"    found.push({number});\n"
+        "  }\n"
+        "  return found;\n"
+        "}"
+    )
+
+
+LOOPS = {"Python": python_loop, "JavaScript": javascript_loop}
+
+
+def _arithmetic(sets: Pooling, layout: str, divide: str) -> tuple[list[tuple[str, str]], str]:
+    """Return the expressions for n, c, h and w of the place p, and for the number of the set, in one language."""
+    order = ["NCHW"[axis] for axis in LAYOUTS[layout]]
+    indices = []
+    for k, axis in enumerate(order):
+        faster = " * ".join(order[k + 1 :])
+        value = divide.format("p", f"({faster})" if "*" in faster else faster) if faster else "p"
+        indices.append((axis.lower(), value if k == 0 else f"{value} % {axis}"))
+    number = ""
+    for name, extent, count in zip("nchw", sets.block, sets.grid, strict=True):
+        if count > 1:
+            position = name if extent == 1 else divide.format(name, extent)
+            before = f"({number})" if "+" in number else number
+            number = f"{before} * {count} + {position}" if number else position
+    return indices, number or "0"
 
 
 @check_keywords
 def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 900) -> go.Figure:
     """Draw both strips of memory, every set in a colour of its own, over the loops that find the sets.
 
-    The loop stands in Python and in JavaScript, side by side or, on a narrow page, one under the other. The slider
-    chooses the method, the buttons the loops' layout.
+    The loop is shown in Python and in JavaScript, side by side or, on a narrow page, stacked. The slider chooses the
+    method, the buttons the loops' layout.
 
     Parameters
     ----------
@@ -118,23 +177,24 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+        As in `measure`, and for more than 400 cells.
 
     Examples
     --------
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['Loops for NCHW', 'Loops for NHWC']
     """
-    width = checks.width(width)
-    shape = measure(shape, "batch").pooling.shape
+    width = input_checks.width(width)
+    shape = _four_axes(shape)
+    cells = math.prod(shape)
+    if cells > MAX_CELLS:
+        raise ValueError(f"shape {shape} has {cells} cells; a strip can show {MAX_CELLS}, so make the axes shorter")
+    C = shape[1]
     if num_groups is None:
-        num_groups = default_num_groups(shape[1])
-        # One channel a group would be Instance Norm's picture again.
-        num_groups = num_groups // 2 if num_groups == shape[1] and num_groups % 2 == 0 else num_groups
-    cells = int(np.prod(shape))
-    if cells > MOST:
-        raise ValueError(f"shape {shape} has {cells} cells; a strip can show {MOST}, so make the axes shorter")
-    found = {
+        num_groups = default_num_groups(C)
+        # With one channel in each group, the picture would be Instance Norm's.
+        num_groups = num_groups // 2 if num_groups == C and C % 2 == 0 else num_groups
+    result = {
         m: {at: measure(shape, m, num_groups if m == "group" else None, layout=at) for at in LAYOUTS} for m in METHODS
     }
     beside = width >= BESIDE
@@ -146,10 +206,12 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     under = 76 if beside else 92
     height = STRIPS + under + tall * (1 if beside else 2)
     palette = [hexed(mix(hue, WHITE, shade)) for shade in (0, 0.45, 0.7) for hue in HUES]
-    where = np.stack([np.stack(np.unravel_index(_order(shape, at), shape), axis=-1) for at in LAYOUTS])
-    chart: Any = go.Figure()
-    chart.add_heatmap(
-        y=list(LAYOUTS), customdata=where.tolist(), xgap=1, ygap=6, showscale=False, zmin=0, zmax=len(palette) - 1,
+    # The indices (n, c, h, w) of the cell at every place of memory.
+    cell = np.stack(np.indices(shape), axis=-1)
+    places = [cell.transpose(*order, 4).reshape(-1, 4).tolist() for order in LAYOUTS.values()]
+    drawing: Any = go.Figure()
+    drawing.add_heatmap(
+        y=list(LAYOUTS), customdata=places, xgap=1, ygap=6, showscale=False, zmin=0, zmax=len(palette) - 1,
         colorscale=[[k / (len(palette) - 1), colour] for k, colour in enumerate(palette)],
         texttemplate="%{text}" if (width - 90) / cells > 9 else None, textfont={"size": 9, "color": "#14181f"},
         hovertemplate="%{y}, place %{x}: n, c, h, w = %{customdata}<br>set %{text}<extra></extra>",
@@ -157,46 +219,35 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     loops = [(at, language) for at in LAYOUTS for language in LOOPS]
     for at, language in loops:
         second = list(LOOPS).index(language)
-        chart.add_scatter(
+        drawing.add_scatter(
             x=[second * span / 2 if beside else 0], y=[0 if beside else -second * tall], xaxis="x2", yaxis="y2",
             mode="text", textposition="bottom right", name=f"{language}, {at}", showlegend=False, cliponaxis=False,
             textfont={"family": "ui-monospace, Menlo, Consolas, monospace", "size": size}, hoverinfo="skip",
-            visible=at == loops[0][0],
         )  # fmt: skip
 
-    def state(method: str) -> dict[str, Any]:
-        label = ROWS[method].label + (f", G = {num_groups}" if method == "group" else "")
-        strips = [found[method][at].labels for at in LAYOUTS]
-        texts = [f"<b>{way}, {at}</b><br>{shown(LOOPS[way](found[method][at].pooling, at))}" for at, way in loops]
+    def step(method: str) -> dict[str, Any]:
+        label = LABELS[method].label + (f", G = {num_groups}" if method == "group" else "")
+        layouts = result[method]
+        strips = [layouts[at].labels for at in LAYOUTS]
+        texts = [
+            f"<b>{language}, {at}</b><br>{_markup(LOOPS[language](layouts[at].pooling, at))}" for at, language in loops
+        ]
         traces = {
             "z": [[(strip % len(palette)).tolist() for strip in strips]] + [None] * len(loops),
             "text": [[strip.tolist() for strip in strips], *([text] for text in texts)],
         }
-        # The slider's ends have little room; the words under the strips say the whole name.
-        return look.step(
-            label.split()[0],
-            traces,
-            range(1 + len(loops)),
-            xaxis__title__text=_pieces(found[method], label, width < look.NARROW),
-        )
+        title = _pieces(layouts, label, width < chart.NARROW)
+        # The slider has little room for its labels; the axis title has the whole name.
+        return chart.step(label.split()[0], traces, range(1 + len(loops)), xaxis__title__text=title)
 
-    steps = [state(m) for m in METHODS]
-    first = METHODS.index("group")
-    chart.data[0].z = steps[first]["args"][0]["z"][0]
-    for trace, text in zip(chart.data, steps[first]["args"][0]["text"], strict=True):
-        trace.text = text
     choices = [
-        look.step(f"Loops for {at}", {"visible": [at == of for of, _ in loops]}, range(1, 1 + len(loops)))
+        chart.step(f"Loops for {at}", {"visible": [at == of for of, _ in loops]}, range(1, 1 + len(loops)))
         for at in LAYOUTS
     ]
-    chart.update_layout(
-        xaxis={
-            "title": {"text": steps[first]["args"][1]["xaxis.title.text"], "standoff": 4},
-            "range": [-0.5, cells - 0.5],
-            "anchor": "y",
-        },
+    drawing.update_layout(
+        xaxis={"title": {"standoff": 4}, "range": [-0.5, cells - 0.5], "anchor": "y"},
         yaxis={"autorange": "reversed", "showgrid": False, "ticks": "", "domain": [1 - STRIPS / height, 1]},
-        # In pixels, so that the programs stand where they have room.
+        # The axes of the programs are in pixels.
         xaxis2={"visible": False, "range": [0, span], "fixedrange": True, "anchor": "y2"},
         yaxis2={
             "visible": False,
@@ -205,11 +256,11 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
             "anchor": "x2",
             "domain": [0, 1 - (STRIPS + under) / height],
         },
-        updatemenus=[look.buttons(choices, "Layout of the loops")],
-        sliders=[look.slider(steps, "Method: ", first)],
     )
-    return look.finish(
-        chart,
+    chart.add_buttons(drawing, choices, "Layout of the loops")
+    chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))
+    return chart.finish(
+        drawing,
         "Where a set lies in memory",
         f"x of shape (N, C, H, W) = {shape} as it lies in memory: NCHW is PyTorch’s order, NHWC that of Keras, Flax "
         "and torch.channels_last. Cells of one colour and number share one mean and one variance. Memory is read "
@@ -224,19 +275,19 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     )
 
 
-def _order(shape: tuple[int, ...], layout: str) -> np.ndarray:
-    """Return the cell, numbered as in NCHW, that lies at every place of memory."""
-    return np.arange(int(np.prod(shape))).reshape(shape).transpose(LAYOUTS[layout]).ravel()
+def _markup(program: str) -> str:
+    """Return a program as plotly's text: markup is escaped and spaces are kept."""
+    return program.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "\N{NO-BREAK SPACE}").replace("\n", "<br>")
 
 
-def _pieces(found: dict[str, Memory], label: str, narrow: bool) -> str:
-    """Say in how many pieces a set lies."""
+def _pieces(layouts: dict[str, Memory], label: str, narrow: bool) -> str:
+    """Return the axis title: the number and length of a set's pieces in both layouts."""
 
-    def say(runs: list[tuple[int, int]]) -> str:
+    def describe(runs: list[tuple[int, int]]) -> str:
         return f"{len(runs)} {'piece' if len(runs) == 1 else 'pieces'} of {runs[0][1]}"
 
     return (
         f"place in memory<br>a set of {label}: "
         + ("<br>" if narrow else "")
-        + ", ".join(f"{at} {say(m.runs())}" for at, m in found.items())
+        + ", ".join(f"{at} {describe(m.runs())}" for at, m in layouts.items())
     )

@@ -1,4 +1,4 @@
-"""One variance by four recipes, in float16, float32 and float64, as the offset grows: the true digits left."""
+"""Correct digits of a variance, computed by four algorithms in float16, float32 and float64, against the offset."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from normviz.core.errors import check_keywords
-from normviz.labs import checks, look
+from normviz.core.errors import brief, check_keywords
+from normviz.labs import chart, input_checks
 
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 RECIPES = ("raw moments", "two passes", "Welford", "Chan")
@@ -19,23 +19,23 @@ COUNT = 512
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """True decimal digits of a variance.
+    """Correct decimal digits of a variance.
 
     Attributes
     ----------
     recipes
-        (R,) "raw moments" (E[x^2] - E[x]^2), "two passes", "Welford" and "Chan".
+        (R,) the algorithms: "raw moments" (E[x^2] - E[x]^2), "two passes", "Welford" and "Chan".
     dtypes
-        (D,) the type that holds values and every sum on the way.
+        (D,) the dtype of the values and of every intermediate result.
     offsets
         (K,) what was added to every value, in standard deviations.
     digits
-        (R, D, K), -log10 of the relative error, from 0 (none is right) to what the type can hold; NaN where the
-        values, once stored, are all the same or not finite, so that nothing is left to measure.
+        (R, D, K), -log10 of the relative error, from 0 (no digit is correct) to the precision of the dtype; NaN where
+        the stored values are all equal or not finite.
     held
-        (D,) the digits of a type, -log10 of its epsilon.
+        (D,) the digits of a dtype, -log10 of its epsilon.
     count
-        How many values.
+        Number of values.
     """
 
     recipes: tuple[str, ...]
@@ -47,7 +47,7 @@ class Digits:
 
 
 def raw_moments(x: np.ndarray) -> Any:
-    """Return E[x^2] - E[x]^2, summed one value after the other in x's type."""
+    """Return E[x^2] - E[x]^2, summed one value after the other in x's dtype."""
     n = x.dtype.type(x.size)
     mean = _sum(x) / n
     return _sum(x * x) / n - mean * mean
@@ -56,8 +56,8 @@ def raw_moments(x: np.ndarray) -> Any:
 def two_passes(x: np.ndarray) -> Any:
     """Return the mean of (x - mean)^2."""
     n = x.dtype.type(x.size)
-    off = x - _sum(x) / n
-    return _sum(off * off) / n
+    centered = x - _sum(x) / n
+    return _sum(centered * centered) / n
 
 
 def welford(x: np.ndarray) -> Any:
@@ -71,7 +71,7 @@ def welford(x: np.ndarray) -> Any:
 
 
 def chan(x: np.ndarray) -> Any:
-    """Return the variance by merging pairs, pairs of pairs and so on (Chan, Golub & LeVeque 1983)."""
+    """Return the variance by merging pairs of values, then pairs of pairs (Chan, Golub & LeVeque 1983)."""
     parts = [(1, value, x.dtype.type(0)) for value in x]
     while len(parts) > 1:
         merged = [_merge(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
@@ -80,20 +80,20 @@ def chan(x: np.ndarray) -> Any:
 
 
 def _merge(a: tuple[int, Any, Any], b: tuple[int, Any, Any]) -> tuple[int, Any, Any]:
-    (n, mean, m2), (k, other, more) = a, b
-    kind = type(mean)
-    delta = other - mean
-    # The shares are worked out before they meet the type: n * k is beyond float16 at 512 values.
-    return n + k, mean + delta * kind(k / (n + k)), m2 + more + delta * delta * kind(n * k / (n + k))
+    (n_a, mean_a, m2_a), (n_b, mean_b, m2_b) = a, b
+    dtype = type(mean_a)
+    n, delta = n_a + n_b, mean_b - mean_a
+    # The weights are computed with Python's numbers: n_a * n_b overflows float16 at 512 values.
+    return n, mean_a + delta * dtype(n_b / n), m2_a + m2_b + delta * delta * dtype(n_a * n_b / n)
 
 
 def _sum(x: np.ndarray) -> Any:
-    # NumPy's own sum goes by pairs, which is Chan's idea; a plain loop, as here, is what a course shows first.
+    # np.sum adds pairwise, as Chan's algorithm does; this adds one value after the other, as a plain loop does.
     return np.add.accumulate(x, dtype=x.dtype)[-1]
 
 
 def exact(x: np.ndarray) -> Fraction:
-    """Return the variance of the stored values with no rounding at all."""
+    """Return the variance of the stored values without rounding."""
     values = [Fraction(float(v)) for v in x]
     mean = sum(values, Fraction(0)) / len(values)
     return sum(((v - mean) ** 2 for v in values), Fraction(0)) / len(values)
@@ -104,7 +104,7 @@ def exact(x: np.ndarray) -> Fraction:
 def measure(
     x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int | None = None
 ) -> Digits:
-    """Compute one variance by every recipe, in every type, at every offset.
+    """Compute one variance by every algorithm, in every dtype, at every offset.
 
     Parameters
     ----------
@@ -112,12 +112,12 @@ def measure(
         Shape (N, C, *spatial); the first `count` values of channel 0 are taken, in units of their standard deviation,
         so that an offset is mean / std. None takes real activations.
     offsets
-        Added before the values are rounded to the type. The truth is the variance of the rounded values, so the digits
-        are lost by the recipe alone.
+        Added before the values are rounded to the dtype. The reference is the variance of the rounded values, so that
+        every lost digit is lost by the algorithm.
     dtypes
         "float16", "float32" or "float64".
     count
-        Values, at least 2 and at most N*H*W; None takes 512, or as many as there are.
+        Number of values, from 2 to N*H*W; None takes 512, or all if there are fewer.
 
     Raises
     ------
@@ -130,18 +130,19 @@ def measure(
     >>> bool(digits[0] < 1 < 3 < digits[1])
     True
     """
-    row = checks.tensor(x, 8, varied=False)[:, 0].ravel()
-    count = checks.whole(
-        min(COUNT, row.size) if count is None else count, "count", 2, row.size, "the cells of a channel of x"
-    )
+    row = input_checks.tensor(x, 8, varied=False)[:, 0].ravel()
+    count = min(COUNT, row.size) if count is None else count
+    count = input_checks.whole(count, "count", 2, row.size, "the cells of a channel of x")
     row = row[:count] - row[:count].mean()
     if not np.ptp(row):
         raise ValueError(f"the first {count} values of channel 0 of x are constant; pass values that vary")
     row /= row.std()
-    offsets = tuple(checks.number(o, "offset") for o in checks.several(offsets, "offsets", "(0, 1e3)"))
-    dtypes = checks.several(dtypes, "dtypes", '("float32",)')
+    offsets = tuple(
+        input_checks.number(offset, "offset") for offset in input_checks.several(offsets, "offsets", "(0, 1e3)")
+    )
+    dtypes = input_checks.several(dtypes, "dtypes", '("float32",)')
     if any(name not in DTYPES for name in dtypes):
-        raise ValueError(f"dtypes={dtypes} must name at least one of {', '.join(DTYPES)} and nothing else")
+        raise ValueError(f"dtypes={brief(dtypes)} must name at least one of {', '.join(DTYPES)} and nothing else")
     held = np.array([-np.log10(float(np.finfo(name).eps)) for name in dtypes])
     digits = np.full((len(RECIPES), len(dtypes), len(offsets)), np.nan)
     for d, name in enumerate(dtypes):
@@ -149,21 +150,21 @@ def measure(
             stored = (row + offset).astype(name)
             if not np.isfinite(stored).all() or not np.ptp(stored):
                 continue
-            truth = exact(stored)
+            reference = exact(stored)
             for r, recipe in enumerate((raw_moments, two_passes, welford, chan)):
-                digits[r, d, k] = _digits(float(recipe(stored)), truth, held[d])
+                digits[r, d, k] = _digits(float(recipe(stored)), reference, held[d])
     return Digits(RECIPES, dtypes, offsets, digits, held, count)
 
 
-def _digits(value: float, truth: Fraction, held: float) -> float:
+def _digits(value: float, reference: Fraction, held: float) -> float:
     if not np.isfinite(value):
         return 0.0
-    error = abs(Fraction(value) - truth) / truth
+    error = abs(Fraction(value) - reference) / reference
     return held if error == 0 else float(np.clip(-np.log10(float(error)), 0, held))
 
 
 def _power(value: float) -> str:
-    """Return a number for an axis: 10 to a power where it is one and long."""
+    """Return a number as a tick label, a large power of ten as such."""
     exponent = np.log10(abs(value)) if value else 0
     return f"10<sup>{exponent:.0f}</sup>" if value > 100 and exponent == round(exponent) else f"{value:g}"
 
@@ -177,59 +178,44 @@ def figure(
     count: int | None = None,
     width: int = 900,
 ) -> go.Figure:
-    """Draw the true digits left against the offset, one line a recipe; a slider has the type.
+    """Draw the correct digits against the offset, one line for each algorithm; a slider has the dtype.
 
-    Parameters
-    ----------
-    x, offsets, dtypes, count
-        As in `measure`.
-    width
-        Pixels, of the whole figure; at least 320.
+    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
     Examples
     --------
     >>> [step.label for step in figure(offsets=[0, 10]).layout.sliders[0].steps]
     ['float16', 'float32', 'float64']
     """
-    width = checks.width(width)
+    width = input_checks.width(width)
     result = measure(x, offsets=offsets, dtypes=dtypes, count=count)
-    at = list(range(len(result.offsets)))
-    active = min(1, len(result.dtypes) - 1)
+    ticks = list(range(len(result.offsets)))
+    span = [ticks[0] - 0.3, ticks[-1] + 0.3]
     names = ("raw moments, E[x²] − E[x]²", "two passes", "Welford, one by one", "Chan, by pairs")
     drawing = go.Figure()
-    for r, colour in enumerate(("red", "blue", "green", "orange")):
-        drawing.add_scatter(
-            x=at,
-            y=look.rounded(result.digits[r, active]),
-            name=names[r],
-            mode="lines+markers",
-            line={"color": look.COLOURS[colour], "width": 2, "dash": look.DASHES[r]},
-            marker={"symbol": look.SYMBOLS[r], "size": 9},
-            hovertemplate="%{y:.1f} digits<extra>" + names[r] + "</extra>",
-        )
+    for r, (name, colour) in enumerate(zip(names, ("red", "blue", "green", "orange"), strict=True)):
+        hover = "%{y:.1f} digits<extra>" + name + "</extra>"
+        drawing.add_scatter(x=ticks, name=name, hovertemplate=hover, **chart.line(r, colour, size=9))
     drawing.add_scatter(
-        x=[at[0] - 0.3, at[-1] + 0.3],
-        y=[float(result.held[active])] * 2,
+        x=span,
         name="what the type holds",
         mode="lines",
-        line={"color": look.COLOURS["grey"], "width": 1.5, "dash": "dot"},
+        line={"color": chart.COLOURS["grey"], "width": 1.5, "dash": "dot"},
         hoverinfo="skip",
     )
-    steps = [
-        look.step(
-            name,
-            {"y": [*(look.rounded(row) for row in result.digits[:, d]), [float(result.held[d])] * 2]},
-            range(len(RECIPES) + 1),
-        )
-        for d, name in enumerate(result.dtypes)
-    ]
+
+    def step(d: int, name: str) -> dict[str, Any]:
+        lines = [*(chart.rounded(row) for row in result.digits[:, d]), [float(result.held[d])] * 2]
+        return chart.step(name, {"y": lines}, range(len(lines)))
+
+    steps = [step(d, name) for d, name in enumerate(result.dtypes)]
+    chart.add_slider(drawing, steps, "Every value and every sum in ", min(1, len(steps) - 1))
     drawing.update_layout(
-        sliders=[look.slider(steps, "Every value and every sum in ", active)],
         xaxis={
             "title": {"text": "offset (mean in standard deviations)"},
-            "tickvals": at,
+            "tickvals": ticks,
             "ticktext": [_power(o) for o in result.offsets],
-            "range": [at[0] - 0.3, at[-1] + 0.3],
+            "range": span,
         },
         yaxis={"title": {"text": "true decimal digits of the variance"}, "range": [-0.4, float(result.held.max()) + 1]},
     )
@@ -244,4 +230,4 @@ def figure(
         "A line chart of the true decimal digits of a variance against the offset of its values, for four recipes. The "
         "line of raw moments falls to zero long before those of two passes, Welford and Chan. A slider has the type."
     )
-    return look.finish(drawing, "How many digits of a variance are true?", caption, alt, width=width)
+    return chart.finish(drawing, "How many digits of a variance are true?", caption, alt, width=width)

@@ -1,4 +1,4 @@
-"""Mean and variance for every G from one pass: what larger sets win, what they blur, and why neighbours are grouped."""
+"""Mean and variance for every G from one pass: certainty against fit, and why neighbouring channels are grouped."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from normviz.core.errors import check_keywords
 from normviz.core.moments import Moments
 from normviz.core.pooling import divisors
 from normviz.functions.reduce import moments
-from normviz.labs import checks, look
+from normviz.labs import chart, input_checks
 
 SHUFFLES = 20
 
@@ -28,14 +28,14 @@ class Spectrum:
     mean, var
         D arrays of shape (N, G), in units of x and of x squared, all from one pass.
     channel_mean, channel_var
-        (N, C) of each channel by itself.
+        (N, C) of each channel alone.
     error, error_shuffled
-        (D,) how uncertain a set's mean is: half the root mean square difference between the sets of the first and of
-        the second half of each map, in units of the standard deviation of x; with the channels in their order, and
-        on average over shuffled orders.
+        (D,) uncertainty of a set's mean: half the root mean square difference between the means of the first and of the
+        second half of each map, in units of the standard deviation of x; with the channels in their order, and on
+        average over shuffled orders.
     mismatch, mismatch_shuffled
-        (D,) how badly a set's mean speaks for its channels: root mean square distance of a channel's own mean from its
-        set's, in units of the standard deviation of x. 0 at G = C.
+        (D,) root mean square distance between a channel's mean and the mean of its set, in units of the standard
+        deviation of x. 0 at G = C.
     """
 
     groups: tuple[int, ...]
@@ -52,16 +52,16 @@ class Spectrum:
 
 @check_keywords
 def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectrum:
-    """Merge the moments of one pass into the statistics of every G, in the order of the channels and in others.
+    """Merge the moments of one pass into the statistics of every G, with the channels in their order and shuffled.
 
     Parameters
     ----------
     x
         Shape (N, C, *spatial), at least 2 channels and 2 cells a channel; None takes 64 real activations.
     shuffles
-        Orders of the channels that are drawn.
+        Number of random orders of the channels.
     seed
-        Of the orders.
+        Seed of these orders.
 
     Raises
     ------
@@ -74,8 +74,8 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     >>> result.groups, result.set_size
     ((1, 2, 4, 8, 16), (2304, 1152, 576, 288, 144))
     """
-    x = checks.tensor(x, 64, channels=2)
-    shuffles, seed = checks.whole(shuffles, "shuffles", 1), checks.seed(seed)
+    x = input_checks.tensor(x, 64, channels=2)
+    shuffles, seed = input_checks.whole(shuffles, "shuffles", 1), input_checks.seed(seed)
     C = x.shape[1]
     flat = x.reshape(len(x), C, -1)
     cells = flat.shape[2]
@@ -84,11 +84,11 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     halves = moments(flat[..., : cells // 2]), moments(flat[..., cells // 2 :])
     every = halves[0] + halves[1]
     swept = every.sweep()
-    groups = tuple(divisors(C))
+    groups = divisors(C)
     unit = float(x.std())
     ordered = _quality(every, halves, np.arange(C), unit)
     rng = np.random.default_rng(seed)
-    mixed = np.mean([_quality(every, halves, rng.permutation(C), unit) for _ in range(shuffles)], axis=0)
+    shuffled = np.mean([_quality(every, halves, rng.permutation(C), unit) for _ in range(shuffles)], axis=0)
     return Spectrum(
         groups,
         tuple(C // G * cells for G in groups),
@@ -97,14 +97,14 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
         every.mean,
         every.m2 / every.count,
         ordered[0],
-        mixed[0],
+        shuffled[0],
         ordered[1],
-        mixed[1],
+        shuffled[1],
     )
 
 
 def _quality(every: Moments, halves: tuple[Moments, Moments], order: np.ndarray, unit: float) -> np.ndarray:
-    """Return (2, D): the error of a set's mean, and the mismatch, with the channels in this order."""
+    """Return (2, D): the error of a set's mean and the mismatch, with the channels in this order."""
     N, C = every.shape
     own, first, second = (part.mean[:, order] for part in (every, *halves))
     error, mismatch = [], []
@@ -120,88 +120,66 @@ def _quality(every: Moments, halves: tuple[Moments, Moments], order: np.ndarray,
 def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int = 900) -> go.Figure:
     """Draw one sample's sets for the slider's G, and for every G the error of a set's mean and its mismatch.
 
-    Parameters
-    ----------
-    x, shuffles, seed
-        As in `measure`.
-    width
-        Pixels, of the whole figure; at least 320.
+    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
     Examples
     --------
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['1', '2', '4', '8', '16']
     """
-    width = checks.width(width)
+    width = input_checks.width(width)
     result = measure(x, shuffles=shuffles, seed=seed)
-    narrow = width < look.NARROW
     C = result.channel_mean.shape[1]
-    now = len(result.groups) // 2
     titles = [
-        "Means of sample 0" if not narrow else "Means of the sets of sample 0",
+        "Means of sample 0" if width >= chart.NARROW else "Means of the sets of sample 0",
         "Error of a set's mean",
         "Distance to channels' means",
     ]
-    drawing = look.panels(3, narrow, titles, gap=0.08)
-    blue, orange, grey = (look.COLOURS[c] for c in ("blue", "orange", "grey"))
-
-    def sets(d: int) -> tuple[list, list, list]:
-        """Every channel's set as a step: x, its mean, and one standard deviation either side as a closed line."""
-        G = result.groups[d]
-        edges, mean, std = [], [], []
-        for g in range(G):
-            edges += [g * C / G - 0.5, (g + 1) * C / G - 0.5]
-            mean += [result.mean[d][0, g]] * 2
-            std += [np.sqrt(result.var[d][0, g])] * 2
-        m, s = np.array(mean), np.array(std)
-        band = look.rounded(np.concatenate([m + s, (m - s)[::-1]]))
-        return edges, look.rounded(m), band
-
-    edges, mean, band = sets(now)
-    at = look.place(0, narrow)
+    drawing, places = chart.panels(titles, width, gap=0.08)
+    blue, grey = chart.COLOURS["blue"], chart.COLOURS["grey"]
     drawing.add_scatter(
-        x=edges + edges[::-1], y=band, mode="lines", fill="toself", fillcolor="rgba(47,125,225,0.2)", line={"width": 0},
-        name="± standard deviation of a set", hoverinfo="skip", **at,
+        mode="lines", fill="toself", fillcolor="rgba(47,125,225,0.2)", line={"width": 0},
+        name="± standard deviation of a set", hoverinfo="skip", **places[0],
     )  # fmt: skip
-    drawing.add_scatter(x=edges, y=mean, mode="lines", line={"color": blue, "width": 3}, name="mean of a set", **at)
+    drawing.add_scatter(mode="lines", line={"color": blue, "width": 3}, name="mean of a set", **places[0])
     drawing.add_scatter(
-        x=list(range(C)), y=look.rounded(result.channel_mean[0]), mode="markers",
-        marker={"color": grey, "size": 7, "symbol": "diamond"}, name="a channel's own mean", **at,
+        x=list(range(C)), y=chart.rounded(result.channel_mean[0]), mode="markers",
+        marker={"color": grey, "size": 7, "symbol": "diamond"}, name="a channel's own mean", **places[0],
     )  # fmt: skip
+    drawing.update_xaxes(title_text="channel c", **places[0])
+    drawing.update_yaxes(title_text="value (units of x)", **places[0])
     pairs = ((result.error, result.error_shuffled), (result.mismatch, result.mismatch_shuffled))
-    for panel, pair in enumerate(pairs, 1):
-        for values, name, colour, dash, symbol in zip(
-            pair,
-            ("channels in order", "channels shuffled"),
-            (blue, orange),
-            ("solid", "dash"),
-            ("circle", "square"),
-            strict=True,
-        ):
+    sizes = {"tickvals": result.set_size, "ticktext": [str(s) for s in result.set_size]}
+    for place, pair, unit in zip(places[1:], pairs, ("error (std of x)", "distance (std of x)"), strict=True):
+        names = {"channels in order": "blue", "channels shuffled": "orange"}
+        for k, (values, (name, colour)) in enumerate(zip(pair, names.items(), strict=True)):
             drawing.add_scatter(
-                x=result.set_size, y=look.rounded(values), mode="lines+markers", name=name, showlegend=panel == 1,
-                line={"color": colour, "dash": dash, "width": 2}, marker={"symbol": symbol, "size": 7},
+                x=result.set_size, y=chart.rounded(values), name=name, showlegend=place == places[1],
                 customdata=result.groups, hovertemplate="G = %{customdata}<br>%{y:.3g}<extra>" + name + "</extra>",
-                **look.place(panel, narrow),
+                **chart.line(k, colour, size=7), **place,
             )  # fmt: skip
         drawing.add_scatter(
-            x=[result.set_size[now]] * 2, y=look.rounded([p[now] for p in pair]), mode="markers", showlegend=False,
-            marker={"size": 17, "symbol": "circle-open", "line": {"width": 2}, "color": grey}, hoverinfo="skip",
-            **look.place(panel, narrow),
+            mode="markers", marker={"size": 17, "symbol": "circle-open", "line": {"width": 2}, "color": grey},
+            showlegend=False, hoverinfo="skip", **place,
         )  # fmt: skip
-    steps = []
-    for d, G in enumerate(result.groups):
-        edges, mean, band = sets(d)
-        rings = [look.rounded([p[d] for p in pair]) for pair in pairs]
-        changed = {"x": [edges + edges[::-1], edges, *[[result.set_size[d]] * 2] * 2], "y": [band, mean, *rings]}
-        steps.append(look.step(str(G), changed, [0, 1, 5, 8]))
-    drawing.update_layout(sliders=[look.slider(steps, "Groups G = ", now)])
-    drawing.update_xaxes(title_text="channel c", **at)
-    drawing.update_yaxes(title_text="value (units of x)", **at)
-    sizes = {"tickvals": result.set_size, "ticktext": [str(s) for s in result.set_size]}
-    for panel, unit in ((1, "error (std of x)"), (2, "distance (std of x)")):
-        drawing.update_xaxes(type="log", title_text="cells in a set", **sizes, **look.place(panel, narrow))
-        drawing.update_yaxes(title_text=unit, rangemode="tozero", **look.place(panel, narrow))
+        drawing.update_xaxes(type="log", title_text="cells in a set", **sizes, **place)
+        drawing.update_yaxes(title_text=unit, rangemode="tozero", **place)
+
+    def step(d: int) -> dict[str, Any]:
+        """Show the sets for one G: their means as steps, with a band of one standard deviation, and rings at G."""
+        G = result.groups[d]
+        edges = [edge for g in range(G) for edge in (g * C / G - 0.5, (g + 1) * C / G - 0.5)]
+        mean, std = np.repeat(result.mean[d][0], 2), np.repeat(np.sqrt(result.var[d][0]), 2)
+        band = np.concatenate([mean + std, (mean - std)[::-1]])
+        rings = [chart.rounded([values[d] for values in pair]) for pair in pairs]
+        changed = {
+            "x": [edges + edges[::-1], edges, *[[result.set_size[d]] * 2] * 2],
+            "y": [chart.rounded(band), chart.rounded(mean), *rings],
+        }
+        return chart.step(str(G), changed, [0, 1, 5, 8])
+
+    steps = [step(d) for d in range(len(result.groups))]
+    chart.add_slider(drawing, steps, "Groups G = ", len(steps) // 2)
     caption = (
         "All from one pass over x: moments merge into every G. A small set follows its channels closely, but its mean "
         "is uncertain: error is half the difference between the two halves of each map. A large set is steadier, but "
@@ -215,5 +193,4 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
         "its channels' own means, which rises with it, more slowly with the channels in order than shuffled."
     )
     title = "Every G from one pass"
-    height = 800 if narrow else 300
-    return look.finish(drawing, title, caption, alt, width=width, height=height, left=64, subplot_titles=True)
+    return chart.finish(drawing, title, caption, alt, width=width, height=(300, 800))

@@ -1,7 +1,7 @@
-"""Style as statistics: AdaIN, conditional Instance Norm and Instance Norm on photographs, in a space without weights.
+"""Style as statistics: AdaIN, conditional Instance Norm and Instance Norm on photographs, without a network.
 
 The features are an oriented pyramid, a tight frame: windows on the spectrum whose squares sum to 1, so that the same
-windows lead back and nothing is lost. No network is asked, so what changes is the statistics' doing alone.
+windows invert it without loss. No network is involved, so every change is due to the statistics alone.
 """
 
 import struct
@@ -16,17 +16,16 @@ from plotly.subplots import make_subplots
 
 from normviz import relatives
 from normviz.core.errors import check_keywords
-from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
-from normviz.labs import checks, look
+from normviz.labs import chart, input_checks
 from normviz.samples import PHOTOGRAPHS, photographs
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 STYLES = (1, 2, 6)
 SCALES, ORIENTATIONS = 3, 4
 EPS = 1e-12
-"""Far below the variance of the faintest feature."""
+"""Far below the smallest variance of a feature."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,20 @@ class Style:
     Attributes
     ----------
     content, styles
-        Which photographs.
+        Numbers of the photographs.
     alphas
-        How much of the style each picture has.
+        The strengths of the style, from 0 to 1.
     images
-        (styles, alphas, 3, 64, 64), from 0 to 1 where not clipped.
+        (styles, alphas, 3, 64, 64): AdaIN's results, nominally from 0 to 1 but not clipped.
     conditional
-        (styles, 3, 64, 64): by conditional Instance Norm, whose tables hold the styles' deviations and means.
+        (styles, 3, 64, 64): results of conditional Instance Norm, whose tables hold the styles' standard deviations and
+        means.
     grams
-        "content" (K, K), "style", "result" and "conditional" (styles, K, K): means of products of features, of AdaIN's
-        result at alpha = 1.
+        Gram matrices: "content" (K, K), "style", "result" (AdaIN at alpha = 1) and "conditional" (styles, K, K).
     contrast
-        "before", "instance", "batch": (8,), the deviation of each photograph's features, as the mean over them.
+        "before", "instance", "batch": (8,), each photograph's standard deviation of a feature, averaged over features.
     reconstruction
-        The largest error of there and back.
+        The largest difference between the photographs and the inverse of their features.
     """
 
     content: int
@@ -69,14 +68,14 @@ def windows(size: int) -> np.ndarray:
     angle = np.arctan2(fy, fx)
     low, found = np.ones((size, size)), []
     for scale in range(SCALES):
-        # From 0 to 1 over an octave; sine and cosine keep the squares' sum.
+        # From 0 to 1 over an octave; the squares of sine and cosine sum to 1.
         turn = np.clip(octave + scale, -1, 0) + 1
         high, lower = low * np.sin(turn * np.pi / 2), low * np.cos(turn * np.pi / 2)
-        # cos^6 at 4 angles sums to 5/4: an angle and its opposite get the same, which keeps the features real.
+        # cos^6 at 4 angles sums to 5/4. Opposite angles have equal windows, so the features are real.
         found += [high * np.abs(np.cos(angle - k * np.pi / ORIENTATIONS)) ** 3 / 1.25**0.5 for k in range(ORIENTATIONS)]
         low = lower
     found = np.stack([low, *found])
-    # The frequency of half a turn a pixel is its own opposite in one axis only; evening it out keeps all real.
+    # The Nyquist frequency is its own negative along one axis only; averaging the two keeps the features real.
     flipped = np.roll(found[:, ::-1, ::-1], 1, axis=(1, 2))
     even = np.sqrt((found**2 + flipped**2) / 2)
     return even / np.sqrt((even**2).sum(axis=0))
@@ -89,13 +88,13 @@ def features(images: np.ndarray) -> np.ndarray:
 
 
 def invert(found: np.ndarray) -> np.ndarray:
-    """Return the images with these features."""
+    """Return the images, (N, 3, S, S), with these features, (N, 39, S, S)."""
     N, S = len(found), found.shape[-1]
     return np.fft.ifft2((np.fft.fft2(found.reshape(N, 3, -1, S, S)) * windows(S)).sum(axis=2)).real
 
 
 def gram(found: np.ndarray) -> np.ndarray:
-    """Return the means of products of features, (N, K, K)."""
+    """Return the Gram matrices of features (N, K, S, S): the means of their products, (N, K, K)."""
     flat = found.reshape(*found.shape[:2], -1)
     return flat @ flat.transpose(0, 2, 1) / flat.shape[2]
 
@@ -107,16 +106,16 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
     Parameters
     ----------
     content
-        Which of the eight photographs, 0 to 7.
+        Number of a photograph.
     styles
-        Some of them; one picture each.
+        Numbers of photographs whose statistics the content gets.
     alphas
-        From 0, the content as it is, to 1, the style whole.
+        From 0, the content as it is, to 1, all of the style.
 
     Raises
     ------
     ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+        If there is no such photograph, or an alpha is not from 0 to 1.
 
     Examples
     --------
@@ -124,34 +123,29 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
     >>> found.images.shape, bool(np.allclose(found.images[0, 1], found.conditional[0]))
     ((1, 2, 3, 64, 64), True)
     """
-    content = checks.whole(content, "content", 0, 7)
-    styles = tuple(checks.whole(s, "style", 0, 7) for s in checks.several(styles, "styles", "(1, 2)"))
-    alphas = checks.several(alphas, "alphas", "(0, 1)")
+    last = len(PHOTOGRAPHS) - 1
+    content = input_checks.whole(content, "content", 0, last)
+    styles = tuple(input_checks.whole(s, "style", 0, last) for s in input_checks.several(styles, "styles", "(1, 2)"))
+    alphas = input_checks.several(alphas, "alphas", "(0, 1)")
     pictures = photographs() / 255
     every = features(pictures)
-    x = every[[content]]
-    changed = [[relatives.adain(x, every[[s]], alpha=a, eps=EPS) for a in alphas] for s in styles]
-    whole = np.concatenate([relatives.adain(x, every[[s]], eps=EPS) for s in styles])
-    found = moments(every[list(styles)]).pool("instance")
+    x, style = every[[content]], every[list(styles)]
+    blended = [[invert(relatives.adain(x, s[None], alpha=a, eps=EPS))[0] for a in alphas] for s in style]
+    full = np.concatenate([relatives.adain(x, s[None], eps=EPS) for s in style])
+    found = moments(style).pool("instance")
     tables: dict[str, Any] = {"weight": np.sqrt(found.var + EPS), "bias": found.mean}
-    chosen = relatives.conditional_instance(np.repeat(x, len(styles), 0), np.arange(len(styles)), eps=EPS, **tables)
-
-    def deviation(y: np.ndarray) -> np.ndarray:
-        return y.std(axis=(2, 3)).mean(axis=1)
-
+    conditional = relatives.conditional_instance(
+        np.repeat(x, len(styles), 0), np.arange(len(styles)), eps=EPS, **tables
+    )
+    normalized = {method: normalize(every, method, eps=EPS) for method in ("instance", "batch")}
     return Style(
         content,
         styles,
         alphas,
-        np.stack([np.stack([invert(y)[0] for y in row]) for row in changed]),
-        invert(chosen),
-        {
-            "content": gram(x)[0],
-            "style": gram(every[list(styles)]),
-            "result": gram(whole),
-            "conditional": gram(chosen),
-        },
-        {"before": deviation(every)} | {m: deviation(normalize(every, m, eps=EPS)) for m in ("instance", "batch")},
+        np.array(blended),
+        invert(conditional),
+        {"content": gram(x)[0], "style": gram(style), "result": gram(full), "conditional": gram(conditional)},
+        {name: y.std(axis=(2, 3)).mean(axis=1) for name, y in ({"before": every} | normalized).items()},
         float(np.abs(invert(every) - pictures).max()),
     )
 
@@ -173,91 +167,77 @@ def png(image: np.ndarray) -> str:
 def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, width: int = 900) -> go.Figure:
     """Draw the content in a style by AdaIN and by conditional Instance Norm, Gram matrices and contrast.
 
-    Buttons choose the style, the slider AdaIN's alpha.
-
-    Arguments are those of `measure`, and `width` in pixels, at least 320.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+    Buttons choose the style, the slider AdaIN's alpha. Arguments are those of `measure`, and `width` in pixels,
+    at least 320; the errors are the same too.
 
     Examples
     --------
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['coffee', 'brick', 'grass']
     """
-    width = checks.width(width)
-    found = measure(content, styles, alphas=alphas)
-    pictures, k = photographs() / 255, len(found.styles)
-    wide = width >= look.NARROW
-    # Where the content, both results and the style stand; their Gram matrices come `under` rows below.
+    width = input_checks.width(width)
+    result = measure(content, styles, alphas=alphas)
+    pictures, count = photographs() / 255, len(result.styles)
+    wide = width >= chart.NARROW
+    # The places of content, both results and style; their Gram matrices are `under` rows below.
     places, under = ([(1, 1), (1, 2), (1, 3), (1, 4)], 1) if wide else ([(1, 1), (2, 1), (2, 2), (1, 2)], 2)
     rows, cols = (3, 4) if wide else (5, 2)
     names = {"content": "its Gram", "AdaIN": "at alpha = 1", "conditional IN": "its Gram", "style": "its Gram"}
     titles = dict(zip(places, names, strict=True))
     titles |= {(row + under, col): gram for (row, col), gram in zip(places, names.values(), strict=True)}
-    chart = make_subplots(
+    drawing = make_subplots(
         rows=rows, cols=cols, vertical_spacing=0.09 if wide else 0.055, horizontal_spacing=0.03 if wide else 0.06,
         specs=[*[[{}] * cols] * (rows - 1), [{"colspan": cols}, *[None] * (cols - 1)]],
-        subplot_titles=[titles[r, c] for r in range(1, rows) for c in range(1, cols + 1)]
-        + ["contrast of each photograph"],
+        subplot_titles=[*(titles[place] for place in sorted(titles)), "contrast of each photograph"],
     )  # fmt: skip
-    scale = [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]]
-    detail = np.flatnonzero(np.arange(len(found.grams["content"])) % (SCALES * ORIENTATIONS + 1))
+    # The low passes are left out: beside the brightness in them, nothing else would be visible.
+    oriented = np.flatnonzero(np.arange(len(result.grams["content"])) % (SCALES * ORIENTATIONS + 1))
 
-    def shown(g: np.ndarray) -> list:
-        g = g[np.ix_(detail, detail)]  # beside the brightness in the low passes nothing else would be seen
-        return (np.sign(g) * np.sqrt(np.abs(g) / np.abs(g).max())).round(2).tolist()
+    def draw(image: np.ndarray, matrix: np.ndarray, place: tuple[int, int]) -> None:
+        row, col = place
+        drawing.add_image(source=png(image), row=row, col=col)
+        z = chart.signed_root(matrix[np.ix_(oriented, oriented)], 2)
+        drawing.add_heatmap(z=z, zmid=0, **chart.DIVERGING, row=row + under, col=col)
 
-    def draw(source: np.ndarray, g: np.ndarray, place: tuple[int, int], visible: bool = True) -> None:
-        (row, col), look = place, {"colorscale": scale, "zmid": 0, "showscale": False}
-        chart.add_image(source=png(source), visible=visible, row=row, col=col)
-        chart.add_heatmap(z=shown(g), visible=visible, **look, row=row + under, col=col)
-
-    draw(pictures[found.content], found.grams["content"], places[0])
-    for j, s in enumerate(found.styles):
-        three = (found.images[j, -1], "result"), (found.conditional[j], "conditional"), (pictures[s], "style")
-        for (image, key), place in zip(three, places[1:], strict=True):
-            draw(image, found.grams[key][j], place, j == 0)
-    for (key, name), colour in zip(
-        {"before": "before", "instance": "Instance Norm", "batch": "Batch Norm"}.items(),
-        ("grey", "green", "blue"), strict=True,
-    ):  # fmt: skip
-        y = (found.contrast[key] / found.contrast[key].mean()).round(4).tolist()
-        chart.add_bar(x=list(PHOTOGRAPHS), y=y, name=name, marker_color=look.COLOURS[colour], row=rows, col=1)
+    draw(pictures[result.content], result.grams["content"], places[0])
+    for j, s in enumerate(result.styles):
+        draw(result.images[j, -1], result.grams["result"][j], places[1])
+        draw(result.conditional[j], result.grams["conditional"][j], places[2])
+        draw(pictures[s], result.grams["style"][j], places[3])
+    drawing.update_traces(visible=True)
+    bars = {"before": ("before", "grey"), "instance": ("Instance Norm", "green"), "batch": ("Batch Norm", "blue")}
+    for key, (name, colour) in bars.items():
+        y = (result.contrast[key] / result.contrast[key].mean()).round(4).tolist()
+        drawing.add_bar(x=list(PHOTOGRAPHS), y=y, name=name, marker_color=chart.COLOURS[colour], row=rows, col=1)
     # The content has two traces, and so has each of a style's three pictures.
-    results = [2 + 6 * j for j in range(k)]
+    results = [2 + 6 * j for j in range(count)]
     steps = [
-        look.step(f"{a:g}", {"source": [png(found.images[j, i]) for j in range(k)]}, results)
-        for i, a in enumerate(found.alphas)
+        chart.step(f"{a:g}", {"source": [png(result.images[j, i]) for j in range(count)]}, results)
+        for i, a in enumerate(result.alphas)
     ]
     switch = [
-        look.step(PHOTOGRAPHS[s], {"visible": [i // 6 == j for i in range(6 * k)]}, range(2, 2 + 6 * k))
-        for j, s in enumerate(found.styles)
+        chart.step(PHOTOGRAPHS[s], {"visible": [i // 6 == j for i in range(6 * count)]}, range(2, 2 + 6 * count))
+        for j, s in enumerate(result.styles)
     ]
     for row, col in places:
-        for at, last in ((row, pictures.shape[-1] - 0.5), (row + under, len(detail) - 0.5)):
-            flat = {"showticklabels": False, "ticks": "", "showgrid": False, "row": at, "col": col}
-            chart.update_xaxes(range=[-0.5, last], **flat)
-            chart.update_yaxes(range=[last, -0.5], **flat)
-    chart.update_yaxes(title_text="mean = 1", row=rows, col=1)
-    chart.update_layout(
-        updatemenus=[look.buttons(switch, "Style")], sliders=[look.slider(steps, "alpha = ", len(steps) - 1)]
-    )
-    return look.finish(
-        chart,
+        for at, size in ((row, pictures.shape[-1]), (row + under, len(oriented))):
+            drawing.update_xaxes(range=[-0.5, size - 0.5], **chart.NO_TICKS, row=at, col=col)
+            drawing.update_yaxes(range=[size - 0.5, -0.5], **chart.NO_TICKS, row=at, col=col)
+    drawing.update_yaxes(title_text="mean = 1", row=rows, col=1)
+    chart.add_buttons(drawing, switch, "Style")
+    chart.add_slider(drawing, steps, "alpha = ", len(steps) - 1)
+    return chart.finish(
+        drawing,
         "Style as statistics: AdaIN without a network",
         "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
         "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row a style: "
         "with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. "
-        f"There and back alone is off by {found.reconstruction:.0e}. Gram matrices hold the products of "
+        f"There and back alone is off by {result.reconstruction:.0e}. Gram matrices hold the products of "
         "features, here without the low passes and coloured by their roots. Below: Instance "
         "Norm makes every photograph’s contrast the same, Batch Norm keeps which is strong and which is faint.",
         "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
         "which agree, and that other; under each its Gram matrix; "
         "bars of contrast before and after Instance Norm, all equal, and Batch Norm, still different.",
         width=width,
-        height=700 if wide else 900,
-        subplot_titles=True,
+        height=(700, 900),
     )

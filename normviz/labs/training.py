@@ -1,7 +1,7 @@
-"""A small convolutional net on scikit-learn's digits: Batch Norm against Group Norm against none.
+"""A small convolutional net on scikit-learn's digits: Batch Norm against Group Norm against no normalizer.
 
-`measure` trains on the reader's machine (about a minute on two cores; needs PyTorch and scikit-learn), `recorded` is
-such a run that ships, so that `figure` shows without them. `python -m normviz.labs.training` makes the recording again.
+`measure` trains on the reader's machine (about a minute on two cores; needs PyTorch and scikit-learn). `recorded` loads
+a run that is part of the package, so that `figure` needs neither. `python -m normviz.labs.training` records it again.
 """
 
 import json
@@ -14,33 +14,67 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from normviz import atomic_write
 from normviz.core.errors import check_keywords, unknown
-from normviz.labs import checks, look
-from normviz.labs.digits import TRAIN, Run, bar_of, load, train
+from normviz.labs import chart, input_checks
 
 METHODS = {"batch": "Batch Norm", "group": "Group Norm", "none": "no normalizer"}
+COLOURS = {"batch": "blue", "group": "pink", "none": "grey"}
 BATCH_SIZES = (32, 16, 8, 4, 2)
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 RATE, REFERENCE = 0.1, 32
-"""The learning rate at a batch of 32; it is scaled in proportion to the batch, as in Wu & He 2018."""
+"""The learning rate at a batch of 32; it is proportional to the batch size, as in Wu & He 2018."""
+TRAIN = 1297
+"""Number of training images; the other 500 of the 1797 are the test images."""
+GROUPS = 4
+INSTALL = 'pip install "normviz[torch]" scikit-learn'
+RECORDED = (
+    "From a batch of 32 to one of 2, Batch Norm’s training loss, taken by each batch’s own statistics, grows about "
+    "eightfold, and Group Norm’s does not. The test error is that of another function, with running statistics: on so "
+    "easy a task it hardly follows. Without a normalizer a learning rate of 0.3 already fails. "
+)
+"""The result of the recorded run; a test compares it with the numbers."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one net.
+
+    Attributes
+    ----------
+    method
+        "batch", "group" or "none".
+    batch_size, learning_rate, seed
+        Settings of the training.
+    loss
+        Mean cross-entropy over the steps of each epoch; None once it is not finite.
+    error
+        Error on the test images after each epoch, in percent, in eval mode.
+    """
+
+    method: str
+    batch_size: int
+    learning_rate: float
+    seed: int
+    loss: tuple[float | None, ...]
+    error: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Training:
-    """Every run of a measurement.
+    """The runs of a measurement.
 
     Attributes
     ----------
     runs
-        First those against batch size, then those against learning rate at a batch of 32.
+        The runs against batch size, then those against learning rate at a batch of 32.
     epochs
         Passes over the 1297 training images in each run.
     seconds
-        How long all of it took.
+        Total time in seconds.
     machine
-        Versions and number of threads.
+        PyTorch's version and the number of threads.
     """
 
     runs: tuple[Run, ...]
@@ -51,26 +85,24 @@ class Training:
     def values(
         self, what: str, method: str, *, batch_size: int = REFERENCE, learning_rate: float | None = None
     ) -> np.ndarray:
-        """Return "error" in percent or "loss" of the runs with these settings, (seeds, epochs); NaN: not finite."""
-        rate = scaled(batch_size) if learning_rate is None else learning_rate
-        asked = (method, batch_size, rate)
-        return np.array(
-            [getattr(r, what) for r in self.runs if (r.method, r.batch_size, r.learning_rate) == asked], dtype=float
-        )
+        """Return "error" in percent or "loss" of the runs with these settings, (seeds, epochs); NaN if not finite."""
+        settings = (method, batch_size, scaled(batch_size) if learning_rate is None else learning_rate)
+        runs = [run for run in self.runs if (run.method, run.batch_size, run.learning_rate) == settings]
+        return np.array([getattr(run, what) for run in runs], dtype=float)
 
     @property
     def batch_sizes(self) -> list[int]:
-        """The batch sizes measured, from large to small."""
+        """The measured batch sizes, from large to small."""
         return sorted({r.batch_size for r in self.runs if r.learning_rate == scaled(r.batch_size)}, reverse=True)
 
     @property
     def learning_rates(self) -> list[float]:
-        """The learning rates measured at a batch of 32."""
+        """The measured learning rates at a batch of 32."""
         return sorted({r.learning_rate for r in self.runs if r.batch_size == REFERENCE})
 
 
 def scaled(batch_size: int) -> float:
-    """Return the learning rate for a batch: 0.1 at 32, in proportion.
+    """Return the learning rate for a batch size, 0.1 * N / 32.
 
     Examples
     --------
@@ -78,14 +110,6 @@ def scaled(batch_size: int) -> float:
     0.05
     """
     return RATE * batch_size / REFERENCE
-
-
-RECORDED = (
-    "From a batch of 32 to one of 2, Batch Norm’s training loss, taken by each batch’s own statistics, grows about "
-    "eightfold, and Group Norm’s does not. The test error is that of another function, with running statistics: on so "
-    "easy a task it hardly follows. Without a normalizer a learning rate of 0.3 already fails. "
-)
-"""What the recorded run shows; a test holds it to the numbers."""
 
 
 @check_keywords
@@ -107,51 +131,123 @@ def measure(
     batch_sizes
         Whole numbers from 2 to 1297; the learning rate is 0.1 * N / 32.
     learning_rates
-        Positive; each with a batch of 32.
+        Positive numbers; each is measured with a batch of 32.
     epochs, seeds
-        Passes over the data, and runs of each setting, from 1 up. A seed draws the weights and the order of the images.
+        Passes over the data, and runs of each setting, at least 1. A seed draws the weights and the order of images.
     progress
-        A bar, where tqdm is installed.
+        Whether to show a progress bar, if tqdm is installed.
 
     Raises
     ------
     ImportError
         Without PyTorch or scikit-learn, with the command that installs them.
     ValueError, TypeError
-        For arguments that do not fit, in one sentence.
+        If a method is unknown, a number is outside its range, or there is nothing to train.
     """
-    methods = checks.several(methods, "methods", '("batch", "group")')
+    methods = input_checks.several(methods, "methods", '("batch", "group")')
     for method in methods:
         if method not in METHODS:
             raise ValueError(unknown("method", method, METHODS))
-    epochs, seeds = checks.whole(epochs, "epochs", 1), checks.whole(seeds, "seeds", 1)
-    sizes = checks.several(batch_sizes, "batch_sizes", "(2, 32)", least=0)
-    batch_sizes = [checks.whole(n, "batch size", 2, TRAIN, "the images to learn from") for n in sizes]
-    rates = checks.several(learning_rates, "learning_rates", "(0.1, 0.3)", least=0)
-    learning_rates = [checks.number(rate, "learning rate") for rate in rates]
-    if not (batch_sizes or learning_rates):
+    epochs, seeds = input_checks.whole(epochs, "epochs", 1), input_checks.whole(seeds, "seeds", 1)
+    sizes = input_checks.several(batch_sizes, "batch_sizes", "(2, 32)", least=0)
+    sizes = [input_checks.whole(n, "batch size", 2, TRAIN, "the number of training images") for n in sizes]
+    rates = input_checks.several(learning_rates, "learning_rates", "(0.1, 0.3)", least=0)
+    rates = [input_checks.number(rate, "learning rate", positive=True) for rate in rates]
+    if not (sizes or rates):
         raise ValueError("nothing to train: give at least one batch size or learning rate")
-    if learning_rates and min(learning_rates) <= 0:
-        raise ValueError(f"learning rate={min(learning_rates):g} must be above 0")
     torch, data = load()
-    settings = [(size, scaled(size)) for size in batch_sizes] + [(REFERENCE, rate) for rate in learning_rates]
-    # A rate that is also that of a batch is trained once.
-    plan = [(m, *s, seed) for s in dict.fromkeys(settings) for m in methods for seed in range(seeds)]
+    # A learning rate that is also that of a batch size is trained once.
+    settings = dict.fromkeys([*((size, scaled(size)) for size in sizes), *((REFERENCE, rate) for rate in rates)])
+    plan = [(method, *setting, seed) for setting in settings for method in methods for seed in range(seeds)]
     steps = sum(epochs * (TRAIN // size) for _, size, _, _ in plan)
     threads, start = torch.get_num_threads(), perf_counter()
-    bar = bar_of(steps, progress)
-    # The nets are so small that a second thread costs more than it brings.
+    bar = progress_bar(steps, progress)
+    # The nets are so small that a second thread costs more than it gains.
     torch.set_num_threads(1)
     try:
         runs = tuple(train(torch, data, *setting, epochs=epochs, bar=bar) for setting in plan)
     finally:
         torch.set_num_threads(threads)
         bar.close()
-    return Training(runs, int(epochs), perf_counter() - start, f"PyTorch {torch.__version__.split('+')[0]}, one thread")
+    return Training(runs, epochs, perf_counter() - start, f"PyTorch {torch.__version__.split('+')[0]}, one thread")
+
+
+class _NoBar:
+    def update(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def progress_bar(steps: int, progress: bool) -> Any:
+    """Return a progress bar of tqdm, or an object that shows nothing."""
+    if progress:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            return _NoBar()
+        return tqdm(total=steps, desc="training", unit="step", mininterval=0.5)
+    return _NoBar()
+
+
+def load() -> tuple[Any, Any]:
+    """Return torch, and the digits as tensors: training images, their labels, test images, their labels."""
+    try:
+        import torch
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError(
+            f"training needs {error.name}, which is not installed: {INSTALL}; recorded() needs neither"
+        ) from None
+    digits: Any = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.images))
+    images = torch.tensor(digits.images[order, None] / 8 - 1, dtype=torch.float32)
+    labels = torch.tensor(digits.target[order])
+    return torch, (images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:])
+
+
+def net(method: str, seed: int = 0) -> Any:
+    """Return the net: four 3 x 3 convolutions with 16, 16, 32 and 32 channels, each normalized, down to 2 x 2 maps."""
+    torch = load()[0]
+    nn = torch.nn
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        make = {"batch": nn.BatchNorm2d, "group": lambda C: nn.GroupNorm(GROUPS, C), "none": lambda C: nn.Identity()}
+        layers, before = [], 1
+        for channels, stride in ((16, 1), (16, 2), (32, 1), (32, 2)):
+            convolution = nn.Conv2d(before, channels, 3, stride=stride, padding=1)
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            layers += [convolution, make[method](channels), nn.ReLU()]
+            before = channels
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10))
+
+
+def train(torch: Any, data: Any, method: str, size: int, rate: float, seed: int, *, epochs: int, bar: Any) -> Run:
+    """Train one net; `bar.update()` is called after every step."""
+    images, labels, test_images, test_labels = data
+    model, order = net(method, seed), np.random.default_rng(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    steps, losses, errors = TRAIN // size, [], []
+    for _ in range(epochs):
+        model.train()
+        # An incomplete last batch is left out, so that every batch has the same size.
+        batches = torch.tensor(order.permutation(TRAIN)[: steps * size].reshape(steps, size))
+        total = 0.0
+        for batch in batches:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            bar.update()
+        model.eval()
+        with torch.no_grad():
+            wrong = (model(test_images).argmax(1) != test_labels).float().mean().item()
+        losses.append(round(total / steps, 5) if np.isfinite(total) else None)
+        errors.append(round(100 * wrong, 2))
+    return Run(method, int(size), float(rate), seed, tuple(losses), tuple(errors))
 
 
 def recorded() -> Training:
-    """Return the run that ships with normviz: three seeds of every setting, on two cores of a server's CPU.
+    """Return the run that is part of normviz: three seeds of every setting, on two cores of a server's CPU.
 
     Examples
     --------
@@ -163,131 +259,118 @@ def recorded() -> Training:
     return Training(runs, **stored)
 
 
-def record(path: Path | None = None) -> None:
-    """Train with three seeds and write training.json beside this file: `python -m normviz.labs.training`."""
-    found = asdict(measure(seeds=3))
-    runs = ",\n".join(json.dumps(run) for run in found.pop("runs"))
-    head = json.dumps(found | {"seconds": round(found["seconds"], 1)})[:-1]
-    (path or Path(__file__).parent / "training.json").write_text(f'{head}, "runs": [\n{runs}\n]}}\n')
+def record(path: Path | None = None, **options: Any) -> None:
+    """Write the result of `measure`, by default with three seeds, to `path` or to the file that `recorded` reads."""
+    options.setdefault("seeds", 3)
+    result = asdict(measure(**options))
+    runs = ",\n".join(json.dumps(run) for run in result.pop("runs"))
+    head = json.dumps(result | {"seconds": round(result["seconds"], 1)})[:-1]
+    atomic_write.write(path or Path(__file__).parent / "training.json", f'{head}, "runs": [\n{runs}\n]}}\n')
 
 
 @check_keywords
 def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
-    """Draw error or loss against batch size, and against learning rate; the slider walks the epochs.
+    """Draw error or loss against batch size, and against learning rate; the slider chooses the epoch.
 
     Parameters
     ----------
     measured
-        What `measure` returned, with at least one batch size and one learning rate; None takes the recorded run.
+        A result of `measure` with at least one batch size and one learning rate; None takes the recorded run.
     width
         Pixels, at least 320.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments that do not fit, in one sentence.
+        If `measured` is not such a result, or width is too small.
 
     Examples
     --------
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['Training loss', 'Test error']
     """
-    width = checks.width(width)
-    said = RECORDED if measured is None else ""
+    width = input_checks.width(width)
+    finding = RECORDED if measured is None else ""
     measured = recorded() if measured is None else measured
     if not isinstance(measured, Training):
         raise TypeError(f"measured must be what measure() returns, or None, not {type(measured).__name__}")
-    if not measured.batch_sizes or not measured.learning_rates:
+    sizes, rates = measured.batch_sizes, measured.learning_rates
+    if not sizes or not rates:
         raise ValueError("measured has no run against batch size or none against learning rate; measure both")
-    wide = width >= look.NARROW
-    chart = make_subplots(**({"cols": 2, "horizontal_spacing": 0.1} if wide else {"rows": 2, "vertical_spacing": 0.2}))
-    present = [m for m in METHODS if any(r.method == m for r in measured.runs)]
-    seeds = 1 + max(r.seed for r in measured.runs)
-    lines: list[tuple[str, str, dict[str, Any], np.ndarray]] = []
-    for what in ("loss", "error"):
-        for method in present:
-            sizes = np.array([measured.values(what, method, batch_size=n) for n in measured.batch_sizes])
-            rates = np.array([measured.values(what, method, learning_rate=r) for r in measured.learning_rates])
-            lines += [(what, method, {"text": [f"N = {n}" for n in measured.batch_sizes]}, sizes)]
-            lines += [(what, method, {"text": [f"rate {r:g}" for r in measured.learning_rates]}, rates)]
-    colours = {"batch": "blue", "group": "pink", "none": "grey"}
-    for k, (what, method, x, values) in enumerate(lines):
-        right = k % 2
-        chart.add_scatter(
-            **x, x=list(range(len(values))), **_band(values[..., -1]), name=METHODS[method], mode="lines+markers",
-            visible=what == "loss",
-            showlegend=not right, legendgroup=method, line={"color": look.COLOURS[colours[method]], "width": 2.5,
-            "dash": look.DASHES[present.index(method)]},
-            marker={"size": 9, "symbol": look.SYMBOLS[present.index(method)]},
-            hovertemplate="%{text}: %{y:.3f}", row=1 + right * (not wide), col=1 + right * wide,
-        )  # fmt: skip
-    titles = {"error": "test error, %", "loss": "training loss"}
-    steps = []
-    for epoch in range(measured.epochs):
-        bands = [_band(values[..., epoch]) for *_, values in lines]
-        changed = {"y": [b["y"] for b in bands]}
-        changed |= {f"error_y.{key}": [b["error_y"][key] for b in bands] for key in ("array", "arrayminus")}
-        steps.append(look.step(str(epoch + 1), changed, range(len(lines))))
-    switch = [
-        look.step(
-            label,
-            {"visible": [what == of for of, *_ in lines]},
-            range(len(lines)),
-            yaxis__title__text=titles[what],
-            yaxis2__title__text=titles[what],
-            **{f"yaxis{n}__range": _range([v for of, *_, v in lines if of == what]) for n in ("", "2")},
-        )
-        for what, label in (("loss", "Training loss"), ("error", "Test error"))
-    ]
+    drawing, places = chart.panels(["", ""], width, gap=0.1, stacked_gap=0.2)
+    present = [m for m in METHODS if any(run.method == m for run in measured.runs)]
+    seeds = 1 + max(run.seed for run in measured.runs)
+    bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 4}
+    lines: list[tuple[str, np.ndarray]] = []
+    for quantity in ("loss", "error"):
+        for k, method in enumerate(present):
+            panels = (
+                ([f"N = {n}" for n in sizes], [measured.values(quantity, method, batch_size=n) for n in sizes]),
+                ([f"rate {r:g}" for r in rates], [measured.values(quantity, method, learning_rate=r) for r in rates]),
+            )
+            for place, (text, values) in zip(places, panels, strict=True):
+                lines.append((quantity, np.array(values)))
+                drawing.add_scatter(
+                    x=list(range(len(values))), text=text, hovertemplate="%{text}: %{y:.3f}", error_y=bars,
+                    name=METHODS[method], legendgroup=method, showlegend=place == places[0],
+                    **chart.line(k, COLOURS[method], size=9, line_width=2.5), **place,
+                )  # fmt: skip
+
+    def step(epoch: int) -> dict[str, Any]:
+        """Show the means over seeds, and bars from the least to the largest value."""
+        means, above, below = [], [], []
+        for _, values in lines:
+            values = values[..., epoch]
+            mean = values.mean(axis=1)
+            means.append(_decimals(mean))
+            above.append(_decimals(values.max(axis=1) - mean))
+            below.append(_decimals(mean - values.min(axis=1)))
+        changed = {"y": means, "error_y.array": above, "error_y.arrayminus": below}
+        return chart.step(str(epoch + 1), changed, range(len(lines)))
+
+    def choice(quantity: str, label: str, title: str) -> dict[str, Any]:
+        layout: dict[str, Any] = {"yaxis__title__text": title, "yaxis2__title__text": title}
+        shown = [values for of, values in lines if of == quantity]
+        layout |= {"yaxis__range": _range(shown), "yaxis2__range": _range(shown)}
+        return chart.step(label, {"visible": [of == quantity for of, _ in lines]}, range(len(lines)), **layout)
+
     ticks = [float(f"{digit}e{power}") for power in range(-4, 3) for digit in (1, 2, 5)]
-    axis = {
-        "title": {"text": titles["loss"]},
-        "type": "log",
-        "tickvals": ticks,
-        "ticktext": [f"{v:g}" for v in ticks],
-        "range": switch[0]["args"][1]["yaxis.range"],
-    }
-    chart.update_layout(
-        xaxis={"title": {"text": "batch size N"}, **_ticks(measured.batch_sizes)},
-        xaxis2={"title": {"text": "learning rate, at N = 32"}, **_ticks(measured.learning_rates)},
+    axis = {"type": "log", "tickvals": ticks, "ticktext": [f"{v:g}" for v in ticks]}
+    # Places 0, 1, ... instead of categories, which plotly forgets when the slider moves.
+    drawing.update_layout(
+        xaxis={"title": {"text": "batch size N"}, **_ticks(sizes)},
+        xaxis2={"title": {"text": "learning rate, at N = 32"}, **_ticks(rates)},
         yaxis=axis,
         yaxis2=axis,
-        updatemenus=[look.buttons(switch, "Loss or error")],
-        sliders=[look.slider(steps, "after epoch ", measured.epochs - 1)],
     )
+    choices = [choice("loss", "Training loss", "training loss"), choice("error", "Test error", "test error, %")]
+    chart.add_buttons(drawing, choices, "Loss or error")
+    chart.add_slider(drawing, [step(epoch) for epoch in range(measured.epochs)], "after epoch ", measured.epochs - 1)
     points = f"Means of {seeds} seeds, bars from the least to the largest" if seeds > 1 else "One seed"
-    return look.finish(
-        chart,
+    return chart.finish(
+        drawing,
         "Batch Norm, Group Norm or none, trained on digits",
-        f"{said}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, SGD "
-        f"with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
+        f"{finding}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, "
+        f"SGD with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
         f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for all. A missing "
         "point: the loss was no longer finite. Small data and one small net: an illustration, no benchmark.",
         "Two line charts with three lines each, Batch Norm, Group Norm and no normalizer: test error or training loss "
         "against batch size from large to small, and against learning rate.",
         width=width,
-        height=320 if wide else 560,
+        height=(320, 560),
     )
 
 
 def _ticks(values: list) -> dict[str, Any]:
-    """Return an axis of places 0, 1, ...: when a slider moves, plotly forgets that an axis was one of categories."""
     return {"tickvals": list(range(len(values))), "ticktext": [f"{v:g}" for v in values]}
 
 
-def _band(values: np.ndarray) -> dict[str, Any]:
-    """Return the mean over seeds of every point, and how far the seeds reach; None where one is not finite."""
-    middle, low, high = values.mean(1), values.min(1), values.max(1)
-
-    def listed(a: np.ndarray) -> list[float | None]:
-        return [round(float(v), 5) if np.isfinite(v) else None for v in a]
-
-    bars = {"type": "data", "symmetric": False, "array": listed(high - middle), "arrayminus": listed(middle - low)}
-    return {"y": listed(middle), "error_y": bars | {"thickness": 1, "width": 4}}
+def _decimals(values: np.ndarray) -> list[float | None]:
+    return [round(float(v), 5) if np.isfinite(v) else None for v in values]
 
 
 def _range(values: list[np.ndarray]) -> list[float]:
-    """Return the logarithms between which all values lie."""
+    """Return the logarithms of the range of all values."""
     every = np.concatenate([v.ravel() for v in values])
     every = every[np.isfinite(every) & (every > 0)]
     return [

@@ -1,4 +1,4 @@
-"""A page that is not ours, such as a book's, draws a chart by itself and gives it the keys."""
+"""Another page, such as a book's, draws a chart itself and adds the keyboard controls."""
 
 import json
 
@@ -7,13 +7,13 @@ from playwright.sync_api import expect
 from plotly.offline import get_plotlyjs
 
 import normviz as nv
-from normviz.labs import look
+from normviz.labs.chart_html import keys_script
 
 
 @pytest.fixture
 def bare(new_page, tmp_path):
     """A page that draws a chart by itself, with the script beside it."""
-    (tmp_path / "keys.js").write_text(look.keys_script(), encoding="utf-8")
+    (tmp_path / "keys.js").write_text(keys_script(), encoding="utf-8")
     figure = nv.labs.numerics.figure(offsets=[0, 1e3])
 
     def open_page(script="<script src=keys.js></script>"):
@@ -40,9 +40,7 @@ def bare(new_page, tmp_path):
 
 
 # A module is asked for by its address only where there is a server, so here its text stands in the page.
-@pytest.mark.parametrize(
-    "script", ["<script src=keys.js></script>", f"<script type=module>{look.keys_script()}</script>"]
-)
+@pytest.mark.parametrize("script", ["<script src=keys.js></script>", f"<script type=module>{keys_script()}</script>"])
 def test_a_book_loads_the_script_and_calls_it_and_can_take_it_back(bare, script):
     page = bare(script)
     around = page.get_by_role("figure")
@@ -59,7 +57,7 @@ def test_a_book_loads_the_script_and_calls_it_and_can_take_it_back(bare, script)
     page.evaluate("Plotly.relayout(chart, { 'sliders[0].active': 0 })")
     expect(slider).to_have_attribute("aria-valuetext", "float16")
     page.evaluate("away()")
-    expect(page.locator(".normviz-keys, .normviz-said")).to_have_count(0)
+    expect(page.locator(".normviz-keys, .normviz-hidden")).to_have_count(0)
     page.evaluate("Plotly.relayout(chart, { 'sliders[0].active': 1 })")
 
 

@@ -1,4 +1,4 @@
-"""What the charts of the labs hold: steps that change something, the numbers of measure(), a caption, alt text."""
+"""The charts of the labs: steps that change something, the numbers of measure(), a caption, an alt text."""
 
 import doctest
 import json
@@ -9,27 +9,10 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.labs import look
+from normviz.labs import chart, chart_html
+from tests.labs.cases import LABS
 
-LABS = {
-    "batch_size": {"draws": 20},
-    "coupling": {},
-    "folding": {"repeats": 1},
-    "gradients": {},
-    "memory": {},
-    "numerics": {"offsets": [0, 1e3]},
-    "published": {},
-    "relatives": {},
-    "spectrum": {"shuffles": 2},
-    "style": {},
-    "train_eval": {"steps": 6, "depth": 2},
-    "training": {},
-}
-STEPS = {"batch_size": 16, "coupling": 6, "folding": 8, "gradients": 6, "memory": 5, "numerics": 3, "published": 11}
-STEPS |= {"relatives": 5, "spectrum": 5, "style": 5, "train_eval": 5, "training": 4}
-HEAVY = {"style": 600_000}
-"""Characters of a figure that holds pictures; 200000 for the others."""
-MODULES = sorted(path.stem for path in Path(look.__file__).parent.glob("*.py"))
+MODULES = sorted(path.stem for path in Path(chart.__file__).parent.glob("*.py"))
 
 
 @pytest.fixture(scope="module", params=LABS)
@@ -39,7 +22,7 @@ def lab(request):
 
 @pytest.fixture(scope="module")
 def figure(lab):
-    return getattr(nv.labs, lab).figure(**LABS[lab])
+    return getattr(nv.labs, lab).figure(**LABS[lab].quick)
 
 
 def steps(figure):
@@ -48,7 +31,7 @@ def steps(figure):
 
 def test_every_step_shows_something_else(lab, figure):
     shown = [json.dumps(step.args, sort_keys=True, default=list) for step in steps(figure)]
-    assert len(shown) == len(set(shown)) == STEPS[lab]
+    assert len(shown) == len(set(shown)) == LABS[lab].steps
     for step in steps(figure):
         traces, layout, indices = step.args
         assert indices == [] or max(indices) < len(figure.data)
@@ -61,7 +44,7 @@ def test_the_step_shown_first_is_what_the_traces_hold(lab, figure):
     changes, _, indices = steps(figure)[active].args
     for key, values in changes.items():
         for value, index in zip(values, indices, strict=True):
-            if value is None:  # this trace keeps what it has
+            if value is None:  # the trace stays as it is
                 continue
             held = json.dumps(figure.data[index][key], default=_plain)
             assert json.loads(held) == json.loads(json.dumps(value, default=_plain)), (key, index)
@@ -76,20 +59,18 @@ def test_caption_and_alt_text(figure):
     assert len(words["alt"]) > 80
     [caption] = [a for a in figure.layout.annotations if a.name == "caption"]
     assert caption.text.replace("<br>", " ") == words["caption"]
-    assert look.alt(figure) == words["alt"]
-    assert f'aria-label="{words["alt"][:20]}' in look.to_html(figure, include_plotlyjs=False)
+    assert chart_html.alt(figure) == words["alt"]
+    assert f'aria-label="{words["alt"][:20]}' in chart_html.to_html(figure, include_plotlyjs=False)
 
 
 def test_axes_are_named_and_the_figure_is_small(lab, figure):
     axes = [*figure.select_xaxes(), *figure.select_yaxes()]
     shown = [axis for axis in axes if axis.visible is not False and axis.showticklabels is not False]
-    # What has words for ticks needs no title: methods, layouts, samples and channels, photographs.
-    words = {"coupling": 1, "folding": 2, "gradients": 1, "memory": 1, "relatives": 2, "style": 1}.get(lab, 0)
-    assert len([axis for axis in shown if not axis.title.text]) <= words
-    assert len(figure.to_json()) < HEAVY.get(lab, 200_000)
+    assert len([axis for axis in shown if not axis.title.text]) <= LABS[lab].untitled_axes
+    assert len(figure.to_json()) < LABS[lab].characters
 
 
-def test_every_menu_and_slider_has_a_name_for_who_does_not_see_it(figure):
+def test_every_menu_and_slider_has_an_accessible_name(figure):
     assert all(menu.name for menu in figure.layout.updatemenus)
     assert all(slider.currentvalue.prefix.strip(" =:") for slider in figure.layout.sliders)
 
@@ -117,7 +98,7 @@ def luminance(colour):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_contrast(dark):
-    layout = look.template(dark).layout
+    layout = chart.template(dark).layout
     back = luminance(layout.paper_bgcolor)
 
     def against(colour):
@@ -125,14 +106,14 @@ def test_contrast(dark):
         return (high + 0.05) / (low + 0.05)
 
     assert against(layout.font.color) > 7
-    assert all(against(colour) > 3 for colour in look.COLOURS.values())
+    assert all(against(colour) > 3 for colour in chart.COLOURS.values())
 
 
 @pytest.mark.parametrize("width", [320, 900])
 def test_captions_are_broken_to_the_width(width):
     figure = nv.labs.coupling.figure(width=width)
     [caption] = [a.text for a in figure.layout.annotations if a.name == "caption"]
-    assert max(map(len, caption.split("<br>"))) * look.LETTER <= width
+    assert max(map(len, caption.split("<br>"))) * chart.LETTER <= width
     assert figure.layout.width == width
 
 
@@ -151,23 +132,24 @@ def test_examples(name):
     assert results.attempted >= (2 if name in LABS else 0)
 
 
-def test_the_html_is_a_part_or_a_page_and_keeps_what_was_asked_for():
+def test_the_html_is_a_part_or_a_page_and_keeps_the_options():
     figure = nv.labs.published.figure()
-    part = look.to_html(figure, include_plotlyjs=False, post_script="window.after = '{plot_id}';", div_id="one")
+    part = chart_html.to_html(figure, include_plotlyjs=False, post_script="window.after = '{plot_id}';", div_id="one")
     assert part.startswith('<figure aria-label="A chart of published numbers')
     assert part.count("normvizKeys.equip(") == 1
     assert "window.after = 'one'" in part
-    assert look.keys_script() in part
-    whole = look.to_html(figure, include_plotlyjs=False, full_html=True, config={"displaylogo": True})
+    assert chart_html.keys_script() in part
+    whole = chart_html.to_html(figure, include_plotlyjs=False, full_html=True, config={"displaylogo": True})
     assert whole.startswith("<!doctype html>")
     assert "<title>What was published</title>" in whole
     assert '"displaylogo": true' in whole
     assert '"showSendToCloud": false' in whole
 
 
-def test_the_script_of_the_keys_is_small_and_asks_nobody():
-    script = look.keys_script()
-    assert len(script.splitlines()) < 150
+def test_the_script_of_the_keys_is_small_and_loads_nothing():
+    script = chart_html.keys_script()
+    assert len(script) < 12_000
+    assert max(map(len, script.splitlines())) <= 120
     assert "http" not in script
     assert "import" not in script.replace("importance", "")
     assert "</script" not in script

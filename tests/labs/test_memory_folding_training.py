@@ -5,21 +5,21 @@ import subprocess
 import numpy as np
 import pytest
 
-from normviz.labs import folding, loops, memory, training
+from normviz.labs import folding, memory, training
 
 
 @pytest.mark.parametrize("layout", memory.LAYOUTS)
 @pytest.mark.parametrize("method", memory.METHODS)
 def test_the_printed_python_loop_finds_the_sets(method, layout):
     found, scope = memory.measure((2, 6, 2, 3), method, layout=layout), {}
-    exec(loops.python_loop(found.pooling, layout), scope)
+    exec(memory.python_loop(found.pooling, layout), scope)
     assert scope["labels"](range(72)) == found.labels.tolist()
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the printed JavaScript")
 def test_the_printed_javascript_loop_finds_the_same_sets():
     every = [memory.measure((2, 6, 2, 3), method, layout=at) for method in memory.METHODS for at in memory.LAYOUTS]
-    calls = [f"(() => {{ {loops.javascript_loop(m.pooling, m.layout)} return labels(Array(72)); }})()" for m in every]
+    calls = [f"(() => {{ {memory.javascript_loop(m.pooling, m.layout)} return labels(Array(72)); }})()" for m in every]
     script = f"console.log(JSON.stringify([{', '.join(calls)}]))"
     out = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True).stdout
     assert json.loads(out) == [m.labels.tolist() for m in every]
@@ -59,7 +59,7 @@ def test_folding_agrees_with_pytorch():
     np.testing.assert_allclose(folding.convolve(x, *folding.fold(kernel, mean, var)), want, rtol=0, atol=1e-12)
 
 
-def test_the_recorded_run_is_complete_and_says_what_the_caption_says():
+def test_the_recorded_run_is_complete_and_agrees_with_its_caption():
     found = training.recorded()
     assert found.batch_sizes == list(training.BATCH_SIZES)
     assert found.learning_rates == list(training.RATES)
@@ -110,9 +110,28 @@ def test_the_buttons_choose_the_layout_of_both_loops():
         assert shown == [f"Python, {at}", f"JavaScript, {at}"]
 
 
-def test_a_picture_of_the_folding_starts_where_the_two_ways_part():
+def test_the_folding_chart_starts_at_a_sample_where_group_norm_differs():
     figure = folding.figure(repeats=1)
     start = figure.layout.sliders[0].active
     assert start == 1
     batch, group = (abs(np.subtract(trace.x, trace.y)).max() for trace in figure.data[:2])
     assert batch < 1e-3 < 0.1 < group
+
+
+def test_a_recording_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits the size of a file, as a full disk does")
+    pytest.importorskip("torch", reason="needs PyTorch")
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    short = {"batch_sizes": [128], "learning_rates": [0.1], "epochs": 1, "seeds": 1, "progress": False}
+    path = tmp_path / "training.json"
+    training.record(path, **short)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            training.record(path, **short)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["training.json"]
+    assert [run["method"] for run in json.loads(before)["runs"]] == ["batch", "group", "none"] * 2

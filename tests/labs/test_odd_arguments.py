@@ -1,17 +1,16 @@
-"""What the labs say to arguments that make no sense: one sentence with the subject, the sizes and the remedy."""
+"""Error messages of the labs for wrong arguments: one sentence with the subject, the sizes and the remedy."""
 
 from functools import partial
 
 import numpy as np
+import pytest
 
 import normviz as nv
+from normviz.core.errors import brief
 from tests.core.cases import each_message, refuses
+from tests.labs.cases import SMALL, WIDE, X
 
 labs = nv.labs
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(4, 6, 3, 3))
-SMALL = X[:2]
-WIDE = RNG.normal(size=(4, 3, 6, 6))
 
 
 @each_message(
@@ -29,7 +28,7 @@ WIDE = RNG.normal(size=(4, 3, 6, 6))
         (
             partial(labs.batch_size.measure, X, batch_sizes=[2.5]),
             TypeError,
-            "batch size must be a whole number from 1 to 4, not 2.5",
+            "batch size must be a whole number, not 2.5; give from 1 to 4",
         ),
         (partial(labs.batch_size.measure, X, draws=1), ValueError, "draws=1 must be 2 or more"),
         (partial(labs.batch_size.measure, X, seed=-1), ValueError, "seed=-1 must be 0 or more"),
@@ -64,7 +63,7 @@ WIDE = RNG.normal(size=(4, 3, 6, 6))
         (
             partial(labs.train_eval.measure, X, batch_sizes=[2], channel=6),
             ValueError,
-            "channel=6 is not from 0 to 5, a channel of x",
+            "channel=6 must be from 0 to 5, a channel of x",
         ),
         (
             partial(labs.train_eval.measure, X[..., 0, 0], batch_sizes=[1, 2]),
@@ -82,13 +81,39 @@ WIDE = RNG.normal(size=(4, 3, 6, 6))
             "dtypes must be several values, such as (\"float32\",), not 'float32'",
         ),
         (partial(labs.numerics.measure, X, offsets=[np.inf]), ValueError, "offset=inf must be finite"),
-        (partial(labs.gradients.measure, SMALL, scales=[0, 1]), ValueError, "scales=(0.0, 1.0) must all be above 0"),
+        (partial(labs.gradients.measure, SMALL, scales=[0, 1]), ValueError, "scale=0 must be above 0"),
         (
             partial(labs.gradients.measure, np.tile(X, (1, 1, 2, 2))),
             ValueError,
             "x has shape (4, 6, 6, 6), 864 cells; use (N, C, H, W) of at most 144 cells",
         ),
         (partial(labs.relatives.measure, X, tau=np.nan), ValueError, "tau=nan must be finite"),
+        (partial(labs.relatives.measure, X, tau=1e308), ValueError, "tau=1e+308 must be from -1e+60 to 1e+60"),
+        (partial(labs.relatives.measure, X, g=-1e308), ValueError, "g=-1e+308 must be from -1e+60 to 1e+60"),
+        (
+            partial(labs.relatives.measure, X, logits=(1e308, -1e308, 0)),
+            ValueError,
+            "logit=1e+308 must be from -1e+60 to 1e+60",
+        ),
+        (partial(labs.relatives.figure, X, tau=10**400), ValueError, f"tau={brief(10**400)} must be finite"),
+        (partial(labs.numerics.measure, offsets=[10**400]), ValueError, f"offset={brief(10**400)} must be finite"),
+        (partial(labs.gradients.measure, scales=[-(10**400)]), ValueError, f"scale={brief(-(10**400))} must be finite"),
+        (partial(labs.numerics.measure, offsets=[1j]), TypeError, "offset must be a number, not 1j"),
+        (
+            partial(labs.numerics.measure, offsets=[np.complex64(1)]),
+            TypeError,
+            "offset must be a number, not np.complex64(1+0j)",
+        ),
+        (
+            partial(labs.coupling.figure, width=np.array([900])),
+            ValueError,
+            "width must be a number of pixels from 320 to 9999, not an array of shape (1,)",
+        ),
+        (
+            partial(labs.memory.figure, (10**9,) * 4),
+            ValueError,
+            f"shape {(10**9,) * 4} has {10**36} cells; a strip can show 400, so make the axes shorter",
+        ),
         (partial(labs.relatives.measure, X, g="1"), TypeError, "g must be a number, not '1'"),
         (
             partial(labs.relatives.measure, X, logits=(0, 1)),
@@ -129,7 +154,7 @@ WIDE = RNG.normal(size=(4, 3, 6, 6))
         (
             partial(labs.style.measure, X),
             TypeError,
-            "content must be a whole number from 0 to 7, not an array of shape (4, 6, 3, 3)",
+            "content must be a whole number, not an array of shape (4, 6, 3, 3); give from 0 to 7",
         ),
         (
             partial(labs.style.measure, alphas=[2]),
@@ -160,7 +185,7 @@ WIDE = RNG.normal(size=(4, 3, 6, 6))
         (
             partial(labs.published.figure, width=100),
             ValueError,
-            "width must be a number of pixels from 320 up, not 100",
+            "width must be a number of pixels from 320 to 9999, not 100",
         ),
         (
             partial(labs.coupling.figure, widht=900),
@@ -171,3 +196,35 @@ WIDE = RNG.normal(size=(4, 3, 6, 6))
 )
 def test_message(wrong, error, message):
     refuses(wrong, error, message)
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        partial(labs.batch_size.measure, X, batch_sizes=LONG),
+        partial(labs.batch_size.measure, X, batch_sizes=[[LONG]]),
+        partial(labs.batch_size.measure, X, draws=LONG),
+        partial(labs.batch_size.measure, X, seed=-(10**4000)),
+        partial(labs.coupling.measure, X, padding=[-(10**4000)]),
+        partial(labs.numerics.measure, X, dtypes=[LONG]),
+        partial(labs.memory.measure, layout=LONG),
+        partial(labs.relatives.measure, X, g=LONG),
+        partial(labs.relatives.measure, X, g=[0.0] * 1_000_000),
+        partial(labs.train_eval.measure, X, momenta=[LONG]),
+        partial(labs.training.measure, methods=[LONG]),
+        partial(labs.published.figure, width=LONG),
+    ],
+)
+def test_a_message_is_short_for_a_long_value(call):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("tau", [-1e60, 1e60])
+def test_the_largest_parameters_of_the_relatives_give_finite_numbers_without_a_warning(tau):
+    figure = labs.relatives.figure(X, tau=tau, g=tau, logits=(tau, 0, -tau))
+    assert all(np.isfinite(step.args[1]["yaxis3.range"]).all() for step in figure.layout.sliders[0].steps)

@@ -1,0 +1,334 @@
+"""Parts of the labs' charts: template, panels, traces, controls, and room for title, controls and caption.
+
+A figure is drawn for a width and stacks, from the top: title, buttons, legend, plot, slider, caption. `finish` computes
+the heights. A figure contains everything that its controls change, so that it works without a kernel.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from normviz.explorer.svg.palette import DARK as EXPLORER_DARK
+from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
+from normviz.explorer.svg.palette import LIGHT as EXPLORER_LIGHT
+
+COLOURS = {
+    "blue": "#2f7de1",
+    "orange": "#d9730d",
+    "green": "#1a9a68",
+    "pink": "#c65aa0",
+    "grey": "#7d8694",
+    "red": "#d9534a",
+}
+"""After Okabe & Ito 2008; a contrast of at least 3 : 1 on the light and on the dark page."""
+METHOD_COLOURS = {"batch": "blue", "layer": "orange", "instance": "green", "group": "pink", "positional": "grey"}
+"""The colour of a method, the same in every lab."""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+"""Lines must be distinguishable without colour."""
+DIVERGING: dict[str, Any] = {
+    "colorscale": [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]],
+    "showscale": False,
+}
+"""A heat map's scale: teal below 0, plum above."""
+NO_TICKS: dict[str, Any] = {"showticklabels": False, "ticks": "", "showgrid": False}
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+NARROW = 640
+"""Pixels: below this width, panels are stacked."""
+LETTER = 6.3
+"""Pixels: the largest average width of a letter of a caption."""
+LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 90
+"""Pixels: heights of a caption's line, a row of buttons, an axis with its title, and a slider."""
+NOT_NEEDED = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
+"""Of plotly's toolbar only the button that saves a picture stays; dragging zooms and a double click zooms out."""
+
+
+def template(dark: bool = False) -> go.layout.Template:
+    """Return the light or the dark template."""
+    on = EXPLORER_DARK if dark else EXPLORER_LIGHT
+    axis = {
+        "gridcolor": on["rule"],
+        "linecolor": on["muted"],
+        "zerolinecolor": on["rule"],
+        "zerolinewidth": 1,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": on["muted"],
+        "title": {"font": {"size": 13}, "standoff": 8},
+        "automargin": False,
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 12, "color": on["ink"]},
+            "paper_bgcolor": on["card"],
+            "plot_bgcolor": on["card"],
+            "colorway": list(COLOURS.values()),
+            "xaxis": axis,
+            "yaxis": axis,
+            "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},
+            "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], "font": {"color": on["ink"]}},
+            "annotationdefaults": {"font": {"color": on["ink"]}, "showarrow": False},
+            "sliderdefaults": {
+                "bgcolor": on["rule"],
+                "activebgcolor": on["accent"],
+                "bordercolor": on["muted"],
+                "tickcolor": on["muted"],
+                "font": {"color": on["ink"]},
+            },
+            # Plotly draws a pressed button almost white in every template, so the text on it must be dark.
+            "updatemenudefaults": {"bgcolor": "#e3e8ee", "bordercolor": "#8a94a3", "font": {"color": "#14181f"}},
+        }
+    )
+
+
+def panels(
+    titles: Sequence[str], width: int, *, gap: float = 0.11, stacked_gap: float | None = None
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Return a figure of panels, side by side or, on a narrow page, stacked; and the row and column of each.
+
+    `gap` and `stacked_gap` are the space between two panels, as shares of the figure's width and height.
+    """
+    count = len(titles)
+    if width < NARROW:
+        grid, places = {"rows": count}, [{"row": k + 1, "col": 1} for k in range(count)]
+    else:
+        grid, places = {"cols": count}, [{"row": 1, "col": k + 1} for k in range(count)]
+    spacing: dict[str, Any] = {
+        "horizontal_spacing": gap,
+        "vertical_spacing": 0.34 / count if stacked_gap is None else stacked_gap,
+    }
+    return make_subplots(**grid, **spacing, subplot_titles=list(titles)), places
+
+
+def line(k: int, colour: str, *, size: int = 8, line_width: float = 2) -> dict[str, Any]:
+    """Return the style of the k-th line of a chart: joined marks with a dash and a symbol of its own."""
+    return {
+        "mode": "lines+markers",
+        "line": {"color": COLOURS[colour], "width": line_width, "dash": DASHES[k % len(DASHES)]},
+        "marker": {"symbol": SYMBOLS[k % len(SYMBOLS)], "size": size},
+    }
+
+
+def step(
+    label: str, traces: dict[str, list] | None = None, indices: Iterable[int] = (), **layout: Any
+) -> dict[str, Any]:
+    """Return one step of a slider, or one button.
+
+    Parameters
+    ----------
+    label
+        Its text.
+    traces
+        What it sets in the traces `indices`: {"y": [one entry per trace]}. An entry must be a list or a string; None
+        leaves the trace as it is.
+    indices
+        The traces.
+    layout
+        What it sets in the layout, with two underscores for a dot: xaxis__title__text="G".
+    """
+    changed = {key.replace("__", "."): value for key, value in layout.items()}
+    return {"label": label, "method": "update", "args": [traces or {}, changed, list(indices)]}
+
+
+def add_slider(figure: Any, steps: Sequence[dict[str, Any]], prefix: str, active: int = 0) -> None:
+    """Add a slider of `step`s and show the active one; `prefix` stands before its label."""
+    figure.update_layout(
+        sliders=[
+            {
+                "steps": list(steps),
+                "active": active,
+                "currentvalue": {"prefix": prefix, "suffix": "", "font": {"size": 14}, "xanchor": "left"},
+                "xanchor": "left",
+                "yanchor": "top",
+                "x": 0,
+                "y": 0,
+                "len": 1,
+            }
+        ]
+    )
+    _show(figure, steps[active])
+
+
+def add_buttons(figure: Any, steps: Sequence[dict[str, Any]], name: str, *, menu: bool = False) -> None:
+    """Add a row of buttons, or a menu, of `step`s and show the first; `name` tells screen readers what they choose."""
+    figure.update_layout(
+        updatemenus=[
+            {
+                "name": name,
+                "buttons": list(steps),
+                "active": 0,
+                "type": "dropdown" if menu else "buttons",
+                "direction": "down" if menu else "right",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yanchor": "bottom",
+            }
+        ]
+    )
+    _show(figure, steps[0])
+
+
+def _show(figure: Any, step: dict[str, Any]) -> None:
+    """Set traces and layout as a step of a slider or a button would."""
+    traces, layout, indices = step["args"]
+    for key, values in traces.items():
+        for index, value in zip(indices, values, strict=True):
+            if value is not None:
+                figure.data[index][key] = value
+    for path, value in layout.items():
+        figure.layout[path] = value
+
+
+def broken(text: str, width: float, letter: float = LETTER) -> str:
+    """Return text with a <br> where a line of `width` pixels is full."""
+    return "<br>".join(wrap(text, max(20, int(width / letter))))
+
+
+def finish(
+    figure: Any,
+    title: str,
+    caption: str,
+    alt: str,
+    *,
+    width: int = 900,
+    height: int | tuple[int, int] = 340,
+    left: int = 64,
+    right: int = 20,
+    above: int | None = None,
+    names: Sequence[str] | None = None,
+) -> go.Figure:
+    """Add template, title, caption and alt text to a figure, and set its size and margins.
+
+    Parameters
+    ----------
+    figure
+        A figure with its traces, axes, slider and buttons (at most one row or menu).
+    title, caption
+        Shown above and under the chart, broken into lines that fit.
+    alt
+        The alt text, kept as `layout.meta["alt"]`; `chart_html.to_html` puts it on the page.
+    width
+        Width of the figure in pixels.
+    height
+        Height of the plot without margins in pixels, or its heights on a wide and on a narrow page.
+    left, right
+        Margins in pixels.
+    above
+        Pixels between legend and plot for an annotation; None keeps room for the titles of panels, if there are any.
+    names
+        The longest legend of all states, if that is not the first state's.
+    """
+    # Beside the title stand the switch and plotly's button that saves a picture.
+    narrow = width < NARROW
+    if isinstance(height, tuple):
+        height = height[narrow]
+    panel_titles = above is None and bool(figure.layout.annotations)
+    title_lines = broken(title, width - (108 if narrow else 172), 9.6)
+    caption_lines = broken(caption, width - 28)
+    menus = list(figure.layout.updatemenus)
+    rows = _legend_rows(figure, width - left - right, names)
+    legend = 24 * rows + (8 if rows else 0)
+    over = (above or 0) + (22 if panel_titles else 8)
+    top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend + over
+    has_slider = bool(figure.layout.sliders)
+    under = AXIS + (SLIDER if has_slider else 0)
+    bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
+    switch = {
+        "name": "Dark / light",
+        "type": "buttons",
+        "showactive": False,
+        "active": -1,  # pressing an active button applies args2
+        "buttons": [
+            {
+                "label": "◐" if narrow else "◐ Dark / light",
+                "method": "relayout",
+                "args": [{"template": template(dark=True).to_plotly_json()}],
+                "args2": [{"template": template().to_plotly_json()}],
+            }
+        ],
+        "x": 1,
+        "xanchor": "right",
+        "y": 1,
+        "yanchor": "top",
+        "pad": {"t": -(top - 8), "r": 46 - right},
+        "font": {"size": 11},
+    }
+    if panel_titles:
+        figure.update_annotations(font_size=13)
+    for menu in menus:
+        menu.pad = {"l": 12 - left, "b": legend + over}
+    figure.update_layout(
+        template=template(),
+        width=width,
+        height=top + height + bottom,
+        margin={"l": left, "r": right, "t": top, "b": bottom},
+        title={
+            "text": f"<b>{title_lines}</b>",
+            "font": {"size": 16},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 14, "t": 14 + 11 * title_lines.count("<br>")},
+        },
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1 + over / height,
+            "yanchor": "bottom",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        updatemenus=[*menus, switch],
+        modebar={"remove": [*NOT_NEEDED, "sendChartToCloud"]},
+        meta={"alt": alt, "caption": caption},
+    )
+    for slider in figure.layout.sliders:
+        slider.pad = {"l": 0, "r": 0, "t": AXIS + 2}
+    x = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 14 - left}
+    y = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -under}
+    figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **x, **y)
+    return figure
+
+
+def _legend_rows(figure: Any, span: float, names: Sequence[str] | None) -> int:
+    """Return how many rows the legend needs."""
+    shown = [t for t in figure.data if getattr(t, "showlegend", False) is not False and t.visible is not False]
+    names = names or [str(t.name) for t in shown if t.name]
+    if figure.layout.showlegend is False or len(names) <= 1:
+        return 0
+    widths = [len(name) * 6.4 + 42 for name in names]
+    return 1 if sum(widths) <= span else math.ceil(len(names) / max(1, span // max(widths)))
+
+
+def rounded(values: Any, digits: int = 4) -> list[float | None]:
+    """Return values as a list of `digits` significant digits, None where not finite, which keeps a figure small."""
+    return [float(f"{v:.{digits}g}") if math.isfinite(v) else None for v in map(float, values)]
+
+
+def signed_root(values: np.ndarray, decimals: int = 3) -> list:
+    """Return sign(v) * sqrt(|v| / max|v|) as nested lists: in a heat map the root makes small values visible."""
+    return (np.sign(values) * np.sqrt(np.abs(values) / (np.abs(values).max() or 1))).round(decimals).tolist()
+
+
+def log_ticks(values: Any) -> dict[str, Any]:
+    """Return the ticks of a logarithmic axis: 1, 2 and 5 in each decade, or powers of ten where there are many decades.
+
+    >>> log_ticks([0.05, 0.3])["ticktext"]
+    ['0.02', '0.05', '0.1', '0.2', '0.5']
+    """
+    good = [float(v) for v in values if math.isfinite(v) and v > 0] or [1.0]
+    low, high = math.floor(math.log10(min(good))), math.ceil(math.log10(max(good)))
+    digits = (1, 2, 5) if high - low <= 3 else (1,)
+    every = [float(f"{d}e{e}") for e in range(low, high + 1) for d in digits]
+    shown = [v for v in every if min(good) / 2.5 <= v <= max(good) * 2.5] or every
+    return {"tickvals": shown, "ticktext": [f"{v:g}" for v in shown]}
