@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -94,7 +95,7 @@ class Trial:
     before: Pair | None = None
     after: Pair | None = None
 
-    @property
+    @cached_property
     def sampled(self) -> tuple[Scene, np.ndarray]:
         """A scene of some of the cells, and the output for them."""
         scene = self.scene.sample()

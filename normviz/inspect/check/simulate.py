@@ -312,7 +312,13 @@ def divisor(spread: np.ndarray, recipe: Recipe) -> np.ndarray:
 @np.errstate(all="ignore")
 def near(seen: np.ndarray, expected: np.ndarray, tolerance: float, rounding: np.ndarray | float = 0.0) -> np.ndarray:
     """Return which cells agree to within the tolerance and the rounding error; NaN agrees with NaN, inf with inf."""
-    finite = np.abs(expected[np.isfinite(expected)])
-    allowed = tolerance * (np.abs(expected) + (np.sqrt(np.mean(np.square(finite))) if finite.size else 0.0))
-    close = np.abs(seen - expected) <= allowed + np.nan_to_num(rounding, posinf=0.0)
-    return close | (np.isnan(seen) & np.isnan(expected)) | (seen == expected)
+    size = np.abs(expected)
+    mean_square = np.mean(np.square(size))
+    if all_finite := np.isfinite(mean_square):
+        allowed = tolerance * (size + np.sqrt(mean_square)) + rounding
+    else:
+        finite = size[np.isfinite(size)]
+        mean_square = np.mean(np.square(finite)) if finite.size else 0.0
+        allowed = tolerance * (size + np.sqrt(mean_square)) + np.nan_to_num(rounding, posinf=0.0)
+    close = np.abs(seen - expected) <= allowed
+    return close if all_finite else close | (np.isnan(seen) & np.isnan(expected)) | (seen == expected)
