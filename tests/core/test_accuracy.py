@@ -5,6 +5,7 @@ import pytest
 
 import normviz as nv
 from benchmarks.cpu.accuracy import CASES, METHODS, errors
+from normviz.backends.cpu import moments
 
 # Of a variance, relative, and of the output, absolute, by the type of x; an output of 5 is rounded by 2e-3 in float16.
 LIMITS = {"f2": (1.5e-7, 4e-3), "f4": (1.5e-7, 1e-6), "f8": (1e-12, 1e-12)}
@@ -57,3 +58,42 @@ def test_what_is_not_finite_reaches_its_own_set_alone(bad, dtype, layout, backen
         np.testing.assert_array_equal(after, before)
         var = nv.statistics(lay(x), method, **options).var
         assert np.count_nonzero(~np.isfinite(var)) == 1
+
+
+UNIT = 2.0**-24
+"""Half a unit in the last place of float32, in which the docstring of `moments` states the errors."""
+FEW_VALUES = {
+    "two of equal magnitude": (2, lambda n, a: a * (2 * (n > 0) - 1)),
+    "half of them 0": (4, lambda n, a: a * (n > 0)),
+    "two fifths of them not 0": (4, lambda n, a: a * (n > 0.25)),
+    "a tenth of them not 0": (4, lambda n, a: a * (n > 1.28)),
+    "four": (4, lambda n, a: a * np.clip(np.floor(2 * n), -2, 1)),
+    "sixteen": (4, lambda n, a: a * np.clip(np.floor(4 * n), -8, 7)),
+}
+"""The largest error in units, and the cells made of normal ones."""
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("values", FEW_VALUES)
+def test_errors_where_roundings_do_not_average_out(values, layout, dtype):
+    """Cells of few different values are rounded alike, so the errors of their sums add up."""
+    (lay, axis), (units, make) = LAYOUTS[layout], FEW_VALUES[values]
+    normal = np.random.default_rng(1).standard_normal((4, 8, 32, 49))
+    for scale in (0.7, 1.003, 1.5045, 1.8947, 1191.9, 1687.8):
+        x = make(normal, scale).astype(dtype)
+        for method, num_groups in METHODS:
+            options = {"num_groups": num_groups, "channel_axis": axis, "backend": "numpy"}
+            found, expected = (nv.statistics(lay(a), method, **options).var for a in (x, x.astype("f8")))
+            np.testing.assert_allclose(found, expected, rtol=units * UNIT, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+def test_equal_squares_in_a_dot_product(dtype):
+    """The worst case of the docstring of `moments`: CHAIN equal squares after each other, 1.5 units off."""
+    if not moments.piece():
+        pytest.skip("this NumPy's dot product adds all cells one after the other, so float32 is summed in float64")
+    a = np.linspace(1, 2, 5000).astype(dtype).astype(np.float32)
+    cells = np.repeat(a[:, None], moments.piece(), axis=1)
+    expected = moments.piece() * a.astype(np.float64) ** 2
+    np.testing.assert_allclose(np.vecdot(cells, cells), expected, rtol=1.5 * UNIT if dtype == "f4" else 0)

@@ -6,10 +6,11 @@ again of x - mean. Where that is not enough either, M2 is computed in two passes
 
 The error does not depend on the processor. float16 and float32 are summed in float32, but only CHAIN = 4 values are
 added one after the other; their sums are added in pairs, and those of pieces in float64. The worst case are cells of
-equal magnitude, because all their roundings have the same sign: with u = 2**-24, half a unit in the last place of
-float32, four of their squares add up with an error of at most 1.5 u, including that of the squares (eight with 3.1 u,
-16 with 5 u). Subtracting S * mean magnifies it by at most 1 + MAX_RATIO. How many cells a dot product adds one after
-the other depends on the processor's registers: `piece` measures it, and makes the pieces as short as that requires.
+few different values, because their roundings have the same sign. With u = 2**-24, half a unit in the last place of
+float32, four equal squares add up with an error of at most 1.5 u, including that of the squares (eight with 3.1 u, 16
+with 5 u). Where the variance is a difference, errors grow by up to 1 + MAX_RATIO: tests/core/test_accuracy.py allows
+2 u for cells of equal magnitude and 4 u for others of few values. How many cells a dot product adds one after the other
+depends on the processor's registers: `piece` measures it, and makes the pieces as short as that requires.
 """
 
 from functools import cache
