@@ -146,7 +146,7 @@ FIRES = {
 }
 NEAR_MISSES = {
     "one-value-per-set": [
-        (SEQ(POOL, bn()).eval(), X[:1], {}),  # how many samples there are in training is not said
+        (SEQ(POOL, bn()).eval(), X[:1], {}),  # the number of samples in training is not known
         (SEQ(POOL, bn()), X, {}),
         (SEQ(POOL, nn.GroupNorm(1, 8)), X[:1], {}),
         (SEQ(POOL, bn()).eval(), X[:1], {"training_batch": 32}),
@@ -180,7 +180,7 @@ NEAR_MISSES = {
         (SEQ(bn()), 100 * BIG, {}),  # untouched
         (SEQ(bn(mean=3.0).requires_grad_(False)).eval(), BIG, {}),  # frozen
         (SEQ(nn.BatchNorm2d(8, track_running_stats=False)), 100 * BIG, {}),
-        (SEQ(POOL, bn(var=0.02, mean=0.1)), torch.randn(2, 8, 6, 6), {}),  # of two values nothing can be said
+        (SEQ(POOL, bn(var=0.02, mean=0.1)), torch.randn(2, 8, 6, 6), {}),  # two values are too few
     ],
     "groups-do-not-divide": [
         (SEQ(nn.GroupNorm(3, 6)), spread(2, 6, 6, 6), {}),

@@ -244,7 +244,7 @@ class FilterResponseNorm(nn.Module):
 
 
 class PreNormMLP(nn.Module):
-    """A functional call in the midst of a forward, with weights of its own."""
+    """A functional call in the middle of a forward, with its own weights."""
 
     def __init__(self, dim):
         super().__init__()

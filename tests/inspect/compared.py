@@ -1,4 +1,4 @@
-"""Two models that the tests of compare let part."""
+"""A model for the tests of compare, and changes that make a second one differ from it."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ import normviz as nv
 
 
 def net(**changed):
-    """Conv, Batch Norm, Group Norm and Layer Norm, trained by nobody but with weights as if."""
+    """Conv, Batch Norm, Group Norm and Layer Norm, with random weights as after training."""
     torch.manual_seed(1)
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3),

@@ -1,4 +1,4 @@
-"""Which layers an audit finds, and the numbers it gives of each, against float64 loops of our own."""
+"""The layers that an audit finds, and their numbers against float64 loops."""
 
 import math
 
@@ -105,7 +105,7 @@ def test_layers_of_other_libraries(name):
 
 
 class Call(nn.Module):
-    """Anything, as a module of no library."""
+    """A module that applies a function."""
 
     def __init__(self, f):
         super().__init__()

@@ -118,7 +118,7 @@ BAD = {
     "an empty axis": ("{}:good --shape 2 0", "--shape takes whole numbers above 0"),
     "shape and example": ("{}:good --shape 2 3 --example x.npy", "either --shape with sizes or --example"),
     "no such file": ("{}:good --example none.npy", "none.npy: No such file"),
-    "no factory": ("{} --shape 2 3", "'shelf.models' names no factory; give package.module:factory"),
+    "no factory": ("{} --shape 2 3", "'shelf.models' does not name a factory; give package.module:factory"),
     "no such module": ("shelf.none:good --shape 2 3", "module 'shelf.none' cannot be imported: ModuleNotFoundError"),
     "no such name": ("{}:none --shape 2 3", "shelf.models has no 'none'"),
     "a number": ("{}:number --shape 2 3", "shelf.models:number is of type int; it must be a model"),
@@ -127,7 +127,7 @@ BAD = {
     "a shape it cannot take": ("{}:good --shape 2 4 8 8", "the model raised RuntimeError in 0, on an input of shape"),
     "unknown code": ("{}:good --shape 2 3 8 8 --ignore smal-set", "did you mean 'small-set'?"),
     "unknown opt-in": ("{}:good --shape 2 3 8 8 --also none", "also: unknown code 'none'"),
-    "training batch": ("{}:good --shape 2 3 8 8 --training-batch 0", "training_batch=0 is no number of samples"),
+    "training batch": ("{}:good --shape 2 3 8 8 --training-batch 0", "training_batch=0 is not a number of samples"),
     "unknown option": ("{}:good --shapes 2 3", "No such option"),
 }
 

@@ -1,4 +1,4 @@
-"""Audit and compare on models that mislead whoever looks at them: invented attributes, endless names, broken parts."""
+"""Audit and compare on models with invented attributes, very long names, and outputs of any kind."""
 
 import html.parser
 
@@ -48,7 +48,7 @@ class Counting(nn.Module):
 
 
 class Inventive(Counting):
-    """It has every attribute that anybody asks for."""
+    """It invents every attribute that it is asked for."""
 
     invented = nn.Identity()
 
@@ -237,7 +237,7 @@ def test_an_error_without_a_text_is_told_all_the_same(look):
 
 @pytest.mark.parametrize("look", [audit, compare])
 def test_weights_on_the_meta_device(look):
-    """A model that never uses them can be run; one that does raises, and the message says where both are."""
+    """A model that does not use them can be run; one that uses them raises, and the message names both devices."""
     unused = nn.Sequential(HandBatchNorm(8))
     unused[0].register_parameter("spare", nn.Parameter(torch.zeros(8, device="meta")))
     found = look(unused)
@@ -384,7 +384,7 @@ def test_names_in_html_are_text(name):
         assert name in page.text
 
 
-# ---- bad input of compare, and a rule of one's own ----
+# ---- bad input of compare, and a new rule ----
 
 
 def test_names_and_tolerance_that_are_none():
@@ -392,7 +392,7 @@ def test_names_and_tolerance_that_are_none():
         nv.compare(nn.GroupNorm(2, 8), nn.GroupNorm(2, 8), X, names="norm")
     with pytest.raises(ValueError, match=r"^names: unknown layer of model_b \['norm'\]"):
         nv.compare(nn.GroupNorm(2, 8), nn.GroupNorm(2, 8), X, names={"(model)": ["norm"]})
-    with pytest.raises(ValueError, match=r"^tolerance='tight' is no relative difference; give a number from 0"):
+    with pytest.raises(ValueError, match=r"^tolerance='tight' is not a relative difference; give a number from 0"):
         nv.compare(nn.GroupNorm(2, 8), nn.GroupNorm(2, 8), X, tolerance="tight")
 
 

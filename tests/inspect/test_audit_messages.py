@@ -1,4 +1,4 @@
-"""What an audit says of bad input, in one sentence."""
+"""Bad input of audit gives one sentence."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ BAD = {
     "no number of samples": (
         lambda: nv.audit(nn.ReLU(), torch.zeros(1), training_batch=0),
         ValueError,
-        "training_batch=0 is no number of samples; give a whole number from 1 on",
+        "training_batch=0 is not a number of samples; give a whole number from 1 on",
     ),
     "misspelt": (
         lambda: nv.audit(nn.ReLU(), torch.zeros(1), batch=2),

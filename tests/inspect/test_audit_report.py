@@ -1,4 +1,4 @@
-"""What an audit looks like, and what it exports and explores."""
+"""An audit as text, HTML, plain values, data frame and explorer."""
 
 import dataclasses
 import html.parser
@@ -69,7 +69,7 @@ def test_in_a_notebook(found):
     assert "2 normalization layers, 1 warning" in text
     assert "accidental-instance" in text
     assert "⚠ 1" in text  # not by colour alone
-    # Light or dark is the host's to say.
+    # The notebook decides between a light and a dark theme.
     assert "color:inherit" in text
     assert "#fff" not in text
     assert "prefers-color-scheme" not in text
@@ -129,7 +129,7 @@ def test_to_frame(found):
 
 
 def inputs_of(model, layer, example):
-    """What a layer gets, kept by a hook of our own."""
+    """The inputs of a layer, kept by a hook of this test."""
     kept = []
     handle = layer.register_forward_pre_hook(lambda _, args: kept.append(args[0].detach().clone()))
     with torch.no_grad():

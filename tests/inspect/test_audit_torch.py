@@ -1,4 +1,4 @@
-"""What torch keeps beside the forward: running statistics, lazy layers, and modules it has compiled or quantized."""
+"""Audits of running statistics, lazy layers, and modules that torch has compiled or quantized."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_frozen():
     cases = [
         (bn(), False),
         (bn(training=False), False),
-        (bn(requires_grad=False), False),  # its running statistics go on
+        (bn(requires_grad=False), False),  # its running statistics still change
         (bn(requires_grad=False, training=False), True),
         (bn(requires_grad=False, momentum=0.0), True),
         (nn.GroupNorm(2, 8), False),
@@ -61,7 +61,7 @@ def test_no_gap_while_the_running_statistics_are_untouched_or_absent():
         assert one(module, 100 * spread(2, 8, 6, 6)).gap is None
 
 
-# ---- what torch wraps ----
+# ---- lazy, compiled, quantized ----
 
 
 def test_lazy_layers_are_audited_on_a_copy():
@@ -126,7 +126,7 @@ def test_few_cells_in_bfloat16():
 
 
 class Forward(nn.Module):
-    """A module with a forward of one's own."""
+    """A module with any forward."""
 
     def __init__(self, inner, forward):
         super().__init__()
@@ -145,12 +145,12 @@ def test_tensors_without_numbers_to_look_at():
         assert [(layer.name, layer.block) for layer in found.layers] == [("inner", (1, 4, 6, 6))]
     empty = nv.audit(nn.Sequential(module), torch.zeros(0, 8, 3, 3))
     assert empty.layers[0].count == 0
-    with pytest.raises(ValueError, match=r"layer '0' gets an input of shape \(0, 8, 3, 3\) that has no numbers"):
+    with pytest.raises(ValueError, match=r"layer '0' gets an input of shape \(0, 8, 3, 3\) that has no values"):
         empty.explore("0")
     rows = [torch.randn(3, 8), torch.randn(5, 8)]
     for layout in (torch.strided, torch.jagged):
         found = nv.audit(nn.Sequential(nn.LayerNorm(8)), torch.nested.nested_tensor(rows, layout=layout))
-        assert (found.layers, found.unseen) == ([], {"0": "its input is no tensor of one shape"})
+        assert (found.layers, found.unseen) == ([], {"0": "its input is not a tensor of one shape"})
 
 
 @pytest.mark.filterwarnings("ignore")

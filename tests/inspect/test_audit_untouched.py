@@ -1,4 +1,4 @@
-"""A model, its example and all randomness are as they were after an audit, and nothing is kept of the run."""
+"""After an audit the model, its example and all random states are as before, and no activation is kept."""
 
 import gc
 import random
@@ -32,7 +32,7 @@ class Busy(nn.Module):
         self.fail = False
 
     def forward(self, x):
-        x.mul_(2)  # what it is given
+        x.mul_(2)  # the example
         self.calls += 1
         self.count += 1
         self.last = x
@@ -48,7 +48,7 @@ class Busy(nn.Module):
 
 
 def everything(model, example):
-    """All that can be told of a model from outside, as values that can be compared."""
+    """The state of a model, its example and the process, as values that can be compared."""
     bits = lambda t: None if t is None else (t.dtype, tuple(t.shape), t.detach().clone().numpy().tobytes())  # noqa: E731
     hooks = [n for n in vars(nn.Module()) if "hook" in n]
     return {
@@ -168,7 +168,7 @@ def test_an_audit_within_an_audit_and_inference_mode():
 
 
 def test_no_output_is_held_while_the_model_goes_on():
-    """A whole model may be one forward full of functions."""
+    """A whole model may be one long forward that calls functions."""
     alive = []
 
     class Long(nn.Module):

@@ -1,4 +1,4 @@
-"""Every warning on models that deserve it, and none on their healthy twins."""
+"""Every warning appears on models that deserve it, and on no similar healthy model."""
 
 import pytest
 import torch
@@ -83,7 +83,9 @@ def test_and_can_be_ignored(code, model, x, options):
     ignore = [code, *([options["ignore"]] if "ignore" in options else [])]
     options = {**options, "ignore": ignore}
     if refused:
-        with pytest.raises(ValueError, match=r"^the model raised "):  # nobody has asked to go on
+        with pytest.raises(
+            ValueError, match=r"^the model raised "
+        ):  # the audit does not continue after an ignored warning
             nv.audit(model, x, **options)
     else:
         assert codes(model, x, **options) == []
@@ -144,7 +146,7 @@ def test_statistics_that_are_not_warm_yet_are_said_to_be_so():
 @pytest.mark.parametrize("name", ["ResNet", "U-Net with BN"])
 @pytest.mark.parametrize("seed", range(5))
 def test_chance_alone_gives_no_gap(name, seed):
-    """True running statistics, few samples of correlated maps: the gap that comes of it is nobody's fault."""
+    """True running statistics, few samples of correlated maps: the gap is due to chance alone."""
     g = torch.Generator().manual_seed(seed)
     smooth = lambda n: nn.functional.avg_pool2d(torch.randn(n, 3, 70, 70, generator=g), 7, 1) * 7  # noqa: E731
     model = zoo.ResNet() if name == "ResNet" else zoo.UNet(nn.BatchNorm2d)

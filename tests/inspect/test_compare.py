@@ -1,4 +1,4 @@
-"""Where two torch models part: one difference is planted at a time, and compare has to find it, and it alone."""
+"""One difference is made between two models, and compare has to find that one and no other."""
 
 import pytest
 import torch
@@ -74,7 +74,7 @@ def test_running_statistics_that_a_run_does_not_use_are_told_but_no_cause():
 
 @pytest.mark.parametrize("scale", [1.0, 1e-2], ids=["hidden by rounding", "seen"])
 def test_layer_norms_eps(scale):
-    """1e-6 against 1e-5 is below rounding where the variance is 1, but it is told all the same."""
+    """1e-6 against 1e-5 is below rounding where the variance is 1, but it is reported."""
     a, b = (nn.Sequential(nn.Identity(), nn.LayerNorm(16, eps=eps)) for eps in (1e-6, 1e-5))
     found = nv.compare(a, b, torch.randn(2, 9, 16) * scale)
     assert not found.same

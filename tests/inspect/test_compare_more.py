@@ -148,7 +148,7 @@ def test_errors_say_what_to_do():
         nv.compare(net(), lambda x: x, x())
     with pytest.raises(TypeError, match="unknown keyword 'name'; did you mean 'names'"):
         nv.compare(net(), net(), x(), name={})
-    with pytest.raises(ValueError, match="tolerance=2 is no relative difference"):
+    with pytest.raises(ValueError, match="tolerance=2 is not a relative difference"):
         nv.compare(net(), net(), x(), tolerance=2)
     with pytest.raises(ValueError, match=r"^model_a raised RuntimeError in 0, on an input of shape \(2, 4\)"):
         nv.compare(net(), net(), torch.randn(2, 4))

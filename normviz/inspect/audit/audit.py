@@ -73,7 +73,7 @@ def audit(
     ignored, added = _codes(ignore, "ignore"), _codes(also, "also")
     if training_batch is not None and (type(training_batch) is not int or training_batch < 1):
         raise ValueError(
-            f"training_batch={brief(training_batch)} is no number of samples; give a whole number from 1 on"
+            f"training_batch={brief(training_batch)} is not a number of samples; give a whole number from 1 on"
         )
     codes = ({code for code, rule in RULES.items() if rule.default} | added) - ignored
     model = materialized(model, example)

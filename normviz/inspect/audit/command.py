@@ -63,7 +63,7 @@ def _model(address: str) -> Any:
 
     name, _, path = address.partition(":")
     if not name or not path:
-        raise ValueError(f"{address!r} names no factory; give package.module:factory")
+        raise ValueError(f"{address!r} does not name a factory; give package.module:factory")
     try:
         value = import_module(name)
     except Exception as error:

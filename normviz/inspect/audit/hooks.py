@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from normviz.inspect.audit.detect import MAX_CELLS, norm_around_call, norm_by_output
-from normviz.inspect.audit.rules import Measurements, measure
+from normviz.inspect.audit.rules import Measurements, measure_use
 from normviz.inspect.audit.tensors import (
     attribute,
     buffers,
@@ -271,7 +271,7 @@ class ModelRun:
         if x is not None:
             self._classify(running, x, y)
         elif running.function:
-            self._unreadable[self._name(module)] = "its input is no tensor of one shape"
+            self._unreadable[self._name(module)] = "its input is not a tensor of one shape"
         if running.has_norms and self.stack:
             self.stack[-1].has_norms = True
         if y is not None:
@@ -309,7 +309,7 @@ class ModelRun:
     def _record(self, name: str, running: RunningModule, norm: Norm, known_by: str, given: Any, x: Any, y: Any) -> None:
         """Record a use of a module that is a normalization; x is its input `given`, or a copy from before the call."""
         self._copy_wanted(name, x, norm)
-        measured, before = measure(norm, x, y, dead=self.dead), self._origins.before(given, norm)
+        measured, before = measure_use(norm, x, y, dead=self.dead), self._origins.before(given, norm)
         function = class_name(running.module)
         call = NormCall(running.order, function, name, norm, measured, None, before, running.refused)
         self._add(name, running.module, norm, known_by, call)
@@ -382,7 +382,7 @@ class ModelRun:
             return y
         label = self._label(running, name, given.get("weight"))
         self._copy_wanted(label, x, norm)
-        before, measured = self._origins.before(x, norm), measure(norm, x, y, dead=self.dead)
+        before, measured = self._origins.before(x, norm), measure_use(norm, x, y, dead=self.dead)
         running.calls.append(NormCall(self._next(), name, label, norm, measured, y, before, refused))
         if len(running.calls) > 1:
             running.calls[0].y = running.calls[-1].y = None  # only a single call can make its module a normalization

@@ -165,7 +165,7 @@ class Audit:
             raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
         x, norm = run.wanted
         if not has_values(x):
-            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no numbers to look at")
+            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no values to read")
         return _explorer(layer, norm, values(x).reshape(norm.shape), keywords)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What an audit measures at every normalization, and the rules that turn it into warnings.
 
 To add a warning, add one function with the decorator `rule`. Its code is then known to `audit`, to the command line and
-to the messages about unknown codes. What it needs from the run and is not in `Measurements` yet, `measure` adds there.
+to the messages about unknown codes. A number that it needs from the run goes into `Measurements`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Measurements:
         return replace(self, **finite, dead=tuple(c for c in self.dead if c in later.dead))
 
 
-def measure(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
+def measure_use(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
     """Measure one use: its input x and output y are torch tensors, y may be None."""
     if not has_values(x) or not (y is None or has_values(y)):
         return Measurements()
@@ -135,7 +135,7 @@ GAP_NOISE = {False: 3.0, True: 2.0}
 SHRUNK = 0.25
 """An example whose variance is a quarter of the running one on average comes out half as wide in eval mode; the gap,
 which cannot exceed 1 on that side, would not show it."""
-_REFUSED = " (torch refuses to run it; the audit went on with its input)"
+_REFUSED = " (torch refuses to run it; the audit continued with its input)"
 
 
 @dataclass(frozen=True)

@@ -281,5 +281,5 @@ def bias_axis(module: Any) -> int | None:
     from torch import nn
 
     axes = {nn.Linear: -1, nn.modules.conv._ConvNd: 1}
-    axis = next((a for cls, a in axes.items() if isinstance(module, cls)), None)
+    axis = next((a for cls, a in axes.items() if issubclass(type(module), cls)), None)
     return axis if axis is not None and attribute(module, "bias") is not None else None

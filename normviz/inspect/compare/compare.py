@@ -83,7 +83,7 @@ def compare(
         raise TypeError(f"names is of type {type(names).__name__}; give a dict of a name in model_a -> one in model_b")
     names = names or {}
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < 1):
-        raise ValueError(f"tolerance={brief(tolerance)} is no relative difference; give a number from 0 to below 1")
+        raise ValueError(f"tolerance={brief(tolerance)} is not a relative difference; give a number from 0 to below 1")
     a, b = _record(model_a, example, "model_a"), _record(model_b, example, "model_b")
     in_a, in_b = a.in_order(), b.in_order()
     _check_names(names, in_a, "model_a")
