@@ -163,11 +163,11 @@ def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
     """Yield the box of an advice."""
     (x, width), row = COLUMNS["leaf"], ADVICE[key]
     yield pen.rect(x, middle - LEAF / 2, width, LEAF, "here" if chosen else "card", 8, "accent" if chosen else "rule")
-    left = THUMB[0] + 18
-    # `wrapped` measures letters of normal weight; bold ones are wider, hence 13.6 for a size of 12.5.
-    name = wrapped(f"✓ {row.label}" if chosen else row.label, 13.6, width - left, 2)
+    left = THUMB[0] + 12
+    # `wrapped` measures letters of normal weight; bold ones are wider.
+    name = wrapped(f"✓ {row.label}" if chosen else row.label, 12 * 1.09, width - left - 4, 2)
     for k, text in enumerate(name):
-        yield pen.text(x + left, middle + 4.4 + 16 * (k - (len(name) - 1) / 2), text, 12.5, bold=True)
+        yield pen.text(x + left, middle + 4.4 + 16 * (k - (len(name) - 1) / 2), text, 12, bold=True)
 
 
 def thumbs(drawn: Sequence[Drawn], left: float, top: float) -> Iterator[tuple[str, str]]:

@@ -282,6 +282,22 @@ def test_the_picture_is_there_where_no_script_runs(new_page, tmp_path):
     assert picture.get_attribute("alt").startswith("A decision tree of 9 questions that lead to 15 normalizers")
 
 
+def test_every_text_of_the_picture_fits_into_its_box(page):
+    """Also when it is chosen, and so bold."""
+    for answers in PATHS:
+        page.set_content(nv.chooser(**answers).to_svg())
+        outside = page.evaluate("""() => {
+            const boxes = [...document.querySelectorAll('rect')].map((rect) => rect.getBBox());
+            return [...document.querySelectorAll('text')].filter((text) => {
+                const { x, y, width, height } = text.getBBox();
+                const around = boxes.filter((box) => box.x <= x && x < box.x + box.width
+                    && box.y <= y + height / 2 && y + height / 2 < box.y + box.height);
+                return Math.min(...around.map((box) => box.x + box.width)) < x + width;
+            }).map((text) => text.textContent);
+        }""")
+        assert outside == []
+
+
 def test_a_notebooks_output_answers_in_its_frame(page):
     html = nv.chooser(erase="no")._repr_mimebundle_()["text/html"]
     assert json.loads(pages.Reader(pages.inside(html)).scripts[0])["answers"] == {"erase": "no"}
