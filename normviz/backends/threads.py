@@ -1,6 +1,6 @@
-"""Threads for the NumPy backend: how many, and the running of tasks on them.
+"""Threads of the NumPy backend: how many to use, and how to run tasks on them.
 
-NumPy's inner loops release Python's lock, so threads that work on different parts of one array do run side by side.
+NumPy's inner loops release Python's lock, so threads that work on different parts of an array run at the same time.
 """
 
 import os
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 WORTH = 1 << 22
-"""Bytes from which an array is shared out: below 4 MB, waking a thread costs as much as it saves."""
+"""Smallest array, in bytes, that is divided among threads: below 4 MB, waking a thread costs as much as it saves."""
 MOST = 8
-"""The default never exceeds this: a few cores use up the bandwidth of the memory, which is what the passes wait for."""
+"""Largest default: a few cores use all of the memory's bandwidth, which limits the speed."""
 
 _limit: ContextVar[int | None] = ContextVar("normviz_threads", default=None)
 
@@ -27,7 +27,7 @@ def available() -> int:
 
 
 def number() -> int:
-    """Return how many threads a large array gets: NORMVIZ_NUM_THREADS, or the cores of this process, at most 8.
+    """Return how many threads work on a large array: NORMVIZ_NUM_THREADS, or the cores of this process, at most 8.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def worthwhile(nbytes: int) -> int:
 
 @contextmanager
 def at_most(count: int) -> Iterator[None]:
-    """Use no more than `count` threads inside, for callers that have threads of their own."""
+    """Use at most `count` threads inside this context, for callers that have threads of their own."""
     token = _limit.set(min(count, number()))
     try:
         yield
@@ -60,7 +60,7 @@ def at_most(count: int) -> Iterator[None]:
 
 
 def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-    """Return [task(part) for part in parts], each on a thread of its own; the calling thread takes the last one."""
+    """Return [task(part) for part in parts], each on its own thread; the calling thread takes the last one."""
     if len(parts) == 1:
         return [task(parts[0])]
     waiting = []
@@ -68,7 +68,7 @@ def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         for part in parts[:-1]:
             waiting.append(_pool(os.getpid(), len(parts) - 1).submit(_quietly, task, part))
     except RuntimeError as error:
-        if "shutdown" not in str(error):  # once Python winds down it starts nothing on other threads
+        if "shutdown" not in str(error):  # at exit, Python starts no task on another thread
             raise
     try:
         rest = [task(part) for part in parts[len(waiting) :]]
@@ -78,11 +78,11 @@ def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
 
 
 def _quietly(task: Callable[[Any], Any], part: Any) -> Any:
-    with np.errstate(all="ignore"):  # which is a setting of each thread
+    with np.errstate(all="ignore"):  # a setting that each thread has for itself
         return task(part)
 
 
 @cache
 def _pool(process: int, count: int) -> ThreadPoolExecutor:
-    """Threads for one process: those of a parent do not survive a fork."""
+    """Return the threads of one process: those of a parent do not survive a fork."""
     return ThreadPoolExecutor(count, thread_name_prefix="normviz")

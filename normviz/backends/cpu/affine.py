@@ -1,7 +1,7 @@
-"""The output pass on the CPU: (x - mean) * rstd * weight + bias, block by block from the cache.
+"""The affine map on the CPU: (x - mean) * rstd * weight + bias, block by block in the cache.
 
-Centred first: folded into a * x + b it loses four digits at |mean| / std = 1e5. The mean is rounded to the type that is
-worked in, and what rounding lost goes into what is added.
+The mean is subtracted first, because a * x + b with everything folded into a and b loses four digits at
+|mean| / std = 1e5. The mean is rounded to the working dtype, and the rounding error goes into the term that is added.
 """
 
 from collections.abc import Iterator
@@ -15,27 +15,27 @@ from normviz.backends.cpu.half import narrow, widen
 from normviz.backends.cpu.strides import follows
 
 CELLS = 1 << 17
-"""Cells in a block: 512 kB of float32, so that x and y of it stay in the second-level cache."""
+"""Cells in a block: 512 kB of float32, so that its x and y fit the second-level cache."""
 STRIP = 8192
-"""A row of parameters shorter than this is repeated up to it, for an inner loop of NumPy is as long as such a row."""
+"""A row of parameters shorter than this is repeated, because NumPy starts a new inner loop for each such row."""
 
-FAR = 2.0**100
-"""In float32 what is so large may overflow once a mean is subtracted, or has an inverse with few digits left."""
+HUGE = 2.0**100
+"""Larger float32 numbers may overflow when a mean is subtracted, or have a subnormal inverse with few digits."""
 
 Step = tuple[np.ufunc, np.ndarray]
 Job = tuple[np.ndarray, np.ndarray, list[Step]]
 
 
 def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any, cells: int) -> list[Step]:
-    """Return what to do to x: ufuncs, each with its other operand in the type that is worked in.
+    """Return the ufuncs to apply to x one after the other, each with its other operand in the dtype `work`.
 
-    Parameters become one where that leaves them small beside the `cells` cells of x; a scale for each position and a
-    weight for each channel stay apart.
+    Parameters are combined where the result is small beside the `cells` cells of x: a scale per position and a weight
+    per channel stay separate.
     """
     todo: list[tuple[np.ufunc, Any]] = []
-    if work == np.float32 and (factor := _nearer(mean, rstd)) is not None:
-        # By a power of two, and by 1 where the values lie well, which changes no digit.
-        todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, FAR)
+    if work == np.float32 and (factor := _rescaling(mean, rstd)) is not None:
+        # Powers of two, and 1 for ordinary sets, change no digit.
+        todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, HUGE)
     rounded = mean.astype(work)
     scale, shift = rstd, (rounded - mean) * rstd
     if weight is not None and np.broadcast(rstd, weight).size * 8 <= cells:
@@ -47,24 +47,24 @@ def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any,
     return [(ufunc, p.astype(work, copy=False)) for ufunc, p in todo if p is not None]
 
 
-def _nearer(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
-    """What takes sets near the ends of float32 to its middle, or None where there are none."""
-    high, low = (abs(mean) > FAR) | (rstd < 1 / FAR), rstd > FAR
+def _rescaling(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
+    """Return factors that move sets near the limits of float32 to its middle, or None if there are none."""
+    high, low = (abs(mean) > HUGE) | (rstd < 1 / HUGE), rstd > HUGE
     if not (high.any() or low.any()):
         return None
-    # A set that varies so little has a small mean; one that does not vary is 0 by any factor.
+    # A set that varies so little has a small mean, or is constant and becomes 0 with any factor.
     return np.where(high, 2.0**-24, np.where(low & (abs(mean) < 1), 2.0**64, 1.0))
 
 
 def apply(x: np.ndarray, todo: list[Step], y: np.ndarray, work: Any) -> None:
-    """Write the result of the steps on x to y, on as many threads as the size is worth."""
-    for job in _wide(*_folded(x, y, todo)):
+    """Apply the steps to x and write the result to y, on several threads if x is large."""
+    for job in _with_long_rows(*_folded(x, y, todo)):
         parts = list(_shares(job, threads.worthwhile(job[0].nbytes)))
-        threads.run(lambda part: _pass(part, np.dtype(work)), parts)
+        threads.run(lambda part: _run(part, np.dtype(work)), parts)
 
 
 def _folded(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Job:
-    """The same with the axes in the order of memory, and those made one that no array tells apart."""
+    """Reorder the axes by stride and merge axes that are contiguous in x, y and every parameter."""
     runs: list[list[int]] = []
     for axis in sorted((a for a in range(x.ndim) if x.shape[a] > 1), key=lambda a: -abs(x.strides[a])):
         last = runs[-1][-1] if runs else axis
@@ -82,8 +82,8 @@ def _folded(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Job:
     return fold(x, False), fold(y, False), [(ufunc, fold(p, None)) for ufunc, p in todo]
 
 
-def _wide(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[Job]:
-    """Lay short rows side by side where their parameters are the same for each; the rows left over come apart."""
+def _with_long_rows(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[Job]:
+    """Join short rows with the same parameters into long ones; rows that are left over become a job of their own."""
     length = x.shape[-1]
     if x.ndim < 2 or length >= STRIP or any(p.shape[-2] > 1 for _, p in todo):
         yield x, y, todo
@@ -101,11 +101,11 @@ def _wide(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[Job]:
         [(ufunc, np.tile(p, beside) if p.shape[-1] > 1 else p) for ufunc, p in todo],
     )
     if even < x.shape[-2]:
-        yield from _wide(x[..., even:, :], y[..., even:, :], todo)
+        yield from _with_long_rows(x[..., even:, :], y[..., even:, :], todo)
 
 
 def _shares(job: Job, count: int) -> Iterator[Job]:
-    """Cut a job along its longest axis into `count` parts."""
+    """Divide a job along its longest axis into `count` parts."""
     x, y, todo = job
     axis = int(np.argmax(x.shape))
     count = min(count, x.shape[axis])
@@ -116,7 +116,7 @@ def _shares(job: Job, count: int) -> Iterator[Job]:
 
 
 def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, list[np.ndarray]]]:
-    """Yield where the blocks of x are, and what of the parameters belongs to each."""
+    """Yield the index of each block of x, and the part of every parameter that broadcasts against it."""
     if x[:1].size > CELLS:
         for box in boxes(x, CELLS):
             yield box, [p[clip(box, p.shape)] for p in parameters]
@@ -127,12 +127,12 @@ def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, 
         yield at, [p[at] if len(p) > 1 else p for p in parameters]
 
 
-def _pass(job: Job, work: np.dtype) -> None:
-    """Run the steps block by block on this thread."""
+def _run(job: Job, work: np.dtype) -> None:
+    """Apply the steps block by block on this thread."""
     x, y, todo = job
     with np.errstate():
         if x.dtype == work == y.dtype and 256 <= x.shape[-1] < STRIP:
-            # Else the ufunc copies a broadcast column into a buffer of 8192 elements: half the speed.
+            # With the default of 8192 elements the ufunc copies a broadcast column into a buffer, at half the speed.
             np.setbufsize(16)
         buffer = None if y.dtype == work else np.empty(min(x.size, CELLS), work)
         for box, parameters in _blocks(x, [p for _, p in todo]):

@@ -1,7 +1,8 @@
-"""float16 to float32 and back by the bits: NumPy's own casts are slower.
+"""float16 to float32 and back by integer operations on the bits, which is faster than NumPy's own casts.
 
-A half is sign, 5 bits of exponent, 10 of fraction; a single has 8 and 23. Moved to the single's places, a half's bits
-are its value times 2^-112, the difference of the two exponents' offsets, also where it is subnormal.
+float16 ("half") has a sign, 5 bits of exponent and 10 of fraction; float32 ("single") has 8 and 23. The bits of a half,
+moved to the places of a single, are its value times 2^-112, because the offsets of the exponents differ by 112. This
+holds for subnormal numbers too.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ _UP, _DOWN = np.float32(2.0**112), np.float32(2.0**-112)
 def widen(half: np.ndarray, out: np.ndarray) -> None:
     """Write the values of a float16 array to a float32 array of its shape, exactly."""
     bits = half.view(np.int16)
-    if np.bitwise_and(bits, _MAGNITUDE).max() >= _INFINITY:  # infinities and NaN: the exponent's top means more
+    if np.bitwise_and(bits, _MAGNITUDE).max() >= _INFINITY:  # infinities and NaN have the largest exponent
         np.copyto(out, half)
         return
     moved = np.left_shift(bits, 13, out=out.view(np.int32), dtype=np.int32)
@@ -24,7 +25,7 @@ def widen(half: np.ndarray, out: np.ndarray) -> None:
 
 
 def narrow(single: np.ndarray, out: np.ndarray) -> None:
-    """Write the values of a float32 array, which is used up, to a float16 array of its shape, rounded to nearest.
+    """Write the values of a float32 array to a float16 array of its shape, rounded to nearest; `single` is overwritten.
 
     Ties go to even; below 6e-5, where halves are subnormal, a tie may go either way.
     """
@@ -36,7 +37,7 @@ def narrow(single: np.ndarray, out: np.ndarray) -> None:
     nan = bits > _SINGLE_INFINITY if bits.max(initial=0) > _SINGLE_INFINITY else None
     odd = np.right_shift(bits, 13)
     np.bitwise_and(odd, 1, out=odd)
-    np.add(odd, 0xFFF, out=odd)  # half of what is cut off, a little less where the last digit kept is even
+    np.add(odd, 0xFFF, out=odd)  # half a unit in the last place that is kept, a little less where its bit is 0
     np.add(bits, odd, out=bits)
     np.right_shift(bits, 13, out=bits)
     np.minimum(bits, np.int32(_INFINITY), out=bits)

@@ -1,4 +1,4 @@
-"""How an array lies in memory, and how to read it in one go: as (outer, set, inner) without a copy."""
+"""Views of an array in the order of its memory, as (outer, set, inner), without a copy."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def follows(tiles: np.ndarray, outer: int, inner: int) -> bool:
-    """Whether two axes, neighbours in memory, are one run of cells."""
+    """Return whether two axes, neighbours in the order of memory, can be merged into one."""
     return tiles.strides[outer] == tiles.strides[inner] * tiles.shape[inner]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A view of tiles with one run of reduced axes in the middle.
+    """A view of tiles with the longest run of reduced axes in the middle.
 
     Attributes
     ----------
