@@ -17,8 +17,8 @@ from normviz.backends.dispatch import host
 from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.methods import METHODS, find
 from normviz.core.pooling import canonical, divisors, pooling
-from normviz.explorer import js, scene
-from normviz.explorer.standalone_page import CUBE, StandalonePage, joined
+from normviz.explorer import scene
+from normviz.explorer.standalone_page import StandalonePage
 from normviz.explorer.svg.cube import draw
 from normviz.explorer.svg.geometry import to_cube
 from normviz.explorer.svg.readout import GIVEN, Data
@@ -29,7 +29,6 @@ OFFERED = ("batch", "layer", "instance", "group", "positional")
 """The methods that a drawn question hides, and that every question offers as answers."""
 SHAPE = (3, 8, 5, 5)
 MOST_CELLS = 2**14
-PACKAGE = "normviz.classroom"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,6 +47,7 @@ class Quiz(StandalonePage):
 
     TITLE = "Which layer is this?"
     KIND = "quiz"
+    PACKAGE, SCRIPT, STYLE = "normviz.classroom", "quiz.js", "quiz.css"
     SIZE = 960, 560
     MIN_HEIGHT = 700
     BELOW = 60
@@ -103,10 +103,6 @@ class Quiz(StandalonePage):
             "</g>",
         ]
         return self._svg(pen, body)
-
-    def _code(self) -> tuple[str, str]:
-        files = (*CUBE, "views/predict.js")
-        return joined(files, "quiz.js", PACKAGE), js.stylesheet() + js.read("quiz.css", PACKAGE)
 
 
 @check_keywords

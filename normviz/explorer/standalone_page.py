@@ -31,6 +31,8 @@ class StandalonePage:
     ----------
     TITLE, KIND
         The heading, and what the page is: "quiz".
+    PACKAGE, SCRIPT, STYLE
+        Where the page's own script and style lie.
     SIZE
         Width and height of the still picture in pixels.
     MIN_HEIGHT, BELOW
@@ -39,6 +41,9 @@ class StandalonePage:
 
     TITLE: ClassVar[str]
     KIND: ClassVar[str]
+    PACKAGE: ClassVar[str]
+    SCRIPT: ClassVar[str]
+    STYLE: ClassVar[str]
     SIZE: ClassVar[tuple[int, int]]
     MIN_HEIGHT: ClassVar[int]
     BELOW: ClassVar[int] = 44
@@ -62,7 +67,8 @@ class StandalonePage:
     def _page(self, *, framed: bool) -> str:
         picture = "" if framed else f'<div class="nvp-still">{self._picture()}</div>'
         section = f'<section class="nvp-explorer" aria-label="{escape(self.TITLE)}">{picture}</section>'
-        script, style = self._code()
+        script = "\n".join([*map(js.read, CUBE), js.read(self.SCRIPT, self.PACKAGE)])
+        style = js.rules("controls", "the cube") + js.read(self.STYLE, self.PACKAGE)
         data = as_json(self._data())
         return document(self.TITLE, section, data, script, style=style, framed=framed, what=self.KIND)
 
@@ -88,12 +94,3 @@ class StandalonePage:
     def _data(self) -> dict[str, Any]:
         """What the script reads."""
         raise NotImplementedError
-
-    def _code(self) -> tuple[str, str]:
-        """The page's ES module and its style."""
-        raise NotImplementedError
-
-
-def joined(files: Iterable[str], own: str, package: str) -> str:
-    """Return the text of files of the front-end, followed by the page's own file, which lies in `package`."""
-    return "\n".join([*map(js.read, files), js.read(own, package)])

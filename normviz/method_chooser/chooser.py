@@ -12,14 +12,12 @@ from typing import Any
 
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS
-from normviz.explorer import js, scene
+from normviz.explorer import scene
 from normviz.explorer.snippets import texts
-from normviz.explorer.standalone_page import CUBE, StandalonePage, joined
+from normviz.explorer.standalone_page import StandalonePage
 from normviz.explorer.svg.writer import Pen
 from normviz.method_chooser import diagram
 from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Advice, Drawn, Question, paths, reachable
-
-PACKAGE = "normviz.method_chooser"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +32,7 @@ class Chooser(StandalonePage):
 
     TITLE = "Which normalizer when?"
     KIND = "decision guide"
+    PACKAGE, SCRIPT, STYLE = "normviz.method_chooser", "chooser.js", "chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
     MIN_HEIGHT = 760
 
@@ -79,10 +78,6 @@ class Chooser(StandalonePage):
 
     def _data(self) -> dict[str, Any]:
         return {"title": self.TITLE, "answers": dict(self.answers), **tables()}
-
-    def _code(self) -> tuple[str, str]:
-        style = js.rules("controls", "the cube") + js.read("chooser.css", PACKAGE)
-        return joined(CUBE, "chooser.js", PACKAGE), style
 
 
 def tables() -> dict[str, Any]:
