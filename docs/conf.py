@@ -22,7 +22,7 @@ html_extra_path = ["downloads"]
 exclude_patterns = ["downloads"]
 html_copy_source = False
 html_show_sphinx = False
-# On the disk a page may not read another, so there would be no excerpts but errors.
+# A page opened from the disk may not read other pages, so excerpts of search results would only raise errors.
 html_show_search_summary = False
 html_context = {"default_mode": "auto"}
 html_theme_options = {
@@ -41,7 +41,7 @@ html_theme_options = {
 }
 html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
 
-# Notebooks come without outputs, so every page is what this version really does.
+# Notebooks are stored without outputs, so every page shows the outputs of this version.
 nb_execution_mode = os.environ.get("NORMVIZ_BOOK_EXECUTION", "force")
 nb_execution_timeout = 240
 nb_execution_raise_on_error = True
@@ -49,9 +49,9 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header"]  # a notebook's sections may begin where the page's title has ended
+suppress_warnings = ["myst.header"]  # in a notebook, sections may start below level 2
 
-# Docstrings are read in an editor more often than here, so they are plain text with `code` in backticks.
+# Docstrings are written for reading in an editor: plain text with `code` in backticks.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -63,10 +63,10 @@ napoleon_use_ivar = True
 
 
 def _plain(_app: object, _what: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
-    """Keep stars and bars what they are: "(N, C, *spatial)" begins no emphasis, and |S| names no substitution."""
+    """Escape stars and bars: "(N, C, *spatial)" starts no emphasis, and |S| is no substitution."""
     lines[:] = [line if ">>>" in line else re.sub(r"(?<!\\)([*|])", r"\\\1", line) for line in lines]
 
 
 def setup(app: object) -> None:
-    """Take docstrings as they are written."""
+    """Connect the escaping of docstrings with Sphinx."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]

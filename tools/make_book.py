@@ -1,9 +1,8 @@
-"""Builds the book into build/book/html (`make book`): the notebooks, the pages of docs, and the reference.
+"""Build the book into build/book/html (`make book`): the notebooks, the pages of docs, and the reference.
 
     python tools/make_book.py [FOLDER]
 
-Sphinx wants all its sources in one folder, so they are copied there first. The last line printed says where the pages
-are.
+Sphinx needs all sources in one folder, so they are copied there first. The last printed line is the folder of the pages.
 """
 
 import re
@@ -18,7 +17,7 @@ import normviz as nv
 
 ROOT = Path(__file__).parent.parent
 HINT = (
-    '<p class="notebook-hint">A notebook as a page: pictures and charts answer here. To change and run the code, or to '
+    '<p class="notebook-hint">This page shows a notebook; its pictures and charts are interactive. To change and run the code, or to '
     'solve exercises, <a href="../notebooks/{name}" download>download the notebook</a>, or get all of them by '
     "<code>normviz lab</code>.</p>"
 )
@@ -26,7 +25,7 @@ NOT_PAGES = ("__pycache__", "images")
 
 
 def gather(source: Path) -> None:
-    """Copy all that the book is made of into one folder, without what an earlier build had there."""
+    """Copy all sources of the book into one folder, and remove those of an earlier build."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns(*NOT_PAGES))
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -40,13 +39,13 @@ def gather(source: Path) -> None:
 
 
 def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
-    """Give a notebook the words of a page: others by their titles, and how to get it to run."""
+    """Turn a notebook into a chapter: links by title, a hint on how to run it, and folded answers."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\[`(\w+\.ipynb)`\]", lambda link: f"[{titles[link[1]]}]", cell.source)
         elif cell.source.startswith("# Answer"):
-            # The question stands just above: first think, then look.
+            # The question stands directly above, so the answer is hidden until the reader opens it.
             cell.metadata = {
                 "tags": ["hide-cell"],
                 "mystnb": {"code_prompt_show": "Answer", "code_prompt_hide": "Answer"},
@@ -62,7 +61,7 @@ def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
 
 
 def main(build: Path = ROOT / "build" / "book") -> int:
-    """Build; any warning is an error, and the exit code is Sphinx's."""
+    """Build the book and return Sphinx's exit code; any warning is an error."""
     source, pages = build / "source", build / "html"
     gather(source)
     shutil.rmtree(pages, ignore_errors=True)
@@ -71,7 +70,7 @@ def main(build: Path = ROOT / "build" / "book") -> int:
     command += [*map(str, ("-d", build / "doctrees", source, pages))]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
         for line in running.stderr or ():
-            # Every kernel says this; it is how kernels talk on one machine.
+            # Every kernel prints this warning about its connection within the machine.
             if "Kernel is running over TCP" not in line:
                 print(line, end="", file=sys.stderr, flush=True)
     if not running.returncode:

@@ -1,4 +1,4 @@
-"""The book, as `make book` makes it, opened from the disk with no network: every page is alive, none complains."""
+"""The book as `make book` builds it, opened from the disk without a network: every page works and reports no error."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+import normviz as nv
 from tests.browser.reading import drawn, ready, slider, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,7 +29,7 @@ MOST = 2_000_000
 AXE = {"preload": False}
 """axe-core would fetch the stylesheets again, which a page on the disk may not."""
 
-# Their slider of G goes over the divisors of C.
+# With these methods the slider of G runs over the divisors of C.
 GROUPED = ("batch", "layer", "instance", "group")
 
 
@@ -47,7 +48,7 @@ def book(tmp_path_factory) -> Path:
 
 
 def opened(page: Page, book: Path, name: str) -> None:
-    """Open a page, and go through it from top to bottom, so that all of it is drawn."""
+    """Open a page and scroll through it, so that all of it is drawn."""
     page.goto((book / f"{name}.html").as_uri())
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     for chart in page.locator(".normviz-chart").all():
@@ -60,8 +61,8 @@ def opened(page: Page, book: Path, name: str) -> None:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_alive_and_accessible(book, new_page, name):
-    """No console error and no request (`new_page` watches), all drawn, sliders that move, nothing for axe-core."""
+def test_a_page_works_and_is_accessible(book, new_page, name):
+    """No console error and no request (`new_page` checks), all is drawn, sliders move, axe-core finds no violation."""
     page = new_page(1280, reduced_motion="reduce")
     opened(page, book, name)
     for frame in page.locator(FRAMES).all():
@@ -71,7 +72,7 @@ def test_a_page_is_alive_and_accessible(book, new_page, name):
                 last = slider(root).get_attribute("aria-valuemax")
                 slider(root).press("End")
                 wait_for(root, num_groups=last)
-        # The page gives a frame the room that it needs: nothing has to be scrolled within.
+        # The frame is as high as its content, so nothing scrolls inside.
         inside.wait_for_function("() => document.scrollingElement.scrollHeight <= innerHeight + 1")
     for chart in page.locator(".normviz-chart:has(input[type=range])").all():
         plot = chart.locator(".normviz-plot")
@@ -83,17 +84,16 @@ def test_a_page_is_alive_and_accessible(book, new_page, name):
     assert not result.violations_count, result.generate_report()
 
 
-def test_all_labs_are_drawn_and_have_words(book, page):
+def test_all_labs_are_drawn_and_described(book, page):
     opened(page, book, "look/labs")
     charts = page.locator(".normviz-chart")
-    assert charts.count() == 12
+    assert charts.count() == len(nv.labs.__all__)
     for chart in charts.all():
         assert len(chart.get_attribute("aria-label")) > 80
         assert chart.locator(".main-svg").count() >= 1
 
 
-def test_the_theme_is_followed(book, page):
-    """By explorers in their frames, and by charts."""
+def test_explorers_and_charts_follow_the_theme(book, page):
     opened(page, book, "index")
     inside = page.locator(FRAMES).first.element_handle().content_frame()
     ground = "() => getComputedStyle(document.body).backgroundColor"
@@ -131,7 +131,7 @@ def test_a_phone_scrolls_no_page_sideways(book, new_page, name):
 
 
 def test_frames_and_charts_take_the_room_they_need_and_no_more(book, new_page):
-    """Also after the page was narrow: a phone that was turned back has no tall, empty frames."""
+    """Also after the page was narrow: no frame stays tall and empty when a phone is turned back."""
     page = new_page(1280)
     opened(page, book, "teach/classroom")
     frame = page.locator(FRAMES).first
@@ -142,7 +142,7 @@ def test_frames_and_charts_take_the_room_they_need_and_no_more(book, new_page):
         (1280, "Math.abs(frame.clientHeight - high) <= 1"),
     ):
         page.set_viewport_size({"width": width, "height": 900})
-        frame.scroll_into_view_if_needed()  # what is far from the window is not laid out
+        frame.scroll_into_view_if_needed()  # frames far from the window are not laid out
         page.wait_for_function(f"([frame, high]) => {condition}", arg=[frame.element_handle(), wide])
     assert abs(inside.evaluate("document.querySelector('main').getBoundingClientRect().height") - wide) <= 1
 
@@ -155,11 +155,12 @@ def test_frames_and_charts_take_the_room_they_need_and_no_more(book, new_page):
     page.wait_for_function("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0", arg=first.element_handle())
 
 
-def test_what_was_not_scrolled_to_is_drawn_when_the_page_has_time(book, page):
-    """Whoever prints a page wants all of its charts, on white."""
+def test_all_charts_are_drawn_when_the_browser_is_idle(book, page):
+    """A printed page needs all of its charts, on white."""
     page.emulate_media(color_scheme="dark")
     page.goto((book / "look" / "labs.html").as_uri())
-    page.wait_for_function("document.querySelectorAll('.normviz-chart[data-ready]').length === 12")
+    drawn_charts = "document.querySelectorAll('.normviz-chart[data-ready]').length"
+    page.wait_for_function(f"{drawn_charts} === {len(nv.labs.__all__)}")
     paper = "document.querySelector('.normviz-plot .main-svg').style.background"
     assert page.evaluate(paper) == "rgb(20, 23, 28)"
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -175,7 +176,7 @@ def test_a_chapter_has_its_notebook_to_download(book, page):
 
 
 def test_ten_explorers_are_light(book, page):
-    """The page with all that it loads but plotly.js, which waits for a chart."""
+    """The page with everything that it loads; plotly.js is loaded by the first chart alone."""
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
     opened(page, book, "look/methods")
@@ -190,8 +191,8 @@ def test_charts_share_one_plotly(book):
     assert not [path for path in book.rglob("*.html") if path.stat().st_size > 3_000_000]
 
 
-def test_nothing_is_asked_of_anybody(book):
-    """Pages name no script, style, font or picture that is elsewhere."""
+def test_pages_load_nothing_from_the_network(book):
+    """Pages name no script, style, font or picture outside the book."""
     outside = re.compile(r'<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^"]+"')
     for path in book.rglob("*.html"):
         found = outside.findall(path.read_text("utf-8"))
@@ -211,8 +212,8 @@ def test_links_inside_the_book_lead_somewhere(book):
                 assert unquote(place) in names[at], f"{path.relative_to(book)} leads to {link}"
 
 
-def test_a_widget_in_the_book_is_alive_by_itself(book, page):
-    """The tour's nv.Explorer is shown by its own HTML: no manager of widgets is loaded, and none is missed."""
+def test_a_widget_in_the_book_works_without_a_widget_manager(book, page):
+    """The tour's nv.Explorer is shown by its HTML, so no widget manager is loaded."""
     opened(page, book, "course/00_tour")
     assert "widget-view" not in page.content()
     assert "requirejs" not in page.content().lower()

@@ -1,4 +1,4 @@
-"""What "Put it into your course" tells a teacher to do, done: a page, a converted notebook, a book of one's own."""
+"""The recipes of "Put it into your course", carried out: a page, a converted notebook, a book of one's own."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def run(*command: str | Path, folder: Path, **environment: str) -> None:
 
 
 def frames(page: Page) -> list:
-    """The frames of explorers, drawn: a browser leaves those undrawn that are far from its window."""
+    """The drawn frames of explorers; a browser draws a frame only near its window, so each is scrolled to."""
     found = []
     for place in page.locator(FRAMES).all():
         place.scroll_into_view_if_needed()
@@ -47,7 +47,7 @@ def frames(page: Page) -> list:
 
 
 def test_a_page_in_a_frame_of_one_s_own(new_page, tmp_path):
-    """The <iframe> that the recipe gives, to the letter."""
+    """The <iframe> of the recipe, unchanged."""
     nv.to_html([nv.show(method="batch"), nv.show(num_groups=4)], tmp_path / "lesson.html")
     assert (tmp_path / "lesson.html").stat().st_size < 300_000
     inline = RECIPES.split("```html\n")[1].split("\n```")[0]
@@ -62,7 +62,7 @@ def test_a_page_in_a_frame_of_one_s_own(new_page, tmp_path):
 
 
 def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
-    """By the message that the recipe gives; and it says when it is there, and how high it is."""
+    """By the message of the recipe; the frame reports when it is ready, and its height."""
     html = nv.show(method="batch")._repr_mimebundle_()["text/html"]
     listen = "<script>said = []; addEventListener('message', ({ data }) => said.push(data.normviz));</script>"
     (tmp_path / "own.html").write_text(f"<!doctype html><title>Own</title>{listen}{html}", encoding="utf-8")
@@ -77,7 +77,7 @@ def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_nbconvert_with_charts(offline_page, tmp_path):
-    """The converted page asks for MathJax and RequireJS, gets neither, and is alive."""
+    """The converted page requests MathJax and RequireJS, receives neither, and works."""
     nbformat.write(notebook(*LESSON), tmp_path / "lesson.ipynb")
     command = "nbconvert --to html --execute --ExecutePreprocessor.store_widget_state=False lesson.ipynb"
     assert f"PLOTLY_RENDERER=plotly_mimetype+notebook jupyter {command}\n" in RECIPES
@@ -95,7 +95,7 @@ CONF = 'extensions = ["myst_nb", "normviz.book"]'
 
 @pytest.fixture(scope="module")
 def own_book(tmp_path_factory) -> Path:
-    """A book of one line of settings and one notebook, in Sphinx's own theme."""
+    """A book with one line of settings and one notebook, in Sphinx's default theme."""
     source = tmp_path_factory.mktemp("own")
     assert f"# conf.py\n{CONF}\n" in RECIPES
     (source / "conf.py").write_text(f"{CONF}\nproject = 'Own'\n")
@@ -122,7 +122,7 @@ def test_a_book_of_one_s_own(own_book, new_page):
 
 
 def test_a_book_that_does_not_name_the_extension_is_left_alone(tmp_path):
-    """Its charts are whatever they were before normviz was installed."""
+    """Its charts are the same as before normviz was installed."""
     (tmp_path / "conf.py").write_text("extensions = ['myst_nb']\n")
     data = {CHART: json.loads(nv.labs.coupling.figure().to_json()), "text/html": "<p>plotly's own</p>"}
     nb = notebook("1")
