@@ -2,7 +2,7 @@
 
     python tools/make_book.py [FOLDER]
 
-Sphinx needs all sources in one folder, so they are copied there first. The last printed line is the folder of the pages.
+Sphinx needs all sources in one folder, so they are copied there first. The last printed line is the pages' folder.
 """
 
 import re
@@ -17,9 +17,9 @@ import normviz as nv
 
 ROOT = Path(__file__).parent.parent
 HINT = (
-    '<p class="notebook-hint">This page shows a notebook; its pictures and charts are interactive. To change and run the code, or to '
-    'solve exercises, <a href="../notebooks/{name}" download>download the notebook</a>, or get all of them by '
-    "<code>normviz lab</code>.</p>"
+    '<p class="notebook-hint">This page shows a notebook; its pictures and charts are interactive. To change and run '
+    'the code, or to solve exercises, <a href="../notebooks/{name}" download>download the notebook</a>, or get all of '
+    "them by <code>normviz lab</code>.</p>"
 )
 NOT_PAGES = ("__pycache__", "images")
 
