@@ -66,7 +66,7 @@ def weight_standardization(x, w, b, eps):
 FUNCTIONS = (batch, layer, instance, group, positional, rms, frn, ghost, weight_norm, weight_standardization)
 TORCH = {f.__name__: f for f in FUNCTIONS}
 # torch's instance_norm refuses (N, C), where every set is one cell.
-CASES = [(method, shape) for method in nv.METHODS for shape in SHAPES[method == "instance" :]]
+CASES = [(method, shape) for method in TORCH for shape in SHAPES[method == "instance" :]]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import normviz as nv
-from tests.core.cases import configurations, one_each, values
+from tests.core.cases import configurations, one_each, two_groups, values
 
 few = settings(max_examples=100, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -117,8 +117,8 @@ def test_scale_and_shift_of_the_input_change_nothing(case, s, t):
 
 @pytest.mark.parametrize("method", [row.name for row in nv.METHODS.values() if not row.centered])
 def test_a_shift_does_change_what_takes_no_mean(method):
-    x = values((2, 4, 3))
-    assert not np.allclose(nv.normalize(x + 1, method), nv.normalize(x, method), atol=0.1)
+    x, groups = values((2, 4, 3)), two_groups(method)
+    assert not np.allclose(nv.normalize(x + 1, method, groups), nv.normalize(x, method, groups), atol=0.1)
 
 
 @few

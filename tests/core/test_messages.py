@@ -8,7 +8,7 @@ from tests.core.cases import each_message, refuses
 
 X = np.zeros((2, 6, 3, 3))
 ROW = np.arange(12.0)
-LIST = "batch, layer, instance, group, positional, rms, frn, ghost, weight_norm, weight_standardization"
+LIST = ", ".join(nv.METHODS)
 
 
 def read_only():
