@@ -17,14 +17,8 @@ from normviz.explorer.svg.palette import DARK as EXPLORER_DARK
 from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
 from normviz.explorer.svg.palette import LIGHT as EXPLORER_LIGHT
 
-COLOURS = {
-    "blue": "#2f7de1",
-    "orange": "#d9730d",
-    "green": "#1a9a68",
-    "pink": "#c65aa0",
-    "grey": "#7d8694",
-    "red": "#d9534a",
-}
+COLOURS = {"blue": "#2f7de1", "orange": "#d9730d", "green": "#1a9a68"}
+COLOURS |= {"pink": "#c65aa0", "grey": "#7d8694", "red": "#d9534a"}
 """After Okabe & Ito 2008; a contrast of at least 3 : 1 on the light and on the dark page."""
 METHOD_COLOURS = {"batch": "blue", "layer": "orange", "instance": "green", "group": "pink", "positional": "grey"}
 """The colour of a method, the same in every lab."""
@@ -137,41 +131,22 @@ def step(
 
 def add_slider(figure: Any, steps: Sequence[dict[str, Any]], prefix: str, active: int = 0) -> None:
     """Add a slider of `step`s and show the active one; `prefix` stands before its label."""
-    figure.update_layout(
-        sliders=[
-            {
-                "steps": list(steps),
-                "active": active,
-                "currentvalue": {"prefix": prefix, "suffix": "", "font": {"size": 14}, "xanchor": "left"},
-                "xanchor": "left",
-                "yanchor": "top",
-                "x": 0,
-                "y": 0,
-                "len": 1,
-            }
-        ]
-    )
+    value = {"prefix": prefix, "suffix": "", "font": {"size": 14}, "xanchor": "left"}
+    slider = {"steps": list(steps), "active": active, "currentvalue": value, "len": 1, **_at(0, "left", 0, "top")}
+    figure.update_layout(sliders=[slider])
     _show(figure, steps[active])
 
 
 def add_buttons(figure: Any, steps: Sequence[dict[str, Any]], name: str, *, menu: bool = False) -> None:
     """Add a row of buttons, or a menu, of `step`s and show the first; `name` tells screen readers what they choose."""
-    figure.update_layout(
-        updatemenus=[
-            {
-                "name": name,
-                "buttons": list(steps),
-                "active": 0,
-                "type": "dropdown" if menu else "buttons",
-                "direction": "down" if menu else "right",
-                "x": 0,
-                "xanchor": "left",
-                "y": 1,
-                "yanchor": "bottom",
-            }
-        ]
-    )
+    kind = {"type": "dropdown", "direction": "down"} if menu else {"type": "buttons", "direction": "right"}
+    buttons = {"name": name, "buttons": list(steps), "active": 0, **kind, **_at(0, "left", 1, "bottom")}
+    figure.update_layout(updatemenus=[buttons])
     _show(figure, steps[0])
+
+
+def _at(x: float, xanchor: str, y: float, yanchor: str) -> dict[str, Any]:
+    return {"x": x, "xanchor": xanchor, "y": y, "yanchor": yanchor}
 
 
 def _show(figure: Any, step: dict[str, Any]) -> None:
@@ -239,26 +214,11 @@ def finish(
     has_slider = bool(figure.layout.sliders)
     under = AXIS + (SLIDER if has_slider else 0)
     bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
-    switch = {
-        "name": "Dark / light",
-        "type": "buttons",
-        "showactive": False,
-        "active": -1,  # pressing an active button applies args2
-        "buttons": [
-            {
-                "label": "◐" if narrow else "◐ Dark / light",
-                "method": "relayout",
-                "args": [{"template": template(dark=True).to_plotly_json()}],
-                "args2": [{"template": template().to_plotly_json()}],
-            }
-        ],
-        "x": 1,
-        "xanchor": "right",
-        "y": 1,
-        "yanchor": "top",
-        "pad": {"t": -(top - 8), "r": 46 - right},
-        "font": {"size": 11},
-    }
+    dark, light = ([{"template": template(dark).to_plotly_json()}] for dark in (True, False))
+    button = {"label": "◐" if narrow else "◐ Dark / light", "method": "relayout", "args": dark, "args2": light}
+    # -1, because pressing an active button applies args2.
+    switch = {"name": "Dark / light", "type": "buttons", "showactive": False, "active": -1, "buttons": [button]}
+    switch |= {"pad": {"t": -(top - 8), "r": 46 - right}, "font": {"size": 11}, **_at(1, "right", 1, "top")}
     if panel_titles:
         figure.update_annotations(font_size=13)
     for menu in menus:
@@ -268,35 +228,21 @@ def finish(
         width=width,
         height=top + height + bottom,
         margin={"l": left, "r": right, "t": top, "b": bottom},
-        title={
-            "text": f"<b>{title_lines}</b>",
-            "font": {"size": 16},
-            "x": 0,
-            "xref": "container",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"l": 14, "t": 14 + 11 * title_lines.count("<br>")},
-        },
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1 + over / height,
-            "yanchor": "bottom",
-            "itemclick": False,
-            "itemdoubleclick": False,
-        },
+        title={"text": f"<b>{title_lines}</b>", "font": {"size": 16}, **_at(0, "left", 1, "top")},
+        title_xref="container",
+        title_yref="container",
+        title_pad={"l": 14, "t": 14 + 11 * title_lines.count("<br>")},
+        legend={"orientation": "h", **_at(0, "left", 1 + over / height, "bottom")},
+        legend_itemclick=False,
+        legend_itemdoubleclick=False,
         updatemenus=[*menus, switch],
         modebar={"remove": [*NOT_NEEDED, "sendChartToCloud"]},
         meta={"alt": alt, "caption": caption},
     )
     for slider in figure.layout.sliders:
         slider.pad = {"l": 0, "r": 0, "t": AXIS + 2}
-    x = {"x": 0, "xref": "paper", "xanchor": "left", "xshift": 14 - left}
-    y = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -under}
-    figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **x, **y)
+    place = {"xref": "paper", "yref": "paper", "xshift": 14 - left, "yshift": -under, **_at(0, "left", 0, "top")}
+    figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **place)
     return figure
 
 

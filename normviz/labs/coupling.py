@@ -122,27 +122,17 @@ def figure(
     titles = ["Sample 0 was changed: who moves?", "Zeros after a sequence: who moves?"]
     drawing, places = chart.panels(titles, width, gap=0.1)
     drawing.add_heatmap(
-        x=[f"{n}" for n in range(N)],
-        y=labels,
-        texttemplate="%{text}" if N <= 8 else None,
-        colorscale=[[0, "#eff0f2"], [1e-9, "#c5dcf8"], [1, "#1d5cbb"]],
-        zmin=0,
-        zmax=float(result.moved.max()),
-        xgap=2,
-        ygap=2,
-        showscale=False,
-        hovertemplate="%{y}: the output of sample %{x} moves by %{text}<extra></extra>",
-        **places[0],
-    )
-    for m, (method, label) in enumerate(zip(result.methods, labels, strict=True)):
+        x=[f"{n}" for n in range(N)], y=labels, texttemplate="%{text}" if N <= 8 else None,
+        colorscale=[[0, "#eff0f2"], [1e-9, "#c5dcf8"], [1, "#1d5cbb"]], showscale=False,
+        zmin=0, zmax=float(result.moved.max()), xgap=2, ygap=2,
+        hovertemplate="%{y}: the output of sample %{x} moves by %{text}<extra></extra>", **places[0],
+    )  # fmt: skip
+    for m, (method, name) in enumerate(zip(result.methods, labels, strict=True)):
         drawing.add_scatter(
-            x=result.padding,
-            y=chart.rounded(result.padded[m]),
-            name=label,
-            hovertemplate="%{x} zeros: %{y:.3g}<extra>" + label + "</extra>",
-            **chart.line(m, chart.METHOD_COLOURS[method]),
-            **places[1],
-        )
+            x=result.padding, y=chart.rounded(result.padded[m]), name=name,
+            hovertemplate="%{x} zeros: %{y:.3g}<extra>" + name + "</extra>",
+            **chart.line(m, chart.METHOD_COLOURS[method]), **places[1],
+        )  # fmt: skip
 
     def step(i: int) -> dict[str, Any]:
         rows = result.moved[:, i, :N]

@@ -104,41 +104,39 @@ def _four_axes(shape: Any) -> tuple[int, ...]:
     return shape
 
 
-def python_loop(sets: Pooling, layout: str) -> str:
-    """Return a Python program: `labels(x)` gives the set of every place of the flat array x."""
-    indices, number = _arithmetic(sets, layout, "{} // {}")
-    body = "\n        ".join(f"{name} = {value}" for name, value in indices)
-    return (
-        f"N, C, H, W = {', '.join(map(str, sets.shape))}\n\n"
-        "# x: N*C*H*W values in a row\n"
-        "def labels(x):\n"
-        "    found = []\n"
-        "    for p in range(len(x)):\n"
-        f"        {body}\n"
-        f"        found.append({number})\n"
-        "    return found"
-    )
+PYTHON = """N, C, H, W = {shape}
+
+# x: N*C*H*W values in a row
+def labels(x):
+    found = []
+    for p in range(len(x)):
+        {indices}
+        found.append({number})
+    return found"""
+JAVASCRIPT = """const [N, C, H, W] = [{shape}];
+
+// x: N*C*H*W values in a row
+function labels(x) {{
+  const found = [];
+  for (let p = 0; p < x.length; p++) {{
+    {indices}
+    found.push({number});
+  }}
+  return found;
+}}"""
+LOOPS = {
+    "Python": (PYTHON, "{} // {}", "{} = {}", "\n        "),
+    "JavaScript": (JAVASCRIPT, "Math.floor({} / {})", "const {} = {};", "\n    "),
+}
+"""Of a language: the program, a floor division, an assignment and the space between two assignments."""
 
 
-def javascript_loop(sets: Pooling, layout: str) -> str:
-    """Return the same program in JavaScript."""
-    indices, number = _arithmetic(sets, layout, "Math.floor({} / {})")
-    body = "\n    ".join(f"const {name} = {value};" for name, value in indices)
-    return (
-        f"const [N, C, H, W] = [{', '.join(map(str, sets.shape))}];\n\n"
-        "// x: N*C*H*W values in a row\n"
-        "function labels(x) {\n"
-        "  const found = [];\n"
-        "  for (let p = 0; p < x.length; p++) {\n"
-        f"    {body}\n"
-        f"    found.push({number});\n"
-        "  }\n"
-        "  return found;\n"
-        "}"
-    )
-
-
-LOOPS = {"Python": python_loop, "JavaScript": javascript_loop}
+def loop(sets: Pooling, layout: str, language: str) -> str:
+    """Return a program in "Python" or "JavaScript": `labels(x)` gives the set of every place of the flat array x."""
+    program, divide, assign, space = LOOPS[language]
+    indices, number = _arithmetic(sets, layout, divide)
+    assignments = space.join(assign.format(name, value) for name, value in indices)
+    return program.format(shape=", ".join(map(str, sets.shape)), indices=assignments, number=number)
 
 
 def _arithmetic(sets: Pooling, layout: str, divide: str) -> tuple[list[tuple[str, str]], str]:
@@ -230,7 +228,7 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
         layouts = result[method]
         strips = [layouts[at].labels for at in LAYOUTS]
         texts = [
-            f"<b>{language}, {at}</b><br>{_markup(LOOPS[language](layouts[at].pooling, at))}" for at, language in loops
+            f"<b>{language}, {at}</b><br>{_markup(loop(layouts[at].pooling, at, language))}" for at, language in loops
         ]
         traces = {
             "z": [[(strip % len(palette)).tolist() for strip in strips]] + [None] * len(loops),

@@ -12,14 +12,15 @@ from normviz.labs import folding, memory, training
 @pytest.mark.parametrize("method", memory.METHODS)
 def test_the_printed_python_loop_finds_the_sets(method, layout):
     found, scope = memory.measure((2, 6, 2, 3), method, layout=layout), {}
-    exec(memory.python_loop(found.pooling, layout), scope)
+    exec(memory.loop(found.pooling, layout, "Python"), scope)
     assert scope["labels"](range(72)) == found.labels.tolist()
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the printed JavaScript")
 def test_the_printed_javascript_loop_finds_the_same_sets():
     every = [memory.measure((2, 6, 2, 3), method, layout=at) for method in memory.METHODS for at in memory.LAYOUTS]
-    calls = [f"(() => {{ {memory.javascript_loop(m.pooling, m.layout)} return labels(Array(72)); }})()" for m in every]
+    programs = [memory.loop(m.pooling, m.layout, "JavaScript") for m in every]
+    calls = [f"(() => {{ {program} return labels(Array(72)); }})()" for program in programs]
     script = f"console.log(JSON.stringify([{', '.join(calls)}]))"
     out = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True).stdout
     assert json.loads(out) == [m.labels.tolist() for m in every]
