@@ -12,6 +12,7 @@ import normviz as nv
 from normviz.labs import chart, chart_html
 from tests.labs.cases import LABS
 
+DOCS = Path(__file__).parents[2] / "docs"
 MODULES = sorted(path.stem for path in Path(chart.__file__).parent.glob("*.py"))
 
 
@@ -123,6 +124,15 @@ def test_labs_are_found_by_name_and_an_unknown_one_is_not():
         AttributeError, match=r"^module 'normviz.labs' has no attribute 'batchsize'; the labs: batch_size,"
     ):
         nv.labs.batchsize  # noqa: B018
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="needs the documentation's sources")
+@pytest.mark.parametrize(
+    ("page", "entry"), [("look", "nv.labs.{}.figure("), ("reference", "automodule:: normviz.labs.{}")]
+)
+def test_every_lab_is_in_the_documentation(page, entry):
+    text = (DOCS / page / "labs.md").read_text(encoding="utf-8")
+    assert [name for name in LABS if entry.format(name) not in text] == []
 
 
 @pytest.mark.parametrize("name", MODULES)
