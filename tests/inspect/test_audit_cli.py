@@ -33,6 +33,16 @@ def raises():
 def gives_none():
     return None
 
+def leaves():
+    raise SystemExit(0)
+
+class Shelf:
+    @property
+    def model(self):
+        raise RuntimeError("empty")
+
+shelf = Shelf()
+
 class Net(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
@@ -122,7 +132,9 @@ BAD = {
     "no such module": ("shelf.none:good --shape 2 3", "module 'shelf.none' cannot be imported: ModuleNotFoundError"),
     "no such name": ("{}:none --shape 2 3", "shelf.models has no 'none'"),
     "a number": ("{}:number --shape 2 3", "shelf.models:number is of type int; it must be a model"),
-    "a factory that raises": ("{}:raises --shape 2 3", "shelf.models:raises raised RuntimeError: no way"),
+    "a factory that raises": ("{}:raises --shape 2 3", "shelf.models:raises raised RuntimeError: no"),
+    "a factory that ends the process": ("{}:leaves --shape 2 3", "shelf.models:leaves raised SystemExit: 0"),
+    "a property that raises": ("{}:shelf.model --shape 2 3", "shelf.models:shelf.model raised RuntimeError: empty"),
     "no model": ("{}:gives_none --shape 2 3", "shelf.models:gives_none returned NoneType, not a torch.nn.Module"),
     "a shape it cannot take": ("{}:good --shape 2 4 8 8", "the model raised RuntimeError in 0, on an input of shape"),
     "unknown code": ("{}:good --shape 2 3 8 8 --ignore smal-set", "did you mean 'small-set'?"),

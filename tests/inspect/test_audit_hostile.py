@@ -1,10 +1,12 @@
 """Audit and compare on models with invented attributes, very long names, and outputs of any kind."""
 
 import html.parser
+import json
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import normviz as nv
@@ -269,6 +271,33 @@ def test_a_lazy_model_that_cannot_be_copied():
         nv.compare(model, model, X)
 
 
+BAD_CALLS = {
+    "groups of another type": lambda x: F.group_norm(x, "2"),
+    "no groups": lambda x: F.group_norm(x, 0),
+    "groups below 0": lambda x: F.group_norm(x, -2),
+    "running statistics of another type": lambda x: F.batch_norm(x, "a", "b"),
+    "no arguments": lambda x: F.layer_norm(x),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_a_call_that_torch_refuses_is_refused_in_its_words(name):
+    model = nn.Module()
+    model.forward = BAD_CALLS[name]
+    with pytest.raises(Exception) as expected:
+        model.forward(X)
+    with pytest.raises(ValueError, match=f"^the model raised {expected.typename}, when given") as caught:
+        nv.audit(model, X)
+    assert str(expected.value).splitlines()[0][:100] in str(caught.value)
+
+
+def test_arguments_that_torch_takes_as_tensors_are_plain_numbers_in_the_result():
+    model = nn.Module()
+    model.forward = lambda x: F.layer_norm(F.group_norm(x, 2), (6,), eps=torch.tensor(1e-3)).relu()
+    found = nv.audit(model, X)
+    assert json.loads(json.dumps(found.to_dict()))["layers"][1]["eps"] == pytest.approx(1e-3)
+
+
 class Stubborn(Busy):
     """Busy, with a buffer that changes its size in every call."""
 
@@ -387,7 +416,24 @@ def test_names_in_html_are_text(name):
 # ---- bad input of compare, and a new rule ----
 
 
-def test_names_and_tolerance_that_are_none():
+def test_arguments_of_other_types():
+    model = nn.Sequential(nn.GroupNorm(2, 8))
+    for codes in (3, None):
+        with pytest.raises(TypeError, match=r"^also is of type (int|NoneType); give a code, or several in a list$"):
+            nv.audit(model, X, also=codes)
+    for codes in ([3], [["small-set"]]):
+        with pytest.raises(ValueError, match=r"^ignore: unknown code (3|\['small-set'\]) "):
+            nv.audit(model, X, ignore=codes)
+    found = nv.audit(model, X)
+    with pytest.raises(ValueError, match=r"^unknown layer \['0'\] \(known: 0\)$"):
+        found.explore(["0"])
+    with pytest.raises(KeyError, match="unknown layer"):
+        found[["0"]]
+    with pytest.raises(TypeError, match=r"^use must be a whole number, not 'first'"):
+        found.explore("0", use="first")
+
+
+def test_names_and_tolerance_of_other_types():
     with pytest.raises(TypeError, match=r"^names is of type str; give a dict of a name in model_a -> one in model_b$"):
         nv.compare(nn.GroupNorm(2, 8), nn.GroupNorm(2, 8), X, names="norm")
     with pytest.raises(ValueError, match=r"^names: unknown layer of model_b \['norm'\]"):

@@ -92,9 +92,11 @@ def audit(
 
 
 def _codes(given: str | Iterable[str], name: str) -> set[str]:
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{name} is of type {type(given).__name__}; give a code, or several in a list")
     codes = [given] if isinstance(given, str) else list(given)
     for code in codes:
-        if code not in RULES:
+        if not isinstance(code, str) or code not in RULES:
             raise ValueError(f"{name}: {unknown('code', code, RULES)}")
     return set(codes)
 

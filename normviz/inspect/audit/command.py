@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from normviz.inspect._snapshot import first_line
 from normviz.inspect.audit.audit import audit
 from normviz.inspect.audit.report import Audit
 from normviz.inspect.audit.tensors import parameters
@@ -66,12 +67,14 @@ def _model(address: str) -> Any:
         raise ValueError(f"{address!r} does not name a factory; give package.module:factory")
     try:
         value = import_module(name)
+    except (Exception, SystemExit) as error:  # a script may end the process
+        raise ValueError(f"module {name!r} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+    missing = f"{name} has no {path!r}; give package.module:factory"
+    try:
+        for part in path.split("."):
+            value = getattr(value, part)
     except Exception as error:
-        raise ValueError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
-    for part in path.split("."):
-        if not hasattr(value, part):
-            raise ValueError(f"{name} has no {path!r}; give package.module:factory")
-        value = getattr(value, part)
+        raise ValueError(missing if isinstance(error, AttributeError) else _raised(address, error)) from error
     if isinstance(value, torch.nn.Module):
         return value
     if not callable(value):
@@ -80,8 +83,12 @@ def _model(address: str) -> Any:
         )
     try:
         model = value()
-    except Exception as error:
-        raise ValueError(f"{address} raised {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(_raised(address, error)) from error
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"{address} returned {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _raised(address: str, error: BaseException) -> str:
+    return f"{address} raised {type(error).__name__}: {first_line(error)}"

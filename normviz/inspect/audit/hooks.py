@@ -365,7 +365,10 @@ class ModelRun:
         x, refused = given.get("input"), None
         if x is None or first_tensor(x) is not x:
             return func(*args, **kwargs)
-        norm = norm_of_call(name, given, self._buffers_before)
+        try:
+            norm = norm_of_call(name, given, self._buffers_before)
+        except Exception:  # the arguments have other types, which torch refuses in its own words
+            norm = None
         try:
             y = func(*args, **kwargs)
         except Exception:

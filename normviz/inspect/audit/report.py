@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.core.errors import unknown
+from normviz.core.errors import unknown, whole
 from normviz.core.methods import METHODS
 from normviz.core.statistics import Statistics
 from normviz.explorer.widget import Explorer
@@ -120,8 +120,8 @@ class Audit:
 
     def __getitem__(self, name: str) -> NormLayer:
         """Return the layer called `name`; KeyError names the nearest one."""
-        if name not in self._by_name:
-            raise KeyError(self._unknown(name))
+        if not isinstance(name, str) or name not in self._by_name:
+            raise KeyError(unknown("layer", name, map(short_name, self._by_name)))
         return self._by_name[name]
 
     def explore(self, name: str, *, use: int = 0, **keywords: Any) -> Explorer:
@@ -144,9 +144,11 @@ class Audit:
         ValueError
             If there is no such layer or use, or if it has no sets to show.
         """
-        if name not in self._by_name:
-            raise ValueError(self._unknown(name))
-        layer = self._by_name[name]
+        try:
+            layer = self[name]
+        except KeyError as error:
+            raise ValueError(*error.args) from None
+        use = whole(use, "use")
         if not 0 <= use < layer.uses:
             raise ValueError(f"use={use}: {short_name(name)!r} is used {layer.uses} times in a run; count from 0")
         subject = f"layer {short_name(name)!r}"
@@ -235,9 +237,6 @@ class Audit:
 
     def _summary(self) -> str:
         return f"{_plural(len(self.layers), 'normalization layer')}, {_plural(len(self.warnings), 'warning')}"
-
-    def _unknown(self, name: object) -> str:
-        return unknown("layer", name, map(short_name, self._by_name))
 
 
 def _explorer(layer: NormLayer, norm: Norm, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:

@@ -116,7 +116,7 @@ class Norm:
     @property
     def refusal_code(self) -> str | None:
         """The code of the warning that says why torch raises on such a call, or None."""
-        if self.block is None and self.kind == "group":
+        if self.block is None and self.kind == "group" and (self.num_groups or 0) > 0:
             return "groups-do-not-divide"
         return "one-value-per-set" if self.size == 1 and self.own else None
 
@@ -165,10 +165,14 @@ def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore)
     shape = tuple(given["input"].shape)
     rows: dict[str, Callable[[], dict[str, Any] | None]] = {
         "batch_norm": lambda: {"kind": "batch", "block": (shape[0], 1, *shape[2:]), "own": bool(given["training"])},
-        "instance_norm": lambda: {"kind": "instance", "block": (1, 1, *shape[2:]), "own": given["use_input_stats"]},
+        "instance_norm": lambda: {
+            "kind": "instance",
+            "block": (1, 1, *shape[2:]),
+            "own": bool(given["use_input_stats"]),
+        },
         "layer_norm": lambda: _last_axes(shape, given["normalized_shape"], "layer", "positional"),
         "rms_norm": lambda: _last_axes(shape, given["normalized_shape"], "rms", "rms"),
-        "group_norm": lambda: _group(shape, given["num_groups"]),
+        "group_norm": lambda: _group(shape, int(given["num_groups"])),
         "local_response_norm": lambda: {"kind": LOCAL, "block": None},
     }
     if len(shape) < 2 and not (len(shape) == 1 and name in ("layer_norm", "rms_norm")):
@@ -181,7 +185,7 @@ def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore)
     state = [given.get("running_mean"), given.get("running_var")]
     readable = all(buffer is not None and has_values(buffer) for buffer in state)
     running = tuple(_before_run(buffer, before) for buffer in state) if readable else None
-    eps = _machine_eps(given["input"]) if given["eps"] is None else given["eps"]
+    eps = _machine_eps(given["input"]) if given["eps"] is None else float(given["eps"])
     affine = {k: v if hasattr(v, "shape") else None for k, v in given.items() if k in ("weight", "bias")}
     return Norm(shape=shape, running=running, eps=eps if name != "local_response_norm" else None, **row, **affine)  # type: ignore[arg-type]
 
@@ -189,12 +193,12 @@ def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore)
 def _group(shape: tuple[int, ...], groups: int) -> dict[str, Any]:
     fits = groups >= 1 and shape[1] % groups == 0
     block = (1, shape[1] // groups, *shape[2:]) if fits else None
-    return {"kind": "group", "block": block, "num_groups": int(groups), "grouped": True}
+    return {"kind": "group", "block": block, "num_groups": groups, "grouped": True}
 
 
 def _last_axes(shape: tuple[int, ...], normalized: Any, whole_sample: str, last_axis: str) -> dict[str, Any] | None:
     """Pool the last axes: one axis is the features of each position, all but the first are a whole sample."""
-    pooled = (normalized,) if isinstance(normalized, int) else tuple(normalized)
+    pooled = tuple(map(int, normalized)) if isinstance(normalized, tuple | list) else (int(normalized),)
     if shape[len(shape) - len(pooled) :] != pooled:
         return None
     block = (1,) * (len(shape) - len(pooled)) + pooled
