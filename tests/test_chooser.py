@@ -1,4 +1,4 @@
-"""The chooser in Python: the graph, what its texts claim, that its code runs, and how it refuses."""
+"""The chooser in Python: the graph of questions, the file of its content, its output, and its messages."""
 
 import copy
 import inspect
@@ -25,7 +25,7 @@ def test_every_path_ends_in_an_advice(answers):
     assert chosen.answers == answers
     assert chosen.advice in ADVICE.values()
     assert chosen.question is None
-    # One answer earlier it was a question, and that one.
+    # Without the last answer, the question of that answer is open.
     *before, last = answers
     earlier = nv.chooser(**{key: answers[key] for key in before})
     assert earlier.question is QUESTIONS[last]
@@ -36,7 +36,7 @@ def test_every_advice_and_every_question_is_reached():
     assert {nv.chooser(**answers).advice.key for answers in PATHS} == set(ADVICE)
     assert {key for answers in PATHS for key in answers} == set(QUESTIONS)
     assert list(reachable(FIRST, QUESTIONS)) == list(ADVICE)
-    # A name that was both would send a path astray.
+    # No key names both a question and an advice.
     assert not set(QUESTIONS) & set(ADVICE)
     assert [len(QUESTIONS), len(ADVICE), len(PATHS)] == [9, 15, 24]
 
@@ -55,7 +55,7 @@ def test_the_first_question_is_about_intensity():
 
 
 def test_weights_that_stay_with_batch_norm_keep_every_kind_of_it():
-    """How many samples there are decides which; any layer that they were not trained with is ruled out."""
+    """The number of samples decides which; layers that the weights were not trained with are ruled out."""
     before = {"erase": "no", "positions": "maps", "pretrained": "keep"}
     ends = {"many": "batch", "devices": "synchronized_batch", "few": "frozen_batch"}
     assert {key: nv.chooser(**before, tuning=key).advice.key for key in ends} == ends
@@ -64,7 +64,7 @@ def test_weights_that_stay_with_batch_norm_keep_every_kind_of_it():
 
 
 @pytest.mark.parametrize("row", ADVICE.values(), ids=ADVICE)
-def test_an_advice_has_a_set_that_exists(row):
+def test_an_advice_draws_sets_of_more_than_one_cell(row):
     assert row.method is None or row.method in [one.method for one in row.drawn]
     assert row.num_groups == {"group": 4, "ghost": 2}.get(row.method)
     for one in row.drawn:
@@ -76,8 +76,8 @@ def test_an_advice_has_a_set_that_exists(row):
     assert row.evidence
 
 
-def test_what_an_answer_rules_out_and_what_it_keeps_is_everything():
-    """The list "why not the others" names each of them once, whatever the path."""
+def test_every_advice_is_either_ruled_out_or_reached():
+    """On every path, the list "why not the others" names each other advice once."""
     rows = {row["key"]: row for row in chooser.tables()["questions"]}
     for answers in PATHS:
         dropped = [
@@ -193,7 +193,7 @@ def test_a_key_stands_once_and_a_question_has_options():
         load(re.sub(r"options = \[.*?\n\]", "options = []", CONTENT, flags=re.DOTALL))
 
 
-# ---- what it makes ---------------------------------------------------------------------------------------------------
+# ---- its output ------------------------------------------------------------------------------------------------------
 
 
 def test_the_bundle_has_no_widget_and_no_address():
@@ -212,7 +212,7 @@ def test_the_bundle_has_no_widget_and_no_address():
     assert repr(nv.chooser()) == "Chooser(question='erase')"
 
 
-def test_the_page_is_light_and_asks_for_nothing():
+def test_the_page_is_small_and_makes_no_request():
     chosen = nv.chooser()
     text, bundle = chosen.to_html(), chosen._repr_mimebundle_()["text/html"]
     assert len(inside(bundle).encode()) < 110_000
@@ -256,18 +256,18 @@ def test_the_picture_has_every_question_every_answer_and_every_advice():
     said = " ".join(words)
     for row in ADVICE.values():
         assert row.label in said
-    # The path is told without colour, too: five answers and the end of the path.
+    # The path is marked without color, too: five answers and the advice.
     assert said.count("✓") == 6
     assert "✓ Group Norm" in words
     assert nv.chooser().to_svg().count("✓") == 0
-    # A line for each answer, the chosen ones thick.
+    # There is a line for each answer; those of the chosen ones are thick.
     lines = [path for path in root.iter(f"{ns}path") if path.get("fill") == "none"]
     assert len(lines) == sum(len(row.options) for row in QUESTIONS.values())
     assert [path.get("stroke-width") for path in lines].count("2.6") == 5
     assert not list(root.iter(f"{ns}script"))
 
 
-def test_nothing_of_the_picture_is_outside_or_on_top_of_something_else():
+def test_the_boxes_of_the_picture_lie_inside_it_and_do_not_overlap():
     boxes = list(diagram.places().values())
     ends = [diagram.Place(x, y - diagram.LEAF / 2, width, diagram.LEAF)
             for (x, width) in [diagram.COLUMNS["leaf"]] for y in diagram.leaves().values()]  # fmt: skip
@@ -309,7 +309,7 @@ def test_a_page_of_explorers_has_no_place_for_it(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# ---- how it refuses --------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the chooser claims: every number is a published one with its table beside it, and its code does what it says."""
+"""The claims of the chooser: its numbers are published ones with their source, and its code runs."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ import pytest
 import normviz as nv
 from normviz.method_chooser.content import ADVICE, QUESTIONS
 
-# ---- what it claims --------------------------------------------------------------------------------------------------
+# ---- the numbers -----------------------------------------------------------------------------------------------------
 
-# Published numbers, and where each may stand: the text must name the place beside it.
+# Published numbers by source: a text that holds a number must name its source.
 TABLE_1 = "23.6 24.1 25.3 28.4"
 TABLE_2 = "23.6 23.7 24.8 27.3 34.7 24.1 24.2 24.0 0.5 0.8"
 TABLE_3 = "24.6 24.1 24.4 24.7 25.3"
@@ -29,12 +29,12 @@ PUBLISHED = {
     "FRN-on-common-ImageNet-baseline": "24.0 23.6",
     "Qiao et al. 2019, the authors’ repository": "23.72 6.99 22.10 6.07",
 }
-# Whole numbers are settings and counts: images and GPUs, groups, ranks, and what mathematics says.
+# Whole numbers that need no source: counts of images, GPUs and groups, ranks, and mathematical constants.
 WHOLE = {"0", "1", "2", "4", "8", "16", "32", "64"}
 
 
 def claims():
-    """Every text of the guide that may hold a number."""
+    """Yield every text of the guide that may hold a number."""
     for row in QUESTIONS.values():
         yield from (row.text, row.short, row.note)
         for option in row.options:
@@ -56,7 +56,7 @@ def test_every_number_is_published_and_its_table_is_named_beside_it(text):
     assert numbers_without_a_source(text) == []
 
 
-def test_a_number_from_nowhere_is_found():
+def test_a_number_without_a_source_is_found():
     assert numbers_without_a_source("Batch Norm had 23.9 % error (Wu & He 2018, Table 2).") == ["23.9"]
     assert numbers_without_a_source("Batch Norm had 23.6 % error.") == ["23.6"]
     assert numbers_without_a_source("Batch Norm had 23.6 % error (Wu & He 2018, Table 3).") == ["23.6"]
@@ -64,7 +64,7 @@ def test_a_number_from_nowhere_is_found():
 
 
 def test_the_rows_are_those_of_the_lab():
-    """Each row of numbers, or each column, is a series that the lab on published results shows."""
+    """Each row of numbers, or each column, is also a series of the lab on published results."""
     series = {tuple(one.values) for table in nv.labs.published.measure().tables for one in table.series}
     tables = [each.rows for row in ADVICE.values() for each in row.evidence if each.rows]
     assert len(tables) > 4
@@ -80,7 +80,7 @@ def test_derived_numbers_follow_from_their_tables():
     assert "0.8 points behind at 8" in QUESTIONS["samples"].note
     behind = [round(float(row[2]) - float(row[1]), 1) for row in ADVICE["frozen_batch"].evidence[0].rows[1:]]
     assert behind == [1.1, 1.4, 1.7, 0.9]
-    # The long schedule of Table 6, R50: 40.8 against 38.6.
+    # In Table 6, R50 with the long schedule has 40.8, and 38.6 frozen.
     assert f"{min(behind)} to {max(behind)} box AP" in QUESTIONS["pretrained"].option("swap").against
     assert f"{40.8 - 38.6:.1f} behind Group Norm trained for longer" in QUESTIONS["pretrained"].option("swap").against
 
@@ -91,7 +91,7 @@ C = 64
 
 
 def torch_names(torch) -> dict:
-    """What the lines take for granted."""
+    """Return the names that the code uses without defining them."""
     torch.manual_seed(0)
     norm = torch.nn.BatchNorm2d(C)
     per_channel = {name: torch.randn(1, C, 1, 1) for name in ("weight", "bias", "tau")}
@@ -109,7 +109,7 @@ def torch_names(torch) -> dict:
 
 @pytest.fixture
 def run():
-    """Execute the code of an advice, and give what it knows afterwards."""
+    """Execute the code of an advice, and return its variables."""
     torch = pytest.importorskip("torch")
 
     def executed(key: str, **more) -> dict:
@@ -168,7 +168,7 @@ def test_slices_and_devices(run):
     expected = nv.normalize(names["x"].numpy(), "ghost", num_groups=2)
     np.testing.assert_allclose(names["y"].detach().numpy(), expected, atol=2e-6)
     assert isinstance(run("synchronized_batch")["model"][1], torch.nn.SyncBatchNorm)
-    # What it claims: the moments of the devices merge into those of the batch.
+    # The advice says that the moments of the devices merge into those of the batch.
     x = names["x"].numpy()
     whole, parts = nv.moments(x), [nv.moments(x[:2]), nv.moments(x[2:])]
     merged = nv.Moments.concatenate(parts, axis=0)
@@ -207,11 +207,11 @@ def test_frozen_layers_stay_as_they_are(run):
     assert not layer.training
     assert torch.equal(layer.running_mean, before)
     assert not any(parameter.requires_grad for parameter in layer.parameters())
-    # What is to be watched: the model thaws them.
+    # The advice warns that model.train() thaws the layers.
     assert model.train()[1].training
 
 
 def test_every_code_is_run():
-    """Each key of ADVICE stands in one of the tests above."""
+    """Each key of ADVICE is named in one of the tests above."""
     here = Path(__file__).read_text(encoding="utf-8")
     assert [key for key in ADVICE if f'"{key}"' not in here] == []

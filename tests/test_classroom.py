@@ -1,4 +1,4 @@
-"""For class: predictions, methods side by side, worksheets and moving pictures, without a browser."""
+"""Features for teaching without a browser: predictions, methods side by side, worksheets and animations."""
 
 import re
 import sys
@@ -25,8 +25,8 @@ def test_a_prediction_travels_as_a_trait_and_its_answer_comes_back():
 
 
 @pytest.mark.parametrize("keywords", [{}, {"color": "partition"}, {"color": "normalized"}, {"view": "paper"}])
-def test_the_still_picture_of_a_prediction_does_not_tell(keywords):
-    """Two methods whose sets differ give pictures that differ by their names alone."""
+def test_the_still_picture_of_a_prediction_hides_the_set(keywords):
+    """The pictures of two methods with different sets differ only in the methods' names."""
     shown = {name: nv.show(X, name, index=(0, 3, 1, 1), predict=True, **keywords) for name in ("layer", "instance")}
     pictures = {name: one.to_svg() for name, one in shown.items()}
     assert pictures["layer"].replace("Layer Norm", "Instance Norm") == pictures["instance"]
@@ -100,7 +100,7 @@ def test_a_comparison_takes_methods_and_no_method():
 # ---- worksheets ------------------------------------------------------------------------------------------------------
 
 
-def test_a_worksheet_asks_and_its_key_answers(tmp_path):
+def test_a_worksheet_has_questions_and_a_key(tmp_path):
     assert nv.worksheet((2, 8, 4, 4), ["batch", "group"], num_groups=2, path=tmp_path / "sheet.html") is None
     questions, key = (tmp_path / "sheet.html").read_text(encoding="utf-8").split('<div class="key">')
     assert questions.count("<svg") == key.count("<svg") == 2
@@ -111,7 +111,7 @@ def test_a_worksheet_asks_and_its_key_answers(tmp_path):
     assert "n</i> 1, <i>c</i> 0 to 3, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>64</b>" in key
 
 
-def test_a_worksheet_is_still():
+def test_a_worksheet_has_no_script():
     reader = Reader(nv.worksheet(X, title=HOSTILE))
     assert {"script", "img", "link", "iframe"}.isdisjoint(tag for tag, _ in reader.tags)
 
@@ -157,7 +157,7 @@ def test_a_misspelt_keyword_of_a_worksheet_gets_the_nearest_one():
         nv.worksheet(metods="batch")
 
 
-# ---- moving pictures -------------------------------------------------------------------------------------------------
+# ---- animations ------------------------------------------------------------------------------------------------------
 
 
 def test_the_gif_sweeps_every_g(tmp_path):
@@ -174,12 +174,12 @@ def test_the_gif_sweeps_every_g(tmp_path):
         for k in range(moving.n_frames):
             moving.seek(k)
             frames.append(np.asarray(moving.convert("RGB"), int))
-    # Light all over; every G lights fewer cells than the one before.
+    # The pictures have a light background, and each G lights fewer cells than the one before.
     blue = [int(((f[:300, :, 2] - f[:300, :, 0]) > 80).sum()) for f in frames]
     assert blue == sorted(blue, reverse=True)
     assert len(set(blue)) == len(blue)
     assert all(np.median(f) > 230 for f in frames)
-    # There is writing in the panels, so a font was found.
+    # The panels contain dark pixels, so a font was found.
     assert (frames[0][300:].sum(axis=2) < 300).sum() > 800
     assert path.stat().st_size < 300_000
 
@@ -212,10 +212,10 @@ def test_a_gif_that_cannot_be_is_refused(tmp_path, arguments, error, text):
         nv.show(X).to_gif(tmp_path / "sweep.gif", **arguments)
 
 
-# ---- weight ----------------------------------------------------------------------------------------------------------
+# ---- size ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_travels_has_no_indentation_and_no_comment_lines():
+def test_pages_contain_no_indentation_and_no_comment_lines():
     for text in (front.module(), front.boot(), front.stylesheet()):
         assert not re.search(r"^[ \t]|^//|^/\*", text, re.MULTILINE)
         assert "https://" not in text

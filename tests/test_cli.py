@@ -1,4 +1,4 @@
-"""The command ``normviz``, called as a function where that is enough and as a process where it is not."""
+"""The command ``normviz``, called as a function, and as a process where that is necessary."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ from normviz.classroom.instructor import versions
 
 @pytest.fixture
 def opened(monkeypatch):
-    """The addresses that a browser was asked to open."""
+    """The addresses that were to be opened in a browser."""
     addresses = []
     monkeypatch.setattr(cli.webbrowser, "open", lambda address: addresses.append(address) or True)
     return addresses
@@ -37,7 +37,7 @@ def test_demo_writes_a_page_and_opens_it(folder, opened, capsys):
     assert re.fullmatch(r"Wrote normviz\.html \(\d+ kB\)\n", capsys.readouterr().out)
 
 
-def test_demo_leaves_the_browser_alone_when_told(folder, opened):
+def test_demo_opens_no_browser_with_no_open(folder, opened):
     assert cli.main(["demo", "--no-open", "--output", "lecture.html"]) == 0
     assert opened == []
     assert [path.name for path in folder.iterdir()] == ["lecture.html"]
@@ -51,7 +51,7 @@ def test_demo_says_where_the_page_is_when_no_browser_starts(folder, monkeypatch,
 
 @pytest.fixture
 def exported(folder, monkeypatch):
-    """What was exported, as (the explorer's arguments, the output's name), in place of pages."""
+    """Record the exports as (x, the explorer's options, the output's name) instead of writing pages."""
     made = []
 
     def explorer(x, **options):
@@ -155,7 +155,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(line, words, folder, capsys
 
 @settings(deadline=None)
 @given(st.data())
-def test_no_damaged_file_gets_past_the_reader_without_a_word(tmp_path_factory, data):
+def test_a_damaged_file_is_refused_or_read_as_an_array(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "x.npy"
     np.save(path, np.arange(6.0).reshape(2, 3))
     whole = path.read_bytes()
@@ -191,8 +191,8 @@ sys.exit(cli.main(sys.argv[2:]))
 @pytest.mark.parametrize(
     "line", ["demo --no-open", "export --shape 2 4 -o normviz.html", "instructor", "lab --version"]
 )
-def test_a_disk_that_fills_up_leaves_no_half_of_a_file(line, folder):
-    """A limit on the size of a file fails in the middle of a write, as a full disk does."""
+def test_a_full_disk_leaves_no_incomplete_file(line, folder):
+    """A limit on file sizes makes a write fail halfway, like a full disk."""
     name, *_ = line.split()
     target = {"instructor": Path("normviz-instructor"), "lab": Path("normviz-notebooks")}.get(name, Path())
     sizes = [path.stat().st_size for path in cli.shipped_notebooks().glob("*.ipynb")]
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_file(line, folder):
     written = {path.name: path.read_bytes() for path in target.iterdir()}
     assert not [name for name in written if not name.endswith(".ipynb")]
 
-    # With room again, it writes the rest, and keeps what it had written, which is whole.
+    # Without the limit, the rest is written, and the complete files of the first run are kept.
     subprocess.run([sys.executable, "-m", "normviz", *line.split()], capture_output=True, check=True)
     if target.name:
         expected = dict(versions(cli.shipped_notebooks()))
@@ -243,7 +243,7 @@ def test_export_reads_what_another_command_writes(folder):
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
-def test_a_page_in_a_pipe_is_a_page_and_no_word_more(folder):
+def test_a_page_written_to_a_pipe_has_no_message_after_it(folder):
     command = [sys.executable, "-m", "normviz", "export", "--shape", "1", "2", "-o", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("<!doctype html>")
@@ -262,7 +262,7 @@ def test_a_message_of_several_lines_becomes_one():
     assert cli.one_line(MemoryError()) == "MemoryError"
 
 
-def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch):
+def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "read_npy", lambda path: {}["fault"])
     with pytest.raises(KeyError):
         cli.main(["export", "x.npy"])
@@ -279,7 +279,7 @@ def test_bad_input_of_the_process_itself(folder):
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "normviz: none.npy: No such file or directory\n")
 
 
-def test_alone_it_shows_its_commands(capsys):
+def test_without_a_command_it_lists_its_commands(capsys):
     assert cli.main([]) == 0
     said = capsys.readouterr().out
     assert all(f"  {name} " in said for name in ("demo", "export", "lab"))

@@ -1,4 +1,4 @@
-"""``normviz lab``: what is copied, what is kept, and a JupyterLab that opens on the tour."""
+"""``normviz lab``: the copied files, the kept files, and a JupyterLab that opens on the tour."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from tests.browser.lab import until
 
 @pytest.fixture
 def lab(monkeypatch):
-    """JupyterLab's arguments, in place of JupyterLab."""
+    """Record the arguments of JupyterLab instead of starting it."""
     started = []
     module = types.ModuleType("jupyterlab.labapp")
     module.LabApp = types.SimpleNamespace(launch_instance=started.append)
@@ -88,7 +88,7 @@ def test_lab_starts_jupyterlab_on_the_tour(folder):
         return re.search(r"(http://\S+)/lab/tree/(normviz-notebooks/00_tour\.ipynb)\?", text)
 
     def answered() -> dict | None:
-        # The address is printed a moment before the server listens there.
+        # The address is printed shortly before the server listens there.
         with contextlib.suppress(URLError), urlopen(f"{server}/api/contents/{notebook}?token=letmein") as answer:
             return json.load(answer)
 

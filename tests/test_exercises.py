@@ -1,4 +1,4 @@
-"""The exercises: open in a student's notebook, solved in the instructor's, and not satisfied by a wrong answer."""
+"""The exercises: open in a student's notebook, solved in the instructor's; their checks reject wrong answers."""
 
 import copy
 import json
@@ -34,7 +34,7 @@ def path(request):
     return request.param
 
 
-def test_the_seven_chapters_have_exercises():
+def test_chapters_2_to_8_have_exercises():
     assert [path.stem[:2] for path in NOTEBOOKS] == ["02", "03", "04", "05", "06", "07", "08"]
 
 
@@ -55,7 +55,7 @@ def test_every_exercise_has_its_cells_and_its_solution(path):
 
 @pytest.mark.timeout(600)
 def test_open_answers_and_wrong_ones_are_refused_and_the_solution_is_not(path, tmp_path):
-    """In one kernel: as a student finds it, then each wrong answer in its place, and then the solution."""
+    """In one kernel: first the open cell, then each wrong answer in its place, and then the solution."""
     notebook, (_, found) = read(path), solutions(path)
     cells, expected = [], {}
 
@@ -119,7 +119,7 @@ def test_no_solution_is_in_what_a_student_gets(tmp_path):
     assert not list(tmp_path.rglob("*.md"))
 
 
-# --- The command -----------------------------------------------------------------------------------------------------
+# ---- The command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_command_writes_all_notebooks_and_keeps_what_is_there(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""The quiz in Python: the sets it hides, what it draws, what its page carries, and how it refuses."""
+"""The quiz in Python: the hidden sets, the drawn questions, the content of the page, and the messages."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ def test_the_labels_are_the_sets_of_the_method(method):
     quiz = nv.quiz(X, method=method, num_groups=G)
     (labels,) = quiz.labels
     assert quiz.answers == ((method, G),)
-    # By experiment: the cells that share a label share what normalize subtracts.
+    # An experiment: changing one cell changes the outputs of the cells with the same label.
     x = np.random.default_rng(0).normal(size=X.shape)
     poked = x.copy()
     poked[1, 2, 0, 3] += 1.0
@@ -38,7 +38,7 @@ def test_a_seed_draws_the_same_questions_and_none_twice():
     assert first.to_html() == again.to_html()
     assert {name for name, _ in first.answers} == set(OFFERED)
     assert len({nv.quiz(X, seed=seed).answers for seed in range(20)}) > 10
-    # G = 1 and G = C are other methods' sets.
+    # G = 1 and G = C give the sets of other methods.
     drawn = {nv.quiz(X, method="group", seed=seed).answers[0][1] for seed in range(20)}
     assert drawn == {2, 3}
 
@@ -71,7 +71,7 @@ def test_channels_last():
     assert len(same) == 12
 
 
-def test_the_page_names_no_answer_and_is_light():
+def test_the_page_holds_no_answer_and_is_small():
     quiz = nv.quiz(method=["group", "batch"], num_groups=4)
     data = data_of(quiz)
     assert set(data["questions"][0]) == {"labels"}
@@ -86,7 +86,7 @@ def test_the_page_names_no_answer_and_is_light():
     assert quiz.to_svg() == bundle["image/svg+xml"]
 
 
-def test_a_method_beside_the_usual_ones_is_offered():
+def test_an_unusual_hidden_method_is_offered_as_an_answer():
     names = [row["name"] for row in data_of(nv.quiz(X, method="rms"))["methods"]]
     assert "rms" in names
     assert set(OFFERED) < set(names)

@@ -1,4 +1,4 @@
-"""The sample activations: what they are, what they are good for, and where they come from."""
+"""The sample activations: their properties, and how they are computed from the photographs."""
 
 from importlib.resources import files
 
@@ -58,7 +58,7 @@ def test_values_are_as_documented(every):
 
 
 def test_no_map_is_constant(every):
-    """A constant map would show 0 / sqrt(eps) to whoever picks it."""
+    """A constant map would be normalized to 0 / sqrt(eps)."""
     assert every.std(axis=(2, 3)).min() > 0.01
 
 
@@ -69,7 +69,7 @@ def test_samples_differ(every):
     assert loudness.max() / loudness.min() > 1.5
 
 
-def test_channels_of_one_group_are_alike(every):
+def test_channels_of_one_group_are_correlated(every):
     within, between = within_and_between(every)
     assert within == pytest.approx(0.64, abs=0.01)
     assert between == pytest.approx(0.19, abs=0.01)
@@ -77,7 +77,7 @@ def test_channels_of_one_group_are_alike(every):
     assert neighbours == pytest.approx(0.70, abs=0.01)
 
 
-def test_the_other_order_would_give_groups_no_reason(every):
+def test_channels_in_the_other_order_are_less_correlated_in_groups(every):
     by_scale = every.reshape(256, 4, 4, 12, 12).swapaxes(1, 2).reshape(every.shape)
     within, between = within_and_between(by_scale)
     assert within == pytest.approx(0.24, abs=0.01)
@@ -162,7 +162,7 @@ class TestMake:
 
 
 def test_orientations_and_scales():
-    """Channel c answers to orientation c // 4: upright, rising, level, falling; dark to bright, rightwards or down."""
+    """Channel c responds to orientation c // 4: vertical, rising, horizontal, falling; from dark to bright."""
     from normviz.samples.make import respond
 
     y, x = np.mgrid[:64, :64]

@@ -1,4 +1,4 @@
-"""The chooser in the browser: the way to an advice by mouse and by keyboard, its set, its address, its frame."""
+"""The chooser in the browser: the path to an advice by mouse and by keyboard, its sets, its address, its frame."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ def status(root):
 
 
 def on_path(root):
-    """The questions in sight, from top to bottom."""
+    """The visible questions, from top to bottom."""
     return root.locator(".nv-path > li").evaluate_all("all => all.map((li) => li.dataset.question)")
 
 
@@ -51,7 +51,7 @@ def address(page):
     return page.evaluate("location.hash")
 
 
-# ---- the way --------------------------------------------------------------------------------------------------------
+# ---- the path --------------------------------------------------------------------------------------------------------
 
 
 def test_one_question_comes_after_the_other(guide):
@@ -79,7 +79,7 @@ def test_what_no_longer_fits_says_so(guide):
     root = guide()
     fits = root.get_by_role("listitem").filter(has_text="Norm").filter(has_not_text="ruled out")
     expect(fits).to_have_count(14)  # and AdaIN
-    # What an answer would rule out shows before it is given.
+    # The page previews what an answer would rule out.
     option(root, "erase", "yes").hover()
     expect(root.locator(".nv-doubt")).to_have_count(12)
     option(root, "erase", "yes").check()
@@ -92,12 +92,12 @@ def test_what_no_longer_fits_says_so(guide):
 def test_an_earlier_answer_can_be_changed_and_later_ones_are_forgotten_only_where_they_no_longer_apply(guide):
     root = guide()
     give(root, GROUP)
-    # This one still leads through the last question.
+    # The new answer leads to the same last question.
     option(root, "samples", "changes").check()
     expect(root).to_have_attribute("data-advice", "group")
     expect(option(root, "freedom", "nothing")).to_be_checked()
     assert "between 24.0 and 24.2 %" in root.get_by_role("region", name="Why not the others").inner_text()
-    # This one does not.
+    # The new answer leads to another last question.
     option(root, "samples", "many").check()
     expect(root).to_have_attribute("data-question", "inference")
     assert on_path(root) == ["erase", "positions", "pretrained", "samples", "inference"]
@@ -106,7 +106,7 @@ def test_an_earlier_answer_can_be_changed_and_later_ones_are_forgotten_only_wher
     option(root, "erase", "yes").check()
     assert on_path(root) == ["erase", "style"]
     expect(root).to_have_attribute("data-answers", "erase=yes")
-    # What was forgotten does not come back.
+    # Dropped answers do not come back.
     option(root, "erase", "no").check()
     expect(root).to_have_attribute("data-answers", "erase=no")
 
@@ -130,27 +130,27 @@ def test_why_not_names_every_other_one_once(guide):
     assert "Answer 1: “No, it carries information”" in reasons[0]
 
 
-# ---- the keyboard ---------------------------------------------------------------------------------------------------
+# ---- the keyboard ----------------------------------------------------------------------------------------------------
 
 
-def test_all_of_it_by_keyboard(guide):
+def test_the_guide_works_by_keyboard(guide):
     root = guide()
     keyboard = root.page.keyboard
     keyboard.press("Tab")
     expect(option(root, "erase", "yes")).to_be_focused()
     keyboard.press("Space")
     expect(root).to_have_attribute("data-question", "style")
-    # Arrows walk through the answers; the focus stays among them, and so does their explanation.
+    # Arrow keys move through the answers, and the explanation of the question stays visible.
     keyboard.press("ArrowDown")
     expect(root).to_have_attribute("data-advice", "frn")
     keyboard.press("ArrowDown")
     expect(option(root, "erase", "no")).to_be_focused()
     expect(root.get_by_text(QUESTIONS["erase"].note)).to_be_visible()
-    # Tab goes on to the next question; there is no other stop between them.
+    # Tab moves to the next question, with no other stop in between.
     keyboard.press("Tab")
     expect(option(root, "positions", "tokens")).to_be_focused()
     expect(root.get_by_text(QUESTIONS["erase"].note)).to_be_hidden()
-    # Enter takes an answer and goes on, to the next question and at last to the advice.
+    # Enter chooses an answer and moves to the next question, and at the end to the advice.
     keyboard.press("Enter")
     expect(option(root, "centring", "yes")).to_be_focused()
     keyboard.press("ArrowDown")
@@ -169,14 +169,14 @@ def test_all_of_it_by_keyboard(guide):
     expect(option(root, "positions", "none")).to_be_focused()
 
 
-def test_every_control_asks_jupyterlab_for_its_keys(guide):
+def test_every_control_keeps_its_keys_from_jupyterlab(guide):
     root = guide(**GROUP)
     focusable = root.locator("button, input, select, pre, [tabindex='0']")
     assert focusable.count() > 17
     assert not focusable.evaluate_all("all => all.filter((e) => e.dataset.lmSuppressShortcuts !== 'true').length")
 
 
-# ---- the set --------------------------------------------------------------------------------------------------------
+# ---- the set ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ADVICE)
@@ -220,7 +220,7 @@ def test_a_click_chooses_the_cell_under_it_and_a_drag_turns(guide):
     expect(figure).to_have_attribute("data-set", "0:1,0:2,0:6,0:6")
 
 
-# ---- the address ----------------------------------------------------------------------------------------------------
+# ---- the address -----------------------------------------------------------------------------------------------------
 
 
 def test_the_address_keeps_the_answers_and_brings_them_back(guide, page, tmp_path):
@@ -231,10 +231,10 @@ def test_the_address_keeps_the_answers_and_brings_them_back(guide, page, tmp_pat
     assert address(page) == link
     page.reload()
     expect(page.locator(".normviz[data-ready]")).to_have_attribute("data-advice", "group")
-    # Another address in the same page, as after "back".
+    # Another address of the same page, as after "back".
     page.evaluate("location.hash = '#erase=yes&style=list'")
     expect(page.locator(".normviz")).to_have_attribute("data-advice", "conditional_instance")
-    # It counts more than what Python gave; what it says wrongly counts as not said.
+    # The address takes precedence over the answers from Python; invalid answers in it are ignored.
     root = guide("#erase=no&positions=nonsense&style=list", erase="partly")
     expect(root).to_have_attribute("data-answers", "erase=no")
     root = guide("#colour=blue", erase="partly")
@@ -242,7 +242,7 @@ def test_the_address_keeps_the_answers_and_brings_them_back(guide, page, tmp_pat
     expect(page.locator(".normviz[data-ready]")).to_have_attribute("data-advice", "frn")
 
 
-# ---- for everybody --------------------------------------------------------------------------------------------------
+# ---- for everybody ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "narrow", "forced"])
@@ -261,7 +261,7 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(new_page, guide, look):
         result = axe.run(page)
         assert not result.violations_count, f"{part}: {result.generate_report()}"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    # The whole tree is at hand, and found no fault with.
+    # The whole tree can be opened, and has no violation either.
     page.get_by_text("The whole decision tree").click()
     expect(page.locator(".nvp-still svg")).to_be_visible()
     assert not axe.run(page).violations_count
@@ -283,7 +283,7 @@ def test_the_picture_is_there_where_no_script_runs(new_page, tmp_path):
 
 
 def test_every_text_of_the_picture_fits_into_its_box(page):
-    """Also when it is chosen, and so bold."""
+    """Chosen texts are bold, and so wider."""
     for answers in PATHS:
         page.set_content(nv.chooser(**answers).to_svg())
         outside = page.evaluate("""() => {
@@ -306,7 +306,7 @@ def test_a_notebooks_output_answers_in_its_frame(page):
     expect(frame.locator("html")).to_have_attribute("data-drawn", "")
     root = frame.locator(".normviz[data-ready]")
     expect(root).to_have_attribute("data-question", "positions")
-    # No address to write to: it goes on all the same.
+    # A frame without an address works as well.
     option(root, "positions", "weights").check()
     expect(root).to_have_attribute("data-advice", "weight_norm")
     expect(root.locator("figure")).to_have_attribute("data-set", "2:3,0:6,0:3,0:3")

@@ -1,4 +1,4 @@
-"""For class: predict and reveal, linked explorers, the presenter's keys, the link, the printed sheet."""
+"""Features for teaching in the browser: prediction, linked explorers, the presenter's keys, the link, the worksheet."""
 
 import re
 
@@ -110,7 +110,7 @@ def test_a_drag_marks_a_box_and_a_click_grows_it(page, tmp_path):
     root = opened(page, tmp_path / "p.html", predict=True, title="t")
     drawn(page)
     box = root.locator(".nv-stage").bounding_box()
-    # Places of two cells on the front faces, from the labels under the samples.
+    # The positions of two cells on the front faces.
     front = root.locator(".nv-rest.front").get_attribute("d").split("M")[1:]
     corners = [[float(v) for v in part.rstrip("Z").split("L")[k].split()] for part in front for k in (0, 2)]
     first, last = corners[0], corners[-1]

@@ -1,4 +1,4 @@
-"""The quiz in the browser: what a poke lights, what an answer earns, and that it needs neither mouse nor network."""
+"""The quiz in the browser: the lit cells, the verdict on an answer, and use by keyboard and without a network."""
 
 import base64
 
@@ -26,7 +26,7 @@ def ask(page, tmp_path):
 
 
 def lines(root):
-    """What the page says of the last poke, and of the answer."""
+    """The status lines: the last poke, and the verdict on the answer."""
     return root.get_by_role("status").all_inner_texts()
 
 
@@ -74,7 +74,7 @@ def test_a_poke_lights_exactly_the_set(ask, method, G, size, where, faces):
     assert lines(root)[0] == f"Poked (1, 2, 0, 3): {size} of 144 cells answer ({where})."
     expect(root).to_have_attribute("data-answered", str(size))
     assert lit(root) == faces
-    # What lies inside shows as the dashed edges of a box.
+    # The part of the set inside the cube shows as the dashed edges of a box.
     inside = root.locator(".nv-ghost").get_attribute("d")
     assert inside
 
@@ -82,7 +82,7 @@ def test_a_poke_lights_exactly_the_set(ask, method, G, size, where, faces):
 def test_a_click_pokes_the_cell_under_it(ask):
     root = ask(method="instance")
     drawn(root.page)
-    # Where the cursor's own cell is drawn: on the front of the second sample.
+    # The current cell, on the front of the second sample.
     box = root.locator(".nv-cell.front").bounding_box()
     root.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert lines(root)[0].startswith("Poked (1, 0, 1, 2): 12 of 144 cells answer")
@@ -91,7 +91,7 @@ def test_a_click_pokes_the_cell_under_it(ask):
 
 def test_right_and_wrong_answers_and_the_score(ask):
     root = ask(method=["group", "batch"], num_groups=3)
-    # Nothing in sight tells the answer: all five are offered, none is chosen.
+    # Nothing reveals the answer: all five methods are offered, and none is chosen.
     expect(root.get_by_role("radio")).to_have_count(5)
     expect(root.get_by_role("radio", checked=True)).to_have_count(0)
     answer(root, "Group Norm", 3)
@@ -134,7 +134,7 @@ def test_a_layer_with_sets_that_no_method_has(ask):
     root = ask(layer=_interleaved)
     poke(root, (0, 1, 0, 0))
     assert lines(root)[0].endswith("36 of 144 cells answer (n 0; c 1, 3, 5; h 0 to 2; w 0 to 3).")
-    # Only their order tells these from Group Norm's.
+    # These sets have the size of Group Norm's, but other channels.
     answer(root, "Group Norm", 2)
     expect(root).to_have_attribute("data-verdict", "wrong")
     assert "no method of this list has such sets" in lines(root)[1]
@@ -174,7 +174,7 @@ def test_pokes_are_counted_until_the_answer(ask):
     assert lines(root)[0].startswith("Poked (1, 0, 0, 0): 72 of 144")
 
 
-def test_all_of_it_by_keyboard(ask):
+def test_the_quiz_works_by_keyboard(ask):
     root = ask(method="group", num_groups=3)
     keyboard = root.page.keyboard
     root.get_by_role("application").focus()
@@ -187,7 +187,7 @@ def test_all_of_it_by_keyboard(ask):
     for _ in range(3):
         keyboard.press("ArrowDown")
     expect(root.get_by_role("radio", name="Group Norm")).to_be_checked()
-    # The radios are one stop; G stands after them.
+    # The radio buttons are one stop; G follows them.
     keyboard.press("Tab")
     keyboard.type("3")
     keyboard.press("Tab")
@@ -227,7 +227,7 @@ def test_a_notebooks_output_answers_in_its_frame(page):
     expect(root).to_have_attribute("data-answered", "24")
 
 
-def test_every_control_asks_jupyterlab_for_its_keys(ask):
+def test_every_control_keeps_its_keys_from_jupyterlab(ask):
     root = ask(method="group", num_groups=2)
     root.get_by_role("radio", name="Group Norm").check()
     focusable = root.locator("button, input, select, [tabindex]")
