@@ -22,7 +22,8 @@ from normviz.backends.dispatch import cupy_problem
 from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import unknown
 from normviz.core.pooling import canonical
-from normviz.inspect._snapshot import Found, first_line, is_array, seed_everything
+from normviz.inspect._global_state import seed_everything
+from normviz.inspect._snapshot import Found, first_line, is_array
 
 FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
 RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}

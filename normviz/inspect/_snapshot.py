@@ -7,21 +7,17 @@ place, bit for bit, what has changed since. It runs none of the caller's code: n
 
 from __future__ import annotations
 
-import gc
-import os
 import random
-import signal
 import sys
-import threading
 import warnings
 from array import array
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dis import get_instructions
 from functools import partial
 from itertools import starmap
-from operator import attrgetter, is_
+from operator import is_
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -35,6 +31,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from normviz.inspect._global_state import Restore, global_randomness, settings
+
 # Their code keeps no state of the caller's, and its globals lead everywhere.
 LIBRARIES = frozenset(
     ["torch", "numpy", "jax", "jaxlib", "flax", "keras", "cupy", "scipy", "tensorflow", "normviz", "functools"]
@@ -45,8 +43,6 @@ GLOBALS = frozenset(
 _RANDOM = frozenset(["Rngs", "RngStream", "RngState", "RngKey", "RngCount", "SeedGenerator"])
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), range, slice, ModuleType, BuiltinFunctionType, CodeType)
 _CALLED = ("__call__", "forward", "call")
-
-Restore = Callable[[], Any]
 
 
 class _Reached(NamedTuple):
@@ -85,8 +81,8 @@ class Found:
         self.packages: list[str] = []
         self.failures: list[str] = []
         self._seen: set[int] = set()
-        self._state: list[tuple[str, Restore]] = [*_settings()]
-        self._randomness: list[tuple[str, Restore]] = [*_global_randomness()]
+        self._state: list[tuple[str, Restore]] = [*settings()]
+        self._randomness: list[tuple[str, Restore]] = [*global_randomness()]
         # A list of what is left to do and no recursion: a chain of objects may be thousands long.
         left = [(_Reached("fn", root, False), False) for root in reversed(roots)]
         while left:
@@ -156,16 +152,6 @@ def untouched(*roots: Any) -> Iterator[Found]:
             warnings.warn(f"could not be restored after the call: {what}", RuntimeWarning, stacklevel=4)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and torch, each where it is loaded."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  A layer may draw from it.
-    if torch := sys.modules.get("torch"):
-        torch.default_generator.manual_seed(seed)
-        if torch.cuda.is_initialized():
-            torch.cuda.manual_seed_all(seed)
-
-
 def is_array(value: Any) -> bool:
     """Whether value is an array of NumPy, torch, JAX or CuPy."""
     kinds = (("torch", "Tensor"), ("jax", "Array"), ("cupy", "ndarray"))
@@ -211,7 +197,10 @@ def _parts(value: Any, owned: bool) -> Iterator[Restore | _Reached]:
             if issubclass(kind, defaultdict):
                 factory: Any = defaultdict.__dict__["default_factory"]
                 yield partial(factory.__set__, value, factory.__get__(value))
+            yield from (_Reached("", k, owned) for k, _ in items)
             yield from (_Reached(k if isinstance(k, str) else "", v, owned) for k, v in items)
+        elif issubclass(kind, memoryview):
+            yield _Reached("", value.obj, owned)
         elif issubclass(kind, list | deque | set | tuple | frozenset):
             items = [*next(c for c in (list, deque, set, tuple, frozenset) if issubclass(kind, c)).__iter__(value)]
             if issubclass(kind, list | deque):
@@ -264,11 +253,14 @@ def _function(fn: FunctionType) -> Iterator[Restore | _Reached]:
         yield from (_Reached(name, held, False) for name, held in named)
 
 
-def _of_class(kind: type) -> Iterator[_Reached]:
+def _of_class(kind: type) -> Iterator[Restore | _Reached]:
     """The functions of a class that a call runs, and the arrays that it holds."""
     names = dict.fromkeys(_CALLED)
     for base in kind.__mro__[:-1]:
-        yield from (_Reached(name, v, False) for name, v in vars(base).items() if is_array(v))
+        for name, held in vars(base).items():
+            if is_array(held):
+                yield partial(_restore_class_attribute, base, name, held)
+                yield _Reached(name, held, False)
     left = [*names]
     while left:
         name = left.pop()
@@ -323,6 +315,11 @@ def _restore_slot(slot: Any, value: Any, kept: tuple) -> None:
         slot.__set__(value, kept[0])
     elif now and not kept:
         slot.__delete__(value)
+
+
+def _restore_class_attribute(base: type, name: str, kept: Any) -> None:
+    if vars(base).get(name) is not kept:
+        type.__setattr__(base, name, kept)
 
 
 def _restore_cell(cell: CellType, kept: Any) -> None:
@@ -559,103 +556,3 @@ def _generator(value: Any) -> Restore | None:
     if torch is not None and issubclass(kind, torch.Generator):
         return partial(value.set_state, value.get_state())
     return None
-
-
-def _global_randomness() -> Iterator[tuple[str, Restore]]:
-    yield "random", partial(random.setstate, random.getstate())
-    yield "np.random", partial(np.random.set_state, np.random.get_state())  # noqa: NPY002
-    if torch := sys.modules.get("torch"):
-        yield "torch's random numbers", partial(torch.set_rng_state, torch.get_rng_state())
-        if torch.cuda.is_initialized():
-            yield "CUDA's random numbers", partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-
-
-# ---- settings of the process ----
-
-
-def _settings() -> Iterator[tuple[str, Restore]]:
-    """What restores the settings that a layer may change; those that cannot be read are left out."""
-    torch = sys.modules.get("torch")
-    for name, get, put in [*_SETTINGS, *(_torch_settings(torch) if torch else ())]:
-        with suppress(Exception):
-            yield name, partial(_restore_setting, get, put, get())
-
-
-def _restore_setting(get: Callable[[], Any], put: Callable[[Any], Any], kept: Any) -> None:
-    try:
-        same = get() == kept
-    except OSError:  # the working directory has gone
-        same = False
-    if not same:
-        put(kept)
-
-
-def _set_environment(kept: dict[str, str]) -> None:
-    for name in os.environ.keys() - kept:
-        del os.environ[name]
-    os.environ.update(kept)
-
-
-def _signals() -> dict[signal.Signals, Any]:
-    """The handlers that Python has set and may set again, which the main thread alone may do."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    return {number: handler for number, handler in handlers.items() if handler is not None}
-
-
-def _set_signals(kept: dict) -> None:
-    for number, handler in kept.items():
-        if signal.getsignal(number) is not handler:
-            signal.signal(number, handler)
-
-
-_SETTINGS: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
-    ("the working directory", os.getcwd, os.chdir),
-    ("os.environ", lambda: dict(os.environ), _set_environment),
-    ("signal handlers", _signals, _set_signals),
-    ("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-    ("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    ("sys.stdout", lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
-    ("sys.stderr", lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
-]
-
-
-def _torch_settings(torch: Any) -> Iterator[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
-    for get, put in (
-        ("get_default_dtype", "set_default_dtype"),
-        ("is_grad_enabled", "set_grad_enabled"),
-        ("get_deterministic_debug_mode", "set_deterministic_debug_mode"),
-        ("get_num_threads", "set_num_threads"),
-        ("get_float32_matmul_precision", "set_float32_matmul_precision"),
-        ("is_warn_always_enabled", "set_warn_always"),
-        ("is_autocast_cache_enabled", "set_autocast_cache_enabled"),
-    ):
-        yield f"torch.{put}", getattr(torch, get), getattr(torch, put)
-    for device in ("cpu", "cuda"):
-        for get, put in (("is_autocast_enabled", "set_autocast_enabled"), ("get_autocast_dtype", "set_autocast_dtype")):
-            yield f"torch.{put}", partial(getattr(torch, get), device), partial(getattr(torch, put), device)
-    yield (
-        "torch.autograd.set_detect_anomaly",
-        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
-        lambda kept: torch.autograd.set_detect_anomaly(*kept),
-    )
-    cpu = torch.device("cpu")
-    yield (
-        "torch.set_default_device",
-        torch.get_default_device,
-        lambda device: torch.set_default_device(None if device == cpu else device),
-    )
-    for name in (
-        *(f"backends.cudnn.{name}" for name in ("enabled", "benchmark", "deterministic", "allow_tf32")),
-        *(f"backends.cuda.matmul.allow_{name}" for name in ("tf32", "fp16_reduced_precision_reduction")),
-        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction",
-        "backends.mkldnn.enabled",
-        "utils.deterministic.fill_uninitialized_memory",
-    ):
-        path, _, attribute = name.rpartition(".")
-        yield f"torch.{name}", partial(attrgetter(name), torch), partial(_set_at, torch, path, attribute)
-
-
-def _set_at(root: Any, path: str, attribute: str, value: Any) -> None:
-    setattr(attrgetter(path)(root), attribute, value)

@@ -308,6 +308,8 @@ def settings_of_torch():
         torch.backends.cudnn.enabled,
         torch.backends.mkldnn.enabled,
         torch.utils.deterministic.fill_uninitialized_memory,
+        repr(torch.tensor(1 / 3)),
+        len(T.modules.module._global_forward_hooks),
     ]
 
 
@@ -332,6 +334,8 @@ SETTINGS = {
     "torch.backends.cudnn": lambda: setattr(torch.backends.cudnn, "benchmark", True),
     "torch.backends.mkldnn": lambda: setattr(torch.backends.mkldnn, "enabled", False),
     "torch.utils.deterministic": lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
+    "torch.set_printoptions": lambda: torch.set_printoptions(precision=2),
+    "a hook of all modules": lambda: T.modules.module.register_module_forward_hook(lambda *_: None),
     "os.environ": lambda: os.environ.update(NORMVIZ_TEST="1"),
     "os.environ, less": lambda: os.environ.pop("PATH", None),
     "the working directory": lambda: os.chdir("/"),
@@ -379,6 +383,22 @@ def test_signals_are_left_alone_in_other_threads():
     thread.start()
     thread.join()
     assert errors == []
+
+
+def test_a_setting_of_jax():
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    before = jax.config.jax_enable_x64
+    nv.probe(lambda x: (jax.config.update("jax_enable_x64", not before), x)[1], framework="numpy")
+    assert jax.config.jax_enable_x64 == before
+
+
+def test_everything_is_restored_when_the_user_interrupts():
+    layer = Holder([], lambda held: held.append(1))
+    layer.norm.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        nv.probe(layer)
+    assert layer.held == []
+    assert layer.norm.num_batches_tracked == 0
 
 
 # ---- one that cannot be restored ----
@@ -464,6 +484,27 @@ def test_functions_many_deep_in_one_another():
     state = np.zeros(1)
     deep = types.FunctionType(code, {"state": state})
     assert any(v is state for v in Found(deep).objects)
+
+
+def test_keys_of_a_dictionary_and_what_a_memoryview_shows():
+    key, shown = T.BatchNorm2d(8), bytearray(8)
+
+    class Layer:
+        state = np.zeros(1)
+
+        def __init__(self):
+            self.by_layer, self.view = {key: 1}, memoryview(shown)
+
+        def __call__(self, x):
+            self.view[0] += 1
+            type(self).state = np.ones(1)
+            return key(torch.as_tensor(x, dtype=torch.float32))
+
+    kept = Layer.state
+    assert nv.probe(Layer()).method == "batch"
+    assert key.num_batches_tracked == 0
+    assert not any(shown)
+    assert Layer.state is kept
 
 
 STATE = np.zeros(1)
