@@ -117,8 +117,8 @@ def test_scale_and_shift_of_the_input_change_nothing(case, s, t):
 
 @pytest.mark.parametrize("method", [row.name for row in nv.METHODS.values() if not row.centered])
 def test_a_shift_does_change_what_takes_no_mean(method):
-    x, groups = values((2, 4, 3)), two_groups(method)
-    assert not np.allclose(nv.normalize(x + 1, method, groups), nv.normalize(x, method, groups), atol=0.1)
+    x, options = values((2, 4, 3)), {"num_groups": two_groups(method)}
+    assert not np.allclose(nv.normalize(x + 1, method, **options), nv.normalize(x, method, **options), atol=0.1)
 
 
 @few
