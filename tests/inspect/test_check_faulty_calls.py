@@ -28,6 +28,7 @@ ANSWERS = {
     "None": lambda x: None,
     "text": lambda x: "text",
     "array of text": lambda x: np.full(x.shape, "text"),
+    "complex numbers": lambda x: x * 1j,
     "array of None": lambda x: np.full(x.shape, None),
     "list": lambda x: x.tolist(),
     "tuple": lambda x: (x, x),

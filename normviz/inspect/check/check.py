@@ -143,21 +143,25 @@ def check(
     if isinstance(eps, bool) or not isinstance(eps, Real) or not 0 <= eps <= sys.float_info.max:
         raise ValueError(f"eps={brief(eps)} is not a number >= 0; it is added to the variance")
     for name, value, known in (("framework", framework, FRAMEWORKS), ("dtype", dtype, (*RESOLUTION,))):
-        if value is not None and value not in known:
+        if value is not None and not (isinstance(value, str) and value in known):
             raise ValueError(unknown(name, value, known))
-    if whole(seed, "seed") < 0:
-        raise ValueError(f"seed={brief(seed)} is less than 0; random inputs need a seed of at least 0")
+    if not 0 <= whole(seed, "seed") < 2**63:
+        raise ValueError(f"seed={brief(seed)} is not from 0 to 2**63 - 1, which every random generator takes")
     if running is not None and not _is_pair_of_names(running):
         raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
-    if momentum is not None and not (isinstance(momentum, Real) and 0 <= momentum <= 1):
+    if momentum is not None and (
+        isinstance(momentum, bool) or not isinstance(momentum, Real) or not 0 <= momentum <= 1
+    ):
         raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; it is the share of the newest batch")
     ignored = _codes(ignore)
-    weight, bias = (
-        None if value is None else real_numbers(value, name) for value, name in ((weight, "weight"), (bias, "bias"))
-    )
-    request = Request(method, num_groups, shape, weight, bias, float(eps), axis, framework, dtype, seed)
+    given = {}
+    if weight is not None or bias is not None:
+        values = {"weight": weight, "bias": bias}
+        given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
+    options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
+    request = Request(method, num_groups, shape, given, *options)
     with untouched(fn, owner(fn), backward), np.errstate(all="ignore"):
-        verdict = Check(fn, request, backward, running, momentum).run()
+        verdict = Check(fn, request).run()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 
 
@@ -182,16 +186,8 @@ def _codes(ignore: Any) -> list[str]:
 class Check:
     """One check of one function: the experiments in their order, and the findings so far."""
 
-    def __init__(
-        self,
-        fn: Callable,
-        request: Request,
-        backward: Callable | None,
-        running: tuple[str, str] | None,
-        momentum: float | None,
-    ) -> None:
-        self.fn, self.request, self.backward = fn, request, backward
-        self.running, self.momentum = running, momentum
+    def __init__(self, fn: Callable, request: Request) -> None:
+        self.fn, self.request = fn, request
         self.mismatches: list[Mismatch] = []
         self.skipped: dict[str, str] = {}
         self.state: RunningState | None = None
@@ -242,14 +238,12 @@ class Check:
         """Add a finding for each change that explains the output, with the cell where it shows best."""
         for change in found.changes:
             without = apply(base, [other for other in found.changes if other is not change])
-            best: tuple[float, int, Trial] | None = None
+            effects = []
             for trial in trials:
                 left = trial.scene.output(without)
-                share = np.abs(np.nan_to_num(trial.scene.output(found.recipe) - left)) / (1 + np.abs(left))
-                if best is None or share.max() > best[0]:
-                    best = float(share.max()), int(share.argmax()), trial
-            assert best is not None
-            _, cell, trial = best
+                effect = np.abs(np.nan_to_num(trial.scene.output(found.recipe) - left)) / (1 + np.abs(left))
+                effects.append((effect.max(), int(effect.argmax()), trial))
+            _, cell, trial = max(effects, key=lambda effect: effect[0])
             expected = trial.scene.output(base)
             shown = {"x": trial.scene.x, "y": trial.y, "expected": expected, "wrong": ~near(trial.y, expected, 1e-4)}
             shown["wrong"][cell] = True
@@ -261,8 +255,8 @@ class Check:
         """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
         if self.request.method != "batch":
             return None
-        mode, slots = find_mode(owner(fn), call), find_running(owner(fn), self.running)
-        self.state = None if slots is None else RunningState(slots, mode, self.momentum, pool.shape[1])
+        mode, slots = find_mode(owner(fn), call), find_running(owner(fn), self.request.running)
+        self.state = None if slots is None else RunningState(slots, mode, self.request.momentum, pool.shape[1])
         if self.state is not None and not self.state.has_all_channels:
             names = " and ".join(self.state.names)
             self.skipped["running statistics"] = f"{names} do not hold one number for each of the channels"
@@ -306,7 +300,7 @@ class Check:
         if {"train-uses-running", "wrong-shape"} & self.codes:
             self.skipped["gradient"] = "the output is that of another function"
             return
-        backward = gradients.backward_of(self.fn, self.backward)
+        backward = gradients.backward_of(self.fn, self.request.backward)
         try:
             self.mismatches += gradients.gradient_errors(subject, recipe, backward, tolerance)
         except gradients.NotComparable as reason:

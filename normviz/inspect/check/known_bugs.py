@@ -120,7 +120,7 @@ def channels_last(case: Case) -> Iterator[Change]:
     cut, text = Cut("axis", axis=at), f"takes {where} for the channels, which are on axis {axis}"
     has_affine = case.weight is not None or case.bias is not None
     if has_affine and at == rank - 1 and pool.shape[1] == pool.shape[at]:
-        last = Affine(layout=lambda p, _: np.moveaxis(p, 1, -1), name="last axis")
+        last = Affine(layout=lambda p: np.moveaxis(p, 1, -1), name="last axis")
         yield Change({"cut": cut, "affine": last}, text)
         yield Change({"affine": last}, f"{text}, for weight and bias")
     yield Change({"cut": cut}, text)
@@ -289,7 +289,7 @@ def affine_per_group(case: Case) -> Iterator[Change]:
     ):
         yield _affine(
             text + which,
-            layout=lambda p, _, of_groups=of_groups: of_groups(p.reshape(-1)).repeat(C // G).reshape(p.shape),
+            layout=lambda p, of_groups=of_groups: of_groups(p.reshape(-1)).repeat(C // G).reshape(p.shape),
             name=name,
         )
 

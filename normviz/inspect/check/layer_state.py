@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +93,7 @@ def find_parameters(layer: Any) -> dict[str, Slot]:
     return {}
 
 
-def find_running(layer: Any, names: tuple[str, str] | None = None) -> tuple[Slot, Slot] | None:
+def find_running(layer: Any, names: Sequence[str] | None = None) -> tuple[Slot, Slot] | None:
     """Return where a layer keeps its running mean and variance, under the given names or usual ones."""
     for holder in _holders(layer):
         for mean, var in [names] if names else RUNNING:

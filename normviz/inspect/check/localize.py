@@ -64,7 +64,7 @@ def first_wrong_stage(
     if 0 < bad.size <= (sets - 1) // 2 + 1 < sets:
         few = ", ".join(map(str, bad[:6].tolist())) + (", ..." if bad.size > 6 else "")
         return stage("sets", f"gives wrong numbers in {bad.size} of {sets} sets ({few}), and right ones in the others")
-    return stage("sets", "gives no straight line of x in each set: other cells share a mean, or another step follows")
+    return stage("sets", "gives no linear function of x in each set: other cells share a mean, or another step follows")
 
 
 def _wrong_line(
@@ -78,7 +78,7 @@ def _wrong_line(
     tolerance: float,
     other: tuple[Scene, np.ndarray],
 ) -> tuple[str, str, dict[str, Any]]:
-    """Distinguish a wrong mean from a wrong divisor, where x_hat is a straight line of x in each right set."""
+    """Distinguish a wrong mean from a wrong divisor, where x_hat is a linear function of x in each right set."""
     where = f"in set {labels[worst]}"
     if slope[labels[worst]] == 0:
         return "affine", f"gives the same number throughout set {labels[worst]}, whatever x is", {}

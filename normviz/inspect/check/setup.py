@@ -29,33 +29,25 @@ class ShapeChanged(Refusal):
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `check`, validated; weight and bias in float64."""
+    """The arguments of `check`, validated; `given` holds "weight" and "bias" in float64, empty if neither was given."""
 
     method: str
     num_groups: int | None
     shape: tuple[int, ...] | None
-    weight: np.ndarray | None
-    bias: np.ndarray | None
+    given: dict[str, np.ndarray | None]
     eps: float
     channel_axis: int
     framework: str | None
     dtype: str | None
     seed: int
+    backward: Callable | None
+    running: Sequence[str] | None
+    momentum: float | None
 
     @property
     def row(self) -> Method:
         """The method."""
         return METHODS[self.method]
-
-    @property
-    def given(self) -> dict[str, np.ndarray | None]:
-        """Weight and bias as the user gave them."""
-        return {"weight": self.weight, "bias": self.bias}
-
-    @property
-    def has_given(self) -> bool:
-        """Whether the user gave a weight or a bias."""
-        return any(p is not None for p in self.given.values())
 
 
 @dataclass
@@ -144,7 +136,7 @@ def set_up(fn: Callable, request: Request, prepare: Callable[[Any, Asked, Poolin
     Refusal
         If fn takes none of them.
     """
-    slots = {} if request.has_given else find_parameters(owner(fn))
+    slots = {} if request.given else find_parameters(owner(fn))
     refusal = None
     for shape in _shapes(fn, request, slots):
         accepted = []
@@ -165,7 +157,7 @@ def set_up(fn: Callable, request: Request, prepare: Callable[[Any, Asked, Poolin
 def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
     pool = Pooling(request.method, shape, request.num_groups)
     takes, rng, axis = signature(fn), np.random.default_rng(request.seed), request.channel_axis
-    known = request.given if layout == "given" else _random_parameters(takes.names, request, pool, slots, layout, rng)
+    known = request.given or _random_parameters(takes.names, request, pool, slots, layout, rng)
     if not {"weight", "bias"} & takes.names.keys():
         for role, slot in slots.items():
             now: Any = slot.read()
@@ -197,7 +189,7 @@ def _is_right(subject: Subject, request: Request) -> bool:
 def _layouts(fn: Callable, request: Request, shape: tuple[int, ...], slots: dict[str, Slot]) -> Iterator[str]:
     """Yield layouts of weight and bias: "given", one number for each "channel", "element" or "group", "along" axes."""
     row = request.row
-    if request.has_given:
+    if request.given:
         yield "given"
         return
     sizes = {p.size for p in (slot.read() for slot in slots.values()) if p is not None}

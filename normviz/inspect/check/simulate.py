@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -80,24 +81,13 @@ class SetStatistics:
     average: Callable[[np.ndarray], np.ndarray]
 
 
-def mean(s: SetStatistics) -> np.ndarray:
-    """Return the mean of each set; a choice for `Recipe.subtract`."""
-    return s.mean
+mean, variance, mean_square = (attrgetter(name) for name in ("mean", "var", "mean_square"))
+"""Functions of `SetStatistics`, for `Recipe.subtract` and `Recipe.spread`."""
 
 
 def nothing(s: SetStatistics) -> np.ndarray:
-    """Return zeros; a choice for `Recipe.subtract`."""
+    """Return zeros, for `Recipe.subtract`."""
     return np.zeros_like(s.mean)
-
-
-def variance(s: SetStatistics) -> np.ndarray:
-    """Return the variance of each set; a choice for `Recipe.spread`."""
-    return s.var
-
-
-def mean_square(s: SetStatistics) -> np.ndarray:
-    """Return the mean square of each set; a choice for `Recipe.spread`."""
-    return s.mean_square
 
 
 @dataclass(frozen=True)
@@ -111,7 +101,7 @@ class Affine:
     pick
         Maps the weight and the bias of each cell to those that are applied to x_hat.
     layout
-        Maps a parameter that broadcasts against x, and the pooling, to what is taken for it.
+        Maps a parameter that broadcasts against x to the one that is used instead; None uses the parameter itself.
     shift_first
         Whether the bias is added before the multiplication.
     name
@@ -120,7 +110,7 @@ class Affine:
 
     before: Callable[[Any, Any, Any], Any] | None = None
     pick: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]] = lambda w, b: (w, b)
-    layout: Callable[[np.ndarray, Pooling], np.ndarray] | None = None
+    layout: Callable[[np.ndarray], np.ndarray] | None = None
     shift_first: bool = False
     name: str = "right"
 
@@ -293,7 +283,7 @@ class Scene:
             spread = []
             for p, default in ((self.weight, 1.0), (self.bias, 0.0)):
                 if p is not None and affine.layout is not None:
-                    p = affine.layout(p, self.pool)
+                    p = affine.layout(p)
                 spread.append(self.flat(np.broadcast_to(default if p is None else p, self.x.shape)))
             self._cache[affine] = tuple(p + np.zeros_like(spread[0]) for p in affine.pick(*spread))
         return self._cache[affine]
