@@ -1,7 +1,10 @@
 """The explorer's words, symbols and shapes: true for every cell, and written for students."""
 
+import ast
 import html.parser
+import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +89,22 @@ def test_words_are_sentences_for_students():
     assert "one squared norm, and no mean is subtracted" in sentences["weight_norm"]["words"]
     assert "in a slice of N/G samples" in sentences["ghost"]["words"]
     assert "position" not in texts.words(METHODS["positional"], (3, 8))["words"]  # (N, C) has none.
+
+
+def misplaced_docstrings(source: str) -> list[int]:
+    """Lines of strings that document nothing, because they follow neither an attribute nor the start of a scope."""
+    lines = []
+    for scope in ast.walk(ast.parse(source)):
+        body = getattr(scope, "body", None)
+        for before, node in itertools.pairwise(body if isinstance(body, list) else []):
+            text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if text and not isinstance(before, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_every_attribute_docstring_follows_its_attribute():
+    assert misplaced_docstrings('A = 1\n"""Of A."""\n"""Of whom?"""\nB = 2') == [3]
+    package = Path(texts.__file__).parents[1]
+    found = {path.name: misplaced_docstrings(path.read_text("utf-8")) for path in package.rglob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}

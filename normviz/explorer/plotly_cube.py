@@ -1,7 +1,7 @@
-"""The cube as a plotly Figure, with plotly's own buttons and slider: it works wherever plotly does, kernel or not.
+"""The cube as a plotly Figure, with plotly's own buttons and slider, which work without a kernel.
 
-A button of plotly's carries what it sets, so every state that it can reach is computed here, once: where the lit boxes
-lie, and what the title says.
+A plotly button carries the values that it sets, so every state that can be reached is computed here once: the places of
+the lit boxes, and the title.
 """
 
 import math
@@ -16,7 +16,8 @@ from normviz.core.array_kinds import host
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, default_num_groups, divisors, fitting_num_groups, pooling
-from normviz.explorer import plotly_meshes as cubes
+from normviz.explorer import plotly_meshes
+from normviz.explorer.plotly_meshes import Placement
 
 # Top, front and side, the colours of the explorer.
 TONES = {"rest": ("#fbfbfc", "#eff0f2", "#dfe1e5"), "set": ("#5b9bf0", "#2f77dd", "#1d5cbb")}
@@ -25,11 +26,11 @@ TITLE, LINE, SLIDER = 94, 18, 120
 """Pixels: above the picture for title and buttons, for each line under the title, below the picture for the slider."""
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 LETTER = 6.6
-"""Pixels: the widest that a letter of a line under the title is on average."""
+"""Pixels: an upper bound of the average width of a letter in a line under the title."""
 NARROW = 760
-"""Pixels: below this the methods are in one menu, as the buttons would not fit."""
+"""Pixels: in a narrower figure all methods are in one menu, because the buttons would not fit."""
 BESIDE = 520
-"""Pixels: where that menu begins."""
+"""Pixels: where the menu of the relatives begins."""
 MAIN = 4
 """Methods with a button of their own; their relatives are in a menu beside them."""
 
@@ -44,7 +45,7 @@ def cube(
     channel_axis: int = 1,
     width: int = 900,
 ) -> go.Figure:
-    """Draw x as a cube a sample, the pooling set of one cell lit, as a plotly Figure.
+    """Draw one cube for each sample of x, with the pooling set of one cell lit, as a plotly Figure.
 
     Buttons and a menu choose the method, a slider G; moving it selects Group Norm. Colours of text and background come
     from plotly's template: `figure.update_layout(template="plotly_dark")` suits a dark page.
@@ -85,16 +86,19 @@ def cube(
     if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 320 <= width < math.inf:
         raise ValueError(f"width must be a number of pixels from 320 up, not {width!r}")
     cell = (0,) * len(shape) if index is None else _cell(now, index)
-    frame = cubes.make_frame(shape, cell[0], width)
+    frame = plotly_meshes.make_frame(shape, cell[0], width)
     every = [(n, [(0, cells) for cells in frame.cells]) for n in frame.samples]
     boxes = [frame.box(n, ranges) for n, ranges in every]
     lines = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip"}
     figure = go.Figure(
         data=[
-            {**cubes.mesh(boxes, TONES["rest"]), "name": "other cells"},
-            {**cubes.mesh(cubes.lit_boxes(frame, now, cell), TONES["set"], len(boxes)), "name": name(now)},
-            {**lines, **cubes.grid(frame), "line": {"color": GRID, "width": 1.5}},
-            {**lines, **cubes.outline(frame), "line": {"color": OUTLINE, "width": 3.5}},
+            {**plotly_meshes.mesh(boxes, TONES["rest"]), "name": "other cells"},
+            {
+                **plotly_meshes.mesh(plotly_meshes.lit_boxes(frame, now, cell), TONES["set"], len(boxes)),
+                "name": name(now),
+            },
+            {**lines, **plotly_meshes.grid(frame), "line": {"color": GRID, "width": 1.5}},
+            {**lines, **plotly_meshes.outline(frame), "line": {"color": OUTLINE, "width": 3.5}},
         ],
         layout=layout(frame, now, cell),
     )
@@ -103,7 +107,7 @@ def cube(
 
 
 def _cell(now: Pooling, index: Iterable[int]) -> tuple[int, ...]:
-    """Return the index of a cell as ints; IndexError if there is none."""
+    """Return the index of a cell as ints; raise IndexError if x has no such cell."""
     try:
         index = tuple(index)
         now.set_of(index)
@@ -113,9 +117,9 @@ def _cell(now: Pooling, index: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in index)
 
 
-def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+def state(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what changes with the method and G: in the mesh of the set, and in the layout."""
-    points = cubes.corners(cubes.lit_boxes(frame, now, cell), len(frame.samples))
+    points = plotly_meshes.corners(plotly_meshes.lit_boxes(frame, now, cell), len(frame.samples))
     changed = {axis: [values] for axis, values in points.items()} | {"name": [name(now)]}
     title, subtitle = texts(frame, now, cell)
     C = now.shape[1]
@@ -137,29 +141,29 @@ def state(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[dict
     return changed, shown
 
 
-def marks(frame: cubes.Frame, now: Pooling) -> list[dict[str, Any]]:
-    """Return the letters at the edges, as the method calls the axes."""
-    return cubes.marks(frame, weights=METHODS[now.method].axes == "weights")
+def marks(frame: Placement, now: Pooling) -> list[dict[str, Any]]:
+    """Return the letters at the edges: the names of the axes for the method."""
+    return plotly_meshes.marks(frame, weights=METHODS[now.method].axes == "weights")
 
 
-def menus(frame: cubes.Frame) -> list[list[str | None]]:
-    """Return the names of the methods in each menu; None stands for the words that open one."""
+def menus(frame: Placement) -> list[list[str | None]]:
+    """Return the names of the methods in each menu; None stands for the entry that opens it."""
     every: list[str | None] = list(METHODS)
     return [every[:MAIN], [None, *every[MAIN:]]] if frame.width >= NARROW else [every]
 
 
 def active(names: list[str | None], now: Pooling) -> int:
-    """Return which entry of a menu is chosen: of buttons none if it is another's, of a menu the words that open it."""
+    """Return the chosen entry of a menu. For a method of the other menu: none of the buttons, or the first entry."""
     return names.index(now.method) if now.method in names else 0 if None in names else -1
 
 
 def name(now: Pooling) -> str:
-    """Return what a mouse over the set says."""
+    """Return the hover text of the set."""
     return f"one set of {METHODS[now.method].label}: {now.size} cells"
 
 
-def texts(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[str, str]:
-    """Return the title and the lines under it: what is lit, and what the picture leaves out."""
+def texts(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[str, str]:
+    """Return the title and the lines under it: the lit set, and what the drawing leaves out."""
     row = METHODS[now.method]
     groups = f", G = {now.num_groups}" if row.has_groups else ""
     share = "one mean and one variance" if row.centered else f"one {row.statistic}, and no mean is taken"
@@ -177,7 +181,7 @@ def texts(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> tuple[str,
     return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
 
 
-def every_subtitle(frame: cubes.Frame, shape: tuple[int, ...], cell: tuple[int, ...]) -> list[str]:
+def every_subtitle(frame: Placement, shape: tuple[int, ...], cell: tuple[int, ...]) -> list[str]:
     """Return the lines under the title in every state."""
     every = [pooling("group", shape, g) for g in divisors(shape[1])]
     every += [fitted(row.name, shape, 4) for row in METHODS.values() if row.name != "group"]
@@ -191,7 +195,7 @@ def fitted(method: str, shape: tuple[int, ...], groups: int) -> Pooling:
 
 
 def prefix(method: str) -> str:
-    """Return what stands before the number at the slider."""
+    """Return the text before the number at the slider."""
     label = METHODS[method].label
     if method == "group":
         return "Groups G = "
@@ -202,7 +206,7 @@ def prefix(method: str) -> str:
     return f"{label} has no groups. Group Norm: G = "
 
 
-def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
+def controls(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
     """Return the method buttons and the slider of G."""
     shape = now.shape
     groups = (now.num_groups if now.method == "group" else None) or default_num_groups(shape[1])
@@ -259,15 +263,15 @@ def controls(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[st
 
 
 def label(method: str, now: Pooling, *, dot: bool) -> str:
-    """Return what a method is called, on a button after a dot: colour alone must not say which one is shown."""
-    # Layer Norm's says what it pools, for it is not a transformer's.
-    axes = ", ".join(["C", *filter(None, cubes.LETTERS[len(now.shape)])])
+    """Return the label of a method; on a button with a dot, so that not only colour shows which one is chosen."""
+    # Layer Norm's label has its axes, because a transformer's layer norm pools other ones.
+    axes = ", ".join(["C", *filter(None, plotly_meshes.LETTERS[len(now.shape)])])
     pools = f" ({axes})" if method == "layer" else ""
     return f"{('● ' if method == now.method else '○ ') if dot else ''}{METHODS[method].label}{pools}"
 
 
-def layout(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
-    """Return title, camera and labels. Nothing sets a colour of text or paper: those are the template's."""
+def layout(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
+    """Return title, camera and labels. The colours of text and background are left to the template."""
     title, subtitle = texts(frame, now, cell)
     lines = 1 + max(text.count("<br>") for text in every_subtitle(frame, now.shape, cell))
     above, below = TITLE + LINE * lines, SLIDER if now.shape[1] > 1 else 30
@@ -295,6 +299,6 @@ def layout(frame: cubes.Frame, now: Pooling, cell: tuple[int, ...]) -> dict[str,
         },
         "showlegend": False,
         "annotations": [shared | end for end in ends],
-        "scene": cubes.scene(frame, weights=METHODS[now.method].axes == "weights"),
+        "scene": plotly_meshes.scene(frame, weights=METHODS[now.method].axes == "weights"),
         "uirevision": "cube",
     }

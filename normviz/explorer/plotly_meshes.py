@@ -1,4 +1,4 @@
-"""Where the cubes of `figures.cube` stand, and the meshes and lines that they are made of.
+"""The places of the cubes of `nv.cube`, and their meshes and lines.
 
 x runs along W, y into the depth along C, z up against H; one unit is one drawn cell along H and W.
 """
@@ -15,16 +15,16 @@ MOST_CELLS = 32
 """An axis longer than this is drawn aggregated."""
 MOST_SAMPLES = 8
 AZIMUTH, ELEVATION = 0.42, 0.46
-"""Where the eye is, in radians: to the right of the front and above it."""
+"""The direction of the camera in radians, to the right of the front and above it."""
 LIFT = 0.7
-"""Pixels between the faces and the lines on them, or the two would fight for the same depth."""
+"""Pixels between the faces and the lines on them; at the same depth the lines would be drawn in parts."""
 LEFT, RIGHT, BETWEEN, BELOW, ABOVE = 46, 18, 44, 52, 24
 """Pixels: for the letter H, the other side, between two rows of samples, for the labels under the last row, above."""
 
 LETTERS = {2: ("", ""), 3: ("", "L"), 4: ("H", "W"), 5: ("D·H", "W")}
-"""What stands along the vertical and along the horizontal edge, by rank."""
+"""The letters at the vertical and at the horizontal edge, by rank."""
 KERNEL = {2: ("", ""), 3: ("", "kL"), 4: ("kH", "kW"), 5: ("kD·kH", "kW")}
-"""The same where x stands for weights."""
+"""The same for weights."""
 
 # A box's corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z. Corners of a face, then its tone.
 FACES = (
@@ -38,8 +38,8 @@ Ranges = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where the samples stand.
+class Placement:
+    """The places of the samples.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Frame:
 
     @property
     def lift(self) -> float:
-        """How far lines lie above the faces."""
+        """The distance of lines from the faces."""
         return LIFT / self.scale
 
     def box(self, n: int, ranges: Ranges, lift: float = 0) -> Box:
@@ -107,13 +107,13 @@ class Frame:
         upright = [z * ce + (y * ca - x * sa) * se for x, y, z in points]
         # The labels need more room on the left and below than on the right and above.
         shift = (RIGHT - LEFT) / 2 / self.scale, (ABOVE - BELOW) / 2 / self.scale
-        # plotly cuts off what lies on the very ends of an axis.
+        # plotly cuts off objects at the ends of an axis.
         low, high = [v - 1 for v in low], [v + 1 for v in high]
         return low, high, (_middle(across) + shift[0], _middle(upright) + shift[1])
 
 
-def make_frame(shape: Sequence[int], sample: int, width: float) -> Frame:
-    """Stand the samples around `sample` side by side, as large as `width` pixels allow."""
+def make_frame(shape: Sequence[int], sample: int, width: float) -> Placement:
+    """Place the samples around `sample` side by side, as large as `width` pixels allow."""
     count, channels, *spatial = shape
     drawn = min(count, MOST_SAMPLES)
     start = min(max(sample - drawn // 2, 0), count - drawn)
@@ -121,7 +121,7 @@ def make_frame(shape: Sequence[int], sample: int, width: float) -> Frame:
     size_c, size_h, size_w = (-(-length // MOST_CELLS) for length in lengths)
     c, h, w = -(-lengths[0] // size_c), -(-lengths[1] // size_h), -(-lengths[2] // size_w)
     longest = max(h, w)
-    # Depth is squashed, for the front face to be seen; and no side is so thin that it vanishes.
+    # Depth is squashed, so that the front face can be seen, and no side is thinner than a sixth of the longest.
     deep, high, wide = (max(side, longest / 6) for side in (min(c, 1.7 * longest), h, w))
     (ca, sa), (ce, se) = turn(AZIMUTH), turn(ELEVATION)
     across, upright = wide * ca + deep * sa, high * ce + (wide * sa + deep * ca) * se
@@ -130,11 +130,11 @@ def make_frame(shape: Sequence[int], sample: int, width: float) -> Frame:
     for down in range(1, drawn + 1):
         k = -(-drawn // down)
         size = min((width - LEFT - RIGHT) / (across + (k - 1) * step), 640 / (1 + down) / upright)
-        if size > 1.6 * scale:  # Side by side, unless more rows show much more.
+        if size > 1.6 * scale:  # side by side, unless more rows make the cubes much larger
             scale, columns, rows = size, k, down
     drop = (upright + BETWEEN / scale) / ce
     places = tuple((k % columns * step * ca, k % columns * step * sa, -(k // columns) * drop) for k in range(drawn))
-    return Frame(
+    return Placement(
         shape=tuple(shape),
         samples=range(start, start + drawn),
         bins=(size_c, size_h, size_w),
@@ -156,7 +156,7 @@ def turn(angle: float) -> tuple[float, float]:
     return math.cos(angle), math.sin(angle)
 
 
-def lit_boxes(frame: Frame, now: Pooling, cell: Iterable[int]) -> list[Box]:
+def lit_boxes(frame: Placement, now: Pooling, cell: Iterable[int]) -> list[Box]:
     """Return the boxes of the set of `cell`: a box for each drawn sample that it reaches."""
     n, c, *spatial = now.set_of(cell)
     # The spatial axes are pooled whole or not at all, so that all but the last are one run of rows.
@@ -166,14 +166,14 @@ def lit_boxes(frame: Frame, now: Pooling, cell: Iterable[int]) -> list[Box]:
     rows = slice(first, first + math.prod(part.stop - part.start for part in spatial[:-1]))
     parts = (c, rows, spatial[-1] if spatial else slice(0, 1))
     ranges = [(part.start // size, -(-part.stop // size)) for part, size in zip(parts, frame.bins, strict=True)]
-    # A hair larger than the cells, to lie in front of them.
+    # Slightly larger than the cells, so that they lie in front of them.
     return [frame.box(k, ranges, 0.1 * frame.lift) for k in frame.samples if n.start <= k < n.stop]
 
 
 def corners(boxes: Sequence[Box], pad: int = 0) -> dict[str, list[float]]:
-    """Return x, y, z of eight corners a box; up to `pad` boxes are filled up with empty ones.
+    """Return x, y, z of the eight corners of each box, filled up with empty boxes to `pad` boxes.
 
-    Every state of the set has as many corners then, and a button need not carry the faces.
+    Then every state of the set has equally many corners, and a button need not carry the faces.
     """
     points: dict[str, list[float]] = {"x": [], "y": [], "z": []}
     for x0, x1, y0, y1, z0, z1 in boxes:
@@ -187,7 +187,7 @@ def corners(boxes: Sequence[Box], pad: int = 0) -> dict[str, list[float]]:
 
 
 def mesh(boxes: Sequence[Box], tones: Sequence[str], pad: int = 0) -> dict[str, Any]:
-    """Return a mesh3d of boxes: 12 triangles each, a tone for every direction."""
+    """Return a mesh3d of boxes: 12 triangles for each, and a tone for each direction."""
     triangles = [(a, b, c, tone) for (a, b, c, d), tone in FACES for a, b, c in ((a, b, c), (a, c, d))]
     count = max(pad, len(boxes))
     i, j, k = ([8 * box + t[at] for box in range(count) for t in triangles] for at in range(3))
@@ -205,8 +205,8 @@ def mesh(boxes: Sequence[Box], tones: Sequence[str], pad: int = 0) -> dict[str, 
     }
 
 
-def grid(frame: Frame) -> dict[str, list[float | None]]:
-    """Return the lines between drawn cells: a loop around the sample for each, far fewer than an edge a cell."""
+def grid(frame: Placement) -> dict[str, list[float | None]]:
+    """Return the lines between drawn cells, each a loop around the sample: far fewer than the edges of all cells."""
     loops = []
     for n in frame.samples:
         x0, x1, y0, y1, z0, z1 = frame.box(n, [(0, cells) for cells in frame.cells], frame.lift)
@@ -221,7 +221,7 @@ def grid(frame: Frame) -> dict[str, list[float | None]]:
     return _paths([*loop, loop[0]] for loop in loops)
 
 
-def outline(frame: Frame) -> dict[str, list[float | None]]:
+def outline(frame: Placement) -> dict[str, list[float | None]]:
     """Return the edges of every sample."""
     paths = []
     for n in frame.samples:
@@ -240,7 +240,7 @@ def _paths(paths: Iterable[Iterable[tuple[float, float, float]]]) -> dict[str, l
     return points
 
 
-def scene(frame: Frame, *, weights: bool = False) -> dict[str, Any]:
+def scene(frame: Placement, *, weights: bool = False) -> dict[str, Any]:
     """Return camera, aspect and labels of the cubes.
 
     An orthographic view draws one unit of the aspect as half the height of the scene, so that the size follows exactly.
@@ -268,7 +268,7 @@ def scene(frame: Frame, *, weights: bool = False) -> dict[str, Any]:
     }
 
 
-def marks(frame: Frame, *, weights: bool = False) -> list[dict[str, Any]]:
+def marks(frame: Placement, *, weights: bool = False) -> list[dict[str, Any]]:
     """Return the letters at the first sample's edges and the number under every sample."""
     shared = {"showarrow": False, "font": {"size": 14}}
     vertical, horizontal = (KERNEL if weights else LETTERS)[len(frame.shape)]

@@ -1,8 +1,8 @@
-"""The scene: all that the browser needs of one tensor, computed once.
+"""The scene: everything that the browser needs of one tensor, computed once.
 
-Which set a cell lies in is arithmetic, so the page does it. What the page cannot know is the numbers: the exact moments
-of every (sample, channel), from which it merges any set of batch, layer, instance or group, and the values themselves.
-Above `MOST_VALUES` cells the values travel as coarse means, for colour only; the moments stay exact.
+The page computes by itself which set a cell lies in. Python gives it the numbers: the exact moments of every (sample,
+channel), from which it merges any set of batch, layer, instance or group, and the values. Above `MOST_VALUES` cells it
+gets coarse means instead of values, for colours only; the moments stay exact.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from normviz.functions.reduce import moments, statistics
 MOST_VALUES = 2**17
 MOST_COARSE = 2**16
 MOST_ATOMS = 2**16
-"""Where samples times channels are more (a long batch of vectors), the moments stay with Python as well."""
+"""Where samples times channels are more (a long batch of vectors), the page does not get the moments either."""
 MOST_LINES = 32
 """An axis longer than this is drawn aggregated."""
 ROW = ("name", "label", "n", "c", "spatial", "centered", "statistic", "axes")
 """What the browser needs of a row of METHODS, besides its texts."""
 LARGEST = 1e300
-"""Scales end here: twice as much must still be a number."""
+"""The limit of scales: twice as much must be finite."""
 
 GivenSets = Mapping[str, np.ndarray]
 """Label, count, mean and variance of every given set, ascending by label."""
 
 
 def pack(array: np.ndarray) -> dict[str, str]:
-    """An array as base64 of little-endian numbers: plain JSON travels through every host, binary buffers do not."""
+    """An array as base64 of little-endian numbers: every host passes JSON on, but not every one binary buffers."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return {"dtype": array.dtype.name, "data": base64.b64encode(array.tobytes()).decode("ascii")}
 

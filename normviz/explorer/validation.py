@@ -40,7 +40,7 @@ KEYWORDS = (*STATE, *SUBJECT)
 
 @dataclass(frozen=True)
 class Subject:
-    """A tensor with all that its scene is made of, checked.
+    """A tensor with everything that its scene is made of, checked.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Subject:
     weight, bias
         float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); or None.
     per_output
-        Whether they are for weights, of shape (Cout,) with one entry a filter.
+        Whether they are for weights, of shape (Cout,) with one entry for each filter.
     running
         Running mean and variance, each (C,) float64, or None.
     labels, marks
@@ -89,7 +89,7 @@ class Subject:
         return scene.build(self.tensor, **{key: getattr(self, key) for key in keys})
 
     def with_x(self, x: Any) -> Subject:
-        """The same with another tensor; parameters that no longer fit are refused."""
+        """The same with another tensor; parameters that do not fit it are refused."""
         shape = canonical(host(x), self.channel_axis).shape
         for name in ("weight", "bias"):
             parameter(name, getattr(self, name), shape, per_output=self.per_output)
@@ -101,7 +101,7 @@ class Subject:
         return replace(self, x=x, tensor=tensor, sets=given(tensor, self.labels))
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
-        """The same with another weight, bias or eps; a weight or a bias is laid out like x, for `method` to take."""
+        """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""
         if name == "eps":
             return replace(self, eps=check_eps(value))
         other = self.bias if name == "weight" else self.weight
@@ -135,7 +135,7 @@ def given(tensor: scene.Tensor, labels: np.ndarray | None) -> scene.GivenSets | 
 
 
 def drawable(title: str) -> str:
-    """A title without what XML forbids: control characters, and halves of characters."""
+    """A title without the characters that XML forbids: control characters and surrogates."""
     return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(title.split()))
 
 
@@ -174,7 +174,7 @@ def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -
 
 
 def channels(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """One number a channel, float64."""
+    """One number for each channel, as a float64 copy."""
     array = np.array(value, np.float64)  # a copy: running statistics may be updated in place
     if array.shape != shape[1:2]:
         raise ValueError(f"{name} is for {array.size} channels, but x has C={shape[1]}, shape {shape}")
@@ -189,7 +189,7 @@ def running(statistics: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
 
 
 def overlay(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Labels as int32 or marks as bool, one a cell of (N, C, *spatial)."""
+    """Labels as int32 or marks as bool, one for each cell of (N, C, *spatial)."""
     if value is None:
         return None
     array = host(value)
@@ -216,7 +216,7 @@ def check_method(method: Any, on: Subject) -> str:
 
 
 def grouped(method: str) -> Method:
-    """The row that num_groups belongs to: the method's own, or Group Norm's while another is chosen."""
+    """The method that num_groups belongs to: this one, or Group Norm if this one has no groups."""
     row = METHODS.get(method)
     return row if row is not None and row.has_groups else METHODS["group"]
 
@@ -261,7 +261,7 @@ def check_answer(answer: Mapping[str, Any], on: Subject) -> Mapping[str, Any]:
 
 
 def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole, checked state from the keywords that were given."""
+    """A complete, checked state from the given keywords."""
     method = check_method(given.get("method", "group" if on.labels is None else "given"), on)
     if given.get("predict") and on.labels is not None:
         raise ValueError("predict=True asks for a method's set, and labels are sets of their own; leave out one")
@@ -286,12 +286,12 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def snapped(num_groups: int, method: str, on: Subject) -> int:
-    """G, or the next divisor below of the axis that the method cuts."""
+    """G, or the next lower divisor of the length that the method divides into groups."""
     return max(g for g in divisors(on.shape[grouped(method).grouped_axis]) if g <= num_groups)
 
 
 def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
-    """What of a state must change on another tensor: G snaps to a divisor, the index is clipped."""
+    """The part of a state that changes with another tensor: G snaps to a divisor, the index is clipped."""
     index = list(state["index"])[: len(on.shape)] + [0] * (len(on.shape) - len(state["index"]))
     return {
         "num_groups": snapped(state["num_groups"], state["method"], on),
@@ -300,9 +300,9 @@ def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
 
 
 def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
-    """Check everything that an explorer was called with; a misspelt keyword is a TypeError naming the nearest one.
+    """Check all arguments of an explorer; a misspelt keyword is a TypeError that names the nearest one.
 
-    Without an `x` it is the sample activations that are shown.
+    Without an `x`, the sample activations are shown.
     """
     for name in keywords:
         if name not in KEYWORDS:

@@ -20,7 +20,7 @@ ORDER = (
     "views/presenter.js",
     "hosts/widget.js",
 )
-"""The files share one scope, so a file comes after those whose constants it uses while it loads."""
+"""The files share one scope, so a file comes after those whose constants it uses at load time."""
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
@@ -35,7 +35,7 @@ def module() -> str:
 
 @cache
 def boot() -> str:
-    """What an exported page runs after the module: a stand-in for the model, and the state in the page's address."""
+    """The script of an exported page, after the module: a stand-in for the model, and the state in the address."""
     return read("hosts/frame.js") + read("hosts/page.js")
 
 
@@ -47,7 +47,7 @@ def stylesheet() -> str:
 
 @cache
 def rules(*sections: str) -> str:
-    """The stylesheet's rules that are for everything, and those of the sections named, for a page that shows less."""
+    """The common rules of the stylesheet and those of the named sections, for a page that shows less."""
     text = files(__name__).joinpath("explorer.css").read_text(encoding="utf-8")
     common, *pairs = SECTION.split(text)
     found = dict(zip(pairs[::2], pairs[1::2], strict=True))
@@ -55,6 +55,6 @@ def rules(*sections: str) -> str:
 
 
 def read(name: str, package: str = __name__) -> str:
-    """A file without its indentation and the comments that have lines of their own: a tenth of what a page weighs."""
+    """The text of a file without indentation and comment lines, which are a tenth of a page."""
     text = files(package).joinpath(name).read_text(encoding="utf-8")
     return NOT_NEEDED.sub("", text)

@@ -1,7 +1,6 @@
-"""What PyTorch, NumPy, JAX/Flax and Keras call each normalization, and what their layers want.
+"""The layers of PyTorch, JAX/Flax and Keras for each normalization, and the spelling of each framework and of NumPy.
 
-tests/test_texts.py runs every snippet on the installed versions, and tests/test_snippet_notes.py asks them what the
-notes say.
+tests/test_texts.py runs every snippet on the installed versions, and tests/test_snippet_notes.py checks the notes.
 """
 
 import math
@@ -10,7 +9,7 @@ from normviz.explorer.snippets.templates import GROUPS, Choice, Framework, Layer
 
 
 def torch_layer(choice: Choice) -> Layer | None:
-    """PyTorch: channels on axis 1, but for the layers that normalize the last axes."""
+    """PyTorch: channels on axis 1, except for the layers that normalize the last axes."""
     N, C, last = choice.shape[0], choice.C, choice.rank - 1
     dims, eps = max(choice.rank - 2, 1), f"eps={choice.eps}"
     off = "" if choice.given else "affine=False"
@@ -47,13 +46,13 @@ def torch_layer(choice: Choice) -> Layer | None:
 
 
 def torch_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
-    """In place, and unseen by autograd."""
+    """Set the arrays in place, outside autograd."""
     copies = [f"    norm.{own}.copy_(torch.as_tensor({name}))" for own, name in pairs]
     return [*(["with torch.no_grad():"] if copies else []), *copies, *(["norm.eval()"] if choice.evaluating else [])]
 
 
 def flax_layer(choice: Choice) -> Layer | None:
-    """Flax (nnx): channels last; the affine is per channel whatever is reduced."""
+    """Flax (nnx): channels last; weight and bias are per channel for every method."""
     inner = tuple(range(1, choice.rank))
     holds = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
     name, options, note = {
@@ -76,7 +75,7 @@ def flax_layer(choice: Choice) -> Layer | None:
         return None
     notes = [note]
     arguments = [choice.C, *options, f"epsilon={choice.eps}"]
-    own = held(choice, holds)
+    own = accepted(choice, holds)
     arguments += ["" if "weight" in own else "use_scale=False"]
     if choice.method.centered:
         arguments += ["" if "bias" in own else "use_bias=False", "use_fast_variance=False"]
@@ -85,13 +84,13 @@ def flax_layer(choice: Choice) -> Layer | None:
 
 
 def flax_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
-    """Learned arrays and gathered ones are of two kinds."""
+    """Set the arrays: learned ones are Param, running ones BatchStat."""
     kinds = {True: "BatchStat", False: "Param"}
     return [f"norm.{own} = nnx.{kinds[name.startswith('running')]}(jnp.asarray({name}))" for own, name in pairs]
 
 
 def keras_layer(choice: Choice) -> Layer | None:
-    """Keras: channels last; LayerNormalization learns one weight for each element that it reduces."""
+    """Keras: channels last; LayerNormalization has one weight for each element that it reduces."""
     inner = list(range(1, choice.rank))
     name, options, note, weight = {
         "batch": ("BatchNormalization", [], ["By default epsilon=1e-3; momentum=0.99 is PyTorch's 0.01."], "gamma"),
@@ -114,7 +113,7 @@ def keras_layer(choice: Choice) -> Layer | None:
             "LayerNormalization has these statistics, but its weight and",
             "bias are one an element; here they are one a channel.",
         ]
-    own = held(
+    own = accepted(
         choice, {"weight": weight, "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     )
     off = [f"{flag}=False" for flag, array in (("scale", "weight"), ("center", "bias")) if array not in own]
@@ -126,12 +125,12 @@ def keras_layer(choice: Choice) -> Layer | None:
 
 
 def keras_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
-    """Build first: a Keras layer has its arrays once it knows its input."""
+    """Build the layer, which makes its arrays, then set them."""
     return [*(["norm.build(x.shape)"] if pairs else []), *(f"norm.{own}.assign({name})" for own, name in pairs)]
 
 
-def held(choice: Choice, names: dict[str, str]) -> dict[str, str]:
-    """Leave out what is not given, and what a layer that learns per channel has no place for."""
+def accepted(choice: Choice, names: dict[str, str]) -> dict[str, str]:
+    """Leave out arrays that are not given, and those that a layer with per-channel parameters cannot take."""
     absent = {"weight", "bias"} - set(choice.given)
     if choice.per_element:
         absent |= {"weight", "bias"}

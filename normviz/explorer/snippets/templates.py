@@ -1,6 +1,6 @@
-"""How a choice becomes a few lines of source: by a framework's own layer, or by the recipe written out.
+"""Source code for a choice: a framework's own layer, or the calculation written out.
 
-What the frameworks are called and what their layers want is in frameworks.py.
+The frameworks and the requirements of their layers are in frameworks.py.
 """
 
 import math
@@ -13,29 +13,29 @@ from normviz.core.methods import Method
 WIDTH = 62
 """The longest line of code that a panel of 420 px shows without scrolling."""
 GROUPS = "{G}"
-"""Stands for the number of groups, which changes in the browser."""
-LONG = 4
-"""Digits to leave room for in its place."""
+"""Placeholder for the number of groups, which changes in the browser."""
+GROUPS_DIGITS = 4
+"""Digits that the line length leaves room for in place of `GROUPS`."""
 SPATIAL = {2: "", 3: "L", 4: "HW", 5: "DHW"}
-KNOW = {"frn": "Then max(y, tau), with a tau for each channel."}
-"""What to know of a method, whatever the framework."""
 """Names of the spatial axes, by rank."""
+METHOD_NOTES = {"frn": "Then max(y, tau), with a tau for each channel."}
+"""Notes on a method for all frameworks."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a snippet is to do.
+    """The normalization that a snippet shall do.
 
     Attributes
     ----------
     method, shape
         As everywhere: shape is (N, C, *spatial).
     axis
-        Where C is in the x that the snippet takes, 0 or more.
+        The axis of C in the x that the snippet takes, 0 or more.
     eps
         As source.
     given
-        Which of "weight" and "bias" are there.
+        Which of "weight" and "bias" are given.
     per_element
         Which of them have the shape of one sample instead of (C,).
     evaluating
@@ -73,7 +73,7 @@ class Choice:
         return result
 
     def layout(self, axis: int) -> str:
-        """Return such as "(N, H, W, C)"."""
+        """Return the layout as text, such as "(N, H, W, C)"."""
         names = ["N", "C", *SPATIAL[self.rank]]
         if self.method.axes == "weights":
             names = ["Cout", "Cin", *(f"k{a}" for a in SPATIAL[self.rank])]
@@ -81,12 +81,12 @@ class Choice:
 
     @property
     def first(self) -> int:
-        """Where N is."""
+        """The axis of N."""
         return 0 if self.axis else 1
 
     @property
     def header(self) -> str:
-        """The comment that says what x is."""
+        """The comment with the layout and the shape of x."""
         return f"# x: {self.layout(self.axis)} = {tuple(self.order(self.shape, self.axis))}"
 
 
@@ -99,11 +99,11 @@ class Layer:
     name, arguments
         Of its constructor; empty arguments are left out.
     axis
-        Where it wants the channels; None takes them where they are.
+        The axis of the channels that it takes; None for any.
     note
-        What to know about it, a line or two.
+        A note on it, one or two lines.
     holds
-        Its own names for arrays that the snippet takes; an array that it has no place for is written out.
+        Its own names for arrays that the snippet takes; arrays without a name here are applied outside the layer.
     apply
         How it is called.
     """
@@ -118,7 +118,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Framework:
-    """How a framework spells what all of them do.
+    """The spelling of a framework.
 
     Attributes
     ----------
@@ -127,15 +127,15 @@ class Framework:
     convert
         The line that makes x its own.
     array, shaped, reshape, move, sqrt, mean, var, sum
-        Expressions; {} stands for what they are applied to. The first two make it its own array.
+        Expressions; {} stands for the operand. The first two make an array of the framework.
     prefix
-        Where its layers are.
+        The module of its layers.
     layer
-        Its layer for a choice; None where it has none that takes this x.
+        Its layer for a choice; None if no layer takes this x.
     fill
-        The lines that give a layer, `norm`, its arrays: pairs of its own name and ours.
+        The lines that set the arrays of a layer `norm`, from pairs of its own name and the snippet's.
     notes
-        What to say of a method that is written out: for most, that the layer does not take this x.
+        Notes on methods that are written out, mostly that the layer does not take this x.
     """
 
     imports: Sequence[str]
@@ -156,12 +156,12 @@ class Framework:
     def write(self, choice: Choice) -> list[str]:
         """Return the snippet."""
         layer = self.layer(choice)
-        # Written out, a recipe needs the arrays alone, which come first.
+        # A calculation that is written out needs only the first import, of the arrays.
         imports = self.imports if layer else self.imports[:1]
         lines = [*imports, "", choice.header, self.convert]
         if layer is None:
-            told = [notes[choice.method.name] for notes in (KNOW, self.notes) if choice.method.name in notes]
-            return [*lines, *self.by_hand(choice), *self.scaled(choice, choice.given), *(f"# {one}" for one in told)]
+            notes = [notes[choice.method.name] for notes in (METHOD_NOTES, self.notes) if choice.method.name in notes]
+            return [*lines, *self.by_hand(choice), *self.scaled(choice, choice.given), *(f"# {note}" for note in notes)]
         wanted = choice.axis if layer.axis is None else layer.axis
         arrays = [*choice.given, *(["running_mean", "running_var"] if choice.evaluating else [])]
         return [
@@ -198,12 +198,12 @@ class Framework:
         return [f"y = y {sign[name]} {self.along(choice, name)}" for name in names]
 
     def by_hand(self, choice: Choice) -> list[str]:
-        """Return the recipe itself: view x by blocks, reduce, normalize. No branch per method."""
+        """Return the calculation: view x by blocks, reduce, normalize, without a branch for each method."""
         method = choice.method
         extents = choice.order([method.n, method.c, *[method.spatial] * (choice.rank - 2)], choice.axis)
         lengths = [str(n) for n in choice.order([-1, *choice.shape[1:]], choice.axis)]
         z, view, back = "x", [], []
-        if method.has_groups:  # The axis that is cut becomes two, such as (G, C/G), and the second one is pooled.
+        if method.has_groups:  # the grouped axis becomes two, such as (G, C/G), and the second one is pooled
             at, inside = (choice.axis, f"{choice.C} // {GROUPS}") if method.grouped_axis else (choice.first, "-1")
             extents[at : at + 1] = ["one", "all"]
             lengths[at : at + 1] = [GROUPS, inside]
@@ -222,14 +222,14 @@ class Framework:
             pool = self.sum if method.statistic == "squared norm" else self.mean
             square = pool.format("(x**2)", axes) if pooled else "x**2"
             return [f"square = {square}", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}  # no mean"]
-        if not pooled:  # Reducing over no axis means over every axis to some frameworks.
+        if not pooled:  # some frameworks reduce over all axes if none is given
             return ["y = x - x  # every set is one cell, its own mean"]
         mean, var = self.mean.format(z, axes), self.var.format(z, axes)
-        said = f"var = {var}  # biased"
+        line = f"var = {var}  # biased"
         return [
             *view,
             f"mean = {mean}",
-            said if len(said) <= WIDTH else f"var = {var}",
+            line if len(line) <= WIDTH else f"var = {var}",
             f"y = ({z} - mean) / {divisor}",
             *back,
         ]
@@ -239,11 +239,11 @@ def call(start: str, arguments: Sequence[Any]) -> list[str]:
     """Return `start(arguments)`, on one line where it fits, else with the arguments on lines of their own."""
     sources = [str(a) for a in arguments if a != ""]
     whole = f"{start}({', '.join(sources)})"
-    if len(whole.replace(GROUPS, "1" * LONG)) <= WIDTH:
+    if len(whole.replace(GROUPS, "1" * GROUPS_DIGITS)) <= WIDTH:
         return [whole]
     lines = [""]
     for source in sources:
-        if lines[-1] and len(f"{lines[-1]} {source},".replace(GROUPS, "1" * LONG)) > WIDTH:
+        if lines[-1] and len(f"{lines[-1]} {source},".replace(GROUPS, "1" * GROUPS_DIGITS)) > WIDTH:
             lines.append("")
         lines[-1] += f"{' ' if lines[-1] else '    '}{source},"
     return [f"{start}(", *lines[:-1], f"{lines[-1][:-1]})"]

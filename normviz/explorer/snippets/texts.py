@@ -1,4 +1,4 @@
-"""What the explorer says about a method: words, symbols, and the same normalization as code in four frameworks."""
+"""Texts on a method: sentences, symbols, and the same normalization as code in four frameworks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,11 +29,11 @@ CAUTIONS = {
     "weight_standardization": "Here x is no activation but the weights of a convolution, (Cout, Cin, kH, kW). The "
     "authors’ code takes the unbiased deviation and adds ε to it outside the root.",
 }
-"""The best-known confusion about each method."""
+"""The most common confusion about each method."""
 
 
 def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]:
-    """Return what to tell a student about `method`, as HTML.
+    """Return the texts about `method` for a student, as HTML.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]
     -------
     dict
         "words", what is pooled, in one sentence; "symbol", the condition that every j in S_i meets; "statistics", the
-        symbolic shape of the statistics; "caution", the best-known confusion.
+        symbolic shape of the statistics; "caution", the most common confusion.
     """
     names = axis_names(shape, {"axes": method.axes})
     lengths = length_names(shape, {"axes": method.axes})
@@ -67,7 +67,7 @@ def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]
 
 
 def sentence(method: Method, positions: bool) -> str:
-    """What is pooled, and what it shares."""
+    """Which cells are pooled, and which statistics they share."""
     share = "mean and one variance" if method.centered else f"{method.statistic}, and no mean is subtracted"
     if method.axes == "weights":
         kernel = " and kernel positions" if positions else ""
@@ -101,7 +101,7 @@ def code(
     eps
         Added to the variance.
     channel_axis
-        Where C is in the `x` that the code takes.
+        The axis of C in the `x` that the code takes.
     affine
         Whether arrays `weight` and `bias`, both of shape (C,) (for weights (Cout,)), scale and shift; or the shapes of
         those that do, such as {"weight": (8,)}. A shape of more than one axis is one sample's, and belongs to Layer

@@ -1,4 +1,4 @@
-"""What the axes of x and the numbers of a set are called, by method: those of measure.js."""
+"""Names of the axes of x and of the statistics of a set, by method: those of readout.js."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 GIVEN = {"name": "given", "label": "Given sets"} | dict.fromkeys(("n", "c", "spatial"), "all")
 GIVEN |= {"centered": True, "statistic": "mean and variance", "axes": "activations"}
-"""Stands in for a method where the sets came with the scene and are no blocks."""
+"""The row that takes the place of a method for given sets, which are no blocks."""
 
 
 def axis_names(shape: Sequence[int], method: Mapping[str, Any] = GIVEN) -> list[str]:
@@ -17,7 +17,7 @@ def axis_names(shape: Sequence[int], method: Mapping[str, Any] = GIVEN) -> list[
 
 
 def length_names(shape: Sequence[int], method: Mapping[str, Any] = GIVEN) -> list[str]:
-    """The axes as lengths are called: N, C, H, W; of weights Cout, Cin, kH, kW."""
+    """Names of the lengths of the axes: N, C, H, W; of weights Cout, Cin, kH, kW."""
     names = axis_names(shape, method)
     return names if method["axes"] == "weights" else [name.upper() for name in names]
 
@@ -28,5 +28,5 @@ def has_groups(method: Mapping[str, Any]) -> bool:
 
 
 def spread_name(method: Mapping[str, Any]) -> str:
-    """What the second number of a set is called."""
+    """The name of the second statistic of a set."""
     return "variance" if method["centered"] else method["statistic"]

@@ -1,4 +1,4 @@
-"""The values of a set before and after, as two small histograms on one fixed scale. charts.js in Python."""
+"""The values of a set before and after normalization, as two small histograms on one fixed scale, as in charts.js."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BINS = 48
 
 
 def chart(pen: Pen, data: Data, shown: Readout, x: float, y: float, width: float, height: float) -> Iterator[str]:
-    """Two histograms side by side: the values of the set, and what normalization makes of them."""
+    """Two histograms side by side: the values of the set before and after normalization."""
     values = data.values_of(shown)
-    # One axis for every state, so that what moves is the set and never the scale.
+    # One axis for all states, so that only the set moves, not the scale.
     low, high = min(data.scene["extent"][0], -3), max(data.scene["extent"][1], 3)
     after = None
     if shown.deviation is not None and shown.mean is not None and math.isfinite(shown.mean + shown.deviation):
@@ -49,7 +49,7 @@ def _histogram(
 ) -> Iterator[str]:
     (low, high), (left, top, width, height) = scale, box
     base, step = top + height - 18, width / BINS
-    # Square roots: next to a set of equal values a wide one would be flat.
+    # Square roots: next to a set of equal values, a set of spread values would look flat.
     tall = np.sqrt(bars) * (height - 36)
     starts = (f"M{number(left + i * step + 0.5)} {number(base)}" for i in range(BINS))
     bar = (f"{start}v{number(-t)}h{number(step - 1)}v{number(t)}" for start, t in zip(starts, tall, strict=True) if t)
@@ -70,7 +70,7 @@ def _histogram(
 
 
 def share(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Shares of the values in equal bins; what lies outside counts in the end bins. NaN is left out."""
+    """Shares of the values in equal bins; values outside count in the end bins, and NaN is left out."""
     values = values[~np.isnan(values)]
     counts = np.histogram(np.clip(values, low, high), BINS, (low, high))[0]
     return counts / max(values.size, 1)

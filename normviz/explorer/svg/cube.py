@@ -81,11 +81,11 @@ def boxes_of(data: Data, state: State, shown: Readout, view: View, k: int) -> li
 
 
 def _cell(pen: Pen, data: Data, state: State, shown: Readout, view: View, frame: Frame) -> Iterator[str]:
-    """The picked cell, in orange; dashed where it lies inside, with a ring round it where it is small."""
+    """The picked cell, in orange; dashed if it lies inside, with a ring around it if it is small."""
     n, c, h, w = shown.cell
     z = h * data.cube[3] + w
     at = (c, n, z) if view.is_paper else (w, c, h)
-    # In the classical figure H and W are one short axis: a cell is shown as the drawn cell it lies in.
+    # In the classical figure H and W are one short axis, so the drawn cell that contains the cell is shown.
     size = view.bins if view.is_paper else (1, 1, 1)
     box = [(i // b * b, min(i // b * b + b, most)) for i, b, most in zip(at, size, view.cells, strict=True)]
     for k, solid in enumerate(view.solids):
@@ -103,14 +103,14 @@ def _cell(pen: Pen, data: Data, state: State, shown: Readout, view: View, frame:
             yield pen.path(dashed, stroke="ring", width=1.2, more=' stroke-dasharray="2 2"')
         if not view.is_paper and (not seen or min(frame.unit[0], frame.unit[2]) * frame.scale < 8):
             x, y = middle([point for quad in quads.values() for point in quad])
-            # A halo keeps the ring apart from whatever colour lies under it.
+            # A halo separates the ring from the colour under it.
             for color, width in (("card", 4.5), ("ring", 2)):
                 yield f'<circle cx="{number(x)}" cy="{number(y)}" r="8"{pen.paint(None, color, width)}/>'
 
 
 def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame) -> Iterator[str]:
     x, y, z = view.cells
-    # Only axes that x has get a letter: (N, C) and (N, C, L) are drawn with a side that stands for nothing.
+    # Only axes that x has get a letter: (N, C) and (N, C, L) are drawn with sides of length 1.
     method = data.method(state["method"])
     first, channel, *spatial = length_names(data.shape, method)
     sample = "n" if first == "N" else first
@@ -126,7 +126,7 @@ def _sample_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame
         right, low = frame.project(k, x, 0, z)
         chosen = n == state["index"][0]
         low = max(low, frame.project(k, 0, 0, z)[1])
-        # "Cout = 0" is long: it keeps clear of the letter before it.
+        # "Cout = 0" is long, so it keeps a distance from the letter before it.
         place = max(right - 2, frame.project(k, x / 2, 0, z)[0] + width_of(f"{sample} = {n}", 13) / 2 + 2)
         color = "ink" if chosen else "muted"
         yield pen.text(place, low + 19, f"<i>{sample}</i> = {n}", 13, color, "middle", bold=chosen)
@@ -189,7 +189,7 @@ def _sets(data: Data, state: State, view: View, k: int) -> Levels:
 
 
 def _values(data: Data, state: State, view: View, k: int) -> Levels:
-    """The mean of each drawn cell, as it is or normalized."""
+    """The mean of each drawn cell, normalized if asked for."""
     low, high = data.scene["colors"]
     field = data.field
     if state["color"] == "normalized":

@@ -1,4 +1,4 @@
-"""The sweep of G as a moving picture: one still picture for each divisor, drawn by resvg and joined by Pillow."""
+"""The sweep of G as an animated GIF: one still picture for each divisor, drawn by resvg and joined by Pillow."""
 
 from __future__ import annotations
 

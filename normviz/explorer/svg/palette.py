@@ -1,4 +1,4 @@
-"""The colours of the still picture, light and dark, of a set and of a value: those of cube.js and explorer.css."""
+"""The colours of the still picture, sets and values, light and dark: those of cube.js and explorer.css."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 Rgb = tuple[int, int, int]
 WHITE, INK = (255, 255, 255), (20, 24, 32)
 
-# Those of explorer.css, so that nothing changes colour when the explorer takes the picture's place.
+# The colours of explorer.css, so that no colour changes when the explorer replaces the picture.
 LIGHT = {
     "card": "#fff", "ink": "#1b1f27", "muted": "#565f6d", "rule": "#d8dce3", "panel": "#f6f7f9",
     "here": "#e6effb", "accent": "#2166c4",
@@ -25,7 +25,7 @@ DARK = {
     "cell-top": "#ffc27d", "cell-front": "#ffa544", "cell-side": "#e88a1f", "cell-edge": "#fff0dc", "ring": "#ffa544",
 }  # fmt: skip
 
-# Distinguishable with any colour vision (after Okabe & Ito 2008); every set is numbered as well.
+# Distinguishable with any colour vision (after Okabe & Ito 2008); every set also has its number.
 HUES = (
     (74, 141, 221), (236, 158, 50), (66, 170, 122), (211, 112, 180),
     (84, 184, 217), (228, 108, 80), (205, 184, 58), (140, 148, 162),
@@ -40,7 +40,7 @@ def mix(a: Rgb, b: Rgb, t: float) -> Rgb:
 
 
 def hexed(rgb: Rgb) -> str:
-    """#rrggbb, as short as it can be written."""
+    """#rrggbb, or #rgb where that is the same colour."""
     text = "".join(f"{v:02x}" for v in rgb)
     return f"#{text[::2]}" if text[::2] == text[1::2] else f"#{text}"
 
@@ -73,7 +73,7 @@ def level_color(level: int) -> Rgb:
 
 
 def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The level of each value: diverging about zero where there are two signs, from light to dark for one."""
+    """The level of each value: diverging about zero if there are two signs, else from light to dark."""
     if low < 0 < high:
         t = values / max(abs(low), abs(high))
     else:

@@ -1,7 +1,7 @@
 """The still picture: the cube, and below it the set in words and numbers, as SVG text.
 
-It stands where no script runs (an untrusted notebook, a printed page, a viewer of files), so it teaches on its own; and
-it is as large as the explorer, which takes its place without a jump where scripts do run.
+It is shown where no script runs (an untrusted notebook, a printed page, a viewer of files), so it must be complete by
+itself. It is as large as the explorer, which replaces it without a jump where scripts run.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ def _heading(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str
         title = clipped(str(data.scene["title"]), 13, 300)
         yield pen.text(WIDTH - EDGE, 61, title, 13, "ink", "end", bold=True, literal=True)
         room -= 330
-    yield pen.text(EDGE, 63, "".join(wrapped(_words(shown, bool(state.get("predict"))), 14, room, 1)), 14, "muted")
+    yield pen.text(EDGE, 63, "".join(wrapped(_subtitle(shown, bool(state.get("predict"))), 14, room, 1)), 14, "muted")
 
 
-def _words(shown: Readout, asked: bool) -> str:
-    if asked:
+def _subtitle(shown: Readout, predict: bool) -> str:
+    if predict:
         return "Which cells share mean and variance with the cell i?"
     if shown.method["name"] == "given":
         return "Sets as given by labels."
@@ -118,7 +118,7 @@ def _words(shown: Readout, asked: bool) -> str:
     return plain(shown.method.get("words", ""))
 
 
-# ---- under the cube: what the colours mean, and what is left out ---------------------------------------------------
+# ---- under the cube: the legend, and what is left out --------------------------------------------------------------
 
 
 def _legend(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
@@ -156,7 +156,7 @@ def _legend(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]
 
 
 def _in_sight(data: Data, state: State, shown: Readout) -> bool:
-    """Whether the drawn cell touches a face that is seen: top, front or right."""
+    """Whether the drawn cell touches a visible face: top, front or right."""
     n, c, h, w = shown.cell
     if state["view"] == "paper":
         _, bc, *_ = data.bins
@@ -166,7 +166,7 @@ def _in_sight(data: Data, state: State, shown: Readout) -> bool:
 
 
 def _notes(data: Data, state: State) -> Iterator[str]:
-    """What the drawing does not show."""
+    """Sentences on what the drawing leaves out."""
     n, _, h, w = data.cube
     paper = state["view"] == "paper"
     weights = data.method(state["method"])["axes"] == "weights"

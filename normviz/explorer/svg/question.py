@@ -1,4 +1,4 @@
-"""The still picture of a question: a blank cube, and room for an answer where the panels would tell the set."""
+"""The still picture of a prediction: a blank cube, and room for an answer in place of the panels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normviz.explorer.svg.writer import Pen
 
 
 def blank(state: State) -> dict[str, Any]:
-    """A state that asks: the samples side by side, without a colour or a mode that would tell the set."""
+    """The state of a prediction: the samples side by side, without a colour or a mode that shows the set."""
     return {**state, "view": "samples", "color": "set", "mode": "train", "predict": True}
 
 

@@ -136,7 +136,7 @@ class Data:
 def merge(
     count: int, mean: np.ndarray, m2: np.ndarray, block: Sequence[int], statistic: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pool atoms of equal count over blocks: the mean of the means, and M2 plus what the means differ."""
+    """Pool atoms of equal count over blocks: the mean of the means; M2 plus the squared differences of the means."""
     # The atoms may already stand for a whole axis; there the block covers one atom.
     extents = [min(b, length) for b, length in zip(block, mean.shape, strict=True)]
     tiled = [part for b, length in zip(extents, mean.shape, strict=True) for part in (length // b, b)]
@@ -242,7 +242,7 @@ def measure(data: Data, state: State) -> Readout:
 
 
 def parameter(data: Data, state: State, name: str, cell: tuple[int, ...]) -> float:
-    """The weight or the bias that meets a cell; one for each element belongs to Layer Norm alone."""
+    """The weight or bias applied at a cell. Per-element parameters exist only for Layer Norm."""
     array, per_output = data.array(name), bool(data.scene.get("per_output"))
     neutral = 1.0 if name == "weight" else 0.0
     if array is None or (data.scene.get("elementwise") and state["method"] != "layer"):
@@ -257,7 +257,7 @@ def parameter(data: Data, state: State, name: str, cell: tuple[int, ...]) -> flo
 
 
 def decimal(value: float | None, digits: int = 5) -> str:
-    """A plain decimal, never an exponent, so that everybody can read it aloud."""
+    """A plain decimal without an exponent, which a screen reader can read."""
     if value is None:
         return "?"
     if not math.isfinite(value):
@@ -276,7 +276,7 @@ def formula(value: float | None, digits: int = 5) -> str:
 
 
 def digits_for(shown: Readout) -> int:
-    """How many digits tell a value from its mean: more than five where both are large next to the deviation."""
+    """Digits that distinguish a value from the mean: more than five if both are large against the deviation."""
     largest = max((abs(v) for v in (shown.x, shown.mean) if v is not None), default=0.0)
     lost = largest / math.sqrt(shown.var) if shown.var else 0.0
     if not lost or not math.isfinite(lost):

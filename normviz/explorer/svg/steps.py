@@ -1,4 +1,4 @@
-"""The calculation of one cell, step by step, as the still picture writes it: panel.js in Python."""
+"""The calculation of one cell, step by step, as in panel.js."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HAT = "x\u0302"
 
 
 def step_lines(data: Data, state: State, shown: Readout) -> Iterator[tuple[str, str]]:
-    """What each of the six steps is called, and what it gives with the actual numbers put in."""
+    """The name of each of the six steps, and its calculation with the actual numbers."""
     digits = digits_for(shown)
     s, at, centered = shown, ", ".join(str(i) for i in state["index"]), shown.method["centered"]
-    wait = "this picture does not carry it"
+    absent = "this picture does not carry it"
     m = f"1/{whole(s.size)}"
     yield (
         "pick",
@@ -29,7 +29,7 @@ def step_lines(data: Data, state: State, shown: Readout) -> Iterator[tuple[str, 
     else:
         yield "gather", f"the {bold_whole(s.size)} {'value' if s.size == 1 else 'values'} of <i>S</i><sub>i</sub>"
         if s.mean is None or s.var is None:
-            yield from ((name, wait) for name in ("mean", "variance", "normalize", "scale and shift"))
+            yield from ((name, absent) for name in ("mean", "variance", "normalize", "scale and shift"))
             return
         yield (
             "mean",
@@ -59,7 +59,7 @@ def step_lines(data: Data, state: State, shown: Readout) -> Iterator[tuple[str, 
 
 
 def written(value: float | None, digits: int = 5) -> str:
-    """A number as formulas have it, with a true minus."""
+    """A number for a formula, with a true minus."""
     return formula(value, digits).replace("-", "−")
 
 

@@ -1,4 +1,4 @@
-"""Writing SVG: numbers, paths, text with letters and subscripts, in colours that may follow the reader's theme."""
+"""SVG elements: numbers, paths, text with italics and subscripts, in colours that may follow the reader's theme."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SERIF = "Georgia,'Times New Roman',serif"
 
 
 def number(value: float) -> str:
-    """A tenth of a pixel is enough."""
+    """A number of pixels, to a tenth."""
     text = f"{value:.1f}"
     return text.removesuffix(".0") if text != "-0.0" else "0"
 
 
 def _line(points: Iterable[Point]) -> str:
-    # Steps are shorter to write than places; what is rounded is the places, so that no error adds up.
+    # Relative coordinates are shorter; the absolute ones are rounded, so that errors do not add up.
     rounded = [(round(x * 10), round(y * 10)) for x, y in points]
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(rounded)]
     start = " ".join(number(v / 10) for v in rounded[0])
@@ -41,7 +41,7 @@ def segments(lines: Iterable[tuple[Point, Point]]) -> str:
 
 
 class Pen:
-    """Elements in the colours of a theme: "light", "dark", or "auto", which is light until the reader's is dark."""
+    """Elements in the colours of a theme: "light", "dark", or "auto", which follows the reader's."""
 
     def __init__(self, theme: str) -> None:
         self.theme = theme
@@ -54,7 +54,7 @@ class Pen:
         return f' {kind}="{self.palette[name]}"'
 
     def classed(self, fill: str | None = None, stroke: str | None = None) -> str:
-        """The attribute by which a dark theme finds the element; only where the theme is open."""
+        """The class by which the dark rules find the element, if the theme is "auto"."""
         names = [f"nvp-{kind}-{name}" for kind, name in (("f", fill), ("s", stroke)) if name]
         self.used |= {(kind, name) for kind, name in (("fill", fill), ("stroke", stroke)) if name}
         return f' class="{" ".join(names)}"' if self.theme == "auto" and names else ""
@@ -87,7 +87,7 @@ class Pen:
         literal: bool = False,
         more: str = "",
     ) -> str:
-        """Text with the marks of formulas: i, b, sub, sup; all else in it, and all of a `literal` one, is plain."""
+        """Text with the marks i, b, sub and sup; everything else in it, and all of a `literal` text, is escaped."""
         attributes = f' x="{number(x)}" y="{number(y)}" font-size="{number(size)}"{self.paint(fill)}'
         attributes += f' text-anchor="{anchor}"' if anchor != "start" else ""
         attributes += ' font-weight="600"' if bold else ""
@@ -106,7 +106,7 @@ MARK = re.compile(r"(</?(?:i|b|sub|sup)>)")
 
 
 def marked(markup: str, size: float) -> str:
-    """Formula marks as tspans: no HTML can be put into SVG text, and baseline-shift is not known everywhere."""
+    """Marks as tspans, because SVG text holds no HTML and not every viewer knows baseline-shift."""
     out, italic, bold, shift, lowered = [], 0, 0, 0.0, 0.0
     for part in MARK.split(markup):
         if MARK.fullmatch(part):
@@ -142,7 +142,7 @@ def _widths(text: str) -> Iterator[float]:
 
 
 def width_of(markup: str, size: float) -> float:
-    """About how wide a text is drawn, in the widest of the fonts that FONT may find (DejaVu Sans)."""
+    """The approximate width of a text, in the widest of the fonts that FONT may find (DejaVu Sans)."""
     return size * sum(_widths(plain(markup)))
 
 
