@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import webbrowser
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -259,11 +259,10 @@ def read_npy(path: Path) -> np.ndarray:
         The file can't be read.
     """
     with path.open("rb") as file:
-        # NumPy moves back and forth in the file; a pipe can be read only once.
-        stream = file if file.seekable() else io.BytesIO(file.read())
-        if stream.read(2) == b"PK":
+        if file.peek(2)[:2] == b"PK":
             raise click.UsageError(f"{path} is an archive of arrays; save the one to look at with numpy.save")
-        stream.seek(0)
+        # NumPy reads a file at its position, which a pipe does not have; from any other object it reads bytes.
+        stream: Any = file if file.seekable() else SimpleNamespace(read=file.read)
         try:
             return np.lib.format.read_array(stream, allow_pickle=False)
         # From a damaged header, NumPy lets through any error of Python's parser.

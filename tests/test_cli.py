@@ -228,6 +228,23 @@ def test_export_reads_a_pipe(exported, folder, order):
     np.testing.assert_array_equal(given_x, x)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("begin", [b"", b"\x93NUMPY\x01\x00"])
+def test_a_pipe_without_an_end_is_refused_by_its_first_bytes(folder, capsys, begin):
+    os.mkfifo(folder / "pipe")
+
+    def write_until_closed():
+        with contextlib.suppress(BrokenPipeError), (folder / "pipe").open("wb", buffering=0) as pipe:
+            pipe.write(begin)
+            while True:
+                pipe.write(b"no array ")
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(write_until_closed)
+        assert cli.main(["export", "pipe"]) == 2
+    assert re.fullmatch(r"normviz: pipe is not a complete \.npy file of numbers: .*\n", capsys.readouterr().err)
+
+
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
 def test_export_reads_what_another_command_writes(folder):
     file = io.BytesIO()
