@@ -330,12 +330,13 @@ def test_a_part_that_is_hard_to_restore_does_not_keep_the_others_from_it(look, f
 
 def named(name, make=lambda: nn.GroupNorm(8, 8)):
     """A model whose norms have these names and classes."""
-    cls = type(name, (nn.GroupNorm,), {})
+    of_class = name.encode(errors="replace").decode()  # Python takes no surrogates there
+    cls = type(of_class, (nn.GroupNorm,), {})
     model = nn.Sequential(nn.Sequential(make()), cls(8, 8))
     model[0].add_module(name, nn.GroupNorm(8, 8))
     model[0].add_module("unused", nn.Identity())
     model.add_module(name, cls(8, 8))
-    never = type(f"{name}Norm", (nn.GroupNorm,), {})
+    never = type(f"{of_class}Norm", (nn.GroupNorm,), {})
     model[0].forward = lambda x: model[0][0](x)
     model[0].never = never(8, 8)
     return model
@@ -371,6 +372,18 @@ def test_a_name_of_a_million_characters_in_a_comparison():
     with pytest.raises(ValueError, match=r"^names: unknown layer of model_a 'x+") as caught:
         nv.compare(a, b, X, names={LONG + "y": "1"})
     assert len(str(caught.value)) < 2000
+
+
+def test_names_are_printed_on_one_line_in_printable_characters():
+    name = "\x1b[2Jtwo\nlines\u202e\ud800 é"
+    model = named(name)
+    found = nv.audit(model, X, also="back-to-back")
+    for text in (str(found), found._repr_html_(), str(nv.compare(model, nn.Sequential(*[*model][:2]), X))):
+        assert "\\x1b[2Jtwo\\nlines\\u202e" in text
+        assert " é" in text
+        assert all(line.isprintable() for line in text.split("\n"))
+        text.encode()
+    assert len(str(found).split("\n")) == 1 + len(found.layers) + 2 + len(found.warnings) + len(found.unseen)
 
 
 class Elements(html.parser.HTMLParser):

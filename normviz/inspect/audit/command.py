@@ -56,7 +56,7 @@ def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
 
 def as_json(found: Audit) -> str:
     """Return an audit as JSON."""
-    return json.dumps(found.to_dict(), indent=2, ensure_ascii=False)
+    return json.dumps(found.to_dict(), indent=2)
 
 
 def _model(address: str) -> Any:

@@ -145,12 +145,14 @@ def class_name(module: Any) -> str:
 
 
 def short_name(name: str) -> str:
-    """Return the name of a module or class for a message or a table, cut in the middle where it is too long to read.
+    r"""Return the name of a module or class for a message: in printable characters, and cut in the middle if long.
 
-    >>> short_name("encoder.layer.3.norm"), len(short_name("x" * 1_000_000))
-    ('encoder.layer.3.norm', 200)
+    >>> short_name("encoder.layer.3.norm"), short_name("two\nlines"), len(short_name("x" * 1_000_000))
+    ('encoder.layer.3.norm', 'two\\nlines', 200)
     """
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2 - 1]}…{name[-MAX_NAME // 2 :]}"
+    if len(name) > MAX_NAME:
+        name = f"{name[: MAX_NAME // 2 - 1]}…{name[-MAX_NAME // 2 :]}"
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def is_torchs_own(module: Any) -> bool:
