@@ -1,4 +1,4 @@
-"""Normalizers as people write them, each with the bug of its code; none of them made from what check simulates."""
+"""Normalizers as people write them, each with the bug that its code names; none uses the simulations of check."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def wrong_axes(x):
 
 
 def wrong_axes_loops(x, weight, bias):
-    """Group Norm asked for, each channel by itself given."""
+    """Each channel is normalized by itself, where Group Norm was requested."""
     y = np.empty_like(x)
     for n in range(x.shape[0]):
         for c in range(x.shape[1]):
@@ -49,7 +49,7 @@ def interleaved_by_index(x, weight, bias):
 
 
 def channels_last_reshape(x):
-    """Group Norm in which NHWC was in mind: the cells of a sample are dealt out to the groups one by one."""
+    """Group Norm written for NHWC: the cells of a sample are dealt out to the groups one by one."""
     n = len(x)
     g = x.reshape(n, -1, 2)
     return ((g - g.mean(1, keepdims=True)) / np.sqrt(g.var(1, keepdims=True) + EPS)).reshape(x.shape)
@@ -67,7 +67,7 @@ def affine_per_group(x, weight, bias):
 
 
 def affine_per_group_of_its_own(x, weight, bias):
-    """Takes (G,) and nothing else."""
+    """Takes weight and bias of shape (G,) only."""
     return (grouped(x, 2) * weight.reshape(1, 2, 1) + bias.reshape(1, 2, 1)).reshape(x.shape)
 
 
@@ -171,7 +171,7 @@ def float16_mean(x):
 
 
 def float16_sums(x):
-    """Sums in x's own dtype, which shows where that is float16."""
+    """Sums in the dtype of x, which overflow in float16."""
     m = x.size // x.shape[1]
     mean = x.sum((0, 2, 3), keepdims=True) / m
     var = np.square(x - mean).sum((0, 2, 3), keepdims=True) / m
@@ -219,7 +219,7 @@ def channels_last(x):
 
 
 def channels_last_affine(x, weight, bias):
-    """Layer Norm, whose sets are the same either way."""
+    """Layer Norm, which has the same sets with channels first or last."""
     mean, var = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
     return (x - mean) / np.sqrt(var + EPS) * weight.reshape(-1) + bias.reshape(-1)
 
@@ -230,7 +230,7 @@ def nan_on_constant(x):
 
 
 def nan_by_correlation(x, weight, bias):
-    """Shrinks by the share of eps, which is 0 / 0 without a variance."""
+    """Multiplies by a share of the variance, which is 0 / 0 in a constant set."""
     centred = x - x.mean((2, 3), keepdims=True)
     squares = (centred**2).mean((2, 3), keepdims=True)
     length = np.sqrt(squares + EPS) * (squares / squares)

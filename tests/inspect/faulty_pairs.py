@@ -73,7 +73,7 @@ def torch_cases():
 
 
 def student(bugs, method, groups=2):
-    """A Group, Layer or Batch Norm in plain steps, with the bugs asked for."""
+    """A Group, Layer or Batch Norm in plain steps, with the given bugs."""
 
     def fn(x, weight, bias):
         n, c, *_ = x.shape

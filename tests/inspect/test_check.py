@@ -1,9 +1,10 @@
-"""Every bug is named: alone, written twice at least, and in pairs."""
+"""Every bug is named: alone, in at least two versions, and in pairs."""
 
 import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.inspect.check import check, known_bugs
 from tests.inspect import faulty, faulty_pairs
 from tests.inspect.faulty import NUMPY
 from tests.inspect.faulty_pairs import PAIRS, student
@@ -89,7 +90,7 @@ def test_channels_at_the_end():
         (lambda x: eps_that_grows(x), "eps"),
     ],
 )
-def test_what_no_bug_explains_is_told_by_its_first_wrong_stage(fn, code):
+def test_an_output_that_no_bug_explains_is_reported_by_its_first_wrong_stage(fn, code):
     verdict = nv.check(fn, "batch")
     assert verdict.codes == (code,), str(verdict)
     finding = verdict.findings[0]
@@ -103,13 +104,13 @@ def along_channels(x):
 
 
 def eps_that_grows(x):
-    """Adds what depends on the channel, so that no one eps explains it."""
+    """Adds a number that depends on the channel, so that no single eps explains it."""
     var = x.var((0, 2, 3), keepdims=True)
     return (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(var + 1e-5 * along_channels(x))
 
 
 @pytest.mark.parametrize("method", ["positional", "layer", "group", "instance"])
-def test_another_weight_is_told_from_other_sets(method):
+def test_another_weight_is_distinguished_from_other_sets(method):
     def one_more(x, weight, bias):
         return nv.normalize(x, method, num_groups=GROUPS.get(method), weight=1 + weight, bias=bias)
 
@@ -128,7 +129,7 @@ def test_the_numbers_of_a_finding_are_those_of_the_output():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_tiny_eps_is_told_from_none(dtype):
+def test_a_tiny_eps_is_distinguished_from_none(dtype):
     def norm(x, eps):
         root = np.sqrt(x.var((0, 2, 3), keepdims=True) + eps)
         return (x - x.mean((0, 2, 3), keepdims=True)) / np.where(root == 0, 1, root)
@@ -139,8 +140,8 @@ def test_a_tiny_eps_is_told_from_none(dtype):
     assert nv.check(lambda x: norm(x, 0), "batch", dtype=dtype).codes == ("eps-missing",)
 
 
-def test_what_two_bugs_explain_is_not_named():
-    """In float16 eps is too small to tell a weight before a Batch Norm, which cancels, from one left out."""
+def test_an_output_that_two_bugs_explain_names_neither():
+    """In float16, a weight before a Batch Norm, which cancels, cannot be distinguished from a missing one."""
     weight, bias = np.linspace(0.5, 1.5, 8), np.linspace(-1, 1, 8)
 
     def fn(x, weight, bias):
@@ -153,8 +154,8 @@ def test_what_two_bugs_explain_is_not_named():
     assert nv.check(fn, "batch", weight=weight, bias=bias).codes == ("affine",)
 
 
-def test_float16_is_asked_for():
-    """Sums that overflow in float16 are no bug in float64."""
+def test_float16_must_be_requested():
+    """Sums that overflow in float16 are not a bug in float64."""
     assert nv.check(faulty.float16_sums, "batch").passed
     assert nv.check(faulty.float16_sums, "batch", dtype="float16").codes == ("float16-accumulation",)
     assert nv.check(lambda x: nv.normalize(x, "batch"), "batch", dtype="float16").passed
@@ -165,3 +166,27 @@ def test_details():
     assert axes.details["axes"] == (2, 3)
     assert nv.check(faulty.eps_value, "batch").findings[0].details["eps"] == 1e-3
     assert nv.check(lambda x: nv.normalize(x, "group", num_groups=4), "group", 2).findings[0].details["num_groups"] == 4
+
+
+def test_one_function_adds_a_bug(monkeypatch):
+    """Its code, its hint and its change stand in one place, also for arithmetic that no other bug has."""
+    monkeypatch.setattr(known_bugs, "KNOWN_BUGS", [*known_bugs.KNOWN_BUGS])
+    monkeypatch.setattr(known_bugs, "HINTS", check.HINTS.copy())
+
+    @known_bugs.known_bug("mean-deviation", "Which average of the deviations is it?")
+    def mean_deviation(case):
+        text = "divides by the mean absolute deviation"
+        yield known_bugs.Change({"spread": lambda s: np.square(s.average(np.abs(s.deviation)))}, text)
+
+    monkeypatch.setattr(check, "HINTS", known_bugs.HINTS)
+
+    def fn(x, outside=False):
+        x = x - x.mean((0, 2, 3), keepdims=True)
+        deviation = np.abs(x).mean((0, 2, 3), keepdims=True)
+        return x / (deviation + 1e-5 if outside else np.sqrt(deviation**2 + 1e-5))
+
+    finding = nv.check(fn, "batch").findings[0]
+    assert (finding.code, finding.hint) == ("mean-deviation", "Which average of the deviations is it?")
+    assert finding.message.startswith("fn divides by the mean absolute deviation. At cell ")
+    assert nv.check(lambda x: fn(x, outside=True), "batch").codes == ("eps-outside", "mean-deviation")
+    assert nv.check(fn, "batch", ignore="mean-deviation").passed

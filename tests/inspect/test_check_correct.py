@@ -1,4 +1,4 @@
-"""No false alarm: whatever is right passes, whoever wrote it, in any shape, dtype and eps."""
+"""No false alarm: every right normalizer passes, whoever wrote it, in any shape, dtype and eps."""
 
 import math
 import os
@@ -88,8 +88,8 @@ def test_no_false_alarm(configuration, how, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(configurations(), st.integers(0, 99))
-def test_an_unbiased_variance_is_told_wherever_it_shows(configuration, seed):
-    """The law's other side: what passes everywhere would pass a bug too."""
+def test_an_unbiased_variance_is_found_wherever_it_shows(configuration, seed):
+    """The converse: a check that passes everything would pass a bug too."""
     method, groups, shape, axis, eps, _ = configuration
     size = pooling(method, np.moveaxis(np.empty(shape), axis, 1).shape, groups).size
     if nv.METHODS[method].statistic != "mean and variance" or size == 1:

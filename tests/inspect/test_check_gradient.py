@@ -93,7 +93,7 @@ def test_a_backward_that_raises():
 
 
 class Cached:
-    """Forward keeps what its backward needs."""
+    """The forward caches the arrays that backward needs."""
 
     def __init__(self, detached=False):
         self.detached = detached

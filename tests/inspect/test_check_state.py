@@ -1,4 +1,4 @@
-"""Batch Norm's two modes: every bug of what is kept, in a NumPy class and in a torch module, and healthy ones."""
+"""Batch Norm's two modes and running statistics: every bug in a NumPy class and in a torch module, and right ones."""
 
 import copy
 import itertools
@@ -22,7 +22,7 @@ BUGS = (
 
 
 class Norm:
-    """Batch Norm by NumPy, as a student keeps it, with the bugs asked for."""
+    """Batch Norm in NumPy, as a student writes it, with the given bugs."""
 
     def __init__(self, *bugs, channels=6, momentum=0.1, shape=None):
         self.bugs, self.momentum, self.training = bugs, momentum, True
@@ -163,7 +163,7 @@ def test_healthy_layers_pass_and_stay_as_they_were(layer):
         assert all(p.grad is None for p in layer.parameters())
 
 
-def test_momentum_is_what_is_asked_for():
+def test_momentum_is_compared_with_the_requested_one():
     assert nv.check(T.BatchNorm2d(6, momentum=0.2), "batch", momentum=0.2).passed
     verdict = nv.check(T.BatchNorm2d(6, momentum=0.2), "batch", momentum=0.1)
     assert verdict.codes == ("state",)
@@ -179,7 +179,7 @@ def test_the_numbers_are_those_of_a_channel():
 
 def test_names_can_be_given():
     class Other:
-        """Keeps its statistics under names that nobody would guess."""
+        """Keeps its statistics under unusual names."""
 
         def __init__(self):
             self.inner_mean_so_far, self.inner_var_so_far, self.learning = np.zeros(4), np.ones(4), True
@@ -207,7 +207,7 @@ def test_names_can_be_given():
     assert named.codes == ("running-biased",)
 
 
-def test_what_is_kept_may_be_neither():
+def test_a_running_variance_that_is_neither_biased_nor_unbiased():
     class Root(Norm):
         """Averages standard deviations."""
 
@@ -223,7 +223,7 @@ def test_what_is_kept_may_be_neither():
     assert "which neither m - 1 nor m explains" in verdict.findings[0].message
 
 
-def test_what_is_kept_may_vanish():
+def test_running_statistics_that_vanish():
     class Forgetful(Norm):
         def __call__(self, x):
             y = super().__call__(x)

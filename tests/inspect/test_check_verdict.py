@@ -1,4 +1,4 @@
-"""What a verdict says, shows and raises; and that a check leaves everything as it was."""
+"""The text, the picture and the exception of a verdict."""
 
 import inspect
 import re
@@ -204,7 +204,7 @@ def test_raise_if_failed():
 
 def test_in_a_notebook():
     def unbiased(x, weight, bias):
-        """Its name has <b> in it, so to say."""
+        """Raises with HTML in its message."""
         raise ValueError("<script>alert(1)</script>")
 
     verdict = nv.check(faulty.wrong_axes, "batch")

@@ -1,14 +1,14 @@
-"""What check asks, takes and refuses; and that it leaves everything as it was."""
+"""The arguments of check, valid and invalid; and that a check restores the state of fn."""
 
 import doctest
 import random
-import time
 
 import numpy as np
 import pytest
 
 import normviz as nv
 from normviz.inspect.check import check as checking
+from normviz.inspect.check.simulate import MOST_CELLS, Scene
 from tests.inspect import faulty
 
 SHAPE = (3, 8, 5, 4)
@@ -104,7 +104,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("ask", "error", "said"), BAD, ids=[said[:40] for *_, said in BAD])
-def test_bad_questions(ask, error, said):
+def test_bad_arguments(ask, error, said):
     with pytest.raises(error) as caught:
         ask()
     assert str(caught.value).startswith(said)
@@ -149,7 +149,7 @@ def test_ignore():
     assert nv.check(faulty.unbiased, "batch", ignore="cancellation").codes == ("unbiased-variance",)
 
 
-def test_what_is_given_is_what_is_compared():
+def test_a_given_weight_is_the_one_that_is_compared():
     weight, bias = np.linspace(1, 2, 6), np.linspace(-1, 1, 6)
 
     def closed(x):
@@ -201,18 +201,18 @@ def test_a_function_of_one_shape():
     assert "if it needs another one, pass shape=" in other.findings[0].hint
 
 
-def test_large_arrays_take_no_longer_than_they_must():
+def test_large_arrays_are_compared_on_a_sample_of_their_cells():
     calls = []
 
     def slow(x):
         calls.append(x.size)
         return (x - x.mean((0, 2, 3), keepdims=True)) / (x.std((0, 2, 3), keepdims=True) + 1e-5)
 
-    start = time.perf_counter()
     verdict = nv.check(slow, "batch", shape=(8, 64, 28, 28))
     assert verdict.codes == ("eps-outside",)
     assert len(calls) == verdict.calls <= 20
-    assert time.perf_counter() - start < 60  # no hang: the search looks at a sample of the cells
+    x = np.zeros((8, 64, 28, 28))
+    assert Scene(nv.pooling("batch", x.shape), x).sample().flat(x).size == MOST_CELLS
 
 
 def test_nothing_is_changed():
@@ -220,7 +220,7 @@ def test_nothing_is_changed():
     state, before = kept["random"].bit_generator.state, random.getstate()
 
     class Careless:
-        """Changes its own weight and keeps what it sees."""
+        """Changes its own weight and keeps its input."""
 
         def __init__(self):
             self.weight, self.bias, self.last = np.ones(8), np.zeros(8), None
@@ -268,7 +268,7 @@ mean = np.zeros(3)
 
 
 def wide(x):
-    """Batch Norm that comes back in float64."""
+    """Batch Norm that returns float64."""
     y = np.zeros(x.shape)
     y[:] = (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
     return y
@@ -278,7 +278,7 @@ def test_an_attribute_is_no_global_of_that_name():
     assert nv.check(wide, "batch").codes == ("wrong-dtype",)
 
 
-def test_the_same_seed_asks_the_same():
+def test_the_same_seed_makes_the_same_calls():
     inputs = []
 
     def watched(x):
