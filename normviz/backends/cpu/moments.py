@@ -164,19 +164,22 @@ def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarr
     count = length // cells
     even = cells * count
     ones = np.ones(cells, workspace.dtype)
-    sums = np.empty((2, rows, -(-length // cells)), workspace.dtype)
     step = max(1, CELLS // length)
+    sums = np.empty((2, min(step, rows), -(-length // cells)), workspace.dtype)
+    found, ones64 = np.empty((2, rows)), np.ones(sums.shape[2])
     for start in range(0, rows, step):
         at = slice(start, start + step)
         block = workspace.load(x[at], None if shift is None else shift[at])
+        sums = sums[:, : len(block)]
         pieces = block[:, :even].reshape(len(block), count, cells, copy=False)
-        np.vecdot(pieces, ones, out=sums[0, at, :count])
-        np.vecdot(pieces, pieces, out=sums[1, at, :count])
+        np.vecdot(pieces, ones, out=sums[0, :, :count])
+        np.vecdot(pieces, pieces, out=sums[1, :, :count])
         if even < length:
             rest = block[:, even:]
-            np.vecdot(rest, ones[: length - even], out=sums[0, at, count])
-            np.vecdot(rest, rest, out=sums[1, at, count])
-    total, squares = np.vecdot(sums.astype(np.float64), np.ones(sums.shape[2]))
+            np.vecdot(rest, ones[: length - even], out=sums[0, :, count])
+            np.vecdot(rest, rest, out=sums[1, :, count])
+        np.vecdot(sums.astype(np.float64), ones64, out=found[:, at])
+    total, squares = found
     return total, squares
 
 
