@@ -84,7 +84,7 @@ class Found:
         self._state: list[tuple[str, Restore]] = [*settings()]
         self._randomness: list[tuple[str, Restore]] = [*global_randomness()]
         # A list of what is left to do and no recursion: a chain of objects may be thousands long.
-        left = [(_Reached("fn", root, False), False) for root in reversed(roots)]
+        left = [(_Reached(type(root).__name__, root, False), False) for root in reversed(roots)]
         while left:
             left += reversed(self._visit(*left.pop()))
 
@@ -129,8 +129,9 @@ class Found:
                 else:
                     (self._randomness if of_random else self._state).append((name, part))
         except Exception as error:
-            why = f"{name}, of type {kind.__name__}, raised {type(error).__name__}: {first_line(error)}"
-            raise ValueError(f"the state of fn cannot be copied, so it could not be restored: {why}") from error
+            why = f"{type(error).__name__}: {first_line(error)}"
+            what = f"{name}, of type {kind.__name__}, cannot be copied, so it could not be restored after the call"
+            raise ValueError(f"{what}: {why}") from error
         return leads
 
     def _note(self, module: Any) -> None:
@@ -140,7 +141,14 @@ class Found:
 
 @contextmanager
 def untouched(*roots: Any) -> Iterator[Found]:
-    """Restore everything that the roots can reach, also after an error; warn of what could not be restored."""
+    """Restore everything that the roots can reach, also after an error; warn of what could not be restored.
+
+    Attributes and containers of the objects that are reached are restored, arrays and tensors with their dtypes,
+    gradients and hooks, generators of random numbers, and the settings of the process. Not restored: numbers, texts and
+    containers in the variables around a function, and attributes of classes save arrays, since they may be the caller's
+    own record of the calls; iterators, files, threads, locks, caches of functools, context variables, logging, an
+    inference mode that is entered and never left, and the version counters of tensors.
+    """
     found = Found(*roots)
     try:
         with warnings.catch_warnings(), np.errstate(), np.printoptions():
@@ -501,11 +509,12 @@ def _restore_tensor(torch: Any, value: Any, same: Any, kept: Any, sizes: list[in
         for part, size in zip(parts or (), sizes, strict=True):
             if part.untyped_storage().nbytes() < size:  # it was freed
                 part.untyped_storage().resize_(size)
+        if parts is None:  # and its numbers cannot be compared either
+            value.data = kept.clone()
+            return
         if _memory(torch, value) != _memory(torch, same):
             value.data = same
-        if parts is None:
-            value.copy_(kept)
-        for part, old in zip(parts or (), kept, strict=parts is not None):
+        for part, old in zip(parts, kept, strict=True):
             if not _same_tensor(torch, part, old):
                 part.copy_(old)
 

@@ -180,6 +180,7 @@ OBJECTS = {
         lambda t: t.values().zero_(),
         lambda t: t.values().tolist(),
     ),
+    "mkldnn": (lambda: torch.ones(2, 2).to_mkldnn(), lambda t: t.mul_(2), bytes_of),
     "np.random.Generator": (lambda: np.random.default_rng(1), lambda v: v.normal(), lambda v: v.bit_generator.state),
     "np.random.PCG64": (lambda: np.random.PCG64(1), lambda v: v.random_raw(), lambda v: v.state),
     "np.random.RandomState": (lambda: np.random.RandomState(1), lambda v: v.normal(), lambda v: str(v.get_state())),
@@ -431,6 +432,28 @@ def test_what_cannot_be_restored_stops_nothing_and_is_told():
     assert torch.equal(layer.norm.running_mean, before)
     assert (random.getstate(), torch.get_rng_state().tolist()) == numbers
     KEPT.clear()
+
+
+class Uncopied(torch.Tensor):
+    """Refuses every operation."""
+
+    @staticmethod
+    def __new__(cls):
+        return torch.Tensor._make_wrapper_subclass(cls, (2,))
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        raise RuntimeError("not this one")
+
+
+def test_what_cannot_be_copied_is_named():
+    layer = T.Identity()
+    layer.odd = Uncopied()
+    message = (
+        "^odd, of type Uncopied, cannot be copied, so it could not be restored after the call: RuntimeError: not"
+    )
+    with pytest.raises(ValueError, match=message):
+        nv.probe(layer)
 
 
 # ---- what is reached ----
