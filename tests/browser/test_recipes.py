@@ -31,7 +31,7 @@ def run(*command: str | Path, folder: Path, **environment: str) -> None:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
 
@@ -75,7 +75,7 @@ def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
     inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_nbconvert_with_charts(offline_page, tmp_path):
     """The converted page requests MathJax and RequireJS, receives neither, and works."""
     nbformat.write(notebook(*LESSON), tmp_path / "lesson.ipynb")
@@ -106,7 +106,7 @@ def own_book(tmp_path_factory) -> Path:
     return source / "html"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_book_of_one_s_own(own_book, new_page):
     page = new_page(1200)
     page.goto((own_book / "index.html").as_uri())
@@ -116,7 +116,7 @@ def test_a_book_of_one_s_own(own_book, new_page):
     wait_for(explorer.locator(".normviz"), num_groups=16)
     chart = page.locator(".normviz-chart")
     chart.scroll_into_view_if_needed()
-    expect(chart).to_have_attribute("data-ready", "", timeout=30_000)
+    expect(chart).to_have_attribute("data-ready", "", timeout=120_000)
     chart.locator("input[type=range]").press("End")
     page.wait_for_function("document.querySelector('.normviz-plot').layout.sliders[0].active === 5")
 
