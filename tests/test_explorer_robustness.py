@@ -3,12 +3,14 @@
 import copy
 import pickle
 import warnings
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 import traitlets
 
 import normviz as nv
+from tests.pages import Reader, inside
 
 # ---- extreme values give no warnings ---------------------------------------------------------------------------------
 
@@ -133,6 +135,34 @@ def test_clipped_text_is_the_longest_that_fits(length, room):
         return
     fitting = [text[:k] for k in range(len(text) + 1) if width_of(text[:k] + "…", 13) <= room] or [""]
     assert found == fitting[-1].rstrip() + "…"
+
+
+HOSTILE = "</script><!-- <img src=x onerror=alert(1)> & \" ' ]]> <b>"
+
+
+def made_by(keywords):
+    x = np.zeros((2, 4, 3, 3))
+    yield nv.show(x, **keywords)
+    yield nv.Explorer(x, **keywords)
+    yield nv.compare_methods(x, **keywords)
+
+
+def test_text_from_a_user_is_text_wherever_it_meets_html():
+    """In pages, in frames of a notebook and in pictures: any title gives the same elements as a harmless one."""
+    for hostile, harmless in zip(made_by({"title": HOSTILE}), made_by({"title": "A title"}), strict=True):
+        texts = [hostile.to_html(), bundle(hostile)["text/html"], inside(bundle(hostile)["text/html"])]
+        others = [harmless.to_html(), bundle(harmless)["text/html"], inside(bundle(harmless)["text/html"])]
+        for text, other in zip(texts, others, strict=True):
+            found, expected = (Reader(each).tags for each in (text, other))
+            assert [tag for tag, _ in found] == [tag for tag, _ in expected]
+            assert [set(names) for _, names in found] == [set(names) for _, names in expected]
+        drawn = [each.tag for each in ET.fromstring(hostile.to_svg()).iter()]
+        assert drawn == [each.tag for each in ET.fromstring(harmless.to_svg()).iter()]
+
+
+def bundle(made):
+    found = made._repr_mimebundle_()
+    return found[0] if isinstance(found, tuple) else found
 
 
 # ---- what the page may set -------------------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.core.array_kinds import host
-from normviz.core.array_kinds import real_numbers as numbers
-from normviz.core.errors import unknown
+from normviz.core.array_kinds import host, real_numbers
+from normviz.core.errors import brief, unknown
 from normviz.core.methods import METHODS, Method, find
 from normviz.core.pooling import canonical, check_cell, check_groups, divisors, fitting_num_groups
 from normviz.explorer import scene
@@ -153,7 +152,7 @@ def parameter(
     """
     if value is None:
         return None
-    array, C = numbers(value, name), shape[1:2]
+    array, C = real_numbers(value, name), shape[1:2]
     if per_output:
         if array.shape != shape[:1]:
             raise ValueError(f"{name} has shape {array.shape}; for weights it needs {shape[:1]}, one entry a filter")
@@ -224,7 +223,7 @@ def grouped(method: str) -> Method:
 def check_step(step: Any) -> int:
     """0 (pick) to 5 (scale and shift)."""
     if isinstance(step, bool) or not hasattr(step, "__index__") or not 0 <= as_int(step) < STEPS:
-        raise ValueError(f"step={step!r} is not one of the steps 0 to {STEPS - 1}")
+        raise ValueError(f"step={brief(step)} is not one of the steps 0 to {STEPS - 1}")
     return as_int(step)
 
 
@@ -268,7 +267,7 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
     num_groups = given.get("num_groups")
     row = grouped(method)
     if num_groups is not None and method != row.name:
-        raise ValueError(f"num_groups={num_groups} means nothing to method {method!r}; leave it out")
+        raise ValueError(f"num_groups={brief(num_groups)} means nothing to method {method!r}; leave it out")
     for array in (on.weight, on.bias):
         check_taken(array, method, on.shape)
     index = given.get("index")
