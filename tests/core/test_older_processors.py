@@ -27,7 +27,11 @@ from numpy._core import _multiarray_umath as umath
 usable = umath.__cpu_features__
 print(json.dumps({"has": [f for f in usable if usable[f]], "loops": [f for f in umath.__cpu_dispatch__ if usable[f]]}))
 """
-TESTS = ("tests/core/test_accuracy.py", "tests/core/test_hostile.py")
+TESTS = (
+    "tests/core/test_accuracy.py",
+    "tests/core/test_hostile.py",
+    "tests/core/test_cpu_engine.py::test_what_a_sweep_allocates_does_not_grow_with_the_tensor",
+)
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -59,8 +63,9 @@ def settings_for(instructions: str) -> dict[str, str]:
     return settings
 
 
+@pytest.mark.timeout(1200)  # it runs about a hundred tests
 @pytest.mark.parametrize("instructions", PROCESSORS)
-def test_the_errors_hold_on_a_processor_with(instructions):
+def test_errors_and_memory_hold_on_a_processor_with(instructions):
     settings = settings_for(instructions)
     options = ("-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider")
     found = run(*options, *TESTS, "-k", "not cupy", **settings)
