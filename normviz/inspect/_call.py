@@ -23,7 +23,7 @@ from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import unknown
 from normviz.core.pooling import canonical
 from normviz.inspect._global_state import seed_everything
-from normviz.inspect._snapshot import Found, first_line, is_array
+from normviz.inspect._snapshot import Snapshot, first_line, is_array
 
 FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
 RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -96,7 +96,7 @@ class Forward:
     ----------
     fn
         Any callable that takes one array and returns one of the same shape.
-    found
+    snapshot
         A snapshot of everything that fn can reach. It is restored before every call, so that one experiment cannot
         change the next.
     channel_axis
@@ -121,12 +121,12 @@ class Forward:
     """
 
     def __init__(
-        self, fn: Callable, found: Found, *, channel_axis: int = 1, framework: str | None = None, seed: int = 0
+        self, fn: Callable, snapshot: Snapshot, *, channel_axis: int = 1, framework: str | None = None, seed: int = 0
     ) -> None:
         check_callable(fn)
         if framework is not None and framework not in FRAMEWORKS:
             raise ValueError(unknown("framework", framework, FRAMEWORKS))
-        self.fn, self.found, self.channel_axis, self.given, self.seed = fn, found, channel_axis, framework, seed
+        self.fn, self.snapshot, self.channel_axis, self.given, self.seed = fn, snapshot, channel_axis, framework, seed
         self.takes, self.values = Takes(), {}
         self.before: Callable[[], Any] = lambda: None
         self.framework, self.dtype, self.device = framework or "numpy", "float64", None
@@ -189,7 +189,7 @@ class Forward:
     def _output(self, given: Any, shape: tuple[int, ...], *, restore: bool = True, fresh: bool = False) -> Any:
         """Call fn and return what it returns."""
         if restore:
-            self.found.restore(randomness=not fresh)
+            self.snapshot.restore(randomness=not fresh)
             self.before()
         if not fresh:
             seed_everything(self.seed)
@@ -219,7 +219,7 @@ class Forward:
         for framework in [self.given] if self.given else self._frameworks():
             if _why_not(framework):
                 continue
-            held = [a for a in self.found.objects if is_array(a) and kind(a) == framework]
+            held = [a for a in self.snapshot.objects if is_array(a) and kind(a) == framework]
             held = [a for a in held if _dtype(a) in RESOLUTION]
             if framework == "torch" and any(a.is_meta for a in held):
                 raise Refusal(
@@ -240,7 +240,7 @@ class Forward:
 
     def _frameworks(self) -> list[str]:
         """Return every framework that is loaded: a function that needs another one would have loaded it."""
-        packages = [p for p in self.found.packages if p != "numpy"]
+        packages = [p for p in self.snapshot.packages if p != "numpy"]
         if "keras" in packages:
             name = import_module("keras").backend.backend()
             return [name if name in FRAMEWORKS else "numpy"]
@@ -269,14 +269,14 @@ class Answer:
     changed: bool
 
 
-class Asked(Forward):
+class FunctionUnderTest(Forward):
     """A function under test, called with canonical float64 arrays.
 
     Unlike a `Forward` it accepts an output of any shape, and it never passes fn's output back into fn.
     """
 
-    def __init__(self, fn: Callable, found: Found, takes: Takes, values: dict[str, Any], **more: Any) -> None:
-        super().__init__(fn, found, **more)
+    def __init__(self, fn: Callable, snapshot: Snapshot, takes: Takes, values: dict[str, Any], **more: Any) -> None:
+        super().__init__(fn, snapshot, **more)
         self.takes, self.values = takes, values
 
     def begin(self, x: np.ndarray, dtype: str | None = None) -> Answer:

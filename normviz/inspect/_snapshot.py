@@ -58,7 +58,7 @@ class _Reached(NamedTuple):
     owned: bool
 
 
-class Found:
+class Snapshot:
     """What a callable can reach, as it was when the snapshot was taken.
 
     Attributes
@@ -140,7 +140,7 @@ class Found:
 
 
 @contextmanager
-def untouched(*roots: Any) -> Iterator[Found]:
+def restore_after(*roots: Any) -> Iterator[Snapshot]:
     """Restore everything that the roots can reach, also after an error; warn of what could not be restored.
 
     Attributes and containers of the objects that are reached are restored, arrays and tensors with their dtypes,
@@ -149,14 +149,14 @@ def untouched(*roots: Any) -> Iterator[Found]:
     own record of the calls; iterators, files, threads, locks, caches of functools, context variables, logging, an
     inference mode that is entered and never left, and the version counters of tensors.
     """
-    found = Found(*roots)
+    snapshot = Snapshot(*roots)
     try:
         with warnings.catch_warnings(), np.errstate(), np.printoptions():
-            yield found
+            yield snapshot
     finally:
-        found.restore()
-        if found.failures:
-            what = "; ".join(found.failures[:5]) + ("; ..." if len(found.failures) > 5 else "")
+        snapshot.restore()
+        if snapshot.failures:
+            what = "; ".join(snapshot.failures[:5]) + ("; ..." if len(snapshot.failures) > 5 else "")
             warnings.warn(f"could not be restored after the call: {what}", RuntimeWarning, stacklevel=4)
 
 

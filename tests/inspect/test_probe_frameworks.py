@@ -11,7 +11,7 @@ import pytest
 
 import normviz as nv
 from normviz.inspect._call import Forward, hand_over, take_back
-from normviz.inspect._snapshot import Found
+from normviz.inspect._snapshot import Snapshot
 from tests.core import stand_in
 from tests.inspect.truth import compare
 from tests.inspect.zoo import LAST, MAPPED, NUMBERS, Case, cellwise, hat, normal
@@ -163,7 +163,7 @@ def test_arrays_go_over_and_come_back(framework, dtype):
     x = np.random.default_rng(0).normal(size=(2, 3, 4))
     array = hand_over(x, framework, dtype)
     assert str(array.dtype).removeprefix("torch.") == dtype
-    forward = Forward(lambda y: y, Found())
+    forward = Forward(lambda y: y, Snapshot())
     forward.dtype = dtype
     back = take_back(array)
     np.testing.assert_array_equal(back, forward.round(x))

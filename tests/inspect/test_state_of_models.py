@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.inspect._snapshot import Found, untouched
+from normviz.inspect._snapshot import Snapshot, restore_after
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 T = torch.nn
@@ -266,13 +266,13 @@ def test_a_lazy_layer_is_asked_for_a_first_call():
 def test_what_holds_itself_is_walked_once():
     ring = {}
     ring["self"] = [ring]
-    with untouched(lambda: ring) as found:
+    with restore_after(lambda: ring) as found:
         assert any(value is ring for value in found.objects)
 
 
 def test_random_numbers_can_go_on():
     rng = np.random.default_rng(0)
-    found = Found(lambda: rng)
+    found = Snapshot(lambda: rng)
     first = rng.normal()
     found.restore(randomness=False)
     assert rng.normal() != first

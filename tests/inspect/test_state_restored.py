@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.inspect._snapshot import Found, untouched
+from normviz.inspect._snapshot import Snapshot, restore_after
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 T = torch.nn
@@ -352,7 +352,7 @@ SETTINGS = {
 
 @pytest.fixture
 def keep_settings():
-    with untouched():
+    with restore_after():
         yield
 
 
@@ -449,9 +449,7 @@ class Uncopied(torch.Tensor):
 def test_what_cannot_be_copied_is_named():
     layer = T.Identity()
     layer.odd = Uncopied()
-    message = (
-        "^odd, of type Uncopied, cannot be copied, so it could not be restored after the call: RuntimeError: not"
-    )
+    message = "^odd, of type Uncopied, cannot be copied, so it could not be restored after the call: RuntimeError: not"
     with pytest.raises(ValueError, match=message):
         nv.probe(layer)
 
@@ -484,7 +482,7 @@ CHAINS = {
 @pytest.mark.parametrize(("use", "kind"), [*(("probe", kind) for kind in CHAINS), ("check", "dicts")])
 def test_a_chain_of_three_thousand(kind, use):
     held = chain(CHAINS[kind], 3000)
-    inside = next(v for v in Found(lambda: held).objects if isinstance(v, np.ndarray))
+    inside = next(v for v in Snapshot(lambda: held).objects if isinstance(v, np.ndarray))
 
     class Layer:
         def __init__(self):
@@ -506,7 +504,7 @@ def test_functions_many_deep_in_one_another():
     code = compile("lambda: " * 60 + "state", "deep", "eval")
     state = np.zeros(1)
     deep = types.FunctionType(code, {"state": state})
-    assert any(v is state for v in Found(deep).objects)
+    assert any(v is state for v in Snapshot(deep).objects)
 
 
 def test_keys_of_a_dictionary_and_what_a_memoryview_shows():
@@ -605,7 +603,7 @@ class Watched:
 def test_a_snapshot_runs_no_code_of_the_object():
     layer = Watched()
     RAN.clear()
-    Found(layer).restore()
+    Snapshot(layer).restore()
     assert RAN == []
 
 

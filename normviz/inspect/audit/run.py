@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from normviz.inspect._snapshot import first_line, untouched
+from normviz.inspect._snapshot import first_line, restore_after
 from normviz.inspect.audit.hooks import MODEL, ModelRun
 from normviz.inspect.audit.tensors import (
     buffers,
@@ -32,7 +32,7 @@ def observe(model: Any, example: Any, make_run: Callable[[Any], AnyRun], who: st
     ValueError
         If the model raises; it is called `who` in the message.
     """
-    with untouched(unwrapped(model), example):
+    with restore_after(unwrapped(model), example):
         run = make_run(model)
         try:
             run.run(_call(model, example))
@@ -71,7 +71,7 @@ def materialized(model: Any, example: Any, who: str = "the model") -> Any:
             "call it once on an example, which gives them their parameters"
         ) from error
     modes = [(module, module.training) for _, module in named_modules(made)]
-    with untouched(example), torch.no_grad():
+    with restore_after(example), torch.no_grad():
         try:
             _call(made.eval(), example)()  # in eval mode running statistics do not change
         except Exception as error:

@@ -16,8 +16,8 @@ from normviz.core.array_kinds import real_numbers
 from normviz.core.errors import brief, check_keywords, unknown, whole
 from normviz.core.methods import find
 from normviz.core.pooling import Pooling, check_shape
-from normviz.inspect._call import FRAMEWORKS, RESOLUTION, Answer, Asked, Refusal, check_callable, owner
-from normviz.inspect._snapshot import Found, untouched
+from normviz.inspect._call import FRAMEWORKS, RESOLUTION, Answer, FunctionUnderTest, Refusal, check_callable, owner
+from normviz.inspect._snapshot import Snapshot, restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.inputs import comparison_inputs
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
@@ -160,7 +160,7 @@ def check(
         given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
     options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
     request = Request(method, num_groups, shape, given, *options)
-    with untouched(fn, owner(fn), backward), np.errstate(all="ignore"):
+    with restore_after(fn, owner(fn), backward), np.errstate(all="ignore"):
         verdict = Check(fn, request).run()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 
@@ -251,7 +251,7 @@ class Check:
 
     # ---- the experiments ----
 
-    def _find_state(self, fn: Callable, call: Asked, pool: Pooling) -> Callable[[], Any] | None:
+    def _find_state(self, fn: Callable, call: FunctionUnderTest, pool: Pooling) -> Callable[[], Any] | None:
         """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
         if self.request.method != "batch":
             return None
@@ -264,7 +264,7 @@ class Check:
         if self.state is not None:
             self.skipped.pop("running statistics", None)
             self.state.fill(np.random.default_rng(self.request.seed))
-            call.found = Found(fn)
+            call.snapshot = Snapshot(fn)
         elif slots is None and mode is not None and mode.by == "train() and eval()":
             self.skipped["running statistics"] = "found under none of the usual names; give running=(mean, var)"
         return None if mode is None else lambda: mode.set(True)
@@ -275,7 +275,7 @@ class Check:
             return
         if answer.changed:
             self.add("changes-input", "writes its result into its input array; the caller's x is lost")
-        if answer.dtype != call.dtype and "keras" not in call.found.packages:
+        if answer.dtype != call.dtype and "keras" not in call.snapshot.packages:
             self.add("wrong-dtype", f"returns {answer.dtype} for {call.dtype}", pair=(call.dtype, answer.dtype))
         if subject.per_group:
             G, C = self.request.num_groups, subject.pool.shape[1]
@@ -345,7 +345,7 @@ class Check:
         inputs = comparison_inputs(subject.pool.shape, rng, self.request.eps, subject.call.resolution)
         trials = []
         for name, x in inputs.items():
-            subject.call.found.restore()
+            subject.call.snapshot.restore()
             before = self.state.read() if self.state else None
             scene, y = subject.output(x)
             trials.append(Trial(name, scene, y, before, self.state.read() if self.state else None))

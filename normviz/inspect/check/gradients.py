@@ -150,7 +150,7 @@ def _finite_differences(scene: Scene, recipe: Recipe, g: np.ndarray) -> np.ndarr
 def _native(subject: Subject, x: np.ndarray, g: np.ndarray) -> tuple[Any, Any, dict[str, Any]]:
     """Return x, g and the other arguments as fn takes them, and bring fn into its state."""
     call = subject.call
-    call.found.restore()
+    call.snapshot.restore()
     call.before()
     values = {k: call.native(v) if isinstance(v, np.ndarray) else v for k, v in call.values.items()}
     laid_out = (np.ascontiguousarray(uncanonical(a, call.channel_axis)) for a in (x, g))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from normviz.core.array_kinds import host
-from normviz.inspect._call import BIAS, WEIGHT, Asked, Refusal, first_line
+from normviz.inspect._call import BIAS, WEIGHT, FunctionUnderTest, Refusal, first_line
 from normviz.inspect._snapshot import is_array
 
 RUNNING = (
@@ -141,7 +141,7 @@ class Mode:
             raise Refusal(f"fn raised {type(error).__name__} when set to {name}: {first_line(error)}") from error
 
 
-def find_mode(layer: Any, call: Asked) -> Mode | None:
+def find_mode(layer: Any, call: FunctionUnderTest) -> Mode | None:
     """Return how to set the mode of a layer; None if it has none."""
     name = _mode_argument(layer)
     if name is not None:  # comes first: a layer of Keras on PyTorch has a train() that has no effect
@@ -157,8 +157,7 @@ def find_mode(layer: Any, call: Asked) -> Mode | None:
 
 
 def _mode_argument(layer: Any) -> str | None:
-    try:
+    with suppress(Exception):  # there is no signature, or looking for it runs code of the layer that raises
         parameters = inspect.signature(getattr(layer, "call", layer)).parameters
-    except (TypeError, ValueError):
-        return None
-    return next((n for n in ("training", "is_training", "train", "use_running_average") if n in parameters), None)
+        return next((n for n in ("training", "is_training", "train", "use_running_average") if n in parameters), None)
+    return None

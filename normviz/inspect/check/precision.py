@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from normviz.core.methods import METHODS
-from normviz.inspect._call import Asked, Refusal, owner
+from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.inputs import plain
 from normviz.inspect.check.layer_state import find_parameters
@@ -40,9 +40,9 @@ def rounding_errors(subject: Subject, recipe: Recipe, tolerance: float) -> Itera
     yield from _float32_output(subject)
 
 
-def library_layer(call: Asked) -> str | None:
+def library_layer(call: FunctionUnderTest) -> str | None:
     """Return "Keras" or "Flax" if the normalizer is a layer of theirs; their fast variance is a documented choice."""
-    for value in call.found.objects:
+    for value in call.snapshot.objects:
         module = type(value).__module__
         if "normalization" in module and module.partition(".")[0] in ("keras", "flax"):
             return module.partition(".")[0].capitalize()
@@ -96,7 +96,7 @@ def _cancellation(subject: Subject, recipe: Recipe, labels: np.ndarray, far: flo
 def _float32_output(subject: Subject) -> Iterator[Mismatch]:
     """Find out whether float32 stays float32, unless an array of the user's in float64 may widen it."""
     call = subject.call
-    finer = [a for a in call.found.objects if is_array(a) and str(getattr(a, "dtype", "")).endswith("float64")]
+    finer = [a for a in call.snapshot.objects if is_array(a) and str(getattr(a, "dtype", "")).endswith("float64")]
     if call.dtype != "float64" or finer or find_parameters(owner(call.fn)):
         return
     before = call.dtype, call.resolution

@@ -125,7 +125,7 @@ def running_errors(
     prepare, call.before = call.before, lambda: None
     try:
         batches = [plain(subject.pool.shape, rng) for _ in range(3)]
-        call.found.restore()
+        call.snapshot.restore()
         if state.mode:
             state.mode.set(True)
         kept, statistics = [state.read()], []

@@ -13,8 +13,8 @@ from normviz.arrays.arguments import parameter
 from normviz.core.errors import brief
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
-from normviz.inspect._call import Answer, Asked, Refusal, owner, signature
-from normviz.inspect._snapshot import Found, is_array
+from normviz.inspect._call import Answer, FunctionUnderTest, Refusal, owner, signature
+from normviz.inspect._snapshot import Snapshot, is_array
 from normviz.inspect.check.inputs import plain, random_parameters
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
 from normviz.inspect.check.simulate import TOLERANCE, Scene, right
@@ -70,7 +70,7 @@ class Subject:
         Maps an output of another shape to the shape of the input.
     """
 
-    call: Asked
+    call: FunctionUnderTest
     pool: Pooling
     weight: np.ndarray | None
     bias: np.ndarray | None
@@ -126,7 +126,7 @@ def native_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def set_up(fn: Callable, request: Request, prepare: Callable[[Any, Asked, Pooling], Any]) -> Subject:
+def set_up(fn: Callable, request: Request, prepare: Callable[[Any, FunctionUnderTest, Pooling], Any]) -> Subject:
     """Call fn with one shape and layout after another; return the first that gives right outputs, or that it takes.
 
     `prepare` finds the state of fn, and returns what to call before every call.
@@ -168,7 +168,7 @@ def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str,
     values = {"num_groups": request.num_groups, "eps": request.eps}
     values |= {role: p for role, p in known.items() if role in takes.names}
     options = {"channel_axis": axis, "framework": request.framework, "seed": request.seed}
-    call = Asked(fn, Found(fn), takes, values, **options)
+    call = FunctionUnderTest(fn, Snapshot(fn), takes, values, **options)
     call.before = prepare(fn, call, pool) or call.before
     answer = call.begin(x := plain(shape, rng), request.dtype)
     weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
@@ -247,7 +247,7 @@ def _shapes(fn: Callable, request: Request, slots: dict[str, Slot]) -> list[tupl
         return [canonical_shape(request.shape, axis)]
     channels, samples = [], []
     arrays = [p for p in request.given.values() if p is not None] + [slot.read() for slot in slots.values()]
-    arrays += [a for a in Found(fn).objects if is_array(a)]
+    arrays += [a for a in Snapshot(fn).objects if is_array(a)]
     for array in arrays:
         lengths = [int(n) for n in attribute(array, "shape") or () if n != 1]
         if len(lengths) == 1 and 0 < lengths[0] <= 4096:

@@ -13,7 +13,7 @@ from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, check_shape
 from normviz.inspect._call import Forward, Refusal, check_callable
-from normviz.inspect._snapshot import Found, untouched
+from normviz.inspect._snapshot import restore_after
 from normviz.inspect.probe.fit import FORMS, SCALE, Affine, Eps, Line, divisor, draw, find_eps, fit, layout, rms
 from normviz.inspect.probe.perturbation import Perturbation
 from normviz.inspect.probe.report import Probe
@@ -87,9 +87,10 @@ def probe(
     check_callable(fn)
     shape = check_shape(shape, "shape")
     order = canonical(np.empty(shape, np.int8), channel_axis, "shape").shape
-    with untouched(fn) as found, np.errstate(all="ignore"):
+    with restore_after(fn) as snapshot, np.errstate(all="ignore"):
         try:
-            return _Experiments(fn, found, order, channel_axis, framework, seed).report()
+            forward = Forward(fn, snapshot, channel_axis=channel_axis, framework=framework, seed=seed)
+            return _Experiments(forward, order).report()
         except Refusal as refusal:
             raise ValueError(str(refusal)) from refusal.__cause__
 
@@ -126,11 +127,9 @@ class _Findings:
 class _Experiments:
     """The experiments of one probe, in their order, and what is concluded from each."""
 
-    def __init__(
-        self, fn: Callable, found: Found, shape: tuple[int, ...], channel_axis: int, framework: str | None, seed: int
-    ) -> None:
-        self.forward = Forward(fn, found, channel_axis=channel_axis, framework=framework, seed=seed)
-        self.rng, self.shape, self.channel_axis = np.random.default_rng(seed), shape, channel_axis
+    def __init__(self, forward: Forward, shape: tuple[int, ...]) -> None:
+        self.forward = forward
+        self.rng, self.shape, self.channel_axis = np.random.default_rng(forward.seed), shape, forward.channel_axis
         self.known, self.signal = _Findings(), 0.0
 
     def report(self) -> Probe:
