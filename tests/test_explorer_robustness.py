@@ -325,6 +325,25 @@ def test_picture_and_statistics_agree_after_x_is_changed_in_place(shape, method)
     assert not np.allclose(explorer.statistics.var, first.var)
 
 
+def test_the_page_gets_the_statistics_that_python_has(monkeypatch):
+    """The answers on a tensor too large to travel, before and after it is changed in place."""
+    x = np.random.default_rng(2).normal(size=(4, 64, 40, 40))
+    explorer, sent = nv.Explorer(x), []
+    monkeypatch.setattr(explorer, "send", sent.append)
+    for _ in range(2):
+        for method in nv.METHODS:
+            explorer.method = method
+            question = {"method": method, "num_groups": explorer.num_groups, "index": [1, 5, 7, 9]}
+            explorer._answer(explorer, question, [])
+            at = explorer.pooling.set_number((1, 5, 7, 9))
+            expected = (explorer.statistics.mean.flat[at], explorer.statistics.var.flat[at])
+            assert (sent[-1]["mean"], sent[-1]["var"]) == expected
+        x += 100
+    assert len(sent) == 2 * len(nv.METHODS)
+    before, after = sent[: len(nv.METHODS)], sent[len(nv.METHODS) :]
+    assert [(a["mean"], a["var"]) for a in after] == [(b["mean"], b["var"]) for b in before]
+
+
 @pytest.mark.parametrize("shape", [(2, 8, 4, 4), (4, 64, 40, 40)])
 def test_given_sets_agree_after_x_and_labels_are_changed_in_place(shape):
     x = np.random.default_rng(2).normal(size=shape)

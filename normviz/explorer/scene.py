@@ -18,7 +18,7 @@ import numpy as np
 from normviz.core.array_kinds import host
 from normviz.core.methods import METHODS
 from normviz.core.moments import Moments
-from normviz.core.pooling import canonical
+from normviz.core.pooling import Pooling, canonical
 from normviz.core.statistics import Statistics
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.geometry import cube_shape
@@ -35,6 +35,8 @@ ROW = ("name", "label", "n", "c", "spatial", "centered", "statistic", "axes")
 """What the browser needs of a row of METHODS, besides its texts."""
 LARGEST = 1e300
 """The limit of scales: twice as much must be finite."""
+ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}
+"""For each statistic, the method that measures one sample whose channels are all pooled."""
 
 GivenSets = Mapping[str, np.ndarray]
 """Label, count, mean and variance of every given set, ascending by label."""
@@ -97,6 +99,14 @@ class Tensor:
         if row.centered:
             return self.positions
         return Statistics(mean=np.zeros_like(mean), var=var + mean**2, count=self.positions.count)
+
+    def set_statistics(self, pool: Pooling, index: tuple[int, ...]) -> tuple[float, float]:
+        """Mean and variance of the set of one cell."""
+        if self.exact or self.positions is not None or pool.row.spatial == "all":
+            found, at = self.statistics(pool.method, pool.num_groups), pool.set_number(index)
+        else:  # this set alone, as one sample whose channels are all pooled
+            found, at = statistics(self.values[pool.set_of(index)].reshape(1, -1), ALONE[pool.row.statistic]), 0
+        return float(found.mean.flat[at]), float(found.var.flat[at])
 
 
 @np.errstate(all="ignore")

@@ -17,20 +17,16 @@ from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
 from normviz.atomic_write import check_path, write
 from normviz.core.errors import unknown
-from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
 from normviz.explorer import js, validation
 from normviz.explorer.show import PagePart, Part, mimebundle, to_html
 from normviz.explorer.svg import gif, picture
 from normviz.explorer.svg.readout import Data
-from normviz.functions.reduce import statistics
 
 PARAMETERS = ("weight", "bias", "eps")
 FROM_PAGE = (*(name for name in validation.STATE if name != "controls"), "answer")
 """The traits that the front-end may set."""
-ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}
-"""Which method measures one sample whose channels are all pooled by each statistic."""
 
 
 @contextmanager
@@ -46,7 +42,8 @@ class Explorer(PagePart, anywidget.AnyWidget):
     """An activation tensor as a cube with the pooling set of one cell lit; Python and the page change each other.
 
     An explorer can be copied and pickled: the copy shows the same tensor in the same state. Assign another `x` to show
-    another tensor; changing the array in place changes neither the picture nor `statistics`.
+    another tensor; changing the array in place changes neither the picture nor `statistics`. Above 2**17 cells the
+    explorer keeps the moments but no copy of the values, so a single value is read from x when the page asks for it.
 
     Parameters
     ----------
@@ -314,20 +311,19 @@ class Explorer(PagePart, anywidget.AnyWidget):
         """Send the page the numbers of one cell of a tensor that is too large to travel."""
         try:
             on, index = self._subject, check_cell(question["index"], self._subject.shape)
-            row = validation.check_method(question["method"], on)
-            grouped = validation.grouped(row)
-            groups = check_groups(question["num_groups"], grouped, on.shape)
-            if row == "given":
-                labels = np.asarray(on.labels)
-                members, statistic = labels == labels[index], "mean and variance"
-            else:
-                members = pooling(row, on.shape, groups if grouped.name == row else None).set_of(index)
-                statistic = METHODS[row].statistic
+            method = validation.check_method(question["method"], on)
+            row = validation.grouped(method)
+            groups = check_groups(question["num_groups"], row, on.shape)
+            pool = None if method == "given" else pooling(method, on.shape, groups if row.name == method else None)
         except (KeyError, ValueError, TypeError, IndexError):
             return
-        # The set on its own, as one sample whose channels are all pooled.
-        found = statistics(on.values[members].reshape(1, -1), ALONE[statistic])
-        numbers = {"x": float(on.values[index]), "mean": found.mean.flat[0], "var": found.var.flat[0]}
+        if pool is not None:
+            mean, var = on.tensor.set_statistics(pool, index)
+        else:
+            sets = on.sets or {}
+            at = np.searchsorted(sets["label"], np.asarray(on.labels)[index])
+            mean, var = sets["mean"][at], sets["var"][at]
+        numbers = {"x": on.values[index], "mean": mean, "var": var}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
         self.send(
             {"kind": "cell", "key": key} | {k: float(v) if math.isfinite(v) else None for k, v in numbers.items()}

@@ -220,8 +220,9 @@ class Framework:
             return [f"mean = {mean}", f"var = {var}", f"y = (x - mean) / {divisor}"]
         if not method.centered:
             pool = self.sum if method.statistic == "squared norm" else self.mean
-            square = pool.format("(x**2)", axes) if pooled else "x**2"
-            return [f"square = {square}", f"y = x / {self.sqrt.format(f'square + {choice.eps}')}  # no mean"]
+            square = pool.format(f"({z}**2)", axes) if pooled else f"{z}**2"
+            line = f"y = {z} / {self.sqrt.format(f'square + {choice.eps}')}  # no mean"
+            return [*view, f"square = {square}", line, *back]
         if not pooled:  # some frameworks reduce over all axes if none is given
             return ["y = x - x  # every set is one cell, its own mean"]
         mean, var = self.mean.format(z, axes), self.var.format(z, axes)
