@@ -180,7 +180,7 @@ def figure(
     k, v = np.median(noise.effective_mean), np.median(noise.effective_var)
     caption = (
         f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
-        "samples. Cells of one map are not independent, so N·H·W overstates what a batch knows: a map of "
+        "samples. Cells of one map are not independent, so N·H·W overstates the information in a batch: a map of "
         f"{noise.cells} cells counts as about k = {_number(k)} independent values for the mean and {_number(v)} for "
         "the variance (medians over the channels), a batch as N·k. The lines of the mean are σ/√(N·H·W) and σ/√(N·k). "
         "Measured here."

@@ -94,6 +94,10 @@ def measure(x: Any = None, *, num_groups: int | None = None, padding: Iterable[i
     return Coupling(SHOWN, moved, padding, padded, groups)
 
 
+def _title(i: int) -> str:
+    return f"Outputs when sample {i} is replaced"
+
+
 def _rms(values: np.ndarray, keep: int = 0) -> Any:
     return np.sqrt((values**2).mean(axis=tuple(range(keep, values.ndim))))
 
@@ -119,13 +123,13 @@ def figure(
         "Positional Norm" if m == "positional" else METHODS[m].label.replace("Normalization", "Norm")
         for m in result.methods
     ]
-    titles = ["Sample 0 was changed: who moves?", "Zeros after a sequence: who moves?"]
+    titles = [_title(0), "Outputs when zeros are appended"]
     drawing, places = chart.panels(titles, width, gap=0.1)
     drawing.add_heatmap(
         x=[f"{n}" for n in range(N)], y=labels, texttemplate="%{text}" if N <= 8 else None,
         colorscale=[[0, "#eff0f2"], [1e-9, "#c5dcf8"], [1, "#1d5cbb"]], showscale=False,
         zmin=0, zmax=float(result.moved.max()), xgap=2, ygap=2,
-        hovertemplate="%{y}: the output of sample %{x} moves by %{text}<extra></extra>", **places[0],
+        hovertemplate="%{y}: the output of sample %{x} changes by %{text}<extra></extra>", **places[0],
     )  # fmt: skip
     for m, (method, name) in enumerate(zip(result.methods, labels, strict=True)):
         drawing.add_scatter(
@@ -137,7 +141,7 @@ def figure(
     def step(i: int) -> dict[str, Any]:
         rows = result.moved[:, i, :N]
         texts = [["0" if v == 0 else f"{v:.2g}" for v in row] for row in rows]
-        title = {"annotations[0].text": f"Sample {i} was changed: who moves?"}
+        title = {"annotations[0].text": _title(i)}
         return chart.step(str(i), {"z": [[chart.rounded(row) for row in rows]], "text": [texts]}, [0], **title)
 
     chart.add_slider(drawing, [step(i) for i in range(N)], "Changed: sample n = ")
@@ -145,17 +149,17 @@ def figure(
     drawing.update_xaxes(title_text="output of sample n", type="category", showgrid=False, **places[0])
     drawing.update_yaxes(autorange="reversed", showgrid=False, ticks="", **places[0])
     drawing.update_xaxes(title_text="padding (zeros a sequence)", **places[1])
-    drawing.update_yaxes(title_text="change of the real outputs", range=[-top / 30, top * 1.06], **places[1])
+    drawing.update_yaxes(title_text="change of the outputs", range=[-top / 30, top * 1.06], **places[1])
     caption = (
         "Root mean square changes of normalized outputs. The table: one sample is replaced; under Batch Norm every "
-        f"output moves, under the others (Group Norm with G = {result.num_groups}) only its own. The lines: every "
-        "sequence gets zeros at its end; only what keeps positions apart, a transformer's layer norm, leaves the real "
-        "outputs as they were. Measured here."
+        f"output changes, under the others (Group Norm with G = {result.num_groups}) only that of this sample. The "
+        "lines: zeros are appended to every sequence; only Positional Norm, a transformer's layer norm, which "
+        "normalizes each position alone, leaves the outputs of the original cells unchanged. Measured here."
     )
     alt = (
-        "Left, a table of five methods against samples: in Batch Norm's row every output moves, in the other rows only "
-        "that of the sample changed, which a slider chooses. Right, lines of how far padding moves the real outputs: "
-        "all rise but Positional Norm, which stays at zero."
+        "Left, a table of five methods against samples: in Batch Norm's row every output changes, in the other rows "
+        "only that of the replaced sample, which a slider chooses. Right, lines of the change of the original outputs "
+        "by padding: all rise except Positional Norm, which stays at zero."
     )
-    title = "Whose output moves?"
+    title = "Which outputs change?"
     return chart.finish(drawing, title, caption, alt, width=width, height=(300, 600), left=118)

@@ -243,13 +243,13 @@ def figure(
     return chart.finish(
         drawing,
         "Batch Norm folds into the convolution before it, Group Norm does not",
-        "In eval mode Batch Norm is a fixed affine map a channel, so scaled filters and a new bias give the same "
-        "output. Group Norm’s map follows from each sample: folded with the statistics of sample 0, it is right for "
-        "that sample and wrong for the next. Bars: shortest time of a 3 × 3 convolution in NumPy here and what "
-        "follows it, relative to the convolution alone, and the operations counted for a value of the output. "
+        "In eval mode Batch Norm is a fixed affine map of each channel, so scaled filters and a new bias give the same "
+        "output. Group Norm’s map depends on the sample: folded with the statistics of sample 0, it is right for "
+        "that sample and wrong for the next. Bars: shortest time of a 3 × 3 convolution with its normalizer in NumPy, "
+        "relative to the convolution alone, and the number of operations for each value of the output. "
         f"Drawn: {min(MAX_DOTS, cells)} of {cells} cells.",
         "Two scatter plots of outputs with folded weights against true outputs: for Batch Norm all dots lie on the "
-        "diagonal, for Group Norm only those of sample 0 do. Beside them bars of the time of each way.",
+        "diagonal, for Group Norm only those of sample 0 do. Beside them, bars of the time that each takes.",
         width=width,
         height=(300, 860),
     )

@@ -200,12 +200,13 @@ def figure(
     return chart.finish(
         drawing,
         "How a normalizer spreads and scales gradients",
-        "Left: d x̂ⱼ/dxᵢ = (1/s)(δᵢⱼ − 1/|S| − x̂ᵢx̂ⱼ/|S|) within a set and 0 across sets; the RMS method centres nothing "
-        "and has no term 1/|S|. Middle: one row of it, laid out as x is: whatever a single output asks for, its whole "
-        "set is told. Plum is positive, teal negative, deep by the root of the share of the largest. Right: where all "
-        "that is normalized has passed through weights times k, the output stays and the gradient is divided by k.",
-        "A heat map of the Jacobian with one square block a pooling set, a heat map of one output’s gradient over "
-        "samples and channels, and a chart of the gradient’s norm falling as one over the scale of the weights.",
+        "Left: d x̂ⱼ/dxᵢ = (1/s)(δᵢⱼ − 1/|S| − x̂ᵢx̂ⱼ/|S|) within a set and 0 across sets; the RMS method centres "
+        "nothing and has no term 1/|S|. Middle: one row of it in the layout of x: the gradient of a single output "
+        "reaches its whole set. Plum is positive, teal negative, and the depth is the root of the value relative to "
+        "the largest. Right: weights times k before the normalizer leave its output unchanged, and their gradient "
+        "is divided by k.",
+        "A heat map of the Jacobian with one square block for each pooling set, a heat map of one output’s gradient "
+        "over samples and channels, and a chart of the gradient’s norm falling as one over the scale of the weights.",
         width=width,
         height=(300, 900),
     )  # fmt: skip

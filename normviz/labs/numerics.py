@@ -217,17 +217,21 @@ def figure(
             "ticktext": [_power(o) for o in result.offsets],
             "range": span,
         },
-        yaxis={"title": {"text": "true decimal digits of the variance"}, "range": [-0.4, float(result.held.max()) + 1]},
+        yaxis={
+            "title": {"text": "correct decimal digits of the variance"},
+            "range": [-0.4, float(result.held.max()) + 1],
+        },
     )
     caption = (
         f"The variance of the same {result.count} values, computed one operation after the other in one type; the "
-        "truth is exact arithmetic on the values as stored. Raw moments lose two digits for every power of ten of the "
-        "offset, Welford and Chan about one. Two passes lose few at first and later two as well, for their mean is a "
-        "plain sum, which in float16 is soon too coarse and then overflows. A line ends where the stored values no "
-        "longer differ. Measured here."
+        "reference is exact arithmetic on the stored values. Raw moments lose two digits for every power of ten of "
+        "the offset, Welford and Chan about one. Two passes lose few at first and later two as well, because their "
+        "mean is a plain sum, which in float16 soon loses its digits and then overflows. A line ends where all "
+        "stored values are equal. Measured here."
     )
     alt = (
-        "A line chart of the true decimal digits of a variance against the offset of its values, for four recipes. The "
-        "line of raw moments falls to zero long before those of two passes, Welford and Chan. A slider has the type."
+        "A line chart of the correct decimal digits of a variance against the offset of its values, for four "
+        "recipes. The line of raw moments falls to zero long before those of two passes, Welford and Chan. A slider "
+        "has the type."
     )
-    return chart.finish(drawing, "How many digits of a variance are true?", caption, alt, width=width)
+    return chart.finish(drawing, "How many digits of a variance are correct?", caption, alt, width=width)

@@ -175,10 +175,10 @@ def figure(
     return chart.finish(
         drawing,
         "The wider family on one tensor",
-        "RMS and FRN take no mean, so they are invariant to scale only; FRN’s threshold is max(y, τ). Switchable mixes "
-        "the statistics of instance, layer and batch. Weight Norm and Weight Standardization read the same tensor as "
-        "weights (Cout, Cin, kH, kW) and look at no data; Weight Norm’s gradient with respect to v is orthogonal to v. "
-        "Plum is positive, teal negative, each picture relative to its largest value.",
+        "RMS and FRN take no mean, so they are invariant to scale only; FRN’s threshold is max(y, τ). Switchable "
+        "mixes the statistics of instance, layer and batch. Weight Norm and Weight Standardization read the same "
+        "tensor as weights (Cout, Cin, kH, kW) and use no activations; Weight Norm’s gradient with respect to v is "
+        "orthogonal to v. Plum is positive, teal negative, each picture relative to its largest value.",
         "Two heat maps, a tensor before and after one of five normalizers, and a scatter plot of each value after "
         "against before: lines through zero where no mean is taken, shifted ones where it is.",
         width=width,

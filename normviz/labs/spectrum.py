@@ -181,11 +181,11 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
     steps = [step(d) for d in range(len(result.groups))]
     chart.add_slider(drawing, steps, "Groups G = ", len(steps) // 2)
     caption = (
-        "All from one pass over x: moments merge into every G. A small set follows its channels closely, but its mean "
-        "is uncertain: error is half the difference between the two halves of each map. A large set is steadier, but "
-        "speaks less well for each channel. In these channels' own order neighbours are alike, so a group of "
-        "neighbours fits its channels better than one drawn at random; G = 1 and G = C are the same in any order. "
-        "Measured here."
+        "All from one pass over x: moments merge into every G. A small set follows its channels closely, but its "
+        "mean is uncertain: error is half the difference between the two halves of each map. The mean of a large "
+        "set is more certain, but fits each channel less well. In these channels' own order neighbours are alike, "
+        "so a group of neighbours fits its channels better than one drawn at random; G = 1 and G = C are the same "
+        "in any order. Measured here."
     )
     alt = (
         "Three charts. The means and standard deviations of one sample's sets over the channels, for the G of a "

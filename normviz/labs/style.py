@@ -232,9 +232,9 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
         "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
         "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row a style: "
         "with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. "
-        f"There and back alone is off by {result.reconstruction:.0e}. Gram matrices hold the products of "
+        f"Inverting unchanged features has an error of {result.reconstruction:.0e}. Gram matrices hold the products of "
         "features, here without the low passes and coloured by their roots. Below: Instance "
-        "Norm makes every photograph’s contrast the same, Batch Norm keeps which is strong and which is faint.",
+        "Norm makes the contrast of all photographs equal, Batch Norm preserves their differences.",
         "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
         "which agree, and that other; under each its Gram matrix; "
         "bars of contrast before and after Instance Norm, all equal, and Batch Norm, still different.",

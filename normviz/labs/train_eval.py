@@ -205,9 +205,10 @@ def figure(
     chart.add_slider(drawing, moved, "Batch size N = ")
     caption = (
         "Training normalizes by each batch (dots), inference by the running statistics (lines; they start at mean 0 "
-        "and variance 1). A small momentum is slow to arrive, a large one keeps the noise. The gap: root mean square "
-        f"difference of the two modes on the same batches after {steps} steps, through {depth} layers of Batch Norm, "
-        "ReLU and fixed random 1 × 1 weights; a small batch has the larger one, and depth adds to it. Measured here."
+        "and variance 1). With a small momentum they converge slowly, with a large one they stay noisy. The gap: "
+        f"root mean square difference of the two modes on the same batches after {steps} steps, through {depth} "
+        "layers of Batch Norm, ReLU and fixed random 1 × 1 weights; it is larger for small batches and grows with "
+        "depth. Measured here."
     )
     alt = (
         "Three charts. Over the steps, the mean and the variance of each batch scatter around those of all the data, "

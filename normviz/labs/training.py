@@ -31,8 +31,8 @@ GROUPS = 4
 INSTALL = 'pip install "normviz[torch]" scikit-learn'
 RECORDED = (
     "From a batch of 32 to one of 2, Batch Norm’s training loss, taken by each batch’s own statistics, grows about "
-    "eightfold, and Group Norm’s does not. The test error is that of another function, with running statistics: on so "
-    "easy a task it hardly follows. Without a normalizer a learning rate of 0.3 already fails. "
+    "eightfold, and Group Norm’s does not. The test error, computed with running statistics, hardly changes on so "
+    "easy a task. Without a normalizer a learning rate of 0.3 already fails. "
 )
 """The result of the recorded run; a test compares it with the numbers."""
 
@@ -353,7 +353,7 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         f"{finding}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, "
         f"SGD with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
         f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for all. A missing "
-        "point: the loss was no longer finite. Small data and one small net: an illustration, no benchmark.",
+        "point: the loss was no longer finite. One small net on small data is an illustration, not a benchmark.",
         "Two line charts with three lines each, Batch Norm, Group Norm and no normalizer: test error or training loss "
         "against batch size from large to small, and against learning rate.",
         width=width,

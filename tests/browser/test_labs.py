@@ -155,11 +155,14 @@ def test_the_slider_by_the_keyboard_alone(page, name):
     last = int(native.get_attribute("max"))
     native.press("Home")
     active(page, name, 0)
+    previous = 0
     for key, at in (("ArrowRight", 1), ("End", last), ("ArrowLeft", last - 1), ("Home", 0)):
         before = page.evaluate(DRAWN, name)
         page.keyboard.press(key)
         active(page, name, at)
-        changed(page, name, before)
+        if at != previous:
+            changed(page, name, before)
+        previous = at
         expect(native).to_have_value(str(at))
         step = page.evaluate(f"document.querySelector('#{name}').layout.sliders[0].steps[{at}].label")
         expect(native).to_have_attribute("aria-valuetext", step)

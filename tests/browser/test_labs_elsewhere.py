@@ -44,7 +44,7 @@ def bare(new_page, tmp_path):
 def test_a_book_loads_the_script_and_calls_it_and_can_take_it_back(bare, script):
     page = bare(script)
     around = page.get_by_role("figure")
-    assert around.get_attribute("aria-label").startswith("A line chart of the true decimal digits")
+    assert around.get_attribute("aria-label").startswith("A line chart of the correct decimal digits")
     slider = page.get_by_role("slider", name="Every value and every sum in")
     page.evaluate("chart.on('plotly_sliderchange', (e) => { window.heard = e.step.label; })")
     slider.press("End")
