@@ -185,16 +185,17 @@ def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) 
         means, within = mean.reshape(-1, c), m2.reshape(-1, c)
     else:
         means, within = (a.reshape(N // n, n, C // c, c).swapaxes(1, 2).reshape(-1, n * c) for a in (mean, m2))
-    first, one = means[:, :1], _ones(n * c)
+    first = means[:, :1]
     off = means - first  # so that equal means have an M2 of exactly 0
-    offset = (off @ one)[:, None]
+    # Not a product of matrices: its order of summation depends on the row, so a set would depend on its neighbours.
+    offset = np.add.reduce(off, axis=1, keepdims=True)
     offset /= n * c
     off -= offset
     offset += first
     off *= off
     off *= count
     off += within
-    return offset[:, 0], off @ one
+    return offset[:, 0], np.add.reduce(off, axis=1)
 
 
 @lru_cache(maxsize=64)
@@ -204,11 +205,6 @@ def _swept(shape: tuple[int, ...]) -> list[Pooling]:
         *(Pooling(name, shape) for name in ("batch", "layer", "instance")),
         *(Pooling("group", shape, G) for G in divisors(shape[1])),
     ]
-
-
-@lru_cache(maxsize=64)
-def _ones(length: int) -> np.ndarray:
-    return np.ones(length)
 
 
 Moments.zero = Moments(count=0, mean=np.zeros((0, 0)), m2=np.zeros((0, 0)))

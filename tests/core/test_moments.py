@@ -173,3 +173,15 @@ def test_results_are_frozen():
 
 def test_a_nested_list_will_do():
     assert nv.statistics([[1, 2], [3, 6]], "batch").mean.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("shape", [(13, 96, 9, 9), (9, 15, 21, 21), (7, 24, 5)])
+def test_a_sweep_gives_a_sample_the_same_digits_whatever_else_is_in_the_batch(shape):
+    """No product of matrices: its order of summation would depend on the place of a row."""
+    x = values(shape, dtype=np.float32)
+    whole = nv.sweep(x)
+    for start in (1, 2, 3):
+        part = nv.sweep(x[start:])
+        for key in part:
+            if key[0] in ("layer", "group", "instance"):
+                np.testing.assert_array_equal(part[key].var, whole[key].var[start:], err_msg=str(key))
