@@ -1,6 +1,7 @@
 """The explorer's texts: every snippet is run on the installed frameworks and must do what normviz draws."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_every_snippet_normalizes_as_normviz_does(framework):
         wanted.append(user_layout(expected(choice, x, arrays), channel_axis))
         described.append(choice)
     compare(framework, cases, wanted, described)
+
+
+@pytest.mark.parametrize("spatial", ["one", "all"])
+@pytest.mark.parametrize("statistic", ["mean and variance", "mean square"])
+@pytest.mark.parametrize("of", ["group", "ghost"])
+def test_a_row_that_is_not_in_the_table_needs_no_code_of_its_own(of, statistic, spatial):
+    """Groups with every statistic, such as a norm per head, written out in NumPy."""
+    x = np.random.default_rng(0).normal(1, 1, (4, 6, 3, 2))
+    row = replace(METHODS[of], name="new", statistic=statistic, spatial=spatial)
+    code = texts.code(row, x.shape, eps=1e-3, channel_axis=1, affine=False)["NumPy"].replace("{G}", "2")
+    (y,) = run("NumPy", [(code, {"x": x})])
+    # Two groups, then the axes that a set extends over.
+    parts, pooled = (x.reshape(4, 2, 3, 3, 2), (2,)) if of == "group" else (x.reshape(2, 2, 6, 3, 2), (1,))
+    pooled += (3, 4) if spatial == "all" else ()
+    mean = parts.mean(pooled, keepdims=True) if statistic == "mean and variance" else 0
+    wanted = (parts - mean) / np.sqrt(((parts - mean) ** 2).mean(pooled, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(y, wanted.reshape(x.shape), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("framework", ONCE)
