@@ -20,7 +20,7 @@ import numpy as np
 from normviz.arrays.arguments import uncanonical
 from normviz.backends.dispatch import cupy_problem
 from normviz.core.array_kinds import host, is_bfloat16, kind
-from normviz.core.errors import unknown
+from normviz.core.errors import brief, unknown, whole
 from normviz.core.pooling import canonical
 from normviz.inspect._global_state import seed_everything
 from normviz.inspect._snapshot import Snapshot, first_line, is_array
@@ -28,6 +28,7 @@ from normviz.inspect._snapshot import Snapshot, first_line, is_array
 FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
 RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """The distance from 1 to the next number, by dtype."""
+MOST_CELLS = 2**28
 
 WEIGHT = ("weight", "weights", "gamma", "scale", "w", "g")
 BIAS = ("bias", "biases", "beta", "shift", "offset", "b")
@@ -124,7 +125,7 @@ class Forward:
         self, fn: Callable, snapshot: Snapshot, *, channel_axis: int = 1, framework: str | None = None, seed: int = 0
     ) -> None:
         check_callable(fn)
-        if framework is not None and framework not in FRAMEWORKS:
+        if framework is not None and not (isinstance(framework, str) and framework in FRAMEWORKS):
             raise ValueError(unknown("framework", framework, FRAMEWORKS))
         self.fn, self.snapshot, self.channel_axis, self.given, self.seed = fn, snapshot, channel_axis, framework, seed
         self.takes, self.values = Takes(), {}
@@ -333,6 +334,18 @@ def check_callable(fn: Any) -> None:
         raise TypeError(f"fn is of type {type(fn).__name__}, which cannot be called; pass a function or a layer")
     if issubclass(type(fn), type):
         raise TypeError(f"fn is the class {fn.__name__} itself; make a layer of it first, and pass that")
+
+
+def check_size(shape: tuple[int, ...]) -> None:
+    """Raise ValueError if arrays of this shape are too large for many calls."""
+    if math.prod(shape) > MOST_CELLS:
+        raise ValueError(f"shape {shape} has {math.prod(shape):,} cells; use a shape of at most {MOST_CELLS:,}")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise an error unless every random generator takes the seed."""
+    if not 0 <= whole(seed, "seed") < 2**63:
+        raise ValueError(f"seed={brief(seed)} is not from 0 to 2**63 - 1, which every random generator takes")
 
 
 def check_answer(answer: Any, shape: tuple[int, ...]) -> str:

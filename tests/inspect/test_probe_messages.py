@@ -83,6 +83,17 @@ WRONG = [
         "channel_axis=4 is not an axis of shape, rank 4; use -4 to 3",
     ),
     (
+        lambda: nv.probe(hat, (10**6, 10**6)),
+        ValueError,
+        "shape (1000000, 1000000) has 1,000,000,000,000 cells; use a shape of at most 268,435,456",
+    ),
+    (
+        lambda: nv.probe(hat, seed=-1),
+        ValueError,
+        "seed=-1 is not from 0 to 2**63 - 1, which every random generator takes",
+    ),
+    (lambda: nv.probe(hat, seed="x"), TypeError, "seed must be a whole number, not 'x'"),
+    (
         lambda: nv.probe(hat, shap=(2, 3)),
         TypeError,
         "probe(): unknown keyword 'shap'; did you mean 'shape'? (known: fn, shape, channel_axis, framework, seed)",

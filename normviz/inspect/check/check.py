@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -16,14 +15,24 @@ from normviz.core.array_kinds import real_numbers
 from normviz.core.errors import brief, check_keywords, unknown, whole
 from normviz.core.methods import find
 from normviz.core.pooling import Pooling, check_shape
-from normviz.inspect._call import FRAMEWORKS, RESOLUTION, Answer, FunctionUnderTest, Refusal, check_callable, owner
+from normviz.inspect._call import (
+    FRAMEWORKS,
+    RESOLUTION,
+    Answer,
+    FunctionUnderTest,
+    Refusal,
+    check_callable,
+    check_seed,
+    check_size,
+    owner,
+)
 from normviz.inspect._snapshot import Snapshot, restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.inputs import comparison_inputs
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
 from normviz.inspect.check.layer_state import find_mode, find_running
 from normviz.inspect.check.running_stats import RunningState, Trial
-from normviz.inspect.check.setup import MOST_CELLS, Request, ShapeChanged, Subject, canonical_shape, set_up
+from normviz.inspect.check.setup import Request, ShapeChanged, Subject, canonical_shape, set_up
 from normviz.inspect.check.simulate import Recipe, near, right
 from normviz.inspect.check.verdict import Mismatch, Verdict
 
@@ -133,8 +142,7 @@ def check(
         raise ValueError(f"channel_axis={brief(axis)} is not an axis of an array of 2 to 5 axes; use 1 or -1")
     if shape is not None:
         shape = check_shape(shape, "shape")
-        if math.prod(shape) > MOST_CELLS:
-            raise ValueError(f"shape {shape} has {math.prod(shape):,} cells; check takes at most {MOST_CELLS:,}")
+        check_size(shape)
         Pooling(method, canonical_shape(shape, axis), num_groups)
     elif not row.has_groups:
         Pooling(method, (1, 1), num_groups)
@@ -145,8 +153,7 @@ def check(
     for name, value, known in (("framework", framework, FRAMEWORKS), ("dtype", dtype, (*RESOLUTION,))):
         if value is not None and not (isinstance(value, str) and value in known):
             raise ValueError(unknown(name, value, known))
-    if not 0 <= whole(seed, "seed") < 2**63:
-        raise ValueError(f"seed={brief(seed)} is not from 0 to 2**63 - 1, which every random generator takes")
+    check_seed(seed)
     if running is not None and not _is_pair_of_names(running):
         raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
     if momentum is not None and (

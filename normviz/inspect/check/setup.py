@@ -13,13 +13,12 @@ from normviz.arrays.arguments import parameter
 from normviz.core.errors import brief
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
-from normviz.inspect._call import Answer, FunctionUnderTest, Refusal, owner, signature
+from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner, signature
 from normviz.inspect._snapshot import Snapshot, is_array
 from normviz.inspect.check.inputs import plain, random_parameters
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
 from normviz.inspect.check.simulate import TOLERANCE, Scene, right
 
-MOST_CELLS = 2**28
 """Inputs have at most this many cells; a check holds about ten arrays of that size in float64."""
 
 

@@ -12,7 +12,7 @@ from normviz.arrays.arguments import uncanonical
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, check_shape
-from normviz.inspect._call import Forward, Refusal, check_callable
+from normviz.inspect._call import Forward, Refusal, check_callable, check_seed, check_size
 from normviz.inspect._snapshot import restore_after
 from normviz.inspect.probe.fit import FORMS, SCALE, Affine, Eps, Line, divisor, draw, find_eps, fit, layout, rms
 from normviz.inspect.probe.perturbation import Perturbation
@@ -86,6 +86,8 @@ def probe(
     """
     check_callable(fn)
     shape = check_shape(shape, "shape")
+    check_size(shape)
+    check_seed(seed)
     order = canonical(np.empty(shape, np.int8), channel_axis, "shape").shape
     with restore_after(fn) as snapshot, np.errstate(all="ignore"):
         try:
