@@ -80,9 +80,9 @@
     layout.height -= freed;
     layout.margin.b -= freed;
     layout.meta = { alt: layout.meta.alt };
-    const words = document.createElement("figcaption");
-    words.textContent = text;
-    figure.append(words);
+    const element = document.createElement("figcaption");
+    element.textContent = text;
+    figure.append(element);
   }
 
   /** Fit a chart of fixed width to the page: a slightly narrower page shrinks it, a much narrower one scrolls it. */

@@ -5,8 +5,8 @@
 const product = (list) => list.reduce((a, b) => a * b, 1);
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /** "a, b or c" */
-const either = (words, or = "or") =>
-  words.length > 1 ? `${words.slice(0, -1).join(", ")} ${or} ${words[words.length - 1]}` : words[0];
+const either = (names, or = "or") =>
+  names.length > 1 ? `${names.slice(0, -1).join(", ")} ${or} ${names[names.length - 1]}` : names[0];
 const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
 
 /** Whether cutting the tensor into blocks gives the sets of the labels. */
@@ -53,7 +53,7 @@ const listed = (list) =>
     : list.join(", ");
 
 /** Numbers of samples, channels and positions as text: "one sample, all 8 channels and all 12 positions". */
-function wordsOf(counts, shape) {
+function countsAsText(counts, shape) {
   const some = (count, all, what) =>
     all === 1
       ? `the only ${what}`
@@ -75,7 +75,7 @@ function leftOut({ shape, bins }, n) {
     parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
   if (bins.some((size) => size > 1))
     parts.push(
-      `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the words are exact.`,
+      `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the numbers are exact.`,
     );
   return parts.join(" ");
 }
@@ -86,26 +86,26 @@ function judge(labels, shape, rows, { name, G }, label) {
   const row = rows.find((each) => each.name === name);
   const { size, indices, full } = extentOf(labels, shape, label);
   const counts = indices.map((list) => list.length);
-  const here = `Here a set is ${full ? wordsOf(counts, shape) : `${plural(size, "cell")} that make no box`}`;
+  const here = `Here a set is ${full ? countsAsText(counts, shape) : `${plural(size, "cell")} that make no box`}`;
   const names = right.map((one) => named(one.row, one.G));
   if (!row) {
     return right.length
-      ? { right: false, words: `${here}: that is ${either(names)}.` }
-      : { right: true, words: `${here}, and no method of this list has such sets.` };
+      ? { right: false, explanation: `${here}: that is ${either(names)}.` }
+      : { right: true, explanation: `${here}, and no method of this list has such sets.` };
   }
   const mine = named(row, G);
   const others = names.filter((one) => one !== mine);
   if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
     const have = others.length > 1 ? "have" : "has";
     const same = ` On this shape ${either(others, "and")} ${have} the same sets, and would be right as well.`;
-    return { right: true, words: `${here}, as ${mine} has them.${others.length ? same : ""}` };
+    return { right: true, explanation: `${here}, as ${mine} has them.${others.length ? same : ""}` };
   }
   const block = blockOf(row, shape, G);
   const cells = product(block);
   const difference = cells === size ? " too, but others" : `, not ${size}`;
-  const answered = `${mine} would take ${wordsOf(block, shape)}: ${plural(cells, "cell")}${difference}.`;
+  const answered = `${mine} would take ${countsAsText(block, shape)}: ${plural(cells, "cell")}${difference}.`;
   const solution = right.length ? `that is ${either(names)}` : "no method of this list has such sets";
-  return { right: false, words: `${here}: ${solution}. ${answered}` };
+  return { right: false, explanation: `${here}: ${solution}. ${answered}` };
 }
 
 /** Run a quiz in `el`; `given` is the data that quiz.py wrote. */
@@ -264,7 +264,7 @@ function renderQuiz(el, given) {
     for (const { input } of radios) input.disabled = true;
     choice.disabled = true;
     const final = at === questions.length - 1 ? ` You named ${score} of ${questions.length}.` : "";
-    say(feedback, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.words}${final}`);
+    say(feedback, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.explanation}${final}`);
     refresh();
     next.focus({ preventScroll: true });
   }

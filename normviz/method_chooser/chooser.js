@@ -103,7 +103,7 @@ function liveSet(one, methods, signal, onDrawn) {
     h(
       "p",
       { class: "nv-words" },
-      one.pooled ? one.words : "No set: the statistics were pooled before, over the data of the pretraining.",
+      one.pooled ? one.sentence : "No set: the statistics were pooled before, over the data of the pretraining.",
     ),
     one.pooled && one.symbol
       ? h("p", { class: "nv-where" }, rich(`<i>S</i><sub>i</sub> = { <i>j</i> : ${one.symbol} }`))
@@ -203,13 +203,13 @@ function codeBox(text) {
 /** A published fact with its source; numbers stand in a table. */
 function evidence({ text, source, rows }, k) {
   const id = `nv-evidence-${k}`;
-  const words = h("p", { id }, `${text}${rows.length ? "." : ""} `, h("cite", {}, source));
-  if (!rows.length) return h("li", {}, words);
+  const statement = h("p", { id }, `${text}${rows.length ? "." : ""} `, h("cite", {}, source));
+  if (!rows.length) return h("li", {}, statement);
   const [head, ...body] = rows;
   return h(
     "li",
     {},
-    words,
+    statement,
     h(
       "table",
       { "aria-labelledby": id },

@@ -110,13 +110,13 @@ def _question(row: Question) -> dict[str, Any]:
 
 
 def _advice(row: Advice) -> dict[str, Any]:
-    told = {key: getattr(row, key) for key in ("key", "label", "why", "watch", "consider", "code")}
+    strings = {key: getattr(row, key) for key in ("key", "label", "why", "watch", "consider", "code")}
     evidence = [{"text": each.text, "source": each.source, "rows": each.rows} for each in row.evidence]
-    return told | {"evidence": evidence, "drawn": [_drawn(each) for each in row.drawn]}
+    return strings | {"evidence": evidence, "drawn": [_drawn(each) for each in row.drawn]}
 
 
 def _drawn(one: Drawn) -> dict[str, Any]:
-    told = texts.words(METHODS[one.method], one.shape)
+    described = texts.words(METHODS[one.method], one.shape)
     return {
         "method": one.method,
         "G": one.num_groups,
@@ -124,8 +124,8 @@ def _drawn(one: Drawn) -> dict[str, Any]:
         "bins": scene.bins(one.shape),
         "title": one.title,
         "pooled": one.pooled,
-        "words": told["words"],
-        "symbol": told["symbol"],
+        "sentence": described["words"],
+        "symbol": described["symbol"],
     }
 
 
