@@ -114,6 +114,39 @@ def test_a_property_that_raises_is_no_parameter():
     assert nv.check(Unreadable(), "batch").passed
 
 
+class Raises:
+    """Raises for every attribute that it lacks."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __call__(self, x):
+        return nv.normalize(x, "batch")
+
+
+class Invents(Raises):
+    """Invents every attribute that it lacks."""
+
+    def __getattr__(self, name):
+        return self
+
+
+class Unequal(Raises):
+    """Cannot be compared or hashed."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        raise RuntimeError("no comparison")
+
+
+@pytest.mark.parametrize("kind", [Raises, Invents, Unequal])
+def test_objects_that_cannot_be_looked_at(kind):
+    fn = kind()
+    assert nv.check(fn, "batch").passed
+    assert vars(fn) == {}
+
+
 @pytest.mark.parametrize("name", ["train", "eval"])
 def test_a_mode_that_cannot_be_set(name):
     class Stuck(Layer):

@@ -18,7 +18,7 @@ from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
 from normviz.inspect._call import GRAD, Refusal, described, first_line, owner, signature, take_back
 from normviz.inspect.check.inputs import plain
-from normviz.inspect.check.layer_state import attribute
+from normviz.inspect.check.layer_state import attribute, method
 from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean, right
 from normviz.inspect.check.verdict import Mismatch
@@ -41,9 +41,8 @@ class NotComparable(Exception):
 
 def backward_of(fn: Callable, given: Callable | None) -> Callable | None:
     """Return the given backward, or the method of that name of an object that belongs to no framework."""
-    found = attribute(owner(fn), "backward")
     library = type(owner(fn)).__module__.partition(".")[0] in ("torch", "keras", "flax", "jax", "jaxlib")
-    return given or (found if callable(found) and not library else None)
+    return given or (None if library else method(owner(fn), "backward"))
 
 
 def gradient_errors(

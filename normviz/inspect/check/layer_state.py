@@ -38,6 +38,12 @@ def attribute(value: Any, name: str) -> Any:
     return None
 
 
+def method(value: Any, name: str) -> Callable | None:
+    """Return a method of an object, but none that its `__getattr__` invents."""
+    found = attribute(value, name) if inspect.getattr_static(value, name, None) is not None else None
+    return found if callable(found) else None
+
+
 @dataclass(frozen=True)
 class Slot:
     """An attribute of a layer that holds an array."""
@@ -110,7 +116,7 @@ def _holders(layer: Any) -> Iterator[Any]:
         yield layer
         seen.add(id(layer))
         inner: Any = vars(layer).values()
-        if hasattr(layer, "children") and hasattr(layer, "buffers"):
+        if attribute(layer, "buffers") is not None:  # a torch module
             with suppress(Exception):
                 inner = [*layer.children()]
         inner = [v for v in inner if callable(v) and hasattr(v, "__dict__") and not isinstance(v, type | function)]
@@ -148,7 +154,7 @@ def find_mode(layer: Any, call: FunctionUnderTest) -> Mode | None:
         call.takes.names["training"] = name
         convert = (lambda t: not t) if name == "use_running_average" else bool
         return Mode(lambda training: call.values.__setitem__("training", convert(training)), f"{name}=")
-    if callable(attribute(layer, "train")) and callable(attribute(layer, "eval")):
+    if method(layer, "train") and method(layer, "eval"):
         return Mode(lambda training: layer.train() if training else layer.eval(), "train() and eval()")
     for name in ("training", "is_training", "train"):
         if isinstance(attribute(layer, name), bool):
