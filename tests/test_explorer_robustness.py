@@ -458,6 +458,13 @@ def test_what_has_no_place_on_a_page_gets_one_sentence(tmp_path, name, listed):
     assert not path.exists()
 
 
+def test_a_list_of_explorers_in_the_list_gets_one_sentence():
+    for inner in ([nv.show(), nv.show()], (nv.Explorer(), np.zeros((2, 4)))):
+        with pytest.raises(TypeError, match=r"^to_html\(\) takes one flat list; compare_methods\(\) puts explorers"):
+            nv.to_html([nv.show(), inner])
+    assert nv.to_html([[[1.0, 2.0], [3.0, 5.0]]]).count('<section class="nvp-explorer"') == 1
+
+
 def test_explorers_of_inspection_have_a_place_on_a_page():
     explored = nv.probe(norm, (2, 4, 3, 3)).explore()
     assert nv.to_html([explored]).count('<section class="nvp-explorer"') == 1

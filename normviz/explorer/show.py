@@ -289,6 +289,8 @@ def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | Non
 def _parts_of(item: Any) -> Sequence[Part]:
     if isinstance(item, PagePart):
         return item.page_parts()
+    if isinstance(item, (list, tuple)) and any(isinstance(each, PagePart) for each in item):
+        raise TypeError("to_html() takes one flat list; compare_methods() puts explorers of one tensor side by side")
     if isinstance(item, (list, tuple)) or any(hasattr(type(item), name) for name in ARRAYS):
         scene, state = validation.check(item)
         return [(Data(scene), state)]
