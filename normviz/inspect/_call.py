@@ -179,7 +179,7 @@ class Forward:
             If it does not return an array of x's shape.
         """
         laid_out = np.ascontiguousarray(uncanonical(x, self.channel_axis))
-        output = self._output(self.native(laid_out), laid_out.shape, fresh=fresh)
+        _, output = self._output(laid_out, fresh=fresh)
         self._out_dtype = check_answer(output, laid_out.shape)
         return np.array(canonical(take_back(output), self.channel_axis), np.float64)
 
@@ -187,22 +187,25 @@ class Forward:
         """A copy of an array in fn's framework and dtype."""
         return hand_over(values, self.framework, self.dtype, self.device)
 
-    def _output(self, given: Any, shape: tuple[int, ...], *, restore: bool = True, fresh: bool = False) -> Any:
-        """Call fn and return what it returns."""
+    def _output(self, x: np.ndarray, *, restore: bool = True, fresh: bool = False) -> tuple[Any, Any]:
+        """Call fn with a copy of x; return that copy and the output."""
         if restore:
             self.snapshot.restore(randomness=not fresh)
             self.before()
         if not fresh:
             seed_everything(self.seed)
+        given = self.native(x)
         values = {k: self.native(v) if isinstance(v, np.ndarray) else v for k, v in self.values.items()}
         self.calls += 1
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"), _no_gradients():
                 warnings.simplefilter("ignore")
-                return self.takes.call(self.fn, [given], values)
+                return given, self.takes.call(self.fn, [given], values)
         except Exception as error:
-            what = f"{self.dtype} {self.framework} input of shape {shape}"
+            what = f"{self.dtype} {self.framework} input of shape {x.shape}"
             raise Refusal(f"fn raised {type(error).__name__} on a {what}: {first_line(error)}") from error
+        finally:
+            self.snapshot.restore_settings()  # torch's default device applies to arrays made here as well
 
     def _prefer(self, dtype: str, x: np.ndarray) -> None:
         """Use `dtype` from now on if fn takes and returns it: its output has no finer resolution anyway."""
@@ -303,8 +306,7 @@ class FunctionUnderTest(Forward):
             If fn raises, or returns no array of real numbers.
         """
         x = x if laid_out else np.ascontiguousarray(uncanonical(x, self.channel_axis))
-        given = self.native(x)
-        output = self._output(given, x.shape, restore=restore, fresh=fresh)
+        given, output = self._output(x, restore=restore, fresh=fresh)
         shape, dtype = _shape(output), _dtype(output)
         if shape is None:
             raise Refusal(f"fn returned {described(output)}, not an array; it should return its output alone")

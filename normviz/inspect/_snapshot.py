@@ -81,7 +81,8 @@ class Snapshot:
         self.packages: list[str] = []
         self.failures: list[str] = []
         self._seen: set[int] = set()
-        self._state: list[tuple[str, Restore]] = [*settings()]
+        self._settings: list[tuple[str, Restore]] = [*settings()]
+        self._state: list[tuple[str, Restore]] = []
         self._randomness: list[tuple[str, Restore]] = [*global_randomness()]
         # A list of what is left to do and no recursion: a chain of objects may be thousands long.
         left = [(_Reached(type(root).__name__, root, False), False) for root in reversed(roots)]
@@ -93,7 +94,13 @@ class Snapshot:
 
         What fails stops nothing else, and is tried once more at the end, since it may depend on something later.
         """
-        left = [*self._state, *(self._randomness if randomness else ())]
+        self._restore([*self._settings, *self._state, *(self._randomness if randomness else ())])
+
+    def restore_settings(self) -> None:
+        """Restore the settings of the process alone."""
+        self._restore(self._settings)
+
+    def _restore(self, left: list[tuple[str, Restore]]) -> None:
         for _ in range(2):
             self.failures, failed = [], []
             for name, restore in left:

@@ -371,6 +371,24 @@ def test_a_setting_of_the_process(name, keep_settings):
     assert seen[0] != before
 
 
+@pytest.mark.parametrize("use", ["probe", "check"])
+def test_settings_that_a_call_leaves_do_not_reach_the_next_one(use):
+    layer = T.InstanceNorm2d(8)
+
+    def fn(x):
+        y = layer(x)
+        torch.set_default_device("meta")
+        torch.set_default_dtype(torch.float64)
+        torch.autocast("cpu").__enter__()
+        return y
+
+    if use == "probe":
+        assert nv.probe(fn, framework="torch").method == "instance"
+    else:
+        assert nv.check(fn, "instance", framework="torch").passed
+    assert torch.get_default_device().type == "cpu"
+
+
 def test_signals_are_left_alone_in_other_threads():
     errors = []
 
