@@ -124,7 +124,7 @@ class CuPy(Backend):
         return found
 
     def _scale(self, x: Any, y: Any, given: Parameters) -> bool:
-        """Write (x - mean) * rstd * weight + bias to y, which has the strides of x; return whether the kernels did."""
+        """Write (x - mean) * rstd * weight + bias to y, laid out as x; return whether the kernels did."""
         return covers(x.dtype) and scale(self.kernels(), x, y, given)
 
     # ---- arrays that are worked on in pieces -------------------------------------------------------------------------------
@@ -151,8 +151,8 @@ class CuPy(Backend):
     def _pieces(self, a: Any, dtype: np.dtype, work: Callable[[Box, Any], None], again: bool) -> None:
         """Call work(box, lane) for boxes of a, smaller ones once the GPU runs out of memory.
 
-        If even the smallest do not fit, another backend may do the whole `again`; otherwise only before the first box is
-        done.
+        If even the smallest do not fit, another backend may do the whole `again`; otherwise it may only before the first
+        box is done.
         """
         cells = max(1, self.piece // dtype.itemsize)
         todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0

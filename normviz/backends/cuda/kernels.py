@@ -194,7 +194,7 @@ def atoms(kernels: Kernels, tiles: Any) -> tuple[Any, Any]:
 
 
 def scale(kernels: Kernels, x: Any, y: Any, given: Parameters) -> bool:
-    """Write (x - mean) * rstd * weight + bias to y, which has the strides of x; False if the tables would be too large."""
+    """Write (x - mean) * rstd * weight + bias to y, laid out as x; return False if the tables would be too large."""
     order = order_of(x) or ()
     lengths = tuple(x.shape[axis] for axis in order)
     statistics, affine = (
