@@ -127,7 +127,7 @@ class CuPy(Backend):
         """Write (x - mean) * rstd * weight + bias to y, laid out as x; return whether the kernels did."""
         return covers(x.dtype) and scale(self.kernels(), x, y, given)
 
-    # ---- arrays that are worked on in pieces -------------------------------------------------------------------------------
+    # ---- arrays that are worked on in pieces ----
 
     def _in_parts(self, tiles: Any) -> tuple[Any, Any]:
         """Mean and M2 over the odd axes of tiles, piece by piece."""
@@ -151,8 +151,8 @@ class CuPy(Backend):
     def _pieces(self, a: Any, dtype: np.dtype, work: Callable[[Box, Any], None], again: bool) -> None:
         """Call work(box, lane) for boxes of a, smaller ones once the GPU runs out of memory.
 
-        If even the smallest do not fit, another backend may do the whole `again`; otherwise it may only before the first
-        box is done.
+        If even the smallest do not fit, another backend may do the whole `again`; otherwise only before the first box
+        is done.
         """
         cells = max(1, self.piece // dtype.itemsize)
         todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0
