@@ -142,12 +142,7 @@ def instructor(folder: Path) -> None:
     help="Number of groups, a divisor of C; for ghost the number of slices, a divisor of N.  [default: up to 4]",
 )
 @click.option(
-    "-c",
-    "--channel-axis",
-    type=int,
-    default=1,
-    metavar="AXIS",
-    help="Channel axis; -1 is the last.  [default: 1]",
+    "-c", "--channel-axis", type=int, default=1, metavar="AXIS", help="Channel axis; -1 is the last.  [default: 1]"
 )
 @output_option
 def export(
