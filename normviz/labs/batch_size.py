@@ -117,12 +117,7 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    batch_sizes: Iterable[int] | None = None,
-    draws: int = 400,
-    seed: int = 0,
-    width: int = 900,
+    x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0, width: int = 900
 ) -> go.Figure:
     """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider has C.
 

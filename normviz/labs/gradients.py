@@ -172,10 +172,7 @@ def figure(
         sets = jacobian.pooling
         # A row of the picture is a channel of a sample, so that the sets can be seen; the output is the first cell.
         matrices = jacobian.matrix[jacobian.order][:, jacobian.order], jacobian.matrix[0].reshape(N * C, H * W)
-        changed = {
-            "z": [*map(chart.signed_root, matrices), None],
-            "y": [None, None, result.norms[method].tolist()],
-        }
+        changed = {"z": [*map(chart.signed_root, matrices), None], "y": [None, None, result.norms[method].tolist()]}
         name = "Positional" if method == "positional" else LABELS[method].label.removesuffix(" Norm")
         title = f"{sets.count} blocks of {sets.size} × {sets.size}"
         return chart.step(name, changed, [0, 1, 4], xaxis__title__text=title)

@@ -111,13 +111,7 @@ def measure(
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    tau: float = 0.0,
-    logits: Any = (0.0, 0.0, 1.0),
-    g: float = 1.0,
-    seed: int = 0,
-    width: int = 900,
+    x: Any = None, *, tau: float = 0.0, logits: Any = (0.0, 0.0, 1.0), g: float = 1.0, seed: int = 0, width: int = 900
 ) -> go.Figure:
     """Draw x, x under one relative, and each value after against before; the slider chooses the relative.
 

@@ -142,13 +142,7 @@ def weight_standardization(
 @check_keywords
 @np.errstate(all="ignore")
 def weight_standardization_gradient(
-    w: Any,
-    grad_output: Any,
-    *,
-    eps: float = 1e-5,
-    unbiased: bool = False,
-    dim: int = 0,
-    backend: str | None = None,
+    w: Any, grad_output: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
 ) -> Any:
     """Return the gradient of `weight_standardization` with respect to w: the same kind of array, in its shape.
 

@@ -20,15 +20,7 @@ from normviz.backends.threads import at_most
 from normviz.core.array_kinds import is_bfloat16
 from normviz.core.pooling import Pooling, canonical, pooling
 from normviz.core.statistics import Statistics
-from normviz.streaming.partial_moments import (
-    PART,
-    Axes,
-    PartialMoments,
-    finish,
-    join_along,
-    measure,
-    pooled_axes,
-)
+from normviz.streaming.partial_moments import PART, Axes, PartialMoments, finish, join_along, measure, pooled_axes
 
 SET = np.dtype([("mean", "f8"), ("var", "f8")])
 

@@ -11,17 +11,7 @@ import numpy as np
 
 from normviz.backends.base import Backend, Box, clip, tile
 from normviz.backends.cpu.backend import NumPy
-from normviz.backends.cuda.kernels import (
-    HEADERS,
-    OPTIONS,
-    SOURCE,
-    Kernels,
-    Parameters,
-    atoms,
-    covers,
-    instances,
-    scale,
-)
+from normviz.backends.cuda.kernels import HEADERS, OPTIONS, SOURCE, Kernels, Parameters, atoms, covers, instances, scale
 from normviz.backends.cuda.layout import order_of
 from normviz.backends.cuda.oom import OutOfGpuMemory, size
 from normviz.backends.cuda.transfer import Corner, Lane, Sums, cut
