@@ -65,11 +65,14 @@ def _set_environment(kept: dict[str, str]) -> None:
     os.environ.update(kept)
 
 
-def _signals() -> dict[signal.Signals, Any]:
+_SIGNALS = sorted(signal.valid_signals())
+
+
+def _signals() -> dict[int, Any]:
     """The handlers that Python has set and may set again, which the main thread alone may do."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     return {number: handler for number, handler in handlers.items() if handler is not None}
 
 

@@ -15,7 +15,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dis import get_instructions
-from functools import partial
+from functools import lru_cache, partial
 from itertools import starmap
 from operator import is_
 from types import (
@@ -81,6 +81,7 @@ class Snapshot:
         self.packages: list[str] = []
         self.failures: list[str] = []
         self._seen: set[int] = set()
+        self._classes: set[type] = set()
         self._settings: list[tuple[str, Restore]] = [*settings()]
         self._state: list[tuple[str, Restore]] = []
         self._randomness: list[tuple[str, Restore]] = [*global_randomness()]
@@ -130,7 +131,7 @@ class Snapshot:
             if generator := _generator(value):
                 self._randomness.append((name, generator))
                 return []
-            for part in _parts(value, owned):
+            for part in _parts(value, owned, self._classes):
                 if isinstance(part, _Reached):
                     leads.append((part if part.name else part._replace(name=name), of_random))
                 else:
@@ -169,9 +170,15 @@ def restore_after(*roots: Any) -> Iterator[Snapshot]:
 
 def is_array(value: Any) -> bool:
     """Whether value is an array of NumPy, torch, JAX or CuPy."""
+    return _is_array_type(type(value))
+
+
+# The walk asks about the same few types thousands of times. A type of torch exists only once torch is there to compare.
+@lru_cache(maxsize=512)
+def _is_array_type(kind: type) -> bool:
     kinds = (("torch", "Tensor"), ("jax", "Array"), ("cupy", "ndarray"))
     types = [getattr(sys.modules.get(module), name, None) for module, name in kinds]
-    return issubclass(type(value), (np.ndarray, *(t for t in types if isinstance(t, type))))
+    return issubclass(kind, (np.ndarray, *(t for t in types if isinstance(t, type))))
 
 
 def package(module: Any) -> str:
@@ -191,8 +198,11 @@ def first_line(error: BaseException) -> str:
 # ---- what objects are made of ----
 
 
-def _parts(value: Any, owned: bool) -> Iterator[Restore | _Reached]:
-    """Functions that restore `value`, and the objects that it leads to, without a name where they have none."""
+def _parts(value: Any, owned: bool, classes: set[type]) -> Iterator[Restore | _Reached]:
+    """Functions that restore `value`, and the objects that it leads to, without a name where they have none.
+
+    `classes` are those whose own functions and arrays have been reached; they are for the whole walk.
+    """
     kind = type(value)
     if is_array(value):
         yield from _array(value)
@@ -230,7 +240,8 @@ def _parts(value: Any, owned: bool) -> Iterator[Restore | _Reached]:
         if torch is not None and issubclass(kind, torch.jit.ScriptModule):  # which keeps its parameters in C++
             module: Any = value
             yield from (_Reached("parameter", p, True) for p in (*module.parameters(), *module.buffers()))
-        if package(kind.__module__) not in LIBRARIES:
+        if package(kind.__module__) not in LIBRARIES and kind not in classes:
+            classes.add(kind)
             yield from _of_class(kind)
 
 
@@ -243,15 +254,24 @@ def _attributes(value: Any) -> Iterator[Restore | _Reached]:
         if isinstance(own, dict):
             yield partial(_restore_attributes, value, own, [*own.items()])
             yield from (_Reached(k, v, True) for k, v in own.items())
+    for name, slot in _slots(kind):
+        kept = _get_slot(slot, value)
+        yield partial(_restore_slot, slot, value, kept)
+        yield from (_Reached(name, held, True) for held in kept)
+
+
+@lru_cache(maxsize=512)
+def _slots(kind: type) -> list[tuple[str, MemberDescriptorType]]:
+    """The slots of a class and its bases."""
+    found = []
     for base in kind.__mro__:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
             private = name[:2] == "__" and name[-2:] != "__"
             slot = base.__dict__.get(f"_{base.__name__.lstrip('_')}{name}" if private else name)
             if isinstance(slot, MemberDescriptorType):
-                kept = _get_slot(slot, value)
-                yield partial(_restore_slot, slot, value, kept)
-                yield from (_Reached(name, held, True) for held in kept)
+                found.append((name, slot))
+    return found
 
 
 def _function(fn: FunctionType) -> Iterator[Restore | _Reached]:
