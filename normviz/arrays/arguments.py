@@ -1,4 +1,4 @@
-"""Checks of the arguments of the numerical functions, and their layout against the canonical view of x."""
+"""Checks of the arguments of the numerical functions, which also bring them into the axis order (N, C, *spatial)."""
 
 import math
 from numbers import Real

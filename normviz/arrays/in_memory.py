@@ -30,7 +30,7 @@ def gradient(request: Request) -> tuple[Any, np.ndarray, np.ndarray, Backend]:
     worker, pool, y = request.worker, request.pool, request.result()
     gamma = np.ones(pool.parameter_shape) if request.weight is None else request.weight
     mean, rstd = _mean_and_rstd(request)
-    # A norm is the root of the mean square times that of |S|: x / ||x|| * weight is x / rms(x) * (weight / root).
+    # ||x|| = sqrt(mean square) * sqrt(|S|), so x / ||x|| * weight is x / rms(x) * (weight / root).
     root = pool.size**0.5 if pool.row.statistic == "squared norm" else 1.0
     options = (worker.xp.asarray(gamma) / root, y, pool.block, pool.row.centered)
     parameters = worker.gradient(request.view, request.grad, mean, rstd * root, *options)

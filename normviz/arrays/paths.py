@@ -1,6 +1,6 @@
-"""The line that chooses the path of an array in memory; NumPy takes over where a GPU has no memory left.
+"""Choose how an array in memory is computed; if a GPU runs out of memory, NumPy does it.
 
-The path of a larger array is its backend's, so a new backend changes nothing here.
+Small arrays have a path of their own. Every larger one goes to its backend, so a new backend changes nothing here.
 """
 
 import sys
@@ -13,19 +13,19 @@ import numpy as np
 from normviz.arrays import in_memory, small_arrays
 from normviz.arrays.request import Request
 from normviz.backends.base import Backend
-from normviz.backends.cuda.oom import OutOfGpuMemory
+from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.dispatch import load
 from normviz.core.array_kinds import host
 
 R = TypeVar("R")
 
 
-def work(task: Literal["moments", "normalize", "gradient"], request: Request) -> Any:
-    """Do a task by the path that fits the request."""
+def compute(task: Literal["moments", "normalize", "gradient"], request: Request) -> Any:
+    """Return the result of a task, by the path that fits the request."""
     if small_arrays.takes(request):
         return getattr(small_arrays, task)(request)
     first = getattr(in_memory, task)
-    return or_on_the_host(lambda: first(request), lambda: work(task, request.on_the_host()), request.insists)
+    return or_on_the_host(lambda: first(request), lambda: compute(task, request.on_the_host()), request.insists)
 
 
 def box_moments(

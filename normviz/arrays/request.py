@@ -1,4 +1,4 @@
-"""The door of the numerical functions: the arguments of a call are checked here, once, and become one `Request`."""
+"""Check the arguments of a numerical call, once, and put them into one `Request`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

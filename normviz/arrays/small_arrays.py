@@ -37,7 +37,7 @@ class Plan:
     average
         The dot product of a row with it is the mean of the row.
     over
-        Makes the variance, or the mean square, of a sum of squares.
+        Factor that turns a sum of squares into the variance or the mean square.
     """
 
     tiles: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What every backend offers, as plain array operations: view x in tiles and reduce the odd axes.
+"""What every backend offers, as plain array operations: view x in tiles and sum over the axes inside a block.
 
 No step depends on a method, and none copies x. The work goes box by box, each box small enough to stay in a cache, or
 in a small part of a GPU's memory.

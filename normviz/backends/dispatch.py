@@ -23,9 +23,8 @@ from normviz.backends import threads
 from normviz.backends.base import Backend
 from normviz.backends.cpu.backend import NumPy
 from normviz.backends.cuda.backend import CuPy
-from normviz.backends.cuda.oom import size
 from normviz.core.array_kinds import from_dlpack, host, is_bfloat16, kind, on_gpu, widened
-from normviz.core.errors import unknown
+from normviz.core.errors import readable_bytes, unknown
 
 BACKENDS = ("numpy", "cupy")
 GPU_MIN_BYTES = 1 << 28
@@ -179,10 +178,10 @@ def _gpus() -> str:
     cupy = import_module("cupy")
     runtime = cupy.cuda.runtime
     found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
-    names = ", ".join(f"{p['name'].decode()} ({size(p['totalGlobalMem'])})" for p in found)
+    names = ", ".join(f"{p['name'].decode()} ({readable_bytes(p['totalGlobalMem'])})" for p in found)
     cuda, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion()))
     least = _gpu_min_bytes()
     return (
         f"CuPy {cupy.__version__} on {names}; CUDA {cuda}, its driver up to {driver}; "
-        f"arrays on the host from {size(least)} go there"
+        f"arrays on the host from {readable_bytes(least)} go there"
     )

@@ -1,4 +1,4 @@
-"""What the caller handed in: an array of which library, or a file, chunks or a dask array; and how the host reads it.
+"""Find out what x is (an array of which library, a file, chunks, a dask array), and read it on the host.
 
 Nothing is imported to find out. A module that is not in sys.modules has made no array.
 """

@@ -28,6 +28,19 @@ def brief(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def readable_bytes(nbytes: float) -> str:
+    """Return a number of bytes with a unit.
+
+    >>> readable_bytes(1536), readable_bytes(3 << 30)
+    ('1.5 KiB', '3 GiB')
+    """
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if nbytes < 1024 or unit == "GiB":
+            break
+        nbytes /= 1024
+    return f"{nbytes:.4g} {unit}"
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """Return a message that `name` is not a known `kind`; it suggests the nearest known name.
 

@@ -266,7 +266,7 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     Parameters
     ----------
     x
-        A NumPy or CuPy array, or a nested list; other kinds of array go through `normviz.backends.host` first.
+        A NumPy or CuPy array, or a nested list; `normviz.core.array_kinds.host` converts other kinds of array.
     channel_axis
         Where C is; negative numbers count from the end. The first of the other axes is N.
     name

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.paths import work
+from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
 from normviz.core.errors import check_keywords
 
@@ -66,5 +66,5 @@ def gradient(
     array([1.])
     """
     request = resolve(x, method, num_groups, channel_axis, backend, weight=weight, eps=eps, grad_output=grad_output)
-    of_input, of_weight, of_bias, worker = work("gradient", request)
+    of_input, of_weight, of_bias, worker = compute("gradient", request)
     return Gradients(of_input, of_weight, of_bias, worker.name)

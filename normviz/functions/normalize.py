@@ -1,10 +1,10 @@
-"""`normalize`: every method by the same few lines."""
+"""`normalize`: one function for all methods."""
 
 from typing import Any
 
 import numpy as np
 
-from normviz.arrays.paths import work
+from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
 from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
@@ -90,4 +90,4 @@ def normalize(
         out=out,
         taken=dask_arrays.take(x, channel_axis, backend, out) if lazy else None,
     )
-    return dask_arrays.normalize(request) if lazy else work("normalize", request)
+    return dask_arrays.normalize(request) if lazy else compute("normalize", request)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.paths import work
+from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
 from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
@@ -45,7 +45,7 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
     if type(x) is not np.ndarray and source(x):
         return read.moments(x, channel_axis, backend, progress)
     request = resolve(x, "instance", None, channel_axis, backend)
-    mean, m2, worker = work("moments", request)
+    mean, m2, worker = compute("moments", request)
     shape = request.pool.shape[:2]
     count = request.pool.size
     return trusted(Moments, count=count, mean=mean.reshape(shape), m2=m2.reshape(shape), backend=worker.name)
@@ -105,5 +105,5 @@ def statistics(
     if type(x) is not np.ndarray and source(x):
         return read.statistics(x, method, num_groups, channel_axis, backend, progress)
     request = resolve(x, method, num_groups, channel_axis, backend)
-    mean, m2, worker = work("moments", request)
+    mean, m2, worker = compute("moments", request)
     return as_statistics(mean, m2, request.pool.size, request.pool, worker.name)

@@ -79,7 +79,7 @@ class RunningStatistics:
                 f"x has C={batch.mean.size} channels; these running statistics are for {self.num_channels}"
             )
         if batch.count == 1:
-            raise ValueError("x has one cell a channel, which has no unbiased variance; use a larger batch or map")
+            raise ValueError("x has one cell per channel, which has no unbiased variance; use a larger batch or map")
         self.num_batches_tracked += 1
         newest = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         self._mean += newest * (batch.mean - self._mean)

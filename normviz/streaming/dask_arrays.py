@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import result_dtype, uncanonical
-from normviz.arrays.paths import work
+from normviz.arrays.paths import compute
 from normviz.arrays.request import Request, resolve
 from normviz.arrays.request import take as take_array
 from normviz.backends.base import Backend
@@ -134,7 +134,7 @@ def _normalize_part(
     weight, bias = (p if p is None or p.ndim == 1 else p[0] for p in (weight, bias))
     with at_most(1):
         request = resolve(part, method, None, 1, backend, weight=weight, bias=bias, eps=eps, statistics=own)
-        return work("normalize", request._replace(insists=insists))
+        return compute("normalize", request._replace(insists=insists))
 
 
 def _beside(values: np.ndarray, view: Any) -> Any:

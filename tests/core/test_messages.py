@@ -255,7 +255,7 @@ MESSAGES = [
     (
         lambda: nv.RunningStatistics(3).update(np.zeros((1, 3))),
         ValueError,
-        "x has one cell a channel, which has no unbiased variance; use a larger batch or map",
+        "x has one cell per channel, which has no unbiased variance; use a larger batch or map",
     ),
     (
         lambda: nv.RunningStatistics(0),

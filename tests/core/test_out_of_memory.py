@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.backends.cuda.oom import OutOfGpuMemory
+from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.dispatch import load
 from tests.core.cases import values
 

@@ -68,7 +68,7 @@ labs = nv.labs
         (
             partial(labs.train_eval.measure, X[..., 0, 0], batch_sizes=[1, 2]),
             ValueError,
-            "a batch of N=1 has one cell a channel, which has no variance; use a larger batch",
+            "a batch of N=1 has one cell per channel, which has no variance; use a larger batch",
         ),
         (
             partial(labs.numerics.measure, X, count=9, dtypes=["float8"]),

@@ -13,8 +13,9 @@ from normviz.backends.base import Backend, Box, clip, tile
 from normviz.backends.cpu.backend import NumPy
 from normviz.backends.cuda.kernels import HEADERS, OPTIONS, SOURCE, Kernels, Parameters, atoms, covers, instances, scale
 from normviz.backends.cuda.layout import order_of
-from normviz.backends.cuda.oom import OutOfGpuMemory, size
+from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.cuda.transfer import Corner, Lane, Sums, cut
+from normviz.core.errors import readable_bytes
 
 
 class CuPy(Backend):
@@ -141,8 +142,8 @@ class CuPy(Backend):
     def _pieces(self, a: Any, dtype: np.dtype, work: Callable[[Box, Any], None], again: bool) -> None:
         """Call work(box, lane) for boxes of a, smaller ones once the GPU runs out of memory.
 
-        If even the smallest do not fit, another backend may do the whole `again`; otherwise only before the first box
-        is done.
+        If even the smallest do not fit, OutOfGpuMemory lets another backend do everything: always with `again`, and
+        without it only as long as no box is done.
         """
         cells = max(1, self.piece // dtype.itemsize)
         todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0
@@ -229,7 +230,8 @@ class CuPy(Backend):
 
     def _no_memory(self, x: Any) -> OutOfGpuMemory:
         free, total = self.xp.cuda.runtime.memGetInfo()
+        left, of, needed = map(readable_bytes, (free, total, x.size * x.dtype.itemsize))
         return OutOfGpuMemory(
-            f"the GPU has {size(free)} of {size(total)} left, too little for x of {size(x.size * x.dtype.itemsize)} "
-            "even in pieces; free some, or pass backend='numpy'"
+            f"the GPU has {left} of {of} left, too little for x of {needed} even in pieces; free some, or pass "
+            "backend='numpy'"
         )

@@ -89,8 +89,8 @@ class Kernels:
     def merge(self, atoms: Any, outer: int, K: int, inner: int, count: float | None = None) -> Any:
         """Merge atoms, (outer, K, inner), over K: (outer * inner, 2).
 
-        `count` is that of every atom; None where they carry their own. Few outputs with many atoms each take two
-        launches.
+        `count` is the number of cells of each partial result; None if each has its own. Few outputs with many parts
+        each take two launches.
         """
         outputs = outer * inner
         parts = max(1, min(self.threads // (32 * outputs), K // 256))
@@ -151,7 +151,7 @@ class Kernels:
         return -(-K // step), step
 
     def _run(self, name: str, threads: int, *arguments: Any) -> None:
-        """Launch a kernel on a grid of about `threads` threads; more than the device holds eightfold, it strides."""
+        """Launch a kernel with about `threads` threads; above 8 times what the device holds, each thread loops."""
         grid = max(1, min(-(-threads // self.block), 8 * self.threads // self.block))
         scalars = [np.int64(a) if type(a) is int else a for a in arguments]
         self.module.get_function(name)((grid,), (self.block,), tuple(scalars))
