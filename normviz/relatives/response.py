@@ -15,18 +15,9 @@ TAU = "one threshold a channel"
 
 @dataclass(frozen=True, eq=False)
 class FRNGradients:
-    """Gradients of a loss with respect to the arguments of `frn`.
+    """Gradients of a loss with respect to the arguments of `frn`, as in `normviz.Gradients`.
 
-    Attributes
-    ----------
-    input
-        The same kind of array as x, in its shape.
-    weight, bias
-        (C,), float64.
-    tau
-        (C,), float64; None where no threshold was given.
-    backend
-        Who computed them.
+    `tau` is (C,), float64; None where no threshold was given.
     """
 
     input: Any
@@ -39,34 +30,24 @@ class FRNGradients:
 @check_keywords
 @np.errstate(all="ignore")
 def frn(
-    x: Any,
-    *,
-    weight: Any = None,
-    bias: Any = None,
-    tau: Any = None,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
+    x: Any, *, weight: Any = None, bias: Any = None, tau: Any = None, eps: float = 1e-5, channel_axis: int = 1,
     backend: str | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """Return max(x / sqrt(mean(x^2) + eps) * weight + bias, tau), the mean over each channel of each sample.
 
     Parameters
     ----------
-    x
-        Shape (N, C, *spatial), any kind of array.
-    weight, bias
-        Shape (C,).
+    x, weight, bias, channel_axis, backend
+        As in `normviz.normalize`; weight and bias are (C,).
     tau
         The thresholds, (C,). Zeros make a ReLU; None applies no threshold.
     eps
         Added to the mean square, > 0.
-    channel_axis, backend
-        As in `normviz.normalize`.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, in one sentence.
+        If an argument does not fit.
 
     Notes
     -----
@@ -88,16 +69,9 @@ def frn(
 @check_keywords
 @np.errstate(all="ignore")
 def frn_gradient(
-    x: Any,
-    grad_output: Any,
-    *,
-    weight: Any = None,
-    bias: Any = None,
-    tau: Any = None,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
-    backend: str | None = None,
-) -> FRNGradients:
+    x: Any, grad_output: Any, *, weight: Any = None, bias: Any = None, tau: Any = None, eps: float = 1e-5,
+    channel_axis: int = 1, backend: str | None = None,
+) -> FRNGradients:  # fmt: skip
     """Return the gradients of `frn`, given the gradient of its output.
 
     Where a value is below its threshold, the gradient goes to tau; where both are equal, half of it does, as in

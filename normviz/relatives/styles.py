@@ -17,34 +17,24 @@ from normviz.relatives.work import Work, begin, entries, per_atom
 @check_keywords
 @np.errstate(all="ignore")
 def conditional_instance(
-    x: Any,
-    style: Any,
-    *,
-    weight: Any = None,
-    bias: Any = None,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
+    x: Any, style: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5, channel_axis: int = 1,
     backend: str | None = None,
-) -> Any:
+) -> Any:  # fmt: skip
     """Return Instance Norm of x with the weight and the bias of each sample's style.
 
     Parameters
     ----------
-    x
-        Shape (N, C, *spatial), any kind of array.
+    x, eps, channel_axis, backend
+        As in `normviz.normalize`.
     style
         N whole numbers from 0 to S - 1: the row of the tables for each sample.
     weight, bias
         Tables of shape (S, C); at least one of them.
-    eps
-        Added to the variance, > 0.
-    channel_axis, backend
-        As in `normviz.normalize`.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, in one sentence.
+        If an argument does not fit.
 
     Notes
     -----
@@ -68,16 +58,9 @@ def conditional_instance(
 @check_keywords
 @np.errstate(all="ignore")
 def conditional_instance_gradient(
-    x: Any,
-    grad_output: Any,
-    style: Any,
-    *,
-    weight: Any = None,
-    bias: Any = None,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
-    backend: str | None = None,
-) -> Gradients:
+    x: Any, grad_output: Any, style: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+    channel_axis: int = 1, backend: str | None = None,
+) -> Gradients:  # fmt: skip
     """Return the gradients of `conditional_instance`; those of the tables are (S, C).
 
     Examples
@@ -105,9 +88,8 @@ def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray,
         raise ValueError(f"neither weight nor bias is given; conditional_instance needs a table of shape (S, {work.C})")
     name, first = next(iter(given.items()))
     if first.ndim != 2 or first.shape[1] != work.C or not len(first):
-        raise ValueError(
-            f"{name} has shape {first.shape}; it needs (S, {work.C}), a row a style and an entry a channel"
-        )
+        needed = f"(S, {work.C}), a row a style and an entry a channel"
+        raise ValueError(f"{name} has shape {first.shape}; it needs {needed}")
     S = len(first)
     tables = {key: entries(value, key, (S, work.C), "as the other table") for key, value in given.items()}
     chosen = host(style)
@@ -125,12 +107,7 @@ def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray,
 class AdaINGradients:
     """Gradients of a loss with respect to the arguments of `adain`.
 
-    Attributes
-    ----------
-    input, style
-        The same kinds of arrays as x and style, in their shapes.
-    backend
-        Who computed them.
+    `input` and `style` are the same kinds of arrays as x and style, in their shapes.
     """
 
     input: Any
@@ -148,7 +125,7 @@ def adain(
     Parameters
     ----------
     x
-        The content, shape (N, C, *spatial), any kind of array.
+        The content, (N, C, *spatial), as in `normviz.normalize`.
     style
         Shape (N, C, *its own spatial axes), or (1, C, ...) for one style for all samples.
     alpha
@@ -161,7 +138,7 @@ def adain(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, in one sentence.
+        If an argument does not fit.
 
     Notes
     -----
@@ -173,8 +150,7 @@ def adain(
     >>> adain(np.array([[[0.0, 2.0]]]), np.array([[[10.0, 10.0, 16.0, 16.0]]])).round(3)
     array([[[10., 16.]]])
     """
-    work, other, alpha, eps = _both(x, style, alpha, eps, channel_axis, backend)
-    mean, scale = _shift_and_scale(other, eps)
+    work, _, alpha, mean, scale = _both(x, style, alpha, eps, channel_axis, backend)
     y = normalize(work.x, "instance", eps=eps, backend=work.backend)
     return work.finish(alpha * (y * work.spread(scale) + work.spread(mean)) + (1 - alpha) * work.x)
 
@@ -182,15 +158,9 @@ def adain(
 @check_keywords
 @np.errstate(all="ignore")
 def adain_gradient(
-    x: Any,
-    grad_output: Any,
-    style: Any,
-    *,
-    alpha: float = 1.0,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
+    x: Any, grad_output: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1,
     backend: str | None = None,
-) -> AdaINGradients:
+) -> AdaINGradients:  # fmt: skip
     """Return the gradients of `adain` with respect to content and style, given the one of its output.
 
     Notes
@@ -204,9 +174,8 @@ def adain_gradient(
     >>> adain_gradient(x, np.ones_like(x), style).style.round(3)
     array([[[1., 1.]]])
     """
-    work, other, alpha, eps = _both(x, style, alpha, eps, channel_axis, backend)
+    work, other, alpha, mean, scale = _both(x, style, alpha, eps, channel_axis, backend)
     grad = work.like(grad_output, "grad_output")
-    mean, scale = _shift_and_scale(other, eps)
     g = alpha * grad
     found = gradient(work.x, g * work.spread(scale), "instance", eps=eps, backend=work.backend).input
     to_mean, to_scale = per_atom(g), per_atom(g * normalize(work.x, "instance", eps=eps, backend=work.backend))
@@ -219,8 +188,8 @@ def adain_gradient(
 
 def _both(
     x: Any, style: Any, alpha: float, eps: float, channel_axis: int, backend: str | None
-) -> tuple[Work, Work, float, float]:
-    """Check the content, the style, alpha and eps."""
+) -> tuple[Work, Work, float, np.ndarray, np.ndarray]:
+    """Check the arguments; return content, style, alpha, and the style's means and standard deviations, (N, C)."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha <= 1:
         raise ValueError(f"alpha={brief(alpha)} is not between 0 (x as it is) and 1 (the style whole)")
     work = begin(x, channel_axis, backend)
@@ -228,13 +197,7 @@ def _both(
     N, C = work.x.shape[:2]
     if other.x.shape[:2] not in ((N, C), (1, C)):
         n, c = other.x.shape[:2]
-        raise ValueError(
-            f"style has N={n}, C={c}; x has N={N}, C={C}, and style needs the same C and as many samples or 1"
-        )
-    return work, other, float(alpha), check_eps(eps)
-
-
-def _shift_and_scale(other: Work, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every sample and channel, (N, C)."""
-    found = moments(other.x, backend=other.backend).pool("instance")
-    return found.mean, np.sqrt(found.var + eps)
+        needed = "the same C and as many samples or 1"
+        raise ValueError(f"style has N={n}, C={c}; x has N={N}, C={C}, and style needs {needed}")
+    eps, found = check_eps(eps), moments(other.x, backend=other.backend).pool("instance")
+    return work, other, float(alpha), found.mean, np.sqrt(found.var + eps)

@@ -18,18 +18,9 @@ MIXED = {"instance": (), "layer": (1,), "batch": (0,)}
 
 @dataclass(frozen=True, eq=False)
 class SwitchableGradients:
-    """Gradients of a loss with respect to the arguments of `switchable`.
+    """Gradients of a loss with respect to the arguments of `switchable`, as in `normviz.Gradients`.
 
-    Attributes
-    ----------
-    input
-        The same kind of array as x, in its shape.
-    weight, bias
-        (C,), float64.
-    mean_weights, var_weights
-        (3,), float64: with respect to the logits.
-    backend
-        Who computed them.
+    `mean_weights` and `var_weights` are (3,), float64: with respect to the logits.
     """
 
     input: Any
@@ -43,35 +34,24 @@ class SwitchableGradients:
 @check_keywords
 @np.errstate(all="ignore")
 def switchable(
-    x: Any,
-    *,
-    mean_weights: Any = (0.0, 0.0, 0.0),
-    var_weights: Any = (0.0, 0.0, 0.0),
-    weight: Any = None,
-    bias: Any = None,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
-    backend: str | None = None,
-) -> Any:
+    x: Any, *, mean_weights: Any = (0.0, 0.0, 0.0), var_weights: Any = (0.0, 0.0, 0.0), weight: Any = None,
+    bias: Any = None, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None,
+) -> Any:  # fmt: skip
     """Return x normalized by a softmax-weighted mean of the means, and of the variances, of instance, layer and batch.
 
     Parameters
     ----------
-    x
-        Shape (N, C, *spatial), any kind of array.
+    x, weight, bias, channel_axis, backend
+        As in `normviz.normalize`; weight and bias are (C,).
     mean_weights, var_weights
         Three logits each, for instance, layer and batch in this order. Their softmax gives the shares.
-    weight, bias
-        Shape (C,).
     eps
         Added to the mixed variance, > 0.
-    channel_axis, backend
-        As in `normviz.normalize`.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, in one sentence.
+        If an argument does not fit.
 
     Notes
     -----
@@ -88,25 +68,16 @@ def switchable(
     """
     work = begin(x, channel_axis, backend)
     mean, var = _mixed(_statistics(work), *_shares(mean_weights, var_weights))
-    mixed = Statistics(mean=mean, var=var, count=1)
-    return work.finish(
-        normalize(work.x, "instance", weight=weight, bias=bias, eps=eps, statistics=mixed, backend=work.backend)
-    )
+    options: Any = {"statistics": Statistics(mean=mean, var=var, count=1), "backend": work.backend}
+    return work.finish(normalize(work.x, "instance", weight=weight, bias=bias, eps=eps, **options))
 
 
 @check_keywords
 @np.errstate(all="ignore")
 def switchable_gradient(
-    x: Any,
-    grad_output: Any,
-    *,
-    mean_weights: Any = (0.0, 0.0, 0.0),
-    var_weights: Any = (0.0, 0.0, 0.0),
-    weight: Any = None,
-    eps: float = 1e-5,
-    channel_axis: int = 1,
-    backend: str | None = None,
-) -> SwitchableGradients:
+    x: Any, grad_output: Any, *, mean_weights: Any = (0.0, 0.0, 0.0), var_weights: Any = (0.0, 0.0, 0.0),
+    weight: Any = None, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None,
+) -> SwitchableGradients:  # fmt: skip
     """Return the gradients of `switchable`, given the gradient of its output.
 
     Notes
@@ -143,15 +114,9 @@ def switchable_gradient(
     # Relative to the mixture, because a softmax does not depend on a common summand.
     of_p = np.array([(to_mean * (part.mean - mean)).sum() for part in parts])
     of_q = np.array([(to_var * (part.var - var)).sum() for part in parts])
-    logits = [share * (of - share @ of) for share, of in ((p, of_p), (q, of_q))]
-    return SwitchableGradients(
-        input=work.finish(of_input),
-        weight=per_channel(grad * x_hat),
-        bias=per_channel(grad),
-        mean_weights=logits[0],
-        var_weights=logits[1],
-        backend=work.backend,
-    )
+    of_p, of_q = (share * (of - share @ of) for share, of in ((p, of_p), (q, of_q)))
+    of_weight, of_bias = per_channel(grad * x_hat), per_channel(grad)
+    return SwitchableGradients(work.finish(of_input), of_weight, of_bias, of_p, of_q, work.backend)
 
 
 class Part(NamedTuple):
@@ -189,9 +154,8 @@ def _shares(mean_weights: Any, var_weights: Any) -> list[np.ndarray]:
     for name, value in (("mean_weights", mean_weights), ("var_weights", var_weights)):
         logits = entries(value, name, (3,), "a logit each for instance, layer and batch")
         if not np.isfinite(logits).all():
-            raise ValueError(
-                f"{name} holds {logits[~np.isfinite(logits)][0]}; logits are finite, and 1e3 is far enough"
-            )
+            wrong = logits[~np.isfinite(logits)][0]
+            raise ValueError(f"{name} holds {wrong}; logits are finite, and 1e3 is far enough")
         e = np.exp(logits - logits.max())
         shares.append(e / e.sum())
     return shares

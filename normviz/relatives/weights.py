@@ -16,21 +16,13 @@ from normviz.relatives.work import Work, begin, entries
 
 TINY = np.finfo(np.float64).tiny
 """Takes the place of an eps of 0, with which a filter of zeros would be 0 / 0."""
-GAIN = "one gain a filter"
 
 
 @dataclass(frozen=True, eq=False)
 class WeightNormGradients:
     """Gradients of a loss with respect to the arguments of `weight_norm`.
 
-    Attributes
-    ----------
-    v
-        The same kind of array as v, in its shape; orthogonal to v, filter by filter.
-    g
-        (Cout,), float64.
-    backend
-        Who computed them.
+    `v` is the same kind of array as v, in its shape; orthogonal to v, filter by filter. `g` is (Cout,), float64.
     """
 
     v: Any
@@ -53,6 +45,8 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
         The axis of Cout: 0 in PyTorch, -1 in Keras and Flax, whose kernels are (kH, kW, Cin, Cout).
     eps
         Added to the squared norm, >= 0.
+    backend
+        As in `normviz.normalize`.
 
     Raises
     ------
@@ -105,14 +99,12 @@ def weight_standardization(
 
     Parameters
     ----------
-    w
-        Weights, 2 to 5 axes, such as (Cout, Cin, kH, kW) or (out, in).
+    w, dim, backend
+        As v, dim and backend in `weight_norm`.
     eps
         > 0; added to the variance or, with `unbiased`, to the deviation.
     unbiased
         True divides as the authors' code does: by the unbiased standard deviation (n - 1) plus eps, outside the root.
-    dim, backend
-        As in `weight_norm`.
 
     Raises
     ------
@@ -133,10 +125,8 @@ def weight_standardization(
     array([[-0.71,  0.71]])
     """
     work, eps = _filters(w, "w", dim, backend), check_eps(eps)
-    given = _authors(work, eps)[0] if unbiased else None
-    return work.finish(
-        normalize(work.x, "batch", eps=TINY if unbiased else eps, statistics=given, backend=work.backend)
-    )
+    options: Any = {"eps": TINY, "statistics": _authors(work, eps)[0]} if unbiased else {"eps": eps}
+    return work.finish(normalize(work.x, "batch", **options, backend=work.backend))
 
 
 @check_keywords
@@ -179,7 +169,7 @@ def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
 def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tuple[Work, np.ndarray, float]:
     """Check the arguments of weight_norm."""
     work = _filters(v, "v", dim, backend)
-    gain = np.ones(work.C) if g is None else entries(g, "g", (work.C,), GAIN)
+    gain = np.ones(work.C) if g is None else entries(g, "g", (work.C,), "one gain a filter")
     if eps != 0 or isinstance(eps, bool):
         return work, gain, check_eps(eps)
     zeros = np.flatnonzero(statistics(work.x, "weight_norm", channel_axis=0, backend=work.backend).var == 0)

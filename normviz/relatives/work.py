@@ -14,18 +14,10 @@ from normviz.core.array_kinds import host, is_bfloat16, on_gpu, real_numbers
 
 @dataclass(frozen=True)
 class Work:
-    """An array in float64, and what its computation needs.
+    """An array in float64, (N, C, *spatial), of NumPy or CuPy, and what its computation needs.
 
-    Attributes
-    ----------
-    x
-        Float64, (N, C, *spatial), a NumPy or a CuPy array.
-    backend
-        The name of the backend.
-    asarray
-        Converts to an array of x's kind.
-    finish
-        Takes a result of x's shape back to the caller's kind of array, dtype and order of axes.
+    `asarray` converts to an array of its kind, `finish` takes a result of its shape back to the caller's kind of
+    array, dtype and order of axes.
     """
 
     x: Any
