@@ -2,19 +2,16 @@
 // The page holds only the pooling sets, as labels. An answer is right if the named method has the same sets, so the
 // page stores no answer. This file follows the files of the front-end that draw a cube, and uses their functions.
 
-const product = (list) => list.reduce((a, b) => a * b, 1);
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /** "a, b or c" */
 const either = (names, or = "or") =>
-  names.length > 1 ? `${names.slice(0, -1).join(", ")} ${or} ${names[names.length - 1]}` : names[0];
+  names.length > 1 ? `${names.slice(0, -1).join(", ")} ${or} ${names.at(-1)}` : names[0];
 const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
 
 /** Whether cutting the tensor into blocks gives the sets of the labels. */
 function sameSets(labels, shape, block) {
   const grid = shape.map((length, a) => length / block[a]);
-  const labelOfSet = new Map();
-  const setOfLabel = new Map();
-  const index = shape.map(() => 0);
+  const labelOfSet = new Map(), setOfLabel = new Map(), index = shape.map(() => 0);
   for (let flat = 0; flat < labels.length; flat++) {
     const set = index.reduce((number, i, a) => number * grid[a] + Math.floor(i / block[a]), 0);
     const label = labels[flat];
@@ -48,35 +45,24 @@ function extentOf(labels, shape, label) {
 
 /** Whole numbers as text: "3", "0 to 3", "0, 2, 4". */
 const listed = (list) =>
-  list.length > 1 && list[list.length - 1] - list[0] === list.length - 1
-    ? `${list[0]} to ${list[list.length - 1]}`
-    : list.join(", ");
+  (list.length > 1 && list.at(-1) - list[0] === list.length - 1 ? `${list[0]} to ${list.at(-1)}` : list.join(", "));
 
 /** Numbers of samples, channels and positions as text: "one sample, all 8 channels and all 12 positions". */
 function countsAsText(counts, shape) {
-  const some = (count, all, what) =>
-    all === 1
-      ? `the only ${what}`
-      : count === all
-        ? `all ${all} ${what}s`
-        : count === 1
-          ? `one ${what}`
-          : plural(count, what);
+  const some = (count, all, what) => (all === 1 ? `the only ${what}` : count === all ? `all ${all} ${what}s`
+    : count === 1 ? `one ${what}` : plural(count, what));
   const parts = [some(counts[0], shape[0], "sample"), some(counts[1], shape[1], "channel")];
   if (shape.length > 2) parts.push(some(product(counts.slice(2)), product(shape.slice(2)), "position"));
-  return `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
+  return either(parts, "and");
 }
 
 /** A note on samples that are not drawn, and on drawn cells that stand for several cells. */
 function leftOut({ shape, bins }, n) {
-  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
-  const parts = [];
+  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES, parts = [];
   if (shape[0] > MOST_SAMPLES)
     parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
-  if (bins.some((size) => size > 1))
-    parts.push(
-      `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the numbers are exact.`,
-    );
+  if (bins.some((size) => size > 1)) parts.push(
+    `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the numbers are exact.`);
   return parts.join(" ");
 }
 
@@ -88,20 +74,15 @@ function judge(labels, shape, rows, { name, G }, label) {
   const counts = indices.map((list) => list.length);
   const here = `Here a set is ${full ? countsAsText(counts, shape) : `${plural(size, "cell")} that make no box`}`;
   const names = right.map((one) => named(one.row, one.G));
-  if (!row) {
-    return right.length
-      ? { right: false, explanation: `${here}: that is ${either(names)}.` }
-      : { right: true, explanation: `${here}, and no method of this list has such sets.` };
-  }
-  const mine = named(row, G);
-  const others = names.filter((one) => one !== mine);
+  if (!row) return right.length ? { right: false, explanation: `${here}: that is ${either(names)}.` }
+    : { right: true, explanation: `${here}, and no method of this list has such sets.` };
+  const mine = named(row, G), others = names.filter((one) => one !== mine);
   if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
     const have = others.length > 1 ? "have" : "has";
     const same = ` On this shape ${either(others, "and")} ${have} the same sets, and would be right as well.`;
     return { right: true, explanation: `${here}, as ${mine} has them.${others.length ? same : ""}` };
   }
-  const block = blockOf(row, shape, G);
-  const cells = product(block);
+  const block = blockOf(row, shape, G), cells = product(block);
   const difference = cells === size ? " too, but others" : `, not ${size}`;
   const answered = `${mine} would take ${countsAsText(block, shape)}: ${plural(cells, "cell")}${difference}.`;
   const solution = right.length ? `that is ${either(names)}` : "no method of this list has such sets";
@@ -109,112 +90,50 @@ function judge(labels, shape, rows, { name, G }, label) {
 }
 
 /** Run a quiz in `el`; `given` is the data that quiz.py wrote. */
-function renderQuiz(el, given) {
+function startQuiz(el, given) {
   const { shape, methods: rows, pokes: most } = given;
-  const cube3d = createCube();
-  const last = shape.length - 1;
-  const axes = axisNames(shape);
+  const cube3d = createCube(), last = shape.length - 1, axes = axisNames(shape);
   const questions = given.questions.map(({ labels }) => unpack(labels));
   const data = { shape, cube: cubeShape(shape), bins: given.bins, methods: {}, values: null, marks: null };
-  const start = shape.map((length, a) => (a === 1 ? 0 : length >> 1)); // a visible cell, on the front
-  let at, poked, label, extent, left, verdict, index, slice;
-  let score = 0;
-  let size = null;
-  let frame = 0;
+  let at, poked, label, extent, left, verdict, index, slice, score = 0;
 
   // ---- the elements ----
   const arrows = last > 1 ? `Arrow keys move along ${axes.slice(last > 2 ? -2 : -1).join(" and ")}, ` : "";
-  const stage = h(
-    "div",
-    {
-      class: "nv-stage",
-      role: "application",
-      tabindex: "0",
-      "aria-roledescription": "activation cube",
-      ...KEYS,
-      "aria-label":
-        `A tensor of shape (${shape.join(", ")}). ${arrows}Page Up and Page Down along ${axes[1]}, Shift with arrows ` +
-        `along ${axes[0]}; Enter pokes the cell; brackets, plus and minus turn the cube.`,
-    },
-    cube3d.node,
-  );
-  const fields = axes.map((axis, a) =>
-    h("input", {
-      type: "number",
-      min: 0,
-      max: shape[a] - 1,
-      "aria-label": `${axis}, 0 to ${shape[a] - 1}`,
-      ...KEYS,
-      onchange: (event) => move(index.map((i, b) => (a === b ? Math.trunc(event.target.value) || 0 : i))),
-    }),
-  );
+  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0",
+    "aria-roledescription": "activation cube", ...KEYS, "aria-label":
+      `A tensor of shape (${shape.join(", ")}). ${arrows}Page Up and Page Down along ${axes[1]}, Shift with arrows ` +
+      `along ${axes[0]}; Enter pokes the cell; brackets, plus and minus turn the cube.` }, cube3d.node);
+  const fields = axes.map((axis, a) => {
+    const most = shape[a] - 1, whole = (text) => clamp(Math.trunc(text) || 0, 0, most);
+    return h("input", { type: "number", min: 0, max: most, "aria-label": `${axis}, 0 to ${most}`, ...KEYS,
+      onchange: ({ target }) => move(index.map((i, b) => (a === b ? whole(target.value) : i))) });
+  });
   const poke = button({ class: "nv-quiz-go", onclick: () => probe() });
-  const open = button(
-    {
-      class: "nv-toggle",
-      "aria-pressed": "false",
-      title: "Open the box at the cell's channel",
-      onclick: () => {
-        slice = !slice;
-        refresh();
-      },
-    },
-    "Slice",
-  );
-  const status = h("p", { class: "nv-status", role: "status" });
-  const count = h("p", { class: "nv-quiz-count" });
+  const open = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the box at the cell's channel",
+    onclick: () => { slice = !slice; refresh(); } }, "Slice");
+  const status = h("p", { class: "nv-status", role: "status" }), count = h("p", { class: "nv-quiz-count" });
   const choice = h("select", { "aria-label": "Number of groups G", ...KEYS, onchange: () => refresh() });
-  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => ({
-    row,
-    input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() }),
-  }));
-  const answers = h(
-    "fieldset",
-    { class: "nv-quiz-answers" },
+  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => (
+    { row, input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() }) }
+  ));
+  const answers = h("fieldset", { class: "nv-quiz-answers" },
     h("legend", {}, "Which cells share a mean and a variance? Name the layer."),
-    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)),
-  );
+    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)));
   const groups = h("span", { class: "nv-field" }, "G =", choice);
   const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer");
   const next = button({ class: "nv-quiz-go", onclick: () => proceed() });
-  const note = h("p", { class: "nv-note" });
-  const feedback = h("p", { class: "nv-quiz-word", role: "status" });
-  const root = h(
-    "div",
-    { class: "normviz nv-quiz", lang: "en" },
-    h(
-      "div",
-      { class: "nv-row" },
-      h("p", { class: "nv-heading" }, given.title),
-      h("span", { class: "nv-spring" }),
-      count,
-    ),
-    h(
-      "p",
-      { class: "nv-note" },
-      "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every output cell " +
-        "that answers is lit: the cells normalized with it.",
-    ),
-    stage,
-    note,
-    h(
-      "div",
-      { class: "nv-row nv-pick" },
+  const note = h("p", { class: "nv-note" }), feedback = h("p", { class: "nv-quiz-word", role: "status" });
+  const intro = "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every " +
+    "output cell that answers is lit: the cells normalized with it.";
+  const swatch = (kind, text) => h("span", { class: "nv-swatch" }, h("span", { class: kind }), text);
+  const root = h("div", { class: "normviz nv-quiz", lang: "en" },
+    h("div", { class: "nv-row" }, h("p", { class: "nv-heading" }, given.title),
+      h("span", { class: "nv-spring" }), count), h("p", { class: "nv-note" }, intro), stage, note,
+    h("div", { class: "nv-row nv-pick" },
       ...axes.map((axis, a) => h("span", { class: "nv-field" }, h("i", { "aria-hidden": "true" }, axis), fields[a])),
-      poke,
-      open,
-      h(
-        "span",
-        { class: "nv-legend" },
-        h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip nv-chip-cell" }), "cell to poke"),
-        h("span", { class: "nv-swatch" }, h("span", { class: "nv-chip" }), "cells that answered"),
-      ),
-    ),
-    status,
-    answers,
-    h("div", { class: "nv-row" }, submit, next),
-    feedback,
-  );
+      poke, open, h("span", { class: "nv-legend" }, swatch("nv-chip nv-chip-cell", "cell to poke"),
+        swatch("nv-chip", "cells that answered"))),
+    status, answers, h("div", { class: "nv-row" }, submit, next), feedback);
 
   // ---- the actions ----
   const chosen = () => radios.find(({ input }) => input.checked)?.row;
@@ -226,7 +145,7 @@ function renderQuiz(el, given) {
     label = extent = verdict = null;
     left = most;
     slice = false;
-    index = [...start];
+    index = startCell(shape);
     for (const { input } of radios) input.checked = input.disabled = false;
     choice.disabled = false;
     say(status, "Nothing is poked yet.");
@@ -234,13 +153,12 @@ function renderQuiz(el, given) {
     refresh();
   }
   function move(cell) {
-    index = cell.map((i, a) => clamp(i, 0, shape[a] - 1));
+    index = cell;
     refresh();
   }
   function probe(cell = index) {
     index = [...cell];
-    const key = flat(cell);
-    const fresh = !poked.has(key);
+    const key = flat(cell), fresh = !poked.has(key);
     if (fresh && !left && !verdict) {
       say(status, `No pokes are left for (${cell.join(", ")}); name the layer.`);
       return refresh();
@@ -284,9 +202,7 @@ function renderQuiz(el, given) {
       radios.find((each) => each.row === row).input.parentElement.after(groups);
       choice.replaceChildren(...lengths.map((G) => h("option", { value: G }, String(G))));
     }
-    fields.forEach((field, a) => {
-      field.value = index[a];
-    });
+    fields.forEach((field, a) => { field.value = index[a]; });
     say(poke, verdict ? "Poke" : `Poke (${left} left)`);
     poke.setAttribute("aria-disabled", String(!verdict && !left && !poked.has(flat(index))));
     open.setAttribute("aria-pressed", String(slice));
@@ -296,35 +212,20 @@ function renderQuiz(el, given) {
     submit.hidden = verdict !== null;
     next.hidden = verdict === null;
     say(next, at === questions.length - 1 ? "Start again" : "Next question");
-    Object.assign(root.dataset, {
-      question: at + 1,
-      index: index.join(","),
-      left,
-      score,
-      verdict: verdict ? (verdict.right ? "right" : "wrong") : "",
-      answered: extent?.size ?? 0,
-    });
+    Object.assign(root.dataset, { question: at + 1, index: index.join(","), left, score,
+      verdict: verdict ? (verdict.right ? "right" : "wrong") : "", answered: extent?.size ?? 0 });
     schedule();
   }
   /** The ranges of a set along (n, c, h, w) if it is a box, and null otherwise. */
   function boxOf(found) {
     if (!found?.full) return null;
-    const corner = (k) =>
-      toCube(
-        found.indices.map((list) => list.at(k)),
-        shape,
-      );
-    const end = corner(-1);
+    const corner = (k) => toCube(found.indices.map((list) => list.at(k)), shape), end = corner(-1);
     const box = corner(0).map((i, a) => [i, end[a] + 1]);
     return product(box.map(([from, to]) => to - from)) === found.size ? box : null;
   }
-  function schedule() {
-    if (size && !frame) frame = requestAnimationFrame(draw);
-  }
-  function draw() {
-    frame = 0;
+  function draw(size, angles) {
     const state = { view: "samples", color: "set", method: "given", index, G: 1, slice, quiet: label === null };
-    drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles());
+    drawCube(cube3d, data, state, { labels: true, label, set: data.cube.map((length) => [0, length]) }, size, angles);
     // A dashed box shows the part of the set that lies inside the cube.
     const box = boxOf(extent);
     const { view, frame: placed } = cube3d;
@@ -337,50 +238,12 @@ function renderQuiz(el, given) {
     root.dataset.ready = "true";
   }
 
-  // ---- events of the cube ----
-  const under = (event) => {
-    if (!cube3d.frame) return null;
-    const box = cube3d.node.getBoundingClientRect();
-    const scale = size.width / (box.width || 1);
-    const cut = cutOf(cube3d.view, { slice }, toCube(index, shape));
-    const hit = pick(cube3d.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cut);
-    return hit && { ...hit, cut, index: fromCube(cube3d.view.cell(hit.solid, hit.cell), shape) };
-  };
-  const hover = (hit) => {
-    const cell = hit && cube3d.view.point(toCube(hit.index, shape));
-    const faces = hit ? Object.values(visibleFaces(cube3d.frame, hit.solid, cell, hit.cut(hit.solid))) : [];
-    d(cube3d.one["nv-hover"], faces.map(polygon).join(""));
-  };
-  const angles = onStage(stage, {
-    under,
-    hover,
-    pick: probe,
-    move,
-    enter: () => probe(),
-    index: () => index,
-    turned: schedule,
-  });
-
-  new ResizeObserver(() => {
-    const { clientWidth: width, clientHeight: height } = stage;
-    if (!width || !height) return;
-    size = { width, height };
-    schedule();
-  }).observe(stage);
+  const schedule = onStage(stage, cube3d, shape,
+    { draw, pick: probe, move, enter: () => probe(), index: () => index, slice: () => slice });
   el.append(root);
   followTheme(root);
   begin(0);
   return root;
 }
 
-/** Run the quiz of the page. */
-function startQuiz() {
-  const place = document.querySelector(".nvp-explorer");
-  const live = h("div", { class: "nvp-live" });
-  place.append(live);
-  const root = renderQuiz(live, JSON.parse(document.getElementById("normviz-data").textContent));
-  place.querySelector(".nvp-still")?.remove();
-  inFrame(() => root.hasAttribute("data-ready"));
-}
-
-startQuiz();
+renderOnPage(startQuiz);

@@ -1,10 +1,6 @@
 // The chooser asks one question after the other and ends in advice, with its pooling set. This file follows the files
 // of the front-end that draw a cube, and uses their functions.
 
-/** A visible cell, on the front of the cube. */
-const startCell = (shape) => shape.map((length, a) => (a === 1 ? 0 : length >> 1));
-const numberOfCells = (list) => list.reduce((a, b) => a * b, 1);
-
 /** Follow answers: the questions of the path, and the key of the open question or of the advice. */
 function follow(questions, first, answers) {
   const path = [];
@@ -21,16 +17,13 @@ function follow(questions, first, answers) {
 /** Those of the wanted answers that form a path from the first question; the others are dropped. */
 function validAnswers(questions, first, wanted) {
   const { path } = follow(questions, first, wanted);
-  return Object.fromEntries(
-    path.filter(({ option }) => option).map(({ question, option }) => [question.key, option.key]),
-  );
+  const answered = path.filter(({ option }) => option);
+  return Object.fromEntries(answered.map(({ question, option }) => [question.key, option.key]));
 }
 const readAnswers = (hash, questions, first) =>
   validAnswers(questions, first, Object.fromEntries(new URLSearchParams(hash.replace(/^#/, ""))));
 const writeAnswers = (answers) =>
-  Object.entries(answers)
-    .map(([question, answer]) => `${question}=${answer}`)
-    .join("&");
+  Object.entries(answers).map(([question, answer]) => `${question}=${answer}`).join("&");
 
 // ---- the sets ------------------------------------------------------------------------------------------------------
 
@@ -50,123 +43,53 @@ function setOfDrawn(one, methods, index, shape = one.shape) {
 
 /** A small picture of an advice, for the list of those that still fit; several sets stand side by side. */
 function miniature(advice, methods) {
-  const alone = advice.drawn.length === 1;
-  return h(
-    "span",
-    { class: "nv-mini", "aria-hidden": "true" },
-    ...advice.drawn.map((one) => {
-      const shape = [alone ? 4 : 2, ...one.shape.slice(1)];
-      const { data, state, shown } = setOfDrawn(one, methods, startCell(shape), shape);
-      const cube = createCube();
-      const size = { width: alone ? 430 : 236, height: 150 };
-      drawCube(cube, data, state, shown, size, ANGLES.samples);
-      cube.node.setAttribute("viewBox", `34 4 ${size.width - 36} ${size.height - 28}`);
-      return cube.node;
-    }),
-  );
+  const alone = advice.drawn.length === 1, size = { width: alone ? 430 : 236, height: 150 };
+  return h("span", { class: "nv-mini", "aria-hidden": "true" }, ...advice.drawn.map((one) => {
+    const shape = [alone ? 4 : 2, ...one.shape.slice(1)], cube = createCube();
+    const { data, state, shown } = setOfDrawn(one, methods, startCell(shape), shape);
+    drawCube(cube, data, state, shown, size, ANGLES.samples);
+    cube.node.setAttribute("viewBox", `34 4 ${size.width - 36} ${size.height - 28}`);
+    return cube.node;
+  }));
 }
 
 /** A set on an interactive cube. `signal` ends its listeners; `onDrawn` is called after each drawing. */
 function liveSet(one, methods, signal, onDrawn) {
-  const method = methods[one.method];
-  const cube = createCube();
-  const axes = axisNames(one.shape, method);
+  const method = methods[one.method], cube = createCube(), axes = axisNames(one.shape, method);
   const [first, channel, ...spatial] = axes;
   const name = `${method.label}${hasGroups(method) ? `, G = ${one.G}` : ""}`;
   const arrows = spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : "";
-  let index = startCell(one.shape);
-  let size = null;
-  let frame = 0;
-  let drawn = null;
-  const stage = h(
-    "div",
-    {
-      class: "nv-stage",
-      role: "application",
-      tabindex: "0",
-      "aria-roledescription": "cube",
-      ...KEYS,
-      "aria-label":
-        `${name}, on ${ofWeights(method) ? "weights" : "a tensor"} of shape (${one.shape.join(", ")}). ${arrows}` +
-        `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn ` +
-        "the cube.",
-    },
-    cube.node,
-  );
+  let index = startCell(one.shape), drawn = null;
+  const label =
+    `${name}, on ${ofWeights(method) ? "weights" : "a tensor"} of shape (${one.shape.join(", ")}). ${arrows}` +
+    `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.`;
+  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "cube",
+    ...KEYS, "aria-label": label }, cube.node);
   const caption = h("figcaption", { class: "nv-note", "aria-live": "polite" });
-  const node = h(
-    "figure",
-    { class: "nv-set-figure" },
-    one.title ? h("p", { class: "nv-set-title" }, one.title) : null,
-    stage,
-    caption,
-    h(
-      "p",
-      { class: "nv-words" },
-      one.pooled ? one.sentence : "No set: the statistics were pooled before, over the data of the pretraining.",
-    ),
-    one.pooled && one.symbol
-      ? h("p", { class: "nv-where" }, rich(`<i>S</i><sub>i</sub> = { <i>j</i> : ${one.symbol} }`))
-      : null,
-  );
+  const words = one.pooled ? one.sentence
+    : "No set: the statistics were pooled before, over the data of the pretraining.";
+  const symbol = one.pooled && one.symbol ? rich(`<i>S</i><sub>i</sub> = { <i>j</i> : ${one.symbol} }`) : null;
+  const node = h("figure", { class: "nv-set-figure" }, one.title ? h("p", { class: "nv-set-title" }, one.title) : null,
+    stage, caption, h("p", { class: "nv-words" }, words), symbol ? h("p", { class: "nv-where" }, symbol) : null);
 
   function refresh() {
     drawn = setOfDrawn(one, methods, index);
-    const { own } = drawn.shown;
-    const cell = `cell (${index.join(", ")})`;
+    const { own } = drawn.shown, cell = `cell (${index.join(", ")})`;
     const where = own.map((range, a) => `${axes[a]} ${span(range)}`).join(", ");
-    const cells = `${numberOfCells(own.map(([a, b]) => b - a))} of ${numberOfCells(one.shape)} cells`;
-    say(
-      caption,
-      one.pooled ? `${name}: the set of ${cell} is ${where}; ${cells}.` : `Frozen, ${cell}: nothing is pooled.`,
-    );
-    Object.assign(node.dataset, {
-      method: one.method,
-      numGroups: one.G ?? "",
-      index: index.join(","),
-      set: one.pooled ? own.map((r) => r.join(":")).join(",") : "",
-    });
+    const cells = `${product(own.map(([a, b]) => b - a))} of ${product(one.shape)} cells`;
+    say(caption,
+      one.pooled ? `${name}: the set of ${cell} is ${where}; ${cells}.` : `Frozen, ${cell}: nothing is pooled.`);
+    Object.assign(node.dataset, { method: one.method, numGroups: one.G ?? "", index: index.join(","),
+      set: one.pooled ? own.map((r) => r.join(":")).join(",") : "" });
     schedule();
   }
-  function schedule() {
-    if (size && !frame && !signal.aborted) frame = requestAnimationFrame(draw);
-  }
-  function draw() {
-    frame = 0;
-    drawCube(cube, drawn.data, drawn.state, drawn.shown, size, angles());
+  function draw(size, angles) {
+    drawCube(cube, drawn.data, drawn.state, drawn.shown, size, angles);
     node.dataset.drawn = "true";
     onDrawn();
   }
-  const move = (cell) => {
-    index = cell.map((i, a) => clamp(i, 0, one.shape[a] - 1));
-    refresh();
-  };
-  const under = (event) => {
-    if (!cube.frame) return null;
-    const box = cube.node.getBoundingClientRect();
-    const scale = size.width / (box.width || 1);
-    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
-    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), one.shape) };
-  };
-  const hover = (hit) => {
-    const cell = hit && cube.view.point(toCube(hit.index, one.shape));
-    const faces = hit ? Object.values(visibleFaces(cube.frame, hit.solid, cell)) : [];
-    d(cube.one["nv-hover"], faces.map(polygon).join(""));
-  };
-  const angles = onStage(stage, { under, hover, pick: move, move, index: () => index, turned: schedule }, signal);
-  const sizes = new ResizeObserver(() => {
-    const { clientWidth: width, clientHeight: height } = stage;
-    if (!width || !height) return;
-    const isFirst = !size;
-    size = { width, height };
-    if (isFirst) draw();
-    else schedule();
-  });
-  sizes.observe(stage);
-  signal.addEventListener("abort", () => {
-    sizes.disconnect();
-    cancelAnimationFrame(frame);
-  });
+  const move = (cell) => { index = cell; refresh(); };
+  const schedule = onStage(stage, cube, one.shape, { draw, pick: move, move, index: () => index }, signal);
   refresh();
   return node;
 }
@@ -175,29 +98,20 @@ function liveSet(one, methods, signal, onDrawn) {
 
 /** The code, and a button that copies it or, without access to the clipboard, selects it. */
 function codeBox(text) {
-  const code = h("code", {}, text);
-  const result = h("span", { class: "nv-note", "aria-live": "polite" });
-  const copy = button(
-    {
-      class: "nv-small",
-      onclick: async () => {
-        try {
-          await navigator.clipboard.writeText(text);
-          say(result, "Copied.");
-        } catch {
-          getSelection().selectAllChildren(code); // a sandboxed frame has no access to the clipboard
-          say(result, "Marked: copy it by hand.");
-        }
-      },
-    },
-    "Copy",
-  );
-  return h(
-    "div",
-    { class: "nv-advice-code" },
-    h("div", { class: "nv-row" }, h("h3", {}, "In PyTorch"), h("span", { class: "nv-spring" }), result, copy),
-    h("pre", { tabindex: "0", role: "region", "aria-label": "Code in PyTorch", ...KEYS }, code),
-  );
+  const code = h("code", {}, text), result = h("span", { class: "nv-note", "aria-live": "polite" });
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      say(result, "Copied.");
+    } catch {
+      getSelection().selectAllChildren(code); // a sandboxed frame has no access to the clipboard
+      say(result, "Marked: copy it by hand.");
+    }
+  };
+  return h("div", { class: "nv-advice-code" },
+    h("div", { class: "nv-row" }, h("h3", {}, "In PyTorch"), h("span", { class: "nv-spring" }), result,
+      button({ class: "nv-small", onclick: copy }, "Copy")),
+    h("pre", { tabindex: "0", role: "region", "aria-label": "Code in PyTorch", ...KEYS }, code));
 }
 
 /** A published fact with its source; numbers stand in a table. */
@@ -206,40 +120,21 @@ function evidence({ text, source, rows }, k) {
   const statement = h("p", { id }, `${text}${rows.length ? "." : ""} `, h("cite", {}, source));
   if (!rows.length) return h("li", {}, statement);
   const [head, ...body] = rows;
-  return h(
-    "li",
-    {},
-    statement,
-    h(
-      "table",
-      { "aria-labelledby": id },
-      h("thead", {}, h("tr", {}, ...head.map((cell) => (cell ? h("th", { scope: "col" }, cell) : h("td", {}))))),
-      h(
-        "tbody",
-        {},
-        ...body.map(([name, ...cells]) =>
-          h("tr", {}, h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", {}, cell))),
-        ),
-      ),
-    ),
-  );
+  const heads = head.map((cell) => (cell ? h("th", { scope: "col" }, cell) : h("td", {})));
+  const lines = body.map(([name, ...cells]) =>
+    h("tr", {}, h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", {}, cell))));
+  return h("li", {}, statement,
+    h("table", { "aria-labelledby": id }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...lines)));
 }
 
 /** The card of an advice; for `signal` and `onDrawn` see liveSet. */
 function adviceCard(advice, methods, signal, onDrawn) {
   const title = h("h2", { tabindex: "-1" }, advice.label);
   const point = (name, text) => h("div", {}, h("dt", {}, name), h("dd", {}, text));
-  const node = h(
-    "div",
-    { class: "nv-advice" },
-    title,
-    h("p", { class: "nv-why" }, advice.why),
+  const node = h("div", { class: "nv-advice" }, title, h("p", { class: "nv-why" }, advice.why),
     h("div", { class: "nv-sets" }, ...advice.drawn.map((one) => liveSet(one, methods, signal, onDrawn))),
-    codeBox(advice.code),
-    h("dl", {}, point("Watch", advice.watch), point("Consider", advice.consider)),
-    h("h3", {}, "Evidence"),
-    h("ul", { class: "nv-evidence" }, ...advice.evidence.map(evidence)),
-  );
+    codeBox(advice.code), h("dl", {}, point("Watch", advice.watch), point("Consider", advice.consider)),
+    h("h3", {}, "Evidence"), h("ul", { class: "nv-evidence" }, ...advice.evidence.map(evidence)));
   return { node, title };
 }
 
@@ -254,100 +149,48 @@ function renderChooser(el, given) {
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   let answers = {};
   let shown = ""; // key of the open question or of the advice that is on the page
-  let card = null;
-  let cardListeners = new AbortController();
+  let card = null, cardListeners = new AbortController();
   let keyboardStep = ""; // key of the question whose answers the keyboard moves through
 
   // ---- the elements ----
   const steps = Object.fromEntries(given.questions.map((row) => [row.key, step(row)]));
   const path = h("ol", { class: "nv-path" });
-  const restart = () => {
-    choose({});
-    steps[given.first].radios[0].input.focus();
-  };
+  const restart = () => { choose({}); steps[given.first].radios[0].input.focus(); };
   const again = button({ class: "nv-again", onclick: restart }, "Start again");
-  const summary = h("span");
-  const nextQuestion = h("span", { class: "nv-hidden" });
+  const summary = h("span"), nextQuestion = h("span", { class: "nv-hidden" });
   const status = h("p", { class: "nv-status", role: "status" }, summary, nextQuestion);
   const result = h("div");
   const reasons = h("section", { class: "nv-others", "aria-label": "Why not the others", hidden: true });
   const minis = Object.fromEntries(order.map((key) => [key, mini(advice[key])]));
-  const field = h(
-    "ul",
-    { class: "nv-field-list", "aria-label": "The normalizers, and which of them still fit" },
-    ...order.map((key) => minis[key].node),
-  );
-  const root = h(
-    "div",
-    { class: "normviz nv-chooser", lang: "en" },
-    h(
-      "div",
-      { class: "nv-lead" },
-      h("p", { class: "nv-heading" }, given.title),
-      h(
-        "p",
-        { class: "nv-note" },
-        "One question after the other leads to a normalizer. Any answer can be changed later.",
-      ),
-    ),
-    h(
-      "div",
-      { class: "nv-columns" },
-      h("div", { class: "nv-questions" }, path, again),
-      h("div", { class: "nv-outcome" }, status, result),
-      reasons,
-    ),
-  );
+  const field = h("ul", { class: "nv-field-list", "aria-label": "The normalizers, and which of them still fit" },
+    ...order.map((key) => minis[key].node));
+  const intro = "One question after the other leads to a normalizer. Any answer can be changed later.";
+  const root = h("div", { class: "normviz nv-chooser", lang: "en" },
+    h("div", { class: "nv-lead" }, h("p", { class: "nv-heading" }, given.title), h("p", { class: "nv-note" }, intro)),
+    h("div", { class: "nv-columns" }, h("div", { class: "nv-questions" }, path, again),
+      h("div", { class: "nv-outcome" }, status, result), reasons));
 
   function step(row) {
     const note = h("p", { class: "nv-note", id: `nv-note-${row.key}` }, row.note);
     const radios = row.options.map((option) => {
       const id = `nv-${row.key}-${option.key}`;
-      const input = h("input", {
-        type: "radio",
-        name: `nv-${row.key}`,
-        value: option.key,
-        "aria-labelledby": id,
-        "aria-describedby": `${id}-hint`,
-        ...KEYS,
-      });
-      return {
-        option,
-        input,
-        node: h(
-          "label",
-          { class: "nv-option" },
-          input,
-          h(
-            "span",
-            {},
-            h("span", { class: "nv-option-label", id }, option.label),
-            h("span", { class: "nv-option-hint", id: `${id}-hint` }, option.hint),
-          ),
-        ),
-      };
+      const input = h("input", { type: "radio", name: `nv-${row.key}`, value: option.key, "aria-labelledby": id,
+        "aria-describedby": `${id}-hint`, ...KEYS });
+      const node = h("label", { class: "nv-option" }, input, h("span", {},
+        h("span", { class: "nv-option-label", id }, option.label),
+        h("span", { class: "nv-option-hint", id: `${id}-hint` }, option.hint)));
+      return { option, input, node };
     });
     const dot = h("span", { class: "nv-dot", "aria-hidden": "true" });
-    const node = h(
-      "li",
-      { class: "nv-step-of-path" },
-      dot,
-      h(
-        "fieldset",
-        { "aria-describedby": note.id },
-        h("legend", {}, row.text),
-        note,
-        h("div", { class: "nv-options" }, ...radios.map((radio) => radio.node)),
-      ),
-    );
-    node.dataset.question = row.key;
+    const node = h("li", { class: "nv-step-of-path", "data-question": row.key }, dot,
+      h("fieldset", { "aria-describedby": note.id }, h("legend", {}, row.text), note,
+        h("div", { class: "nv-options" }, ...radios.map((radio) => radio.node))));
     return { node, dot, radios };
   }
   function mini(one) {
     const out = h("span", { class: "nv-hidden" });
-    const node = h("li", {}, miniature(one, methods), h("span", { class: "nv-mini-name" }, one.label), out);
-    node.dataset.key = one.key;
-    return { node, out };
+    const name = h("span", { class: "nv-mini-name" }, one.label);
+    return { node: h("li", { "data-key": one.key }, miniature(one, methods), name, out), out };
   }
   /** For each answer, the advice that it ruled out, and why. */
   function others(route) {
@@ -370,8 +213,7 @@ function renderChooser(el, given) {
   /** Update the page at once; only the cube waits for the next frame. */
   function refresh() {
     const { path: route, at } = follow(questions, given.first, answers);
-    const open = questions[at];
-    const reached = advice[at];
+    const open = questions[at], reached = advice[at];
     const dropped = new Set(route.flatMap(({ option }) => option?.drops ?? []));
     const left = order.length - dropped.size;
     // Elements that stay in place keep the focus.
@@ -390,12 +232,9 @@ function renderChooser(el, given) {
       }
     });
     again.hidden = !Object.keys(answers).length;
-    say(
-      summary,
-      reached
-        ? `Your ${route.length === 1 ? "answer leads" : `${route.length} answers lead`} to ${reached.label}.`
-        : `${left} of ${order.length} normalizers ${dropped.size ? "still fit" : "to choose from"}.`,
-    );
+    say(summary, reached
+      ? `Your ${route.length === 1 ? "answer leads" : `${route.length} answers lead`} to ${reached.label}.`
+      : `${left} of ${order.length} normalizers ${dropped.size ? "still fit" : "to choose from"}.`);
     // For screen readers only: on the screen the next question is visible.
     say(nextQuestion, open ? ` Question ${route.length}: ${open.text}` : "");
     for (const key of order) {
@@ -412,12 +251,8 @@ function renderChooser(el, given) {
     }
     reasons.replaceChildren(...(reached ? others(route) : []));
     reasons.hidden = !reached;
-    Object.assign(root.dataset, {
-      question: open ? at : "",
-      advice: reached ? at : "",
-      answers: writeAnswers(answers),
-      left,
-    });
+    Object.assign(root.dataset,
+      { question: open ? at : "", advice: reached ? at : "", answers: writeAnswers(answers), left });
   }
   /** The page is ready once every cube is drawn. */
   function markReady() {
@@ -431,20 +266,19 @@ function renderChooser(el, given) {
     }
   }
   const framed = parent !== window;
-  const behaviour = () => (reducedMotion.matches ? "auto" : "smooth");
+  /** The element of the open question, or of the advice. */
+  const current = () => (root.dataset.question ? steps[root.dataset.question] : card).node;
+  const scroll = (block) => current().scrollIntoView({ block, behavior: reducedMotion.matches ? "auto" : "smooth" });
   /** Move the focus to the next question, or to the advice. */
   function focusNext() {
     const open = root.dataset.question;
-    const target = open ? steps[open].radios[0].input : card.title;
-    target.focus({ preventScroll: true });
-    (open ? steps[open].node : card.node).scrollIntoView({ block: "nearest", behavior: behaviour() });
+    (open ? steps[open].radios[0].input : card.title).focus({ preventScroll: true });
+    scroll("nearest");
   }
 
   // ---- events ----
   let usesPointer = false;
-  path.addEventListener("pointerdown", () => {
-    usesPointer = true;
-  });
+  path.addEventListener("pointerdown", () => { usesPointer = true; });
   path.addEventListener("keydown", (event) => {
     usesPointer = false;
     if (event.key !== "Enter" || !event.target.matches("input")) return;
@@ -470,8 +304,8 @@ function renderChooser(el, given) {
   const preview = (event) => {
     const label = event.type === "pointerleave" ? null : event.target.closest("label");
     const key = label?.closest("li").dataset.question;
-    const drops =
-      key === root.dataset.question ? steps[key].radios.find(({ node }) => node === label).option.drops : [];
+    const drops = key === root.dataset.question
+      ? steps[key].radios.find(({ node }) => node === label).option.drops : [];
     for (const other of order) minis[other].node.classList.toggle("nv-doubt", drops.includes(other));
   };
   for (const type of ["pointerover", "pointerleave", "focusin"]) path.addEventListener(type, preview);
@@ -481,12 +315,9 @@ function renderChooser(el, given) {
     choose({ ...answers, [key]: input.value });
     if (!usesPointer) return;
     const open = root.dataset.question;
-    const { top, bottom } = (open ? steps[open].node : card.node).getBoundingClientRect();
+    const { top, bottom } = current().getBoundingClientRect();
     // A frame as high as its page does not know which part the reader sees, so there the browser decides.
-    if (open && (framed || bottom > innerHeight))
-      steps[open].node.scrollIntoView({ block: "nearest", behavior: behaviour() });
-    else if (!open && (framed || top > 0.7 * innerHeight))
-      card.node.scrollIntoView({ block: framed ? "nearest" : "start", behavior: behaviour() });
+    if (framed || (open ? bottom > innerHeight : top > 0.7 * innerHeight)) scroll(open || framed ? "nearest" : "start");
   }
   addEventListener("hashchange", (event) => {
     answers = readAnswers(new URL(event.newURL).hash, questions, given.first);
@@ -501,18 +332,7 @@ function renderChooser(el, given) {
   return root;
 }
 
-/** Run the guide of the page; the still picture of the whole tree moves below it. */
-function startChooser() {
-  const place = document.querySelector(".nvp-explorer");
-  const live = h("div", { class: "nvp-live" });
-  const tree = place.querySelector(".nvp-still");
-  const root = renderChooser(live, JSON.parse(document.getElementById("normviz-data").textContent));
-  place.prepend(live);
-  if (tree)
-    place.append(
-      h("details", { class: "nvp-tree" }, h("summary", {}, "The whole decision tree as one picture, to print"), tree),
-    );
-  inFrame(() => root.hasAttribute("data-ready"));
-}
-
-startChooser();
+// The still picture of the whole tree moves below the guide.
+const { place, still } = renderOnPage(renderChooser);
+if (still) place.append(h("details", { class: "nvp-tree" },
+  h("summary", {}, "The whole decision tree as one picture, to print"), still));

@@ -1,23 +1,54 @@
 // A cube to hover, click, turn and use by keys, on pages without an explorer.
 
+const product = (list) => list.reduce((a, b) => a * b, 1);
+/** A visible cell, on the front of the cube. */
+const startCell = (shape) => shape.map((length, a) => (a === 1 ? 0 : length >> 1));
+
 const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
 const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
 
 /**
  * @param {HTMLElement} stage
+ * @param {object} cube - from createCube
+ * @param {number[]} shape
  * @param {object} on
- * @param {(event: PointerEvent) => ?object} on.under - the cell under the pointer, or null
- * @param {(hit: ?object) => void} on.hover
+ * @param {(size: object, angles: object) => void} on.draw - the stage has a size, or changed
  * @param {(index: number[]) => void} on.pick - a cell was clicked
- * @param {(index: number[]) => void} on.move - a key leads to that cell, which may lie outside
+ * @param {(index: number[]) => void} on.move - a key leads to that cell, which lies in the tensor
  * @param {() => void} [on.enter] - Enter or the space bar
  * @param {() => number[]} on.index - the picked cell
- * @param {() => void} on.turned - draw again
+ * @param {() => boolean} [on.slice] - whether the box is open at that cell
  * @param {AbortSignal} [signal] - ends all listeners
- * @returns {() => object} the angles from which the cube is seen
+ * @returns {() => void} draws in the next frame
  */
-function onStage(stage, on, signal) {
-  let angles = ANGLES.samples, drag = null;
+function onStage(stage, cube, shape, on, signal) {
+  let angles = ANGLES.samples, drag = null, size = null, frame = 0;
+  const draw = () => {
+    frame = 0;
+    on.draw(size, angles);
+  };
+  const schedule = () => { if (size && !frame && !signal?.aborted) frame = requestAnimationFrame(draw); };
+  const cut = () => cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), shape));
+  const under = (event) => {
+    if (!cube.frame) return null;
+    const box = cube.node.getBoundingClientRect(), scale = size.width / (box.width || 1);
+    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cut());
+    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), shape) };
+  };
+  const hover = (hit) => {
+    const cell = hit && cube.view.point(toCube(hit.index, shape));
+    const faces = hit ? Object.values(visibleFaces(cube.frame, hit.solid, cell, cut()(hit.solid))) : [];
+    d(cube.one["nv-hover"], faces.map(polygon).join(""));
+  };
+  const sizes = new ResizeObserver(() => {
+    const { clientWidth: width, clientHeight: height } = stage, isFirst = !size;
+    if (!width || !height) return;
+    size = { width, height };
+    if (isFirst) draw();
+    else schedule();
+  });
+  sizes.observe(stage);
+  signal?.addEventListener("abort", () => { sizes.disconnect(); cancelAnimationFrame(frame); });
   const listen = (type, listener) => stage.addEventListener(type, listener, { signal });
   const turn = (az, el) => { angles = clampAngles({ az, el }); };
   listen("pointerdown", (event) => {
@@ -27,21 +58,21 @@ function onStage(stage, on, signal) {
   });
   listen("pointermove", (event) => {
     if (!drag) {
-      const hit = event.pointerType === "touch" ? null : on.under(event);
+      const hit = event.pointerType === "touch" ? null : under(event);
       stage.classList.toggle("nv-over", hit !== null);
-      return on.hover(hit);
+      return hover(hit);
     }
     const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
     if (!drag.moved && Math.hypot(dx, dy) < 5) return;
     drag.moved = true;
     turn(drag.from.az - dx * 0.006, drag.from.el + dy * 0.006);
-    on.hover(null);
-    on.turned();
+    hover(null);
+    schedule();
   });
-  listen("pointerleave", () => on.hover(null));
+  listen("pointerleave", () => hover(null));
   listen("pointercancel", () => { drag = null; });
   listen("pointerup", (event) => {
-    const hit = drag && !drag.moved ? on.under(event) : null;
+    const hit = drag && !drag.moved ? under(event) : null;
     drag = null;
     if (hit) on.pick(hit.index);
   });
@@ -53,13 +84,13 @@ function onStage(stage, on, signal) {
     else if (key === "0") angles = ANGLES.samples;
     else if (on.enter && (key === "Enter" || key === " ")) on.enter();
     else if (by && (shiftKey || key.startsWith("Page") || axis > 1)) on.move(
-      index.map((i, a) => (a === axis ? i + by : i)));
+      index.map((i, a) => (a === axis ? clamp(i + by, 0, shape[a] - 1) : i)));
     else return;
     event.preventDefault();
     event.stopPropagation();
-    on.turned();
+    schedule();
   });
-  return () => angles;
+  return schedule;
 }
 
 /** Keep the theme on the root of the picture: the page's data-theme or, without it, the system's. */
@@ -69,4 +100,15 @@ function followTheme(root) {
   dark.addEventListener("change", theme);
   new MutationObserver(theme).observe(page, { attributes: true, attributeFilter: ["data-theme"] });
   theme();
+}
+
+/** Run `render(el, data)` before the still picture of the page, which is taken away and returned. */
+function renderOnPage(render) {
+  const place = document.querySelector(".nvp-explorer"), live = h("div", { class: "nvp-live" });
+  place.prepend(live);
+  const root = render(live, JSON.parse(document.getElementById("normviz-data").textContent));
+  const still = place.querySelector(".nvp-still");
+  still?.remove();
+  inFrame(() => root.hasAttribute("data-ready"));
+  return { place, still };
 }
