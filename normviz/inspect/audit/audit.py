@@ -103,25 +103,15 @@ def _codes(given: str | Iterable[str], name: str) -> set[str]:
 
 def _layers(records: list[LayerRecord]) -> list[NormLayer]:
     cells = sum(record.cells for record in records) or 1
+    of_norm = "kind", "num_groups", "block", "size", "count", "channel_axis", "eps"
+    of_record = "name", "type", "parameters", "frozen", "mode", "uses", "known_by"
     return [
         NormLayer(
-            name=record.name,
-            type=record.type,
-            kind=record.norm.kind,
-            num_groups=record.norm.num_groups,
             input_shape=record.norm.shape,
-            block=record.norm.block,
-            size=record.norm.size,
-            count=record.norm.count,
-            channel_axis=record.norm.channel_axis,
-            parameters=record.parameters,
             share=record.cells / cells,
-            frozen=record.frozen,
             gap=record.measured.gap,
-            mode=record.mode,
-            uses=record.uses,
-            eps=record.norm.eps,
-            known_by=record.known_by,
+            **{name: getattr(record.norm, name) for name in of_norm},
+            **{name: getattr(record, name) for name in of_record},
         )
         for record in records
     ]

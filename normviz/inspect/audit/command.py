@@ -20,19 +20,11 @@ from normviz.inspect.audit.tensors import parameters
 def run(address: str, x: np.ndarray, options: Mapping[str, Any]) -> Audit:
     """Audit the model at "package.module:factory", from the working directory or installed, on the array x.
 
-    Parameters
-    ----------
-    address
-        Address of a torch.nn.Module, or of a function without arguments that returns one.
-    x
-        The example; whole numbers are passed as int64, others in the dtype of the model's parameters.
-    options
-        `training_batch`, `ignore` and `also`, as for `audit`.
+    `address`: Address of a torch.nn.Module, or of a function without arguments that returns one.
+    `x`: The example; whole numbers are passed as int64, others in the dtype of the model's parameters.
+    `options`: `training_batch`, `ignore` and `also`, as for `audit`.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If there is no such module or factory, if it raises, or if it returns no model.
+    Raises ValueError, TypeError if there is no such module or factory, if it raises, or if it returns no model.
     """
     try:
         import torch

@@ -24,9 +24,7 @@ from typing import Any
 import numpy as np
 
 from normviz.core.methods import METHODS
-from normviz.core.moments import Moments
 from normviz.core.pooling import Pooling, canonical, divisors, pooling
-from normviz.core.statistics import Statistics
 from normviz.functions.reduce import moments, statistics
 from normviz.inspect.audit.tensors import attribute, buffers, has_values, parameters, values
 from normviz.inspect.audit.torch_norms import BuffersBefore, Norm
@@ -90,18 +88,9 @@ def norm_by_output(module: Any, x: Any, y: Any, before: BuffersBefore, *, eps: f
     running = None
     if match.kind == "batch" and mean and var and (match.own or learned):  # without parameters it is frozen for good
         running = before.get(id(own[mean]), arrays[mean]), before.get(id(own[var]), arrays[var])
-    return Norm(
-        "group" if grouped else match.kind,
-        tuple(x.shape),
-        match.block,
-        match.channel_axis,
-        G if grouped else match.num_groups,
-        eps,
-        *affine,
-        running,
-        match.own,
-        grouped,
-    )
+    kind, num_groups = ("group", G) if grouped else (match.kind, match.num_groups)
+    sets = kind, tuple(x.shape), match.block, match.channel_axis, num_groups
+    return Norm(*sets, eps, *affine, running, match.own, grouped)
 
 
 def norm_around_call(module: Any, norm: Norm, call_output: Any, x: Any, y: Any, before: BuffersBefore) -> Norm | None:
@@ -114,10 +103,8 @@ def norm_around_call(module: Any, norm: Norm, call_output: Any, x: Any, y: Any, 
     found = norm_by_output(module, x, y, before, eps=norm.eps)
     if found is None or found.size != norm.size:
         return None
-    affine = {"weight": norm.weight, "bias": norm.bias, "eps": norm.eps, "grouped": norm.grouped}
-    return replace(
-        found, **affine, **({"kind": "group", "num_groups": norm.num_groups} if norm.kind == "group" else {})
-    )
+    names = ["weight", "bias", "eps", "grouped", *(("kind", "num_groups") if norm.kind == "group" else ())]
+    return replace(found, **{name: getattr(norm, name) for name in names})
 
 
 def is_elementwise(x: np.ndarray, y: np.ndarray) -> bool:
@@ -164,18 +151,11 @@ def _has_uneven_groups(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, n
 class SetMatch:
     """The sets that explain an output.
 
-    Attributes
-    ----------
-    kind, num_groups
-        Of METHODS.
-    channel_axis
-        1 or -1.
-    block
-        In the input's order of axes.
-    own
-        Whether the input's own statistics explain it; otherwise the running ones do.
-    error
-        What stays unexplained.
+    `kind`, `num_groups`: Of METHODS.
+    `channel_axis`: 1 or -1.
+    `block`: In the input's order of axes.
+    `own`: Whether the input's own statistics explain it; otherwise the running ones do.
+    `error`: What stays unexplained.
     """
 
     kind: str
@@ -218,15 +198,10 @@ def match_sets(
 ) -> SetMatch | None:
     """Return the sets of x whose statistics explain y, or None.
 
-    Parameters
-    ----------
-    x, y
-        Input and output, of one shape with 2 to 5 axes.
-    parameters
-        The layer's own, by name. Those with one number per channel or element are tried as weight and bias, and as
-        running mean and variance.
-    eps
-        The layer's, where it is known.
+    `x`, `y`: Input and output, of one shape with 2 to 5 axes.
+    `parameters`: The layer's own, by name. Those with one number per channel or element are tried as weight and bias,
+        and as running mean and variance.
+    `eps`: The layer's, where it is known.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()) or np.ptp(y) == 0:
         return None
@@ -291,19 +266,14 @@ def _candidates(
             pool = pooling(row.name, x.shape, groups)
             if pool.size > 1 and (pool.block, row.centered) not in tried:
                 tried.add((pool.block, row.centered))
-                of_pool = _statistics(x, atoms, pool)
+                whole = row.spatial == "all"
+                of_pool = atoms.pool(row.name, groups) if whole else statistics(x, row.name)
                 mean, var = (cells.of_sets(v, pool) for v in (of_pool.mean, of_pool.var))
                 yield pool, (cells.x - mean) / np.sqrt(var + eps), True
     state = {name: own[k].reshape(-1) for name in ("mean", "var") for k in own if name in k.lower()}
     if len(state) == 2 and all(v.size == x.shape[1] for v in state.values()) and (state["var"] >= 0).all():
         x_hat = (cells.x - state["mean"][cells.c]) / np.sqrt(state["var"][cells.c] + eps)
         yield pooling("batch", x.shape), x_hat, False
-
-
-def _statistics(x: np.ndarray, atoms: Moments, pool: Pooling) -> Statistics:
-    if METHODS[pool.method].spatial == "all":
-        return atoms.pool(pool.method, pool.num_groups)
-    return statistics(x, pool.method)
 
 
 def _affines(

@@ -13,8 +13,9 @@ import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -100,22 +101,13 @@ class NormCall:
 class RunningModule:
     """A module whose forward is running.
 
-    Attributes
-    ----------
-    module, order, shape
-        The module, the number of its call, and the shape of its input.
-    function
-        The function that it calls if it is one of torch's normalization layers.
-    x
-        A copy of its input, if it may have to be recognized by its output.
-    calls
-        The functions that normalize, called in its forward.
-    labels
-        Names of these calls, by function and weight.
-    has_norms
-        Whether it is a normalization, or one was found inside.
-    refused
-        The code of the reason for which torch raised in it.
+    `module`, `order`, `shape`: The module, the number of its call, and the shape of its input.
+    `function`: The function that it calls if it is one of torch's normalization layers.
+    `x`: A copy of its input, if it may have to be recognized by its output.
+    `calls`: The functions that normalize, called in its forward.
+    `labels`: Names of these calls, by function and weight.
+    `has_norms`: Whether it is a normalization, or one was found inside.
+    `refused`: The code of the reason for which torch raised in it.
     """
 
     module: Any
@@ -157,23 +149,13 @@ class TensorOrigins:
 class ModelRun:
     """A run of a model.
 
-    Parameters
-    ----------
-    model
-        A torch.nn.Module.
-    ignore
-        Codes of warnings; where a layer raises for their reason, the run is not continued.
-    dead
-        Whether to look for channels that carry nothing, which takes a pass over every input.
-    want
-        Name and number of the use whose input is to be copied, after which the run ends.
+    `model`: A torch.nn.Module.
+    `ignore`: Codes of warnings; where a layer raises for their reason, the run is not continued.
+    `dead`: Whether to look for channels that carry nothing, which takes a pass over every input.
+    `want`: Name and number of the use whose input is to be copied, after which the run ends.
 
-    Attributes
-    ----------
-    layers
-        The records of layers by name.
-    wanted
-        A copy of the input asked for, and its Norm; None until it is reached.
+    `layers`: The records of layers by name.
+    `wanted`: A copy of the input asked for, and its Norm; None until it is reached.
     """
 
     def __init__(
@@ -186,7 +168,7 @@ class ModelRun:
         self.stack: list[RunningModule] = []
         self._called: set[int] = set()
         self._unreadable: dict[str, str] = {}
-        self._order, self._thread = 0, threading.get_ident()
+        self._order, self._thread = count(1), threading.get_ident()
         self._origins = TensorOrigins()
         self._uses: Counter[str] = Counter()
         self._functions = norm_functions()
@@ -197,13 +179,7 @@ class ModelRun:
         self._weight_storages = {p.untyped_storage().data_ptr() for p in weights} - {0}
 
     def run(self, call: Callable[[], Any]) -> None:
-        """Call the model and observe it.
-
-        Raises
-        ------
-        Exception
-            What the model raises.
-        """
+        """Call the model and observe it; what the model raises is not caught."""
         import torch
 
         with ExitStack() as stack:
@@ -260,7 +236,7 @@ class ModelRun:
         if leaf and x is not None and has_values(x) and x.numel() <= MAX_CELLS:
             kept = x.detach().clone()  # the module may write into its input
         shape = None if x is None else tuple(x.shape)
-        self.stack.append(RunningModule(module, self._next(), function, shape, kept))
+        self.stack.append(RunningModule(module, next(self._order), function, shape, kept))
 
     def _leave(self, module: Any, args: tuple, kwargs: dict, output: Any) -> None:
         if not self._observes(module) or not any(running.module is module for running in self.stack):
@@ -332,7 +308,7 @@ class ModelRun:
         moves = norm.running is not None and (norm.own if is_call else training)
         moves = moves and not (isinstance(momentum, int | float) and momentum == 0)
         has_state = norm.running is not None or not norm.own
-        count = self._buffers_before.get(id(updates), np.zeros(()))
+        updated = self._buffers_before.get(id(updates), np.zeros(()))
         return LayerRecord(
             order=call.order,
             name=name,
@@ -345,7 +321,7 @@ class ModelRun:
             measured=call.measured,
             before=call.before[0],
             bias_before=call.before[1],
-            updates=None if updates is None or count.size != 1 else int(count.item()),
+            updates=None if updates is None or updated.size != 1 else int(updated.item()),
             momentum=momentum if isinstance(momentum, float) else None,
             refused=call.refused,
         )
@@ -386,7 +362,7 @@ class ModelRun:
         label = self._label(running, name, given.get("weight"))
         self._copy_wanted(label, x, norm)
         before, measured = self._origins.before(x, norm), measure_use(norm, x, y, dead=self.dead)
-        running.calls.append(NormCall(self._next(), name, label, norm, measured, y, before, refused))
+        running.calls.append(NormCall(next(self._order), name, label, norm, measured, y, before, refused))
         if len(running.calls) > 1:
             running.calls[0].y = running.calls[-1].y = None  # only a single call can make its module a normalization
         self._origins.add(y, label)
@@ -400,22 +376,13 @@ class ModelRun:
             running.labels[key] = f"{self._name(running.module)}:{name}" + (f"#{number}" if number > 1 else "")
         return running.labels[key]
 
-    def _next(self) -> int:
-        self._order += 1
-        return self._order
 
-
-@contextmanager
-def _eager() -> Iterator[None]:
-    """Run modules that torch.compile has wrapped as they were written: compiled code calls no hooks."""
+def _eager() -> Any:
+    """Return the context in which modules wrapped by torch.compile run as written: compiled code calls no hooks."""
     import torch
 
     stance = getattr(torch.compiler, "set_stance", None)
-    if stance is None or "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with stance("force_eager"):
-        yield
+    return nullcontext() if stance is None or "torch._dynamo" not in sys.modules else stance("force_eager")
 
 
 @contextmanager

@@ -87,8 +87,7 @@ class NormLayer:
         """The method's name as it is written in a text, with G."""
         if self.kind == LOCAL:
             return "Local Response Norm (no sets)"
-        groups = f", G = {self.num_groups}" if self.num_groups else ""
-        return METHODS[self.kind].label + groups
+        return METHODS[self.kind].label + (f", G = {self.num_groups}" if self.num_groups else "")
 
 
 class Audit:
@@ -157,12 +156,9 @@ class Audit:
             raise ValueError(f"{subject} has no sets to explore: {why}")
         import torch
 
-        state = torch.get_rng_state()
-        torch.set_rng_state(self._random_state)
-        try:
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._random_state)
             run = observe(self._model, self._example, lambda model: ModelRun(model, want=(name, use)))
-        finally:
-            torch.set_rng_state(state)
         if run.wanted is None:
             raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
         x, norm = run.wanted

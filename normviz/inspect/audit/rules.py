@@ -37,18 +37,12 @@ DEAD = 1e-5
 class Measurements:
     """Numbers of one use of a layer, taken during the run so that no activation has to be kept.
 
-    Attributes
-    ----------
-    finite_in, finite_out, finite_state
-        Whether input, output, and running statistics with weight and bias have no NaN or infinity.
-    gap
-        As `NormLayer.gap`.
-    ratio
-        Mean over the channels of the example's variance, unbiased, over the running one.
-    independent
-        How many independent values the example's cells of a channel count like.
-    dead
-        Channels that carry nothing: constant, or with the weight 0 while others are not 0.
+    `finite_in`, `finite_out`, `finite_state`: Whether input, output, and running statistics with weight and bias have
+        no NaN or infinity.
+    `gap`: As `NormLayer.gap`.
+    `ratio`: Mean over the channels of the example's variance, unbiased, over the running one.
+    `independent`: How many independent values the example's cells of a channel count like.
+    `dead`: Channels that carry nothing: constant, or with the weight 0 while others are not 0.
     """
 
     finite_in: bool = True
@@ -351,13 +345,10 @@ def _group_numbers(G: int, C: int) -> dict[str, Any]:
 def _train_mode(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     """A layer with running statistics is in train mode."""
     if layer.norm.running is not None and layer.mode == "train":
-        message = "it is in train mode, so that running it moves its running statistics"
+        effect = "running it moves its running statistics"
         if layer.norm.kind == "batch":
-            message = (
-                "it is in train mode, so that its output depends on the other samples and running it moves the "
-                "statistics"
-            )
-        yield message, "call model.eval() before inference", {}
+            effect = "its output depends on the other samples and running it moves the statistics"
+        yield f"it is in train mode, so that {effect}", "call model.eval() before inference", {}
 
 
 @rule("running-untouched", default=False)

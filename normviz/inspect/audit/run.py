@@ -25,13 +25,7 @@ AnyRun = TypeVar("AnyRun", bound=ModelRun)
 
 
 def observe(model: Any, example: Any, make_run: Callable[[Any], AnyRun], who: str = "the model") -> AnyRun:
-    """Run the model on the example, observed by the run that `make_run` makes of the model.
-
-    Raises
-    ------
-    ValueError
-        If the model raises; it is called `who` in the message.
-    """
+    """Run the model, observed by the run that `make_run` makes of it; ValueError with its name `who` if it raises."""
     with restore_after(unwrapped(model), example):
         run = make_run(model)
         try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import pooling
+from normviz.inspect._call import RESOLUTION
 from normviz.inspect.audit.tensors import attribute, class_name, has_values, is_scripted, values
 
 LOCAL = "local_response"
@@ -40,24 +41,15 @@ BuffersBefore = Mapping[int, np.ndarray]
 class Norm:
     """One normalization of one input.
 
-    Attributes
-    ----------
-    kind
-        A key of METHODS, or LOCAL.
-    shape, block
-        Of the input and of a set, in the input's own order of axes; block is None where the sets are not equal boxes.
-    channel_axis
-        The axis of C: 1 or -1.
-    num_groups, eps
-        The layer's own arguments, or what was found from its output.
-    weight, bias
-        Scale and shift of the output: tensors, or None.
-    running
-        Running mean and variance before the run, float64, shape (C,).
-    own
-        Whether the input's own statistics were used, rather than the running ones.
-    grouped
-        Whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not.
+    `kind`: A key of METHODS, or LOCAL.
+    `shape`, `block`: Of the input and of a set, in the input's own order of axes; block is None where the sets are not
+        equal boxes.
+    `channel_axis`: The axis of C: 1 or -1.
+    `num_groups`, `eps`: The layer's own arguments, or what was found from its output.
+    `weight`, `bias`: Scale and shift of the output: tensors, or None.
+    `running`: Running mean and variance before the run, float64, shape (C,).
+    `own`: Whether the input's own statistics were used, rather than the running ones.
+    `grouped`: Whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not.
     """
 
     kind: str
@@ -129,10 +121,10 @@ class Norm:
         """Return the number of the set of each cell, an int array of `shape`."""
         if self.block is None:
             raise ValueError(f"{self.kind} has no equal sets on shape {self.shape}")
-        labels = np.zeros(self.shape, int)
-        for axis, (length, extent) in enumerate(zip(self.shape, self.block, strict=True)):
-            along = np.arange(length) // extent
-            labels = labels * (length // extent) + along.reshape([-1 if a == axis else 1 for a in range(labels.ndim)])
+        grid = [length // extent for length, extent in zip(self.shape, self.block, strict=True)]
+        labels = np.arange(math.prod(grid)).reshape(grid)
+        for axis, extent in enumerate(self.block):
+            labels = labels.repeat(extent, axis)
         return labels
 
     def is_method(self) -> bool:
@@ -162,14 +154,10 @@ def norm_functions() -> dict[Any, tuple[str, list[str]]]:
 def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore) -> Norm | None:
     """Return what a call of one of torch's functions normalizes; None if its input has too few axes to say."""
     given = {**_DEFAULTS, **arguments}
-    shape = tuple(given["input"].shape)
+    shape, own = tuple(given["input"].shape), bool(given["training" if name == "batch_norm" else "use_input_stats"])
     rows: dict[str, Callable[[], dict[str, Any] | None]] = {
-        "batch_norm": lambda: {"kind": "batch", "block": (shape[0], 1, *shape[2:]), "own": bool(given["training"])},
-        "instance_norm": lambda: {
-            "kind": "instance",
-            "block": (1, 1, *shape[2:]),
-            "own": bool(given["use_input_stats"]),
-        },
+        "batch_norm": lambda: {"kind": "batch", "block": (shape[0], 1, *shape[2:]), "own": own},
+        "instance_norm": lambda: {"kind": "instance", "block": (1, 1, *shape[2:]), "own": own},
         "layer_norm": lambda: _last_axes(shape, given["normalized_shape"], "layer", "positional"),
         "rms_norm": lambda: _last_axes(shape, given["normalized_shape"], "rms", "rms"),
         "group_norm": lambda: _group(shape, int(given["num_groups"])),
@@ -184,8 +172,11 @@ def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore)
         shape, row["block"] = (1, *shape), (1, *row["block"])
     state = [given.get("running_mean"), given.get("running_var")]
     readable = all(buffer is not None and has_values(buffer) for buffer in state)
-    running = tuple(_before_run(buffer, before) for buffer in state) if readable else None
-    eps = _machine_eps(given["input"]) if given["eps"] is None else float(given["eps"])
+    now = [np.array(values(buffer), np.float64) for buffer in state] if readable else []
+    running = tuple(before.get(id(buffer), new) for buffer, new in zip(state, now, strict=True)) if readable else None
+    # Without an eps torch's RMSNorm takes the distance from 1 to the next number of x's dtype.
+    dtype = str(given["input"].dtype).removeprefix("torch.")
+    eps = RESOLUTION.get(dtype, RESOLUTION["float32"]) if given["eps"] is None else float(given["eps"])
     affine = {k: v if hasattr(v, "shape") else None for k, v in given.items() if k in ("weight", "bias")}
     return Norm(shape=shape, running=running, eps=eps if name != "local_response_norm" else None, **row, **affine)  # type: ignore[arg-type]
 
@@ -205,17 +196,6 @@ def _last_axes(shape: tuple[int, ...], normalized: Any, whole_sample: str, last_
     if len(pooled) == 1 and len(shape) > 2:
         return {"kind": last_axis, "block": block, "channel_axis": -1}
     return {"kind": whole_sample, "block": block}
-
-
-def _before_run(buffer: Any, before: BuffersBefore) -> np.ndarray:
-    kept = before.get(id(buffer))
-    return np.array(values(buffer), np.float64) if kept is None else kept
-
-
-def _machine_eps(x: Any) -> float:
-    """Return the eps of torch's RMSNorm where none is given: the distance from 1 to the next number of x's dtype."""
-    bits = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
-    return 2.0 ** -bits.get(str(x.dtype).removeprefix("torch."), 23)
 
 
 # ---- torch's modules ----
@@ -267,17 +247,13 @@ def arguments_of(module: Any, function: str, x: Any) -> dict[str, Any]:
     if function in ("batch_norm", "instance_norm"):
         tracked = given.get("running_mean") is not None
         given["training" if function == "batch_norm" else "use_input_stats"] = module.training or not tracked
-    if function == "instance_norm" and x.ndim == _expected_ndim(module) - 1:
+    spatial_axes = [int(c) for c in class_name(module) if c.isdigit()][-1:]  # of InstanceNorm2d, for instance
+    if function == "instance_norm" and [x.ndim - 1] == spatial_axes:
         given["input"] = x[None]  # one sample without its axis
     return given
 
 
 _MISSING = object()
-
-
-def _expected_ndim(module: Any) -> int:
-    digits = [int(c) for c in class_name(module) if c.isdigit()]
-    return digits[-1] + 2 if digits else 0
 
 
 def bias_axis(module: Any) -> int | None:

@@ -14,13 +14,7 @@ from normviz.core.errors import brief, check_keywords, unknown
 from normviz.inspect.audit.report import html_box, html_table, times
 from normviz.inspect.audit.run import check_model, materialized, observe
 from normviz.inspect.audit.tensors import short_name
-from normviz.inspect.compare.layer_diff import (
-    LayerPair,
-    LayerUse,
-    compare_layers,
-    relative_difference,
-    tolerance_of,
-)
+from normviz.inspect.compare.layer_diff import LayerPair, LayerUse, compare_layers, relative_difference, tolerance_of
 from normviz.inspect.compare.recording import Recording
 
 HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
@@ -30,12 +24,7 @@ MAX_OTHERS = 8
 
 @check_keywords
 def compare(
-    model_a: Any,
-    model_b: Any,
-    example: Any,
-    *,
-    names: Mapping[str, str] | None = None,
-    tolerance: float | None = None,
+    model_a: Any, model_b: Any, example: Any, *, names: Mapping[str, str] | None = None, tolerance: float | None = None
 ) -> Comparison:
     """Run two torch models on one example, and find the first normalization layer at which they part.
 

@@ -213,17 +213,16 @@ def _running(a: LayerUse, b: LayerUse, tolerance: float, by_output: bool) -> Ite
         return
     if a.momentum != b.momentum:
         acts = a.own or b.own
-        why = (
-            "it moves the running statistics alone" if acts else "without effect while the running statistics are used"
-        )
+        why = "it moves the running statistics alone"
+        if not acts:
+            why = "without effect while the running statistics are used"
         of_a, of_b = ("cumulative" if use.momentum is None else use.momentum for use in (a, b))
         message = f"momentum is {of_a} in a and {of_b} in b ({why})"
         yield SettingDifference("momentum", a.momentum, b.momentum, message, acts)
     spread = np.sqrt(np.maximum(np.abs(a.running[1]).mean(), 1e-30))  # a mean near 0 is compared with a deviation
     acts = not (a.own and b.own)
-    for name, of_a, of_b, least in zip(
-        ("running_mean", "running_var"), a.running, b.running, (spread, 0.0), strict=True
-    ):
+    for k, (name, least) in enumerate((("running_mean", spread), ("running_var", 0.0))):
+        of_a, of_b = a.running[k], b.running[k]
         by = _broadcast_difference(of_a, of_b, least)
         if by > tolerance:
             message = f"{name} has {len(of_a)} entries in a and {len(of_b)} in b"
@@ -238,15 +237,12 @@ def _affine(a: LayerUse, b: LayerUse, tolerance: float) -> Iterator[SettingDiffe
         (_filled(use.weight, use.bias, 1.0), _filled(use.bias, use.weight, 0.0)) for use in (a, b)
     )
     least = 1e-6 + np.sqrt(np.square(weight_a).mean())
-    by_name = {
-        "weight": _broadcast_difference(weight_a, weight_b),
-        "bias": _broadcast_difference(bias_a, bias_b, least),
-    }
+    by_weight, by_bias = _broadcast_difference(weight_a, weight_b), _broadcast_difference(bias_a, bias_b, least)
     swapped = max(_broadcast_difference(weight_a, bias_b), _broadcast_difference(bias_a, weight_b))
-    if max(by_name.values()) > tolerance >= swapped:
+    if max(by_weight, by_bias) > tolerance >= swapped:
         yield SettingDifference("affine", "weight, bias", "bias, weight", "weight and bias are swapped")
         return
-    for name, by in by_name.items():
+    for name, by in (("weight", by_weight), ("bias", by_bias)):
         of_a, of_b = getattr(a, name), getattr(b, name)
         if by > tolerance:
             yield SettingDifference(name, of_a, of_b, _affine_message(name, by, of_a, of_b))

@@ -14,17 +14,11 @@ from normviz.inspect.compare.layer_diff import LayerUse
 
 
 class Recording(ModelRun):
-    """A run of a model, with the input and output of each use of a normalization.
-
-    Attributes
-    ----------
-    output
-        The first tensor that the model returned; None where it has no values to read.
-    """
+    """A run of a model, with the input and output of each use of a normalization."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.output: np.ndarray | None = None
+        self.output: np.ndarray | None = None  # the first tensor that the model returned, if it has values to read
         self._layer_uses: dict[int, LayerUse] = {}
         self._activations: dict[int, dict[str, Any]] = {}
 
@@ -72,18 +66,14 @@ class Recording(ModelRun):
             order=call.order,
             name=name,
             type=layer.type,
-            kind=norm.kind,
-            num_groups=norm.num_groups,
             block=None if norm.block is None else norm.canonical(norm.block),
             input_shape=norm.canonical(norm.shape),
-            eps=norm.eps,
-            running=norm.running,
-            own=norm.own,
             mode=layer.mode,
             known_by=known_by,
             before=call.before[0],
             weight=_flat(norm.weight),
             bias=_flat(norm.bias),
+            **{k: getattr(norm, k) for k in ("kind", "num_groups", "eps", "running", "own")},
             **kept,
         )
 
