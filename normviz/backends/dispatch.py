@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from normviz.backends.cuda.backend import CuPy
 from normviz.core.array_kinds import from_dlpack, host, is_bfloat16, kind, on_gpu, widened
 from normviz.core.errors import readable_bytes, unknown
 
-BACKENDS = ("numpy", "cupy")
 GPU_MIN_BYTES = 1 << 28
 
 
@@ -57,12 +56,11 @@ def cupy_problem() -> str | None:
 
 @cache
 def load(name: str) -> Backend:
-    """Return the backend called `name`."""
-    if name == "numpy":
-        return NumPy()
-    if problem := cupy_problem():
-        raise RuntimeError(f"backend 'cupy' cannot be used: {problem}; backend='numpy' works without it")
-    return CuPy(import_module("cupy"))
+    """Return the backend called `name`; raise RuntimeError with the reason if it cannot be used here."""
+    row = BACKENDS[name]
+    if problem := row.problem():
+        raise RuntimeError(f"backend {name!r} cannot be used: {problem}; backend='numpy' works without it")
+    return row.build()
 
 
 def backend_for(x: Any, backend: str | None = None) -> str:
@@ -93,8 +91,7 @@ def devices() -> dict[str, str]:
     >>> list(devices())
     ['numpy', 'cupy']
     """
-    numpy = f"NumPy {np.__version__} on {threads.available()} CPU cores, {threads.number()} threads for large arrays"
-    return {"numpy": numpy, "cupy": cupy_problem() or _gpus()}
+    return {name: row.problem() or row.describe() for name, row in BACKENDS.items()}
 
 
 def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[Any], Any]]:
@@ -174,6 +171,10 @@ def _gpu_min_bytes() -> int:
     return int(text)
 
 
+def _cpu() -> str:
+    return f"NumPy {np.__version__} on {threads.available()} CPU cores, {threads.number()} threads for large arrays"
+
+
 def _gpus() -> str:
     cupy = import_module("cupy")
     runtime = cupy.cuda.runtime
@@ -185,3 +186,17 @@ def _gpus() -> str:
         f"CuPy {cupy.__version__} on {names}; CUDA {cuda}, its driver up to {driver}; "
         f"arrays on the host from {readable_bytes(least)} go there"
     )
+
+
+class Row(NamedTuple):
+    """A backend: why it cannot be used here (or None), how it is built, and what it runs on."""
+
+    problem: Callable[[], str | None]
+    build: Callable[[], Backend]
+    describe: Callable[[], str]
+
+
+BACKENDS = {
+    "numpy": Row(lambda: None, NumPy, _cpu),
+    "cupy": Row(cupy_problem, lambda: CuPy(import_module("cupy")), _gpus),
+}
