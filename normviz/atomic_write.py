@@ -35,23 +35,27 @@ def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write text (as UTF-8) or bytes to a file, completely or not at all.
 
     An existing file keeps its permissions; a new one gets those of any new file. A link stays a link. A device or a
-    pipe (/dev/stdout) cannot be replaced and is written to directly.
+    pipe (/dev/stdout) cannot be replaced and is written to directly. An OSError names the target.
     """
     target = check_path(path)
     data = content.encode() if isinstance(content, str) else content
-    if target.exists() and not target.is_file():
-        target.write_bytes(data)
-        return
-    target = check_path(target.resolve())
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+        else:
+            _replace(check_path(target.resolve()), data)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+def _replace(target: Path, data: bytes) -> None:
     mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
     part = target.with_name(f".normviz-{secrets.token_hex(8)}.part")
     # The operating system applies the umask; reading the umask would change it for all threads for a moment.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        handle = os.open(part, flags, 0o666 if mode is None else mode)
-    except OSError as error:
-        error.filename = str(target)
-        raise
+    handle = os.open(part, flags, 0o666 if mode is None else mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import webbrowser
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -207,25 +206,13 @@ def tell(folder: Path, verb: str, new: Sequence[str], kept: Sequence[str]) -> No
 
 def write(explorer: nv.Explorer, output: Path) -> None:
     """Write the explorer as a page, or as a still picture if the name ends in .svg, and print the file's size."""
-    with naming(output):
-        if output.suffix.lower() == ".svg":
-            explorer.to_svg(output)
-        else:
-            nv.to_html([explorer], output)
+    if output.suffix.lower() == ".svg":
+        explorer.to_svg(output)
+    else:
+        nv.to_html([explorer], output)
     # A device or a pipe, such as /dev/stdout, gets the page alone.
     if output.is_file():
         click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add the file's name to an OSError that lacks one, such as that of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.strerror and not error.filename:
-            error.filename = str(path)
-        raise
 
 
 def random_normal(sizes: Sequence[str]) -> np.ndarray:
@@ -287,8 +274,7 @@ def write_new(contents: Iterable[tuple[str, str | bytes]], folder: Path) -> tupl
         exists = os.path.lexists(path)
         if not exists:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with naming(path):
-                atomic_write.write(path, content)
+            atomic_write.write(path, content)
         names[exists].append(name)
     return names
 

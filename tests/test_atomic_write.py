@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,24 @@ def test_a_folder_without_permission_names_the_file_that_was_asked_for(tmp_path)
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match=r"page\.html"):
         write(tmp_path / "page.html", "text")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+def test_a_device_that_is_full_is_named():
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'$") as caught:
+        write("/dev/full", "text")
+    assert caught.value.filename == "/dev/full"
+
+
+@posix
+def test_a_failed_move_names_the_file_that_was_asked_for_alone(tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+
+    def busy(self, target):
+        raise OSError(16, "Device or resource busy", str(self), None, str(target))
+
+    monkeypatch.setattr("pathlib.Path.replace", busy)
+    with pytest.raises(OSError, match=r"^\[Errno 16\] Device or resource busy: '.*page\.html'$") as caught:
+        write(path, "text")
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

@@ -87,17 +87,14 @@ def worksheet(
         raise ValueError("worksheet() has nothing to ask: methods is empty; give it at least one")
     if path is not None:
         check_path(path)
-    grouped = [name for name in names if validation.grouped(name).name == name]
-    if num_groups is not None and not grouped:
-        raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(names)}; leave it out")
+    given = validation.methods_with_groups(names, num_groups)
     subject = validation.subject(_of_shape(SHAPE if x is None else x) if x is None or isinstance(x, tuple) else x)
     if index is None:
         N, _, *spatial = subject.shape
         index = (min(1, N - 1), 0, *(length // 2 for length in spatial))
     data, sections = Data(subject.scene()), []
-    for number, name in enumerate(names, 1):
-        given = {"method": name, "index": index, "num_groups": num_groups if name in grouped else None}
-        sections.append(_sections(data, validation.first_state(subject, given), number))
+    for number, each in enumerate(given, 1):
+        sections.append(_sections(data, validation.first_state(subject, each | {"index": index}), number))
     questions, key = map("".join, zip(*sections, strict=True))
     heading = escape(validation.drawable(str(title)))
     text = f"""<!doctype html>

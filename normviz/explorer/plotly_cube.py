@@ -15,7 +15,15 @@ import plotly.graph_objects as go
 from normviz.core.array_kinds import host
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
-from normviz.core.pooling import Pooling, canonical, default_num_groups, divisors, fitting_num_groups, pooling
+from normviz.core.pooling import (
+    Pooling,
+    canonical,
+    check_cell,
+    default_num_groups,
+    divisors,
+    fitting_num_groups,
+    pooling,
+)
 from normviz.explorer import plotly_meshes
 from normviz.explorer.plotly_meshes import Placement
 
@@ -85,48 +93,31 @@ def cube(
     now = pooling(method, shape, num_groups)
     if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 320 <= width < math.inf:
         raise ValueError(f"width must be a number of pixels from 320 up, not {width!r}")
-    cell = (0,) * len(shape) if index is None else _cell(now, index)
+    cell = (0,) * len(shape) if index is None else check_cell(index, shape)
     frame = plotly_meshes.make_frame(shape, cell[0], width)
-    every = [(n, [(0, cells) for cells in frame.cells]) for n in frame.samples]
-    boxes = [frame.box(n, ranges) for n, ranges in every]
+    boxes = [frame.box(n) for n in frame.samples]
+    lit = plotly_meshes.mesh(plotly_meshes.lit_boxes(frame, now, cell), TONES["set"], len(boxes))
     lines = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip"}
-    figure = go.Figure(
-        data=[
-            {**plotly_meshes.mesh(boxes, TONES["rest"]), "name": "other cells"},
-            {
-                **plotly_meshes.mesh(plotly_meshes.lit_boxes(frame, now, cell), TONES["set"], len(boxes)),
-                "name": name(now),
-            },
-            {**lines, **plotly_meshes.grid(frame), "line": {"color": GRID, "width": 1.5}},
-            {**lines, **plotly_meshes.outline(frame), "line": {"color": OUTLINE, "width": 3.5}},
-        ],
-        layout=layout(frame, now, cell),
-    )
-    figure.update_layout(controls(frame, now, cell))
-    return figure
-
-
-def _cell(now: Pooling, index: Iterable[int]) -> tuple[int, ...]:
-    """Return the index of a cell as ints; raise IndexError if x has no such cell."""
-    try:
-        index = tuple(index)
-        now.set_of(index)
-    except TypeError:
-        rank = len(now.shape)
-        raise TypeError(f"index must be {rank} whole numbers (n, c, ...), not {index!r}") from None
-    return tuple(int(i) for i in index)
+    data = [
+        {**plotly_meshes.mesh(boxes, TONES["rest"]), "name": "other cells"},
+        {**lit, "name": name(now)},
+        {**lines, **plotly_meshes.grid(frame), "line": {"color": GRID, "width": 1.5}},
+        {**lines, **plotly_meshes.outline(frame), "line": {"color": OUTLINE, "width": 3.5}},
+    ]
+    return go.Figure(data, layout(frame, now, cell) | controls(frame, now, cell))
 
 
 def state(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what changes with the method and G: in the mesh of the set, and in the layout."""
     points = plotly_meshes.corners(plotly_meshes.lit_boxes(frame, now, cell), len(frame.samples))
     changed = {axis: [values] for axis, values in points.items()} | {"name": [name(now)]}
+    marks = plotly_meshes.marks(frame, METHODS[now.method])
     title, subtitle = texts(frame, now, cell)
     C = now.shape[1]
     shown: dict[str, Any] = {
         "title.text": title,
         "title.subtitle.text": subtitle,
-        **{f"scene.annotations[{k}].text": mark["text"] for k, mark in enumerate(marks(frame, now))},
+        **{f"scene.annotations[{k}].text": each["text"] for k, each in enumerate(marks)},
     }
     for m, names in enumerate(menus(frame)):
         shown[f"updatemenus[{m}].active"] = active(names, now)
@@ -139,11 +130,6 @@ def state(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[s
             shown["sliders[0].active"] = divisors(C).index(ends[now.method])
         shown["sliders[0].currentvalue.prefix"] = prefix(now.method)
     return changed, shown
-
-
-def marks(frame: Placement, now: Pooling) -> list[dict[str, Any]]:
-    """Return the letters at the edges: the names of the axes for the method."""
-    return plotly_meshes.marks(frame, weights=METHODS[now.method].axes == "weights")
 
 
 def menus(frame: Placement) -> list[list[str | None]]:
@@ -181,13 +167,6 @@ def texts(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[str, s
     return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
 
 
-def every_subtitle(frame: Placement, shape: tuple[int, ...], cell: tuple[int, ...]) -> list[str]:
-    """Return the lines under the title in every state."""
-    every = [pooling("group", shape, g) for g in divisors(shape[1])]
-    every += [fitted(row.name, shape, 4) for row in METHODS.values() if row.name != "group"]
-    return [texts(frame, to, cell)[1] for to in every]
-
-
 def fitted(method: str, shape: tuple[int, ...], groups: int) -> Pooling:
     """Return the sets of a method, cut into about as many groups if it has any."""
     row = METHODS[method]
@@ -221,30 +200,15 @@ def controls(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str,
         to = now if name == now.method else fitted(name, shape, groups if name == "group" else 4)
         return item(label(name, now, dot=wide and name in menus(frame)[0]), to)
 
-    look = {
-        "xanchor": "left",
-        "y": 1,
-        "yanchor": "bottom",
-        # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
-        "font": {"size": 12, "color": OUTLINE},
-        "bgcolor": "#e3e8ee",
-        "bordercolor": "#8a94a3",
-    }
+    # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
+    look = {"font": {"size": 12, "color": OUTLINE}, "bgcolor": "#e3e8ee", "bordercolor": "#8a94a3"}
+    place = {"xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"l": 12, "b": 2, "t": 0}}
     shown = []
     for m, names in enumerate(menus(frame)):
-        buttons = wide and m == 0
-        shown.append(
-            look
-            | {
-                "buttons": [entry(name) for name in names],
-                "active": active(names, now),
-                "name": "More methods" if m else "Method",
-                "type": "buttons" if buttons else "dropdown",
-                "direction": "right" if buttons else "down",
-                "x": BESIDE / frame.width if m else 0,
-                "pad": {"l": 12, "b": 2, "t": 0},
-            }
-        )
+        kind, direction = ("buttons", "right") if wide and m == 0 else ("dropdown", "down")
+        choices = {"buttons": [entry(name) for name in names], "active": active(names, now)}
+        choices |= {"name": "More methods" if m else "Method", "type": kind, "direction": direction}
+        shown.append(look | place | choices | {"x": BESIDE / frame.width if m else 0})
     if shape[1] == 1:
         return {"updatemenus": shown}
     ends = {"layer": 1, "instance": shape[1]}
@@ -252,13 +216,8 @@ def controls(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str,
         "steps": [item(str(g), pooling("group", shape, g)) for g in divisors(shape[1])],
         "active": divisors(shape[1]).index(ends.get(now.method, groups)),
         "currentvalue": {"prefix": prefix(now.method), "font": {"size": 14}, "xanchor": "left"},
-        "x": 0,
-        "xanchor": "left",
-        "y": 0,
-        "yanchor": "top",
-        "len": 1,
-        "pad": {"l": 14, "r": 14, "t": 4, "b": 0},
     }
+    slider |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "len": 1, "pad": {"l": 14, "r": 14, "t": 4, "b": 0}}
     return {"updatemenus": shown, "sliders": [slider]}
 
 
@@ -273,32 +232,24 @@ def label(method: str, now: Pooling, *, dot: bool) -> str:
 def layout(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
     """Return title, camera and labels. The colours of text and background are left to the template."""
     title, subtitle = texts(frame, now, cell)
-    lines = 1 + max(text.count("<br>") for text in every_subtitle(frame, now.shape, cell))
+    corner = {"x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"}
+    corner |= {"pad": {"l": 14, "t": 12}}
+    # Room for the most lines that any state has under the title.
+    every = [pooling("group", now.shape, g) for g in divisors(now.shape[1])]
+    every += [fitted(row.name, now.shape, 4) for row in METHODS.values() if row.name != "group"]
+    lines = 1 + max(texts(frame, to, cell)[1].count("<br>") for to in every)
     above, below = TITLE + LINE * lines, SLIDER if now.shape[1] > 1 else 30
-    ends = []
-    if now.shape[1] > 1:
-        ends = [
-            {"text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x, "y": 0, "yshift": -84, "yanchor": "top"}
-            for x, side, text in ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
-        ]
     shared = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
+    shared |= {"y": 0, "yshift": -84, "yanchor": "top"}
+    ends = ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
+    annotations = [shared | {"text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x} for x, side, text in ends]
     return {
         "width": frame.width,
         "height": round(above + frame.height + below),
         "margin": {"l": 0, "r": 0, "t": above, "b": below},
-        "title": {
-            "text": title,
-            "subtitle": {"text": subtitle, "font": {"size": 13}},
-            "x": 0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"l": 14, "t": 12},
-        },
+        "title": corner | {"text": title, "subtitle": {"text": subtitle, "font": {"size": 13}}},
         "showlegend": False,
-        "annotations": [shared | end for end in ends],
-        "scene": plotly_meshes.scene(frame, weights=METHODS[now.method].axes == "weights"),
+        "annotations": annotations if now.shape[1] > 1 else [],
+        "scene": plotly_meshes.scene(frame, METHODS[now.method]),
         "uirevision": "cube",
     }

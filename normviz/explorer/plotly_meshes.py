@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from normviz.core.methods import Method
 from normviz.core.pooling import Pooling
 
 MOST_CELLS = 32
@@ -43,16 +44,10 @@ class Placement:
 
     Attributes
     ----------
-    shape
-        (N, C, *spatial).
-    samples
-        Which samples are drawn.
-    bins
-        Cells of x to a drawn cell, along c, h, w.
-    cells
-        Drawn cells along c, h, w.
-    unit
-        Length of a drawn cell along c, h, w.
+    shape, samples
+        (N, C, *spatial), and which samples are drawn.
+    bins, cells, unit
+        Along c, h, w: cells of x to a drawn cell, drawn cells, and the length of one.
     places
         Where the front lower left corner of each drawn sample is.
     scale
@@ -76,10 +71,10 @@ class Placement:
         """The distance of lines from the faces."""
         return LIFT / self.scale
 
-    def box(self, n: int, ranges: Ranges, lift: float = 0) -> Box:
-        """Corners (x0, x1, y0, y1, z0, z1) of the drawn cells of sample n in `ranges` along c, h, w."""
+    def box(self, n: int, ranges: Ranges | None = None, lift: float = 0) -> Box:
+        """Corners (x0, x1, y0, y1, z0, z1) of the drawn cells of sample n in `ranges` along c, h, w, or of all."""
         px, py, pz = self.places[n - self.samples.start]
-        (c0, c1), (h0, h1), (w0, w1) = ranges
+        (c0, c1), (h0, h1), (w0, w1) = ranges or [(0, cells) for cells in self.cells]
         uc, uh, uw = self.unit
         top = pz + self.cells[1] * uh
         return (
@@ -93,7 +88,7 @@ class Placement:
 
         The middle is on the screen, and counts from the middle of the coordinates, where the camera's own origin is.
         """
-        boxes = [self.box(n, [(0, cells) for cells in self.cells], self.lift) for n in self.samples]
+        boxes = [self.box(n, lift=self.lift) for n in self.samples]
         low = [min(box[2 * k] for box in boxes) for k in range(3)]
         high = [max(box[2 * k + 1] for box in boxes) for k in range(3)]
         origin = [_middle(ends) for ends in zip(low, high, strict=True)]
@@ -190,13 +185,11 @@ def mesh(boxes: Sequence[Box], tones: Sequence[str], pad: int = 0) -> dict[str, 
     """Return a mesh3d of boxes: 12 triangles for each, and a tone for each direction."""
     triangles = [(a, b, c, tone) for (a, b, c, d), tone in FACES for a, b, c in ((a, b, c), (a, c, d))]
     count = max(pad, len(boxes))
-    i, j, k = ([8 * box + t[at] for box in range(count) for t in triangles] for at in range(3))
+    vertices = ([8 * box + t[at] for box in range(count) for t in triangles] for at in range(3))
     return {
         "type": "mesh3d",
         **corners(boxes, pad),
-        "i": i,
-        "j": j,
-        "k": k,
+        **dict(zip("ijk", vertices, strict=True)),
         "facecolor": [tones[tone] for _ in range(count) for *_, tone in triangles],
         "flatshading": True,
         "lighting": {"ambient": 1, "diffuse": 0, "specular": 0, "fresnel": 0},
@@ -209,7 +202,7 @@ def grid(frame: Placement) -> dict[str, list[float | None]]:
     """Return the lines between drawn cells, each a loop around the sample: far fewer than the edges of all cells."""
     loops = []
     for n in frame.samples:
-        x0, x1, y0, y1, z0, z1 = frame.box(n, [(0, cells) for cells in frame.cells], frame.lift)
+        x0, x1, y0, y1, z0, z1 = frame.box(n, lift=frame.lift)
         left, front, bottom = frame.places[n - frame.samples.start]
         uc, uh, uw = frame.unit
         for p in (left + k * uw for k in range(1, frame.cells[2])):
@@ -225,7 +218,7 @@ def outline(frame: Placement) -> dict[str, list[float | None]]:
     """Return the edges of every sample."""
     paths = []
     for n in frame.samples:
-        x0, x1, y0, y1, z0, z1 = frame.box(n, [(0, cells) for cells in frame.cells], frame.lift)
+        x0, x1, y0, y1, z0, z1 = frame.box(n, lift=frame.lift)
         floor, roof = ([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z), (x0, y0, z)] for z in (z0, z1))
         paths += [floor, roof, *zip(floor[:-1], roof[:-1], strict=True)]
     return _paths(paths)
@@ -240,7 +233,7 @@ def _paths(paths: Iterable[Iterable[tuple[float, float, float]]]) -> dict[str, l
     return points
 
 
-def scene(frame: Placement, *, weights: bool = False) -> dict[str, Any]:
+def scene(frame: Placement, method: Method) -> dict[str, Any]:
     """Return camera, aspect and labels of the cubes.
 
     An orthographic view draws one unit of the aspect as half the height of the scene, so that the size follows exactly.
@@ -264,12 +257,13 @@ def scene(frame: Placement, *, weights: bool = False) -> dict[str, Any]:
             "projection": {"type": "orthographic"},
         },
         "dragmode": "turntable",
-        "annotations": marks(frame, weights=weights),
+        "annotations": marks(frame, method),
     }
 
 
-def marks(frame: Placement, *, weights: bool = False) -> list[dict[str, Any]]:
-    """Return the letters at the first sample's edges and the number under every sample."""
+def marks(frame: Placement, method: Method) -> list[dict[str, Any]]:
+    """Return the letters at the first sample's edges, which depend on the method, and the number under every sample."""
+    weights = method.axes == "weights"
     shared = {"showarrow": False, "font": {"size": 14}}
     vertical, horizontal = (KERNEL if weights else LETTERS)[len(frame.shape)]
     sample, channel = ("Cout", "Cin") if weights else ("n", "C")

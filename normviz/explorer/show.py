@@ -36,6 +36,39 @@ class PagePart:
         """The scene and the state of each explorer."""
         raise NotImplementedError
 
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """A self-contained page, alive with no kernel and no network; or None once it is written to `path`."""
+        return to_html([self], path)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The still picture (of several explorers one below the other); or None once it is written to `path`."""
+        text = picture.stacked(self.page_parts())
+        return text if path is None else write(path, text)
+
+
+class OneExplorer(PagePart):
+    """A page part that is one explorer."""
+
+    def to_gif(self, path: str | os.PathLike[str], *, width: int = 960, duration: int = 1200) -> None:
+        """The sweep of G as an endless moving picture on a light ground, for slides.
+
+        Parameters
+        ----------
+        path
+            Where to write it.
+        width
+            In pixels; below 640 the small print is hard to read.
+        duration
+            Of each G, in milliseconds.
+
+        Raises
+        ------
+        ImportError
+            Without the extra `gif` (resvg-py and Pillow).
+        """
+        check_path(path)
+        write(path, gif.sweep(*self.page_parts()[0], width=width, duration=duration))
+
 
 # ---- pages and fragments ---------------------------------------------------------------------------------------------
 
@@ -92,24 +125,22 @@ def _name(part: Part) -> str:
 # ---- plain output ----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class _Output(PagePart):
     """What `Shown` and `Compared` have in common."""
 
-    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The page, or None once it is written to `path`."""
-        return to_html([self], path)
+    scene: Mapping[str, Any]
 
-    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The still picture (of several explorers one below the other), or None once it is written to `path`."""
-        text = picture.stacked(self.page_parts())
-        return text if path is None else write(path, text)
+    @cached_property
+    def _data(self) -> Data:
+        return Data(self.scene)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return mimebundle(self.page_parts())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shown(_Output):
+class Shown(_Output, OneExplorer):
     """An explorer as plain output: it needs no kernel and no widget manager, now or later.
 
     Attributes
@@ -118,21 +149,11 @@ class Shown(_Output):
         What is shown, as JSON.
     """
 
-    scene: Mapping[str, Any]
     state: Mapping[str, Any]
-
-    @cached_property
-    def _data(self) -> Data:
-        return Data(self.scene)
 
     def page_parts(self) -> Sequence[Part]:
         """The scene with its state."""
         return [(self._data, self.state)]
-
-    def to_gif(self, path: str | os.PathLike[str], *, width: int = 960, duration: int = 1200) -> None:
-        """The sweep of G as a moving picture, for slides; see `Explorer.to_gif`."""
-        check_path(path)
-        write(path, gif.sweep(self._data, self.state, width=width, duration=duration))
 
     def __repr__(self) -> str:
         row = self._data.method(self.state["method"])
@@ -153,12 +174,7 @@ class Compared(_Output):
         One for each explorer.
     """
 
-    scene: Mapping[str, Any]
     states: tuple[Mapping[str, Any], ...]
-
-    @cached_property
-    def _data(self) -> Data:
-        return Data(self.scene)
 
     def page_parts(self) -> Sequence[Part]:
         """The scene with each state."""
@@ -239,11 +255,7 @@ def compare_methods(
         if name in keywords:
             known = ("methods", *(key for key in validation.KEYWORDS if key not in refused))
             raise TypeError(f"compare_methods(): {unknown('keyword', name, known)}")
-    grouped = [name for name in names if validation.grouped(name).name == name] if num_groups is not None else []
-    if num_groups is not None and not grouped:
-        raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(names)}; leave it out")
-    given = [{"method": name, **({"num_groups": num_groups} if name in grouped else {})} for name in names]
-    started = [validation.start(x, keywords | each) for each in given]
+    started = [validation.start(x, keywords | each) for each in validation.methods_with_groups(names, num_groups)]
     return Compared(started[0][0].scene(), tuple(state for _, state in started))
 
 

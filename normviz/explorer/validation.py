@@ -6,7 +6,7 @@ A *subject* is a tensor with all that stays fixed while a person looks at it; a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index as as_int
 from typing import Any
@@ -218,6 +218,14 @@ def grouped(method: str) -> Method:
     """The method that num_groups belongs to: this one, or Group Norm if this one has no groups."""
     row = METHODS.get(method)
     return row if row is not None and row.has_groups else METHODS["group"]
+
+
+def methods_with_groups(methods: Sequence[str], num_groups: int | None) -> list[dict[str, Any]]:
+    """The keywords method and num_groups of each method: G for those that take one, of which there must be one."""
+    taking = [name for name in methods if grouped(name).name == name] if num_groups is not None else []
+    if num_groups is not None and not taking:
+        raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(methods)}; leave it out")
+    return [{"method": name, "num_groups": num_groups if name in taking else None} for name in methods]
 
 
 def check_step(step: Any) -> int:

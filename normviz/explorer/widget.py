@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,13 +14,11 @@ import numpy as np
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
 
-from normviz.atomic_write import check_path, write
 from normviz.core.errors import unknown
 from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
 from normviz.explorer import js, validation
-from normviz.explorer.show import PagePart, Part, mimebundle, to_html
-from normviz.explorer.svg import gif, picture
+from normviz.explorer.show import OneExplorer, Part, mimebundle
 from normviz.explorer.svg.readout import Data
 
 PARAMETERS = ("weight", "bias", "eps")
@@ -38,7 +35,7 @@ def refusals() -> Iterator[None]:
         raise TraitError(str(error)) from None
 
 
-class Explorer(PagePart, anywidget.AnyWidget):
+class Explorer(OneExplorer, anywidget.AnyWidget):
     """An activation tensor as a cube with the pooling set of one cell lit; Python and the page change each other.
 
     An explorer can be copied and pickled: the copy shows the same tensor in the same state. Assign another `x` to show
@@ -208,35 +205,6 @@ class Explorer(PagePart, anywidget.AnyWidget):
         return labels == labels[self.index] if blocks is None else blocks.set_of(self.index)
 
     # ---- pictures and pages ----
-
-    def to_html(self, path: str | Path | None = None) -> str | None:
-        """A self-contained page, alive with no kernel and no network; or None once it is written to `path`."""
-        return to_html([self], path)
-
-    def to_svg(self, path: str | Path | None = None) -> str | None:
-        """The still picture; or None once it is written to `path`."""
-        text = picture.stacked(self.page_parts())
-        return text if path is None else write(path, text)
-
-    def to_gif(self, path: str | Path, *, width: int = 960, duration: int = 1200) -> None:
-        """The sweep of G as an endless moving picture on a light ground, for slides.
-
-        Parameters
-        ----------
-        path
-            Where to write it.
-        width
-            In pixels; below 640 the small print is hard to read.
-        duration
-            Of each G, in milliseconds.
-
-        Raises
-        ------
-        ImportError
-            Without the extra `gif` (resvg-py and Pillow).
-        """
-        check_path(path)
-        write(path, gif.sweep(*self.page_parts()[0], width=width, duration=duration))
 
     def page_parts(self) -> Sequence[Part]:
         """The scene with the state."""
