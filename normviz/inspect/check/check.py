@@ -31,9 +31,9 @@ from normviz.inspect.check import gradients, known_bugs, localize, precision, ru
 from normviz.inspect.check.inputs import comparison_inputs
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
 from normviz.inspect.check.layer_state import find_mode, find_running
-from normviz.inspect.check.running_stats import RunningState, Trial
+from normviz.inspect.check.running_stats import RunningState
 from normviz.inspect.check.setup import Request, ShapeChanged, Subject, canonical_shape, set_up
-from normviz.inspect.check.simulate import Recipe, near, right
+from normviz.inspect.check.simulate import Recipe, Trial, near, right
 from normviz.inspect.check.verdict import Mismatch, Verdict
 
 HINTS = {
@@ -154,17 +154,14 @@ def check(
         if value is not None and not (isinstance(value, str) and value in known):
             raise ValueError(unknown(name, value, known))
     check_seed(seed)
-    if running is not None and not _is_pair_of_names(running):
+    pair = isinstance(running, tuple | list) and len(running) == 2 and all(isinstance(name, str) for name in running)
+    if running is not None and not pair:
         raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
-    if momentum is not None and (
-        isinstance(momentum, bool) or not isinstance(momentum, Real) or not 0 <= momentum <= 1
-    ):
+    if isinstance(momentum, bool) or not (momentum is None or (isinstance(momentum, Real) and 0 <= momentum <= 1)):
         raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; it is the share of the newest batch")
     ignored = _codes(ignore)
-    given = {}
-    if weight is not None or bias is not None:
-        values = {"weight": weight, "bias": bias}
-        given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
+    values = {"weight": weight, "bias": bias} if weight is not None or bias is not None else {}
+    given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
     options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
     request = Request(method, num_groups, shape, given, *options)
     with restore_after(fn, owner(fn), backward), np.errstate(all="ignore"):
@@ -172,16 +169,9 @@ def check(
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 
 
-def _is_pair_of_names(value: Any) -> bool:
-    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(name, str) for name in value)
-
-
 def _codes(ignore: Any) -> list[str]:
-    """Return the codes to ignore as a list."""
-    if isinstance(ignore, str):
-        ignore = [ignore]
     try:
-        codes = list(ignore)
+        codes = [ignore] if isinstance(ignore, str) else list(ignore)
     except TypeError:
         raise TypeError(f"ignore={brief(ignore)} is not a collection of codes") from None
     for code in codes:
@@ -219,16 +209,9 @@ class Check:
                 known["x"] = np.ascontiguousarray(uncanonical(mismatch.x, request.channel_axis))
                 known["wrong"] = mismatch.wrong.reshape(mismatch.x.shape)
                 break
-        return Verdict(
-            findings=tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches),
-            method=request.method,
-            num_groups=request.num_groups,
-            eps=request.eps,
-            channel_axis=request.channel_axis,
-            skipped=self.skipped,
-            cause=self.cause,
-            **known,
-        )
+        known |= {name: getattr(request, name) for name in ("method", "num_groups", "eps", "channel_axis")}
+        findings = tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches)
+        return Verdict(findings=findings, skipped=self.skipped, cause=self.cause, **known)
 
     # ---- findings ----
 
@@ -260,19 +243,20 @@ class Check:
 
     def _find_state(self, fn: Callable, call: FunctionUnderTest, pool: Pooling) -> Callable[[], Any] | None:
         """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
+        self.state = None
         if self.request.method != "batch":
             return None
         mode, slots = find_mode(owner(fn), call), find_running(owner(fn), self.request.running)
-        self.state = None if slots is None else RunningState(slots, mode, self.request.momentum, pool.shape[1])
-        if self.state is not None and not self.state.has_all_channels:
-            names = " and ".join(self.state.names)
-            self.skipped["running statistics"] = f"{names} do not hold one number for each of the channels"
-            self.state = None
-        if self.state is not None:
+        state = None if slots is None else RunningState(slots, mode, self.request.momentum, pool.shape[1])
+        if state is not None and state.has_all_channels:
+            self.state = state
             self.skipped.pop("running statistics", None)
-            self.state.fill(np.random.default_rng(self.request.seed))
+            state.fill(np.random.default_rng(self.request.seed))
             call.snapshot = Snapshot(fn)
-        elif slots is None and mode is not None and mode.by == "train() and eval()":
+        elif state is not None:
+            names = " and ".join(state.names)
+            self.skipped["running statistics"] = f"{names} do not hold one number for each of the channels"
+        elif mode is not None and mode.by == "train() and eval()":
             self.skipped["running statistics"] = "found under none of the usual names; give running=(mean, var)"
         return None if mode is None else lambda: mode.set(True)
 
@@ -363,27 +347,24 @@ class Check:
         strict, tests, known = subject.tolerance, [trial.sampled for trial in trials], []
         case = Case(subject.pool, self.request.eps, self.request.channel_axis, subject.weight, subject.bias)
         for tolerance in dict.fromkeys((strict, max(strict, 1e-4))):
-            recipe = None
             if all(trial.scene.agrees(trial.y, base, tolerance).all() for trial in trials):
-                recipe = base
+                found = [Explanation((), base)]
             else:
                 known = known or known_bugs.changes(case)
                 found = explain(tests, known, base, tolerance)
-                if len(found) == 1:
-                    self._add_changes(found[0], base, trials)
-                    recipe = found[0].recipe
-                elif found:
-                    self._add_ambiguous(found, base, trials, tolerance)
-                    return None, tolerance
-            if recipe is not None:
+            if len(found) > 1:
+                self._add_ambiguous(found, base, trials, tolerance)
+                return None, tolerance
+            if found:
+                self._add_changes(found[0], base, trials)
                 if tolerance > strict:
                     self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
-                return recipe, tolerance
+                return found[0].recipe, tolerance
             if self.state is not None and (recipe := self._uses_running(trials, base, known, tolerance)) is not None:
                 return recipe, tolerance
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None:
-            self.mismatches.append(self._first_wrong_stage(base, trials, max(strict, 1e-6)))
+            self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6)))
         return recipe, strict
 
     def _in_float16(self, subject: Subject, known: list[Change], base: Recipe, trials: list[Trial]) -> Recipe | None:
@@ -417,11 +398,6 @@ class Check:
     def _add_ambiguous(self, found: list[Explanation], base: Recipe, trials: list[Trial], tolerance: float) -> None:
         """Add the first wrong stage, with the different sets of bugs that explain it."""
         ways = sorted({" with ".join(sorted(e.codes)) for e in found})
-        stage = self._first_wrong_stage(base, trials, tolerance)
+        stage = localize.first_wrong_stage(trials, base, tolerance)
         text = f"{stage.text}. Either {' or '.join(ways)} would explain it, and these inputs cannot tell which"
         self.mismatches.append(replace(stage, text=text, details={"either": ways}))
-
-    def _first_wrong_stage(self, base: Recipe, trials: list[Trial], tolerance: float) -> Mismatch:
-        other = trials[1].scene, trials[1].y
-        trial = next(t for t in trials if not t.scene.agrees(t.y, base, tolerance).all())
-        return localize.first_wrong_stage(trial.name, trial.scene, trial.y, base, tolerance, other)

@@ -7,6 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.core.array_kinds import real_numbers
-from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
 from normviz.inspect._call import GRAD, Refusal, described, first_line, owner, signature, take_back
 from normviz.inspect.check.inputs import plain
@@ -48,13 +48,7 @@ def backward_of(fn: Callable, given: Callable | None) -> Callable | None:
 def gradient_errors(
     subject: Subject, recipe: Recipe, backward: Callable | None, tolerance: float
 ) -> Iterator[Mismatch]:
-    """Compare the gradients of sum(g * fn(x)) for random g; `recipe` is what explains the output.
-
-    Raises
-    ------
-    NotComparable
-        If fn has no gradient that could be compared.
-    """
+    """Compare the gradients of sum(g * fn(x)) for random g; `recipe` explains the output. May raise NotComparable."""
     call, pool = subject.call, subject.pool
     rng = np.random.default_rng(call.seed + 3)
     x, g = (call.round(plain(pool.shape, rng)) for _ in range(2))
@@ -86,7 +80,7 @@ def gradient_errors(
     if faulty:
         return
     x_hat = scene.undo_affine(scene.output(recipe), recipe.affine)
-    others = tuple(a for a in range(len(pool.shape)) if a != METHODS[pool.method].affine_axis)
+    others = tuple(a for a in range(len(pool.shape)) if a != pool.row.affine_axis)
     for role, terms in (("weight", g.reshape(-1) * x_hat), ("bias", g.reshape(-1))):
         expected = terms.reshape(pool.shape).sum(others)
         seen = found.get(role, np.empty(0)).reshape(-1)
@@ -96,9 +90,7 @@ def gradient_errors(
             yield Mismatch("gradient-wrong", text)
 
 
-def _close(
-    seen: np.ndarray, expected: np.ndarray, allowed: float, size: np.ndarray | float | None = None
-) -> np.ndarray:
+def _close(seen: np.ndarray, expected: np.ndarray, allowed: float, size: Any = None) -> np.ndarray:
     size = np.sqrt(np.mean(np.square(expected))) if size is None else size
     return np.abs(seen - expected) <= allowed * (np.abs(expected) + size)
 
@@ -126,7 +118,7 @@ def _exact(
     if through_var:
         x_hat = numerator / root
         flow = x_hat * statistics.average(upstream * x_hat)
-        result = result - (flow * statistics.count if scene.statistic == "squared norm" else flow)
+        result = result - (flow * statistics.count if scene.pool.row.statistic == "squared norm" else flow)
     return result / root
 
 
@@ -186,7 +178,10 @@ def _from_backward(backward: Callable, subject: Subject, x: np.ndarray, g: np.nd
     """Call backward(grad_output, x), with weight and bias if it takes them; or fn and then backward(grad_output)."""
     call = subject.call
     given, upstream, values = _native(subject, x, g)
-    parameters = _positional_parameters(backward)
+    parameters = []
+    with suppress(TypeError, ValueError):  # it has no signature
+        parameters = [*inspect.signature(backward).parameters.values()]
+    parameters = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -215,11 +210,3 @@ def _from_backward(backward: Callable, subject: Subject, x: np.ndarray, g: np.nd
         except Exception as error:
             raise Refusal(f"backward returned no real numbers: {first_line(error)}") from error
     return found
-
-
-def _positional_parameters(backward: Callable) -> list[inspect.Parameter]:
-    try:
-        parameters = inspect.signature(backward).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -14,41 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, divisors
-from normviz.inspect.check.simulate import (
-    Affine,
-    Cut,
-    Recipe,
-    Scene,
-    divisor,
-    mean,
-    mean_square,
-    nothing,
-    variance,
-)
+from normviz.inspect.check.simulate import Affine, Cut, Output, Recipe, divisor, mean, mean_square, nothing, variance
 
 
 @dataclass(frozen=True)
 class Change:
-    """One version of a bug.
+    """One version of a bug."""
 
-    Attributes
-    ----------
-    fields
-        The fields of the recipe that it changes.
-    text
-        What fn does, in words that follow "fn ".
-    details
-        Numbers and axes, for a `Finding`.
-    code
-        The name of the bug; `changes` fills it in.
-    """
-
-    fields: dict[str, Any]
-    text: str
-    details: dict[str, Any] = field(default_factory=dict)
-    code: str = ""
+    fields: dict[str, Any]  # the fields of the recipe that it changes
+    text: str  # what fn does, in words that follow "fn "
+    details: dict[str, Any] = field(default_factory=dict)  # numbers and axes, for a `Finding`
+    code: str = ""  # the name of the bug; `changes` fills it in
 
 
 @dataclass(frozen=True)
@@ -74,18 +51,11 @@ class Case:
     weight: np.ndarray | None
     bias: np.ndarray | None
 
-    @property
-    def row(self) -> Method:
-        """The method."""
-        return METHODS[self.pool.method]
-
 
 KNOWN_BUGS: list[tuple[str, Callable[[Case], Iterator[Change]]]] = []
 """(code, function that yields the versions of the bug for a case), in the order in which they are tried."""
 
-HINTS: dict[str, str] = {
-    "eps-value": "Compare your eps with the one that was requested; frameworks have different defaults.",
-}
+HINTS = {"eps-value": "Compare your eps with the one that was requested; frameworks have different defaults."}
 """A hint for each code: where to look, without the solution."""
 
 
@@ -111,9 +81,9 @@ def channels_last(case: Case) -> Iterator[Change]:
     """Another axis as the channels: the last one, or axis 1 where the channels are last."""
     pool, axis = case.pool, case.channel_axis
     rank = len(pool.shape)
-    if rank == 2 or case.row.axes == "weights":
+    if rank == 2 or case.pool.row.axes == "weights":
         return
-    # In the canonical order the channels come first, so axis 1 of a channels-last array is axis 2 there.
+    # In the canonical order, axis 1 of a channels-last array is axis 2.
     at, where = (rank - 1, "the last axis") if axis % rank == 1 else (2, "axis 1")
     if pool.num_groups and pool.method == "group" and pool.shape[at] % pool.num_groups:
         return
@@ -133,7 +103,7 @@ def channels_last(case: Case) -> Iterator[Change]:
 )
 def interleaved_groups(case: Case) -> Iterator[Change]:
     """Groups of channels (or samples) that are not neighbours."""
-    pool, G, axis = case.pool, case.pool.num_groups, case.row.grouped_axis
+    pool, G, axis = case.pool, case.pool.num_groups, case.pool.row.grouped_axis
     if not G:
         return
     what, length = ("samples", "channels")[axis], pool.shape[axis]
@@ -152,7 +122,7 @@ def interleaved_groups(case: Case) -> Iterator[Change]:
 )
 def wrong_axes(case: Case) -> Iterator[Change]:
     """Statistics over other axes."""
-    shape, rank, axis = case.pool.shape, len(case.pool.shape), case.row.grouped_axis
+    shape, rank, axis = case.pool.shape, len(case.pool.shape), case.pool.row.grouped_axis
     lengths = [sorted({1, n}) for n in shape]
     if case.pool.num_groups:
         lengths[axis] = sorted({1, shape[axis] // case.pool.num_groups, shape[axis]})
@@ -174,7 +144,7 @@ def wrong_axes(case: Case) -> Iterator[Change]:
 @known_bug("sets", "Which cells should share a mean? normviz.probe(fn).explore() shows those that do.")
 def other_num_groups(case: Case) -> Iterator[Change]:
     """Another number of groups."""
-    pool, G, axis = case.pool, case.pool.num_groups, case.row.grouped_axis
+    pool, G, axis = case.pool, case.pool.num_groups, case.pool.row.grouped_axis
     length = pool.shape[axis]
     for other in divisors(length) if G else ():
         block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
@@ -193,14 +163,14 @@ def other_num_groups(case: Case) -> Iterator[Change]:
 def unbiased_variance(case: Case) -> Iterator[Change]:
     """The sum of squares divided by m - 1."""
     m = case.pool.size
-    if case.row.centered:
+    if case.pool.row.centered:
         yield Change({"ddof": 1}, f"divides the sum of squares by m - 1 = {m - 1}, not by m = {m}", {"m": m})
 
 
 @known_bug("not-centered", "What should the mean of each set of x_hat be? Compute it from your output.")
 def not_centered(case: Case) -> Iterator[Change]:
     """No mean subtracted."""
-    if case.row.centered:
+    if case.pool.row.centered:
         text = "subtracts no mean, and divides by the root mean square"
         yield Change({"subtract": nothing, "spread": mean_square}, text)
         yield Change({"subtract": nothing}, "divides by the standard deviation, but subtracts no mean")
@@ -209,8 +179,8 @@ def not_centered(case: Case) -> Iterator[Change]:
 @known_bug("mean", "Print the mean of this one set beside that of x[...] of the same cells.")
 def centered(case: Case) -> Iterator[Change]:
     """A mean subtracted by a method that has none."""
-    if not case.row.centered:
-        yield Change({"subtract": mean, "spread": variance}, f"subtracts a mean, which {case.row.label} does not")
+    if not case.pool.row.centered:
+        yield Change({"subtract": mean, "spread": variance}, f"subtracts a mean, which {case.pool.row.label} does not")
 
 
 @known_bug("eps-outside", "Which comes first, the root or the eps? The order shows only where the variance is small.")
@@ -234,7 +204,7 @@ def variance_not_std(case: Case) -> Iterator[Change]:
 
 
 def _spread_name(case: Case) -> str:
-    return "variance" if case.row.centered else "mean square"
+    return "variance" if case.pool.row.centered else "mean square"
 
 
 # ---- the bugs: weight and bias ----
@@ -275,11 +245,8 @@ def affine_before(case: Case) -> Iterator[Change]:
 def affine_per_group(case: Case) -> Iterator[Change]:
     """One weight and bias for each group."""
     C, G = case.pool.shape[1], case.pool.num_groups or 1
-    if case.pool.method != "group" or not 1 < G < C:
-        return
-    if any(p is not None and p.size != C for p in (case.weight, case.bias)):
-        return
-    if case.weight is None and case.bias is None:
+    sizes = {p.size for p in (case.weight, case.bias) if p is not None}
+    if case.pool.method != "group" or not 1 < G < C or sizes != {C}:
         return
     text = "takes one weight and bias for each group: "
     for name, which, of_groups in (
@@ -327,13 +294,8 @@ def changes(case: Case) -> list[Change]:
     return found
 
 
-def explain(
-    tests: Sequence[tuple[Scene, np.ndarray]], known: Sequence[Change], base: Recipe, tolerance: float
-) -> list[Explanation]:
-    """Return the smallest combinations of up to three changes that reproduce every output, one for each set of codes.
-
-    `tests` are scenes with the output of their compared cells.
-    """
+def explain(tests: Sequence[Output], known: Sequence[Change], base: Recipe, tolerance: float) -> list[Explanation]:
+    """Return the smallest combinations of up to three changes that reproduce all outputs, one for each set of codes."""
     for size in (1, 2, 3):
         found: dict[frozenset, Explanation] = {}
         for chosen in _combinations(known, size, base, tests, tolerance):
@@ -352,7 +314,7 @@ def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
 
 
 def _combinations(
-    known: Sequence[Change], size: int, base: Recipe, tests: Sequence[tuple[Scene, np.ndarray]], tolerance: float
+    known: Sequence[Change], size: int, base: Recipe, tests: Sequence[Output], tolerance: float
 ) -> Iterator[tuple[Change, ...]]:
     """Yield every combination of changes to different fields, and those of one change less with an eps that fits."""
     for chosen in combinations(known, size):
@@ -370,9 +332,7 @@ def _combinations(
 
 
 @np.errstate(all="ignore")
-def _estimates(
-    tests: Sequence[tuple[Scene, np.ndarray]], recipe: Recipe, requested: float, tolerance: float
-) -> list[float]:
+def _estimates(tests: Sequence[Output], recipe: Recipe, requested: float, tolerance: float) -> list[float]:
     """Estimate eps from each input, assuming that everything else is as in the recipe."""
     found = []
     for scene, y in tests:

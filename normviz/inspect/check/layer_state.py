@@ -29,6 +29,7 @@ RUNNING = (
     ("pop_mean", "pop_var"),
 )
 """Usual names of the running mean and variance."""
+MODES = ("training", "is_training", "train")
 
 
 def attribute(value: Any, name: str) -> Any:
@@ -90,10 +91,9 @@ def find_parameters(layer: Any) -> dict[str, Slot]:
     for holder in _holders(layer):
         slots = {}
         for role, names in (("weight", WEIGHT), ("bias", BIAS)):
-            for name in names:
-                numbers = Slot(holder, name).read()
-                if numbers is not None and numbers.size and role not in slots:
-                    slots[role] = Slot(holder, name)
+            for slot in (Slot(holder, name) for name in names):
+                if (numbers := slot.read()) is not None and numbers.size:
+                    slots.setdefault(role, slot)
         if slots:
             return slots
     return {}
@@ -133,13 +133,7 @@ class Mode:
     by: str
 
     def set(self, training: bool) -> None:
-        """Switch the mode.
-
-        Raises
-        ------
-        Refusal
-            If the layer raises.
-        """
+        """Switch the mode; Refusal if the layer raises."""
         try:
             self.switch(training)
         except Exception as error:
@@ -149,21 +143,17 @@ class Mode:
 
 def find_mode(layer: Any, call: FunctionUnderTest) -> Mode | None:
     """Return how to set the mode of a layer; None if it has none."""
-    name = _mode_argument(layer)
+    name = None
+    with suppress(Exception):  # there is no signature, or looking for it runs code of the layer that raises
+        parameters = inspect.signature(getattr(layer, "call", layer)).parameters
+        name = next((n for n in (*MODES, "use_running_average") if n in parameters), None)
     if name is not None:  # comes first: a layer of Keras on PyTorch has a train() that has no effect
         call.takes.names["training"] = name
         convert = (lambda t: not t) if name == "use_running_average" else bool
         return Mode(lambda training: call.values.__setitem__("training", convert(training)), f"{name}=")
     if method(layer, "train") and method(layer, "eval"):
         return Mode(lambda training: layer.train() if training else layer.eval(), "train() and eval()")
-    for name in ("training", "is_training", "train"):
+    for name in MODES:
         if isinstance(attribute(layer, name), bool):
             return Mode(lambda training, name=name: setattr(layer, name, training), name)
-    return None
-
-
-def _mode_argument(layer: Any) -> str | None:
-    with suppress(Exception):  # there is no signature, or looking for it runs code of the layer that raises
-        parameters = inspect.signature(getattr(layer, "call", layer)).parameters
-        return next((n for n in ("training", "is_training", "train", "use_running_average") if n in parameters), None)
     return None

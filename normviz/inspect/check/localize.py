@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from normviz.inspect.check.simulate import Recipe, Scene, divisor
+from normviz.inspect.check.simulate import Recipe, Trial, divisor
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
@@ -17,13 +18,10 @@ HINTS = {
 
 
 @np.errstate(all="ignore")
-def first_wrong_stage(
-    name: str, scene: Scene, y: np.ndarray, base: Recipe, tolerance: float, other: tuple[Scene, np.ndarray]
-) -> Mismatch:
-    """Return the first wrong stage of the output y for the input called `name`.
-
-    `base` is the right recipe, `other` another input with its output. Scenes and outputs have all their cells.
-    """
+def first_wrong_stage(trials: Sequence[Trial], base: Recipe, tolerance: float) -> Mismatch:
+    """Return the first wrong stage in the first of the outputs that differ from those of the right recipe `base`."""
+    trial = next(t for t in trials if not t.scene.agrees(t.y, base, tolerance).all())
+    scene, y = trial.scene, trial.y
     expected = scene.output(base)
     wrong = ~scene.agrees(y, base, tolerance)
     worst = int(np.argmax(np.where(wrong, np.nan_to_num(np.abs(y - expected), nan=np.inf, posinf=np.inf), -1)))
@@ -36,17 +34,15 @@ def first_wrong_stage(
         text = f"gives NaN or infinite numbers for {bad.sum()} of {bad.size} ordinary cells"
         return stage("non-finite", text, int(np.argmax(bad)))
     labels = base.cut.labels(scene.pool).reshape(-1)
-    slope, shift, straight = _lines(labels, scene.x.reshape(-1), scene.undo_affine(y, base.affine), tolerance)
+    _, _, straight = _lines_of_sets(trial, base, labels, tolerance)
     if straight[labels].all():
-        code, text, details = _wrong_line(name, scene, base, labels, worst, slope, shift, tolerance, other)
+        code, text, details = _wrong_line(trial, trials[1], base, labels, worst, tolerance)
         return stage(code, text, **details)
     right = ~wrong
     rising = np.diff(y[np.argsort(expected)]).min() > -tolerance * np.abs(y).max()
     if right.mean() > 0.2 and rising:
-        text = (
-            f"gives the right output for {right.sum()} of {right.size} cells, and changes the others one by one: does "
-        )
-        return stage("affine", text + "an activation or a limit follow?", right=int(right.sum()))
+        text = f"gives the right output for {right.sum()} of {right.size} cells, and changes the others one by one"
+        return stage("affine", f"{text}: does an activation or a limit follow?", right=int(right.sum()))
     axis = 0 if scene.pool.method.startswith("weight") else 1
     channel = np.broadcast_to(np.indices(scene.x.shape, sparse=True)[axis], scene.x.shape).reshape(-1)
     numerator, spread = scene.parts(base)
@@ -68,18 +64,11 @@ def first_wrong_stage(
 
 
 def _wrong_line(
-    name: str,
-    scene: Scene,
-    base: Recipe,
-    labels: np.ndarray,
-    worst: int,
-    slope: np.ndarray,
-    shift: np.ndarray,
-    tolerance: float,
-    other: tuple[Scene, np.ndarray],
+    trial: Trial, other: Trial, base: Recipe, labels: np.ndarray, worst: int, tolerance: float
 ) -> tuple[str, str, dict[str, Any]]:
     """Distinguish a wrong mean from a wrong divisor, where x_hat is a linear function of x in each right set."""
-    where = f"in set {labels[worst]}"
+    where, scene = f"in set {labels[worst]}", trial.scene
+    slope, shift, _ = _lines_of_sets(trial, base, labels, tolerance)
     if slope[labels[worst]] == 0:
         return "affine", f"gives the same number throughout set {labels[worst]}, whatever x is", {}
     numerator, spread = scene.parts(base)
@@ -87,13 +76,10 @@ def _wrong_line(
     mean, right_mean = -(shift / slope)[labels] + 0.0, scene.x.reshape(-1) - numerator
     if (np.abs(mean - right_mean) / right_root)[worst] > 100 * tolerance:
         expected, seen = float(right_mean[worst]), float(mean[worst])
-        text = f"subtracts {seen:.6g} {where}, where the mean is {expected:.6g}"
-        return "mean", text, {"expected": expected, "seen": seen}
-    other_scene, other_y = other
-    other_slope, *_ = _lines(
-        labels, other_scene.x.reshape(-1), other_scene.undo_affine(other_y, base.affine), tolerance
-    )
-    other_spread = other_scene.parts(base)[1]
+        details = {"expected": expected, "seen": seen}
+        return "mean", f"subtracts {seen:.6g} {where}, where the mean is {expected:.6g}", details
+    other_slope, *_ = _lines_of_sets(other, base, labels, tolerance)
+    other_spread = other.scene.parts(base)[1]
     root, other_root = 1 / slope[labels], 1 / other_slope[labels]
     ratio, other_ratio = root / right_root, other_root / np.sqrt(other_spread + base.eps)
     if np.allclose(ratio, other_ratio, rtol=1e-3) and not np.allclose(ratio, ratio[0], rtol=1e-3):
@@ -102,12 +88,16 @@ def _wrong_line(
         return "affine", text, {"times": times}
     text = f"divides by {root[worst]:.6g} {where}, where the root of variance + eps is {right_root[worst]:.6g}"
     added, other_added = root**2 - spread, other_root**2 - other_spread
-    if name in ("small", "tiny") or np.allclose(added, other_added, rtol=0.05, atol=0):
+    if trial.name in ("small", "tiny") or np.allclose(added, other_added, rtol=0.05, atol=0):
         eps = float(added[worst])
         return "eps", f"{text}; that would be right with an eps of {eps:.4g}", {"expected": base.eps, "seen": eps}
     expected, seen = float(spread[worst]), float(root[worst] ** 2 - base.eps)
     text += f": a variance of {seen:.6g} instead of {expected:.6g}"
     return "variance", text, {"expected": expected, "seen": seen}
+
+
+def _lines_of_sets(trial: Trial, base: Recipe, labels: np.ndarray, tolerance: float) -> tuple[np.ndarray, ...]:
+    return _lines(labels, trial.scene.x.reshape(-1), trial.scene.undo_affine(trial.y, base.affine), tolerance)
 
 
 def _lines(labels: np.ndarray, x: np.ndarray, y: np.ndarray, tolerance: float) -> tuple[np.ndarray, ...]:

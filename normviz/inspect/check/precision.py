@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from normviz.core.methods import METHODS
 from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.inputs import plain
@@ -96,7 +95,7 @@ def _cancellation(subject: Subject, recipe: Recipe, labels: np.ndarray, far: flo
 def _float32_output(subject: Subject) -> Iterator[Mismatch]:
     """Find out whether float32 stays float32, unless an array of the user's in float64 may widen it."""
     call = subject.call
-    finer = [a for a in call.snapshot.objects if is_array(a) and str(getattr(a, "dtype", "")).endswith("float64")]
+    finer = any(is_array(a) and str(getattr(a, "dtype", "")).endswith("float64") for a in call.snapshot.objects)
     if call.dtype != "float64" or finer or find_parameters(owner(call.fn)):
         return
     before = call.dtype, call.resolution
@@ -118,7 +117,7 @@ def _float16_sums(subject: Subject, recipe: Recipe, labels: np.ndarray, rng: np.
     if m < 4 or recipe.affine.before is not None or recipe.power != 0.5 or subject.call.dtype != "float16":
         return
     x = rng.uniform(100, 200, labels.shape) * np.where(rng.random(labels.shape) < 0.5, -1, 1)
-    scene, y = subject.output(x + (min(90000 / m, 40000) if METHODS[subject.pool.method].centered else 0))
+    scene, y = subject.output(x + (min(90000 / m, 40000) if subject.pool.row.centered else 0))
     expected = scene.output(recipe)
     wrong = ~_about(y, expected, scene, 0.4, recipe.affine)
     if wrong.any():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -14,7 +14,7 @@ from normviz.inspect.check.inputs import plain
 from normviz.inspect.check.known_bugs import Change, apply
 from normviz.inspect.check.layer_state import Mode, Slot
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import Recipe, Scene, near
+from normviz.inspect.check.simulate import Pair, Recipe, Scene, Trial, near
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
@@ -29,30 +29,15 @@ HINTS = {
     "state": "Print the running statistics before and after one call in train mode, and work the update out by hand.",
 }
 
-Pair = tuple[np.ndarray, np.ndarray]
-"""Mean and variance of every channel, (C,) each."""
-
 
 @dataclass
 class RunningState:
-    """The running statistics of a layer, and its mode.
+    """The running statistics of a layer, and its mode."""
 
-    Attributes
-    ----------
-    slots
-        Running mean and variance.
-    mode
-        How to set the mode, or None.
-    momentum
-        The requested share of the newest batch, or None.
-    channels
-        C.
-    """
-
-    slots: tuple[Slot, Slot]
-    mode: Mode | None
-    momentum: float | None
-    channels: int
+    slots: tuple[Slot, Slot]  # running mean and variance
+    mode: Mode | None  # how to set the mode, or None
+    momentum: float | None  # the requested share of the newest batch, or None
+    channels: int  # C
 
     @property
     def names(self) -> tuple[str, str]:
@@ -85,23 +70,6 @@ class RunningState:
         return package if package in ("torch", "keras", "flax") else ""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One input that outputs are compared on: the whole flat output, and the running statistics around the call."""
-
-    name: str
-    scene: Scene
-    y: np.ndarray
-    before: Pair | None = None
-    after: Pair | None = None
-
-    @cached_property
-    def sampled(self) -> tuple[Scene, np.ndarray]:
-        """A scene of some of the cells, and the output for them."""
-        scene = self.scene.sample()
-        return scene, scene.flat(self.y)
-
-
 def train_uses_running(
     trials: Sequence[Trial], base: Recipe, known: Sequence[Change], tolerance: float
 ) -> tuple[Recipe, tuple[Change, ...]] | None:
@@ -129,10 +97,12 @@ def running_errors(
         if state.mode:
             state.mode.set(True)
         kept, statistics = [state.read()], []
+        first = np.arange(state.channels) * math.prod(subject.pool.shape[2:])  # the first cell of each channel
         for x in batches[:2]:
             scene, _ = subject.output(x, restore=False)
             kept.append(state.read())
-            statistics.append(_of_batch(scene, recipe))
+            of_batch = scene.statistics(recipe)
+            statistics.append((of_batch.mean[first], of_batch.var[first]))
         error = max(1e-3, 2 * call.resolution)
         yield from _update_errors(state, kept, statistics, scene.x.size // state.channels, max(tolerance, 1e-6), error)
         if state.mode is None:
@@ -164,16 +134,15 @@ def _update_errors(
         text = f"leaves {left} in train mode; channel {c} stays at {seen[c]:.6g}"
         yield _of_channel("running-not-updated", text, c, expected, seen)
     if not still[0] and not accepted:
-        c = _worst(right_mean, mean1)
+        c, code = _worst(right_mean, mean1), "state"
         if share is None:
             text = f"keeps {mean1[c]:.6g} as {state.names[0]} of channel {c}, no average of old and new"
-            yield _of_channel("state", text, c, right_mean, mean1)
         elif abs(share + wanted - 1) < 0.01:
+            code = "momentum-reversed"
             text = f"gives the new batch a share of {share:.4g} and the old ones {1 - share:.4g}, the wrong way round"
-            yield _of_channel("momentum-reversed", text, c, right_mean, mean1)
         else:
             text = f"gives the new batch a share of {share:.4g}, where {wanted:.4g} is asked for"
-            yield _of_channel("state", text, c, right_mean, mean1)
+        yield _of_channel(code, text, c, right_mean, mean1)
     if still[1] or m == 1:
         return
     newest = share if share is not None else _share(var0, var1, var * unbiased, tolerance)
@@ -183,12 +152,10 @@ def _update_errors(
     if np.allclose(var1, with_unbiased, rtol=tolerance) or (is_biased and state.library in ("keras", "flax")):
         return
     c = _worst(with_unbiased, var1)
+    text = f"keeps {var1[c]:.6g} as {state.names[1]} of channel {c}, which neither m - 1 nor m explains"
     if is_biased:
         text = f"keeps the biased variance in {state.names[1]}, divided by m = {m} and not by m - 1 = {m - 1}"
-        yield _of_channel("running-biased", text, c, with_unbiased, var1)
-    else:
-        text = f"keeps {var1[c]:.6g} as {state.names[1]} of channel {c}, which neither m - 1 nor m explains"
-        yield _of_channel("state", text, c, with_unbiased, var1)
+    yield _of_channel("running-biased" if is_biased else "state", text, c, with_unbiased, var1)
 
 
 def _evaluation_errors(
@@ -207,24 +174,15 @@ def _evaluation_errors(
         return
     expected = scene.running_output(recipe, *before)
     wrong = ~near(y, expected, tolerance)
+    code, text = "state", "gives another output in eval mode than its running statistics give"
     if any(scene.agrees(y, r, tolerance).all() for r in recipes):
+        code = "eval-uses-batch"
         text = "normalizes with the batch's own mean and variance in eval mode, not with the running ones"
-        yield Mismatch("eval-uses-batch", text, scene.x, y, expected, wrong)
-    else:
-        text = "gives another output in eval mode than its running statistics give"
-        yield Mismatch("state", text, scene.x, y, expected, wrong)
+    yield Mismatch(code, text, scene.x, y, expected, wrong)
 
 
 def _of_channel(code: str, text: str, c: int, expected: np.ndarray, seen: np.ndarray) -> Mismatch:
     return Mismatch(code, text, channel=c, pair=(float(expected[c]), float(seen[c])))
-
-
-def _of_batch(scene: Scene, recipe: Recipe) -> Pair:
-    """Return mean and biased variance of each channel."""
-    statistics = scene.statistics(recipe)
-    _, C, *spatial = scene.x.shape
-    first = np.arange(C) * int(np.prod(spatial))  # the first cell of each channel
-    return statistics.mean[first], statistics.var[first]
 
 
 def _share(old: np.ndarray, new: np.ndarray, batch: np.ndarray, tolerance: float) -> float | None:

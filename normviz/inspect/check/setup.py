@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,7 @@ from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal
 from normviz.inspect._snapshot import Snapshot, is_array
 from normviz.inspect.check.inputs import plain, random_parameters
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
-from normviz.inspect.check.simulate import TOLERANCE, Scene, right
-
-"""Inputs have at most this many cells; a check holds about ten arrays of that size in float64."""
+from normviz.inspect.check.simulate import TOLERANCE, Scene, native_order, right
 
 
 class ShapeChanged(Refusal):
@@ -51,36 +50,22 @@ class Request:
 
 @dataclass
 class Subject:
-    """A function that has been called once, and what its outputs are compared with.
+    """A function that has been called once, and what its outputs are compared with."""
 
-    Attributes
-    ----------
-    call
-        The function.
-    pool
-        The sets that it should have.
-    weight, bias
-        What it applies, broadcasting against canonical x; None where it has none.
-    per_group
-        Whether it takes one weight for each group.
-    first
-        Input and answer of the first call.
-    arrange
-        Maps an output of another shape to the shape of the input.
-    """
-
-    call: FunctionUnderTest
-    pool: Pooling
+    call: FunctionUnderTest  # the function
+    pool: Pooling  # the sets that it should have
+    # weight, bias: what it applies, broadcasting against canonical x; None where it has none
     weight: np.ndarray | None
     bias: np.ndarray | None
-    per_group: bool
-    first: tuple[np.ndarray, Answer]
+    per_group: bool  # whether it takes one weight for each group
+    first: tuple[np.ndarray, Answer]  # input and answer of the first call
+    # arrange: maps an output of another shape to the shape of the input
     arrange: Callable[[np.ndarray], np.ndarray] = lambda y: y
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the inputs as fn takes them."""
-        return native_shape(self.pool.shape, self.call.channel_axis)
+        return native_order(self.pool.shape, self.call.channel_axis)
 
     @property
     def tolerance(self) -> float:
@@ -96,13 +81,7 @@ class Subject:
         return np.array(canonical(self.arrange(y), self.call.channel_axis)).reshape(-1)
 
     def output(self, x: np.ndarray, *, restore: bool = True) -> tuple[Scene, np.ndarray]:
-        """Call fn with x, rounded to its dtype; return the scene and the flat output.
-
-        Raises
-        ------
-        Refusal
-            If fn raises, or returns no array, or one of another shape than in the first call.
-        """
+        """Call fn with x, rounded to its dtype; return the scene and the flat output; Refusal if there is none."""
         x = self.call.round(x)
         answer, expected = self.call.ask(x, restore=restore), self.first[1].shape
         if answer.shape != expected:
@@ -118,22 +97,10 @@ def canonical_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
     return canonical(np.broadcast_to(np.int8(0), shape), channel_axis, "shape").shape
 
 
-def native_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
-    """Return the shape that fn's array has, from (N, C, *spatial)."""
-    lengths = list(shape)
-    lengths.insert(channel_axis % len(shape), lengths.pop(1))
-    return tuple(lengths)
-
-
 def set_up(fn: Callable, request: Request, prepare: Callable[[Any, FunctionUnderTest, Pooling], Any]) -> Subject:
     """Call fn with one shape and layout after another; return the first that gives right outputs, or that it takes.
 
-    `prepare` finds the state of fn, and returns what to call before every call.
-
-    Raises
-    ------
-    Refusal
-        If fn takes none of them.
+    `prepare` finds the state of fn, and returns what to call before every call. Refusal if fn takes none of them.
     """
     slots = {} if request.given else find_parameters(owner(fn))
     refusal = None
@@ -145,8 +112,11 @@ def set_up(fn: Callable, request: Request, prepare: Callable[[Any, FunctionUnder
             except Refusal as error:
                 refusal = refusal or error
                 continue
-            if _is_right(subject, request):
-                return subject
+            x, answer = subject.first
+            if answer.shape == subject.shape and not subject.per_group:
+                base = right(subject.pool, request.eps)
+                if subject.scene(x).agrees(subject.flat(answer.y), base, subject.tolerance).all():
+                    return subject
             accepted.append(subject)
         if accepted:
             return accepted[0]
@@ -172,14 +142,6 @@ def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str,
     answer = call.begin(x := plain(shape, rng), request.dtype)
     weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
     return Subject(call, pool, weight, bias, layout == "group", (call.round(x), answer))
-
-
-def _is_right(subject: Subject, request: Request) -> bool:
-    x, answer = subject.first
-    if answer.shape != subject.shape or subject.per_group:
-        return False
-    base = right(subject.pool, request.eps)
-    return bool(subject.scene(x).agrees(subject.flat(answer.y), base, subject.tolerance).all())
 
 
 # ---- weight and bias ----
@@ -214,9 +176,9 @@ def _random_parameters(
     names: dict[str, str], request: Request, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
 ) -> dict[str, np.ndarray | None]:
     """Return a random weight and bias in a layout; None where fn takes and has none."""
-    axis, sample = request.row.affine_axis, list(native_shape(pool.shape, request.channel_axis))
+    axis, sample = pool.row.affine_axis, list(native_order(pool.shape, request.channel_axis))
     del sample[1 if request.channel_axis % len(sample) == 0 else 0]  # the axis of the samples
-    along = native_shape([n if a == axis else 1 for a, n in enumerate(pool.shape)], request.channel_axis)
+    along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], request.channel_axis)
     size = {"element": tuple(sample), "group": pool.num_groups, "along": along}.get(layout, pool.shape[axis])
     roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "none" else ()
     return {role: p if role in roles else None for role, p in random_parameters(size, rng).items()}
@@ -224,14 +186,12 @@ def _random_parameters(
 
 def _broadcast(p: np.ndarray, role: str, pool: Pooling, layout: str, channel_axis: int) -> np.ndarray:
     """Return a parameter that broadcasts against canonical x."""
-    rank = len(pool.shape)
+    rank, shape = len(pool.shape), native_order(pool.shape, channel_axis)
     if layout == "group":
         return p.repeat(pool.shape[1] // (pool.num_groups or 1)).reshape(1, -1, *[1] * (rank - 2))
-    if p.ndim == rank and all(
-        n in (1, m) for n, m in zip(p.shape, native_shape(pool.shape, channel_axis), strict=True)
-    ):
+    if p.ndim == rank and all(n in (1, m) for n, m in zip(p.shape, shape, strict=True)):
         return np.array(canonical(p, channel_axis))
-    if p.ndim > 1 and p.size == pool.shape[METHODS[pool.method].affine_axis]:
+    if p.ndim > 1 and p.size == pool.shape[pool.row.affine_axis]:
         p = p.reshape(-1)
     return parameter(p, role, pool, channel_axis)
 
@@ -255,26 +215,20 @@ def _shapes(fn: Callable, request: Request, slots: dict[str, Slot]) -> list[tupl
             samples.append(lengths)
     if G and G in channels and row.name == "group":
         channels.insert(0, G * 2)  # parameters of G numbers: one group for each is likelier than one channel
-    shapes = [
-        (3, *canonical_shape((2, *sample), axis)[1:]) for sample in samples if -1 - len(sample) <= axis <= len(sample)
-    ]
+    shapes = [(3, *canonical_shape((2, *s), axis)[1:]) for s in samples if -1 - len(s) <= axis <= len(s)]
     shapes += [s for s in _usual_shapes(row, G, [*dict.fromkeys(channels)][:4]) if -len(s) <= axis < len(s)]
     shapes = [s for s in dict.fromkeys(shapes) if math.prod(s) <= MOST_CELLS]
     if not shapes:
         raise ValueError(f"num_groups={brief(G)} needs more than {MOST_CELLS:,} cells, the most that check takes")
-    return [s for s in shapes if _fits(request, s)] or shapes
-
-
-def _fits(request: Request, shape: tuple[int, ...]) -> bool:
-    """Return whether the given weight and bias have a shape that goes with x of this shape."""
-    pool = Pooling(request.method, shape, request.num_groups)
-    try:
-        for role, p in request.given.items():
-            if p is not None:
-                _broadcast(p, role, pool, "given", request.channel_axis)
-    except ValueError:
-        return False
-    return True
+    fitting = []  # those that the given weight and bias go with
+    for shape in shapes:
+        pool = Pooling(request.method, shape, G)
+        with suppress(ValueError):
+            for role, p in request.given.items():
+                if p is not None:
+                    _broadcast(p, role, pool, "given", axis)
+            fitting.append(shape)
+    return fitting or shapes
 
 
 def _usual_shapes(row: Method, num_groups: int | None, channels: list[int]) -> Iterator[tuple[int, ...]]:

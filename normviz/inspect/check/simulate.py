@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling
 
 MOST_CELLS = 4096
 """`Scene.sample` keeps at most this many cells."""
 
+Pair = tuple[np.ndarray, np.ndarray]
+"""Mean and variance of every channel, (C,) each."""
+
 TOLERANCE = {2.0**-52: 1e-9, 2.0**-23: 1e-4, 2.0**-10: 2e-2, 2.0**-7: 1e-1}
 """Relative tolerance of an output, by the resolution of its dtype: sums in another order may differ by this much."""
 
 
+def native_order(per_axis: Sequence[int], channel_axis: int) -> tuple[int, ...]:
+    """Return one number per axis of (N, C, *spatial) in the order of fn's axes."""
+    numbers = list(per_axis)
+    numbers.insert(channel_axis % len(numbers), numbers.pop(1))
+    return tuple(numbers)
+
+
 @dataclass(frozen=True)
 class Cut:
-    """Which cells share a set.
+    """Which cells share a set."""
 
-    Attributes
-    ----------
-    kind
-        "block"; "strided", index i of the grouped axis in group i % G; "scattered", the cells of a sample dealt out to
-        G groups one by one; or "axis", the method's own sets with another axis as the channels.
-    block
-        Extents of a set along each axis of (N, C, *spatial), for "block" and "strided".
-    axis
-        The axis of the channels, for "axis".
-    """
-
+    # kind: "block"; "strided", index i of the grouped axis in group i % G; "scattered", the cells of a sample dealt out
+    # to G groups one by one; or "axis", the method's own sets with another axis as the channels
     kind: str = "block"
-    block: tuple[int, ...] = ()
-    axis: int = 1
+    block: tuple[int, ...] = ()  # extents of a set along each axis of (N, C, *spatial), for "block" and "strided"
+    axis: int = 1  # the axis of the channels, for "axis"
 
     def labels(self, pool: Pooling) -> np.ndarray:
         """Return an int array of the shape of x: the number of the set that each cell is in."""
@@ -50,7 +51,7 @@ class Cut:
         if self.kind == "scattered":
             size = math.prod(shape[1:])
             return groups * where[0] + np.arange(size).reshape(1, *shape[1:]) % groups
-        strided = METHODS[pool.method].grouped_axis if self.kind == "strided" else None
+        strided = pool.row.grouped_axis if self.kind == "strided" else None
         labels = np.zeros(shape, int)
         for axis, (length, extent) in enumerate(zip(shape, self.block, strict=True)):
             count = length // extent
@@ -60,24 +61,17 @@ class Cut:
 
 @dataclass(frozen=True)
 class SetStatistics:
-    """Statistics of the set of each compared cell.
+    """Statistics of the set of each compared cell."""
 
-    Attributes
-    ----------
-    value, mean, var, mean_square, count
-        One number for each compared cell: its value, then the statistics of its set (biased variance).
-    deviation
-        Value - mean of every cell of x, flat.
-    average
-        Takes one number for each cell of x, flat, and returns its mean over the set of each compared cell.
-    """
-
+    # value, mean, var, mean_square, count: one number for each compared cell: its value, then the statistics of its set
+    # (biased variance)
     value: np.ndarray
     mean: np.ndarray
     var: np.ndarray
     mean_square: np.ndarray
     count: np.ndarray
-    deviation: np.ndarray
+    deviation: np.ndarray  # value - mean of every cell of x, flat
+    # average: takes one number for each cell of x, flat, and returns its mean over the set of each compared cell
     average: Callable[[np.ndarray], np.ndarray]
 
 
@@ -92,102 +86,54 @@ def nothing(s: SetStatistics) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Affine:
-    """How a version applies weight and bias.
+    """How a version applies weight and bias."""
 
-    Attributes
-    ----------
-    before
-        Maps x, weight and bias to the input that is normalized; None normalizes x itself.
-    pick
-        Maps the weight and the bias of each cell to those that are applied to x_hat.
-    layout
-        Maps a parameter that broadcasts against x to the one that is used instead; None uses the parameter itself.
-    shift_first
-        Whether the bias is added before the multiplication.
-    name
-        For `Finding.details`.
-    """
-
+    # before: maps x, weight and bias to the input that is normalized; None normalizes x itself
     before: Callable[[Any, Any, Any], Any] | None = None
+    # pick: maps the weight and the bias of each cell to those that are applied to x_hat
     pick: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]] = lambda w, b: (w, b)
+    # layout: maps a parameter that broadcasts against x to the one that is used instead; None uses the parameter itself
     layout: Callable[[np.ndarray], np.ndarray] | None = None
-    shift_first: bool = False
-    name: str = "right"
-
-
-RIGHT = Affine()
+    shift_first: bool = False  # whether the bias is added before the multiplication
+    name: str = "right"  # for `Finding.details`
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One version of a normalizer.
+    """One version of a normalizer."""
 
-    Attributes
-    ----------
-    cut
-        The sets.
-    eps, eps_at
-        What is added, and where: "inside" the root, "outside", or "missing".
-    subtract
-        What is subtracted from x: `mean`, `nothing`, or another function of the statistics.
-    spread
-        What the divisor is made of: `variance`, `mean_square`, or another function of the statistics.
-    ddof
-        Subtracted from the number of cells before the sum of squares is divided by it.
-    power
-        0.5 for the standard deviation, 1.0 for the variance itself.
-    affine
-        How weight and bias are applied.
-    """
-
-    cut: Cut
+    cut: Cut  # the sets
+    # eps, eps_at: what is added, and where: "inside" the root, "outside", or "missing"
     eps: float
     eps_at: str = "inside"
+    # subtract: what is subtracted from x: `mean`, `nothing`, or another function of the statistics
     subtract: Callable[[SetStatistics], np.ndarray] = mean
+    # spread: what the divisor is made of: `variance`, `mean_square`, or another function of the statistics
     spread: Callable[[SetStatistics], np.ndarray] = variance
-    ddof: int = 0
-    power: float = 0.5
-    affine: Affine = RIGHT
+    ddof: int = 0  # subtracted from the number of cells before the sum of squares is divided by it
+    power: float = 0.5  # 0.5 for the standard deviation, 1.0 for the variance itself
+    affine: Affine = Affine()  # how weight and bias are applied
 
 
 def right(pool: Pooling, eps: float) -> Recipe:
     """Return the version without a bug."""
     cut = Cut("block", pool.block)
-    if METHODS[pool.method].centered:
-        return Recipe(cut, eps)
-    return Recipe(cut, eps, subtract=nothing, spread=mean_square)
+    return Recipe(cut, eps) if pool.row.centered else Recipe(cut, eps, subtract=nothing, spread=mean_square)
 
 
 @dataclass
 class Scene:
-    """One input, and the outputs of versions of the normalizer for it.
+    """One input, and the outputs of versions of the normalizer for it."""
 
-    Attributes
-    ----------
-    pool
-        The right sets.
-    x
-        (N, C, *spatial), float64.
-    weight, bias
-        Broadcasting against x, or None.
-    resolution
-        Distance from 1 to the next number in the dtype that the function computes in.
-    cells
-        Flat indices of the cells that are compared; all of them unless it is a `sample`.
-    """
-
-    pool: Pooling
-    x: np.ndarray
+    pool: Pooling  # the right sets
+    x: np.ndarray  # (N, C, *spatial), float64
+    # weight, bias: broadcasting against x, or None
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
-    resolution: float = 2.0**-52
+    resolution: float = 2.0**-52  # distance from 1 to the next number in the dtype that the function computes in
+    # cells: flat indices of the cells that are compared; all of them unless it is a `sample`
     cells: Any = field(default_factory=lambda: slice(None))
     _cache: dict = field(default_factory=dict, repr=False)
-
-    @property
-    def statistic(self) -> str:
-        """The statistic of the method."""
-        return METHODS[self.pool.method].statistic
 
     def sample(self) -> Scene:
         """Return the same scene, compared on at most MOST_CELLS cells."""
@@ -219,10 +165,8 @@ class Scene:
             def average(values: np.ndarray) -> np.ndarray:
                 return (np.bincount(labels, values) / count)[cells]
 
-            squares = average(np.square(deviation)), average(np.square(x))
-            self._cache[key] = SetStatistics(
-                x[self.cells], (mean + first)[cells], *squares, count[cells], deviation, average
-            )
+            numbers = (mean + first)[cells], average(np.square(deviation)), average(np.square(x)), count[cells]
+            self._cache[key] = SetStatistics(x[self.cells], *numbers, deviation, average)
         return self._cache[key]
 
     def _normalized(self, affine: Affine) -> np.ndarray:
@@ -237,7 +181,7 @@ class Scene:
         """Return the numerator of x_hat, and the spread: the variance or what stands in for it, before eps."""
         s = self.statistics(recipe)
         spread = recipe.spread(s)
-        if self.statistic == "squared norm":
+        if self.pool.row.statistic == "squared norm":
             spread = spread * s.count
         if recipe.ddof:
             spread = spread * s.count / (s.count - recipe.ddof)
@@ -287,6 +231,27 @@ class Scene:
                 spread.append(self.flat(np.broadcast_to(default if p is None else p, self.x.shape)))
             self._cache[affine] = tuple(p + np.zeros_like(spread[0]) for p in affine.pick(*spread))
         return self._cache[affine]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One input that outputs are compared on: the whole flat output, and the running statistics around the call."""
+
+    name: str
+    scene: Scene
+    y: np.ndarray
+    before: Pair | None = None
+    after: Pair | None = None
+
+    @cached_property
+    def sampled(self) -> Output:
+        """A scene of some of the cells, and the output for them."""
+        scene = self.scene.sample()
+        return scene, scene.flat(self.y)
+
+
+Output = tuple[Scene, np.ndarray]
+"""An input, and the output of fn for its compared cells."""
 
 
 @np.errstate(all="ignore")

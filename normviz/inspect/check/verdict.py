@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normviz.core.methods import METHODS
+from normviz.inspect.check.simulate import native_order
 
 if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
@@ -49,38 +50,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """The result of one experiment, from which a `Finding` is made.
+    """The result of one experiment, from which a `Finding` is made."""
 
-    Attributes
-    ----------
-    code
-        That of the finding.
-    text
-        What fn does, in words that follow "fn ".
-    x
-        The input, (N, C, *spatial), or None if no cell shows the fault.
-    y, expected, wrong
-        For each cell of x, flat: the output, the right output, and whether the cell shows the fault.
-    cell
-        Flat index of the cell to report; None reports the one with the largest error.
-    channel
-        The channel that a running statistic belongs to.
-    pair
-        What was expected and seen, if no cell shows it.
-    details
-        Those of the finding.
-    """
-
-    code: str
-    text: str
-    x: np.ndarray | None = None
+    code: str  # that of the finding
+    text: str  # what fn does, in words that follow "fn "
+    x: np.ndarray | None = None  # the input, (N, C, *spatial), or None if no cell shows the fault
+    # y, expected, wrong: for each cell of x, flat: the output, the right output, and whether the cell shows the fault
     y: np.ndarray | None = None
     expected: np.ndarray | None = None
     wrong: np.ndarray | None = None
-    cell: int | None = None
-    channel: int | None = None
-    pair: tuple[Any, Any] | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    cell: int | None = None  # flat index of the cell to report; None reports the one with the largest error
+    channel: int | None = None  # the channel that a running statistic belongs to
+    pair: tuple[Any, Any] | None = None  # what was expected and seen, if no cell shows it
+    details: dict[str, Any] = field(default_factory=dict)  # those of the finding
 
     def finding(self, channel_axis: int, hint: str) -> Finding:
         """Return the finding, with the cell as fn has it."""
@@ -90,9 +72,8 @@ class Mismatch:
             with np.errstate(all="ignore"):
                 error = np.nan_to_num(np.abs(self.y - self.expected), nan=np.inf)
             cell = int(np.argmax(np.where(self.wrong, error, -1))) if self.cell is None else self.cell
-            index = [int(i) for i in np.unravel_index(cell, self.x.shape)]
-            index.insert(channel_axis % len(index), index.pop(1))
-            place, expected, seen = tuple(index), float(self.expected[cell]), float(self.y[cell])
+            place = native_order([int(i) for i in np.unravel_index(cell, self.x.shape)], channel_axis)
+            expected, seen = float(self.expected[cell]), float(self.y[cell])
             most = error[self.wrong].max()
             by = f", by up to {most:.3g}" if np.isfinite(most) else ""
             message += f" At cell {place} the right value is {expected:.5g}, and fn gave {seen:.5g}; "
@@ -185,10 +166,10 @@ class Verdict:
     def _short(self) -> str:
         return "passed" if self.passed else ", ".join(self.codes)
 
-    def _with(self) -> str:
-        if not self.shape:
-            return "(No output could be compared.)"
-        return f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"
+    def _last_lines(self) -> list[str]:
+        calls = f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"
+        skipped = [f"Not checked: {what} ({why})." for what, why in self.skipped.items()]
+        return [*skipped, calls if self.shape else "(No output could be compared.)"]
 
     def _headline(self) -> str:
         requested = f"{self._name()} {'and' if self.num_groups else 'with'} eps = {self.eps:.4g}"
@@ -203,8 +184,7 @@ class Verdict:
             lines.append(f"  {number}. {finding}")
             if finding.hint:
                 lines.append(f"     Hint: {finding.hint}")
-        lines += [f"Not checked: {what} ({why})." for what, why in self.skipped.items()]
-        return "\n".join([*lines, self._with()])
+        return "\n".join(lines + self._last_lines())
 
     def __repr__(self) -> str:
         return f"<Verdict on {self._name()}: {self._short()}, {self.calls} calls>"
@@ -215,9 +195,8 @@ class Verdict:
             + (f"<br><i>Hint: {html.escape(f.hint)}</i></li>" if f.hint else "</li>")
             for f in self.findings
         )
-        rest = [f"Not checked: {what} ({why})." for what, why in self.skipped.items()]
         text = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ol>{findings}</ol>" if findings else "")
-        return text + f"<p>{html.escape(' '.join([*rest, self._with()]))}</p>" + self._picture()
+        return text + f"<p>{html.escape(' '.join(self._last_lines()))}</p>" + self._picture()
 
     def _picture(self) -> str:
         """Return the explorer with the wrong cells lit, as HTML; empty if no cell is wrong."""
