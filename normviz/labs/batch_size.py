@@ -20,10 +20,8 @@ class Noise:
 
     Attributes
     ----------
-    batch_sizes
-        (B,) values of N.
-    cells
-        H*W, the cells of one map.
+    batch_sizes, cells
+        (B,) values of N; and H*W, the cells of one map.
     sigma
         (C,) standard deviation of a channel over all the data, in units of x.
     mean_error, var_error
@@ -58,10 +56,8 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
         Shape (N, C, *spatial), at least 2 samples; None takes 256 real activations.
     batch_sizes
         Values of N, none larger than the data; None takes 1, 2, 4, ... 64 as far as they are not.
-    draws
-        Number of batches of each size. Samples are drawn with replacement, so that they are independent.
-    seed
-        Seed of the draws.
+    draws, seed
+        Number of batches of each size, and seed. Samples are drawn with replacement, so that they are independent.
 
     Raises
     ------
@@ -89,30 +85,21 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
     mu4 = (np.moveaxis(centered, 1, 0).reshape(len(mean), -1) ** 4).mean(axis=1)
     map_var = maps.m2 / maps.count
     rng = np.random.default_rng(seed)
-    mean_error, var_error = [], []
-    for N in sizes:
+    errors = np.empty((2, len(sizes), len(mean)))
+    for b, N in enumerate(sizes):
         drawn = rng.integers(len(x), size=(draws, N))
         means = maps.mean[drawn]
-        batch_mean = means.mean(axis=1)
         batch_var = map_var[drawn].mean(axis=1) + means.var(axis=1)
-        mean_error.append(np.sqrt(((batch_mean - mean) ** 2).mean(axis=0)))
-        var_error.append(np.sqrt(((batch_var - var) ** 2).mean(axis=0)))
+        errors[0, b] = np.sqrt(((means.mean(axis=1) - mean) ** 2).mean(axis=0))
+        errors[1, b] = np.sqrt(((batch_var - var) ** 2).mean(axis=0))
     values = np.array(sizes)[:, None] * maps.count
     # A sample's contribution to the variance about the mean of all data.
     contribution = map_var + (maps.mean - mean) ** 2
     # Samples with equal means, or values equally far from the mean, give infinity or NaN.
     with np.errstate(divide="ignore", invalid="ignore"):
         effective = var / maps.mean.var(axis=0), (mu4 - var**2) / contribution.var(axis=0)
-    return Noise(
-        sizes,
-        maps.count,
-        np.sqrt(var),
-        np.array(mean_error),
-        np.array(var_error),
-        np.sqrt(var / values),
-        np.sqrt(np.maximum(mu4 - var**2, 0) / values),
-        *effective,
-    )
+    independent = np.sqrt(var / values), np.sqrt(np.maximum(mu4 - var**2, 0) / values)
+    return Noise(sizes, maps.count, np.sqrt(var), errors[0], errors[1], *independent, *effective)
 
 
 @check_keywords
@@ -123,8 +110,6 @@ def figure(
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> len(figure(draws=10).layout.sliders[0].steps)
     16
     """
@@ -147,8 +132,7 @@ def figure(
         {"mode": "lines", "line": {"dash": "dash", "width": 2, "color": chart.COLOURS["grey"]}},
         {"mode": "lines", "line": {"width": 2, "color": chart.COLOURS["orange"]}},
     )
-    ticks = {"tickvals": noise.batch_sizes, "ticktext": [str(n) for n in noise.batch_sizes]}
-    drawing.update_xaxes(type="log", title_text="batch size N (samples)", **ticks)
+    drawing.update_xaxes(type="log", title_text="batch size N (samples)", **chart.ticks(noise.batch_sizes))
     lines = []
     for panel, unit in enumerate(("x", "x²")):
         for (name, pair), style in zip(series.items(), styles, strict=True):
@@ -160,9 +144,8 @@ def figure(
         # All channels share one scale, so that a noisier channel looks noisier.
         errors = np.ravel(lines[-3:-1])
         good = np.log10(errors[np.isfinite(errors) & (errors > 0)])
-        axis = {"type": "log", "title_text": f"error (units of {unit})", **chart.log_ticks(errors)}
-        axis["range"] = [float(good.min()) - 0.1, float(good.max()) + 0.1]
-        drawing.update_yaxes(**axis, **places[panel])
+        axis = {"type": "log", "range": [float(good.min()) - 0.1, float(good.max()) + 0.1], **chart.log_ticks(errors)}
+        drawing.update_yaxes(title_text=f"error (units of {unit})", **axis, **places[panel])
 
     def step(c: int) -> dict[str, Any]:
         titles = {
@@ -173,20 +156,18 @@ def figure(
 
     chart.add_slider(drawing, [step(c) for c in range(min(len(noise.sigma), 32))], "Channel c = ")
     k, v = np.median(noise.effective_mean), np.median(noise.effective_var)
-    caption = (
+    return chart.finish(
+        drawing, "How noisy are a batch's statistics?",
         f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
         "samples. Cells of one map are not independent, so N·H·W overstates the information in a batch: a map of "
         f"{noise.cells} cells counts as about k = {_number(k)} independent values for the mean and {_number(v)} for "
         "the variance (medians over the channels), a batch as N·k. The lines of the mean are σ/√(N·H·W) and σ/√(N·k). "
-        "Measured here."
-    )
-    alt = (
+        "Measured here.",
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "
         f"square root of N, but lies above the line for independent cells: a map of {noise.cells} cells counts as "
-        f"about {_number(k)} for the mean. A slider chooses the channel."
-    )
-    title = "How noisy are a batch's statistics?"
-    return chart.finish(drawing, title, caption, alt, width=width, height=(330, 620), left=72)
+        f"about {_number(k)} for the mean. A slider chooses the channel.",
+        width=width, height=(330, 620), left=72,
+    )  # fmt: skip
 
 
 def _number(k: float) -> str:

@@ -25,10 +25,8 @@ METHOD_COLOURS = {"batch": "blue", "layer": "orange", "instance": "green", "grou
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 """Lines must be distinguishable without colour."""
-DIVERGING: dict[str, Any] = {
-    "colorscale": [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]],
-    "showscale": False,
-}
+DIVERGING: dict[str, Any] = {"colorscale": list(zip((0, 0.5, 1), map(hexed, (LOW, MIDDLE, HIGH)), strict=True))}
+DIVERGING |= {"showscale": False}
 """A heat map's scale: teal below 0, plum above."""
 NO_TICKS: dict[str, Any] = {"showticklabels": False, "ticks": "", "showgrid": False}
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -39,41 +37,27 @@ LETTER = 6.3
 LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 90
 """Pixels: heights of a caption's line, a row of buttons, an axis with its title, and a slider."""
 NOT_NEEDED = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
+NOT_NEEDED += ["sendChartToCloud"]
 """Of plotly's toolbar only the button that saves a picture stays; dragging zooms and a double click zooms out."""
 
 
 def template(dark: bool = False) -> go.layout.Template:
     """Return the light or the dark template."""
     on = EXPLORER_DARK if dark else EXPLORER_LIGHT
-    axis = {
-        "gridcolor": on["rule"],
-        "linecolor": on["muted"],
-        "zerolinecolor": on["rule"],
-        "zerolinewidth": 1,
-        "showline": True,
-        "ticks": "outside",
-        "tickcolor": on["muted"],
-        "title": {"font": {"size": 13}, "standoff": 8},
-        "automargin": False,
-    }
+    rule, text, ticks = on["rule"], {"font": {"color": on["ink"]}}, {"tickcolor": on["muted"]}
+    axis = {"gridcolor": rule, "zerolinecolor": rule, "zerolinewidth": 1, "showline": True, "linecolor": on["muted"]}
+    axis |= {"ticks": "outside", **ticks, "title": {"font": {"size": 13}, "standoff": 8}, "automargin": False}
+    slider = {"bgcolor": rule, "activebgcolor": on["accent"], "bordercolor": on["muted"], **ticks, **text}
     return go.layout.Template(
         layout={
             "font": {"family": FONT, "size": 12, "color": on["ink"]},
-            "paper_bgcolor": on["card"],
-            "plot_bgcolor": on["card"],
+            **dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), on["card"]),
             "colorway": list(COLOURS.values()),
-            "xaxis": axis,
-            "yaxis": axis,
+            **dict.fromkeys(("xaxis", "yaxis"), axis),
             "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},
-            "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], "font": {"color": on["ink"]}},
-            "annotationdefaults": {"font": {"color": on["ink"]}, "showarrow": False},
-            "sliderdefaults": {
-                "bgcolor": on["rule"],
-                "activebgcolor": on["accent"],
-                "bordercolor": on["muted"],
-                "tickcolor": on["muted"],
-                "font": {"color": on["ink"]},
-            },
+            "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], **text},
+            "annotationdefaults": {**text, "showarrow": False},
+            "sliderdefaults": slider,
             # Plotly draws a pressed button almost white in every template, so the text on it must be dark.
             "updatemenudefaults": {"bgcolor": "#e3e8ee", "bordercolor": "#8a94a3", "font": {"color": "#14181f"}},
         }
@@ -88,15 +72,11 @@ def panels(
     `gap` and `stacked_gap` are the space between two panels, as shares of the figure's width and height.
     """
     count = len(titles)
-    if width < NARROW:
-        grid, places = {"rows": count}, [{"row": k + 1, "col": 1} for k in range(count)]
-    else:
-        grid, places = {"cols": count}, [{"row": 1, "col": k + 1} for k in range(count)]
-    spacing: dict[str, Any] = {
-        "horizontal_spacing": gap,
-        "vertical_spacing": 0.34 / count if stacked_gap is None else stacked_gap,
-    }
-    return make_subplots(**grid, **spacing, subplot_titles=list(titles)), places
+    rows, cols = (count, 1) if width < NARROW else (1, count)
+    vertical = 0.34 / count if stacked_gap is None else stacked_gap
+    spacing: dict[str, Any] = {"horizontal_spacing": gap, "vertical_spacing": vertical}
+    places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
+    return make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles)), places
 
 
 def line(k: int, colour: str, *, size: int = 8, line_width: float = 2) -> dict[str, Any]:
@@ -113,17 +93,8 @@ def step(
 ) -> dict[str, Any]:
     """Return one step of a slider, or one button.
 
-    Parameters
-    ----------
-    label
-        Its text.
-    traces
-        What it sets in the traces `indices`: {"y": [one entry per trace]}. An entry must be a list or a string; None
-        leaves the trace as it is.
-    indices
-        The traces.
-    layout
-        What it sets in the layout, with two underscores for a dot: xaxis__title__text="G".
+    It sets `traces` in the traces `indices`, {"y": [one entry per trace]}, where an entry must be a list or a string,
+    and None leaves the trace as it is; and `layout`, with two underscores for a dot: xaxis__title__text="G".
     """
     changed = {key.replace("__", "."): value for key, value in layout.items()}
     return {"label": label, "method": "update", "args": [traces or {}, changed, list(indices)]}
@@ -178,7 +149,7 @@ def finish(
     above: int | None = None,
     names: Sequence[str] | None = None,
 ) -> go.Figure:
-    """Add template, title, caption and alt text to a figure, and set its size and margins.
+    """Add template, title, caption and alt text to a figure, and set its size and margins, all in pixels.
 
     Parameters
     ----------
@@ -188,12 +159,10 @@ def finish(
         Shown above and under the chart, broken into lines that fit.
     alt
         The alt text, kept as `layout.meta["alt"]`; `chart_html.to_html` puts it on the page.
-    width
-        Width of the figure in pixels.
+    width, left, right
+        Width of the figure, and margins.
     height
-        Height of the plot without margins in pixels, or its heights on a wide and on a narrow page.
-    left, right
-        Margins in pixels.
+        Height of the plot without margins, or its heights on a wide and on a narrow page.
     above
         Pixels between legend and plot for an annotation; None keeps room for the titles of panels, if there are any.
     names
@@ -208,11 +177,10 @@ def finish(
     caption_lines = broken(caption, width - 28)
     menus = list(figure.layout.updatemenus)
     rows = _legend_rows(figure, width - left - right, names)
-    legend = 24 * rows + (8 if rows else 0)
+    legend_height = 24 * rows + (8 if rows else 0)
     over = (above or 0) + (22 if panel_titles else 8)
-    top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend + over
-    has_slider = bool(figure.layout.sliders)
-    under = AXIS + (SLIDER if has_slider else 0)
+    top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend_height + over
+    under = AXIS + (SLIDER if figure.layout.sliders else 0)
     bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
     dark, light = ([{"template": template(dark).to_plotly_json()}] for dark in (True, False))
     button = {"label": "◐" if narrow else "◐ Dark / light", "method": "relayout", "args": dark, "args2": light}
@@ -222,21 +190,17 @@ def finish(
     if panel_titles:
         figure.update_annotations(font_size=13)
     for menu in menus:
-        menu.pad = {"l": 12 - left, "b": legend + over}
+        menu.pad = {"l": 12 - left, "b": legend_height + over}
+    heading = {"text": f"<b>{title_lines}</b>", "font": {"size": 16}, **_at(0, "left", 1, "top")}
+    heading |= {"xref": "container", "yref": "container", "pad": {"l": 14, "t": 14 + 11 * title_lines.count("<br>")}}
+    legend = {"orientation": "h", "itemclick": False, "itemdoubleclick": False}
     figure.update_layout(
+        {"width": width, "height": top + height + bottom, "margin": {"l": left, "r": right, "t": top, "b": bottom}},
         template=template(),
-        width=width,
-        height=top + height + bottom,
-        margin={"l": left, "r": right, "t": top, "b": bottom},
-        title={"text": f"<b>{title_lines}</b>", "font": {"size": 16}, **_at(0, "left", 1, "top")},
-        title_xref="container",
-        title_yref="container",
-        title_pad={"l": 14, "t": 14 + 11 * title_lines.count("<br>")},
-        legend={"orientation": "h", **_at(0, "left", 1 + over / height, "bottom")},
-        legend_itemclick=False,
-        legend_itemdoubleclick=False,
+        title=heading,
+        legend=legend | _at(0, "left", 1 + over / height, "bottom"),
         updatemenus=[*menus, switch],
-        modebar={"remove": [*NOT_NEEDED, "sendChartToCloud"]},
+        modebar={"remove": NOT_NEEDED},
         meta={"alt": alt, "caption": caption},
     )
     for slider in figure.layout.sliders:
@@ -277,4 +241,10 @@ def log_ticks(values: Any) -> dict[str, Any]:
     digits = (1, 2, 5) if high - low <= 3 else (1,)
     every = [float(f"{d}e{e}") for e in range(low, high + 1) for d in digits]
     shown = [v for v in every if min(good) / 2.5 <= v <= max(good) * 2.5] or every
-    return {"tickvals": shown, "ticktext": [f"{v:g}" for v in shown]}
+    return ticks(shown)
+
+
+def ticks(values: Iterable[float]) -> dict[str, Any]:
+    """Return an axis' ticks at these values."""
+    every = list(values)
+    return {"tickvals": every, "ticktext": [str(v) if isinstance(v, int) else f"{v:g}" for v in every]}

@@ -28,8 +28,7 @@ def alt(figure: Any) -> str:
         If the figure has none, because no lab made it.
     """
     meta = figure.layout.meta
-    text = meta.get("alt") if isinstance(meta, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(meta, dict) or not isinstance(text := meta.get("alt"), str):
         raise ValueError('the figure has no alt text; set figure.layout.meta = {"alt": "..."}')
     return text
 

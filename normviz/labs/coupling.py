@@ -94,10 +94,6 @@ def measure(x: Any = None, *, num_groups: int | None = None, padding: Iterable[i
     return Coupling(SHOWN, moved, padding, padded, groups)
 
 
-def _title(i: int) -> str:
-    return f"Outputs when sample {i} is replaced"
-
-
 def _rms(values: np.ndarray, keep: int = 0) -> Any:
     return np.sqrt((values**2).mean(axis=tuple(range(keep, values.ndim))))
 
@@ -111,20 +107,15 @@ def figure(
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too. The slider has
     the first 16 samples.
 
-    Examples
-    --------
     >>> len(figure().layout.sliders[0].steps)
     6
     """
     width = input_checks.width(width)
     result = measure(x, num_groups=num_groups, padding=padding)
     N = min(result.moved.shape[1], 16)
-    labels = [
-        "Positional Norm" if m == "positional" else METHODS[m].label.replace("Normalization", "Norm")
-        for m in result.methods
-    ]
-    titles = [_title(0), "Outputs when zeros are appended"]
-    drawing, places = chart.panels(titles, width, gap=0.1)
+    labels = [METHODS[m].label.replace("Normalization", "Norm") for m in result.methods if m != "positional"]
+    labels.append("Positional Norm")
+    drawing, places = chart.panels(["Outputs", "Outputs when zeros are appended"], width, gap=0.1)
     drawing.add_heatmap(
         x=[f"{n}" for n in range(N)], y=labels, texttemplate="%{text}" if N <= 8 else None,
         colorscale=[[0, "#eff0f2"], [1e-9, "#c5dcf8"], [1, "#1d5cbb"]], showscale=False,
@@ -141,7 +132,7 @@ def figure(
     def step(i: int) -> dict[str, Any]:
         rows = result.moved[:, i, :N]
         texts = [["0" if v == 0 else f"{v:.2g}" for v in row] for row in rows]
-        title = {"annotations[0].text": _title(i)}
+        title = {"annotations[0].text": f"Outputs when sample {i} is replaced"}
         return chart.step(str(i), {"z": [[chart.rounded(row) for row in rows]], "text": [texts]}, [0], **title)
 
     chart.add_slider(drawing, [step(i) for i in range(N)], "Changed: sample n = ")
@@ -150,16 +141,14 @@ def figure(
     drawing.update_yaxes(autorange="reversed", showgrid=False, ticks="", **places[0])
     drawing.update_xaxes(title_text="padding (zeros a sequence)", **places[1])
     drawing.update_yaxes(title_text="change of the outputs", range=[-top / 30, top * 1.06], **places[1])
-    caption = (
+    return chart.finish(
+        drawing, "Which outputs change?",
         "Root mean square changes of normalized outputs. The table: one sample is replaced; under Batch Norm every "
         f"output changes, under the others (Group Norm with G = {result.num_groups}) only that of this sample. The "
         "lines: zeros are appended to every sequence; only Positional Norm, a transformer's layer norm, which "
-        "normalizes each position alone, leaves the outputs of the original cells unchanged. Measured here."
-    )
-    alt = (
+        "normalizes each position alone, leaves the outputs of the original cells unchanged. Measured here.",
         "Left, a table of five methods against samples: in Batch Norm's row every output changes, in the other rows "
         "only that of the replaced sample, which a slider chooses. Right, lines of the change of the original outputs "
-        "by padding: all rise except Positional Norm, which stays at zero."
-    )
-    title = "Which outputs change?"
-    return chart.finish(drawing, title, caption, alt, width=width, height=(300, 600), left=118)
+        "by padding: all rise except Positional Norm, which stays at zero.",
+        width=width, height=(300, 600), left=118,
+    )  # fmt: skip

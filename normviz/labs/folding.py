@@ -108,10 +108,8 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
         (N, Cin, H, W), N >= 2; None takes the eight photographs, from 0 to 1.
     num_channels, num_groups
         Filters of the 3 x 3 convolution, and groups of its Group Norm.
-    repeats
-        Number of timings, of which the shortest is taken.
-    seed
-        Seed of the filters, and of weight and bias.
+    repeats, seed
+        Number of timings, of which the shortest is taken; and seed of the filters, weight and bias.
 
     Raises
     ------
@@ -137,27 +135,22 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
     batch, groups = maps.pool("batch"), maps.pool("group", num_groups=num_groups)
     affine = {"weight": weight, "bias": bias, "eps": EPS}
 
-    def batch_norm(y: np.ndarray) -> np.ndarray:
-        return normalize(y, "batch", statistics=batch, **affine)
-
-    def group_norm(y: np.ndarray) -> np.ndarray:
-        return normalize(y, "group", num_groups=num_groups, **affine)
+    def normalized(y: np.ndarray, method: str) -> np.ndarray:
+        fixed = {"statistics": batch} if method == "batch" else {"num_groups": num_groups}
+        return normalize(y, method, **fixed, **affine)
 
     # Group Norm is folded with the statistics of the first sample.
     first = [np.repeat(s[0], num_channels // num_groups) for s in (groups.mean, groups.var)]
-    batch_folded, group_folded = fold(kernel, batch.mean, batch.var, **affine), fold(kernel, *first, **affine)
-    outputs = {
-        "batch": batch_norm(y),
-        "batch folded": convolve(x, *batch_folded),
-        "group": group_norm(y),
-        "group folded": convolve(x, *group_folded),
-    }
+    folded = {"batch": fold(kernel, batch.mean, batch.var, **affine), "group": fold(kernel, *first, **affine)}
+    outputs = {}
+    for method, weights in folded.items():
+        outputs |= {method: normalized(y, method), f"{method} folded": convolve(x, *weights)}
     errors = {m: np.abs(outputs[f"{m} folded"] - outputs[m]).max(axis=(1, 2, 3)) for m in ("batch", "group")}
     timed = {
         "convolution": lambda: convolve(x, kernel),
-        "batch": lambda: batch_norm(convolve(x, kernel)),
-        "batch folded": lambda: convolve(x, *batch_folded),
-        "group": lambda: group_norm(convolve(x, kernel)),
+        "batch": lambda: normalized(convolve(x, kernel), "batch"),
+        "batch folded": lambda: convolve(x, *folded["batch"]),
+        "group": lambda: normalized(convolve(x, kernel), "group"),
     }
     seconds = dict.fromkeys(timed, np.inf)
     for _ in range(repeats):  # in turns, so that a busy moment of the machine affects them all
@@ -179,8 +172,6 @@ def figure(
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> len(figure(repeats=1).layout.sliders[0].steps)
     8
     """
@@ -202,15 +193,10 @@ def figure(
     diagonal = {"color": chart.COLOURS["grey"], "width": 1, "dash": "dot"}
     for place in places[:2]:
         drawing.add_scatter(x=span, y=span, mode="lines", line=diagonal, hoverinfo="skip", showlegend=False, **place)
-    names = {
-        "convolution": "convolution<br>alone",
-        "batch": "then<br>Batch",
-        "batch folded": "Batch<br>folded",
-        "group": "then<br>Group",
-    }
-    relative = {key: result.seconds[key] / result.seconds["convolution"] for key in names}
+    names = ["convolution<br>alone", "then<br>Batch", "Batch<br>folded", "then<br>Group"]
+    relative = {key: seconds / result.seconds["convolution"] for key, seconds in result.seconds.items()}
     drawing.add_bar(
-        x=list(names.values()), y=list(relative.values()), showlegend=False,
+        x=names, y=list(relative.values()), showlegend=False,
         marker={"color": [chart.COLOURS[c] for c in ("grey", "blue", "blue", "pink")],
                 "pattern": {"shape": ["", "", "/", ""]}},
         text=[f"{ratio:.2f}<br>{result.operations[key]} op" for key, ratio in relative.items()],
@@ -219,30 +205,23 @@ def figure(
     )  # fmt: skip
 
     def step(n: int) -> dict[str, Any]:
-        changed = {
-            axis: [dots[method + folded][n].round(4).tolist() for method in methods]
-            for axis, folded in (("x", ""), ("y", " folded"))
-        }
+        true, folded = ([dots[method + way][n].round(4).tolist() for method in methods] for way in ("", " folded"))
         batch, group = (result.errors[method][n] for method in methods)
         layout = {
             "xaxis__title__text": f"true output<br>folded is off by {batch:.0e}",
             "xaxis2__title__text": f"true output<br>folded is off by {group:.2g}",
         }
-        return chart.step(str(n), changed, [0, 1], **layout)
+        return chart.step(str(n), {"x": true, "y": folded}, [0, 1], **layout)
 
-    xaxis = {"range": span, "title": {"standoff": 2}}
-    drawing.update_layout(
-        xaxis=xaxis,
-        xaxis2=xaxis,
-        yaxis={"range": span, "title": {"text": "with folded weights"}},
-        yaxis2={"range": span},
-        yaxis3={"title": {"text": "time, convolution = 1"}, "range": [0, 1.25 * max(relative.values())]},
-    )
+    for place in places[:2]:
+        drawing.update_xaxes(range=span, title_standoff=2, **place)
+        drawing.update_yaxes(range=span, **place)
+    drawing.update_yaxes(title_text="with folded weights", **places[0])
+    drawing.update_yaxes(title_text="time, convolution = 1", range=[0, 1.25 * max(relative.values())], **places[2])
     # On sample 0 both agree, so the next one is shown first.
     chart.add_slider(drawing, [step(n) for n in range(min(N, MAX_SAMPLES))], "sample ", 1)
     return chart.finish(
-        drawing,
-        "Batch Norm folds into the convolution before it, Group Norm does not",
+        drawing, "Batch Norm folds into the convolution before it, Group Norm does not",
         "In eval mode Batch Norm is a fixed affine map of each channel, so scaled filters and a new bias give the same "
         "output. Group Norm’s map depends on the sample: folded with the statistics of sample 0, it is right for "
         "that sample and wrong for the next. Bars: shortest time of a 3 × 3 convolution with its normalizer in NumPy, "
@@ -250,6 +229,5 @@ def figure(
         f"Drawn: {min(MAX_DOTS, cells)} of {cells} cells.",
         "Two scatter plots of outputs with folded weights against true outputs: for Batch Norm all dots lie on the "
         "diagonal, for Group Norm only those of sample 0 do. Beside them, bars of the time that each takes.",
-        width=width,
-        height=(300, 860),
-    )
+        width=width, height=(300, 860),
+    )  # fmt: skip

@@ -21,16 +21,10 @@ MAX_CELLS = 144
 
 @dataclass(frozen=True)
 class Jacobian:
-    """The derivative of every output with respect to every input.
+    """The derivative of every output with respect to every input, for the sets `pooling`.
 
-    Attributes
-    ----------
-    pooling
-        The sets.
-    matrix
-        (cells, cells), row j column i: d x_hat_j / d x_i, with the cells in the order of memory.
-    order
-        (cells,): the cells sorted by set, so that matrix[order][:, order] has one block for each set.
+    `matrix` is (cells, cells), row j column i: d x_hat_j / d x_i, with the cells in the order of memory. `order`,
+    (cells,), has the cells sorted by set, so that matrix[order][:, order] has one block for each set.
     """
 
     pooling: Pooling
@@ -44,10 +38,8 @@ class Gradients:
 
     Attributes
     ----------
-    jacobians
-        By method.
-    scales
-        The factors k of the weights before the normalizer.
+    jacobians, scales
+        The Jacobians by method, and the factors k of the weights before the normalizer.
     norms
         By method, and "none" without a normalizer: the norm of the loss's gradient with respect to these weights,
         relative to k = 1; NaN where the gradient is 0, as with sets of one cell.
@@ -94,12 +86,10 @@ def measure(
     >>> found.jacobians["instance"].matrix.shape, found.norms["instance"].round(2).tolist()
     ((72, 72), [4.0, 2.0, 1.0, 0.5, 0.25])
     """
-    # Nine positions in the middle, where the filters respond.
-    x = (
-        input_checks.tensor(None, 2)[:, ::4, 3:9:2, 3:9:2]
-        if x is None
-        else input_checks.tensor(x, channels=2, cells=MAX_CELLS)
-    )
+    if x is None:  # nine positions in the middle, where the filters respond
+        x = input_checks.tensor(None, 2)[:, ::4, 3:9:2, 3:9:2]
+    else:
+        x = input_checks.tensor(x, channels=2, cells=MAX_CELLS)
     scales = input_checks.several(scales, "scales", "(0.5, 1, 2)")
     scales = tuple(input_checks.number(k, "scale", positive=True) for k in scales)
     C = x.shape[1]
@@ -131,21 +121,14 @@ def measure(
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    num_groups: int | None = None,
-    eps: float = 1e-5,
-    scales: Sequence[float] = SCALES,
-    seed: int = 0,
+    x: Any = None, *, num_groups: int | None = None, eps: float = 1e-5, scales: Sequence[float] = SCALES, seed: int = 0,
     width: int = 900,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Draw the Jacobian with its blocks, one of its rows over x, and gradient scale against weight scale.
 
     The slider chooses the method. Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are
     the same too.
 
-    Examples
-    --------
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['Batch', 'Layer', 'Instance', 'Group', 'Positional', 'RMS']
     """
@@ -160,12 +143,11 @@ def figure(
     ring = {"symbol": "circle-open", "size": 13, "color": chart.COLOURS["orange"], "line": {"width": 3}}
     drawing.add_scatter(x=[0], y=[0], mode="markers", marker=ring, hoverinfo="skip", showlegend=False, **places[1])
     for k, (name, colour) in enumerate({"without": "grey", "with the method": "blue"}.items()):
-        style = chart.line(k, colour)
-        style["line"] = {"color": chart.COLOURS[colour], "dash": chart.DASHES[1 - k]}
-        y = None if k else result.norms["none"].tolist()
+        line = {"color": chart.COLOURS[colour], "dash": chart.DASHES[1 - k]}
         drawing.add_scatter(
-            x=list(result.scales), y=y, name=name, hovertemplate="k = %{x}: %{y:.3g}", **style, **places[2]
-        )
+            x=list(result.scales), y=None if k else result.norms["none"].tolist(), name=name,
+            hovertemplate="k = %{x}: %{y:.3g}", **chart.line(k, colour) | {"line": line}, **places[2],
+        )  # fmt: skip
 
     def step(method: str) -> dict[str, Any]:
         jacobian = result.jacobians[method]
@@ -178,25 +160,18 @@ def figure(
         return chart.step(name, changed, [0, 1, 4], xaxis__title__text=title)
 
     rows = {"tickvals": list(range(N * C)), "ticktext": [f"n{n} c{c}" for n in range(N) for c in range(C)]}
-    ticks = {"tickvals": list(result.scales), "ticktext": [f"{k:g}" for k in result.scales]}
-    inverse = [1 / k for k in result.scales]
+    inverse = chart.ticks(1 / k for k in result.scales)
     drawing.update_layout(
         xaxis={"showticklabels": False, "ticks": ""},
         yaxis={"range": [N * C * H * W - 0.5, -0.5], "showticklabels": False, "ticks": ""},
         xaxis2={"title": {"text": "position (h, w)"}, **chart.NO_TICKS},
         yaxis2={"range": [N * C - 0.5, -0.5], "ticks": "", "showgrid": False, **rows},
-        xaxis3={"type": "log", "title": {"text": "k"}, **ticks},
-        yaxis3={
-            "type": "log",
-            "title": {"text": "gradient, k = 1 is 1"},
-            "tickvals": inverse,
-            "ticktext": [f"{k:g}" for k in inverse],
-        },
+        xaxis3={"type": "log", "title": {"text": "k"}, **chart.ticks(result.scales)},
+        yaxis3={"type": "log", "title": {"text": "gradient, k = 1 is 1"}, **inverse},
     )
     chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))
     return chart.finish(
-        drawing,
-        "How a normalizer spreads and scales gradients",
+        drawing, "How a normalizer spreads and scales gradients",
         "Left: d x̂ⱼ/dxᵢ = (1/s)(δᵢⱼ − 1/|S| − x̂ᵢx̂ⱼ/|S|) within a set and 0 across sets; the RMS method centres "
         "nothing and has no term 1/|S|. Middle: one row of it in the layout of x: the gradient of a single output "
         "reaches its whole set. Plum is positive, teal negative, and the depth is the root of the value relative to "
@@ -204,6 +179,5 @@ def figure(
         "is divided by k.",
         "A heat map of the Jacobian with one square block for each pooling set, a heat map of one output’s gradient "
         "over samples and channels, and a chart of the gradient’s norm falling as one over the scale of the weights.",
-        width=width,
-        height=(300, 900),
+        width=width, height=(300, 900),
     )  # fmt: skip

@@ -31,16 +31,9 @@ LONGEST, LINES = 43, 15
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory layout of the pooling sets.
+    """The memory layout, "NCHW" or "NHWC", of the pooling sets, which are on the shape (N, C, H, W).
 
-    Attributes
-    ----------
-    pooling
-        The sets, on the shape (N, C, H, W).
-    layout
-        "NCHW" or "NHWC".
-    labels
-        int, (N*C*H*W,): the number of the set at each place of memory.
+    `labels` are int, (N*C*H*W,): the number of the set at each place of memory.
     """
 
     pooling: Pooling
@@ -192,9 +185,6 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
         num_groups = default_num_groups(C)
         # With one channel in each group, the picture would be Instance Norm's.
         num_groups = num_groups // 2 if num_groups == C and C % 2 == 0 else num_groups
-    result = {
-        m: {at: measure(shape, m, num_groups if m == "group" else None, layout=at) for at in LAYOUTS} for m in METHODS
-    }
     beside = width >= BESIDE
     left, right = (64, 40) if beside else (48, 32)
     span = width - left - right
@@ -225,11 +215,9 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
 
     def step(method: str) -> dict[str, Any]:
         label = LABELS[method].label + (f", G = {num_groups}" if method == "group" else "")
-        layouts = result[method]
+        layouts = {at: measure(shape, method, num_groups if method == "group" else None, layout=at) for at in LAYOUTS}
         strips = [layouts[at].labels for at in LAYOUTS]
-        texts = [
-            f"<b>{language}, {at}</b><br>{_markup(loop(layouts[at].pooling, at, language))}" for at, language in loops
-        ]
+        texts = [f"<b>{name}, {at}</b><br>{_markup(loop(layouts[at].pooling, at, name))}" for at, name in loops]
         traces = {
             "z": [[(strip % len(palette)).tolist() for strip in strips]] + [None] * len(loops),
             "text": [[strip.tolist() for strip in strips], *([text] for text in texts)],
@@ -238,39 +226,28 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
         # The slider has little room for its labels; the axis title has the whole name.
         return chart.step(label.split()[0], traces, range(1 + len(loops)), xaxis__title__text=title)
 
-    choices = [
-        chart.step(f"Loops for {at}", {"visible": [at == of for of, _ in loops]}, range(1, 1 + len(loops)))
-        for at in LAYOUTS
-    ]
+    visible = {at: [at == of for of, _ in loops] for at in LAYOUTS}
+    choices = [chart.step(f"Loops for {at}", {"visible": v}, range(1, 1 + len(loops))) for at, v in visible.items()]
     drawing.update_layout(
         xaxis={"title": {"standoff": 4}, "range": [-0.5, cells - 0.5], "anchor": "y"},
         yaxis={"autorange": "reversed", "showgrid": False, "ticks": "", "domain": [1 - STRIPS / height, 1]},
         # The axes of the programs are in pixels.
         xaxis2={"visible": False, "range": [0, span], "fixedrange": True, "anchor": "y2"},
-        yaxis2={
-            "visible": False,
-            "range": [STRIPS + under - height, 0],
-            "fixedrange": True,
-            "anchor": "x2",
-            "domain": [0, 1 - (STRIPS + under) / height],
-        },
+        yaxis2={"visible": False, "range": [STRIPS + under - height, 0], "fixedrange": True, "anchor": "x2"},
+        yaxis2_domain=[0, 1 - (STRIPS + under) / height],
     )
     chart.add_buttons(drawing, choices, "Layout of the loops")
     chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))
     return chart.finish(
-        drawing,
-        "Where a set lies in memory",
+        drawing, "Where a set lies in memory",
         f"x of shape (N, C, H, W) = {shape} as it lies in memory: NCHW is PyTorch’s order, NHWC that of Keras, Flax "
         "and torch.channels_last. Cells of one colour and number share one mean and one variance. Memory is read "
         "fastest in long unbroken pieces: what is one piece in one layout is often many in the other; a whole sample "
         "is one piece in both. The loop finds the set of every place by division and remainder alone.",
         "Two strips of coloured cells, one a memory layout; colours show which pooling set each place of memory "
         "belongs to. Under them a short program that computes it, in Python and in JavaScript.",
-        width=width,
-        height=round(height),
-        left=left,
-        right=right,
-    )
+        width=width, height=round(height), left=left, right=right,
+    )  # fmt: skip
 
 
 def _markup(program: str) -> str:
@@ -280,12 +257,6 @@ def _markup(program: str) -> str:
 
 def _pieces(layouts: dict[str, Memory], label: str, narrow: bool) -> str:
     """Return the axis title: the number and length of a set's pieces in both layouts."""
-
-    def describe(runs: list[tuple[int, int]]) -> str:
-        return f"{len(runs)} {'piece' if len(runs) == 1 else 'pieces'} of {runs[0][1]}"
-
-    return (
-        f"place in memory<br>a set of {label}: "
-        + ("<br>" if narrow else "")
-        + ", ".join(f"{at} {describe(m.runs())}" for at, m in layouts.items())
-    )
+    runs = {at: memory.runs() for at, memory in layouts.items()}
+    pieces = [f"{at} {len(r)} {'piece' if len(r) == 1 else 'pieces'} of {r[0][1]}" for at, r in runs.items()]
+    return f"place in memory<br>a set of {label}: {'<br>' if narrow else ''}{', '.join(pieces)}"

@@ -32,10 +32,8 @@ class Digits:
     digits
         (R, D, K), -log10 of the relative error, from 0 (no digit is correct) to the precision of the dtype; NaN where
         the stored values are all equal or not finite.
-    held
-        (D,) the digits of a dtype, -log10 of its epsilon.
-    count
-        Number of values.
+    held, count
+        (D,) the digits of a dtype, -log10 of its epsilon; and the number of values.
     """
 
     recipes: tuple[str, ...]
@@ -137,9 +135,7 @@ def measure(
     if not np.ptp(row):
         raise ValueError(f"the first {count} values of channel 0 of x are constant; pass values that vary")
     row /= row.std()
-    offsets = tuple(
-        input_checks.number(offset, "offset") for offset in input_checks.several(offsets, "offsets", "(0, 1e3)")
-    )
+    offsets = tuple(input_checks.number(o, "offset") for o in input_checks.several(offsets, "offsets", "(0, 1e3)"))
     dtypes = input_checks.several(dtypes, "dtypes", '("float32",)')
     if any(name not in DTYPES for name in dtypes):
         raise ValueError(f"dtypes={brief(dtypes)} must name at least one of {', '.join(DTYPES)} and nothing else")
@@ -171,19 +167,13 @@ def _power(value: float) -> str:
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    offsets: Iterable[float] = OFFSETS,
-    dtypes: Iterable[str] = DTYPES,
-    count: int | None = None,
+    x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int | None = None,
     width: int = 900,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Draw the correct digits against the offset, one line for each algorithm; a slider has the dtype.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> [step.label for step in figure(offsets=[0, 10]).layout.sliders[0].steps]
     ['float16', 'float32', 'float64']
     """
@@ -196,13 +186,8 @@ def figure(
     for r, (name, colour) in enumerate(zip(names, ("red", "blue", "green", "orange"), strict=True)):
         hover = "%{y:.1f} digits<extra>" + name + "</extra>"
         drawing.add_scatter(x=ticks, name=name, hovertemplate=hover, **chart.line(r, colour, size=9))
-    drawing.add_scatter(
-        x=span,
-        name="what the type holds",
-        mode="lines",
-        line={"color": chart.COLOURS["grey"], "width": 1.5, "dash": "dot"},
-        hoverinfo="skip",
-    )
+    dots = {"color": chart.COLOURS["grey"], "width": 1.5, "dash": "dot"}
+    drawing.add_scatter(x=span, name="what the type holds", mode="lines", line=dots, hoverinfo="skip")
 
     def step(d: int, name: str) -> dict[str, Any]:
         lines = [*(chart.rounded(row) for row in result.digits[:, d]), [float(result.held[d])] * 2]
@@ -210,28 +195,19 @@ def figure(
 
     steps = [step(d, name) for d, name in enumerate(result.dtypes)]
     chart.add_slider(drawing, steps, "Every value and every sum in ", min(1, len(steps) - 1))
-    drawing.update_layout(
-        xaxis={
-            "title": {"text": "offset (mean in standard deviations)"},
-            "tickvals": ticks,
-            "ticktext": [_power(o) for o in result.offsets],
-            "range": span,
-        },
-        yaxis={
-            "title": {"text": "correct decimal digits of the variance"},
-            "range": [-0.4, float(result.held.max()) + 1],
-        },
-    )
-    caption = (
+    powers = {"tickvals": ticks, "ticktext": [_power(o) for o in result.offsets]}
+    drawing.update_xaxes(title_text="offset (mean in standard deviations)", range=span, **powers)
+    highest = float(result.held.max()) + 1
+    drawing.update_yaxes(title_text="correct decimal digits of the variance", range=[-0.4, highest])
+    return chart.finish(
+        drawing, "How many digits of a variance are correct?",
         f"The variance of the same {result.count} values, computed one operation after the other in one type; the "
         "reference is exact arithmetic on the stored values. Raw moments lose two digits for every power of ten of "
         "the offset, Welford and Chan about one. Two passes lose few at first and later two as well, because their "
         "mean is a plain sum, which in float16 soon loses its digits and then overflows. A line ends where all "
-        "stored values are equal. Measured here."
-    )
-    alt = (
+        "stored values are equal. Measured here.",
         "A line chart of the correct decimal digits of a variance against the offset of its values, for four "
         "recipes. The line of raw moments falls to zero long before those of two passes, Welford and Chan. A slider "
-        "has the type."
-    )
-    return chart.finish(drawing, "How many digits of a variance are correct?", caption, alt, width=width)
+        "has the type.",
+        width=width,
+    )  # fmt: skip

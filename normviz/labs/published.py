@@ -41,24 +41,18 @@ class Table:
 
     Attributes
     ----------
-    key, title
-        Short name, and title for readers.
-    source
-        Paper and table.
-    axis, ticks
-        Title and values of the axis; the title may be empty.
-    unit
-        Unit of the values.
+    key, title, source
+        Short name, title for readers, and paper and table.
+    axis, ticks, unit
+        Title and values of the axis, and unit of the numbers; the title may be empty.
     series
         The rows.
     higher_is_better
         True for AP and accuracy, False for errors.
     joined
         Whether the axis is ordered, so that lines join the values.
-    decimals
-        Number of decimals in the source.
-    note
-        A remark shown beside the numbers.
+    decimals, note
+        Number of decimals in the source, and a remark shown beside the numbers.
     """
 
     key: str
@@ -81,13 +75,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Published:
-    """The published tables.
-
-    Attributes
-    ----------
-    tables
-        The tables in the order of the menu.
-    """
+    """The published `tables`, in the order of the menu."""
 
     tables: tuple[Table, ...]
 
@@ -169,8 +157,6 @@ def measure() -> Published:
 def figure(*, width: int = 900) -> go.Figure:
     """Draw one table and its source; a menu chooses the table. `width` is in pixels, at least 320.
 
-    Examples
-    --------
     >>> [button.label for button in figure().layout.updatemenus[0].buttons][:1]
     ['ResNet-50: error against batch size']
     """
@@ -186,56 +172,51 @@ def figure(*, width: int = 900) -> go.Figure:
 
     def step(table: Table) -> dict[str, Any]:
         visible = [of == table for of, _ in rows]
+        beside = 0.35 if table.joined and not _crowded(table) else 0.6
         layout = {
             "xaxis__title__text": table.axis,
             "yaxis__title__text": f"{table.unit}, {'higher' if table.higher_is_better else 'lower'} is better",
             "yaxis__range": _range(table),
             "xaxis__categoryarray": _ticks(table),
-            "xaxis__range": _span(table),
+            # Categories are at 0, 1, ...; there is room for the numbers beside the marks.
+            "xaxis__range": [-beside, len(table.ticks) - 1 + beside],
             "annotations[0].text": _source(table, width),
         }
         return chart.step(table.title, {"visible": visible}, range(len(rows)), **layout)
 
     drawing.update_layout(xaxis={"type": "category", "categoryorder": "array"}, showlegend=True)
     chart.add_buttons(drawing, [step(table) for table in TABLES], "Table", menu=True)
-    caption = (
-        "Numbers as their authors published them, for one architecture and one training recipe each; the menu has the "
-        "other tables. Axes do not start at zero. A hollow mark was read from a secondary copy of the table. Nothing "
-        "here was measured by normviz."
-    )
-    alt = (
-        f"A chart of published numbers with a menu of {len(TABLES)} tables. The first: ImageNet error of ResNet-50 "
-        "against batch size; Batch Norm's rises from 23.6 percent at 32 images to 34.7 at 2, Group Norm's stays at "
-        "about 24.1."
-    )
     names = max(([series.name for series in table.series] for table in TABLES), key=len)
     above = 16 * max(_source(table, width).count("<br>") + 1 for table in TABLES)
-    return chart.finish(drawing, "What was published", caption, alt, width=width, right=28, above=above, names=names)
+    return chart.finish(
+        drawing,
+        "What was published",
+        "Numbers as their authors published them, for one architecture and one training recipe each; the menu has the "
+        "other tables. Axes do not start at zero. A hollow mark was read from a secondary copy of the table. Nothing "
+        "here was measured by normviz.",
+        f"A chart of published numbers with a menu of {len(TABLES)} tables. The first: ImageNet error of ResNet-50 "
+        "against batch size; Batch Norm's rises from 23.6 percent at 32 images to 34.7 at 2, Group Norm's stays at "
+        "about 24.1.",
+        width=width,
+        right=28,
+        above=above,
+        names=names,
+    )
 
 
 def _trace(table: Table, series: Series, size: int) -> go.Scatter:
     k = table.series.index(series)
     colour = chart.COLOURS[COLOURS.get(series.name, "green")]
-    checked = series.checked or (True,) * len(series.values)
+    symbols = [chart.SYMBOLS[k] + ("" if ok else "-open") for ok in series.checked or (True,) * len(series.values)]
     texts, sides = _numbers(table, series)
     return go.Scatter(
-        x=_ticks(table),
-        y=list(series.values),
-        name=series.name,
-        mode="lines+markers+text" if table.joined else "markers+text",
-        text=texts,
-        textposition=sides,
-        textfont={"size": size},
-        cliponaxis=False,
+        x=_ticks(table), y=list(series.values), name=series.name,
+        mode="lines+markers+text" if table.joined else "markers+text", cliponaxis=False,
+        text=texts, textposition=sides, textfont={"size": size},
         line={"color": colour, "width": 2, "dash": chart.DASHES[k]},
-        marker={
-            "size": 11,
-            "color": colour,
-            "symbol": [chart.SYMBOLS[k] if ok else f"{chart.SYMBOLS[k]}-open" for ok in checked],
-            "line": {"width": 2, "color": colour},
-        },
+        marker={"size": 11, "color": colour, "symbol": symbols, "line": {"width": 2, "color": colour}},
         hovertemplate=f"{table.axis} %{{x}}".strip() + f"<br>%{{y:.{table.decimals}f}} %<extra>{series.name}</extra>",
-    )
+    )  # fmt: skip
 
 
 def _numbers(table: Table, series: Series) -> tuple[list[str], list[str]]:
@@ -262,12 +243,6 @@ def _ticks(table: Table) -> list[str]:
     return ["<br>".join(wrap(tick, 14)) for tick in table.ticks]
 
 
-def _span(table: Table) -> list[float]:
-    """Return the range of an axis with categories at 0, 1, ..., and room for the numbers beside the marks."""
-    beside = 0.35 if table.joined and not _crowded(table) else 0.6
-    return [-beside, len(table.ticks) - 1 + beside]
-
-
 def _range(table: Table) -> list[float]:
     values = [v for series in table.series for v in series.values if v is not None]
     room = (max(values) - min(values)) * 0.16
@@ -276,4 +251,5 @@ def _range(table: Table) -> list[float]:
 
 def _source(table: Table, width: int) -> str:
     hollow = "hollow: from a secondary copy" if table.unchecked else ""
-    return chart.broken("; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), width - 84)
+    return chart.broken("; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), width - 84,
+    )  # fmt: skip

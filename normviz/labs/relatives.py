@@ -11,13 +11,8 @@ from normviz.core.errors import check_keywords
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
-NAMES = {
-    "rms": "RMS",
-    "frn": "FRN + TLU",
-    "switchable": "Switchable",
-    "weight_norm": "Weight Norm",
-    "weight_standardization": "WS",
-}
+NAMES = {"rms": "RMS", "frn": "FRN + TLU", "switchable": "Switchable", "weight_norm": "Weight Norm"}
+NAMES |= {"weight_standardization": "WS"}
 MAX_CELLS = 1024
 """Cells that a heat map can show."""
 
@@ -64,10 +59,8 @@ def measure(
         FRN's threshold, for every channel.
     logits
         Switchable's three, for instance, layer and batch; their softmax mixes means and variances.
-    g
-        Weight Norm's new norm, for every filter.
-    seed
-        Seed of the loss for Weight Norm's gradient, a random weighted sum of its outputs.
+    g, seed
+        Weight Norm's new norm, for every filter; and seed of the loss for its gradient, a random sum of outputs.
 
     Raises
     ------
@@ -85,8 +78,7 @@ def measure(
     else:
         x = input_checks.tensor(x, cells=MAX_CELLS)
     N, C = x.shape[:2]
-    tau = input_checks.number(tau, "tau", largest=input_checks.LARGEST)
-    g = input_checks.number(g, "g", largest=input_checks.LARGEST)
+    tau, g = (input_checks.number(v, name, largest=input_checks.LARGEST) for v, name in ((tau, "tau"), (g, "g")))
     logits = input_checks.several(logits, "logits", "(0, 0, 1)")
     logits = np.array([input_checks.number(v, "logit", largest=input_checks.LARGEST) for v in logits])
     if len(logits) != 3:
@@ -117,8 +109,6 @@ def figure(
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['RMS', 'FRN + TLU', 'Switchable', 'Weight Norm', 'WS']
     """
@@ -156,25 +146,19 @@ def figure(
         return chart.step(NAMES[name], changed, [1, 2], **layout)
 
     rows = {"tickvals": [n * C for n in range(N)], "ticktext": [f"n{n}" for n in range(N)]}
-    yaxis = {"range": [N * C - 0.5, -0.5], "ticks": "", "showgrid": False, **rows}
-    drawing.update_layout(
-        xaxis={"title": {"text": "position (h, w)"}, **chart.NO_TICKS},
-        xaxis2=chart.NO_TICKS,
-        xaxis3={"title": {"text": "before"}},
-        yaxis=yaxis,
-        yaxis2=yaxis,
-        yaxis3={"title": {"text": "after"}},
-    )
+    for place, title in zip(places, ("position (h, w)", None), strict=False):
+        drawing.update_xaxes(title_text=title, **chart.NO_TICKS, **place)
+        drawing.update_yaxes(range=[N * C - 0.5, -0.5], ticks="", showgrid=False, **rows, **place)
+    drawing.update_xaxes(title_text="before", **places[2])
+    drawing.update_yaxes(title_text="after", **places[2])
     chart.add_slider(drawing, [step(name) for name in NAMES], "Method: ")
     return chart.finish(
-        drawing,
-        "The wider family on one tensor",
+        drawing, "The wider family on one tensor",
         "RMS and FRN take no mean, so they are invariant to scale only; FRN’s threshold is max(y, τ). Switchable "
         "mixes the statistics of instance, layer and batch. Weight Norm and Weight Standardization read the same "
         "tensor as weights (Cout, Cin, kH, kW) and use no activations; Weight Norm’s gradient with respect to v is "
         "orthogonal to v. Plum is positive, teal negative, each picture relative to its largest value.",
         "Two heat maps, a tensor before and after one of five normalizers, and a scatter plot of each value after "
         "against before: lines through zero where no mean is taken, shifted ones where it is.",
-        width=width,
-        height=(300, 860),
-    )
+        width=width, height=(300, 860),
+    )  # fmt: skip

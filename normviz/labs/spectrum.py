@@ -58,10 +58,8 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     ----------
     x
         Shape (N, C, *spatial), at least 2 channels and 2 cells a channel; None takes 64 real activations.
-    shuffles
-        Number of random orders of the channels.
-    seed
-        Seed of these orders.
+    shuffles, seed
+        Number of random orders of the channels, and seed of these orders.
 
     Raises
     ------
@@ -76,31 +74,23 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     """
     x = input_checks.tensor(x, 64, channels=2)
     shuffles, seed = input_checks.whole(shuffles, "shuffles", 1), input_checks.seed(seed)
-    C = x.shape[1]
-    flat = x.reshape(len(x), C, -1)
-    cells = flat.shape[2]
+    flat = x.reshape(*x.shape[:2], -1)
+    C, cells = flat.shape[1:]
     if cells < 2:
         raise ValueError(f"x of shape {x.shape} has one cell a channel; this lab needs at least 2 to halve them")
     halves = moments(flat[..., : cells // 2]), moments(flat[..., cells // 2 :])
     every = halves[0] + halves[1]
     swept = every.sweep()
     groups = divisors(C)
+    sets = [swept["group", G] for G in groups]
     unit = float(x.std())
-    ordered = _quality(every, halves, np.arange(C), unit)
+    error, mismatch = _quality(every, halves, np.arange(C), unit)
     rng = np.random.default_rng(seed)
     shuffled = np.mean([_quality(every, halves, rng.permutation(C), unit) for _ in range(shuffles)], axis=0)
     return Spectrum(
-        groups,
-        tuple(C // G * cells for G in groups),
-        tuple(swept["group", G].mean for G in groups),
-        tuple(swept["group", G].var for G in groups),
-        every.mean,
-        every.m2 / every.count,
-        ordered[0],
-        shuffled[0],
-        ordered[1],
-        shuffled[1],
-    )
+        groups, tuple(C // G * cells for G in groups), tuple(s.mean for s in sets), tuple(s.var for s in sets),
+        every.mean, every.m2 / every.count, error, shuffled[0], mismatch, shuffled[1],
+    )  # fmt: skip
 
 
 def _quality(every: Moments, halves: tuple[Moments, Moments], order: np.ndarray, unit: float) -> np.ndarray:
@@ -122,19 +112,14 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['1', '2', '4', '8', '16']
     """
     width = input_checks.width(width)
     result = measure(x, shuffles=shuffles, seed=seed)
     C = result.channel_mean.shape[1]
-    titles = [
-        "Means of sample 0" if width >= chart.NARROW else "Means of the sets of sample 0",
-        "Error of a set's mean",
-        "Distance to channels' means",
-    ]
+    first = "Means of sample 0" if width >= chart.NARROW else "Means of the sets of sample 0"
+    titles = [first, "Error of a set's mean", "Distance to channels' means"]
     drawing, places = chart.panels(titles, width, gap=0.08)
     blue, grey = chart.COLOURS["blue"], chart.COLOURS["grey"]
     drawing.add_scatter(
@@ -149,7 +134,6 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
     drawing.update_xaxes(title_text="channel c", **places[0])
     drawing.update_yaxes(title_text="value (units of x)", **places[0])
     pairs = ((result.error, result.error_shuffled), (result.mismatch, result.mismatch_shuffled))
-    sizes = {"tickvals": result.set_size, "ticktext": [str(s) for s in result.set_size]}
     for place, pair, unit in zip(places[1:], pairs, ("error (std of x)", "distance (std of x)"), strict=True):
         names = {"channels in order": "blue", "channels shuffled": "orange"}
         for k, (values, (name, colour)) in enumerate(zip(pair, names.items(), strict=True)):
@@ -162,7 +146,7 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
             mode="markers", marker={"size": 17, "symbol": "circle-open", "line": {"width": 2}, "color": grey},
             showlegend=False, hoverinfo="skip", **place,
         )  # fmt: skip
-        drawing.update_xaxes(type="log", title_text="cells in a set", **sizes, **place)
+        drawing.update_xaxes(type="log", title_text="cells in a set", **chart.ticks(result.set_size), **place)
         drawing.update_yaxes(title_text=unit, rangemode="tozero", **place)
 
     def step(d: int) -> dict[str, Any]:
@@ -180,17 +164,15 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
 
     steps = [step(d) for d in range(len(result.groups))]
     chart.add_slider(drawing, steps, "Groups G = ", len(steps) // 2)
-    caption = (
+    return chart.finish(
+        drawing, "Every G from one pass",
         "All from one pass over x: moments merge into every G. A small set follows its channels closely, but its "
         "mean is uncertain: error is half the difference between the two halves of each map. The mean of a large "
         "set is more certain, but fits each channel less well. In these channels' own order neighbours are alike, "
         "so a group of neighbours fits its channels better than one drawn at random; G = 1 and G = C are the same "
-        "in any order. Measured here."
-    )
-    alt = (
+        "in any order. Measured here.",
         "Three charts. The means and standard deviations of one sample's sets over the channels, for the G of a "
         "slider; the error of a set's mean, which falls with the set's size; and the distance between a set's mean and "
-        "its channels' own means, which rises with it, more slowly with the channels in order than shuffled."
-    )
-    title = "Every G from one pass"
-    return chart.finish(drawing, title, caption, alt, width=width, height=(300, 800))
+        "its channels' own means, which rises with it, more slowly with the channels in order than shuffled.",
+        width=width, height=(300, 800),
+    )  # fmt: skip

@@ -34,10 +34,8 @@ class Style:
 
     Attributes
     ----------
-    content, styles
-        Numbers of the photographs.
-    alphas
-        The strengths of the style, from 0 to 1.
+    content, styles, alphas
+        Numbers of the photographs, and strengths of the style, from 0 to 1.
     images
         (styles, alphas, 3, 64, 64): AdaIN's results, nominally from 0 to 1 but not clipped.
     conditional
@@ -105,10 +103,8 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
 
     Parameters
     ----------
-    content
-        Number of a photograph.
-    styles
-        Numbers of photographs whose statistics the content gets.
+    content, styles
+        Number of a photograph, and numbers of those whose statistics it gets.
     alphas
         From 0, the content as it is, to 1, all of the style.
 
@@ -133,21 +129,13 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
     blended = [[invert(relatives.adain(x, s[None], alpha=a, eps=EPS))[0] for a in alphas] for s in style]
     full = np.concatenate([relatives.adain(x, s[None], eps=EPS) for s in style])
     found = moments(style).pool("instance")
-    tables: dict[str, Any] = {"weight": np.sqrt(found.var + EPS), "bias": found.mean}
-    conditional = relatives.conditional_instance(
-        np.repeat(x, len(styles), 0), np.arange(len(styles)), eps=EPS, **tables
-    )
+    tables: dict[str, Any] = {"weight": np.sqrt(found.var + EPS), "bias": found.mean, "eps": EPS}
+    conditional = relatives.conditional_instance(np.repeat(x, len(styles), 0), np.arange(len(styles)), **tables)
+    grams = {"content": gram(x)[0], "style": gram(style), "result": gram(full), "conditional": gram(conditional)}
     normalized = {method: normalize(every, method, eps=EPS) for method in ("instance", "batch")}
-    return Style(
-        content,
-        styles,
-        alphas,
-        np.array(blended),
-        invert(conditional),
-        {"content": gram(x)[0], "style": gram(style), "result": gram(full), "conditional": gram(conditional)},
-        {name: y.std(axis=(2, 3)).mean(axis=1) for name, y in ({"before": every} | normalized).items()},
-        float(np.abs(invert(every) - pictures).max()),
-    )
+    contrast = {name: y.std(axis=(2, 3)).mean(axis=1) for name, y in ({"before": every} | normalized).items()}
+    error = float(np.abs(invert(every) - pictures).max())
+    return Style(content, styles, alphas, np.array(blended), invert(conditional), grams, contrast, error)
 
 
 def png(image: np.ndarray) -> str:
@@ -170,8 +158,6 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
     Buttons choose the style, the slider AdaIN's alpha. Arguments are those of `measure`, and `width` in pixels,
     at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['coffee', 'brick', 'grass']
     """
@@ -211,14 +197,11 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
         drawing.add_bar(x=list(PHOTOGRAPHS), y=y, name=name, marker_color=chart.COLOURS[colour], row=rows, col=1)
     # The content has two traces, and so has each of a style's three pictures.
     results = [2 + 6 * j for j in range(count)]
-    steps = [
-        chart.step(f"{a:g}", {"source": [png(result.images[j, i]) for j in range(count)]}, results)
-        for i, a in enumerate(result.alphas)
-    ]
-    switch = [
-        chart.step(PHOTOGRAPHS[s], {"visible": [i // 6 == j for i in range(6 * count)]}, range(2, 2 + 6 * count))
-        for j, s in enumerate(result.styles)
-    ]
+    sources = [[png(image) for image in images] for images in result.images.swapaxes(0, 1)]
+    steps = [chart.step(f"{a:g}", {"source": s}, results) for a, s in zip(result.alphas, sources, strict=True)]
+    visible = [[i // 6 == j for i in range(6 * count)] for j in range(count)]
+    named = [(PHOTOGRAPHS[s], {"visible": v}) for s, v in zip(result.styles, visible, strict=True)]
+    switch = [chart.step(*choice, range(2, 2 + 6 * count)) for choice in named]
     for row, col in places:
         for at, size in ((row, pictures.shape[-1]), (row + under, len(oriented))):
             drawing.update_xaxes(range=[-0.5, size - 0.5], **chart.NO_TICKS, row=at, col=col)
@@ -227,17 +210,15 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
     chart.add_buttons(drawing, switch, "Style")
     chart.add_slider(drawing, steps, "alpha = ", len(steps) - 1)
     return chart.finish(
-        drawing,
-        "Style as statistics: AdaIN without a network",
+        drawing, "Style as statistics: AdaIN without a network",
         "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
         "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row a style: "
-        "with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. "
-        f"Inverting unchanged features has an error of {result.reconstruction:.0e}. Gram matrices hold the products of "
-        "features, here without the low passes and coloured by their roots. Below: Instance "
-        "Norm makes the contrast of all photographs equal, Batch Norm preserves their differences.",
+        "with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. Inverting "
+        f"unchanged features has an error of {result.reconstruction:.0e}. Gram matrices hold the products of features, "
+        "here without the low passes and coloured by their roots. Below: Instance Norm makes the contrast of all "
+        "photographs equal, Batch Norm preserves their differences.",
         "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
-        "which agree, and that other; under each its Gram matrix; "
-        "bars of contrast before and after Instance Norm, all equal, and Batch Norm, still different.",
-        width=width,
-        height=(700, 900),
-    )
+        "which agree, and that other; under each its Gram matrix; bars of contrast before and after Instance Norm, "
+        "all equal, and Batch Norm, still different.",
+        width=width, height=(700, 900),
+    )  # fmt: skip

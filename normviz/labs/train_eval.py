@@ -52,15 +52,9 @@ class TrainEval:
 
 @check_keywords
 def measure(
-    x: Any = None,
-    *,
-    batch_sizes: Iterable[int] | None = None,
-    momenta: Iterable[float] = MOMENTA,
-    steps: int = 60,
-    depth: int = 6,
-    channel: int = 0,
-    seed: int = 0,
-) -> TrainEval:
+    x: Any = None, *, batch_sizes: Iterable[int] | None = None, momenta: Iterable[float] = MOMENTA, steps: int = 60,
+    depth: int = 6, channel: int = 0, seed: int = 0,
+) -> TrainEval:  # fmt: skip
     """Update the running statistics of a stack of Batch Norms, then compare inference with training.
 
     Parameters
@@ -75,10 +69,8 @@ def measure(
         Number of batches; the samples of a batch are drawn without replacement.
     depth
         Number of layers: each is Batch Norm, ReLU and a 1 x 1 convolution with fixed random weights. Nothing is learnt.
-    channel
-        The channel whose statistics are returned.
-    seed
-        Seed of the weights and the batches.
+    channel, seed
+        The channel whose statistics are returned, and the seed of the weights and the batches.
 
     Raises
     ------
@@ -96,19 +88,14 @@ def measure(
     C = x.shape[1]
     sizes = input_checks.batch_sizes(batch_sizes, BATCH_SIZES, len(x))
     momenta = tuple(input_checks.number(m, "momentum") for m in input_checks.several(momenta, "momenta", "(0.1, 0.5)"))
-    steps = input_checks.whole(steps, "steps", 1)
-    depth, channel = (
-        input_checks.whole(depth, "depth", 1),
-        input_checks.whole(channel, "channel", 0, C - 1, "a channel of x"),
-    )
+    steps, depth = input_checks.whole(steps, "steps", 1), input_checks.whole(depth, "depth", 1)
+    channel = input_checks.whole(channel, "channel", 0, C - 1, "a channel of x")
     if x.shape[2] * sizes[0] < 2:
-        raise ValueError(f"a batch of N={sizes[0]} has one cell a channel, which has no variance; use a larger batch")
+        raise ValueError(f"a batch of N={sizes[0]} has one cell per channel, which has no variance; use a larger batch")
     rng = np.random.default_rng(input_checks.seed(seed))
     weights = [rng.normal(size=(C, C)) * np.sqrt(2 / C) for _ in range(depth - 1)]
-    shape = len(sizes), len(momenta)
-    batch = np.empty((2, len(sizes), steps))
-    running = np.empty((2, *shape, steps))
-    gap = np.zeros((*shape, depth))
+    batch, running = np.empty((2, len(sizes), steps)), np.empty((2, len(sizes), len(momenta), steps))
+    gap = np.zeros((len(sizes), len(momenta), depth))
     for b, N in enumerate(sizes):
         stacks = [[RunningStatistics(C, momentum=m) for _ in range(depth)] for m in momenta]
         for t in range(steps):
@@ -124,10 +111,8 @@ def measure(
             pairs = [zip(_infer(trial, weights, stack), _train(trial, weights), strict=True) for trial in trials]
             squares = [[((y - trained) ** 2).mean() for y, (_, trained) in layers] for layers in pairs]
             gap[b, m] = np.sqrt(np.mean(squares, axis=0))
-    data = x[:, channel]
-    return TrainEval(
-        sizes, momenta, channel, batch[0], batch[1], running[0], running[1], float(data.mean()), float(data.var()), gap
-    )
+    mean, var = (float(of(x[:, channel])) for of in (np.mean, np.var))
+    return TrainEval(sizes, momenta, channel, batch[0], batch[1], running[0], running[1], mean, var, gap)
 
 
 def _train(x: np.ndarray, weights: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -149,22 +134,13 @@ def _infer(x: np.ndarray, weights: list[np.ndarray], kept: list[RunningStatistic
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    batch_sizes: Iterable[int] | None = None,
-    momenta: Iterable[float] = MOMENTA,
-    steps: int = 60,
-    depth: int = 6,
-    channel: int = 0,
-    seed: int = 0,
-    width: int = 900,
-) -> go.Figure:
+    x: Any = None, *, batch_sizes: Iterable[int] | None = None, momenta: Iterable[float] = MOMENTA, steps: int = 60,
+    depth: int = 6, channel: int = 0, seed: int = 0, width: int = 900,
+) -> go.Figure:  # fmt: skip
     """Draw running and batch statistics over the steps and the gap through depth; a slider has N.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
-    Examples
-    --------
     >>> [step.label for step in figure(steps=5, depth=2).layout.sliders[0].steps]
     ['2', '4', '8', '16', '32']
     """
@@ -198,22 +174,18 @@ def figure(
         drawing.add_scatter(x=layers, name=f"momentum {momentum:g}", showlegend=False, **style, **places[2])
     drawing.update_xaxes(title_text="layer", tickvals=layers[:: 1 + depth // 10], **places[2])
     drawing.update_yaxes(title_text="gap (std of outputs)", range=[0, float(result.gap.max()) * 1.08], **places[2])
-    moved = [
-        chart.step(str(N), {"y": [chart.rounded(values[b]) for values in lines]}, range(len(lines)))
-        for b, N in enumerate(result.batch_sizes)
-    ]
+    heights = [{"y": [chart.rounded(values[b]) for values in lines]} for b in range(len(result.batch_sizes))]
+    moved = [chart.step(str(N), y, range(len(lines))) for N, y in zip(result.batch_sizes, heights, strict=True)]
     chart.add_slider(drawing, moved, "Batch size N = ")
-    caption = (
+    return chart.finish(
+        drawing, "Batch statistics in training, running ones at inference",
         "Training normalizes by each batch (dots), inference by the running statistics (lines; they start at mean 0 "
         "and variance 1). With a small momentum they converge slowly, with a large one they stay noisy. The gap: "
         f"root mean square difference of the two modes on the same batches after {steps} steps, through {depth} "
         "layers of Batch Norm, ReLU and fixed random 1 × 1 weights; it is larger for small batches and grows with "
-        "depth. Measured here."
-    )
-    alt = (
+        "depth. Measured here.",
         "Three charts. Over the steps, the mean and the variance of each batch scatter around those of all the data, "
         "and lines of running statistics approach them, one a momentum. Over depth, the difference between inference "
-        "and training. A slider has the batch size: larger batches scatter less and have a smaller gap."
-    )
-    title = "Batch statistics in training, running ones at inference"
-    return chart.finish(drawing, title, caption, alt, width=width, height=(300, 800))
+        "and training. A slider has the batch size: larger batches scatter less and have a smaller gap.",
+        width=width, height=(300, 800),
+    )  # fmt: skip

@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from normviz import atomic_write
 from normviz.core.errors import check_keywords, unknown
 from normviz.labs import chart, input_checks
+from normviz.streaming.progress import NoBar
 
 METHODS = {"batch": "Batch Norm", "group": "Group Norm", "none": "no normalizer"}
 COLOURS = {"batch": "blue", "group": "pink", "none": "grey"}
@@ -69,10 +70,8 @@ class Training:
     ----------
     runs
         The runs against batch size, then those against learning rate at a batch of 32.
-    epochs
-        Passes over the 1297 training images in each run.
-    seconds
-        Total time in seconds.
+    epochs, seconds
+        Passes over the 1297 training images in each run, and total time in seconds.
     machine
         PyTorch's version and the number of threads.
     """
@@ -104,8 +103,6 @@ class Training:
 def scaled(batch_size: int) -> float:
     """Return the learning rate for a batch size, 0.1 * N / 32.
 
-    Examples
-    --------
     >>> scaled(16)
     0.05
     """
@@ -114,14 +111,9 @@ def scaled(batch_size: int) -> float:
 
 @check_keywords
 def measure(
-    *,
-    methods: Sequence[str] = tuple(METHODS),
-    batch_sizes: Iterable[int] = BATCH_SIZES,
-    learning_rates: Iterable[float] = RATES,
-    epochs: int = 4,
-    seeds: int = 1,
-    progress: bool = True,
-) -> Training:
+    *, methods: Sequence[str] = tuple(METHODS), batch_sizes: Iterable[int] = BATCH_SIZES,
+    learning_rates: Iterable[float] = RATES, epochs: int = 4, seeds: int = 1, progress: bool = True,
+) -> Training:  # fmt: skip
     """Train the net with every normalizer at every batch size, and at every learning rate.
 
     Parameters
@@ -161,31 +153,23 @@ def measure(
     plan = [(method, *setting, seed) for setting in settings for method in methods for seed in range(seeds)]
     steps = sum(epochs * (TRAIN // size) for _, size, _, _ in plan)
     threads, start = torch.get_num_threads(), perf_counter()
-    bar = progress_bar(steps, progress)
-    # The nets are so small that a second thread costs more than it gains.
-    torch.set_num_threads(1)
-    try:
-        runs = tuple(train(torch, data, *setting, epochs=epochs, bar=bar) for setting in plan)
-    finally:
-        torch.set_num_threads(threads)
-        bar.close()
+    with progress_bar(steps, progress) as bar:
+        # The nets are so small that a second thread costs more than it gains.
+        torch.set_num_threads(1)
+        try:
+            runs = tuple(train(torch, data, *setting, epochs=epochs, bar=bar) for setting in plan)
+        finally:
+            torch.set_num_threads(threads)
     return Training(runs, epochs, perf_counter() - start, f"PyTorch {torch.__version__.split('+')[0]}, one thread")
-
-
-class _NoBar:
-    def update(self) -> None: ...
-    def close(self) -> None: ...
 
 
 def progress_bar(steps: int, progress: bool) -> Any:
     """Return a progress bar of tqdm, or an object that shows nothing."""
-    if progress:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            return _NoBar()
-        return tqdm(total=steps, desc="training", unit="step", mininterval=0.5)
-    return _NoBar()
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        progress = False
+    return tqdm(total=steps, desc="training", unit="step", mininterval=0.5) if progress else NoBar()
 
 
 def load() -> tuple[Any, Any]:
@@ -221,7 +205,7 @@ def net(method: str, seed: int = 0) -> Any:
 
 
 def train(torch: Any, data: Any, method: str, size: int, rate: float, seed: int, *, epochs: int, bar: Any) -> Run:
-    """Train one net; `bar.update()` is called after every step."""
+    """Train one net; `bar.update(1)` is called after every step."""
     images, labels, test_images, test_labels = data
     model, order = net(method, seed), np.random.default_rng(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
@@ -237,7 +221,7 @@ def train(torch: Any, data: Any, method: str, size: int, rate: float, seed: int,
             loss.backward()
             optimizer.step()
             total += loss.item()
-            bar.update()
+            bar.update(1)
         model.eval()
         with torch.no_grad():
             wrong = (model(test_images).argmax(1) != test_labels).float().mean().item()
@@ -249,8 +233,6 @@ def train(torch: Any, data: Any, method: str, size: int, rate: float, seed: int,
 def recorded() -> Training:
     """Return the run that is part of normviz: three seeds of every setting, on two cores of a server's CPU.
 
-    Examples
-    --------
     >>> recorded().batch_sizes
     [32, 16, 8, 4, 2]
     """
@@ -329,40 +311,30 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         return chart.step(str(epoch + 1), changed, range(len(lines)))
 
     def choice(quantity: str, label: str, title: str) -> dict[str, Any]:
-        layout: dict[str, Any] = {"yaxis__title__text": title, "yaxis2__title__text": title}
-        shown = [values for of, values in lines if of == quantity]
-        layout |= {"yaxis__range": _range(shown), "yaxis2__range": _range(shown)}
+        span = _range([values for of, values in lines if of == quantity])
+        layout = {f"{y}__{key}": v for y in ("yaxis", "yaxis2") for key, v in (("title__text", title), ("range", span))}
         return chart.step(label, {"visible": [of == quantity for of, _ in lines]}, range(len(lines)), **layout)
 
-    ticks = [float(f"{digit}e{power}") for power in range(-4, 3) for digit in (1, 2, 5)]
-    axis = {"type": "log", "tickvals": ticks, "ticktext": [f"{v:g}" for v in ticks]}
-    # Places 0, 1, ... instead of categories, which plotly forgets when the slider moves.
-    drawing.update_layout(
-        xaxis={"title": {"text": "batch size N"}, **_ticks(sizes)},
-        xaxis2={"title": {"text": "learning rate, at N = 32"}, **_ticks(rates)},
-        yaxis=axis,
-        yaxis2=axis,
-    )
+    digits = chart.ticks(float(f"{digit}e{power}") for power in range(-4, 3) for digit in (1, 2, 5))
+    drawing.update_yaxes(type="log", **digits)
+    for place, title, values in zip(places, ("batch size N", "learning rate, at N = 32"), (sizes, rates), strict=True):
+        # Places 0, 1, ... instead of categories, which plotly forgets when the slider moves.
+        ticks = chart.ticks(values) | {"tickvals": list(range(len(values)))}
+        drawing.update_xaxes(title_text=title, **ticks, **place)
     choices = [choice("loss", "Training loss", "training loss"), choice("error", "Test error", "test error, %")]
     chart.add_buttons(drawing, choices, "Loss or error")
     chart.add_slider(drawing, [step(epoch) for epoch in range(measured.epochs)], "after epoch ", measured.epochs - 1)
     points = f"Means of {seeds} seeds, bars from the least to the largest" if seeds > 1 else "One seed"
     return chart.finish(
-        drawing,
-        "Batch Norm, Group Norm or none, trained on digits",
+        drawing, "Batch Norm, Group Norm or none, trained on digits",
         f"{finding}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, "
         f"SGD with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
         f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for all. A missing "
         "point: the loss was no longer finite. One small net on small data is an illustration, not a benchmark.",
         "Two line charts with three lines each, Batch Norm, Group Norm and no normalizer: test error or training loss "
         "against batch size from large to small, and against learning rate.",
-        width=width,
-        height=(320, 560),
-    )
-
-
-def _ticks(values: list) -> dict[str, Any]:
-    return {"tickvals": list(range(len(values))), "ticktext": [f"{v:g}" for v in values]}
+        width=width, height=(320, 560),
+    )  # fmt: skip
 
 
 def _decimals(values: np.ndarray) -> list[float | None]:
@@ -373,10 +345,8 @@ def _range(values: list[np.ndarray]) -> list[float]:
     """Return the logarithms of the range of all values."""
     every = np.concatenate([v.ravel() for v in values])
     every = every[np.isfinite(every) & (every > 0)]
-    return [
-        float(np.log10(every.min() * 0.8)),
-        float(np.log10(min(every.max() * 1.25, 115 if every.max() > 50 else 10))),
-    ]
+    highest = min(every.max() * 1.25, 115 if every.max() > 50 else 10)
+    return [float(np.log10(every.min() * 0.8)), float(np.log10(highest))]
 
 
 if __name__ == "__main__":
