@@ -277,7 +277,9 @@ def test_a_reader_whose_readinto_returns_nonsense(wrong):
         nv.moments(Reader("readinto", wrong))
 
 
-@pytest.mark.parametrize("wrong", [-1, 2.5, lambda wanted: bytes(wanted + 1), [1]], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [-1, 2.5, lambda wanted: bytes(wanted + 1), [1]], ids=["negative", "a float", "too much", "a list"]
+)
 def test_a_reader_whose_read_returns_nonsense(wrong):
     with pytest.raises(TypeError, match=r"^read of the Reader object returned .* when asked for \d+ bytes; pass a"):
         nv.moments(Reader("read", wrong))
