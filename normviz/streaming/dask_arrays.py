@@ -60,15 +60,10 @@ def normalize(request: Request) -> Any:
         sets["mean"], sets["var"] = mean, var
         sets = _beside(sets, view)
     dtype = result_dtype(view)
-    part = partial(
-        _normalize_part,
-        # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are.
-        method="instance" if pool.row.has_groups else pool.method,
-        dtype=dtype,
-        eps=request.eps,
-        backend=request.worker.name,
-        insists=request.insists,
-    )
+    # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are.
+    method = "instance" if pool.row.has_groups else pool.method
+    options = {"eps": request.eps, "backend": request.worker.name, "insists": request.insists}
+    part = partial(_normalize_part, method=method, dtype=dtype, **options)
     y = _dask_array().map_blocks(part, view, sets, gamma, beta, dtype=dtype, meta=view._meta.astype(dtype))
     return request.back(uncanonical(y, request.channel_axis))
 
@@ -97,9 +92,8 @@ def _sets(moments: Any, pool: Pooling, view: Any) -> Any:
     """Return the mean and variance of every set, in a shape that broadcasts against x chunk by chunk."""
     if pool.row.has_groups:
         moments = moments.rechunk({pool.row.grouped_axis: -1})
-    sets = moments.map_blocks(
-        _sets_of_part, pool.method, pool.num_groups, dtype=SET, meta=np.empty([0] * moments.ndim, SET)
-    )
+    meta = np.empty([0] * moments.ndim, SET)
+    sets = moments.map_blocks(_sets_of_part, pool.method, pool.num_groups, dtype=SET, meta=meta)
     return sets.rechunk({axis: cut for axis, cut in enumerate(view.chunks) if sets.shape[axis] > 1})
 
 
@@ -113,17 +107,9 @@ def _sets_of_part(moments: np.ndarray, method: str, num_groups: int | None) -> n
 
 
 def _normalize_part(
-    part: Any,
-    sets: np.ndarray,
-    gamma: np.ndarray | None,
-    beta: np.ndarray | None,
-    *,
-    method: str,
-    dtype: Any,
-    eps: float,
-    backend: str,
-    insists: bool,
-) -> Any:
+    part: Any, sets: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None, *,
+    method: str, dtype: Any, eps: float, backend: str, insists: bool,
+) -> Any:  # fmt: skip
     if not part.size:
         return part.astype(dtype)
     pool = pooling(method, part.shape)

@@ -139,9 +139,8 @@ def _fill(stream: Any, buffer: np.ndarray, name: str) -> int:
             break
         if type(count) is not int or not 0 < count <= room:
             method = "readinto" if hasattr(stream, "readinto") else "read"
-            raise TypeError(
-                f"{method} of {name} returned {brief(count)} when asked for {room} bytes; pass a binary file"
-            )
+            wrong = f"{brief(count)} when asked for {room} bytes"
+            raise TypeError(f"{method} of {name} returned {wrong}; pass a binary file")
         got += count
     return got
 

@@ -23,14 +23,8 @@ Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
 class PartialMoments(NamedTuple):
     """What a reading returns.
 
-    Attributes
-    ----------
-    moments
-        An array of PART, of length 1 along the axes that are pooled whole.
-    shape
-        (N, C, *spatial) of all that was read.
-    backend
-        Name of the backend that computed them; the last one, if NumPy took over from a GPU without memory.
+    `moments` is an array of PART, of length 1 along the axes that are pooled whole; `shape` is (N, C, *spatial) of all
+    that was read. `backend` names the one that computed; the last one, if NumPy took over from a GPU without memory.
     """
 
     moments: np.ndarray
@@ -87,13 +81,8 @@ def join_along(parts: np.ndarray, axis: tuple[int, ...], keepdims: bool = True) 
 
 def as_moments(parts: np.ndarray, backend: str) -> Moments:
     """Return parts that span all spatial axes as Moments."""
-    shape = parts.shape[:2]
-    return Moments(
-        count=int(parts["count"].flat[0]),
-        mean=parts["mean"].reshape(shape),
-        m2=parts["m2"].reshape(shape),
-        backend=backend,
-    )
+    mean, m2 = (parts[name].reshape(parts.shape[:2]) for name in ("mean", "m2"))
+    return Moments(count=int(parts["count"].flat[0]), mean=mean, m2=m2, backend=backend)
 
 
 def finish(parts: np.ndarray, pool: Pooling, backend: str) -> Statistics:

@@ -3,7 +3,6 @@
 import importlib
 import sys
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any
 
 from normviz.core.errors import brief
@@ -15,7 +14,7 @@ PATIENCE = 2.0
 class NoBar(AbstractContextManager["NoBar"]):
     """Takes the place of tqdm's bar and draws nothing."""
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         """Nothing to close."""
 
     def update(self, amount: int) -> None:
@@ -23,27 +22,14 @@ class NoBar(AbstractContextManager["NoBar"]):
 
 
 def progress_bar(wanted: bool | None, total: int | None, **options: Any) -> Any:
-    """Return a bar with `update(amount)`, as a context manager.
+    """Return a bar with `update(amount)`, as a context manager; `options` are further ones of tqdm.
 
-    Parameters
-    ----------
-    wanted
-        True for a bar at once, False for none. None draws one after PATIENCE seconds in a terminal or a notebook, if
-        tqdm is installed.
-    total
-        How much there is to read; None if that is unknown.
-    options
-        Further options of tqdm, such as the unit.
-
-    Raises
-    ------
-    ImportError
-        If the bar is wanted and tqdm is not installed.
+    `wanted` is True for a bar at once, which needs tqdm, and False for none. None draws one after PATIENCE seconds in a
+    terminal or a notebook, if tqdm is installed. `total` is None if it is unknown how much there is to read.
     """
     if wanted is not None and not isinstance(wanted, bool):
-        raise TypeError(
-            f"progress must be True, False or None, not {brief(wanted)}; None shows a bar for long readings"
-        )
+        accepted = "True, False or None"
+        raise TypeError(f"progress must be {accepted}, not {brief(wanted)}; None shows a bar for long readings")
     if not (wanted or (wanted is None and visible())):
         return NoBar()
     try:
