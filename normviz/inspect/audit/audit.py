@@ -72,9 +72,8 @@ def audit(
     check_model(model)
     ignored, added = _codes(ignore, "ignore"), _codes(also, "also")
     if training_batch is not None and (type(training_batch) is not int or training_batch < 1):
-        raise ValueError(
-            f"training_batch={brief(training_batch)} is not a number of samples; give a whole number from 1 on"
-        )
+        given = f"training_batch={brief(training_batch)}"
+        raise ValueError(f"{given} is not a number of samples; give a whole number from 1 on")
     codes = ({code for code, rule in RULES.items() if rule.default} | added) - ignored
     model = materialized(model, example)
     run = observe(model, example, lambda m: ModelRun(m, ignore=ignored, dead="dead-channel" in codes))

@@ -70,9 +70,8 @@ def _model(address: str) -> Any:
     if isinstance(value, torch.nn.Module):
         return value
     if not callable(value):
-        raise TypeError(
-            f"{address} is of type {type(value).__name__}; it must be a model or a function that returns one"
-        )
+        kind = type(value).__name__
+        raise TypeError(f"{address} is of type {kind}; it must be a model or a function that returns one")
     try:
         model = value()
     except (Exception, SystemExit) as error:

@@ -149,21 +149,15 @@ def _has_uneven_groups(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, n
 
 @dataclass(frozen=True)
 class SetMatch:
-    """The sets that explain an output.
+    """The sets that explain an output."""
 
-    `kind`, `num_groups`: Of METHODS.
-    `channel_axis`: 1 or -1.
-    `block`: In the input's order of axes.
-    `own`: Whether the input's own statistics explain it; otherwise the running ones do.
-    `error`: What stays unexplained.
-    """
-
+    # kind, num_groups: of METHODS
     kind: str
     num_groups: int | None
-    channel_axis: int
-    block: tuple[int, ...]
-    own: bool
-    error: float
+    channel_axis: int  # 1 or -1
+    block: tuple[int, ...]  # in the input's order of axes
+    own: bool  # whether the input's own statistics explain it; otherwise the running ones do
+    error: float  # what stays unexplained
 
 
 @dataclass(frozen=True)

@@ -99,26 +99,18 @@ class NormCall:
 
 @dataclass
 class RunningModule:
-    """A module whose forward is running.
+    """A module whose forward is running."""
 
-    `module`, `order`, `shape`: The module, the number of its call, and the shape of its input.
-    `function`: The function that it calls if it is one of torch's normalization layers.
-    `x`: A copy of its input, if it may have to be recognized by its output.
-    `calls`: The functions that normalize, called in its forward.
-    `labels`: Names of these calls, by function and weight.
-    `has_norms`: Whether it is a normalization, or one was found inside.
-    `refused`: The code of the reason for which torch raised in it.
-    """
-
+    # module, order, shape: the module, the number of its call, and the shape of its input
     module: Any
     order: int
-    function: str | None
+    function: str | None  # the function that it calls if it is one of torch's normalization layers
     shape: tuple[int, ...] | None
-    x: Any = None
-    calls: list[NormCall] = field(default_factory=list)
-    labels: dict[tuple, str] = field(default_factory=dict)
-    has_norms: bool = False
-    refused: str | None = None
+    x: Any = None  # a copy of its input, if it may have to be recognized by its output
+    calls: list[NormCall] = field(default_factory=list)  # the functions that normalize, called in its forward
+    labels: dict[tuple, str] = field(default_factory=dict)  # names of these calls, by function and weight
+    has_norms: bool = False  # whether it is a normalization, or one was found inside
+    refused: str | None = None  # the code of the reason for which torch raised in it
 
 
 class TensorOrigins:
@@ -147,15 +139,11 @@ class TensorOrigins:
 
 
 class ModelRun:
-    """A run of a model.
+    """A run of a torch model; `layers` holds the records of its normalizations by name.
 
-    `model`: A torch.nn.Module.
-    `ignore`: Codes of warnings; where a layer raises for their reason, the run is not continued.
-    `dead`: Whether to look for channels that carry nothing, which takes a pass over every input.
-    `want`: Name and number of the use whose input is to be copied, after which the run ends.
-
-    `layers`: The records of layers by name.
-    `wanted`: A copy of the input asked for, and its Norm; None until it is reached.
+    Where a layer raises for the reason of a warning, the run goes on, unless `ignore` has its code. `dead` looks for
+    channels that carry nothing, which takes a pass over every input. `want` is the name and number of a use: the run
+    ends there, and `wanted` is then a copy of its input, and its Norm.
     """
 
     def __init__(

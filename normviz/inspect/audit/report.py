@@ -115,13 +115,13 @@ class Audit:
     ) -> None:
         self.layers, self.warnings, self.unseen = layers, warnings, unseen
         self._model, self._example, self._random_state = model, example, random_state
-        self._by_name = {layer.name: layer for layer in layers}
 
     def __getitem__(self, name: str) -> NormLayer:
         """Return the layer called `name`; KeyError names the nearest one."""
-        if not isinstance(name, str) or name not in self._by_name:
-            raise KeyError(unknown("layer", name, map(short_name, self._by_name)))
-        return self._by_name[name]
+        by_name = {layer.name: layer for layer in self.layers}
+        if not isinstance(name, str) or name not in by_name:
+            raise KeyError(unknown("layer", name, map(short_name, by_name)))
+        return by_name[name]
 
     def explore(self, name: str, *, use: int = 0, **keywords: Any) -> Explorer:
         """Open the Explorer on the input of a layer.
@@ -182,22 +182,17 @@ class Audit:
         try:
             import pandas
         except ImportError as error:
-            raise ImportError(
-                "to_frame needs pandas; install it with: python -m pip install pandas (without it there is to_dict)"
-            ) from error
+            remedy = "install it with: python -m pip install pandas (without it there is to_dict)"
+            raise ImportError(f"to_frame needs pandas; {remedy}") from error
         columns = [field.name for field in dataclasses.fields(NormLayer)]
         return pandas.DataFrame([dataclasses.asdict(layer) for layer in self.layers], columns=columns)
 
     def __str__(self) -> str:
-        rows = [HEADS, *map(_row, self.layers)] if self.layers else []
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if head in NUMERIC else cell.ljust(width)
-                for head, cell, width in zip(HEADS, cells, widths, strict=True)
-            ).rstrip()
-            for cells in rows
-        ]
+        columns = []
+        for head, *cells in zip(HEADS, *map(_row, self.layers), strict=True):
+            width = max(map(len, (head, *cells)))
+            columns.append([f"{cell:{'>' if head in NUMERIC else '<'}{width}}" for cell in (head, *cells)])
+        lines = ["  ".join(row).rstrip() for row in zip(*columns, strict=True)] if self.layers else []
         lines += ["", f"{self._summary()}."]
         lines += [f"! {warning}" for warning in self.warnings]
         lines += [f"? {short_name(name)}: {reason}" for name, reason in self.unseen.items()]
@@ -238,8 +233,7 @@ class Audit:
 def _explorer(layer: NormLayer, norm: Norm, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:
     """Make the explorer by the method's name if the sets are the method's, and by labels of the sets otherwise."""
     options = {"title": f"{short_name(layer.name)}: {layer.label}", "channel_axis": norm.channel_axis}
-    if norm.eps:
-        options["eps"] = norm.eps
+    options |= {"eps": norm.eps} if norm.eps else {}
     if not norm.is_method():
         labels = norm.labels()
         if x.ndim > 5:  # an explorer has five axes at most

@@ -7,7 +7,7 @@ to the messages about unknown codes. A number that it needs from the run goes in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,23 +35,17 @@ DEAD = 1e-5
 
 @dataclass(frozen=True)
 class Measurements:
-    """Numbers of one use of a layer, taken during the run so that no activation has to be kept.
+    """Numbers of one use of a layer, taken during the run so that no activation has to be kept."""
 
-    `finite_in`, `finite_out`, `finite_state`: Whether input, output, and running statistics with weight and bias have
-        no NaN or infinity.
-    `gap`: As `NormLayer.gap`.
-    `ratio`: Mean over the channels of the example's variance, unbiased, over the running one.
-    `independent`: How many independent values the example's cells of a channel count like.
-    `dead`: Channels that carry nothing: constant, or with the weight 0 while others are not 0.
-    """
-
+    # finite_in, finite_out, finite_state: whether input, output, and running statistics with weight and bias have no
+    # NaN or infinity
     finite_in: bool = True
     finite_out: bool = True
     finite_state: bool = True
-    gap: float | None = None
-    ratio: float | None = None
-    independent: float | None = None
-    dead: tuple[int, ...] = ()
+    gap: float | None = None  # as `NormLayer.gap`
+    ratio: float | None = None  # mean over the channels of the example's variance, unbiased, over the running one
+    independent: float | None = None  # how many independent values the example's cells of a channel count like
+    dead: tuple[int, ...] = ()  # channels that carry nothing: constant, or with the weight 0 while others are not 0
 
     def and_then(self, later: Measurements) -> Measurements:
         """Return this with a later use of the same layer: gap and ratio stay those of the first use."""
@@ -188,9 +182,7 @@ def rule(code: str, *, default: bool = True, of_model: bool = False) -> Callable
     return register
 
 
-def find_warnings(
-    layers: Sequence[LayerRecord], training_batch: int | None, codes: Collection[str]
-) -> list[AuditWarning]:
+def find_warnings(layers: Sequence[LayerRecord], training_batch: int | None, codes: set[str]) -> list[AuditWarning]:
     """Return the warnings with these codes: those of single layers in order of use, then those of the model."""
     rules = [(code, row) for code, row in RULES.items() if code in codes]
     found = [(c, r, t) for r in layers for c, row in rules if not row.of_model for t in row.apply(r, training_batch)]
@@ -238,10 +230,9 @@ def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tup
         where += f" with {training_batch} sample{'s' * (training_batch > 1)} in training"
     remedies = {
         "batch": "use more samples or larger maps, or a norm within each sample",
-        "instance": "use Group Norm with several channels to a group, or larger maps",
-        "frn": "use Group Norm with several channels to a group, or larger maps",
         "group": "use fewer groups, or larger maps",
     }
+    remedies |= dict.fromkeys(("instance", "frn"), "use Group Norm with several channels to a group, or larger maps")
     remedy = remedies.get(norm.kind, "pool more channels, or leave it out here")
     return where, remedy, {"size": size, "block": norm.block, "input_shape": norm.shape}
 
@@ -249,10 +240,10 @@ def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tup
 @rule("accidental-instance")
 def _accidental_instance(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     """Group Norm with G = C, which is Instance Norm."""
-    G, C = _groups(layer)
+    G, C, numbers = _groups(layer)
     if G == C > 1:
         message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
-        yield message, "use fewer groups, or InstanceNorm if it is meant", _group_numbers(G, C)
+        yield message, "use fewer groups, or InstanceNorm if it is meant", numbers
 
 
 @rule("small-batch", of_model=True)
@@ -325,20 +316,17 @@ def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> Iterator[
 @rule("groups-do-not-divide")
 def _groups_do_not_divide(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     """A number of groups that does not divide C."""
-    G, C = _groups(layer)
+    G, C, numbers = _groups(layer)
     if G and C % G:
         message = f"num_groups={G} does not divide C={C}"
         message += _REFUSED if layer.refused else ", so groups differ in size"
-        yield message, f"use one of {', '.join(map(str, divisors(C)))}", _group_numbers(G, C)
+        yield message, f"use one of {', '.join(map(str, divisors(C)))}", numbers
 
 
-def _groups(layer: LayerRecord) -> tuple[int, int]:
-    """Return G and C; G is 0 if the layer does not take a number of groups."""
-    return (layer.norm.num_groups or 0) * layer.norm.grouped, layer.norm.channels
-
-
-def _group_numbers(G: int, C: int) -> dict[str, Any]:
-    return {"num_groups": G, "channels": C}
+def _groups(layer: LayerRecord) -> tuple[int, int, dict[str, Any]]:
+    """Return G, C, and both by name; G is 0 if the layer does not take a number of groups."""
+    G, C = (layer.norm.num_groups or 0) * layer.norm.grouped, layer.norm.channels
+    return G, C, {"num_groups": G, "channels": C}
 
 
 @rule("train-mode", default=False)
@@ -370,8 +358,10 @@ def _dead_channel(layer: LayerRecord, training_batch: int | None) -> Iterator[Te
 
 @rule("bias-before-norm", default=False)
 def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """A bias that the normalization takes out again."""
-    if layer.bias_before and layer.norm.cancels_bias and not layer.frozen:
+    """A bias that the normalization takes out again: every set lies in one channel and loses its mean."""
+    norm = layer.norm
+    per_channel = norm.centered and norm.block is not None and norm.block[norm.channel_axis] == 1
+    if layer.bias_before and per_channel and not layer.frozen:
         before = short_name(str(layer.before))
         message = f"the bias of {before} is taken out again by the mean, as each set is one channel"
         numbers = {"before": layer.before, "parameters": layer.norm.channels}
@@ -381,10 +371,10 @@ def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> Iterato
 @rule("group-one", default=False)
 def _group_one(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     """Group Norm with one group."""
-    G, C = _groups(layer)
+    G, C, numbers = _groups(layer)
     if G == 1 < C:
         message = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
-        yield message, "use more groups if they are meant", _group_numbers(G, C)
+        yield message, "use more groups if they are meant", numbers
 
 
 @rule("back-to-back", default=False, of_model=True)

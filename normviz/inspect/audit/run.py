@@ -42,10 +42,8 @@ def check_model(model: Any, name: str = "model") -> None:
         return
     if isinstance(model, type):
         raise TypeError(f"{name} is the class {model.__name__} itself; make a model of it first, and pass that")
-    kind = type(model).__name__
-    raise TypeError(
-        f"{name} is of type {kind}, not a torch.nn.Module; for a single function or layer there is nv.probe"
-    )
+    found = f"{name} is of type {type(model).__name__}"
+    raise TypeError(f"{found}, not a torch.nn.Module; for a single function or layer there is nv.probe")
 
 
 def materialized(model: Any, example: Any, who: str = "the model") -> Any:

@@ -16,8 +16,6 @@ import numpy as np
 MAX_NAME = 200
 """Characters of a name that messages and tables show."""
 
-# ---- tensors ----
-
 
 def tensors_in(value: Any) -> Iterator[Any]:
     """Yield the tensors in nested tuples, lists and mappings, in order, to any depth."""
@@ -92,9 +90,6 @@ def is_view_of(x: Any, storages: set[int]) -> bool:
         return x.untyped_storage().data_ptr() in storages
     except (NotImplementedError, RuntimeError):  # it has no storage of the usual kind
         return False
-
-
-# ---- modules ----
 
 
 def attribute(module: Any, name: str, default: Any = None) -> Any:

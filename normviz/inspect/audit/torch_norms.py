@@ -39,30 +39,24 @@ BuffersBefore = Mapping[int, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Norm:
-    """One normalization of one input.
+    """One normalization of one input."""
 
-    `kind`: A key of METHODS, or LOCAL.
-    `shape`, `block`: Of the input and of a set, in the input's own order of axes; block is None where the sets are not
-        equal boxes.
-    `channel_axis`: The axis of C: 1 or -1.
-    `num_groups`, `eps`: The layer's own arguments, or what was found from its output.
-    `weight`, `bias`: Scale and shift of the output: tensors, or None.
-    `running`: Running mean and variance before the run, float64, shape (C,).
-    `own`: Whether the input's own statistics were used, rather than the running ones.
-    `grouped`: Whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not.
-    """
-
-    kind: str
+    kind: str  # a key of METHODS, or LOCAL
+    # shape, block: of the input and of a set, in the input's own order of axes; block is None where the sets are not
+    # equal boxes
     shape: tuple[int, ...]
     block: tuple[int, ...] | None
-    channel_axis: int = 1
+    channel_axis: int = 1  # the axis of C: 1 or -1
+    # num_groups, eps: the layer's own arguments, or what was found from its output
     num_groups: int | None = None
     eps: float | None = None
+    # weight, bias: scale and shift of the output: tensors, or None
     weight: Any = None
     bias: Any = None
+    # running: running mean and variance before the run, float64, shape (C,)
     running: tuple[np.ndarray, np.ndarray] | None = None
-    own: bool = True
-    grouped: bool = False
+    own: bool = True  # whether the input's own statistics were used, rather than the running ones
+    grouped: bool = False  # whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not
 
     @property
     def size(self) -> int | None:
@@ -83,11 +77,6 @@ class Norm:
     def cells(self) -> int:
         """Cells of one channel of one sample."""
         return math.prod(self.shape[1:]) // max(self.channels, 1)
-
-    @property
-    def cancels_bias(self) -> bool:
-        """Whether a bias per channel before it has no effect: every set lies in one channel and loses its mean."""
-        return self.block is not None and self.block[self.channel_axis] == 1 and self.centered
 
     @property
     def centered(self) -> bool:
@@ -134,9 +123,6 @@ class Norm:
             return False
         groups = self.num_groups if METHODS[self.kind].has_groups else None
         return pooling(self.kind, shape, groups).block == self.canonical(self.block)
-
-
-# ---- calls of torch's functions ----
 
 
 def norm_functions() -> dict[Any, tuple[str, list[str]]]:
@@ -196,9 +182,6 @@ def _last_axes(shape: tuple[int, ...], normalized: Any, whole_sample: str, last_
     if len(pooled) == 1 and len(shape) > 2:
         return {"kind": last_axis, "block": block, "channel_axis": -1}
     return {"kind": whole_sample, "block": block}
-
-
-# ---- torch's modules ----
 
 
 @cache

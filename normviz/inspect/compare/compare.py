@@ -189,8 +189,8 @@ class Comparison:
 
     def _headline(self) -> str:
         if self.same:
-            many = f"at {len(self.pairs)} pair{'s' * (len(self.pairs) != 1)} of normalization layers"
-            return f"The two models agree {many} and in their output, on this example."
+            many = f"{len(self.pairs)} pair{'s' * (len(self.pairs) != 1)} of normalization layers"
+            return f"The two models agree at {many} and in their output, on this example."
         if self.between:
             before, after = self.between
             start = "the input" if before == "(input)" else f"{short_name(before)}, whose outputs agree,"

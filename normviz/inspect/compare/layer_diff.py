@@ -233,9 +233,8 @@ def _running(a: LayerUse, b: LayerUse, tolerance: float, by_output: bool) -> Ite
 
 def _affine(a: LayerUse, b: LayerUse, tolerance: float) -> Iterator[SettingDifference]:
     """Compare weights and biases; a missing one counts as ones or zeros."""
-    (weight_a, bias_a), (weight_b, bias_b) = (
-        (_filled(use.weight, use.bias, 1.0), _filled(use.bias, use.weight, 0.0)) for use in (a, b)
-    )
+    weight_a, weight_b = (_filled(use.weight, use.bias, 1.0) for use in (a, b))
+    bias_a, bias_b = (_filled(use.bias, use.weight, 0.0) for use in (a, b))
     least = 1e-6 + np.sqrt(np.square(weight_a).mean())
     by_weight, by_bias = _broadcast_difference(weight_a, weight_b), _broadcast_difference(bias_a, bias_b, least)
     swapped = max(_broadcast_difference(weight_a, bias_b), _broadcast_difference(bias_a, weight_b))
