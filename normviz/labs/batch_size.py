@@ -106,7 +106,7 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
 def figure(
     x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0, width: int = 900
 ) -> go.Figure:
-    """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider has C.
+    """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider chooses C.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 

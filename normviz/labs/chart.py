@@ -88,16 +88,14 @@ def line(k: int, colour: str, *, size: int = 8, line_width: float = 2) -> dict[s
     }
 
 
-def step(
-    label: str, traces: dict[str, list] | None = None, indices: Iterable[int] = (), **layout: Any
-) -> dict[str, Any]:
+def step(label: str, traces: dict[str, list], indices: Iterable[int], **layout: Any) -> dict[str, Any]:
     """Return one step of a slider, or one button.
 
     It sets `traces` in the traces `indices`, {"y": [one entry per trace]}, where an entry must be a list or a string,
     and None leaves the trace as it is; and `layout`, with two underscores for a dot: xaxis__title__text="G".
     """
     changed = {key.replace("__", "."): value for key, value in layout.items()}
-    return {"label": label, "method": "update", "args": [traces or {}, changed, list(indices)]}
+    return {"label": label, "method": "update", "args": [traces, changed, list(indices)]}
 
 
 def add_slider(figure: Any, steps: Sequence[dict[str, Any]], prefix: str, active: int = 0) -> None:
@@ -137,18 +135,9 @@ def broken(text: str, width: float, letter: float = LETTER) -> str:
 
 
 def finish(
-    figure: Any,
-    title: str,
-    caption: str,
-    alt: str,
-    *,
-    width: int = 900,
-    height: int | tuple[int, int] = 340,
-    left: int = 64,
-    right: int = 20,
-    above: int | None = None,
-    names: Sequence[str] | None = None,
-) -> go.Figure:
+    figure: Any, title: str, caption: str, alt: str, *, width: int, height: int | tuple[int, int] = 340,
+    left: int = 64, right: int = 20, above: int | None = None, names: Sequence[str] | None = None,
+) -> go.Figure:  # fmt: skip
     """Add template, title, caption and alt text to a figure, and set its size and margins, all in pixels.
 
     Parameters
@@ -245,6 +234,6 @@ def log_ticks(values: Any) -> dict[str, Any]:
 
 
 def ticks(values: Iterable[float]) -> dict[str, Any]:
-    """Return an axis' ticks at these values."""
+    """Return the ticks of an axis at these values."""
     every = list(values)
     return {"tickvals": every, "ticktext": [str(v) if isinstance(v, int) else f"{v:g}" for v in every]}

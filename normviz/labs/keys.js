@@ -7,13 +7,9 @@
 .normviz-keys { position: absolute; inset: 0; z-index: 1; pointer-events: none; }
 .normviz-keys .normviz-key { position: absolute; border-radius: 6px; forced-color-adjust: none; }
 .normviz-keys .normviz-key:focus-within { outline: 3px solid #2f7de1; outline-offset: 2px; }
-.normviz-keys .normviz-key > * {
-  position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;
-}
-.normviz-hidden {
-  position: absolute; width: 1px; height: 1px; margin: 0;
-  overflow: hidden; clip-path: inset(50%); white-space: nowrap;
-}`;
+.normviz-keys .normviz-key > * { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; }
+.normviz-hidden { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }`;
   /** The most points of a trace, or cells of a row, that are read out one by one. */
   const MOST = 24;
   const EVENTS = ["plotly_sliderchange", "plotly_buttonclicked", "plotly_relayout", "plotly_afterplot"];

@@ -31,7 +31,7 @@ LONGEST, LINES = 43, 15
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory layout, "NCHW" or "NHWC", of the pooling sets, which are on the shape (N, C, H, W).
+    """The `layout`, "NCHW" or "NHWC", of the sets `pooling` in memory; the shape of these is (N, C, H, W).
 
     `labels` are int, (N*C*H*W,): the number of the set at each place of memory.
     """
@@ -127,26 +127,20 @@ LOOPS = {
 def loop(sets: Pooling, layout: str, language: str) -> str:
     """Return a program in "Python" or "JavaScript": `labels(x)` gives the set of every place of the flat array x."""
     program, divide, assign, space = LOOPS[language]
-    indices, number = _arithmetic(sets, layout, divide)
-    assignments = space.join(assign.format(name, value) for name, value in indices)
-    return program.format(shape=", ".join(map(str, sets.shape)), indices=assignments, number=number)
-
-
-def _arithmetic(sets: Pooling, layout: str, divide: str) -> tuple[list[tuple[str, str]], str]:
-    """Return the expressions for n, c, h and w of the place p, and for the number of the set, in one language."""
     order = ["NCHW"[axis] for axis in LAYOUTS[layout]]
     indices = []
     for k, axis in enumerate(order):
         faster = " * ".join(order[k + 1 :])
         value = divide.format("p", f"({faster})" if "*" in faster else faster) if faster else "p"
-        indices.append((axis.lower(), value if k == 0 else f"{value} % {axis}"))
+        indices.append(assign.format(axis.lower(), value if k == 0 else f"{value} % {axis}"))
     number = ""
     for name, extent, count in zip("nchw", sets.block, sets.grid, strict=True):
         if count > 1:
             position = name if extent == 1 else divide.format(name, extent)
             before = f"({number})" if "+" in number else number
             number = f"{before} * {count} + {position}" if number else position
-    return indices, number or "0"
+    shape = ", ".join(map(str, sets.shape))
+    return program.format(shape=shape, indices=space.join(indices), number=number or "0")
 
 
 @check_keywords

@@ -170,7 +170,7 @@ def figure(
     x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int | None = None,
     width: int = 900,
 ) -> go.Figure:  # fmt: skip
-    """Draw the correct digits against the offset, one line for each algorithm; a slider has the dtype.
+    """Draw the correct digits against the offset, one line for each algorithm; a slider chooses the dtype.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 

@@ -189,19 +189,15 @@ def figure(*, width: int = 900) -> go.Figure:
     names = max(([series.name for series in table.series] for table in TABLES), key=len)
     above = 16 * max(_source(table, width).count("<br>") + 1 for table in TABLES)
     return chart.finish(
-        drawing,
-        "What was published",
+        drawing, "What was published",
         "Numbers as their authors published them, for one architecture and one training recipe each; the menu has the "
         "other tables. Axes do not start at zero. A hollow mark was read from a secondary copy of the table. Nothing "
         "here was measured by normviz.",
         f"A chart of published numbers with a menu of {len(TABLES)} tables. The first: ImageNet error of ResNet-50 "
         "against batch size; Batch Norm's rises from 23.6 percent at 32 images to 34.7 at 2, Group Norm's stays at "
         "about 24.1.",
-        width=width,
-        right=28,
-        above=above,
-        names=names,
-    )
+        width=width, right=28, above=above, names=names,
+    )  # fmt: skip
 
 
 def _trace(table: Table, series: Series, size: int) -> go.Scatter:
@@ -251,5 +247,4 @@ def _range(table: Table) -> list[float]:
 
 def _source(table: Table, width: int) -> str:
     hollow = "hollow: from a secondary copy" if table.unchecked else ""
-    return chart.broken("; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), width - 84,
-    )  # fmt: skip
+    return chart.broken("; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), width - 84)

@@ -60,7 +60,7 @@ def measure(
     logits
         Switchable's three, for instance, layer and batch; their softmax mixes means and variances.
     g, seed
-        Weight Norm's new norm, for every filter; and seed of the loss for its gradient, a random sum of outputs.
+        Weight Norm's new norm of every filter; seed of the loss for its gradient, a random weighted sum of outputs.
 
     Raises
     ------

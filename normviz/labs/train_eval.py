@@ -137,7 +137,7 @@ def figure(
     x: Any = None, *, batch_sizes: Iterable[int] | None = None, momenta: Iterable[float] = MOMENTA, steps: int = 60,
     depth: int = 6, channel: int = 0, seed: int = 0, width: int = 900,
 ) -> go.Figure:  # fmt: skip
-    """Draw running and batch statistics over the steps and the gap through depth; a slider has N.
+    """Draw running and batch statistics over the steps and the gap through depth; a slider chooses N.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
 
@@ -186,6 +186,6 @@ def figure(
         "depth. Measured here.",
         "Three charts. Over the steps, the mean and the variance of each batch scatter around those of all the data, "
         "and lines of running statistics approach them, one a momentum. Over depth, the difference between inference "
-        "and training. A slider has the batch size: larger batches scatter less and have a smaller gap.",
+        "and training. A slider chooses the batch size: larger batches scatter less and have a smaller gap.",
         width=width, height=(300, 800),
     )  # fmt: skip

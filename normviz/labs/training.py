@@ -44,10 +44,8 @@ class Run:
 
     Attributes
     ----------
-    method
-        "batch", "group" or "none".
-    batch_size, learning_rate, seed
-        Settings of the training.
+    method, batch_size, learning_rate, seed
+        Settings of the training; the method is "batch", "group" or "none".
     loss
         Mean cross-entropy over the steps of each epoch; None once it is not finite.
     error
