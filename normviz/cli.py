@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import webbrowser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,14 +22,11 @@ NOTEBOOKS = "normviz-notebooks"
 INSTRUCTOR = Path("normviz-instructor")
 FIRST_NOTEBOOK = "00_tour.ipynb"
 PAGE = Path("normviz.html")
+GROUPS = "Number of groups, a divisor of C; for ghost the number of slices, a divisor of N.  [default: up to 4]"
 
+OUTPUT = "The file to write: an HTML page, or a still picture if the name ends in .svg."
 output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=PAGE,
-    show_default=True,
-    help="The file to write: an HTML page, or a still picture if the name ends in .svg.",
+    "-o", "--output", type=click.Path(path_type=Path), default=PAGE, show_default=True, help=OUTPUT
 )
 
 # Errors of bad input: their message is one sentence, so no traceback is shown.
@@ -94,9 +91,8 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
     try:
         from jupyterlab.labapp import LabApp
     except ModuleNotFoundError as error:
-        raise click.ClickException(
-            'JupyterLab is not installed; install it with: python -m pip install "normviz[lab]"'
-        ) from error
+        message = 'JupyterLab is not installed; install it with: python -m pip install "normviz[lab]"'
+        raise click.ClickException(message) from error
     folder = Path(NOTEBOOKS)
     copied, kept = copy_new(shipped_notebooks(), folder)
     tell(folder, "Copied", copied, kept)
@@ -113,9 +109,8 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def studio(options: tuple[str, ...]) -> None:
     """Name the commands that replace the former studio."""
-    raise click.ClickException(
-        "the studio is gone; `normviz playground` takes its place, or nv.Explorer(editable=True) in a notebook"
-    )
+    instead = "`normviz playground` takes its place, or nv.Explorer(editable=True) in a notebook"
+    raise click.ClickException(f"the studio is gone; {instead}")
 
 
 @cli.command()
@@ -133,13 +128,7 @@ def instructor(folder: Path) -> None:
 @click.argument("source", nargs=-1, required=True, metavar="FILE | --shape N C [D] [H] [W]")
 @click.option("--shape", is_flag=True, help="Use random normal numbers of this shape (seeded) instead of a file.")
 @click.option("-m", "--method", default="group", show_default=True, metavar="NAME", help=f"{', '.join(nv.METHODS)}.")
-@click.option(
-    "-g",
-    "--num-groups",
-    type=int,
-    metavar="G",
-    help="Number of groups, a divisor of C; for ghost the number of slices, a divisor of N.  [default: up to 4]",
-)
+@click.option("-g", "--num-groups", type=int, metavar="G", help=GROUPS)
 @click.option(
     "-c", "--channel-axis", type=int, default=1, metavar="AXIS", help="Channel axis; -1 is the last.  [default: 1]"
 )
@@ -225,7 +214,7 @@ def random_normal(sizes: Sequence[str]) -> np.ndarray:
     """
     for size in sizes:
         if not size.isdecimal() or int(size) == 0:
-            raise click.UsageError(f"--shape takes whole numbers above 0, as in --shape 4 16 12 12; {size!r} is none")
+            raise click.UsageError(f"--shape takes whole numbers > 0, as in --shape 4 16 12 12; {size!r} is not one")
     shape = tuple(map(int, sizes))
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
@@ -260,9 +249,13 @@ def shipped_notebooks() -> Path:
 
 
 def copy_new(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    """Copy the files that do not exist in the target yet; return the names of those copied and of those kept."""
-    files = ((str(file.relative_to(source)), file.read_bytes()) for file in sorted(files_of(source)))
-    return write_new(files, target)
+    """Copy the files that do not exist in the target yet; return the names of those copied and of those kept.
+
+    Hidden files, such as JupyterLab's checkpoints, stay behind.
+    """
+    files = [file.relative_to(source) for file in sorted(source.rglob("*")) if file.is_file()]
+    shown = [file for file in files if not any(part.startswith((".", "__")) for part in file.parts)]
+    return write_new(((str(file), (source / file).read_bytes()) for file in shown), target)
 
 
 def write_new(contents: Iterable[tuple[str, str | bytes]], folder: Path) -> tuple[list[str], list[str]]:
@@ -277,14 +270,3 @@ def write_new(contents: Iterable[tuple[str, str | bytes]], folder: Path) -> tupl
             atomic_write.write(path, content)
         names[exists].append(name)
     return names
-
-
-def files_of(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders, except hidden ones such as JupyterLab's checkpoints."""
-    for path in folder.iterdir():
-        if path.name.startswith((".", "__")):
-            continue
-        if path.is_dir():
-            yield from files_of(path)
-        else:
-            yield path

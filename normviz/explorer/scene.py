@@ -11,7 +11,8 @@ import base64
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,14 +26,19 @@ from normviz.explorer.svg.geometry import cube_shape
 from normviz.explorer.svg.readout import means
 from normviz.functions.reduce import moments, statistics
 
+if TYPE_CHECKING:
+    from normviz.explorer.validation import Subject
+
 MOST_VALUES = 2**17
 MOST_COARSE = 2**16
 MOST_ATOMS = 2**16
 """Where samples times channels are more (a long batch of vectors), the page does not get the moments either."""
 MOST_LINES = 32
 """An axis longer than this is drawn aggregated."""
-ROW = ("name", "label", "n", "c", "spatial", "centered", "statistic", "axes")
-"""What the browser needs of a row of METHODS, besides its texts."""
+SETS = ("name", "label", "n", "c", "spatial", "axes")
+"""What the browser needs of a row of METHODS to draw its sets."""
+ROW = (*SETS, "centered", "statistic")
+"""What it needs for the numbers as well."""
 LARGEST = 1e300
 """The limit of scales: twice as much must be finite."""
 ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}
@@ -48,8 +54,13 @@ def pack(array: np.ndarray) -> dict[str, str]:
     return {"dtype": array.dtype.name, "data": base64.b64encode(array.tobytes()).decode("ascii")}
 
 
+def pack_labels(labels: np.ndarray) -> dict[str, str]:
+    """The numbers of sets, packed as bytes where they fit."""
+    return pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32))
+
+
 def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Cells of x to one drawn cell, along n, c, h, w: one each until an axis is longer than `MOST_LINES`."""
+    """How many cells of x one drawn cell stands for, along n, c, h, w: 1 unless an axis is longer than `MOST_LINES`."""
     cube = cube_shape(shape)
     size = [1, *(-(-length // MOST_LINES) for length in cube[1:])]
     if math.prod(cube) > MOST_VALUES:
@@ -62,13 +73,14 @@ def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """What is known of x, read once: picture and statistics agree, even if x is changed in place later.
+    """All data of x, read once, so picture and statistics agree even if x is changed in place later.
 
     Attributes
     ----------
     values
         In host memory, with axes (N, C, *spatial). Up to `MOST_VALUES` cells they are a copy. Above, they share the
-        memory of x where that is possible, and only single cells (and methods that pool none of what follows) read it.
+        memory of x where that is possible, and only single cells, and methods that need neither `moments` nor
+        `positions`, read it.
     moments
         Of every (sample, channel).
     positions
@@ -85,7 +97,7 @@ class Tensor:
 
     @property
     def exact(self) -> bool:
-        """Whether all values travel to the page."""
+        """Whether all values are sent to the page."""
         return self.values.size <= MOST_VALUES
 
     def statistics(self, method: str, num_groups: int | None) -> Statistics:
@@ -113,15 +125,11 @@ class Tensor:
 def read(x: Any, channel_axis: int = 1) -> Tensor:
     """Read what a scene and the statistics of x are made of; the shape of x has been checked."""
     values = canonical(host(x), channel_axis)
-    exact = values.size <= MOST_VALUES
-    if exact:
-        values = values.copy()
+    exact, C, size = values.size <= MOST_VALUES, values.shape[1], bins(values.shape)
+    values = values.copy() if exact else values
     atoms = moments(x, channel_axis=channel_axis)
     carried = exact or atoms.mean.size <= MOST_ATOMS
-    size = bins(values.shape)
-    positions = None
-    if not exact and values.size // values.shape[1] <= MOST_COARSE:
-        positions = statistics(values, "positional")
+    positions = statistics(values, "positional") if not exact and values.size // C <= MOST_COARSE else None
     scene: dict[str, Any] = {
         "shape": list(values.shape),
         "dtype": str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
@@ -133,62 +141,39 @@ def read(x: Any, channel_axis: int = 1) -> Tensor:
         **colors(values, size, exact=exact),
     }
     if not exact:
-        C = values.shape[1]
         scene["positions"] = positions and {"mean": pack(positions.mean), "m2": pack(positions.var * C)}
     return Tensor(values, atoms, positions, scene)
 
 
-def build(
-    tensor: Tensor,
-    *,
-    channel_axis: int = 1,
-    weight: np.ndarray | None = None,
-    bias: np.ndarray | None = None,
-    eps: float = 1e-5,
-    running: tuple[np.ndarray, np.ndarray] | None = None,
-    labels: np.ndarray | None = None,
-    sets: GivenSets | None = None,
-    marks: np.ndarray | None = None,
-    title: str | None = None,
-    per_output: bool = False,
-) -> dict[str, Any]:
-    """Everything that the page shows of a tensor, as JSON; the caller has checked the arguments."""
-    affine = {name: np.shape(p) for name, p in (("weight", weight), ("bias", bias)) if p is not None}
+def build(on: Subject) -> dict[str, Any]:
+    """Everything that the page shows of a checked tensor, as JSON."""
+    packed = {name: None if p is None else pack(p) for name, p in (("weight", on.weight), ("bias", on.bias))}
     scene: dict[str, Any] = {
-        **tensor.scene,
-        "eps": float(eps),
-        "weight": None if weight is None else pack(np.asarray(weight, np.float64)),
-        "bias": None if bias is None else pack(np.asarray(bias, np.float64)),
-        "elementwise": any(p is not None and np.ndim(p) > 1 for p in (weight, bias)),
-        "per_output": per_output,
-        "running": None if running is None else {"mean": pack(running[0]), "var": pack(running[1])},
-        "labels": None if labels is None else pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32)),
-        "marks": None if marks is None else np.flatnonzero(marks).tolist(),
-        "title": title,
-        "methods": methods(tensor.values.shape, eps, channel_axis, affine=affine, per_output=per_output),
+        **on.tensor.scene,
+        **packed,
+        "eps": float(on.eps),
+        "elementwise": any(p is not None and p.ndim > 1 for p in (on.weight, on.bias)),
+        "per_output": on.per_output,
+        "running": None if on.running is None else {"mean": pack(on.running[0]), "var": pack(on.running[1])},
+        "labels": None if on.labels is None else pack_labels(on.labels),
+        "marks": None if on.marks is None else np.flatnonzero(on.marks).tolist(),
+        "title": on.title,
+        "methods": methods(on),
     }
-    if not tensor.exact and sets is not None:
-        scene["sets"] = {key: pack(array) for key, array in sets.items()}
+    if not on.tensor.exact and on.sets is not None:
+        scene["sets"] = {key: pack(array) for key, array in on.sets.items()}
     return scene
 
 
-def methods(
-    shape: tuple[int, ...],
-    eps: float,
-    channel_axis: int,
-    *,
-    affine: dict[str, tuple[int, ...]],
-    per_output: bool = False,
-) -> list[dict[str, Any]]:
+def methods(on: Subject) -> list[dict[str, Any]]:
     """The rows of METHODS with their texts; weight and bias belong to activations, or to the filters of weights."""
+    affine = {name: p.shape for name, p in (("weight", on.weight), ("bias", on.bias)) if p is not None}
     rows = []
     for method in METHODS.values():
-        row = {key: getattr(method, key) for key in ROW}
-        given = affine if (method.axes == "weights") == per_output else {}
-        row["code"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=given)
-        if method.name == "batch":
-            row["eval"] = texts.code(method, shape, eps=eps, channel_axis=channel_axis, affine=given, mode="eval")
-        rows.append(row | texts.words(method, shape))
+        given = affine if (method.axes == "weights") == on.per_output else {}
+        code = partial(texts.code, method, on.shape, eps=on.eps, channel_axis=on.channel_axis, affine=given)
+        row = {key: getattr(method, key) for key in ROW} | {"code": code()} | texts.words(method, on.shape)
+        rows.append(row | ({"eval": code(mode="eval")} if method.name == "batch" else {}))
     return rows
 
 
@@ -219,8 +204,10 @@ def smallest(values: np.ndarray) -> np.ndarray:
 
 
 @np.errstate(all="ignore")
-def given_sets(values: np.ndarray, labels: np.ndarray) -> GivenSets:
-    """Label, count, mean and variance of every given set, ascending by label."""
+def given_sets(values: np.ndarray, labels: np.ndarray | None) -> GivenSets | None:
+    """Label, count, mean and variance of every given set, ascending by label; None without labels."""
+    if labels is None:
+        return None
     numbers, where, count = np.unique(labels, return_inverse=True, return_counts=True)
     x, where = values.ravel().astype(np.float64), where.ravel()
     mean = np.bincount(where, x) / count

@@ -165,8 +165,8 @@ def adain_gradient(
 
     Notes
     -----
-    The style's mean gets sum(g) and its deviation sum(g * x_hat), per sample and channel; a mean hands 1 / |S| on to
-    each value of the style, a deviation s hands (value - mean) / (|S| s).
+    The style's mean gets sum(g) and its deviation sum(g * x_hat), per sample and channel; from the mean, each
+    value of the style gets 1 / |S|; from the deviation s, it gets (value - mean) / (|S| s).
 
     Examples
     --------

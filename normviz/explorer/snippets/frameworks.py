@@ -24,18 +24,14 @@ def torch_layer(choice: Choice) -> Layer | None:
             note = [f"By default eps=1e-5 and a weight of shape {tuple(inner)}."]
             return Layer("LayerNorm", [inner, eps, off_last], axis, note, SAME if choice.axis else {})
         case "layer" if math.prod(choice.shape) > 1:
-            note = [
-                "LayerNorm has the same statistics, but its weight and bias",
-                "are one an element; here they are one a channel.",
-            ]
+            note = "LayerNorm has the same statistics, but its weight and bias", PER_CHANNEL
             return Layer("GroupNorm", [1, C, eps], 1, note, {} if choice.per_element else SAME)
         case "instance" if choice.positions > 1:
             note = ["By default eps=1e-5, no affine, no running statistics."]
             return Layer(f"InstanceNorm{dims}d", [C, eps, "affine=True" if choice.given else ""], 1, note, SAME)
         case "group" if N * choice.positions > 1:
-            return Layer(
-                "GroupNorm", [GROUPS, C, eps, off], 1, ["By default eps=1e-5 and an affine per channel."], SAME
-            )
+            note = ["By default eps=1e-5 and an affine per channel."]
+            return Layer("GroupNorm", [GROUPS, C, eps, off], 1, note, SAME)
         case "positional":
             note = ["By default eps=1e-5. It is a transformer's layer norm."]
             return Layer("LayerNorm", [C, eps, off_last], last, note, SAME)
@@ -55,26 +51,19 @@ def flax_layer(choice: Choice) -> Layer | None:
     """Flax (nnx): channels last; weight and bias are per channel for every method."""
     inner = tuple(range(1, choice.rank))
     holds = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-    name, options, note = {
-        "batch": (
-            "BatchNorm",
-            [f"use_running_average={choice.evaluating}"],
-            "By default epsilon=1e-5; momentum=0.99 is PyTorch's 0.01.",
-        ),
-        "layer": (
-            "LayerNorm",
-            [f"reduction_axes={inner}" if len(inner) > 1 else ""],
-            "By default epsilon=1e-6, over the channels alone.",
-        ),
-        "instance": ("InstanceNorm", [], "By default epsilon=1e-6 and an affine per channel."),
-        "group": ("GroupNorm", [f"num_groups={GROUPS}"], "By default epsilon=1e-6, num_groups=32."),
-        "positional": ("LayerNorm", [], "By default epsilon=1e-6, over the last axis as here."),
-        "rms": ("RMSNorm", [], "By default epsilon=1e-6; no bias."),
-    }.get(choice.method.name, ("", [], ""))
+    running, axes = f"use_running_average={choice.evaluating}", f"reduction_axes={inner}" if len(inner) > 1 else ""
+    name, option, note = {
+        "batch": ("BatchNorm", running, "By default epsilon=1e-5; momentum=0.99 is PyTorch's 0.01."),
+        "layer": ("LayerNorm", axes, "By default epsilon=1e-6, over the channels alone."),
+        "instance": ("InstanceNorm", "", "By default epsilon=1e-6 and an affine per channel."),
+        "group": ("GroupNorm", f"num_groups={GROUPS}", "By default epsilon=1e-6, num_groups=32."),
+        "positional": ("LayerNorm", "", "By default epsilon=1e-6, over the last axis as here."),
+        "rms": ("RMSNorm", "", "By default epsilon=1e-6; no bias."),
+    }.get(choice.method.name, ("", "", ""))
     if not name:
         return None
     notes = [note]
-    arguments = [choice.C, *options, f"epsilon={choice.eps}"]
+    arguments = [choice.C, option, f"epsilon={choice.eps}"]
     own = accepted(choice, holds)
     arguments += ["" if "weight" in own else "use_scale=False"]
     if choice.method.centered:
@@ -92,35 +81,28 @@ def flax_fill(choice: Choice, pairs: list[tuple[str, str]]) -> list[str]:
 def keras_layer(choice: Choice) -> Layer | None:
     """Keras: channels last; LayerNormalization has one weight for each element that it reduces."""
     inner = list(range(1, choice.rank))
-    name, options, note, weight = {
-        "batch": ("BatchNormalization", [], ["By default epsilon=1e-3; momentum=0.99 is PyTorch's 0.01."], "gamma"),
-        "layer": (
-            "LayerNormalization",
-            [f"axis={inner}" if len(inner) > 1 else ""],
-            ["By default epsilon=1e-3, axis=-1: the channels alone."],
-            "gamma",
-        ),
-        "instance": ("GroupNormalization", [-1], ["-1: a group for each channel. By default epsilon=1e-3."], "gamma"),
-        "group": ("GroupNormalization", [GROUPS], ["By default epsilon=1e-3, groups=32."], "gamma"),
-        "positional": ("LayerNormalization", [], ["By default epsilon=1e-3, over the last axis as here."], "gamma"),
-        "rms": ("RMSNormalization", [], ["By default epsilon=1e-6; no bias."], "scale"),
-    }.get(choice.method.name, ("", [], [], ""))
+    axes = f"axis={inner}" if len(inner) > 1 else ""
+    name, option, *note = {
+        "batch": ("BatchNormalization", "", "By default epsilon=1e-3; momentum=0.99 is PyTorch's 0.01."),
+        "layer": ("LayerNormalization", axes, "By default epsilon=1e-3, axis=-1: the channels alone."),
+        "instance": ("GroupNormalization", -1, "-1: a group for each channel. By default epsilon=1e-3."),
+        "group": ("GroupNormalization", GROUPS, "By default epsilon=1e-3, groups=32."),
+        "positional": ("LayerNormalization", "", "By default epsilon=1e-3, over the last axis as here."),
+        "rms": ("RMSNormalization", "", "By default epsilon=1e-6; no bias."),
+    }.get(choice.method.name, ("", "", ""))
     if not name:
         return None
     if choice.method.name == "layer" and choice.given and not choice.per_element:
-        name, options = "GroupNormalization", [1]
-        note = [
-            "LayerNormalization has these statistics, but its weight and",
-            "bias are one an element; here they are one a channel.",
-        ]
-    own = accepted(
-        choice, {"weight": weight, "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-    )
+        name, option = "GroupNormalization", 1
+        note = ["LayerNormalization has these statistics, but its weight and", f"bias {PER_CHANNEL}"]
+    weight = "scale" if name == "RMSNormalization" else "gamma"
+    holds = {"weight": weight, "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+    own = accepted(choice, holds)
     off = [f"{flag}=False" for flag, array in (("scale", "weight"), ("center", "bias")) if array not in own]
     if name in ("BatchNormalization", "GroupNormalization") and len(note) == 1:
         note = [*note, "On PyTorch its variance, E[x^2] - E[x]^2, cancels."]
     training = f"norm(x, training={not choice.evaluating})" if choice.method.name == "batch" else "norm(x)"
-    arguments = [*options, f"epsilon={choice.eps}", *(off if choice.method.centered else [])]
+    arguments = [option, f"epsilon={choice.eps}", *(off if choice.method.centered else [])]
     return Layer(name, arguments, choice.rank - 1, note, own, training)
 
 
@@ -140,6 +122,8 @@ def accepted(choice: Choice, names: dict[str, str]) -> dict[str, str]:
 
 
 SAME = {name: name for name in ("weight", "bias", "running_mean", "running_var")}
+PER_CHANNEL = "have one entry per element; here they have one per channel."
+ONE_CELL = "PyTorch's layer refuses this x: a set has one cell."
 FRAMEWORKS = {
     "PyTorch": Framework(
         imports=["import torch"],
@@ -147,7 +131,6 @@ FRAMEWORKS = {
         array="torch.as_tensor({})",
         shaped="torch.as_tensor({}).reshape({})",
         move="{}.movedim({}, {})",
-        reshape="{}.reshape({})",
         sqrt="torch.sqrt({})",
         mean="{}.mean({}, keepdim=True)",
         var="{}.var({}, correction=0, keepdim=True)",
@@ -155,12 +138,8 @@ FRAMEWORKS = {
         prefix="torch.nn.",
         layer=torch_layer,
         fill=torch_fill,
-        notes={
-            **dict.fromkeys(
-                ("batch", "layer", "instance", "group"), "PyTorch's layer refuses this x: a set has one cell."
-            ),
-            "weight_norm": "torch.nn.utils.parametrizations.weight_norm has no eps.",
-        },
+        notes=dict.fromkeys(("batch", "layer", "instance", "group"), ONE_CELL)
+        | {"weight_norm": "torch.nn.utils.parametrizations.weight_norm has no eps."},
     ),
     "NumPy": Framework(
         imports=["import numpy as np"],
@@ -168,11 +147,7 @@ FRAMEWORKS = {
         array="np.asarray({}, float)",
         shaped="np.asarray({}, float).reshape({})",
         move="np.moveaxis({}, {}, {})",
-        reshape="{}.reshape({})",
         sqrt="np.sqrt({})",
-        mean="{}.mean(axis={}, keepdims=True)",
-        var="{}.var(axis={}, keepdims=True)",
-        sum="{}.sum(axis={}, keepdims=True)",
     ),
     "JAX/Flax": Framework(
         imports=["import jax.numpy as jnp", "from flax import nnx"],
@@ -180,11 +155,7 @@ FRAMEWORKS = {
         array="jnp.asarray({})",
         shaped="jnp.asarray({}).reshape({})",
         move="jnp.moveaxis({}, {}, {})",
-        reshape="{}.reshape({})",
         sqrt="jnp.sqrt({})",
-        mean="{}.mean(axis={}, keepdims=True)",
-        var="{}.var(axis={}, keepdims=True)",
-        sum="{}.sum(axis={}, keepdims=True)",
         prefix="nnx.",
         layer=flax_layer,
         fill=flax_fill,

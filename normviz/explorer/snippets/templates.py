@@ -24,20 +24,16 @@ METHOD_NOTES = {"frn": "Then max(y, tau), with a tau for each channel."}
 
 @dataclass(frozen=True)
 class Choice:
-    """The normalization that a snippet shall do.
+    """The normalization that a snippet computes, of an x of shape (N, C, *spatial).
 
     Attributes
     ----------
-    method, shape
-        As everywhere: shape is (N, C, *spatial).
     axis
         The axis of C in the x that the snippet takes, 0 or more.
     eps
         As source.
-    given
-        Which of "weight" and "bias" are given.
-    per_element
-        Which of them have the shape of one sample instead of (C,).
+    given, per_element
+        Which of "weight" and "bias" are given, and which of them have the shape of one sample instead of (C,).
     evaluating
         Whether running statistics are used.
     """
@@ -84,11 +80,6 @@ class Choice:
         """The axis of N."""
         return 0 if self.axis else 1
 
-    @property
-    def header(self) -> str:
-        """The comment with the layout and the shape of x."""
-        return f"# x: {self.layout(self.axis)} = {tuple(self.order(self.shape, self.axis))}"
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -122,10 +113,8 @@ class Framework:
 
     Attributes
     ----------
-    imports
-        Lines.
-    convert
-        The line that makes x its own.
+    imports, convert
+        Lines; the last one makes x its own.
     array, shaped, reshape, move, sqrt, mean, var, sum
         Expressions; {} stands for the operand. The first two make an array of the framework.
     prefix
@@ -143,11 +132,11 @@ class Framework:
     array: str
     move: str
     shaped: str
-    reshape: str
     sqrt: str
-    mean: str
-    var: str
-    sum: str
+    reshape: str = "{}.reshape({})"
+    mean: str = "{}.mean(axis={}, keepdims=True)"
+    var: str = "{}.var(axis={}, keepdims=True)"
+    sum: str = "{}.sum(axis={}, keepdims=True)"
     prefix: str = ""
     layer: Callable[[Choice], Layer | None] = lambda choice: None
     fill: Callable[[Choice, list[tuple[str, str]]], list[str]] = lambda choice, pairs: []
@@ -158,19 +147,17 @@ class Framework:
         layer = self.layer(choice)
         # A calculation that is written out needs only the first import, of the arrays.
         imports = self.imports if layer else self.imports[:1]
-        lines = [*imports, "", choice.header, self.convert]
+        header = f"# x: {choice.layout(choice.axis)} = {tuple(choice.order(choice.shape, choice.axis))}"
+        lines = [*imports, "", header, self.convert]
         if layer is None:
             notes = [notes[choice.method.name] for notes in (METHOD_NOTES, self.notes) if choice.method.name in notes]
             return [*lines, *self.by_hand(choice), *self.scaled(choice, choice.given), *(f"# {note}" for note in notes)]
         wanted = choice.axis if layer.axis is None else layer.axis
         arrays = [*choice.given, *(["running_mean", "running_var"] if choice.evaluating else [])]
+        move = [f"x = {self.moved('x', choice, choice.axis, wanted)}  # {choice.layout(wanted)}"]
         return [
             *lines,
-            *(
-                [f"x = {self.moved('x', choice, choice.axis, wanted)}  # {choice.layout(wanted)}"]
-                if wanted != choice.axis
-                else []
-            ),
+            *(move if wanted != choice.axis else []),
             *call(f"norm = {self.prefix}{layer.name}", layer.arguments),
             *self.fill(choice, [(layer.holds[name], name) for name in arrays if name in layer.holds]),
             f"y = {self.moved(layer.apply, choice, wanted, choice.axis)}",
@@ -207,11 +194,8 @@ class Framework:
             at, inside = (choice.axis, f"{choice.C} // {GROUPS}") if method.grouped_axis else (choice.first, "-1")
             extents[at : at + 1] = ["one", "all"]
             lengths[at : at + 1] = [GROUPS, inside]
-            z, view, back = (
-                "z",
-                [f"z = {self.reshape.format('x', ', '.join(lengths))}"],
-                [f"y = {self.reshape.format('y', '*x.shape')}"],
-            )
+            z, view = "z", [f"z = {self.reshape.format('x', ', '.join(lengths))}"]
+            back = [f"y = {self.reshape.format('y', '*x.shape')}"]
         pooled = [axis for axis, extent in enumerate(extents) if extent == "all"]
         axes = str(pooled[0]) if len(pooled) == 1 else f"({', '.join(map(str, pooled))})"
         divisor = self.sqrt.format(f"var + {choice.eps}")
@@ -227,13 +211,8 @@ class Framework:
             return ["y = x - x  # every set is one cell, its own mean"]
         mean, var = self.mean.format(z, axes), self.var.format(z, axes)
         line = f"var = {var}  # biased"
-        return [
-            *view,
-            f"mean = {mean}",
-            line if len(line) <= WIDTH else f"var = {var}",
-            f"y = ({z} - mean) / {divisor}",
-            *back,
-        ]
+        variance = line if len(line) <= WIDTH else f"var = {var}"
+        return [*view, f"mean = {mean}", variance, f"y = ({z} - mean) / {divisor}", *back]
 
 
 def call(start: str, arguments: Sequence[Any]) -> list[str]:

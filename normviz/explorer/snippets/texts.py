@@ -20,8 +20,8 @@ CAUTIONS = {
     "over (C, H, W) pools the positions too.",
     "rms": "Without centring, the result ignores the scale of x but not a shift. PyTorch’s RMSNorm learns a weight per "
     "channel and no bias.",
-    "frn": "To it belongs a threshold a channel, y = max(y, τ), in place of ReLU, which is not drawn here. On 1×1 maps "
-    "each value is divided by its own size, and little but its sign is left.",
+    "frn": "It comes with a learned threshold per channel, y = max(y, τ), instead of ReLU; that is not drawn here. On "
+    "1×1 maps each value is divided by its own size, and little but its sign is left.",
     "ghost": "G counts slices of the batch, not groups of channels: G = 1 is Batch Norm, G = N has Instance Norm’s "
     "statistics. Batch Norm on several devices that do not talk is this.",
     "weight_norm": "Here x is no activation but the weights of a convolution, (Cout, Cin, kH, kW), and the weight g of "
@@ -55,9 +55,8 @@ def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]
     for name, length, extent in zip(names, lengths, extents, strict=True):
         j, i = f"<i>{name}<sub>j</sub></i>", f"<i>{name}</i>"
         symbol += {"all": [], "one": [f"{j} = {i}"], "group": [f"⌊{j}/({length}/G)⌋ = ⌊{i}/({length}/G)⌋"]}[extent]
-    letters = [
-        "G" if extent == "group" else length for length, extent in zip(lengths, extents, strict=True) if extent != "all"
-    ]
+    kept = [(length, extent) for length, extent in zip(lengths, extents, strict=True) if extent != "all"]
+    letters = ["G" if extent == "group" else length for length, extent in kept]
     return {
         "words": sentence(method, bool(SPATIAL[len(shape)])),
         "symbol": ", ".join(symbol),
@@ -117,14 +116,13 @@ def code(
     if isinstance(affine, bool):
         affine = dict.fromkeys(("weight", "bias"), (shape[method.affine_axis],)) if affine else {}
     per_element = tuple(name for name in affine if len(affine[name]) > 1)
+    fitting = affine if method.elementwise else [name for name in affine if name not in per_element]
     choice = Choice(
         method=method,
         shape=tuple(shape),
         axis=channel_axis % len(shape),
         eps=repr(float(eps)).replace("e-0", "e-"),
-        given=tuple(
-            name for name in ("weight", "bias") if name in affine and (method.elementwise or name not in per_element)
-        ),
+        given=tuple(name for name in ("weight", "bias") if name in fitting),
         per_element=per_element if method.elementwise else (),
         evaluating=mode == "eval",
     )
