@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,15 @@ class Solution:
 
     Attributes
     ----------
-    code
-        The content of the student's cell.
-    note
-        A note for the teacher, in Markdown.
+    code, note
+        The content of the student's cell, and a note for the teacher in Markdown.
     wrong
         Frequent wrong answers, which the exercise must reject.
     """
 
     code: str
     note: str = ""
-    wrong: tuple[str, ...] = field(default=())
+    wrong: tuple[str, ...] = ()
 
 
 def read_solutions(text: str) -> tuple[str, dict[str, Solution]]:

@@ -64,18 +64,15 @@ class Quiz(StandalonePage):
         hidden = [answer[0] for answer in self.answers if answer]
         # In the order of METHODS: a hidden method beyond the usual ones must not stand out at the end.
         rows = [row for row in METHODS.values() if row.name in (*OFFERED, *hidden)]
-        packed = [scene.pack(each.astype(np.uint8 if each.max() < 256 else np.int32)) for each in self.labels]
         return {
             "title": self.TITLE,
             "shape": list(shape),
             "bins": list(scene.bins(shape)),
             "pokes": self.pokes,
-            "methods": [
-                {key: getattr(row, key) for key in ("name", "label", "n", "c", "spatial", "axes")} for row in rows
-            ],
+            "methods": [{key: getattr(row, key) for key in scene.SETS} for row in rows],
             # "None of these" is offered for all questions if any layer is probed, as one alone would give it away.
             "none": None in self.answers,
-            "questions": [{"labels": each} for each in packed],
+            "questions": [{"labels": scene.pack_labels(each)} for each in self.labels],
         }
 
     def _description(self) -> str:
@@ -176,9 +173,8 @@ def quiz(
     random = np.random.default_rng(seed)
     if method is None:
         if num_groups is not None:
-            raise ValueError(
-                f"num_groups={num_groups!r} needs method='group'; without it the questions draw their own G"
-            )
+            alone = "without it the questions draw their own G"
+            raise ValueError(f"num_groups={num_groups!r} needs method='group'; {alone}")
         names = draw_methods(3 if questions is None else check_count("questions", questions), random)
     elif questions is not None:
         raise TypeError("questions= counts what is drawn; with method= there are as many as methods, so leave it out")
@@ -188,9 +184,8 @@ def quiz(
             raise ValueError(f"method= is empty; these are known: {', '.join(activation_methods())}")
     answers = tuple((name, hidden_groups(name, num_groups, shape, random)) for name in names)
     if num_groups is not None and all(G is None for _, G in answers):
-        raise ValueError(
-            f"num_groups={num_groups!r} is for methods with groups, not for {', '.join(names)}; leave it out"
-        )
+        wrong = ", ".join(names)
+        raise ValueError(f"num_groups={num_groups!r} is for methods with groups, not for {wrong}; leave it out")
     return Quiz(tuple(pooling(name, shape, G).labels() for name, G in answers), answers, pokes)
 
 
@@ -211,9 +206,8 @@ def hidden_groups(name: str, given: int | None, shape: tuple[int, ...], random: 
     """Return G of a hidden method, drawn if none is given, or None for a method without groups."""
     row = find(name)
     if row.axes == "weights":
-        raise ValueError(
-            f"a quiz is about layers on activations, not method {name!r}; choose of {', '.join(activation_methods())}"
-        )
+        known = ", ".join(activation_methods())
+        raise ValueError(f"a quiz is about layers on activations, not method {name!r}; choose of {known}")
     if not row.has_groups or given is not None:
         return given if row.has_groups else None
     all_of = divisors(shape[row.grouped_axis])

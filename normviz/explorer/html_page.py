@@ -53,16 +53,10 @@ def document(
 
     Parameters
     ----------
-    title
-        Plain text.
-    body
-        HTML, for readers where no script runs.
-    data
-        JSON for the script, from `as_json`.
-    script
-        An ES module.
-    style
-        CSS rules.
+    title, body
+        Plain text, and HTML for readers where no script runs.
+    data, script, style
+        JSON for the script, from `as_json`; an ES module; CSS rules.
     framed
         For the frame that `over` lays over a picture.
     what

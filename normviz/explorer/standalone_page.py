@@ -12,16 +12,8 @@ from normviz.explorer import js
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.svg.writer import FONT, Pen
 
-CUBE = (
-    "core/geometry.js",
-    "core/numbers.js",
-    "core/dom.js",
-    "core/readout.js",
-    "views/cube.js",
-    "views/stage.js",
-    "hosts/frame.js",
-)
-"""The files of the front-end that draw a cube."""
+FILES = (*js.CUBE, "views/stage.js", "hosts/frame.js")
+"""The files of the front-end that such pages need."""
 
 
 class StandalonePage:
@@ -67,7 +59,7 @@ class StandalonePage:
     def _page(self, *, framed: bool) -> str:
         picture = "" if framed else f'<div class="nvp-still">{self._picture()}</div>'
         section = f'<section class="nvp-explorer" aria-label="{escape(self.TITLE)}">{picture}</section>'
-        script = "\n".join([*map(js.read, CUBE), js.read(self.SCRIPT, self.PACKAGE)])
+        script = "\n".join([*map(js.read, FILES), js.read(self.SCRIPT, self.PACKAGE)])
         style = js.rules("controls", "the cube") + js.read(self.STYLE, self.PACKAGE)
         data = as_json(self._data())
         return document(self.TITLE, section, data, script, style=style, framed=framed, what=self.KIND)

@@ -21,11 +21,8 @@ from normviz.core.pooling import canonical, check_cell, check_groups, divisors, 
 from normviz.explorer import scene
 from normviz.samples import activations
 
-CHOICES = {
-    "view": ("samples", "paper"),
-    "color": ("set", "partition", "value", "normalized"),
-    "mode": ("train", "eval"),
-}
+COLORS = ("set", "partition", "value", "normalized")
+CHOICES = {"view": ("samples", "paper"), "color": COLORS, "mode": ("train", "eval")}
 MOST_LABEL = 2**31 - 1
 MOST_WORDS = 2000
 """Characters that the page may say of an answer."""
@@ -43,20 +40,14 @@ class Subject:
 
     Attributes
     ----------
-    x
-        The array as it was given.
-    tensor
-        Its values and moments, read once.
-    weight, bias
-        float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); or None.
-    per_output
-        Whether they are for weights, of shape (Cout,) with one entry for each filter.
+    x, tensor
+        The array as it was given, and its values and moments, read once.
+    weight, bias, per_output
+        float64 of shape (C,) or, for Layer Norm alone, (C, *spatial); with `per_output` they are for weights, (Cout,).
     running
-        Running mean and variance, each (C,) float64, or None.
-    labels, marks
-        Arrays of the shape of `values`: which given set a cell is in, which cells are marked; or None.
-    sets
-        The statistics of the given sets, or None.
+        Running mean and variance, each (C,) float64.
+    labels, sets, marks
+        Which given set each cell of `values` is in, the statistics of these sets, and which cells are marked.
     """
 
     x: Any
@@ -84,8 +75,7 @@ class Subject:
 
     def scene(self) -> dict[str, Any]:
         """All that the browser needs, as JSON."""
-        keys = ("channel_axis", "weight", "bias", "eps", "running", "labels", "sets", "marks", "title", "per_output")
-        return scene.build(self.tensor, **{key: getattr(self, key) for key in keys})
+        return scene.build(self)
 
     def with_x(self, x: Any) -> Subject:
         """The same with another tensor; parameters that do not fit it are refused."""
@@ -97,7 +87,7 @@ class Subject:
         for name in ("labels", "marks"):
             overlay(name, getattr(self, name), shape)
         tensor = scene.read(x, self.channel_axis)
-        return replace(self, x=x, tensor=tensor, sets=given(tensor, self.labels))
+        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor.values, self.labels))
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""
@@ -124,13 +114,8 @@ def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | No
         "title": None if title is None else drawable(str(title)),
     }
     tensor = scene.read(x, channel_axis)
-    sets = given(tensor, checked["labels"])
+    sets = scene.given_sets(tensor.values, checked["labels"])
     return Subject(x=x, tensor=tensor, channel_axis=channel_axis, per_output=per_output, sets=sets, **checked)
-
-
-def given(tensor: scene.Tensor, labels: np.ndarray | None) -> scene.GivenSets | None:
-    """The statistics of the sets that labels give, or None without labels."""
-    return None if labels is None else scene.given_sets(tensor.values, labels)
 
 
 def drawable(title: str) -> str:
@@ -146,10 +131,7 @@ def takes_weights(method: Any) -> bool:
 def parameter(
     name: str, value: Any, shape: tuple[int, ...], channel_axis: int = 1, *, per_output: bool = False
 ) -> np.ndarray | None:
-    """A weight or bias as float64, of shape (C,), or (C, *spatial) where it is given like one sample of x.
-
-    For weights its shape is (Cout,).
-    """
+    """A weight or bias as float64: (C,), or (C, *spatial) if given like one sample of x; for weights (Cout,)."""
     if value is None:
         return None
     array, C = real_numbers(value, name), shape[1:2]
@@ -167,9 +149,8 @@ def parameter(
 def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -> None:
     """One weight for each element belongs to Layer Norm alone."""
     if array is not None and array.ndim > 1 and method != "layer":
-        raise ValueError(
-            f"weight or bias of shape {shape[1:]} belongs to method 'layer'; {method!r} takes {shape[1:2]}"
-        )
+        took = f"{method!r} takes {shape[1:2]}"
+        raise ValueError(f"weight or bias of shape {shape[1:]} belongs to method 'layer'; {took}")
 
 
 def channels(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -278,12 +259,11 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"num_groups={brief(num_groups)} means nothing to method {method!r}; leave it out")
     for array in (on.weight, on.bias):
         check_taken(array, method, on.shape)
+    groups = fitting_num_groups(row, on.shape) if num_groups is None else check_groups(num_groups, row, on.shape)
     index = given.get("index")
     return {
         "method": method,
-        "num_groups": fitting_num_groups(row, on.shape)
-        if num_groups is None
-        else check_groups(num_groups, row, on.shape),
+        "num_groups": groups,
         "index": (0,) * len(on.shape) if index is None else check_cell(index, on.shape),
         "step": check_step(given.get("step", 0)),
         **{name: check_choice(name, given.get(name, CHOICES[name][0]), on) for name in CHOICES},
@@ -307,18 +287,12 @@ def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
 
 
 def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
-    """Check all arguments of an explorer; a misspelt keyword is a TypeError that names the nearest one.
-
-    Without an `x`, the sample activations are shown.
-    """
+    """Check all arguments of an explorer of x, or of the sample activations; a misspelt keyword is a TypeError."""
     for name in keywords:
         if name not in KEYWORDS:
             raise TypeError(f"Explorer(): {unknown('keyword', name, KEYWORDS)}")
-    on = subject(
-        activations() if x is None else x,
-        method=keywords.get("method"),
-        **{key: keywords[key] for key in SUBJECT if key in keywords},
-    )
+    fixed = {key: keywords[key] for key in SUBJECT if key in keywords}
+    on = subject(activations() if x is None else x, method=keywords.get("method"), **fixed)
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})
 
 

@@ -6,7 +6,7 @@ The page contains all questions and all advice once; the browser follows the ans
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -74,7 +74,11 @@ class Chooser(StandalonePage):
         return self._svg(pen, diagram.tree(pen, self.TITLE, self.answers))
 
     def _description(self) -> str:
-        return diagram.description()
+        return (
+            f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its "
+            f"pooling set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may "
+            "run."
+        )
 
     def _data(self) -> dict[str, Any]:
         return {"title": self.TITLE, "answers": dict(self.answers), **tables()}
@@ -87,10 +91,7 @@ def tables() -> dict[str, Any]:
     names = dict.fromkeys(drawn.method for each in advice for drawn in each.drawn)
     return {
         "first": FIRST,
-        "methods": {
-            name: {key: getattr(METHODS[name], key) for key in ("name", "label", "n", "c", "spatial", "axes")}
-            for name in names
-        },
+        "methods": {name: {key: getattr(METHODS[name], key) for key in scene.SETS} for name in names},
         "questions": [_question(row) for row in QUESTIONS.values()],
         "advice": [_advice(row) for row in advice],
     }
@@ -101,32 +102,21 @@ def _question(row: Question) -> dict[str, Any]:
     options = []
     for option in row.options:
         kept = set(reachable(option.to, QUESTIONS))
-        options.append(
-            {key: getattr(option, key) for key in ("key", "label", "hint", "to", "against")}
-            # The advice that this answer rules out: no later answer leads to it.
-            | {"drops": [key for key in within if key not in kept]}
-        )
+        # The advice that this answer rules out: no later answer leads to it.
+        options.append(asdict(option) | {"drops": [key for key in within if key not in kept]})
     return {"key": row.key, "text": row.text, "note": row.note, "options": options}
 
 
 def _advice(row: Advice) -> dict[str, Any]:
     strings = {key: getattr(row, key) for key in ("key", "label", "why", "watch", "consider", "code")}
-    evidence = [{"text": each.text, "source": each.source, "rows": each.rows} for each in row.evidence]
-    return strings | {"evidence": evidence, "drawn": [_drawn(each) for each in row.drawn]}
+    return strings | {"evidence": list(map(asdict, row.evidence)), "drawn": list(map(_drawn, row.drawn))}
 
 
 def _drawn(one: Drawn) -> dict[str, Any]:
-    described = texts.words(METHODS[one.method], one.shape)
-    return {
-        "method": one.method,
-        "G": one.num_groups,
-        "shape": one.shape,
-        "bins": scene.bins(one.shape),
-        "title": one.title,
-        "pooled": one.pooled,
-        "sentence": described["words"],
-        "symbol": described["symbol"],
-    }
+    own = asdict(one)
+    words = texts.words(METHODS[one.method], one.shape)
+    more = {"G": own.pop("num_groups"), "bins": scene.bins(one.shape)}
+    return own | more | {"sentence": words["words"], "symbol": words["symbol"]}
 
 
 @check_keywords

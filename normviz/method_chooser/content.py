@@ -26,10 +26,8 @@ class Option:
     ----------
     key, label, hint
         Its name in code, its text for the reader, and when it applies.
-    to
-        Key of the next question, or of the advice.
-    against
-        Why the advice that the other answers lead to does not fit.
+    to, against
+        Key of the next question or of the advice; why the advice that the other answers lead to does not fit.
     """
 
     key: str
@@ -47,10 +45,8 @@ class Question:
     ----------
     key, text, short
         Its name in code, its text for the reader, and a shorter text for the printed tree.
-    note
-        What the reader needs to know to answer, with the source of every number in it.
-    options
-        The answers; a path goes through one of them.
+    note, options
+        What the reader needs to know to answer, with the source of every number in it; the answers.
     """
 
     key: str
@@ -118,12 +114,8 @@ class Advice:
         Its name in code, and its name for the reader.
     why, watch, consider
         One sentence each: why it fits, what to look out for, and which other one may fit.
-    code
-        The layer in PyTorch.
-    drawn
-        Its pooling sets.
-    evidence
-        The published facts that support the advice.
+    code, drawn, evidence
+        The layer in PyTorch, its pooling sets, and the published facts that support the advice.
     method
         The key of METHODS whose pooling sets it has, or None where it has several kinds of sets, or none.
     """
@@ -183,14 +175,11 @@ def _advice(row: dict[str, Any], tables: Mapping[str, Evidence]) -> Advice:
         if name not in tables:
             raise ValueError(f"advice {row.get('key')!r}: {unknown('table', name, tables)}")
     facts = [_record(Evidence, each) for each in row.get("evidence", ())]
-    drawn = [_record(Drawn, each, **_shape(each)) for each in row.get("drawn", ())]
+    shapes = [{"shape": tuple(each["shape"])} if "shape" in each else {} for each in row.get("drawn", ())]
+    drawn = tuple(_record(Drawn, each, **shape) for each, shape in zip(row.get("drawn", ()), shapes, strict=True))
     for name in filter(None, [row.get("method"), *(one.method for one in drawn)]):
         find(name)
-    return _record(Advice, row, drawn=tuple(drawn), evidence=(*(tables[name] for name in named), *facts))
-
-
-def _shape(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"shape": tuple(row["shape"])} if "shape" in row else {}
+    return _record(Advice, row, drawn=drawn, evidence=(*(tables[name] for name in named), *facts))
 
 
 def _rows(key: str, row: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,7 @@ the right stands the advice with its pooling sets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -47,14 +47,6 @@ class Place(NamedTuple):
         return self.y + HEAD + LINE * (k + 0.5)
 
 
-def description() -> str:
-    """Return the picture in words."""
-    return (
-        f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its pooling "
-        f"set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may run."
-    )
-
-
 def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the elements of the whole tree, with the path of the answers in colour."""
     boxes, ends = places(), leaves()
@@ -73,8 +65,12 @@ def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     for (source, key), y in ends.items():
         chosen = source == last and QUESTIONS[source].option(answers[source]).to == key
         yield from _leaf(pen, key, y, chosen)
-        for fill, d in thumbs(ADVICE[key].drawn, COLUMNS["leaf"][0] + 6, y - THUMB[1] / 2):
-            paths[fill] += d
+        drawn = ADVICE[key].drawn
+        samples, width = 4 if len(drawn) == 1 else 2, THUMB[0] / len(drawn)
+        for k, one in enumerate(drawn):
+            left = COLUMNS["leaf"][0] + 6 + width * k
+            for fill, d in thumb(one, samples, left, y - THUMB[1] / 2, width):
+                paths[fill] += d
     # All small cubes are one path per tone: a tenth of the bytes of one path per cube.
     yield f'<g{pen.paint(None, "outline", 0.7)} stroke-linejoin="round">'
     for fill, d in paths.items():
@@ -170,32 +166,22 @@ def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
         yield pen.text(x + left, middle + 4.4 + 16 * (k - (len(name) - 1) / 2), text, 12, bold=True)
 
 
-def thumbs(drawn: Sequence[Drawn], left: float, top: float) -> Iterator[tuple[str, str]]:
-    """Yield the small pictures of an advice's sets: the fill of each kind of face, and its path."""
-    samples, width = (4, THUMB[0]) if len(drawn) == 1 else (2, THUMB[0] / len(drawn))
-    for k, one in enumerate(drawn):
-        yield from thumb(one, samples, left + width * k, top, width, THUMB[1])
-
-
-def thumb(one: Drawn, samples: int, left: float, top: float, width: float, height: float) -> Iterator[tuple[str, str]]:
-    """Yield one small picture: the faces of all samples, and those of the set of one cell."""
+def thumb(one: Drawn, samples: int, left: float, top: float, width: float) -> Iterator[tuple[str, str]]:
+    """Yield a small picture of a set: the fill of each kind of face, and its path."""
     cube, row = geometry.cube_shape((samples, *one.shape[1:])), METHODS[one.method]
     cells = cube[3], cube[1], cube[2]
     margin = {"left": 2, "right": 2, "top": 1, "bottom": 1, "gap": 0, "most": 99}
-    size = {"width": width / samples, "height": height}
+    size = {"width": width / samples, "height": THUMB[1]}
     alone = geometry.make_frame(cells, geometry.sample_lengths(cube), 1, size, geometry.ANGLES["samples"], margin)
     x, y = alone.origins[0]
     # All samples stand in one row.
     frame = replace(alone, origins=[(left + x + k * size["width"], top + y) for k in range(samples)])
     rules = {"n": row.n, "c": row.c, "spatial": row.spatial}
-    n, c, h, w = geometry.set_of(geometry.block_of(rules, cube, one.num_groups), cell_of(cube))
+    # Of a visible cell, on the front of a sample in the middle.
+    cell = [0 if axis == 1 else length // 2 for axis, length in enumerate(cube)]
+    n, c, h, w = geometry.set_of(geometry.block_of(rules, cube, one.num_groups), cell)
     whole = [geometry.faces(frame, k, [(0, extent) for extent in cells]) for k in range(samples)]
     lit = [geometry.visible_faces(frame, k, [w, c, h]) for k in (range(*n) if one.pooled else ())]
     for kind, boxes in zip(KINDS, (whole, lit), strict=True):
         for face in FACES:
             yield f"{kind}-{face}", "".join(polygon(quads[face]) for quads in boxes if face in quads)
-
-
-def cell_of(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the cell whose set is drawn: visible, on the front of a sample in the middle."""
-    return tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))

@@ -6,20 +6,10 @@ import re
 from functools import cache
 from importlib.resources import files
 
-ORDER = (
-    "core/geometry.js",
-    "core/numbers.js",
-    "core/dom.js",
-    "core/readout.js",
-    "views/cube.js",
-    "views/charts.js",
-    "views/panel.js",
-    "views/controls.js",
-    "views/tour.js",
-    "views/predict.js",
-    "views/presenter.js",
-    "hosts/widget.js",
-)
+CUBE = ("core/geometry.js", "core/numbers.js", "core/dom.js", "core/readout.js", "views/cube.js")
+"""The files that draw a cube."""
+PARTS = ("charts", "panel", "controls", "tour", "predict", "presenter")
+ORDER = (*CUBE, *(f"views/{part}.js" for part in PARTS), "hosts/widget.js")
 """The files share one scope, so a file comes after those whose constants it uses at load time."""
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)

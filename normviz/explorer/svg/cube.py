@@ -25,10 +25,8 @@ Levels = tuple[np.ndarray, Callable[[int], palette.Rgb]]
 def draw(pen: Pen, data: Data, state: State, shown: Readout, size: Mapping[str, float]) -> Iterator[str]:
     """The SVG of the cube, in a box of `size` pixels."""
     view = view_of(data, state)
-    frame = geometry.make_frame(
-        view.cells, view.lengths, len(view.solids), size, geometry.ANGLES[view.name], view.margin
-    )
     solids = range(len(view.solids))
+    frame = geometry.make_frame(view.cells, view.lengths, len(solids), size, geometry.ANGLES[view.name], view.margin)
     rest = [geometry.faces(frame, k, [(0, extent) for extent in view.cells]) for k in solids]
     by_set = state["color"] == "set"
     for face in FACES:
@@ -219,12 +217,9 @@ def _folded(data: Data, view: View, field: np.ndarray) -> np.ndarray:
 def _face(frame: Frame, view: View, k: int, face: str, flat: np.ndarray, color_of: Callable[[int], palette.Rgb]) -> str:
     """A face as a group in its own coordinates, one path for each colour."""
     x, y, z = view.cells
-    corner, along, down = {
-        "top": ((0, 0, 0), (1, 0, 0), (0, 1, 0)),
-        "front": ((0, 0, 0), (1, 0, 0), (0, 0, 1)),
-        "side": ((x, 0, 0), (x, 1, 0), (x, 0, 1)),
-    }[face]
     u, v = {"top": (0, 1), "front": (0, 2), "side": (1, 2)}[face]
+    corner = (x if face == "side" else 0, 0, 0)
+    along, down = ([i + (axis == each) for each, i in enumerate(corner)] for axis in (u, v))
     origin = frame.project(k, *corner)
     steps = [[b - a for a, b in zip(origin, frame.project(k, *to), strict=True)] for to in (along, down)]
     matrix = " ".join(f"{value:.4g}" for step in steps for value in step) + " " + " ".join(number(p) for p in origin)
@@ -234,10 +229,8 @@ def _face(frame: Frame, view: View, k: int, face: str, flat: np.ndarray, color_o
         left, top = first * bins[u], row * bins[v]
         right, bottom = min((first + columns) * bins[u], cells[u]), min((row + rows) * bins[v], cells[v])
         paths.setdefault(level, []).append(f"M{left} {top}H{right}V{bottom}H{left}")
-    inside = "".join(
-        f'<path fill="{palette.toned(color_of(level), face)}" d="{"".join(parts)}"/>'
-        for level, parts in sorted(paths.items())
-    )
+    fills = [(palette.toned(color_of(level), face), "".join(parts)) for level, parts in sorted(paths.items())]
+    inside = "".join(f'<path fill="{fill}" d="{d}"/>' for fill, d in fills)
     return f'<g transform="matrix({matrix})">{inside}</g>'
 
 
@@ -273,13 +266,9 @@ def set_numbers(data: Data, state: State, view: View, frame: Frame) -> Iterator[
             seen = geometry.visible_faces(frame, k, box)
             quad = next((seen[face] for face in ("front", "top", "side") if face in seen and roomy(seen[face])), None)
             if quad:
-                first = [r[0] for r in box]
-                z = first[2]
-                cell = (
-                    (first[1], first[0], z // data.cube[3], z % data.cube[3])
-                    if view.is_paper
-                    else (view.solids[k], first[1], z, first[0])
-                )
+                left, front, z = (r[0] for r in box)
+                rows = front, left, z // data.cube[3], z % data.cube[3]
+                cell = rows if view.is_paper else (view.solids[k], front, z, left)
                 at = np.ravel_multi_index([i // b for i, b in zip(cell, block, strict=True)], grid)
                 x, y = middle(quad)
                 texts.append(f'<text x="{number(x)}" y="{number(y + 3.8)}">{at}</text>')

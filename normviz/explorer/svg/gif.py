@@ -18,9 +18,8 @@ def sweep(data: Data, state: State, *, width: int, duration: int) -> bytes:
         import resvg_py
         from PIL import Image
     except ImportError as error:
-        raise ImportError(
-            "to_gif() needs resvg-py and Pillow, and one of them is missing: pip install normviz[gif]"
-        ) from error
+        message = "to_gif() needs resvg-py and Pillow, and one of them is missing: pip install normviz[gif]"
+        raise ImportError(message) from error
     for name, value, least, most in (("width", width, 160, 4000), ("duration", duration, 20, 60_000)):
         try:
             fits = least <= operator.index(value) <= most

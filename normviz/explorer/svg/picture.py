@@ -122,8 +122,7 @@ def _subtitle(shown: Readout, predict: bool) -> str:
 
 
 def _legend(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
-    y = PANEL["y"] - 14
-    x = float(EDGE)
+    x, y = float(EDGE), PANEL["y"] - 14
     cell = f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})"
     items = [("cell-front", cell if _in_sight(data, state, shown) else f"{cell}, inside")]
     if not (shown.evaluating or state.get("predict")):
@@ -170,14 +169,10 @@ def _notes(data: Data, state: State) -> Iterator[str]:
     n, _, h, w = data.cube
     paper = state["view"] == "paper"
     weights = data.method(state["method"])["axes"] == "weights"
-    drawn = ("Cin", "kH", "kW") if weights else ("c", "h", "w")
-    per = [f"{size} {axis}" for axis, size in zip(drawn, data.bins[1:], strict=True) if size > 1]
+    sizes = dict(zip(("Cin", "kH", "kW") if weights else ("c", "h", "w"), data.bins[1:], strict=True))
     if paper:
-        per = [
-            f"{size} {axis}"
-            for axis, size in (("c", data.bins[1]), ("n", -(-n // 16)), ("(h, w)", -(-h * w // 8)))
-            if size > 1
-        ]
+        sizes = {"c": data.bins[1], "n": -(-n // 16), "(h, w)": -(-h * w // 8)}
+    per = [f"{size} {axis}" for axis, size in sizes.items() if size > 1]
     if per:
         exact = "; the numbers are exact" if data.scene["mean"] else ""
         yield f"a drawn cell stands for {' × '.join(per)}{exact}"
@@ -194,15 +189,10 @@ def _set(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "panel", 8)
     y = top + 27.0
     for label, text in _set_lines(data, state, shown):
-        room = width - 12
+        at, room = (EDGE + 120, width - 132) if label else (EDGE + 6, width - 12)
         if label:
             yield pen.text(EDGE + 6, y, label, 12, "muted")
-            at = EDGE + 120
-            room -= 120
-        else:
-            at = EDGE + 6
-        size = 13.5 if width_of(text, 13.5) <= room else max(10.5, 13.5 * room / width_of(text, 13.5))
-        yield pen.text(at, y, text, size)
+        yield pen.text(at, y, text, fitted(text, 13.5, 10.5, room))
         y += 24
     caution = "" if shown.evaluating else plain(shown.method.get("caution", ""))
     fitting = int((HEIGHT - 28 - y) // 17)
@@ -264,8 +254,12 @@ def _steps(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
         yield f'<circle cx="{left + 14}" cy="{number(y - 5)}" r="9"{pen.paint("accent")}/>'
         yield pen.text(left + 14, y - 0.8, str(k), 11.5, "card", "middle", bold=True)
         yield pen.text(left + 32, y, name, 13, "muted")
-        size = 14 if width_of(text, 14) <= room else max(9.5, 14 * room / width_of(text, 14))
-        yield pen.text(left + 138, y, text, size)
+        yield pen.text(left + 138, y, text, fitted(text, 14, 9.5, room))
+
+
+def fitted(text: str, size: float, least: float, room: float) -> float:
+    """The size at which a text fits, at most `size` and at least `least`."""
+    return size if width_of(text, size) <= room else max(least, size * room / width_of(text, size))
 
 
 def _values(pen: Pen, data: Data, shown: Readout) -> Iterator[str]:

@@ -49,9 +49,7 @@ class Pen:
         self.used: set[tuple[str, str]] = set()
 
     def _color(self, kind: str, name: str | None) -> str:
-        if name is None:
-            return f' {kind}="none"'
-        return f' {kind}="{self.palette[name]}"'
+        return f' {kind}="{"none" if name is None else self.palette[name]}"'
 
     def classed(self, fill: str | None = None, stroke: str | None = None) -> str:
         """The class by which the dark rules find the element, if the theme is "auto"."""
@@ -121,9 +119,8 @@ def marked(markup: str, size: float) -> str:
             attributes += f' font-size="{number(size * 0.72)}"' if shift else ""
             attributes += f' dy="{number(shift - lowered)}"' if abs(shift - lowered) > 1e-6 else ""
             lowered = shift
-            out.append(
-                f"<tspan{attributes}>{escape(part, quote=False)}</tspan>" if attributes else escape(part, quote=False)
-            )
+            text = escape(part, quote=False)
+            out.append(f"<tspan{attributes}>{text}</tspan>" if attributes else text)
     return "".join(out)
 
 
