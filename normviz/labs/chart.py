@@ -25,7 +25,7 @@ METHOD_COLOURS = {"batch": "blue", "layer": "orange", "instance": "green", "grou
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 """Lines must be distinguishable without colour."""
-DIVERGING: dict[str, Any] = {"colorscale": list(zip((0, 0.5, 1), map(hexed, (LOW, MIDDLE, HIGH)), strict=True))}
+DIVERGING: dict[str, Any] = {"colorscale": [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]]}
 DIVERGING |= {"showscale": False}
 """A heat map's scale: teal below 0, plum above."""
 NO_TICKS: dict[str, Any] = {"showticklabels": False, "ticks": "", "showgrid": False}
@@ -51,9 +51,11 @@ def template(dark: bool = False) -> go.layout.Template:
     return go.layout.Template(
         layout={
             "font": {"family": FONT, "size": 12, "color": on["ink"]},
-            **dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), on["card"]),
+            "paper_bgcolor": on["card"],
+            "plot_bgcolor": on["card"],
             "colorway": list(COLOURS.values()),
-            **dict.fromkeys(("xaxis", "yaxis"), axis),
+            "xaxis": axis,
+            "yaxis": axis,
             "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},
             "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], **text},
             "annotationdefaults": {**text, "showarrow": False},

@@ -216,7 +216,10 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
             "z": [[(strip % len(palette)).tolist() for strip in strips]] + [None] * len(loops),
             "text": [[strip.tolist() for strip in strips], *([text] for text in texts)],
         }
-        title = _pieces(layouts, label, width < chart.NARROW)
+        runs = {at: memory.runs() for at, memory in layouts.items()}
+        pieces = [f"{at} {len(r)} {'piece' if len(r) == 1 else 'pieces'} of {r[0][1]}" for at, r in runs.items()]
+        gap = "<br>" if width < chart.NARROW else ""
+        title = f"place in memory<br>a set of {label}: {gap}{', '.join(pieces)}"
         # The slider has little room for its labels; the axis title has the whole name.
         return chart.step(label.split()[0], traces, range(1 + len(loops)), xaxis__title__text=title)
 
@@ -247,10 +250,3 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
 def _markup(program: str) -> str:
     """Return a program as plotly's text: markup is escaped and spaces are kept."""
     return program.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "\N{NO-BREAK SPACE}").replace("\n", "<br>")
-
-
-def _pieces(layouts: dict[str, Memory], label: str, narrow: bool) -> str:
-    """Return the axis title: the number and length of a set's pieces in both layouts."""
-    runs = {at: memory.runs() for at, memory in layouts.items()}
-    pieces = [f"{at} {len(r)} {'piece' if len(r) == 1 else 'pieces'} of {r[0][1]}" for at, r in runs.items()]
-    return f"place in memory<br>a set of {label}: {'<br>' if narrow else ''}{', '.join(pieces)}"

@@ -145,8 +145,6 @@ TABLES = (
 def measure() -> Published:
     """Return the published tables, each with its source.
 
-    Examples
-    --------
     >>> measure()["batch size"].series[0].values
     (23.6, 23.7, 24.8, 27.3, 34.7)
     """
@@ -173,10 +171,12 @@ def figure(*, width: int = 900) -> go.Figure:
     def step(table: Table) -> dict[str, Any]:
         visible = [of == table for of, _ in rows]
         beside = 0.35 if table.joined and not _crowded(table) else 0.6
+        values = [v for series in table.series for v in series.values if v is not None]
+        room = (max(values) - min(values)) * 0.16
         layout = {
             "xaxis__title__text": table.axis,
             "yaxis__title__text": f"{table.unit}, {'higher' if table.higher_is_better else 'lower'} is better",
-            "yaxis__range": _range(table),
+            "yaxis__range": [min(values) - room, max(values) + room * (1.5 if _crowded(table) else 1)],
             "xaxis__categoryarray": _ticks(table),
             # Categories are at 0, 1, ...; there is room for the numbers beside the marks.
             "xaxis__range": [-beside, len(table.ticks) - 1 + beside],
@@ -237,12 +237,6 @@ def _crowded(table: Table) -> bool:
 
 def _ticks(table: Table) -> list[str]:
     return ["<br>".join(wrap(tick, 14)) for tick in table.ticks]
-
-
-def _range(table: Table) -> list[float]:
-    values = [v for series in table.series for v in series.values if v is not None]
-    room = (max(values) - min(values)) * 0.16
-    return [min(values) - room, max(values) + room * (1.5 if _crowded(table) else 1)]
 
 
 def _source(table: Table, width: int) -> str:

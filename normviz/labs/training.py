@@ -309,7 +309,10 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
         return chart.step(str(epoch + 1), changed, range(len(lines)))
 
     def choice(quantity: str, label: str, title: str) -> dict[str, Any]:
-        span = _range([values for of, values in lines if of == quantity])
+        every = np.concatenate([values.ravel() for of, values in lines if of == quantity])
+        every = every[np.isfinite(every) & (every > 0)]
+        highest = min(every.max() * 1.25, 115 if every.max() > 50 else 10)
+        span = [float(np.log10(every.min() * 0.8)), float(np.log10(highest))]
         layout = {f"{y}__{key}": v for y in ("yaxis", "yaxis2") for key, v in (("title__text", title), ("range", span))}
         return chart.step(label, {"visible": [of == quantity for of, _ in lines]}, range(len(lines)), **layout)
 
@@ -337,14 +340,6 @@ def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
 
 def _decimals(values: np.ndarray) -> list[float | None]:
     return [round(float(v), 5) if np.isfinite(v) else None for v in values]
-
-
-def _range(values: list[np.ndarray]) -> list[float]:
-    """Return the logarithms of the range of all values."""
-    every = np.concatenate([v.ravel() for v in values])
-    every = every[np.isfinite(every) & (every > 0)]
-    highest = min(every.max() * 1.25, 115 if every.max() > 50 else 10)
-    return [float(np.log10(every.min() * 0.8)), float(np.log10(highest))]
 
 
 if __name__ == "__main__":
