@@ -46,18 +46,9 @@ def covers(dtype: Any) -> bool:
 
 
 class Kernels:
-    """The kernels on one kind of device.
+    """The kernels on one kind of device, which holds `threads` threads at once; `block` of them make a block.
 
-    Parameters
-    ----------
-    xp
-        The array module.
-    module
-        The compiled kernels: `get_function(name)(grid, block, arguments)`, as cupy.RawModule has it.
-    threads
-        How many threads the device holds at once.
-    block
-        Threads per block.
+    `module` has the compiled kernels: `get_function(name)(grid, block, arguments)`, as cupy.RawModule has it.
     """
 
     def __init__(self, xp: Any, module: Any, threads: int, block: int = BLOCK) -> None:
@@ -153,8 +144,8 @@ class Kernels:
     def _run(self, name: str, threads: int, *arguments: Any) -> None:
         """Launch a kernel with about `threads` threads; above 8 times what the device holds, each thread loops."""
         grid = max(1, min(-(-threads // self.block), 8 * self.threads // self.block))
-        scalars = [np.int64(a) if type(a) is int else a for a in arguments]
-        self.module.get_function(name)((grid,), (self.block,), tuple(scalars))
+        scalars = tuple(np.int64(a) if type(a) is int else a for a in arguments)
+        self.module.get_function(name)((grid,), (self.block,), scalars)
 
 
 def reciprocal(divisor: int, quotients: int) -> np.uint64:

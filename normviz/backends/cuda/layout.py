@@ -45,13 +45,8 @@ def runs(lengths: list[int], odd: list[bool]) -> list[tuple[int, bool]]:
 class Split:
     """The tables of parameters for y = (x - mean) * rstd * weight + bias; axes are in the order of memory.
 
-    Attributes
-    ----------
-    rows, columns
-        Which axes the tables span: rows those before `start`; columns those from `start` on, and the first `lead` ones.
-        None where there is no such table.
-    in_rows
-        For (mean and rstd, weight and bias): whether they go with the rows.
+    The table of rows spans the axes before `start`, that of columns those from `start` on and the first `lead` ones.
+    `in_rows` tells for (mean and rstd, weight and bias) whether they go with the rows.
     """
 
     start: int
