@@ -56,13 +56,10 @@ function miniature(advice, methods) {
 /** A set on an interactive cube. `signal` ends its listeners; `onDrawn` is called after each drawing. */
 function liveSet(one, methods, signal, onDrawn) {
   const method = methods[one.method], cube = createCube(), axes = axisNames(one.shape, method);
-  const [first, channel, ...spatial] = axes;
   const name = `${method.label}${hasGroups(method) ? `, G = ${one.G}` : ""}`;
-  const arrows = spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : "";
   let index = startCell(one.shape), drawn = null;
-  const label =
-    `${name}, on ${ofWeights(method) ? "weights" : "a tensor"} of shape (${one.shape.join(", ")}). ${arrows}` +
-    `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; brackets, plus and minus turn the cube.`;
+  const what = ofWeights(method) ? "weights" : "a tensor";
+  const label = `${name}, on ${what} of shape (${one.shape.join(", ")}). ${keysText(axes)}`;
   const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "cube",
     ...KEYS, "aria-label": label }, cube.node);
   const caption = h("figcaption", { class: "nv-note", "aria-live": "polite" });

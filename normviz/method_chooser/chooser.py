@@ -74,11 +74,7 @@ class Chooser(StandalonePage):
         return self._svg(pen, diagram.tree(pen, self.TITLE, self.answers))
 
     def _description(self) -> str:
-        return (
-            f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its "
-            f"pooling set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may "
-            "run."
-        )
+        return diagram.description()
 
     def _data(self) -> dict[str, Any]:
         return {"title": self.TITLE, "answers": dict(self.answers), **tables()}
@@ -113,8 +109,7 @@ def _advice(row: Advice) -> dict[str, Any]:
 
 
 def _drawn(one: Drawn) -> dict[str, Any]:
-    own = asdict(one)
-    words = texts.words(METHODS[one.method], one.shape)
+    own, words = asdict(one), texts.words(METHODS[one.method], one.shape)
     more = {"G": own.pop("num_groups"), "bins": scene.bins(one.shape)}
     return own | more | {"sentence": words["words"], "symbol": words["symbol"]}
 

@@ -47,6 +47,14 @@ class Place(NamedTuple):
         return self.y + HEAD + LINE * (k + 0.5)
 
 
+def description() -> str:
+    """Return the picture in words."""
+    return (
+        f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its pooling "
+        f"set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may run."
+    )
+
+
 def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the elements of the whole tree, with the path of the answers in colour."""
     boxes, ends = places(), leaves()
