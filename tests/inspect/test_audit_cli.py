@@ -125,7 +125,7 @@ BAD = {
     "no shape": ("{}:good", "audit takes one MODULE:FACTORY, and either --shape with sizes or --example with a file"),
     "no sizes": ("{}:good --shape", "either --shape with sizes"),
     "a size that is none": ("{}:good --shape 2 x", "audit takes one MODULE:FACTORY"),
-    "an empty axis": ("{}:good --shape 2 0", "--shape takes whole numbers above 0"),
+    "an empty axis": ("{}:good --shape 2 0", "--shape takes whole numbers > 0"),
     "shape and example": ("{}:good --shape 2 3 --example x.npy", "either --shape with sizes or --example"),
     "no such file": ("{}:good --example none.npy", "none.npy: No such file"),
     "no factory": ("{} --shape 2 3", "'shelf.models' does not name a factory; give package.module:factory"),

@@ -10,8 +10,8 @@ from torch import nn
 
 import normviz as nv
 from normviz.inspect.audit.run import observe
+from normviz.inspect.compare.compare import Recording
 from normviz.inspect.compare.layer_diff import relative
-from normviz.inspect.compare.recording import Recording
 from tests.inspect import audit_models as zoo
 from tests.inspect.compared import net, one_weight, parted, what, x
 from tests.inspect.test_audit_untouched import Busy, everything

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from normviz.core.errors import brief, check_keywords, unknown
-from normviz.inspect.audit.hooks import LayerRecord, ModelRun
 from normviz.inspect.audit.report import Audit, NormLayer
 from normviz.inspect.audit.rules import RULES, find_warnings
-from normviz.inspect.audit.run import check_model, materialized, observe
+from normviz.inspect.audit.run import LayerRecord, ModelRun, check_model, materialized, observe
 
 
 @check_keywords

@@ -53,9 +53,6 @@ _BIAS_NAMES = ("bias", "beta", "shift", "offset")
 _STATE_NAMES = ("mean", "var", "std", "track", "momentum")
 
 
-# ---- a module, from its input and output ----
-
-
 def norm_by_output(module: Any, x: Any, y: Any, before: BuffersBefore, *, eps: float | None = None) -> Norm | None:
     """Return what a module normalizes if sets of its input explain its output; None otherwise.
 
@@ -63,9 +60,10 @@ def norm_by_output(module: Any, x: Any, y: Any, before: BuffersBefore, *, eps: f
     """
     if not 2 <= x.ndim <= 5:
         return None
-    features = _squeezed(x.shape[1:])
     learned = parameters(module)
-    if any(len(s) > 1 and s != features for s in (_squeezed(p.shape) for p in learned.values())):
+    shapes = (x.shape[1:], *(p.shape for p in learned.values()))
+    features, *others = (tuple(n for n in shape if n > 1) for shape in shapes)
+    if any(len(shape) > 1 and shape != features for shape in others):
         return None  # it has matrices, as no normalization does
     channels = {x.shape[1], x.shape[-1]}
     own = {n: t for n, t in (learned | buffers(module)).items() if t.ndim and has_values(t)}
@@ -117,10 +115,6 @@ def is_elementwise(x: np.ndarray, y: np.ndarray) -> bool:
     return _roughness(x, y) <= 4 * _roughness(y, y)
 
 
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(n for n in shape if n > 1)
-
-
 def _has_uneven_groups(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, np.ndarray], eps: float | None) -> bool:
     """Whether y is x normalized in G groups of channels that differ in size, as chunk or array_split cut them."""
     C = x.shape[1]
@@ -142,9 +136,6 @@ def _has_uneven_groups(x: np.ndarray, y: np.ndarray, G: int, own: Mapping[str, n
         else:
             return matched > 1
     return False
-
-
-# ---- arrays ----
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from normviz.core.errors import unknown, whole
 from normviz.core.methods import METHODS
 from normviz.core.statistics import Statistics
 from normviz.explorer.widget import Explorer
-from normviz.inspect.audit.hooks import ModelRun
 from normviz.inspect.audit.rules import AuditWarning
-from normviz.inspect.audit.run import observe
+from normviz.inspect.audit.run import ModelRun, observe
 from normviz.inspect.audit.tensors import has_values, short_name, values
 from normviz.inspect.audit.torch_norms import LOCAL, Norm
 
@@ -261,8 +260,6 @@ def _plain(value: Any) -> Any:
         return None
     return value.item() if isinstance(value, np.generic) else value
 
-
-# ---- tables ----
 
 HEADS = ("layer", "kind", "input", "block", "|S|", "sets", "uses", "parameters", "share", "state", "gap")
 NUMERIC = frozenset(["|S|", "sets", "uses", "parameters", "share", "gap"])

@@ -22,7 +22,7 @@ from normviz.inspect.audit.tensors import has_values, short_name, values
 from normviz.inspect.audit.torch_norms import Norm
 
 if TYPE_CHECKING:
-    from normviz.inspect.audit.hooks import LayerRecord
+    from normviz.inspect.audit.run import LayerRecord
 
 # ---- measurements ----
 
@@ -44,7 +44,7 @@ class Measurements:
     finite_state: bool = True
     gap: float | None = None  # as `NormLayer.gap`
     ratio: float | None = None  # mean over the channels of the example's variance, unbiased, over the running one
-    independent: float | None = None  # how many independent values the example's cells of a channel count like
+    independent: float | None = None  # `independent_values` of the example
     dead: tuple[int, ...] = ()  # channels that carry nothing: constant, or with the weight 0 while others are not 0
 
     def and_then(self, later: Measurements) -> Measurements:
@@ -68,7 +68,9 @@ def measure_use(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
 
 
 def independent_values(samples: int, cells: int) -> float:
-    """Return how many independent values `samples` maps of `cells` cells count like; each sample is one at least.
+    """Return how many independent values would have the same error of the mean as `samples` maps of `cells` cells.
+
+    Each sample counts as at least one.
 
     >>> independent_values(32, 1), independent_values(8, 49)  # vectors; ResNet-50's last maps
     (32.0, 20.247933884297517)

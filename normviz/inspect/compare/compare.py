@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from numbers import Real
 from typing import Any
@@ -12,10 +13,10 @@ import numpy as np
 
 from normviz.core.errors import brief, check_keywords, unknown
 from normviz.inspect.audit.report import html_box, html_table, times
-from normviz.inspect.audit.run import check_model, materialized, observe
-from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.audit.run import ModelRun, NormCall, RunningModule, check_model, materialized, observe
+from normviz.inspect.audit.tensors import attribute, copied_values, first_tensor, has_values, short_name, values
+from normviz.inspect.audit.torch_norms import Norm
 from normviz.inspect.compare.layer_diff import LayerPair, LayerUse, compare_layers, relative_difference, tolerance_of
-from normviz.inspect.compare.recording import Recording
 
 HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
 MAX_OTHERS = 8
@@ -66,14 +67,15 @@ def compare(
     >>> found.first.name, [str(d) for d in found.first.differences]
     ('0', ['eps is 1e-05 in a and 0.001 in b'])
     """
-    for model, who in ((model_a, "model_a"), (model_b, "model_b")):
+    models = (model_a, "model_a"), (model_b, "model_b")
+    for model, who in models:
         check_model(model, who)
     if not isinstance(names, Mapping | None):
         raise TypeError(f"names is of type {type(names).__name__}; give a dict of a name in model_a -> one in model_b")
     names = names or {}
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < 1):
         raise ValueError(f"tolerance={brief(tolerance)} is not a relative difference; give a number from 0 to below 1")
-    a, b = _record(model_a, example, "model_a"), _record(model_b, example, "model_b")
+    a, b = (observe(materialized(model, example, who), example, Recording, who) for model, who in models)
     in_a, in_b = a.in_order(), b.in_order()
     _check_names(names, in_a, "model_a")
     _check_names(names.values(), in_b, "model_b")
@@ -88,8 +90,75 @@ def compare(
     )
 
 
-def _record(model: Any, example: Any, who: str) -> Recording:
-    return observe(materialized(model, example, who), example, Recording, who)
+class Recording(ModelRun):
+    """A run of a model, with the input and output of each use of a normalization."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.output: np.ndarray | None = None  # the first tensor that the model returned, if it has values to read
+        self._layer_uses: dict[int, LayerUse] = {}
+        self._activations: dict[int, dict[str, Any]] = {}
+
+    def run(self, call: Callable[[], Any]) -> None:
+        """Call the model, and keep its output as well."""
+
+        def keep_output() -> None:
+            y = first_tensor(call())
+            self.output = None if y is None or not has_values(y) else copied_values(y)
+
+        super().run(keep_output)
+
+    def in_order(self) -> list[LayerUse]:
+        """Return the uses in the order of the run."""
+        return [self._layer_uses[order] for order in sorted(self._layer_uses)]
+
+    def function(self, func: Callable, name: str, arguments: list[str], args: tuple, kwargs: dict) -> Any:
+        """Call one of torch's functions that normalize, and keep its numbers."""
+        calls = self.stack[-1].calls if self.stack else []
+        known = len(calls)
+        y = super().function(func, name, arguments, args, kwargs)
+        if len(calls) > known:
+            given = dict(zip(arguments, args, strict=False)) | kwargs
+            self._keep(calls[-1].order, calls[-1].norm, given["input"], y, given.get("momentum"))
+        return y
+
+    def _record(self, name: str, running: RunningModule, norm: Norm, known_by: str, given: Any, x: Any, y: Any) -> None:
+        self._keep(running.order, norm, x, y, None)
+        super()._record(name, running, norm, known_by, given, x, y)
+
+    def _keep(self, order: int, norm: Norm, x: Any, y: Any, momentum: Any) -> None:
+        """Keep copies with axes (N, C, *spatial), so that a port with the channels last can be compared."""
+        kept: dict[str, Any] = {"dtype": str(x.dtype).removeprefix("torch."), "momentum": momentum}
+        for name, t in (("x", x), ("y", y)):
+            if t is not None and has_values(t) and t.numel() == x.numel():
+                kept[name] = np.array(np.moveaxis(values(t).reshape(norm.shape), norm.channel_axis, 1))
+        self._activations[order] = kept
+
+    def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> None:
+        super()._add(name, module, norm, known_by, call)
+        kept, layer = self._activations[call.order], self.layers[name]
+        momentum = attribute(module, "momentum", kept["momentum"])
+        kept["momentum"] = momentum if norm.running is not None and isinstance(momentum, int | float) else None
+        self._layer_uses[call.order] = LayerUse(
+            order=call.order,
+            name=name,
+            type=layer.type,
+            block=None if norm.block is None else norm.canonical(norm.block),
+            input_shape=norm.canonical(norm.shape),
+            mode=layer.mode,
+            known_by=known_by,
+            before=call.before[0],
+            weight=_flat(norm.weight),
+            bias=_flat(norm.bias),
+            **{k: getattr(norm, k) for k in ("kind", "num_groups", "eps", "running", "own")},
+            **kept,
+        )
+
+
+def _flat(tensor: Any) -> np.ndarray | None:
+    if tensor is None or not has_values(tensor):
+        return None
+    return np.array(values(tensor), np.float64).reshape(-1)
 
 
 def _check_names(names: Iterable[str], uses: Sequence[LayerUse], who: str) -> None:
@@ -123,6 +192,7 @@ def _align_by(keys: list, a: Sequence[LayerUse], b: Sequence[LayerUse], i: int, 
     return found
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Comparison:
     """Where two models part, made by `compare`.
 
@@ -144,30 +214,26 @@ class Comparison:
         Of the models' first output.
     """
 
-    def __init__(
-        self,
-        *,
-        pairs: list[LayerPair],
-        only_a: list[LayerUse],
-        only_b: list[LayerUse],
-        output_difference: float | None,
-        tolerance: float,
-    ) -> None:
-        self.pairs, self.only_a, self.only_b = pairs, only_a, only_b
-        self.output_difference, self.tolerance = output_difference, tolerance
+    pairs: list[LayerPair]
+    only_a: list[LayerUse]
+    only_b: list[LayerUse]
+    output_difference: float | None
+    tolerance: float
+
+    def __post_init__(self) -> None:
         self.first: LayerPair | None = None
         self.between: tuple[str, str] | None = None
         before = "(input)"
-        for pair in pairs:
+        for pair in self.pairs:
             if pair.input_parts or pair.output_parts:
                 self.first, self.between = pair, (before, pair.name) if pair.input_parts else None
                 break
             before = pair.name
         else:
-            if (output_difference or 0.0) > tolerance:
+            if (self.output_difference or 0.0) > self.tolerance:
                 self.between = (before, "(output)")
-            self.first = next((p for p in pairs if p.acting), None) if self.between is None else None
-        self.same = self.first is None and self.between is None and not only_a and not only_b
+            self.first = next((p for p in self.pairs if p.acting), None) if self.between is None else None
+        self.same = self.first is None and self.between is None and not self.only_a and not self.only_b
 
     def __str__(self) -> str:
         return "\n".join([self._headline(), *self._cause(), *self._others()])
