@@ -98,11 +98,11 @@ function startQuiz(el, given) {
   let at, poked, label, extent, left, verdict, index, slice, score = 0;
 
   // ---- the elements ----
-  const arrows = last > 1 ? `Arrow keys move along ${axes.slice(last > 2 ? -2 : -1).join(" and ")}, ` : "";
+  const byArrows = last > 1 ? axes.slice(last > 2 ? -2 : -1) : [];
+  const keys = keysText([axes[0], axes[1], ...byArrows], "Enter pokes the cell; ");
   const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0",
-    "aria-roledescription": "activation cube", ...KEYS, "aria-label":
-      `A tensor of shape (${shape.join(", ")}). ${arrows}Page Up and Page Down along ${axes[1]}, Shift with arrows ` +
-      `along ${axes[0]}; Enter pokes the cell; brackets, plus and minus turn the cube.` }, cube3d.node);
+    "aria-roledescription": "activation cube", ...KEYS,
+    "aria-label": `A tensor of shape (${shape.join(", ")}). ${keys}` }, cube3d.node);
   const fields = axes.map((axis, a) => {
     const most = shape[a] - 1, whole = (text) => clamp(Math.trunc(text) || 0, 0, most);
     return h("input", { type: "number", min: 0, max: most, "aria-label": `${axis}, 0 to ${most}`, ...KEYS,

@@ -181,11 +181,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         """How the method cuts the shape (N, C, *spatial); None for given sets."""
         if self.method == "given":
             return None
-        return pooling(self.method, self._subject.shape, self.num_groups if self._has_groups else None)
-
-    @property
-    def _has_groups(self) -> bool:
-        return validation.grouped(self.method).name == self.method
+        takes_groups = validation.grouped(self.method).name == self.method
+        return pooling(self.method, self._subject.shape, self.num_groups if takes_groups else None)
 
     @property
     def statistics(self) -> Statistics:
@@ -230,7 +227,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        groups = f", num_groups={self.num_groups}" if self._has_groups else ""
+        groups = f", num_groups={self.num_groups}" if validation.grouped(self.method).name == self.method else ""
         return f"Explorer(shape={self._subject.shape}, method={self.method!r}{groups}, index={self.index})"
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
@@ -291,11 +288,10 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
             sets = on.sets or {}
             at = np.searchsorted(sets["label"], np.asarray(on.labels)[index])
             mean, var = sets["mean"][at], sets["var"][at]
-        numbers = {"x": on.values[index], "mean": mean, "var": var}
+        found = {"x": on.values[index], "mean": mean, "var": var}
+        numbers = {name: float(value) if math.isfinite(value) else None for name, value in found.items()}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
-        self.send(
-            {"kind": "cell", "key": key} | {k: float(v) if math.isfinite(v) else None for k, v in numbers.items()}
-        )
+        self.send({"kind": "cell", "key": key} | numbers)
 
 
 def _restored(

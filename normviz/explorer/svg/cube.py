@@ -31,8 +31,10 @@ def draw(pen: Pen, data: Data, state: State, shown: Readout, size: Mapping[str, 
     by_set = state["color"] == "set"
     for face in FACES:
         yield pen.path("".join(polygon(quads[face]) for quads in rest), fill=f"rest-{face}")
-    if not by_set:
-        yield from coloured_faces(data, state, view, frame)
+    for k in [] if by_set else solids:
+        levels, color_of = (_sets if state["color"] == "partition" else _values)(data, state, view, k)
+        for face, flat in (("top", levels[:, 0, :]), ("front", levels[0]), ("side", levels[:, :, -1].T)):
+            yield _face(frame, view, k, face, flat, color_of)
 
     boxes = [(k, box) for k in solids for box in boxes_of(data, state, shown, view, k)]
     lit = [geometry.visible_faces(frame, k, box) for k, box in boxes]
@@ -151,14 +153,6 @@ def _paper_letters(pen: Pen, data: Data, state: State, view: View, frame: Frame)
 
 
 # ---- faces coloured by set or by value -------------------------------------------------------------------------------
-
-
-def coloured_faces(data: Data, state: State, view: View, frame: Frame) -> Iterator[str]:
-    """The visible faces of every solid."""
-    for k in range(len(view.solids)):
-        levels, color_of = (_sets if state["color"] == "partition" else _values)(data, state, view, k)
-        for face, flat in (("top", levels[:, 0, :]), ("front", levels[0]), ("side", levels[:, :, -1].T)):
-            yield _face(frame, view, k, face, flat, color_of)
 
 
 def _method(data: Data, state: State, view: View, k: int) -> Mapping[str, Any]:

@@ -104,10 +104,8 @@ class Frame:
         """A point of solid k, in cells (z counted from the top), on the screen."""
         px, py, pz = x * self.unit[0], y * self.unit[1], (self.cells[2] - z) * self.unit[2]
         ox, oy = self.origins[k]
-        return (
-            ox + self.scale * (px * self.ca + py * self.sa),
-            oy - self.scale * (pz * self.ce + (py * self.ca - px * self.sa) * self.se),
-        )
+        across, up = px * self.ca + py * self.sa, pz * self.ce + (py * self.ca - px * self.sa) * self.se
+        return ox + self.scale * across, oy - self.scale * up
 
 
 def make_frame(
@@ -127,11 +125,8 @@ def make_frame(
     scale, cols, rows = 0.0, 1, 1
     for across in range(1, count + 1):
         down = -(-count // across)
-        candidate = min(
-            (room - (across - 1) * margin["gap"]) / (across * wide),
-            (size["height"] / down - margin["top"] - margin["bottom"]) / high,
-            margin["most"],
-        )
+        fits_across = (room - (across - 1) * margin["gap"]) / (across * wide)
+        candidate = min(fits_across, (size["height"] / down - margin["top"] - margin["bottom"]) / high, margin["most"])
         if candidate > scale * 1.001:
             scale, cols, rows = candidate, across, down
     scale = max(scale, 0.01)
@@ -174,24 +169,19 @@ EDGES = ((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4),
 def hidden_edges(frame: Frame, k: int, box: Box) -> list[tuple[Point, Point]]:
     """The edges of a box that lie inside the solid, out of sight."""
 
-    def corner(i: int) -> tuple[int, int, int]:
-        return box[0][i & 1], box[1][i >> 1 & 1], box[2][i >> 2 & 1]
+    def faces_of(corner: tuple[int, int, int]) -> tuple[bool, bool, bool]:
+        x, y, z = corner
+        return z <= 0, x >= frame.cells[0], y == 0
 
-    def on_face(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
-        right = frame.cells[0]
-        return (a[2] <= 0 and b[2] <= 0) or (a[0] >= right and b[0] >= right) or (a[1] == 0 and b[1] == 0)
-
-    ends = [(corner(i), corner(j)) for i, j in EDGES]
-    return [(frame.project(k, *a), frame.project(k, *b)) for a, b in ends if not on_face(a, b)]
+    corners = [(box[0][i & 1], box[1][i >> 1 & 1], box[2][i >> 2 & 1]) for i in range(8)]
+    ends = [(corners[i], corners[j]) for i, j in EDGES]
+    inside = [(a, b) for a, b in ends if not any(map(all, zip(faces_of(a), faces_of(b), strict=True)))]
+    return [(frame.project(k, *a), frame.project(k, *b)) for a, b in inside]
 
 
 def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = 3.2) -> list[tuple[Point, Point]]:
     """Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels."""
     x, y, z = frame.cells
-    lines: list[tuple[Point, Point]] = []
-
-    def segment(a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
-        lines.append((frame.project(k, *a), frame.project(k, *b)))
 
     def every(axis: int) -> range:
         drawn = (frame.ca, math.hypot(frame.sa, frame.ca * frame.se), frame.ce)[axis]
@@ -199,16 +189,10 @@ def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = 3.2) ->
         step = bins[axis] * max(1, math.ceil(least / (cell * bins[axis])))
         return range(step, frame.cells[axis], step)
 
-    for i in every(0):
-        segment((i, 0, 0), (i, 0, z))
-        segment((i, 0, 0), (i, y, 0))
-    for i in every(1):
-        segment((0, i, 0), (x, i, 0))
-        segment((x, i, 0), (x, i, z))
-    for i in every(2):
-        segment((0, 0, i), (x, 0, i))
-        segment((x, 0, i), (x, y, i))
-    return lines
+    ends = [((i, 0, 0), to) for i in every(0) for to in ((i, 0, z), (i, y, 0))]
+    ends += [pair for i in every(1) for pair in (((0, i, 0), (x, i, 0)), ((x, i, 0), (x, i, z)))]
+    ends += [pair for i in every(2) for pair in (((0, 0, i), (x, 0, i)), ((x, 0, i), (x, y, i)))]
+    return [(frame.project(k, *a), frame.project(k, *b)) for a, b in ends]
 
 
 # ---- the two views ---------------------------------------------------------------------------------------------------
@@ -222,10 +206,8 @@ class View:
     ----------
     solids
         Sample numbers, or the names of methods in the classical figure.
-    cells, lengths, bins
-        Along X, Y, Z: cells, drawn lengths, and cells to one drawn cell.
-    margin
-        Room round the solids, in pixels.
+    cells, lengths, bins, margin
+        Along X, Y, Z: cells, drawn lengths, and cells to one drawn cell; the room round the solids, in pixels.
     """
 
     name: str

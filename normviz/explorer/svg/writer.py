@@ -51,15 +51,12 @@ class Pen:
     def _color(self, kind: str, name: str | None) -> str:
         return f' {kind}="{"none" if name is None else self.palette[name]}"'
 
-    def classed(self, fill: str | None = None, stroke: str | None = None) -> str:
-        """The class by which the dark rules find the element, if the theme is "auto"."""
-        names = [f"nvp-{kind}-{name}" for kind, name in (("f", fill), ("s", stroke)) if name]
-        self.used |= {(kind, name) for kind, name in (("fill", fill), ("stroke", stroke)) if name}
-        return f' class="{" ".join(names)}"' if self.theme == "auto" and names else ""
-
     def paint(self, fill: str | None = None, stroke: str | None = None, width: float = 1) -> str:
-        """Fill and stroke attributes, by the names of the palette."""
-        text = self.classed(fill, stroke) + self._color("fill", fill)
+        """Fill and stroke attributes, by the names of the palette, and the class by which the dark rules find them."""
+        used = [(kind, name) for kind, name in (("fill", fill), ("stroke", stroke)) if name]
+        self.used |= set(used)
+        names = " ".join(f"nvp-{kind[0]}-{name}" for kind, name in used)
+        text = (f' class="{names}"' if self.theme == "auto" and names else "") + self._color("fill", fill)
         return f'{text}{self._color("stroke", stroke)} stroke-width="{number(width)}"' if stroke else text
 
     def path(self, d: str, fill: str | None = None, stroke: str | None = None, width: float = 1, more: str = "") -> str:

@@ -186,3 +186,7 @@ export function axisNames(shape, method) {
 /** Names of the lengths of the axes: N, C, H, W; of weights Cout, Cin, kH, kW. */
 export const lengthNames = (shape, method) =>
   axisNames(shape, method).map((name) => (ofWeights(method) ? name : name.toUpperCase()));
+/** What the keys do with a cube, for screen readers. */
+export const keysText = ([first, channel, ...spatial], enter = "") =>
+  `${spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : ""}Page Up and Page Down along ` +
+  `${channel}, Shift with arrows along ${first}; ${enter}brackets, plus and minus turn the cube.`;

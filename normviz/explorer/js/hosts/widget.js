@@ -205,12 +205,9 @@ function mount(model, el, kept = null) {
     Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges,
       step: state.step, view: state.view, color: state.color, mode: state.mode,
       numbers: silent || asking ? "hidden" : "shown" });
-    const [first, channel, ...spatial] = axisNames(data.shape, shown.method);
-    const arrows = spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : "";
+    const keys = keysText(axisNames(data.shape, shown.method));
     stage.setAttribute("aria-label",
-      `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${arrows}` +
-      `Page Up and Page Down along ${channel}, Shift with arrows along ${first}; ` +
-      "brackets, plus and minus turn the cube.");
+      `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${keys}`);
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
     root.classList.toggle("nv-asking", asking);
@@ -254,15 +251,7 @@ function mount(model, el, kept = null) {
   // ---- the cube's own events ----
   const on = (target, type, listener, options = {}) =>
     target.addEventListener(type, listener, { signal: life.signal, ...options });
-  const under = (event) => {
-    if (!cube.frame) return null;
-    const box = cube.node.getBoundingClientRect(), at = toCube(state.index, data.shape);
-    const scale = size.width / (box.width || 1);
-    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale,
-      cutOf(cube.view, state, at));
-    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), data.shape),
-      name: cube.view.name === "paper" ? cube.view.solids[hit.solid] : null };
-  };
+  const under = (event) => hitOf(cube, event, size, { shape: data.shape, slice: state.slice, index: state.index });
   const leave = () => { d(cube.one["nv-hover"], ""); tip.hidden = true; };
   let drag = null;
   on(stage, "pointerdown", (event) => {
@@ -310,11 +299,12 @@ function mount(model, el, kept = null) {
     if (!was || was.moved) return;
     const hit = under(event);
     if (hit && was.marks) quiz.grow(hit.index);
-    else if (hit) act.set({ index: hit.index, ...(hit.name ? { method: hit.name } : {}) });
+    else if (hit) act.set(
+      { index: hit.index, ...(cube.view.name === "paper" ? { method: cube.view.solids[hit.solid] } : {}) });
   });
   on(stage, "keydown", (event) => {
     const rank = data.shape.length, last = rank - 1, { key } = event;
-    const turn = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] }[key];
+    const turn = TURNS[key];
     if ((turn || key === "0") && !event.altKey && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       event.stopPropagation();

@@ -117,6 +117,17 @@ const d = (element, text) => element.setAttribute("d", text);
 export const cutOf = (view, state, cube) => (k) =>
   (view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0);
 
+/** The cell of x under the pointer, with its solid; or null. With `slice` the box is open at `index`. */
+export function hitOf(c, event, size, { shape, slice, index }) {
+  if (!c.frame) return null;
+  const box = c.node.getBoundingClientRect(), scale = size.width / (box.width || 1);
+  const hit = pick(c.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale,
+    cutOf(c.view, { slice }, toCube(index, shape)));
+  return hit && { ...hit, index: fromCube(c.view.cell(hit.solid, hit.cell), shape) };
+}
+/** How keys turn a cube: by these angles. */
+const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
+
 /** Draw the state. `shown` is the result of measure(); size in pixels. */
 export function drawCube(c, data, state, shown, size, angles) {
   const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape),

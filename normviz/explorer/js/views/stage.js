@@ -4,7 +4,6 @@ const product = (list) => list.reduce((a, b) => a * b, 1);
 /** A visible cell, on the front of the cube. */
 const startCell = (shape) => shape.map((length, a) => (a === 1 ? 0 : length >> 1));
 
-const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
 const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
 
 /**
@@ -28,16 +27,11 @@ function onStage(stage, cube, shape, on, signal) {
     on.draw(size, angles);
   };
   const schedule = () => { if (size && !frame && !signal?.aborted) frame = requestAnimationFrame(draw); };
-  const cut = () => cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), shape));
-  const under = (event) => {
-    if (!cube.frame) return null;
-    const box = cube.node.getBoundingClientRect(), scale = size.width / (box.width || 1);
-    const hit = pick(cube.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale, cut());
-    return hit && { ...hit, index: fromCube(cube.view.cell(hit.solid, hit.cell), shape) };
-  };
+  const under = (event) => hitOf(cube, event, size, { shape, slice: on.slice?.(), index: on.index() });
   const hover = (hit) => {
     const cell = hit && cube.view.point(toCube(hit.index, shape));
-    const faces = hit ? Object.values(visibleFaces(cube.frame, hit.solid, cell, cut()(hit.solid))) : [];
+    const cut = hit && cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), shape))(hit.solid);
+    const faces = hit ? Object.values(visibleFaces(cube.frame, hit.solid, cell, cut)) : [];
     d(cube.one["nv-hover"], faces.map(polygon).join(""));
   };
   const sizes = new ResizeObserver(() => {
