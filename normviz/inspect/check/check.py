@@ -28,20 +28,15 @@ from normviz.inspect._call import (
 )
 from normviz.inspect._snapshot import Snapshot, restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
-from normviz.inspect.check.inputs import comparison_inputs
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
 from normviz.inspect.check.layer_state import find_mode, find_running
 from normviz.inspect.check.running_stats import RunningState
 from normviz.inspect.check.setup import Request, ShapeChanged, Subject, canonical_shape, set_up
-from normviz.inspect.check.simulate import Recipe, Trial, near, right
+from normviz.inspect.check.simulate import Recipe, Trial, comparison_inputs, near, right
 from normviz.inspect.check.verdict import Mismatch, Verdict
 
-HINTS = {
-    **known_bugs.HINTS,
-    **localize.HINTS,
-    **precision.HINTS,
-    **running_stats.HINTS,
-    **gradients.HINTS,
+HINTS = known_bugs.HINTS | localize.HINTS | precision.HINTS | running_stats.HINTS | gradients.HINTS
+HINTS |= {
     "changes-input": "Look for +=, -=, *=, /= and out= on x: is that array still the caller's?",
     "wrong-shape": "Follow the shape line by line; the output has one value for each cell of x.",
     "raises": "Call it yourself with an array of this shape; if it needs another one, pass shape= to check.",
@@ -213,8 +208,6 @@ class Check:
         findings = tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches)
         return Verdict(findings=findings, skipped=self.skipped, cause=self.cause, **known)
 
-    # ---- findings ----
-
     @property
     def codes(self) -> set[str]:
         """The codes of the findings so far."""
@@ -238,8 +231,6 @@ class Check:
             shown = {"x": trial.scene.x, "y": trial.y, "expected": expected, "wrong": ~near(trial.y, expected, 1e-4)}
             shown["wrong"][cell] = True
             self.add(change.code, change.text, cell=cell, details=change.details, **shown)
-
-    # ---- the experiments ----
 
     def _find_state(self, fn: Callable, call: FunctionUnderTest, pool: Pooling) -> Callable[[], Any] | None:
         """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
@@ -360,8 +351,11 @@ class Check:
                 if tolerance > strict:
                     self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
                 return found[0].recipe, tolerance
-            if self.state is not None and (recipe := self._uses_running(trials, base, known, tolerance)) is not None:
-                return recipe, tolerance
+            if self.state is not None:
+                recipe, mismatches = running_stats.train_uses_running(trials, base, known, tolerance)
+                if recipe is not None:
+                    self.mismatches += mismatches
+                    return recipe, tolerance
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None:
             self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6)))
@@ -381,19 +375,6 @@ class Check:
         self.mismatches.append(mismatch)
         self.skipped["eps"] = "float16 is too coarse for it"
         return found[0].recipe
-
-    def _uses_running(self, trials: list[Trial], base: Recipe, known: list[Change], tolerance: float) -> Recipe | None:
-        found = running_stats.train_uses_running(trials, base, known, tolerance)
-        if found is None:
-            return None
-        recipe, chosen = found
-        scene, y = trials[0].scene, trials[0].y
-        text = "normalizes with its running statistics in train mode, not with the batch's own"
-        wrong = ~scene.agrees(y, base, tolerance)
-        self.add("train-uses-running", text, x=scene.x, y=y, expected=scene.output(base), wrong=wrong)
-        for change in chosen:
-            self.add(change.code, change.text, details=change.details)
-        return recipe
 
     def _add_ambiguous(self, found: list[Explanation], base: Recipe, trials: list[Trial], tolerance: float) -> None:
         """Add the first wrong stage, with the different sets of bugs that explain it."""

@@ -17,10 +17,9 @@ from normviz.arrays.arguments import uncanonical
 from normviz.core.array_kinds import real_numbers
 from normviz.core.pooling import canonical
 from normviz.inspect._call import GRAD, Refusal, described, first_line, owner, signature, take_back
-from normviz.inspect.check.inputs import plain
 from normviz.inspect.check.layer_state import attribute, method
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean, right
+from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean, plain, right
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
@@ -67,13 +66,14 @@ def gradient_errors(
     allowed = 1e-5 if faulty and tolerance < 1e-5 else max(10 * tolerance, 1e-7)
     seen = np.array(canonical(found["input"], call.channel_axis)).reshape(-1)
     # In a small set the terms of the gradient nearly cancel, while the rounding error is that of each term.
-    terms = _size_of_terms(scene, recipe, g)
+    weighted = g.reshape(-1) * scene.parameters(recipe.affine)[0]
+    terms = np.sqrt(scene.statistics(recipe).average(np.square(weighted))) / divisor(scene.parts(recipe)[1], recipe)
     wrong = ~_close(seen, expected, allowed, terms)
     if wrong.any():
         text = "has another gradient with respect to x than its output"
         yield Mismatch("gradient-wrong", text, x, seen, expected, wrong)
-        for through_mean, through_var, which in () if faulty else _DETACHED:
-            if _close(seen, _exact(scene, recipe, g, through_mean, through_var), allowed, terms).all():
+        for via_mean, via_var, which in () if faulty else _DETACHED:
+            if _close(seen, _exact(scene, recipe, g, via_mean, via_var), allowed, terms).all():
                 text = f"takes {which} for a constant: its gradient is the one without the way through {which}"
                 yield Mismatch("statistics-detached", text, x, seen, expected, wrong)
                 break
@@ -95,27 +95,14 @@ def _close(seen: np.ndarray, expected: np.ndarray, allowed: float, size: Any = N
     return np.abs(seen - expected) <= allowed * (np.abs(expected) + size)
 
 
-def _size_of_terms(scene: Scene, recipe: Recipe, g: np.ndarray) -> np.ndarray:
-    """Return the root mean square, over each cell's set, of the terms of its gradient."""
-    w, _ = scene.parameters(recipe.affine)
-    squares = scene.statistics(recipe).average(np.square(g.reshape(-1) * w))
-    return np.sqrt(squares) / divisor(scene.parts(recipe)[1], recipe)
-
-
-# ---- the right gradient ----
-
-
-def _exact(
-    scene: Scene, recipe: Recipe, g: np.ndarray, through_mean: bool = True, through_var: bool = True
-) -> np.ndarray:
+def _exact(scene: Scene, recipe: Recipe, g: np.ndarray, via_mean: bool = True, via_var: bool = True) -> np.ndarray:
     """Return the gradient of the right normalizer, with or without the part that flows through its statistics."""
     numerator, spread = scene.parts(recipe)
     root, statistics = divisor(spread, recipe), scene.statistics(recipe)
-    upstream = g.reshape(-1) * scene.parameters(recipe.affine)[0]
-    result = upstream
-    if recipe.subtract is mean and through_mean:
+    result = upstream = g.reshape(-1) * scene.parameters(recipe.affine)[0]
+    if recipe.subtract is mean and via_mean:
         result = result - statistics.average(upstream)
-    if through_var:
+    if via_var:
         x_hat = numerator / root
         flow = x_hat * statistics.average(upstream * x_hat)
         result = result - (flow * statistics.count if scene.pool.row.statistic == "squared norm" else flow)
@@ -133,9 +120,6 @@ def _finite_differences(scene: Scene, recipe: Recipe, g: np.ndarray) -> np.ndarr
             ends.append(g.reshape(-1) @ replace(scene, x=moved, _cache={}).output(recipe))
         result[i] = (ends[0] - ends[1]) / 2e-5
     return result
-
-
-# ---- the gradient of fn ----
 
 
 def _native(subject: Subject, x: np.ndarray, g: np.ndarray) -> tuple[Any, Any, dict[str, Any]]:

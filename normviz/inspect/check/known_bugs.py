@@ -43,7 +43,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Case:
-    """What the known bugs are bugs of: the right sets, eps, and weight and bias (None where fn has none)."""
+    """The normalizer that fn should be: the right sets, eps, and weight and bias (None where fn has none)."""
 
     pool: Pooling
     eps: float

@@ -8,10 +8,9 @@ import numpy as np
 
 from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._snapshot import is_array
-from normviz.inspect.check.inputs import plain
 from normviz.inspect.check.layer_state import find_parameters
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import Affine, Recipe, Scene, mean_square, nothing, right
+from normviz.inspect.check.simulate import Affine, Recipe, Scene, mean_square, nothing, plain, right
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
@@ -41,11 +40,9 @@ def rounding_errors(subject: Subject, recipe: Recipe, tolerance: float) -> Itera
 
 def library_layer(call: FunctionUnderTest) -> str | None:
     """Return "Keras" or "Flax" if the normalizer is a layer of theirs; their fast variance is a documented choice."""
-    for value in call.snapshot.objects:
-        module = type(value).__module__
-        if "normalization" in module and module.partition(".")[0] in ("keras", "flax"):
-            return module.partition(".")[0].capitalize()
-    return None
+    modules = (type(value).__module__ for value in call.snapshot.objects)
+    packages = (module.partition(".")[0] for module in modules if "normalization" in module)
+    return next((package.capitalize() for package in packages if package in ("keras", "flax")), None)
 
 
 def float16_inside(subject: Subject) -> Mismatch | None:

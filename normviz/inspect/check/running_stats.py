@@ -10,11 +10,10 @@ from numbers import Real
 import numpy as np
 
 from normviz.inspect._call import Refusal
-from normviz.inspect.check.inputs import plain
 from normviz.inspect.check.known_bugs import Change, apply
 from normviz.inspect.check.layer_state import Mode, Slot
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import Pair, Recipe, Scene, Trial, near
+from normviz.inspect.check.simulate import Pair, Recipe, Scene, Trial, near, plain
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
@@ -72,8 +71,8 @@ class RunningState:
 
 def train_uses_running(
     trials: Sequence[Trial], base: Recipe, known: Sequence[Change], tolerance: float
-) -> tuple[Recipe, tuple[Change, ...]] | None:
-    """Return the recipe of a fn that normalizes with its running statistics in train mode, and what else it changes."""
+) -> tuple[Recipe | None, list[Mismatch]]:
+    """Return the recipe of a fn that normalizes with its running statistics in train mode, and what is wrong."""
     singles = [c for c in known if "cut" not in c.fields and c.code != "unbiased-variance"]
     sampled = [trial.sampled for trial in trials]
     for chosen in [(), *((c,) for c in singles)]:
@@ -81,8 +80,12 @@ def train_uses_running(
         for kept in ([t.before for t in trials], [t.after for t in trials]):
             tests = zip(sampled, kept, strict=True)
             if all(p is not None and near(y, s.running_output(recipe, *p), tolerance).all() for (s, y), p in tests):
-                return recipe, chosen
-    return None
+                scene, y = trials[0].scene, trials[0].y
+                text = "normalizes with its running statistics in train mode, not with the batch's own"
+                wrong = ~scene.agrees(y, base, tolerance)
+                first = Mismatch("train-uses-running", text, scene.x, y, scene.output(base), wrong)
+                return recipe, [first, *(Mismatch(c.code, c.text, details=c.details) for c in chosen)]
+    return None, []
 
 
 def running_errors(

@@ -16,9 +16,8 @@ from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner, signature
 from normviz.inspect._snapshot import Snapshot, is_array
-from normviz.inspect.check.inputs import plain, random_parameters
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
-from normviz.inspect.check.simulate import TOLERANCE, Scene, native_order, right
+from normviz.inspect.check.simulate import TOLERANCE, Scene, native_order, plain, random_parameters, right
 
 
 class ShapeChanged(Refusal):
@@ -41,11 +40,6 @@ class Request:
     backward: Callable | None
     running: Sequence[str] | None
     momentum: float | None
-
-    @property
-    def row(self) -> Method:
-        """The method."""
-        return METHODS[self.method]
 
 
 @dataclass
@@ -144,32 +138,21 @@ def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str,
     return Subject(call, pool, weight, bias, layout == "group", (call.round(x), answer))
 
 
-# ---- weight and bias ----
-
-
-def _layouts(fn: Callable, request: Request, shape: tuple[int, ...], slots: dict[str, Slot]) -> Iterator[str]:
-    """Yield layouts of weight and bias: "given", one number for each "channel", "element" or "group", "along" axes."""
-    row = request.row
+def _layouts(fn: Callable, request: Request, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
+    """Return layouts of weight and bias: "given", one number for each "channel", "element" or "group", "along" axes."""
+    row = METHODS[request.method]
     if request.given:
-        yield "given"
-        return
+        return ["given"]
     sizes = {p.size for p in (slot.read() for slot in slots.values()) if p is not None}
     if sizes:
         C, rest = shape[row.affine_axis], math.prod(shape[1:])
         if sizes == {request.num_groups} != {C} and row.name == "group":
-            yield "group"
-        elif sizes == {rest} and rest != C:
-            yield "element"
-        else:
-            yield "channel" if sizes == {C} else "none"
-        return
-    yield "channel"
-    if {"weight", "bias"} & signature(fn).names.keys():
-        yield "along"
-        if row.elementwise:
-            yield "element"
-        if row.name == "group" and request.num_groups != shape[1]:
-            yield "group"
+            return ["group"]
+        return ["element" if sizes == {rest} and rest != C else "channel" if sizes == {C} else "none"]
+    if not {"weight", "bias"} & signature(fn).names.keys():
+        return ["channel"]
+    of_groups = row.name == "group" and request.num_groups != shape[1]
+    return ["channel", "along", *["element"] * row.elementwise, *["group"] * of_groups]
 
 
 def _random_parameters(
@@ -196,12 +179,9 @@ def _broadcast(p: np.ndarray, role: str, pool: Pooling, layout: str, channel_axi
     return parameter(p, role, pool, channel_axis)
 
 
-# ---- shapes ----
-
-
 def _shapes(fn: Callable, request: Request, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
     """Return the canonical shapes to try, the likeliest first."""
-    axis, row, G = request.channel_axis, request.row, request.num_groups
+    axis, row, G = request.channel_axis, METHODS[request.method], request.num_groups
     if request.shape is not None:
         return [canonical_shape(request.shape, axis)]
     channels, samples = [], []

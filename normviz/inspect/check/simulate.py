@@ -1,4 +1,4 @@
-"""Simulated versions of a normalizer: the parts that can be wrong, and the output of each version for one input."""
+"""Simulated versions of a normalizer: the parts that can be wrong, the inputs, and the output of each version."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from normviz.core.pooling import Pooling
 
@@ -277,3 +278,29 @@ def near(seen: np.ndarray, expected: np.ndarray, tolerance: float, rounding: np.
         allowed = tolerance * (size + np.sqrt(mean_square)) + np.nan_to_num(rounding, posinf=0.0)
     close = np.abs(seen - expected) <= allowed
     return close if all_finite else close | (np.isnan(seen) & np.isnan(expected)) | (seen == expected)
+
+
+def plain(shape: tuple[int, ...], rng: Generator) -> np.ndarray:
+    """Return random numbers whose mean and scale differ between channels, samples and positions."""
+    each = (*shape[:2], *[1] * (len(shape) - 2))
+    x = rng.normal(size=shape) * rng.uniform(0.6, 1.8, each) + rng.uniform(-2, 2, each)
+    for axis, n in enumerate(shape[2:], 2):
+        along = [-1 if a == axis else 1 for a in range(len(shape))]
+        x = x + rng.uniform(-0.7, 0.7, n).reshape(along)
+    return x
+
+
+def comparison_inputs(shape: tuple[int, ...], rng: Generator, eps: float, resolution: float) -> dict[str, np.ndarray]:
+    """Return random inputs on which every known bug shows: two of ordinary size, and smaller ones for eps."""
+    root = eps**0.5 if eps else 1e-3
+    made = {"ordinary": plain(shape, rng), "other": plain(shape, rng) * 1.5}
+    if resolution <= 2.0**-23:
+        return made | {"small": plain(shape, rng) * 0.7 * root, "tiny": plain(shape, rng) * 1e-3 * root}
+    # Half precision cannot hold much smaller numbers, so there eps shows only if it is about as large.
+    return made | {"small": plain(shape, rng) * max(0.7 * root, 0.05)}
+
+
+def random_parameters(size: int | tuple[int, ...], rng: Generator) -> dict[str, np.ndarray]:
+    """Return a weight of both signs and a bias; no number in them is 0, 1 or a repetition."""
+    weight = rng.uniform(0.5, 1.7, size) * np.where(rng.random(size) < 0.3, -1, 1)
+    return {"weight": weight, "bias": rng.uniform(0.3, 1.2, size) * rng.choice([-1, 1], size)}

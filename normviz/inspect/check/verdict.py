@@ -158,8 +158,6 @@ class Verdict:
             known["index"] = (index[0], channel, *index[1:])
         return known | {"channel_axis": self.channel_axis, "marks": self.wrong, "title": f"Check: {self._short()}"}
 
-    # ---- text ----
-
     def _name(self) -> str:
         return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
 
