@@ -105,8 +105,7 @@ def _dead_channels(x: np.ndarray, norm: Norm) -> tuple[int, ...]:
 
 
 def _finite(x: Any) -> bool:
-    x = x.dequantize() if x.is_quantized else x
-    return bool(x.isfinite().all())
+    return bool((x.dequantize() if x.is_quantized else x).isfinite().all())
 
 
 # ---- warnings ----

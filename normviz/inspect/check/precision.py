@@ -128,8 +128,7 @@ def _float16_sums(subject: Subject, recipe: Recipe, labels: np.ndarray, rng: np.
 def _plus_minus_one(labels: np.ndarray, far: float) -> np.ndarray:
     """Return far + 1 and far - 1, as many of each in every set; an odd set has one cell of `far`."""
     order = np.argsort(labels.ravel(), kind="stable")
-    sizes = np.bincount(labels.ravel())
-    sizes = sizes[sizes > 0]
+    _, sizes = np.unique(labels, return_counts=True)
     place = np.arange(labels.size) - (np.cumsum(sizes) - sizes).repeat(sizes)
     step = np.where(place % 2 == 0, 1.0, -1.0)
     step[(place == sizes.repeat(sizes) - 1) & (place % 2 == 0)] = 0.0
