@@ -57,7 +57,7 @@ def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: 
     if value is None:
         return default if default is None else np.full(pool.parameter_shape, default)
     axis = pool.row.affine_axis
-    if type(value) is np.ndarray and value.dtype in _FLOATS:
+    if type(value) is np.ndarray and value.dtype in _FLOATS and value.shape == (pool.shape[axis],):
         value = value.astype(np.float64)
     else:
         value = real_numbers(value, name)

@@ -98,6 +98,10 @@ def real_numbers(value: Any, name: str) -> np.ndarray:
         )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {array.dtype}; use a float")
+    if array.size > 1 << 40:  # a view that repeats a few cells; a copy would not fit into memory
+        raise ValueError(
+            f"{name} has shape {array.shape}, {array.size:.3g} entries; a parameter has one entry per channel"
+        )
     return array.astype(np.float64)
 
 

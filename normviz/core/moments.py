@@ -15,7 +15,7 @@ import numpy as np
 from normviz.core.errors import check_keywords
 from normviz.core.methods import Statistic, find
 from normviz.core.pooling import Pooling, divisors, pooling
-from normviz.core.statistics import Statistics, checks_keywords, freeze, trusted
+from normviz.core.statistics import Statistics, checks_keywords, freeze, trusted, trusted_state
 
 
 @checks_keywords
@@ -58,6 +58,10 @@ class Moments:
             raise ValueError(
                 f"mean and m2 have shape {self.mean.shape}; moments are per (sample, channel), shape (N, C)"
             )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the arrays of a copy or of an unpickled value read-only as well."""
+        trusted_state(self, state)
 
     @property
     def shape(self) -> tuple[int, ...]:

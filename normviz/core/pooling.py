@@ -8,13 +8,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import islice
 from operator import index as as_int
 from typing import Any
 
 import numpy as np
 
-from normviz.core.errors import brief, check_keywords, whole
+from normviz.core.errors import brief, check_keywords, readable_bytes, whole
 from normviz.core.methods import Method, find
+
+MOST_LABELS = 1 << 36
+"""Cells of the largest array of labels: 512 GiB."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,11 @@ class Pooling:
         >>> pooling("group", (1, 4, 1, 2), num_groups=2).labels()[0, :, 0, :].tolist()
         [[0, 0], [0, 0], [1, 1], [1, 1]]
         """
+        cells = math.prod(self.shape)
+        if cells > MOST_LABELS:
+            raise ValueError(
+                f"labels of shape {self.shape} would fill {readable_bytes(8 * cells)}; set_number(index) needs none"
+            )
         numbers = np.arange(self.count).reshape(self.grid)
         return self.spread(numbers) + np.zeros(self.shape, int)
 
@@ -189,7 +198,9 @@ def divisors(C: int) -> tuple[int, ...]:
     """
     C = whole(C, "C")
     if C < 1:
-        raise ValueError(f"C={C} has no divisors; a number of channels is at least 1")
+        raise ValueError(f"C={brief(C)} has no divisors; a number of channels is at least 1")
+    if C > 1 << 40:
+        raise ValueError(f"C={brief(C)} is too large to be factored; give a number of channels up to 2**40")
     low = [g for g in range(1, math.isqrt(C) + 1) if C % g == 0]
     return tuple(sorted({*low, *(C // g for g in low)}))
 
@@ -213,12 +224,14 @@ def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> in
     """
     length = shape[row.grouped_axis]
     most = min(wanted, max(1, length // 2)) if row.n == "group" else wanted
-    return max(g for g in divisors(length) if g <= max(most, 1))
+    return next(g for g in range(max(most, 1), 0, -1) if length % g == 0)
 
 
 def check_groups(num_groups: int | None, row: Method, shape: Sequence[int]) -> int:
     """Return num_groups as an int that divides the axis that the method cuts; raise ValueError with those that do."""
     length, axis = shape[row.grouped_axis], "NC"[row.grouped_axis]
+    if type(num_groups) is int and num_groups > 0 and length % num_groups == 0:
+        return num_groups
     every, cut = divisors(length), f"{axis}={length}"
     these = ", ".join(map(str, every))
     if axis == "N":
@@ -238,7 +251,7 @@ def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
     if getattr(shape, "ndim", 1) != 1:
         raise TypeError(f"shape is x itself; pass x.shape, {tuple(getattr(shape, 'shape', ()))}")
     try:
-        shape = tuple(as_int(n) for n in shape)
+        shape = tuple(as_int(n) for n in islice(shape, 65))  # NumPy's arrays have at most 64 axes
     except TypeError:
         raise TypeError(f"shape must be 2 to 5 whole numbers, (N, C, *spatial), not {brief(shape)}") from None
     if not 2 <= len(shape) <= 5:
@@ -251,7 +264,7 @@ def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
 def check_cell(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the index of a cell, (n, c, *spatial), as ints; raise IndexError if there is no such cell."""
     try:
-        cell = tuple(as_int(i) for i in index)
+        cell = tuple(as_int(i) for i in islice(index, len(shape) + 1))  # an index may be endless
     except TypeError:
         raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {brief(index)}") from None
     if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):

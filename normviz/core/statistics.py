@@ -77,6 +77,10 @@ class Statistics:
         """Check the arguments and keep read-only copies of the arrays."""
         freeze(self, "mean", "var", "a variance", least=1)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the arrays of a copy or of an unpickled value read-only as well."""
+        trusted_state(self, state)
+
     def __repr__(self) -> str:
         return (
             f"Statistics(mean: {self.mean.shape}, var: {self.var.shape}, count={self.count}, backend={self.backend!r})"
@@ -85,12 +89,17 @@ class Statistics:
 
 def trusted(kind: type[T], **fields: Any) -> T:
     """Build Moments or Statistics without validating or copying; the arrays must be valid and not shared."""
+    built = object.__new__(kind)
+    trusted_state(built, fields)
+    return built
+
+
+def trusted_state(built: Any, fields: dict[str, Any]) -> None:
+    """Set the fields of a value without validating or copying them, and make its arrays read-only."""
     for value in fields.values():
         if type(value) is np.ndarray:
             value.flags.writeable = False
-    built = object.__new__(kind)
     built.__dict__.update(fields)
-    return built
 
 
 def freeze(value: Any, first: str, second: str, meaning: str, least: int) -> None:

@@ -82,8 +82,10 @@ class RunningStatistics:
             raise ValueError("x has one cell per channel, which has no unbiased variance; use a larger batch or map")
         self.num_batches_tracked += 1
         newest = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        self._mean += newest * (batch.mean - self._mean)
-        self._var += newest * (batch.var * (batch.count / (batch.count - 1)) - self._var)
+        # New arrays, not a change in place: a copy of these running statistics shares the old ones.
+        unbiased = batch.var * (batch.count / (batch.count - 1))
+        self._mean = self._mean + newest * (batch.mean - self._mean)
+        self._var = self._var + newest * (unbiased - self._var)
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

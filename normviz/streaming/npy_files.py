@@ -132,10 +132,10 @@ def _fill(stream: Any, buffer: np.ndarray, name: str) -> int:
             data = stream.read(room)
             if isinstance(data, str):
                 raise TypeError(f"{name} is opened as text; open it in binary, open(path, 'rb')")
-            count = len(data) if isinstance(data, bytes | bytearray | memoryview) else data
+            count = len(data) if isinstance(data, bytes | bytearray) else data
             if type(count) is int and 0 < count <= room:
                 view[got : got + count] = data
-        if count is None or count == 0:
+        if count is None or (type(count) is int and count == 0):
             break
         if type(count) is not int or not 0 < count <= room:
             method = "readinto" if hasattr(stream, "readinto") else "read"

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import pickle
 import threading
 
@@ -288,3 +289,33 @@ def test_a_reader_whose_read_returns_nonsense(wrong):
 def test_a_reader_of_text():
     with pytest.raises(TypeError, match=r"^the Reader object is opened as text; open it in binary"):
         nv.moments(Reader("read", "text"))
+
+
+ENDLESS = np.broadcast_to(np.float32(1), (10**9, 10**9))
+ENDLESS_ARGUMENTS = [
+    lambda: nv.normalize(X, "batch", weight=ENDLESS),
+    lambda: nv.normalize(X, "batch", bias=ENDLESS),
+    lambda: nv.gradient(X, X, "batch", weight=ENDLESS),
+    lambda: nv.relatives.frn(X, tau=ENDLESS),
+    lambda: nv.Statistics(mean=ENDLESS, var=ENDLESS, count=1),
+    lambda: nv.pooling("batch", (2, 4)).set_of(itertools.count()),
+    lambda: nv.pooling("batch", itertools.count(1)),
+    lambda: nv.pooling("batch", (10**9, 10**9)).labels(),
+    lambda: nv.divisors(10**4400),
+]
+
+
+@pytest.mark.parametrize("call", ENDLESS_ARGUMENTS)
+def test_an_argument_without_an_end_is_refused_before_it_is_copied(call):
+    with pytest.raises((ValueError, IndexError)) as caught:
+        call()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_copies_of_results_are_read_only_too(duplicate):
+    for value in (nv.moments(X), nv.statistics(X, "batch"), nv.Statistics(mean=[0], var=[1], count=1)):
+        other = duplicate(value)
+        assert not other.mean.flags.writeable
+        np.testing.assert_array_equal(other.mean, value.mean)
+        assert other.count == value.count

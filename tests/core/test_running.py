@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -65,3 +68,20 @@ def test_a_refused_batch_changes_nothing():
         with pytest.raises(ValueError):
             running.update(bad)
     assert (running.num_batches_tracked, running.mean.tolist(), running.var.tolist()) == (0, [0, 0], [1, 1])
+
+
+def pickled(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_is_updated_by_itself(duplicate):
+    running = nv.RunningStatistics(2)
+    running.update(values((4, 2, 3)))
+    before = running.mean.copy(), running.var.copy(), running.num_batches_tracked
+    other = duplicate(running)
+    other.update(values((4, 2, 3), seed=1))
+    np.testing.assert_array_equal(running.mean, before[0])
+    np.testing.assert_array_equal(running.var, before[1])
+    assert (running.num_batches_tracked, other.num_batches_tracked) == (before[2], 2)
+    assert not np.array_equal(other.mean, running.mean)
