@@ -89,12 +89,8 @@ def _is_size(value: Any) -> bool:
 
 def _configure(_app: Any, config: Any) -> None:
     """Prefer outputs that work without a kernel, and load no script for widgets."""
-    config.nb_mime_priority_overrides = [
-        ("html", PLOTLY, 1),
-        ("html", "text/html", 2),
-        ("html", WIDGET, None),
-        *config.nb_mime_priority_overrides,
-    ]
+    first = [("html", PLOTLY, 1), ("html", "text/html", 2), ("html", WIDGET, None)]
+    config.nb_mime_priority_overrides = [*first, *config.nb_mime_priority_overrides]
     config.nb_ipywidgets_js = {}
 
 
