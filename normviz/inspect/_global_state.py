@@ -88,6 +88,9 @@ _SETTINGS: list[Setting] = [
     ("signal handlers", _signals, _set_signals),
     ("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     ("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    ("sys.path", lambda: [*sys.path], lambda kept: sys.path.__setitem__(slice(None), kept)),
+    ("sys.stdin", lambda: sys.stdin, lambda stream: setattr(sys, "stdin", stream)),
+    ("sys.excepthook", lambda: sys.excepthook, lambda hook: setattr(sys, "excepthook", hook)),
     ("sys.stdout", lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
     ("sys.stderr", lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
 ]

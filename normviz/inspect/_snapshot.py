@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dis import get_instructions
 from functools import lru_cache, partial
-from itertools import starmap
+from itertools import chain, starmap
 from operator import is_
 from types import (
     BuiltinFunctionType,
@@ -41,7 +41,7 @@ GLOBALS = frozenset(
     ["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "STORE_NAME", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"]
 )
 _RANDOM = frozenset(["Rngs", "RngStream", "RngState", "RngKey", "RngCount", "SeedGenerator"])
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), range, slice, ModuleType, BuiltinFunctionType, CodeType)
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), range, slice, CodeType)
 _CALLED = ("__call__", "forward", "call")
 
 
@@ -118,6 +118,7 @@ class Snapshot:
         kind = type(value)
         if issubclass(kind, ModuleType):
             self._note(vars(value).get("__name__"))
+            return []
         if issubclass(kind, _PLAIN) or id(value) in self._seen:
             return []
         self._seen.add(id(value))
@@ -154,8 +155,9 @@ def restore_after(*roots: Any) -> Iterator[Snapshot]:
     Attributes and containers of the objects that are reached are restored, arrays and tensors with their dtypes,
     gradients and hooks, generators of random numbers, and the settings of the process. Not restored: numbers, texts and
     containers in the variables around a function, and attributes of classes save arrays, since they may be the caller's
-    own record of the calls; iterators, files, threads, locks, caches of functools, context variables, logging, an
-    inference mode that is entered and never left, and the version counters of tensors.
+    own record of the calls; iterators, files, threads, locks, caches of functools, context variables, logging, locale,
+    sys.modules, the umask, tracing functions, mapping proxies, ctypes arrays, the arguments of exceptions, an inference
+    mode that is entered and never left, and the version counters of tensors.
     """
     snapshot = Snapshot(*roots)
     try:
@@ -210,6 +212,8 @@ def _parts(value: Any, owned: bool, classes: set[type]) -> Iterator[Restore | _R
         return
     elif issubclass(kind, MethodType):
         yield from (_Reached("", part, False) for part in (value.__self__, value.__func__))
+    elif issubclass(kind, BuiltinFunctionType):  # the method of an object, such as random.Random().random
+        yield _Reached("", value.__self__, True)
     elif issubclass(kind, FunctionType):
         yield from _function(value)
     else:
@@ -222,8 +226,11 @@ def _parts(value: Any, owned: bool, classes: set[type]) -> Iterator[Restore | _R
             if issubclass(kind, defaultdict):
                 factory: Any = defaultdict.__dict__["default_factory"]
                 yield partial(factory.__set__, value, factory.__get__(value))
-            yield from (_Reached("", k, owned) for k, _ in items)
-            yield from (_Reached(k if isinstance(k, str) else "", v, owned) for k, v in items)
+            # Most entries are plain, and there may be many: only the others are visited.
+            yield from (_Reached("", k, owned) for k, _ in items if not issubclass(type(k), _PLAIN))
+            yield from (
+                _Reached(k if isinstance(k, str) else "", v, owned) for k, v in items if not issubclass(type(v), _PLAIN)
+            )
         elif issubclass(kind, memoryview):
             yield _Reached("", value.obj, owned)
         elif issubclass(kind, list | deque | set | tuple | frozenset):
@@ -232,7 +239,7 @@ def _parts(value: Any, owned: bool, classes: set[type]) -> Iterator[Restore | _R
                 yield partial(_restore_sequence, value, items, owned)
             elif issubclass(kind, set) and owned:
                 yield partial(_restore_set, value, items)
-            yield from (_Reached("", item, owned) for item in items)
+            yield from (_Reached("", item, owned) for item in items if not issubclass(type(item), _PLAIN))
         elif issubclass(kind, partial):
             yield from (_Reached("", part, False) for part in (value.func, value.args, value.keywords))
         yield from _attributes(value)
@@ -373,7 +380,7 @@ def _restore_dict(value: dict, kept: list[tuple], owned: bool) -> None:
     base = _dict_type(value)
     if owned:
         now = [*base.items(value)]
-        if len(now) == len(kept) and all(a is c and b is d for (a, b), (c, d) in zip(now, kept, strict=True)):
+        if _identical([*chain.from_iterable(now)], [*chain.from_iterable(kept)]):
             return
         base.clear(value)
     for key, old in kept:
@@ -577,13 +584,26 @@ def _restore_autograd(torch: Any, value: Any, leaf: bool, requires_grad: bool, g
 # ---- random numbers ----
 
 
+def _spawned(value: np.random.BitGenerator) -> int | None:
+    """How many children the seed of a generator has; the next one depends on it."""
+    return getattr(value.seed_seq, "n_children_spawned", None)
+
+
+def _restore_bit_generator(value: np.random.BitGenerator, state: Any, spawned: int | None) -> None:
+    value.state = state
+    if spawned is not None and _spawned(value) != spawned:
+        seed: Any = value.seed_seq  # whose attributes are read-only
+        own = {"spawn_key": seed.spawn_key, "pool_size": seed.pool_size}
+        seed.__init__(seed.entropy, **own, n_children_spawned=spawned)
+
+
 def _generator(value: Any) -> Restore | None:
     """Return what restores a generator of random numbers; None if value is none, or has no state."""
     kind = type(value)  # isinstance may run code of the object
     if issubclass(kind, np.random.Generator):
         value = value.bit_generator
     if issubclass(kind, np.random.Generator | np.random.BitGenerator):
-        return partial(setattr, value, "state", value.state)
+        return partial(_restore_bit_generator, value, value.state, _spawned(value))
     if issubclass(kind, np.random.RandomState):
         return partial(value.set_state, value.get_state())
     if issubclass(kind, random.Random):

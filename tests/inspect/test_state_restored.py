@@ -107,6 +107,19 @@ def no_write(a):
 
 # What it is: how it is made, what a call does to it, and what of it must not change.
 OBJECTS = {
+    "the method of a generator": (lambda: random.Random(0).random, lambda v: v(), lambda v: v.__self__.getstate()),
+    "the method of a list": (lambda: [1].append, lambda v: v(2), lambda v: v.__self__),
+    "the method of a tensor": (lambda: torch.zeros(2).add_, lambda v: v(1), lambda v: bytes_of(v.__self__)),
+    "a large dictionary": (
+        lambda: {f"w{i}": i for i in range(5000)} | {"list": [1]},
+        lambda v: (v.update(w7=0), v["list"].append(2)),
+        lambda v: (v["w7"], v["list"]),
+    ),
+    "a seed sequence": (
+        lambda: np.random.default_rng(0),
+        lambda v: v.spawn(1),
+        lambda v: v.bit_generator.seed_seq.n_children_spawned,
+    ),
     "deque": (lambda: collections.deque([1, 2, 3], 3), lambda v: v.append(4), list),
     "deque, emptied": (lambda: collections.deque([1, 2, 3]), lambda v: v.clear(), list),
     "bytearray": (lambda: bytearray(b"abc"), lambda v: v.__setitem__(0, 9), bytes),
@@ -317,7 +330,7 @@ def settings_of_torch():
 def settings_of_the_process():
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
     numbers = [np.geterr(), np.get_printoptions(), sys.getrecursionlimit(), gc.isenabled()]
-    streams = [sys.stdout, sys.stderr, list(warnings.filters)]
+    streams = [sys.stdout, sys.stderr, list(warnings.filters), [*sys.path], sys.excepthook]
     return [dict(os.environ), str(Path.cwd()), handlers, numbers, streams, settings_of_torch()]
 
 
@@ -347,6 +360,8 @@ SETTINGS = {
     "the recursion limit": lambda: sys.setrecursionlimit(sys.getrecursionlimit() + 100),
     "garbage collection": gc.disable,
     "sys.stdout": lambda: setattr(sys, "stdout", sys.__stderr__),
+    "sys.path": lambda: sys.path.append("elsewhere"),
+    "sys.excepthook": lambda: setattr(sys, "excepthook", print),
 }
 
 
