@@ -23,7 +23,7 @@ def brief(value: object) -> str:
     ("'group'", 80)
     """
     try:
-        return _SHORT.repr(value)
+        return " ".join(_SHORT.repr(value).splitlines())  # an array's repr has several lines
     except Exception:  # a repr of the user's own may fail
         return f"<{type(value).__name__}>"
 
