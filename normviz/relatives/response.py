@@ -10,7 +10,7 @@ from normviz.functions.gradient import gradient
 from normviz.functions.normalize import normalize
 from normviz.relatives.work import begin, entries, per_channel
 
-TAU = "one threshold a channel"
+TAU = "one threshold per channel"
 
 
 @dataclass(frozen=True, eq=False)

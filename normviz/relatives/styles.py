@@ -88,15 +88,15 @@ def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray,
         raise ValueError(f"neither weight nor bias is given; conditional_instance needs a table of shape (S, {work.C})")
     name, first = next(iter(given.items()))
     if first.ndim != 2 or first.shape[1] != work.C or not len(first):
-        needed = f"(S, {work.C}), a row a style and an entry a channel"
+        needed = f"(S, {work.C}), a row per style and an entry per channel"
         raise ValueError(f"{name} has shape {first.shape}; it needs {needed}")
     S = len(first)
     tables = {key: entries(value, key, (S, work.C), "as the other table") for key, value in given.items()}
     chosen = host(style)
     if chosen.dtype.kind not in "iu":
-        raise TypeError(f"style has dtype {chosen.dtype}; use whole numbers, one a sample")
+        raise TypeError(f"style has dtype {chosen.dtype}; use whole numbers, one per sample")
     if chosen.shape != work.x.shape[:1]:
-        raise ValueError(f"style has shape {chosen.shape}; it needs {work.x.shape[:1]}, one number a sample")
+        raise ValueError(f"style has shape {chosen.shape}; it needs {work.x.shape[:1]}, one number per sample")
     if chosen.min() < 0 or chosen.max() >= S:
         wrong = chosen[(chosen < 0) | (chosen >= S)][0]
         raise ValueError(f"style holds {wrong}; {name} has S={S} styles, 0 to {S - 1}")

@@ -96,7 +96,7 @@ def switchable_gradient(
     work, eps = begin(x, channel_axis, backend), check_eps(eps)
     grad, parts = work.like(grad_output, "grad_output"), _statistics(work)
     p, q = _shares(mean_weights, var_weights)
-    gamma = np.ones(work.C) if weight is None else entries(weight, "weight", (work.C,), "one entry a channel")
+    gamma = np.ones(work.C) if weight is None else entries(weight, "weight", (work.C,), "one entry per channel")
     mean, var = _mixed(parts, p, q)
     s = np.sqrt(var + eps)
     x_hat = (work.x - work.spread(mean)) / work.spread(s)

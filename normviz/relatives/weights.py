@@ -51,7 +51,7 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, or a filter of zeros has no direction and eps is 0.
+        If an argument does not fit, or a filter is zero, or too small to be squared, and eps is 0.
 
     Notes
     -----
@@ -169,12 +169,14 @@ def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
 def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tuple[Work, np.ndarray, float]:
     """Check the arguments of weight_norm."""
     work = _filters(v, "v", dim, backend)
-    gain = np.ones(work.C) if g is None else entries(g, "g", (work.C,), "one gain a filter")
+    gain = np.ones(work.C) if g is None else entries(g, "g", (work.C,), "one gain per filter")
     if eps != 0 or isinstance(eps, bool):
         return work, gain, check_eps(eps)
-    zeros = np.flatnonzero(statistics(work.x, "weight_norm", channel_axis=0, backend=work.backend).var == 0)
-    if zeros.size:
-        raise ValueError(f"filter {zeros[0]} of v is all zeros, which has no direction; give eps > 0 to keep it zero")
+    squares = statistics(work.x, "weight_norm", channel_axis=0, backend=work.backend).var
+    for k in np.flatnonzero(squares < TINY / np.finfo(np.float64).eps)[:1]:  # TINY would change the norm
+        if work.x[:, k].any():
+            raise ValueError(f"filter {k} of v is too small to be squared; scale v first, or give eps > 0")
+        raise ValueError(f"filter {k} of v is all zeros, which has no direction; give eps > 0 to keep it zero")
     return work, gain, TINY
 
 

@@ -35,7 +35,7 @@ MESSAGES = [
         "weight has shape (6,); method 'weight_norm' on Cout=2 output channels needs (2,)",
     ),
     # the functions
-    (lambda: r.frn(X, tau=np.ones(3)), ValueError, "tau has shape (3,); it needs (6,), one threshold a channel"),
+    (lambda: r.frn(X, tau=np.ones(3)), ValueError, "tau has shape (3,); it needs (6,), one threshold per channel"),
     (lambda: r.frn(X, tau=["a"] * 6), TypeError, "tau has dtype <U1; use a float"),
     (
         lambda: r.frn(X, weight=np.ones(3)),
@@ -75,7 +75,7 @@ MESSAGES = [
     (
         lambda: r.conditional_instance(X, [0, 1], weight=np.ones(6)),
         ValueError,
-        "weight has shape (6,); it needs (S, 6), a row a style and an entry a channel",
+        "weight has shape (6,); it needs (S, 6), a row per style and an entry per channel",
     ),
     (
         lambda: r.conditional_instance(X, [0, 1], weight=np.ones((3, 6)), bias=np.ones((2, 6))),
@@ -90,12 +90,12 @@ MESSAGES = [
     (
         lambda: r.conditional_instance(X, [0.0, 1.0], bias=np.ones((3, 6))),
         TypeError,
-        "style has dtype float64; use whole numbers, one a sample",
+        "style has dtype float64; use whole numbers, one per sample",
     ),
     (
         lambda: r.conditional_instance(X, [0], bias=np.ones((3, 6))),
         ValueError,
-        "style has shape (1,); it needs (2,), one number a sample",
+        "style has shape (1,); it needs (2,), one number per sample",
     ),
     (lambda: r.adain(X, X, alpha=2), ValueError, "alpha=2 is not between 0 (x as it is) and 1 (the style whole)"),
     (
@@ -108,7 +108,16 @@ MESSAGES = [
         ValueError,
         "style has rank 1, shape (3,); it needs 2 to 5 axes, (N, C, *spatial)",
     ),
-    (lambda: r.weight_norm(X, np.ones(6)), ValueError, "g has shape (6,); it needs (2,), one gain a filter"),
+    *[
+        (
+            lambda call=call, size=size: call(X * size),
+            ValueError,
+            "filter 0 of v is too small to be squared; scale v first, or give eps > 0",
+        )
+        for call in (r.weight_norm, lambda v: r.weight_norm_gradient(v, v))
+        for size in (5e-324, 1e-200, 1e-155)
+    ],
+    (lambda: r.weight_norm(X, np.ones(6)), ValueError, "g has shape (6,); it needs (2,), one gain per filter"),
     (
         lambda: r.weight_norm(X * [[[[1]]], [[[0]]]]),
         ValueError,
