@@ -122,7 +122,7 @@ def figure(
     series = {
         "measured": (noise.mean_error, noise.var_error),
         "all N·H·W cells independent": (noise.mean_independent, noise.var_independent),
-        "k independent values a map": (
+        "k independent values per map": (
             noise.mean_independent * np.sqrt(np.where(per_mean > 0, per_mean, np.nan)),
             noise.var_independent * np.sqrt(np.where(np.isfinite(per_var) & (per_var > 0), per_var, np.nan)),
         ),

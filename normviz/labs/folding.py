@@ -89,7 +89,7 @@ def fold(
     given = {"mean": mean, "var": var, "weight": 1 if weight is None else weight, "bias": 0 if bias is None else bias}
     for name, value in given.items():
         if np.shape(value) not in ((), (Cout,)):
-            needed = f"a kernel of Cout={Cout} folds with ({Cout},), one value a filter"
+            needed = f"a kernel of Cout={Cout} folds with ({Cout},), one value per filter"
             raise ValueError(f"{name} has shape {np.shape(value)}; {needed}")
         if not np.isfinite(value).all() or (name == "var" and np.min(value) < 0):
             raise ValueError(f"{name} holds a value that is {'below 0 or ' if name == 'var' else ''}not finite")

@@ -91,7 +91,7 @@ def measure(
     else:
         x = input_checks.tensor(x, channels=2, cells=MAX_CELLS)
     scales = input_checks.several(scales, "scales", "(0.5, 1, 2)")
-    scales = tuple(input_checks.number(k, "scale", positive=True) for k in scales)
+    scales = tuple(input_checks.number(k, "scale", positive=True, largest=input_checks.LARGEST) for k in scales)
     C = x.shape[1]
     if num_groups is None:
         num_groups = 2 if C % 2 == 0 else default_num_groups(C)

@@ -14,8 +14,11 @@ from normviz.core.pooling import canonical
 
 LARGEST = 1e60
 """Values up to this magnitude, and down to its reciprocal, have a fourth power in float64."""
+MOST = 10_000
+"""The largest number of repeats, and of anything else that has no limit of its own."""
 
 
+@np.errstate(invalid="ignore")  # a signalling NaN
 def tensor(
     x: Any, stored: int = 0, *, least: int = 1, channels: int = 1, varied: bool = True, cells: int | None = None
 ) -> np.ndarray:
@@ -40,7 +43,7 @@ def tensor(
         raise ValueError(f"x has C={x.shape[1]} channels; this lab needs at least {channels}")
     if varied:
         flat = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
-        same = np.flatnonzero(np.ptp(flat, axis=1) == 0)
+        same = np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))
         if same.size:
             raise ValueError(f"channel {same[0]} of x is constant, {flat[same[0], 0] + 0.0:.4g}; pass values that vary")
     largest = float(np.abs(x).max())
@@ -51,8 +54,8 @@ def tensor(
     return x
 
 
-def whole(value: Any, name: str, low: int, high: int | None = None, meaning: str = "") -> int:
-    """Return a whole number from low to high, where `meaning` explains high."""
+def whole(value: Any, name: str, low: int, high: int | None = MOST, meaning: str = "") -> int:
+    """Return a whole number from low to high, where `meaning` explains high; None is no limit."""
     limits = f"{low} or more" if high is None else f"from {low} to {high}"
     if np.ndim(value):
         raise TypeError(f"{name} must be a whole number, not {_given(value)}; give {limits}")
@@ -69,7 +72,7 @@ def number(value: Any, name: str, *, positive: bool = False, largest: float = sy
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name}={brief(value)} must be finite")
     if abs(value) > largest:
-        raise ValueError(f"{name}={float(value):g} must be from {-largest:g} to {largest:g}")
+        raise ValueError(f"{name}={float(value):g} must be from {0 if positive else -largest:g} to {largest:g}")
     if positive and value <= 0:
         raise ValueError(f"{name}={float(value):g} must be above 0")
     return float(value)
@@ -87,7 +90,7 @@ def several(values: Any, name: str, example: str, least: int = 1) -> tuple:
 
 def seed(value: Any) -> int:
     """Return a seed for NumPy's random generator."""
-    return whole(value, "seed", 0)
+    return whole(value, "seed", 0, None)
 
 
 def batch_sizes(values: Any, usual: tuple[int, ...], N: int) -> tuple[int, ...]:

@@ -120,7 +120,7 @@ def measure(
     Raises
     ------
     ValueError, TypeError
-        If x is empty, constant or holds a NaN, has fewer than `count` values a channel, or a name or offset is wrong.
+        If x is empty, constant or holds a NaN, has fewer than `count` values per channel, or a name or offset is wrong.
 
     Examples
     --------

@@ -115,7 +115,7 @@ def figure(
     width = input_checks.width(width)
     result = measure(x, tau=tau, logits=logits, g=g, seed=seed)
     N, C, H, W = result.x.shape
-    drawing, places = chart.panels(["x, a row a channel", "After", "Values"], width, gap=0.09, stacked_gap=0.12)
+    drawing, places = chart.panels(["x, a row per channel", "After", "Values"], width, gap=0.09, stacked_gap=0.12)
 
     def picture(y: np.ndarray) -> list:
         return (y / (np.abs(y).max() or 1)).reshape(N * C, H * W).round(3).tolist()

@@ -57,14 +57,14 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     Parameters
     ----------
     x
-        Shape (N, C, *spatial), at least 2 channels and 2 cells a channel; None takes 64 real activations.
+        Shape (N, C, *spatial), at least 2 channels and 2 cells per channel; None takes 64 real activations.
     shuffles, seed
         Number of random orders of the channels, and seed of these orders.
 
     Raises
     ------
     ValueError, TypeError
-        If x is empty, has a NaN, a constant channel, one channel or one cell a channel.
+        If x is empty, has a NaN, a constant channel, one channel or one cell per channel.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     flat = x.reshape(*x.shape[:2], -1)
     C, cells = flat.shape[1:]
     if cells < 2:
-        raise ValueError(f"x of shape {x.shape} has one cell a channel; this lab needs at least 2 to halve them")
+        raise ValueError(f"x of shape {x.shape} has one cell per channel; this lab needs at least 2 to halve them")
     halves = moments(flat[..., : cells // 2]), moments(flat[..., cells // 2 :])
     every = halves[0] + halves[1]
     swept = every.sweep()

@@ -212,8 +212,8 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
     return chart.finish(
         drawing, "Style as statistics: AdaIN without a network",
         "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
-        "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row a style: "
-        "with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. Inverting "
+        "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row per "
+        "style: with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. Inverting "
         f"unchanged features has an error of {result.reconstruction:.0e}. Gram matrices hold the products of features, "
         "here without the low passes and coloured by their roots. Below: Instance Norm makes the contrast of all "
         "photographs equal, Batch Norm preserves their differences.",

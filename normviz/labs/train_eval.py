@@ -185,7 +185,7 @@ def figure(
         "layers of Batch Norm, ReLU and fixed random 1 × 1 weights; it is larger for small batches and grows with "
         "depth. Measured here.",
         "Three charts. Over the steps, the mean and the variance of each batch scatter around those of all the data, "
-        "and lines of running statistics approach them, one a momentum. Over depth, the difference between inference "
+        "and lines of running statistics approach them, one per momentum. Over depth, the difference between inference "
         "and training. A slider chooses the batch size: larger batches scatter less and have a smaller gap.",
         width=width, height=(300, 800),
     )  # fmt: skip

@@ -142,7 +142,7 @@ def measure(
     sizes = input_checks.several(batch_sizes, "batch_sizes", "(2, 32)", least=0)
     sizes = [input_checks.whole(n, "batch size", 2, TRAIN, "the number of training images") for n in sizes]
     rates = input_checks.several(learning_rates, "learning_rates", "(0.1, 0.3)", least=0)
-    rates = [input_checks.number(rate, "learning rate", positive=True) for rate in rates]
+    rates = [input_checks.number(rate, "learning rate", positive=True, largest=1e30) for rate in rates]
     if not (sizes or rates):
         raise ValueError("nothing to train: give at least one batch size or learning rate")
     torch, data = load()

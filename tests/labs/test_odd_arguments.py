@@ -8,7 +8,7 @@ import pytest
 import normviz as nv
 from normviz.core.errors import brief
 from tests.core.cases import each_message, refuses
-from tests.labs.cases import SMALL, WIDE, X
+from tests.labs.cases import LABS, SMALL, WIDE, X
 
 labs = nv.labs
 
@@ -30,7 +30,21 @@ labs = nv.labs
             TypeError,
             "batch size must be a whole number, not 2.5; give from 1 to 4",
         ),
-        (partial(labs.batch_size.measure, X, draws=1), ValueError, "draws=1 must be 2 or more"),
+        (partial(labs.batch_size.measure, X, draws=1), ValueError, "draws=1 must be from 2 to 10000"),
+        *[
+            (partial(call, **{name: 10**400}), ValueError, f"{name}={brief(10**400)} must be from {low} to 10000")
+            for call, name, low in (
+                (labs.batch_size.figure, "draws", 2),
+                (labs.folding.figure, "num_channels", 1),
+                (labs.folding.figure, "repeats", 1),
+                (labs.spectrum.figure, "shuffles", 1),
+                (labs.train_eval.figure, "depth", 1),
+                (labs.train_eval.figure, "steps", 1),
+                (labs.training.measure, "epochs", 1),
+                (labs.training.measure, "seeds", 1),
+            )
+        ],
+        (partial(labs.coupling.figure, padding=[10**12]), ValueError, f"padding={10**12} must be from 0 to 10000"),
         (partial(labs.batch_size.measure, X, seed=-1), ValueError, "seed=-1 must be 0 or more"),
         (partial(labs.batch_size.measure, X[:1]), ValueError, "x has N=1 samples; this lab needs at least 2"),
         (
@@ -52,7 +66,7 @@ labs = nv.labs
         (
             partial(labs.spectrum.measure, X[..., 0, 0]),
             ValueError,
-            "x of shape (4, 6) has one cell a channel; this lab needs at least 2 to halve them",
+            "x of shape (4, 6) has one cell per channel; this lab needs at least 2 to halve them",
         ),
         (
             partial(labs.train_eval.measure, X, batch_sizes=[2], momenta=[2]),
@@ -82,6 +96,12 @@ labs = nv.labs
         ),
         (partial(labs.numerics.measure, X, offsets=[np.inf]), ValueError, "offset=inf must be finite"),
         (partial(labs.gradients.measure, SMALL, scales=[0, 1]), ValueError, "scale=0 must be above 0"),
+        (partial(labs.gradients.measure, SMALL, scales=[1e150]), ValueError, "scale=1e+150 must be from 0 to 1e+60"),
+        (
+            partial(labs.training.measure, learning_rates=[1e308]),
+            ValueError,
+            "learning rate=1e+308 must be from 0 to 1e+30",
+        ),
         (
             partial(labs.gradients.measure, np.tile(X, (1, 1, 2, 2))),
             ValueError,
@@ -133,7 +153,7 @@ labs = nv.labs
         (
             partial(labs.folding.fold, np.ones((4, 3, 3, 3)), np.ones(2), 1.0),
             ValueError,
-            "mean has shape (2,); a kernel of Cout=4 folds with (4,), one value a filter",
+            "mean has shape (2,); a kernel of Cout=4 folds with (4,), one value per filter",
         ),
         (
             partial(labs.folding.fold, np.ones((4, 3, 3, 3)), 0.0, -1.0),
@@ -222,6 +242,51 @@ def test_a_message_is_short_for_a_long_value(call):
     with pytest.raises((TypeError, ValueError)) as caught:
         call()
     assert len(str(caught.value)) < 300
+
+
+def alternating(value, dtype=np.float64):
+    """Return x of one magnitude whose samples change their sign, at half of it in one row."""
+    x = np.full((4, 6, 4, 4), value, dtype)
+    x[::2] *= -1
+    x[3, :, 0] *= dtype(0.5)
+    return x
+
+
+def with_signalling_nan(dtype, bits, unsigned):
+    x = alternating(1, dtype)
+    x.view(unsigned)[1, 2, 3, 3] = bits
+    return x
+
+
+EXTREME = {
+    "float64 max": alternating(np.finfo(float).max),
+    "float32 max": alternating(np.finfo(np.float32).max, np.float32),
+    "float16 max": alternating(np.finfo(np.float16).max, np.float16),
+    "1e308": alternating(1e308),
+    "largest": alternating(9e59),
+    "smallest": alternating(2e-60),
+    "float64 subnormal": alternating(1e-323),
+    "float32 subnormal": alternating(3e-45, np.float32),
+    "float16 subnormal": alternating(1.2e-7, np.float16),
+    "infinite": np.where(np.arange(16).reshape(4, 4) == 3, np.inf, alternating(1.0)),
+    "signalling float64": with_signalling_nan(np.float64, 0x7FF4 << 48, np.uint64),
+    "signalling float32": with_signalling_nan(np.float32, 0x7FA0 << 16, np.uint32),
+    "signalling float16": with_signalling_nan(np.float16, 0x7D00, np.uint16),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("x", EXTREME.values(), ids=EXTREME)
+@pytest.mark.parametrize("lab", [lab for lab, row in LABS.items() if "NaN" in str(row.bad_input["NaN"][1])])
+def test_extreme_values_give_a_figure_or_one_sentence_without_a_warning(lab, x):
+    x = x[:2, :, :3, :3] if lab == "gradients" else x
+    try:
+        figure = getattr(labs, lab).figure(x, **LABS[lab].quick)
+    except ValueError as error:
+        assert str(error).startswith(("x holds ", "the largest value of x is "))  # noqa: PT017
+    else:
+        assert np.isfinite(x).all()
+        assert figure.data
 
 
 @pytest.mark.parametrize("tau", [-1e60, 1e60])
