@@ -9,7 +9,7 @@ import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MethodType
@@ -342,6 +342,18 @@ def check_size(shape: tuple[int, ...]) -> None:
     """Raise ValueError if arrays of this shape are too large for many calls."""
     if math.prod(shape) > MOST_CELLS:
         raise ValueError(f"shape {shape} has {math.prod(shape):,} cells; use a shape of at most {MOST_CELLS:,}")
+
+
+def check_codes(given: Any, name: str, known: Collection[str]) -> set[str]:
+    """Return a code, or several codes, as a set; raise an error if one is unknown."""
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{name} is of type {type(given).__name__}; give a code, or several in a list")
+    codes = set()
+    for code in [given] if isinstance(given, str) else given:
+        if not isinstance(code, str) or code not in known:
+            raise ValueError(f"{name}: {unknown('code', code, known)}")
+        codes.add(code)
+    return codes
 
 
 def check_seed(seed: Any) -> None:

@@ -35,6 +35,11 @@ BAD = {
         ValueError,
         "training_batch=0 is not a number of samples; give a whole number from 1 on",
     ),
+    "too many samples": (
+        lambda: nv.audit(nn.ReLU(), torch.zeros(1), training_batch=10**400),
+        ValueError,
+        r"training_batch=10+\.\.\.0+ is not a number of samples; give a whole number from 1 on, at most 268,435,456$",
+    ),
     "misspelt": (
         lambda: nv.audit(nn.ReLU(), torch.zeros(1), batch=2),
         TypeError,
@@ -62,6 +67,24 @@ BAD = {
         "the model raised TypeError.* when given an example of shape",
     ),
 }
+
+
+ITERATORS = {
+    "an iterator": (lambda x: iter([x]), "list_iterator"),
+    "a generator": (lambda x: (t for t in [x]), "generator"),
+    "in a tuple": (lambda x: (x, iter([x])), "list_iterator"),
+    "in a dict": (lambda x: {"input": zip([x], strict=True)}, "zip"),
+}
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+@pytest.mark.parametrize("of", [nv.audit, lambda model, example: nv.compare(model, model, example)])
+def test_an_iterator_is_refused_by_name_and_not_read(of, name):
+    make, kind = ITERATORS[name]
+    example = make(torch.zeros(1, 3))
+    message = rf"^the example is or holds an iterator, of type {kind}, which can be read only once; give its values in"
+    with pytest.raises(TypeError, match=message):
+        of(nn.Sequential(nn.LayerNorm(3)), example)
 
 
 @pytest.mark.parametrize("name", BAD)

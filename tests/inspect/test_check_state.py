@@ -163,6 +163,16 @@ def test_healthy_layers_pass_and_stay_as_they_were(layer):
         assert all(p.grad is None for p in layer.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+def test_a_nested_tensor_in_the_layer_has_no_shape_to_follow(layout):
+    layer = torch.nn.BatchNorm2d(6)
+    layer.lengths = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=layout)
+    verdict = nv.check(layer, "batch")
+    assert verdict.passed
+    assert 6 in verdict.shape
+
+
 def test_momentum_is_compared_with_the_requested_one():
     assert nv.check(T.BatchNorm2d(6, momentum=0.2), "batch", momentum=0.2).passed
     verdict = nv.check(T.BatchNorm2d(6, momentum=0.2), "batch", momentum=0.1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from normviz.core.errors import brief, check_keywords, unknown
+from normviz.core.errors import brief, check_keywords
+from normviz.inspect._call import MOST_CELLS, check_codes
 from normviz.inspect.audit.report import Audit, NormLayer
 from normviz.inspect.audit.rules import RULES, find_warnings
 from normviz.inspect.audit.run import LayerRecord, ModelRun, check_model, materialized, observe
@@ -69,10 +70,10 @@ def audit(
     ('1', (1, 1, 6, 6), 'accidental-instance')
     """
     check_model(model)
-    ignored, added = _codes(ignore, "ignore"), _codes(also, "also")
-    if training_batch is not None and (type(training_batch) is not int or training_batch < 1):
+    ignored, added = (check_codes(given, name, RULES) for given, name in ((ignore, "ignore"), (also, "also")))
+    if training_batch is not None and (type(training_batch) is not int or not 0 < training_batch <= MOST_CELLS):
         given = f"training_batch={brief(training_batch)}"
-        raise ValueError(f"{given} is not a number of samples; give a whole number from 1 on")
+        raise ValueError(f"{given} is not a number of samples; give a whole number from 1 on, at most {MOST_CELLS:,}")
     codes = ({code for code, rule in RULES.items() if rule.default} | added) - ignored
     model = materialized(model, example)
     run = observe(model, example, lambda m: ModelRun(m, ignore=ignored, dead="dead-channel" in codes))
@@ -87,16 +88,6 @@ def audit(
         example=example,
         random_state=torch.get_rng_state(),
     )
-
-
-def _codes(given: str | Iterable[str], name: str) -> set[str]:
-    if not isinstance(given, Iterable):
-        raise TypeError(f"{name} is of type {type(given).__name__}; give a code, or several in a list")
-    codes = [given] if isinstance(given, str) else list(given)
-    for code in codes:
-        if not isinstance(code, str) or code not in RULES:
-            raise ValueError(f"{name}: {unknown('code', code, RULES)}")
-    return set(codes)
 
 
 def _layers(records: list[LayerRecord]) -> list[NormLayer]:

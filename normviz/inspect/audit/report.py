@@ -171,7 +171,7 @@ class Audit:
         return {**rows, "unseen": dict(self.unseen)}
 
     def to_frame(self) -> Any:
-        """Return the layers as a pandas.DataFrame, one row a layer.
+        """Return the layers as a pandas.DataFrame, one row per layer.
 
         Raises
         ------

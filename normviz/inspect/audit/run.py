@@ -38,6 +38,7 @@ from normviz.inspect.audit.tensors import (
     is_torchs_own,
     is_uninitialized,
     is_view_of,
+    leaves,
     named_modules,
     parameters,
     short_name,
@@ -431,9 +432,16 @@ def check_model(model: Any, name: str = "model") -> None:
 
 
 def materialized(model: Any, example: Any, who: str = "the model") -> Any:
-    """Return the model; if it has lazy layers, a copy in which they have parameters, as that cannot be undone."""
+    """Return the model; if it has lazy layers, a copy in which they have parameters, as that cannot be undone.
+
+    TypeError if the example is or holds an iterator, which the first run would consume.
+    """
     import torch
 
+    for leaf in leaves(example):
+        if issubclass(type(leaf), Iterator):
+            given = f"the example is or holds an iterator, of type {type(leaf).__name__}"
+            raise TypeError(f"{given}, which can be read only once; give its values in a list")
     lazy = [t for t in [*parameters(model).values(), *buffers(model).values()] if is_uninitialized(t)]
     if not lazy:
         return model

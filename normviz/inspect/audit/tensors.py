@@ -21,13 +21,18 @@ def tensors_in(value: Any) -> Iterator[Any]:
     """Yield the tensors in nested tuples, lists and mappings, in order, to any depth."""
     import torch
 
+    return (leaf for leaf in leaves(value) if issubclass(type(leaf), torch.Tensor))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield what nested tuples, lists and mappings hold, in order, to any depth."""
     stack, visited = [value], {}
     while stack:
         value = stack.pop()
         kind = type(value)
-        if issubclass(kind, torch.Tensor):
+        if not issubclass(kind, Mapping | tuple | list):
             yield value
-        elif issubclass(kind, Mapping | tuple | list) and id(value) not in visited:
+        elif id(value) not in visited:
             visited[id(value)] = value  # keeps it alive, so that the id stays its own
             if issubclass(kind, dict):
                 members = dict.values(value)  # not the method of a subclass

@@ -22,6 +22,7 @@ from normviz.inspect._call import (
     FunctionUnderTest,
     Refusal,
     check_callable,
+    check_codes,
     check_seed,
     check_size,
     owner,
@@ -31,7 +32,7 @@ from normviz.inspect.check import gradients, known_bugs, localize, precision, ru
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
 from normviz.inspect.check.layer_state import find_mode, find_running
 from normviz.inspect.check.running_stats import RunningState
-from normviz.inspect.check.setup import Request, ShapeChanged, Subject, canonical_shape, set_up
+from normviz.inspect.check.setup import Expectation, ShapeChanged, Subject, canonical_shape, set_up
 from normviz.inspect.check.simulate import Recipe, Trial, comparison_inputs, near, right
 from normviz.inspect.check.verdict import Mismatch, Verdict
 
@@ -154,31 +155,20 @@ def check(
         raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
     if isinstance(momentum, bool) or not (momentum is None or (isinstance(momentum, Real) and 0 <= momentum <= 1)):
         raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; it is the share of the newest batch")
-    ignored = _codes(ignore)
+    ignored = check_codes(ignore, "ignore", HINTS)
     values = {"weight": weight, "bias": bias} if weight is not None or bias is not None else {}
     given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
     options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
-    request = Request(method, num_groups, shape, given, *options)
+    request = Expectation(method, num_groups, shape, given, *options)
     with restore_after(fn, owner(fn), backward), np.errstate(all="ignore"):
         verdict = Check(fn, request).run()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 
 
-def _codes(ignore: Any) -> list[str]:
-    try:
-        codes = [ignore] if isinstance(ignore, str) else list(ignore)
-    except TypeError:
-        raise TypeError(f"ignore={brief(ignore)} is not a collection of codes") from None
-    for code in codes:
-        if not isinstance(code, str) or code not in HINTS:
-            raise ValueError(unknown("code", code, HINTS))
-    return codes
-
-
 class Check:
     """One check of one function: the experiments in their order, and the findings so far."""
 
-    def __init__(self, fn: Callable, request: Request) -> None:
+    def __init__(self, fn: Callable, request: Expectation) -> None:
         self.fn, self.request = fn, request
         self.mismatches: list[Mismatch] = []
         self.skipped: dict[str, str] = {}

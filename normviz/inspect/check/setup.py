@@ -25,7 +25,7 @@ class ShapeChanged(Refusal):
 
 
 @dataclass(frozen=True)
-class Request:
+class Expectation:
     """The arguments of `check`, validated; `given` holds "weight" and "bias" in float64, empty if neither was given."""
 
     method: str
@@ -91,7 +91,7 @@ def canonical_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
     return canonical(np.broadcast_to(np.int8(0), shape), channel_axis, "shape").shape
 
 
-def set_up(fn: Callable, request: Request, prepare: Callable[[Any, FunctionUnderTest, Pooling], Any]) -> Subject:
+def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionUnderTest, Pooling], Any]) -> Subject:
     """Call fn with one shape and layout after another; return the first that gives right outputs, or that it takes.
 
     `prepare` finds the state of fn, and returns what to call before every call. Refusal if fn takes none of them.
@@ -117,7 +117,7 @@ def set_up(fn: Callable, request: Request, prepare: Callable[[Any, FunctionUnder
     raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
 
 
-def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
+def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
     pool = Pooling(request.method, shape, request.num_groups)
     takes, rng, axis = signature(fn), np.random.default_rng(request.seed), request.channel_axis
     known = request.given or _random_parameters(takes.names, request, pool, slots, layout, rng)
@@ -138,7 +138,7 @@ def _try(fn: Callable, request: Request, shape: tuple, slots: dict, layout: str,
     return Subject(call, pool, weight, bias, layout == "group", (call.round(x), answer))
 
 
-def _layouts(fn: Callable, request: Request, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
+def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
     """Return layouts of weight and bias: "given", one number for each "channel", "element" or "group", "along" axes."""
     row = METHODS[request.method]
     if request.given:
@@ -156,7 +156,7 @@ def _layouts(fn: Callable, request: Request, shape: tuple[int, ...], slots: dict
 
 
 def _random_parameters(
-    names: dict[str, str], request: Request, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
+    names: dict[str, str], request: Expectation, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
 ) -> dict[str, np.ndarray | None]:
     """Return a random weight and bias in a layout; None where fn takes and has none."""
     axis, sample = pool.row.affine_axis, list(native_order(pool.shape, request.channel_axis))
@@ -179,7 +179,7 @@ def _broadcast(p: np.ndarray, role: str, pool: Pooling, layout: str, channel_axi
     return parameter(p, role, pool, channel_axis)
 
 
-def _shapes(fn: Callable, request: Request, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
+def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
     """Return the canonical shapes to try, the likeliest first."""
     axis, row, G = request.channel_axis, METHODS[request.method], request.num_groups
     if request.shape is not None:
@@ -188,7 +188,9 @@ def _shapes(fn: Callable, request: Request, slots: dict[str, Slot]) -> list[tupl
     arrays = [p for p in request.given.values() if p is not None] + [slot.read() for slot in slots.values()]
     arrays += [a for a in Snapshot(fn).objects if is_array(a)]
     for array in arrays:
-        lengths = [int(n) for n in attribute(array, "shape") or () if n != 1]
+        lengths = [n for n in attribute(array, "shape") or () if n != 1]
+        if not all(isinstance(n, int) for n in lengths):  # a nested tensor
+            continue
         if len(lengths) == 1 and 0 < lengths[0] <= 4096:
             channels.append(lengths[0])
         elif 2 <= len(lengths) <= 4 and min(lengths) > 0 and row.elementwise:
