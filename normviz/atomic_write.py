@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from normviz.core.errors import brief
 
 
 def check_path(path: Any) -> Path:
@@ -17,17 +20,27 @@ def check_path(path: Any) -> Path:
     TypeError, ValueError
         If `path` is no path.
     OSError
-        If it is a folder, or lies in a folder that does not exist.
+        If it is a folder, lies in a folder that does not exist, or is a link that leads to itself.
     """
-    if not isinstance(path, (str, os.PathLike)):
+    try:
+        name = os.fspath(path)
+    except TypeError:
+        name = None
+    if not isinstance(name, str):
         raise TypeError(f"path must be a str or a Path, not {type(path).__name__}")
-    target = Path(path)
-    if "\0" in str(target):
-        raise ValueError(f"path {str(target)!r} holds a null character, which no file name may have")
+    target = Path(name)
+    try:
+        wrong = "a null character" if b"\0" in os.fsencode(name) else ""
+    except UnicodeEncodeError:
+        wrong = "half a character (a lone surrogate)"
+    if wrong:
+        raise ValueError(f"path {brief(name)} holds {wrong}, which no file name may have")
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder; give the name of a file in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} into; make it first")
+    with suppress(FileNotFoundError):
+        target.stat()  # a link that leads to itself
     return target
 
 

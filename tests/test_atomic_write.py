@@ -1,5 +1,6 @@
 """Files are written completely or not at all, with the permissions that the user expects."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -95,7 +96,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, c
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
 
 
-@pytest.mark.parametrize("wrong", [3, None, b"page.html"])
+class Returns:
+    """A path that returns this from __fspath__."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __fspath__(self):
+        return self.value
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"page.html", Returns(b"page.html"), Returns(3)])
 def test_a_path_is_a_string_or_a_path(wrong):
     with pytest.raises(TypeError, match="path must be a str or a Path, not"):
         check_path(wrong)
@@ -108,6 +119,20 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path):
         write(tmp_path / "nowhere" / "page.html", "text")
     with pytest.raises(ValueError, match="holds a null character"):
         write(f"{tmp_path}/a\0b", "text")
+    with pytest.raises(ValueError, match=r"^path .*a.ud800b' holds half a character"):
+        check_path(Path("a\ud800b"))
+
+
+@posix
+def test_a_link_that_leads_to_itself_is_named_and_kept(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("link")
+    for writer in (check_path, lambda path: write(path, "text")):
+        with pytest.raises(OSError, match=r"symbolic links: .*link'$") as caught:
+            writer(link)
+        assert caught.value.errno == errno.ELOOP
+    assert link.is_symlink()
+    assert [file.name for file in tmp_path.iterdir()] == ["link"]
 
 
 @posix

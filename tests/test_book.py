@@ -60,7 +60,7 @@ def test_sizes_are_numbers(height, width, style):
 @pytest.mark.parametrize(
     ("layout", "title", "alt"),
     [
-        ({"title": "Error <b>by</b> size"}, "Error  by  size: chart", "Error  by  size"),
+        ({"title": "Error <b>by</b> size"}, "Error by size: chart", "Error by size"),
         ({"title": {"text": "T"}}, "T: chart", "T"),
         ({"title": "a < b and c > d", "meta": {"alt": "1 <i> 2"}}, "a < b and c > d: chart", "1 <i> 2"),
         ({"title": {"text": 5}, "meta": {"alt": "In words"}}, "Chart: chart", "In words"),

@@ -84,8 +84,8 @@ def test_weights_have_axes_of_their_own():
         ({"index": 3}, TypeError, "index must be 4 whole numbers (n, c, ...), not 3"),
         ({"index": (0, 1.5, 0, 0)}, TypeError, "index must be 4 whole numbers (n, c, ...), not (0, 1.5, 0, 0)"),
         ({"widht": 800}, TypeError, "cube(): unknown keyword 'widht'; did you mean 'width'?"),
-        ({"width": 100}, ValueError, "width must be a number of pixels from 320 up, not 100"),
-        ({"width": "wide"}, ValueError, "width must be a number of pixels from 320 up, not 'wide'"),
+        ({"width": 100}, ValueError, "width must be a number of pixels from 320 to 100000, not 100"),
+        ({"width": "wide"}, ValueError, "width must be a number of pixels from 320 to 100000, not 'wide'"),
         ({"channel_axis": 4}, ValueError, "channel_axis=4 is not an axis of x, rank 4"),
     ],
 )

@@ -402,6 +402,25 @@ def test_an_explorer_can_be_copied(made, keywords):
     assert not np.array_equal(explorer.x, twin.x)
 
 
+@pytest.mark.parametrize("made", COPIES)
+def test_a_copy_keeps_layout_and_tooltip(made, explorer):
+    explorer.layout, explorer.tooltip = {"width": "50%"}, "a tensor"
+    twin = made(explorer)
+    assert (twin.layout.width, twin.tooltip) == ("50%", "a tensor")
+    twin.layout.width = "30%"
+    assert explorer.layout.width == "50%"
+
+
+@pytest.mark.parametrize("made", [copy.copy, copy.deepcopy])
+def test_a_copy_keeps_a_class_of_the_users_own(made, explorer):
+    class Own(nv.Explorer):
+        pass
+
+    twin = made(made(Own(explorer.x)))
+    assert isinstance(twin, Own)
+    assert twin.to_html() == nv.Explorer(explorer.x).to_html()
+
+
 def test_eval_mode_survives_a_copy(explorer):
     explorer.method, explorer.mode = "batch", "eval"
     for made in COPIES:

@@ -22,6 +22,7 @@ from typing import Any
 import normviz
 from normviz.atomic_write import write
 from normviz.explorer.html_page import as_json
+from normviz.explorer.validation import drawable
 from normviz.labs.chart_html import keys_script
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -61,9 +62,10 @@ def chart(figure: dict[str, Any]) -> str:
     layout = figure.get("layout")
     title = _member(layout, "title", "text") or _member(layout, "title")
     # Plotly's texts hold tags such as <b>.
-    title = re.sub("</?[a-z][^<>]*>", " ", title if isinstance(title, str) else "").strip() or "Chart"
+    title = re.sub("</?[a-z][^<>]*>", " ", title if isinstance(title, str) else "")
+    title = drawable(title) or "Chart"
     alt = _member(layout, "meta", "alt")
-    alt = alt if isinstance(alt, str) and alt else title
+    alt = drawable(alt) if isinstance(alt, str) and alt else title
     height, width = (_member(layout, key) for key in ("height", "width"))
     size = f"min-height:{height if _is_size(height) else 450}px" + (f";width:{width}px" if _is_size(width) else "")
     content = as_json({key: figure[key] for key in ("data", "layout") if key in figure})

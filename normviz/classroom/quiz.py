@@ -169,12 +169,12 @@ def quiz(
         labels = tuple(measured_labels(each, values.shape, channel_axis) for each in layers)
         return Quiz(labels, (None,) * len(layers), pokes)
     if seed is not None and whole(seed, "seed", "; None draws new questions each time") < 0:
-        raise ValueError(f"seed={seed} is negative; give a whole number from 0 on, or None")
+        raise ValueError(f"seed={brief(seed)} is negative; give a whole number from 0 on, or None")
     random = np.random.default_rng(seed)
     if method is None:
         if num_groups is not None:
             alone = "without it the questions draw their own G"
-            raise ValueError(f"num_groups={num_groups!r} needs method='group'; {alone}")
+            raise ValueError(f"num_groups={brief(num_groups)} needs method='group'; {alone}")
         names = draw_methods(3 if questions is None else check_count("questions", questions), random)
     elif questions is not None:
         raise TypeError("questions= counts what is drawn; with method= there are as many as methods, so leave it out")
@@ -185,7 +185,7 @@ def quiz(
     answers = tuple((name, hidden_groups(name, num_groups, shape, random)) for name in names)
     if num_groups is not None and all(G is None for _, G in answers):
         wrong = ", ".join(names)
-        raise ValueError(f"num_groups={num_groups!r} is for methods with groups, not for {wrong}; leave it out")
+        raise ValueError(f"num_groups={brief(num_groups)} is for methods with groups, not for {wrong}; leave it out")
     return Quiz(tuple(pooling(name, shape, G).labels() for name, G in answers), answers, pokes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from normviz.atomic_write import check_path, write
 from normviz.classroom.quiz import method_names
-from normviz.core.errors import check_keywords
+from normviz.core.errors import brief, check_keywords
 from normviz.explorer import validation
 from normviz.explorer.html_page import POLICY
 from normviz.explorer.svg import picture, question
@@ -87,16 +87,15 @@ def worksheet(
         raise ValueError("worksheet() has nothing to ask: methods is empty; give it at least one")
     if path is not None:
         check_path(path)
-    given = validation.methods_with_groups(names, num_groups)
     subject = validation.subject(_of_shape(SHAPE if x is None else x) if x is None or isinstance(x, tuple) else x)
     if index is None:
         N, _, *spatial = subject.shape
         index = (min(1, N - 1), 0, *(length // 2 for length in spatial))
     data, sections = Data(subject.scene()), []
-    for number, each in enumerate(given, 1):
-        sections.append(_sections(data, validation.first_state(subject, each | {"index": index}), number))
+    for number, each in enumerate(validation.each_method(names, num_groups, index), 1):
+        sections.append(_sections(data, validation.first_state(subject, each), number))
     questions, key = map("".join, zip(*sections, strict=True))
-    heading = escape(validation.drawable(str(title)))
+    heading = escape(validation.drawable(title))
     text = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -140,8 +139,9 @@ def _sections(data: Data, state: State, number: int) -> tuple[str, str]:
 
 
 def _of_shape(shape: tuple[int, ...]) -> np.ndarray:
-    """Return random normal values of that shape, the same each time."""
+    """Return a tensor of that shape; its values do not matter."""
     try:
-        return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        return np.broadcast_to(np.float32(0), shape)
     except (TypeError, ValueError):
-        raise TypeError(f"worksheet() takes an array or a shape (N, C, ...) of whole numbers, not {shape!r}") from None
+        known = "an array or a shape (N, C, ...) of whole numbers"
+        raise TypeError(f"worksheet() takes {known}, not {brief(shape)}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -116,4 +117,4 @@ def over(still: str, live: str, size: tuple[int, int], title: str, words: str, *
 def as_json(value: Any) -> str:
     """JSON that can stand inside a script element, whatever text it holds; ValueError for NaN, which JSON lacks."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return re.sub("[<\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)

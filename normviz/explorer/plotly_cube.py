@@ -4,7 +4,6 @@ A plotly button carries the values that it sets, so every state that can be reac
 the lit boxes, and the title.
 """
 
-import math
 from collections.abc import Iterable
 from textwrap import wrap
 from typing import Any
@@ -13,8 +12,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.array_kinds import host
-from normviz.core.errors import check_keywords
-from normviz.core.methods import METHODS
+from normviz.core.errors import brief, check_keywords
+from normviz.core.methods import METHODS, find
 from normviz.core.pooling import (
     Pooling,
     canonical,
@@ -39,6 +38,8 @@ NARROW = 760
 """Pixels: in a narrower figure all methods are in one menu, because the buttons would not fit."""
 BESIDE = 520
 """Pixels: where the menu of the relatives begins."""
+MOST_WIDTH = 100_000
+"""Pixels."""
 MAIN = 4
 """Methods with a button of their own; their relatives are in a menu beside them."""
 
@@ -73,7 +74,7 @@ def cube(
     channel_axis
         Where C is in x.
     width
-        Pixels; at least 320.
+        Pixels; 320 to 100,000.
 
     Raises
     ------
@@ -88,11 +89,12 @@ def cube(
     '<b>Group Norm</b>, G = 4'
     """
     shape = canonical(host(x), channel_axis).shape
-    if num_groups is None and method in METHODS and METHODS[method].has_groups:
-        num_groups = fitting_num_groups(METHODS[method], shape)
+    if num_groups is None and find(method).has_groups:
+        num_groups = fitting_num_groups(find(method), shape)
     now = pooling(method, shape, num_groups)
-    if isinstance(width, bool) or not isinstance(width, (int, float, np.number)) or not 320 <= width < math.inf:
-        raise ValueError(f"width must be a number of pixels from 320 up, not {width!r}")
+    number = isinstance(width, (int, float, np.integer, np.floating)) and not isinstance(width, bool)
+    if not number or not 320 <= width <= MOST_WIDTH:
+        raise ValueError(f"width must be a number of pixels from 320 to {MOST_WIDTH}, not {brief(width)}")
     cell = (0,) * len(shape) if index is None else check_cell(index, shape)
     frame = plotly_meshes.make_frame(shape, cell[0], width)
     boxes = [frame.box(n) for n in frame.samples]

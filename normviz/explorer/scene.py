@@ -127,7 +127,10 @@ def read(x: Any, channel_axis: int = 1) -> Tensor:
     values = canonical(host(x), channel_axis)
     exact, C, size = values.size <= MOST_VALUES, values.shape[1], bins(values.shape)
     values = values.copy() if exact else values
-    atoms = moments(x, channel_axis=channel_axis)
+    try:
+        atoms = moments(x, channel_axis=channel_axis)
+    except MemoryError as error:
+        raise MemoryError(f"x of shape {values.shape} is too large for the memory; give a smaller part") from error
     carried = exact or atoms.mean.size <= MOST_ATOMS
     positions = statistics(values, "positional") if not exact and values.size // C <= MOST_COARSE else None
     scene: dict[str, Any] = {

@@ -255,7 +255,8 @@ def compare_methods(
         if name in keywords:
             known = ("methods", *(key for key in validation.KEYWORDS if key not in refused))
             raise TypeError(f"compare_methods(): {unknown('keyword', name, known)}")
-    started = [validation.start(x, keywords | each) for each in validation.methods_with_groups(names, num_groups)]
+    given = validation.each_method(names, num_groups, keywords.get("index"))
+    started = [validation.start(x, keywords | each) for each in given]
     return Compared(started[0][0].scene(), tuple(state for _, state in started))
 
 

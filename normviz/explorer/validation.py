@@ -5,9 +5,11 @@ A *subject* is a tensor with all that stays fixed while a person looks at it; a 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import index as as_int
 from typing import Any
 
@@ -24,6 +26,8 @@ from normviz.samples import activations
 COLORS = ("set", "partition", "value", "normalized")
 CHOICES = {"view": ("samples", "paper"), "color": COLORS, "mode": ("train", "eval")}
 MOST_LABEL = 2**31 - 1
+MOST_CELLS = 2**36
+"""Of a tensor, which may repeat a few cells without end."""
 MOST_WORDS = 2000
 """Characters that the page may say of an answer."""
 STEPS = 6
@@ -79,7 +83,7 @@ class Subject:
 
     def with_x(self, x: Any) -> Subject:
         """The same with another tensor; parameters that do not fit it are refused."""
-        shape = canonical(host(x), self.channel_axis).shape
+        shape = checked_shape(x, self.channel_axis)
         for name in ("weight", "bias"):
             parameter(name, getattr(self, name), shape, per_output=self.per_output)
         if self.running is not None:
@@ -102,7 +106,7 @@ class Subject:
 
 def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
     """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
-    shape = canonical(host(x), channel_axis).shape
+    shape = checked_shape(x, channel_axis)
     statistics, per_output = more.get("statistics"), takes_weights(more.get("method"))
     checked = {
         "weight": parameter("weight", more.get("weight"), shape, channel_axis, per_output=per_output),
@@ -111,16 +115,29 @@ def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | No
         "running": None if statistics is None else running(statistics, shape),
         "labels": overlay("labels", more.get("labels"), shape),
         "marks": overlay("marks", more.get("marks"), shape),
-        "title": None if title is None else drawable(str(title)),
+        "title": None if title is None else drawable(title),
     }
     tensor = scene.read(x, channel_axis)
     sets = scene.given_sets(tensor.values, checked["labels"])
     return Subject(x=x, tensor=tensor, channel_axis=channel_axis, per_output=per_output, sets=sets, **checked)
 
 
-def drawable(title: str) -> str:
+def checked_shape(x: Any, channel_axis: int) -> tuple[int, ...]:
+    """The shape (N, C, *spatial) of a tensor that can be read in reasonable time."""
+    shape = canonical(host(x), channel_axis).shape
+    if math.prod(shape) > MOST_CELLS:
+        size = f"x of shape {shape} has {math.prod(shape)} cells"
+        raise ValueError(f"{size}; at most {MOST_CELLS} can be shown, so give a smaller part")
+    return shape
+
+
+def drawable(title: Any) -> str:
     """A title without the characters that XML forbids: control characters and surrogates."""
-    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(title.split()))
+    try:
+        text = str(title)
+    except Exception as error:  # of the caller's own class, or a list nested too deep
+        raise TypeError(f"title must be text, not {brief(title)}") from error
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split()))
 
 
 def takes_weights(method: Any) -> bool:
@@ -201,12 +218,14 @@ def grouped(method: str) -> Method:
     return row if row is not None and row.has_groups else METHODS["group"]
 
 
-def methods_with_groups(methods: Sequence[str], num_groups: int | None) -> list[dict[str, Any]]:
-    """The keywords method and num_groups of each method: G for those that take one, of which there must be one."""
+def each_method(methods: Sequence[str], num_groups: int | None, index: Any) -> list[dict[str, Any]]:
+    """The keywords of each method; G belongs to those that take one, of which there must be one."""
+    if isinstance(index, Iterator):  # which can be read once; an index has at most 5 entries
+        index = tuple(islice(index, 6))
     taking = [name for name in methods if grouped(name).name == name] if num_groups is not None else []
     if num_groups is not None and not taking:
-        raise ValueError(f"num_groups={num_groups} means nothing to methods {', '.join(methods)}; leave it out")
-    return [{"method": name, "num_groups": num_groups if name in taking else None} for name in methods]
+        raise ValueError(f"num_groups={brief(num_groups)} means nothing to methods {', '.join(methods)}; leave it out")
+    return [{"method": name, "num_groups": num_groups if name in taking else None, "index": index} for name in methods]
 
 
 def check_step(step: Any) -> int:

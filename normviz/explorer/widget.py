@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -144,10 +143,11 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         self.observe(self._rescale, PARAMETERS)
 
     def __reduce__(self) -> Any:
-        # anywidget gives every instance a class of its own, which no module holds.
-        kinds = type(self).__mro__
-        kind = next(kind for kind in kinds if getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind)
-        traits = self._state() | {"answer": self.answer}
+        # anywidget gives every instance a class of its own, with the name of its base.
+        name = type(self).__module__, type(self).__qualname__
+        kind = [kind for kind in type(self).__mro__ if (kind.__module__, kind.__qualname__) == name][-1]
+        layout = {name: value for name, value in self.layout.get_state().items() if name[0] != "_"}
+        traits = self._state() | {"answer": self.answer, "tooltip": self.tooltip, "layout": layout}
         return _restored, (kind, self._subject, traits, {name: getattr(self, name) for name in PARAMETERS})
 
     def __copy__(self) -> Explorer:

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from normviz.core.errors import brief
+from normviz.explorer.validation import drawable
 
 EQUIP = """{
   const chart = document.getElementById("{plot_id}");
@@ -74,13 +75,13 @@ def to_html(figure: go.Figure, **options: Any) -> str:
         raise ValueError(f"div_id={brief(div_id)} is not an id; use letters, digits, -, _, : and .")
     after = given.pop("post_script", None) or []
     given["post_script"] = [EQUIP, *([after] if isinstance(after, str) else after)]
-    label = escape(alt(figure))
+    label = escape(drawable(alt(figure)))
     chart = figure.to_html(full_html=False, **given)
     part = f'<figure aria-label="{label}" style="margin:0"><script>{keys_script()}</script>{chart}</figure>'
     if not full:
         return part
     # The title holds plotly's markup.
-    title = escape(unescape(re.sub("</?b>", "", figure.layout.title.text or "").replace("<br>", " ")))
+    title = escape(drawable(unescape(re.sub("</?b>", "", figure.layout.title.text or "").replace("<br>", " "))))
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -11,6 +11,8 @@ from operator import index as as_int
 
 import numpy as np
 
+from normviz.core.errors import brief
+
 __all__ = ["PHOTOGRAPHS", "activations", "photographs"]
 
 PHOTOGRAPHS = ("chelsea", "coffee", "brick", "rocket", "astronaut", "camera", "grass", "gravel")
@@ -74,10 +76,11 @@ def photographs(num_samples: int = 8) -> np.ndarray:
 
 def _checked(num_samples: int, stored: int) -> int:
     if isinstance(num_samples, (bool, np.bool_)) or not hasattr(num_samples, "__index__"):
-        raise TypeError(f"num_samples must be an int from 1 to {stored}, not {num_samples!r}")
+        raise TypeError(f"num_samples must be an int from 1 to {stored}, not {brief(num_samples)}")
     number = as_int(num_samples)
     if not 1 <= number <= stored:
-        raise ValueError(f"num_samples={number} is not between 1 and {stored}, the number of samples stored here")
+        ends = f"1 and {stored}, the number of samples stored here"
+        raise ValueError(f"num_samples={brief(number)} is not between {ends}")
     return number
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import operator
 
+from normviz.core.errors import brief
 from normviz.core.pooling import divisors
 from normviz.explorer.svg import picture
 from normviz.explorer.svg.readout import Data, State
@@ -26,7 +27,7 @@ def sweep(data: Data, state: State, *, width: int, duration: int) -> bytes:
         except TypeError:
             raise TypeError(f"{name} must be a whole number, not {type(value).__name__}") from None
         if not fits:
-            raise ValueError(f"{name}={value} is out of range: {least} to {most}")
+            raise ValueError(f"{name}={brief(value)} is out of range: {least} to {most}")
     frames = []
     for groups in divisors(data.shape[1]):
         now = {**state, "method": "group", "num_groups": groups, "mode": "train", "predict": False}
