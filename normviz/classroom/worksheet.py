@@ -139,9 +139,11 @@ def _sections(data: Data, state: State, number: int) -> tuple[str, str]:
 
 
 def _of_shape(shape: tuple[int, ...]) -> np.ndarray:
-    """Return a tensor of that shape; its values do not matter."""
+    """Return random normal values of that shape, the same each time."""
     try:
-        return np.broadcast_to(np.float32(0), shape)
+        view = np.broadcast_to(np.float32(0), shape)
     except (TypeError, ValueError):
         known = "an array or a shape (N, C, ...) of whole numbers"
         raise TypeError(f"worksheet() takes {known}, not {brief(shape)}") from None
+    validation.checked_shape(view, 1)
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
