@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 
 import normviz as nv
 from tests.browser import host
@@ -14,6 +14,9 @@ from tests.browser.reading import open_file
 from tools.find_browser import find
 
 HERE = ("file:", "blob:", "data:", "about:")
+HANGS = 200_000
+"""Milliseconds after which a page hangs for certain, on the slowest machine too. No test waits for less."""
+expect.set_options(timeout=HANGS)
 
 
 @pytest.fixture(scope="package")
@@ -84,7 +87,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         # Playwright evaluates its scripts as text, which the policy of our pages forbids.
         options = {"viewport": {"width": width, "height": height}, "offline": True, "bypass_csp": True} | options
         context = browser.new_context(**options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(HANGS)
         made.append((context, Watch(context, tolerated=tolerated)))
         return context.new_page()
 
@@ -129,7 +132,7 @@ def offline_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     For hosts that are not ours: what nbconvert writes asks for MathJax and RequireJS.
     """
     context = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True, bypass_csp=True)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(HANGS)
     watch = Watch(context)
     yield context.new_page(), watch.requests
     context.close()
@@ -146,7 +149,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def lab_page(browser: Browser, lab: Lab) -> Iterator[Page]:
     """JupyterLab in the browser, with no network but to that server."""
     context = browser.new_context(viewport={"width": 1300, "height": 1000}, bypass_csp=True)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(HANGS)
     allowed = (lab.url, lab.url.replace("http", "ws", 1))
     # Lab says aloud what it finds missing (a workspace not made yet), and what it asked a kernel that was then ended.
     ended = ("Could not restore the debugger state", "Canceled future for create_subshell_request")

@@ -41,7 +41,7 @@ def wait_for(root: Locator, **attributes: object) -> None:
     The root is looked up each time: another tensor brings another root.
     """
     for key, value in attributes.items():
-        expect(root).to_have_attribute(f"data-{key.replace('_', '-')}", str(value), timeout=20_000)
+        expect(root).to_have_attribute(f"data-{key.replace('_', '-')}", str(value))
 
 
 def drawn(page: Page | Frame) -> None:

@@ -38,7 +38,6 @@ def pages(browser, tmp_path_factory):
         if width in opened:
             return opened[width]
         page = opened[width] = browser.new_page(viewport={"width": width + 60, "height": 900}, offline=True)
-        page.set_default_timeout(60_000)  # drawing all charts takes long on a busy machine
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: message.type == "error" and errors.append(message.text))
         page.goto(write(tmp_path_factory.mktemp("labs") / "labs.html", width))

@@ -116,7 +116,7 @@ def test_a_book_of_one_s_own(own_book, new_page):
     wait_for(explorer.locator(".normviz"), num_groups=16)
     chart = page.locator(".normviz-chart")
     chart.scroll_into_view_if_needed()
-    expect(chart).to_have_attribute("data-ready", "", timeout=120_000)
+    expect(chart).to_have_attribute("data-ready", "")
     chart.locator("input[type=range]").press("End")
     page.wait_for_function("document.querySelector('.normviz-plot').layout.sliders[0].active === 5")
 

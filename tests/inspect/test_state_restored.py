@@ -429,8 +429,13 @@ def test_a_setting_of_jax():
 def test_everything_is_restored_when_the_user_interrupts():
     layer = Holder([], lambda held: held.append(1))
     layer.norm.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        nv.probe(layer)
+    # In a process that was started in the background, Python leaves SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            nv.probe(layer)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert layer.held == []
     assert layer.norm.num_batches_tracked == 0
 
