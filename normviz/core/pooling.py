@@ -264,7 +264,11 @@ def check_shape(shape: Sequence[int], name: str = "x") -> tuple[int, ...]:
 def check_cell(index: Iterable[int], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the index of a cell, (n, c, *spatial), as ints; raise IndexError if there is no such cell."""
     try:
-        cell = tuple(as_int(i) for i in islice(index, len(shape) + 1))  # an index may be endless
+        if getattr(index, "ndim", 1) != 1:  # torch would list every row before the first
+            raise TypeError
+        array: Any = index
+        items = array[: len(shape) + 1] if hasattr(array, "ndim") else array
+        cell = tuple(as_int(i) for i in islice(items, len(shape) + 1))  # an index may be endless
     except TypeError:
         raise TypeError(f"index must be {len(shape)} whole numbers (n, c, ...), not {brief(index)}") from None
     if len(cell) != len(shape) or not all(0 <= i < n for i, n in zip(cell, shape, strict=True)):

@@ -299,6 +299,7 @@ ENDLESS_ARGUMENTS = [
     lambda: nv.relatives.frn(X, tau=ENDLESS),
     lambda: nv.Statistics(mean=ENDLESS, var=ENDLESS, count=1),
     lambda: nv.pooling("batch", (2, 4)).set_of(itertools.count()),
+    lambda: nv.pooling("batch", (2, 4)).set_of(np.broadcast_to(1, 10**9)),
     lambda: nv.pooling("batch", itertools.count(1)),
     lambda: nv.pooling("batch", (10**9, 10**9)).labels(),
     lambda: nv.divisors(10**4400),
@@ -319,3 +320,13 @@ def test_copies_of_results_are_read_only_too(duplicate):
         assert not other.mean.flags.writeable
         np.testing.assert_array_equal(other.mean, value.mean)
         assert other.count == value.count
+
+
+def test_an_index_of_torch_without_an_end_is_refused_before_it_is_listed():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    pool = nv.pooling("batch", (2, 4))
+    assert pool.set_of(torch.tensor([1, 2])) == pool.set_of((1, 2))
+    with pytest.raises(TypeError, match=r"^index must be 2 whole numbers"):
+        pool.set_of(torch.ones(1).expand(10**9, 10**9))
+    with pytest.raises(IndexError, match=r"^there is no cell"):
+        pool.set_of(torch.ones(1, dtype=int).expand(10**9))
