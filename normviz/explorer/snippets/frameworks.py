@@ -122,7 +122,7 @@ def accepted(choice: Choice, names: dict[str, str]) -> dict[str, str]:
 
 
 SAME = {name: name for name in ("weight", "bias", "running_mean", "running_var")}
-PER_CHANNEL = "have one entry per element; here they have one per channel."
+PER_CHANNEL = "have one per element; here they have one per channel."
 ONE_CELL = "PyTorch's layer refuses this x: a set has one cell."
 FRAMEWORKS = {
     "PyTorch": Framework(
