@@ -9,7 +9,7 @@ from importlib.resources import files
 CUBE = ("core/geometry.js", "core/numbers.js", "core/dom.js", "core/readout.js", "views/cube.js")
 """The files that draw a cube."""
 PARTS = ("charts", "panel", "controls", "tour", "predict", "presenter")
-ORDER = (*CUBE, *(f"views/{part}.js" for part in PARTS), "hosts/widget.js")
+ORDER = (*CUBE, *(f"views/{part}.js" for part in PARTS), "explorer.js")
 """The files share one scope, so a file comes after those whose constants it uses at load time."""
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
