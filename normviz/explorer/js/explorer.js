@@ -1,5 +1,5 @@
 // The explorer: state, events and the life of one view. anywidget calls `render({ model, el })`; an exported page calls
-// the same function with a small stand-in for the model.
+// the same function with a small stand-in for the model. `__init__.py` beside this file lists the files in load order.
 
 const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
 const PLAY = { groups: 1100, steps: 2200 };
