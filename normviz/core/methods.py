@@ -75,6 +75,11 @@ class Method:
         """The axis that weight and bias run along: 1, the channels, or 0, the output channels of weights."""
         return 0 if self.axes == "weights" else 1
 
+    def pooled_axes(self, rank: int) -> tuple[int, ...]:
+        """Return the axes of x that every set spans whole; an axis that is cut into groups is not one of them."""
+        extents = (self.n, self.c, *[self.spatial] * (rank - 2))
+        return tuple(axis for axis, extent in enumerate(extents) if extent == "all")
+
     @property
     def elementwise(self) -> bool:
         """Whether weight and bias may have the shape of one sample, as torch.nn.LayerNorm's do."""

@@ -86,9 +86,8 @@ class Pooling:
 
     @cached_property
     def pooled_axes(self) -> tuple[int, ...]:
-        """The axes that every set spans whole; an axis that is cut into groups is not one of them."""
-        extents = (self.row.n, self.row.c, *[self.row.spatial] * (len(self.shape) - 2))
-        return tuple(axis for axis, extent in enumerate(extents) if extent == "all")
+        """`Method.pooled_axes` for this shape."""
+        return self.row.pooled_axes(len(self.shape))
 
     @cached_property
     def parameter_shape(self) -> tuple[int, ...]:

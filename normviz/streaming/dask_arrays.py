@@ -20,7 +20,7 @@ from normviz.backends.threads import at_most
 from normviz.core.array_kinds import is_bfloat16
 from normviz.core.pooling import Pooling, canonical, pooling
 from normviz.core.statistics import Statistics
-from normviz.streaming.partial_moments import PART, Axes, PartialMoments, finish, join_along, measure, pooled_axes
+from normviz.streaming.partial_moments import PART, Axes, PartialMoments, finish, join_along, measure
 
 SET = np.dtype([("mean", "f8"), ("var", "f8")])
 
@@ -52,7 +52,7 @@ def normalize(request: Request) -> Any:
     view, pool = request.view, request.pool
     gamma, beta = (None if p is None else _beside(p, view) for p in (request.weight, request.bias))
     if request.given is None:
-        axes = pooled_axes(pool.method, view.ndim)
+        axes = pool.pooled_axes
         sets = _sets(_moments(view, axes, request.worker.name, request.insists), pool, view)
     else:
         mean, var = map(pool.spread, request.given)

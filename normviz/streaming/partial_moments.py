@@ -8,7 +8,6 @@ import numpy as np
 
 from normviz.arrays.paths import box_moments
 from normviz.backends.base import Backend
-from normviz.core.methods import find
 from normviz.core.moments import Moments, as_statistics, merge_two
 from normviz.core.pooling import Pooling
 from normviz.core.statistics import Statistics
@@ -30,13 +29,6 @@ class PartialMoments(NamedTuple):
     moments: np.ndarray
     shape: tuple[int, ...]
     backend: str
-
-
-def pooled_axes(method: str, rank: int) -> tuple[int, ...]:
-    """Return the axes that a method pools whole; along an axis that is cut into groups the parts stay separate."""
-    row = find(method)
-    extents = (row.n, row.c, *[row.spatial] * (rank - 2))
-    return tuple(axis for axis, extent in enumerate(extents) if extent == "all")
 
 
 def in_order(items: Sequence[T], channel_axis: int) -> tuple[T, ...]:
@@ -86,7 +78,7 @@ def as_moments(parts: np.ndarray, backend: str) -> Moments:
 
 
 def finish(parts: np.ndarray, pool: Pooling, backend: str) -> Statistics:
-    """Return the statistics of `pool` from the moments over its `pooled_axes`."""
+    """Return the statistics of `pool` from the moments over its `Pooling.pooled_axes`."""
     if pool.row.has_groups:
         return as_moments(parts, backend).pool(pool.method, pool.num_groups)
     return as_statistics(parts["mean"], parts["m2"], int(parts["count"].flat[0]), pool, backend)

@@ -8,7 +8,7 @@ from normviz.core.moments import Moments
 from normviz.core.pooling import pooling
 from normviz.core.statistics import Statistics
 from normviz.streaming import chunks, dask_arrays, npy_files
-from normviz.streaming.partial_moments import PartialMoments, as_moments, finish, pooled_axes
+from normviz.streaming.partial_moments import PartialMoments, as_moments, finish
 
 
 def moments(x: Any, channel_axis: int, backend: str | None, progress: bool | None) -> Moments:
@@ -35,7 +35,7 @@ def _read(
         # Only the whole batch tells whether it can be cut into slices; its first chunk does not.
         if kind != "chunks" or find(method).n != "group":
             pooling(method, shape, num_groups)
-        return pooled_axes(method, len(shape))
+        return find(method).pooled_axes(len(shape))
 
     if kind == "dask":
         return dask_arrays.read(x, axes_of, channel_axis, backend)
