@@ -8,6 +8,7 @@ import pytest
 
 import normviz as nv
 from normviz.explorer import validation
+from normviz.explorer.constants import DARK, LIGHT
 from normviz.explorer.svg import cube, geometry, picture, readout
 from normviz.explorer.svg.cube import rectangles
 
@@ -64,7 +65,7 @@ def test_a_theme_colours_everything(theme):
     text = draw(tensor(2, 4, 3, 3), theme)
     assert ("prefers-color-scheme" in text) == (theme == "auto")
     card = ET.fromstring(text).find(f"{SVG}rect").get("fill")
-    assert card == ("#14171c" if theme == "dark" else "#fff")
+    assert card == (DARK if theme == "dark" else LIGHT)["page"]
 
 
 def test_an_unknown_theme_is_refused():

@@ -21,6 +21,7 @@ from normviz.core.methods import METHODS
 from normviz.core.moments import Moments
 from normviz.core.pooling import Pooling, canonical
 from normviz.core.statistics import Statistics
+from normviz.explorer.constants import LIMITS
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.geometry import cube_shape
 from normviz.explorer.svg.readout import means
@@ -33,7 +34,7 @@ MOST_VALUES = 2**17
 MOST_COARSE = 2**16
 MOST_ATOMS = 2**16
 """Where samples times channels are more (a long batch of vectors), the page does not get the moments either."""
-MOST_LINES = 32
+MOST_LINES: int = LIMITS["lines"]
 """An axis longer than this is drawn aggregated."""
 SETS = ("name", "label", "n", "c", "spatial", "axes")
 """What the browser needs of a row of METHODS to draw its sets."""

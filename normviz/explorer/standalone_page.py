@@ -67,7 +67,7 @@ class StandalonePage:
     def _svg(self, pen: Pen, body: Iterable[str]) -> str:
         """The elements of `body`, drawn with `pen`, on a card, with a title and a description for screen readers."""
         width, height = self.SIZE
-        content = "".join([pen.rect(0.5, 0.5, width - 1, height - 1, "card", 10, "rule"), *body])
+        content = "".join([pen.rect(0.5, 0.5, width - 1, height - 1, "page", 10, "line"), *body])
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" class="nvp-auto" font-family="{FONT}">'

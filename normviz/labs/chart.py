@@ -13,9 +13,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from normviz.explorer.svg.palette import DARK as EXPLORER_DARK
+from normviz.explorer.constants import DARK as EXPLORER_DARK
+from normviz.explorer.constants import LIGHT as EXPLORER_LIGHT
 from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
-from normviz.explorer.svg.palette import LIGHT as EXPLORER_LIGHT
 
 COLOURS = {"blue": "#2f7de1", "orange": "#d9730d", "green": "#1a9a68"}
 COLOURS |= {"pink": "#c65aa0", "grey": "#7d8694", "red": "#d9534a"}
@@ -44,20 +44,20 @@ NOT_NEEDED += ["sendChartToCloud"]
 def template(dark: bool = False) -> go.layout.Template:
     """Return the light or the dark template."""
     on = EXPLORER_DARK if dark else EXPLORER_LIGHT
-    rule, text, ticks = on["rule"], {"font": {"color": on["ink"]}}, {"tickcolor": on["muted"]}
+    rule, text, ticks = on["line"], {"font": {"color": on["ink"]}}, {"tickcolor": on["muted"]}
     axis = {"gridcolor": rule, "zerolinecolor": rule, "zerolinewidth": 1, "showline": True, "linecolor": on["muted"]}
     axis |= {"ticks": "outside", **ticks, "title": {"font": {"size": 13}, "standoff": 8}, "automargin": False}
     slider = {"bgcolor": rule, "activebgcolor": on["accent"], "bordercolor": on["muted"], **ticks, **text}
     return go.layout.Template(
         layout={
             "font": {"family": FONT, "size": 12, "color": on["ink"]},
-            "paper_bgcolor": on["card"],
-            "plot_bgcolor": on["card"],
+            "paper_bgcolor": on["page"],
+            "plot_bgcolor": on["page"],
             "colorway": list(COLOURS.values()),
             "xaxis": axis,
             "yaxis": axis,
             "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},
-            "hoverlabel": {"bgcolor": on["panel"], "bordercolor": on["rule"], **text},
+            "hoverlabel": {"bgcolor": on["card"], "bordercolor": on["line"], **text},
             "annotationdefaults": {**text, "showarrow": False},
             "sliderdefaults": slider,
             # Plotly draws a pressed button almost white in every template, so the text on it must be dark.

@@ -25,7 +25,7 @@ TOP, ROW, LEAF = 108, 52, 44
 HEAD, LINE, FOOT = 34, 23, 8
 """Heights in a box in pixels: its question, each answer, and the margin below."""
 THUMB = (100, 36)
-KINDS = ("rest", "set")
+KINDS = ("", "set-")
 DOWN = 20
 """Distance from the left edge of a box to the line that leads down to the next box."""
 INTRO = (
@@ -69,7 +69,7 @@ def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     for key, row in QUESTIONS.items():
         yield from _box(pen, row, boxes[key], answers.get(key))
     last = list(answers)[-1] if answers else None
-    paths = dict.fromkeys((f"{kind}-{face}" for kind in KINDS for face in FACES), "")
+    paths = dict.fromkeys((kind + face for kind in KINDS for face in FACES), "")
     for (source, key), y in ends.items():
         chosen = source == last and QUESTIONS[source].option(answers[source]).to == key
         yield from _leaf(pen, key, y, chosen)
@@ -80,7 +80,7 @@ def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
             for fill, d in thumb(one, samples, left, y - THUMB[1] / 2, width):
                 paths[fill] += d
     # All small cubes are one path per tone: a tenth of the bytes of one path per cube.
-    yield f'<g{pen.paint(None, "outline", 0.7)} stroke-linejoin="round">'
+    yield f'<g{pen.paint(None, "edge", 0.7)} stroke-linejoin="round">'
     for fill, d in paths.items():
         yield pen.path(d, fill)
     yield "</g>"
@@ -148,14 +148,14 @@ def _edge(
 
 def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str]:
     """Yield the box of a question with its answers."""
-    yield pen.rect(at.x, at.y, at.width, at.height, "panel", 8, "accent" if answer else "rule")
+    yield pen.rect(at.x, at.y, at.width, at.height, "card", 8, "accent" if answer else "line")
     size = min(14.0, 14 * (at.width - 24) / width_of(row.short, 14.6))
     yield pen.text(at.x + 12, at.y + 23, row.short, size, bold=True)
     for k, option in enumerate(row.options):
         y, chosen = at.line(k), option.key == answer
         down = row.key in TRUNK and option.to in TRUNK
         if chosen:
-            yield pen.rect(at.x + 6, y - LINE / 2 + 1, at.width - 12, LINE - 2, "here", 5)
+            yield pen.rect(at.x + 6, y - LINE / 2 + 1, at.width - 12, LINE - 2, "soft", 5)
         # The dot marks the start of the line: on the right, or on the left if the line leads down.
         dot = at.x + (DOWN if down else at.width)
         yield f'<circle cx="{number(dot)}" cy="{number(y)}" r="3.5"{pen.paint("accent" if chosen else "muted")}/>'
@@ -166,7 +166,7 @@ def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str
 def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
     """Yield the box of an advice."""
     (x, width), row = COLUMNS["leaf"], ADVICE[key]
-    yield pen.rect(x, middle - LEAF / 2, width, LEAF, "here" if chosen else "card", 8, "accent" if chosen else "rule")
+    yield pen.rect(x, middle - LEAF / 2, width, LEAF, "soft" if chosen else "page", 8, "accent" if chosen else "line")
     left = THUMB[0] + 12
     # `wrapped` measures letters of normal weight; bold ones are wider.
     name = wrapped(f"✓ {row.label}" if chosen else row.label, 12 * 1.09, width - left - 4, 2)
@@ -192,4 +192,4 @@ def thumb(one: Drawn, samples: int, left: float, top: float, width: float) -> It
     lit = [geometry.visible_faces(frame, k, [w, c, h]) for k in (range(*n) if one.pooled else ())]
     for kind, boxes in zip(KINDS, (whole, lit), strict=True):
         for face in FACES:
-            yield f"{kind}-{face}", "".join(polygon(quads[face]) for quads in boxes if face in quads)
+            yield kind + face, "".join(polygon(quads[face]) for quads in boxes if face in quads)

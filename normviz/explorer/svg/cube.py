@@ -30,7 +30,7 @@ def draw(pen: Pen, data: Data, state: State, shown: Readout, size: Mapping[str, 
     rest = [geometry.faces(frame, k, [(0, extent) for extent in view.cells]) for k in solids]
     by_set = state["color"] == "set"
     for face in FACES:
-        yield pen.path("".join(polygon(quads[face]) for quads in rest), fill=f"rest-{face}")
+        yield pen.path("".join(polygon(quads[face]) for quads in rest), fill=face)
     for k in [] if by_set else solids:
         levels, color_of = (_sets if state["color"] == "partition" else _values)(data, state, view, k)
         for face, flat in (("top", levels[:, 0, :]), ("front", levels[0]), ("side", levels[:, :, -1].T)):
@@ -44,12 +44,12 @@ def draw(pen: Pen, data: Data, state: State, shown: Readout, size: Mapping[str, 
     grid = "".join(segments(geometry.grid_lines(frame, k, view.bins)) for k in solids)
     yield pen.path(grid, stroke="grid", width=0.6, more=' stroke-opacity=".8"')
     if data.marks is not None and not view.is_paper:
-        yield pen.path(marked_cells(data, view, frame), stroke="outline", width=1.1)
+        yield pen.path(marked_cells(data, view, frame), stroke="edge", width=1.1)
     edges = "".join(polygon(quad) for seen in lit for quad in seen.values())
-    edge = "outline" if state["color"] == "partition" else "set-edge" if by_set else "set-front"
+    edge = "edge" if state["color"] == "partition" else "set-edge" if by_set else "set-front"
     yield pen.path(edges, stroke=edge, width=1.6 if by_set else 3, more=' stroke-linejoin="round"')
     outline = "".join(polygon(quads[face]) for quads in rest for face in FACES)
-    yield pen.path(outline, stroke="outline", width=1.8, more=' stroke-linejoin="round"')
+    yield pen.path(outline, stroke="edge", width=1.8, more=' stroke-linejoin="round"')
     if shown.box is not None:
         hidden = "".join(segments(geometry.hidden_edges(frame, k, box)) for k, box in boxes)
         yield pen.path(hidden, stroke="ghost", width=1, more=' stroke-dasharray="3 3"')
@@ -94,17 +94,17 @@ def _cell(pen: Pen, data: Data, state: State, shown: Readout, view: View, frame:
         seen = geometry.visible_faces(frame, k, box)
         for face, quad in seen.items():
             if state["color"] in ("value", "normalized"):
-                yield pen.path(polygon(quad), stroke="ring", width=2.4)
+                yield pen.path(polygon(quad), stroke="cell-front", width=2.4)
             else:
                 yield pen.path(polygon(quad), fill=f"cell-{face}", stroke="cell-edge", width=1.2)
         quads = seen or geometry.faces(frame, k, box)
         if not seen:
             dashed = "".join(polygon(quad) for quad in quads.values())
-            yield pen.path(dashed, stroke="ring", width=1.2, more=' stroke-dasharray="2 2"')
+            yield pen.path(dashed, stroke="cell-front", width=1.2, more=' stroke-dasharray="2 2"')
         if not view.is_paper and (not seen or min(frame.unit[0], frame.unit[2]) * frame.scale < 8):
             x, y = middle([point for quad in quads.values() for point in quad])
             # A halo separates the ring from the colour under it.
-            for color, width in (("card", 4.5), ("ring", 2)):
+            for color, width in (("page", 4.5), ("cell-front", 2)):
                 yield f'<circle cx="{number(x)}" cy="{number(y)}" r="8"{pen.paint(None, color, width)}/>'
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from normviz.explorer.constants import ANGLES, CONSTANTS, LIMITS, MARGINS
+
 if TYPE_CHECKING:
     from normviz.explorer.svg.readout import Data
 
@@ -22,9 +24,8 @@ Range = tuple[int, int]
 Point = tuple[float, float]
 Box = Sequence[Range]
 
-MOST_SAMPLES = 8
-PAPER_METHODS = ("batch", "layer", "instance", "group")
-ANGLES = {"samples": {"az": 0.42, "el": 0.46}, "paper": {"az": 0.62, "el": 0.5}}
+PAPER_METHODS: Sequence[str] = CONSTANTS["paper_methods"]
+LENGTHS = CONSTANTS["lengths"]
 FACES = ("top", "front", "side")
 
 
@@ -70,19 +71,20 @@ def clamp(value: float, low: float, high: float) -> float:
 
 def clamp_angles(az: float, el: float) -> tuple[float, float]:
     """The angles at which the same three faces stay in sight."""
-    return clamp(az, 0.14, 1.3), clamp(el, 0.14, 1.2)
+    return clamp(az, *ANGLES["limits"]["az"]), clamp(el, *ANGLES["limits"]["el"])
 
 
 def sample_lengths(cube: Sequence[int]) -> list[float]:
     """Drawn lengths of (W, C, H): true to the cells, but depth is squashed and no side is thinner than a sixth."""
     _, c, h, w = cube
     longest = max(h, w)
-    return [max(cells, longest / 6) for cells in (w, min(c, 1.7 * longest), h)]
+    return [max(cells, longest / LENGTHS["thinnest"]) for cells in (w, min(c, LENGTHS["deepest"] * longest), h)]
 
 
 def paper_lengths(cube: Sequence[int]) -> list[float]:
     """Drawn lengths of (C, N, HW) in the classical figure."""
-    return [6, clamp(6 * cube[0] / cube[1], 2.6, 6), 6]
+    side = LENGTHS["paper"]
+    return [side, clamp(side * cube[0] / cube[1], LENGTHS["paper_least"], side), side]
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def hidden_edges(frame: Frame, k: int, box: Box) -> list[tuple[Point, Point]]:
     return [(frame.project(k, *a), frame.project(k, *b)) for a, b in inside]
 
 
-def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = 3.2) -> list[tuple[Point, Point]]:
+def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = LIMITS["grid"]) -> list[tuple[Point, Point]]:
     """Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels."""
     x, y, z = frame.cells
 
@@ -238,12 +240,12 @@ def view_of(data: Data, state: Mapping[str, Any]) -> View:
     if state["view"] == "paper":
         extra = () if state["method"] in (*PAPER_METHODS, "given") else (state["method"],)
         solids = [name for name in (*PAPER_METHODS, *extra) if name in data.methods]
-        margin = {"left": 34, "right": 12, "top": 30, "bottom": 26, "gap": 30, "most": 34}
-        bins = (bc, -(-n // 16), -(-h * w // 8))
-        return View("paper", solids, (c, n, h * w), paper_lengths(data.cube), bins, margin)
-    first = state["index"][0] // MOST_SAMPLES * MOST_SAMPLES
-    margin = {"left": 46, "right": 14, "top": 14, "bottom": 40, "gap": 18, "most": max(30, 150 / max(h, w))}
-    solids = range(first, min(first + MOST_SAMPLES, n))
+        bins = (bc, -(-n // LIMITS["paper_samples"]), -(-h * w // LIMITS["paper_positions"]))
+        return View("paper", solids, (c, n, h * w), paper_lengths(data.cube), bins, MARGINS["paper"])
+    most, margin = LIMITS["samples"], MARGINS["samples"]
+    margin = margin | {"most": max(margin["least"], margin["of_length"] / max(h, w))}
+    first = state["index"][0] // most * most
+    solids = range(first, min(first + most, n))
     return View("samples", solids, (w, c, h), sample_lengths(data.cube), (bw, bc, bh), margin)
 
 

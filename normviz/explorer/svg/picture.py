@@ -11,11 +11,11 @@ from html import escape
 
 import numpy as np
 
+from normviz.explorer.constants import LIMITS
 from normviz.explorer.svg import palette, question
 from normviz.explorer.svg.axis_names import axis_names, has_groups, length_names
 from normviz.explorer.svg.chart import chart
 from normviz.explorer.svg.cube import draw
-from normviz.explorer.svg.geometry import MOST_SAMPLES
 from normviz.explorer.svg.readout import Data, Readout, State, measure, name_of, span, whole
 from normviz.explorer.svg.steps import HAT, step_lines, written
 from normviz.explorer.svg.writer import FONT, Pen, clipped, number, plain, width_of, wrapped
@@ -55,7 +55,7 @@ def svg(data: Data, state: State, *, width: int = WIDTH, theme: str = "auto", cu
     height = CUBE_HEIGHT if cube_only else HEIGHT
     shown = measure(data, state)
     body = [
-        pen.rect(0.5, 0.5, WIDTH - 1, height - 1, "card", 10, "rule"),
+        pen.rect(0.5, 0.5, WIDTH - 1, height - 1, "page", 10, "line"),
         *_heading(pen, data, state, shown),
         f'<g transform="translate({CUBE["x"]} {CUBE["y"]})">',
         *draw(pen, data, state, shown, CUBE),
@@ -127,14 +127,14 @@ def _legend(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]
     items = [("cell-front", cell if _in_sight(data, state, shown) else f"{cell}, inside")]
     if not (shown.evaluating or state.get("predict")):
         name = "the set of each method" if state["view"] == "paper" else "its set <i>S</i><sub>i</sub>"
-        fill = "set-front" if state["color"] == "set" else "card"
+        fill = "set-front" if state["color"] == "set" else "page"
         items.insert(0, (fill, name))
     for fill, label in items:
-        yield pen.rect(x, y - 10, 12, 12, fill, 2, "outline")
+        yield pen.rect(x, y - 10, 12, 12, fill, 2, "edge")
         yield pen.text(x + 18, y, label, 12.5)
         x += 34 + width_of(label, 12.5)
     if data.marks is not None and state["view"] != "paper":
-        yield pen.path(f"M{number(x)} {y - 10}h12v12h-12zl12 12m0-12l-12 12", stroke="outline", width=1.1)
+        yield pen.path(f"M{number(x)} {y - 10}h12v12h-12zl12 12m0-12l-12 12", stroke="edge", width=1.1)
         yield pen.text(x + 18, y, "marked", 12.5)
         x += 34 + width_of("marked", 12.5)
     if state["color"] == "partition":
@@ -176,9 +176,9 @@ def _notes(data: Data, state: State) -> Iterator[str]:
     if per:
         exact = "; the numbers are exact" if data.scene["mean"] else ""
         yield f"a drawn cell stands for {' × '.join(per)}{exact}"
-    if not paper and n > MOST_SAMPLES:
-        first = state["index"][0] // MOST_SAMPLES * MOST_SAMPLES
-        yield f"{'Cout' if weights else 'n'} = {span((first, min(first + MOST_SAMPLES, n)))} of {n}"
+    if not paper and n > LIMITS["samples"]:
+        first = state["index"][0] // LIMITS["samples"] * LIMITS["samples"]
+        yield f"{'Cout' if weights else 'n'} = {span((first, min(first + LIMITS['samples'], n)))} of {n}"
 
 
 # ---- the set -------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def _notes(data: Data, state: State) -> Iterator[str]:
 
 def _set(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     top, width = PANEL["y"], PANEL["left"] - EDGE - 16
-    yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "panel", 8)
+    yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "card", 8)
     y = top + 27.0
     for label, text in _set_lines(data, state, shown):
         at, room = (EDGE + 120, width - 132) if label else (EDGE + 6, width - 12)
@@ -245,14 +245,14 @@ def couples(shown: Readout, samples: int) -> str:
 
 def _steps(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
     top, left = PANEL["y"], PANEL["left"]
-    yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, PANEL["steps"], "panel", 8)
+    yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, PANEL["steps"], "card", 8)
     room = WIDTH - EDGE - left - 138
     for k, (name, text) in enumerate(step_lines(data, state, shown)):
         y = top + 27 + 27 * k
         if k == state.get("step", 0):
-            yield pen.rect(left - 2, y - 18, WIDTH - EDGE + 4 - left, 26, "here", 6)
+            yield pen.rect(left - 2, y - 18, WIDTH - EDGE + 4 - left, 26, "soft", 6)
         yield f'<circle cx="{left + 14}" cy="{number(y - 5)}" r="9"{pen.paint("accent")}/>'
-        yield pen.text(left + 14, y - 0.8, str(k), 11.5, "card", "middle", bold=True)
+        yield pen.text(left + 14, y - 0.8, str(k), 11.5, "page", "middle", bold=True)
         yield pen.text(left + 32, y, name, 13, "muted")
         yield pen.text(left + 138, y, text, fitted(text, 14, 9.5, room))
 
@@ -265,5 +265,5 @@ def fitted(text: str, size: float, least: float, room: float) -> float:
 def _values(pen: Pen, data: Data, shown: Readout) -> Iterator[str]:
     top, left = PANEL["y"] + PANEL["steps"] + 8, PANEL["left"]
     height = HEIGHT - 20 - top
-    yield pen.rect(left - 8, top, WIDTH - EDGE + 16 - left, height, "panel", 8)
+    yield pen.rect(left - 8, top, WIDTH - EDGE + 16 - left, height, "card", 8)
     yield from chart(pen, data, shown, left + 6, top + 8, WIDTH - EDGE - left - 12, height - 8)

@@ -25,7 +25,7 @@ def description(data: Data, state: State, shown: Readout) -> str:
 
 def draw(pen: Pen, data: Data, shown: Readout, width: int, height: int, edge: int, top: int) -> Iterator[str]:
     """Room for an answer, from `top` to the lower edge of a picture of this size."""
-    yield pen.rect(edge - 8, top, width - 2 * edge + 16, height - top - 20, "panel", 8)
+    yield pen.rect(edge - 8, top, width - 2 * edge + 16, height - top - 20, "card", 8)
     yield pen.text(edge + 14, top + 44, "What is the set of the cell <i>i</i>?", 19, bold=True)
     for k, axis in enumerate(axis_names(data.shape, shown.method)):
         yield pen.text(edge + 14, top + 92 + 40 * k, f"<i>{axis}</i> from ______ to ______", 17)

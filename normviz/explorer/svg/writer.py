@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import accumulate, pairwise, takewhile
 
+from normviz.explorer.constants import DARK, LIGHT
 from normviz.explorer.svg.geometry import Point
-from normviz.explorer.svg.palette import DARK, LIGHT
 
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 

@@ -1,0 +1,33 @@
+"""Colours, angles, limits and margins that Python, JavaScript and CSS share: the content of constants.json.
+
+The keys of that file:
+
+- `colors`: light and dark, by the names of the CSS variables.
+- `hues`, `ramp`, `tones`, `partition`: the colours of sets and of values, and how they are mixed. `normalized` is the
+  range of values that the ramp spans for normalized values.
+- `strokes`, `opacity`, `dashes`: of the lines of a cube, in pixels.
+- `angles`: from which a cube is seen, in radians, and how far it turns.
+- `lengths`: `thinnest` is the most that one side may exceed another, `deepest` the most that the channels may exceed
+  the longer of the other sides; the others are of the classical figure.
+- `margins`: pixels around the cubes of both views; `most` is the largest scale in pixels per cell, which in the view of
+  samples is `of_length` / max(H, W), but at least `least`.
+- `limits`: how many samples, lines and bins are drawn; `grid` and `border` are the least distances of lines, in pixels;
+  `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
+- `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,
+  for more, and where the explorer is narrow.
+- `still`: the size of the still picture, in pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+CONSTANTS: dict[str, Any] = json.loads(files(__package__ or "").joinpath("constants.json").read_text(encoding="utf-8"))
+
+LIGHT: dict[str, str] = CONSTANTS["colors"]["light"]
+DARK: dict[str, str] = CONSTANTS["colors"]["dark"]
+LIMITS: dict[str, Any] = CONSTANTS["limits"]
+MARGINS: dict[str, dict[str, float]] = CONSTANTS["margins"]
+ANGLES: dict[str, Any] = CONSTANTS["angles"]
