@@ -1,6 +1,9 @@
 """Shapes and methods that the numeric tests share."""
 
+import pickle
 import re
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,15 +50,36 @@ def sample_on_axis(parameter, axis, rank):
     return parameter if parameter is None or parameter.ndim == 1 else np.moveaxis(parameter, 0, max(axis % rank - 1, 0))
 
 
+def stepped(size, shape, strides):
+    """An array of zeros whose cells lie so many bytes apart, some perhaps in one place."""
+    return np.lib.stride_tricks.as_strided(np.zeros(size), shape, strides)
+
+
 def each_message(cases):
-    """Parametrize a test over (wrong, error, message)."""
-    return pytest.mark.parametrize(("wrong", "error", "message"), cases, ids=[message[:40] for *_, message in cases])
+    """Parametrize a test over (wrong, error, parts), as `refuses` takes them."""
+    return pytest.mark.parametrize(("wrong", "error", "parts"), cases, ids=[parts[:40] for *_, parts in cases])
 
 
-def refuses(wrong, error, message):
-    """See that a call raises this very error, with this message, which is one sentence."""
+def refuses(wrong, error, parts):
+    """See that a call raises this very error in one sentence, and that it changes nothing.
+
+    `parts` are the sentence with some of its words left out: subject, sizes and remedy, with " ... " between them.
+    """
+    before = state(wrong)
     with pytest.raises(error) as caught:
         wrong()
-    assert str(caught.value) == message
     assert type(caught.value) is error
-    assert len(re.findall(r"[.!] [A-Z]", message)) == 0
+    said = str(caught.value)
+    assert re.fullmatch(".*".join(map(re.escape, re.split(r" ?\.\.\. ?", parts))), said), said
+    assert len(re.findall(r"[.!] [A-Z]", said)) == 0
+    assert state(wrong) == before
+
+
+def state(call):
+    """Everything that a refused call must leave as it was: what it is given, by value, and NumPy's settings."""
+    if isinstance(call, partial):
+        given = [*call.args, *call.keywords.values()]
+    else:
+        given = [*map(call.__globals__.get, call.__code__.co_names), *(call.__defaults__ or ())]
+    given = [value for value in given if isinstance(value, np.ndarray | nv.RunningStatistics | list | dict)]
+    return pickle.dumps((given, np.geterr(), np.random.get_state(), warnings.filters))  # noqa: NPY002

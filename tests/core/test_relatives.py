@@ -235,3 +235,10 @@ def test_a_value_on_its_threshold_shares_its_gradient_as_pytorch_does():
     found = relatives.frn_gradient(x, g, **fixed, eps=EPS)
     for name, leaf in leaves.items():
         np.testing.assert_allclose(getattr(found, name), leaf.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_a_filter_of_zeros_stays_zero_where_eps_allows_it():
+    v = np.zeros((2, 3))
+    v[1] = [3, 4, 0]
+    np.testing.assert_array_equal(nv.relatives.weight_norm(v, eps=1e-12)[0], 0)
+    np.testing.assert_allclose(nv.relatives.weight_norm(v, eps=1e-12)[1], [0.6, 0.8, 0])
