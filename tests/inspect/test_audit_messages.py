@@ -1,72 +1,49 @@
 """Bad input of audit gives one sentence."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 import normviz as nv
+from tests.core.cases import each_message, refuses
 from tests.inspect.audit_models import spread
 
-# ---- bad input ----
+net, image = nn.Sequential(nn.Linear(3, 3)), torch.zeros(1, 4, 6, 6)
+relu = partial(nv.audit, nn.ReLU(), torch.zeros(1))
+meta = torch.zeros(1, 3, 3, device="meta").requires_grad_()
+MESSAGES = [
+    (partial(nv.audit, abs, image), TypeError, "model is of type builtin_function_or_method, ... there is nv.probe"),
+    (partial(nv.audit, nn.ReLU, image), TypeError, "model is the class ReLU itself; make a model of it first, and ..."),
+    (partial(relu, ignore="small-sets"), ValueError, "ignore: unknown ... 'small-sets'; did you mean 'small-set'? ..."),
+    (partial(relu, also=["dead"]), ValueError, "also: unknown code 'dead' (known: one-value-per-set, ..."),
+    (partial(relu, training_batch=0), ValueError, "training_batch=0 ... give a whole number ... 1 on, ... 268,435,456"),
+    (partial(relu, training_batch=10**400), ValueError, "training_batch=100 ... 00 ... 1 on, ... 268,435,456"),
+    (partial(relu, batch=2), TypeError, "audit(): unknown keyword 'batch' (known: model, example, training_batch, ..."),
+    (
+        partial(nv.audit, nn.Sequential(nn.ReLU(), nn.Conv2d(3, 8, 3)), image),
+        ValueError,
+        "the model raised RuntimeError in 1, on an input of shape (1, 4, 6, 6), when given an example of shape "
+        "(1, 4, 6, 6) float32: Given groups=1, ...; give an example that it takes",
+    ),
+    (partial(nv.audit, net, meta), ValueError, "the model raised ... meta, the model on cpu: move it with .to('cpu')"),
+    (
+        partial(nv.audit, net, "text"),
+        ValueError,
+        "the model raised TypeError in 0, when given an example of type str: ...; give an example that it takes",
+    ),
+    (
+        partial(nv.audit, nn.MultiheadAttention(4, 2), torch.zeros(1, 2, 4)),
+        ValueError,
+        "the model raised TypeError, when given an example of shape (1, 2, 4) float32: ...; give an example ...",
+    ),
+]
 
-BAD = {
-    "no module": (
-        lambda: nv.audit(abs, torch.zeros(1)),
-        TypeError,
-        "model is of type builtin_function_or_method, not a",
-    ),
-    "a class": (
-        lambda: nv.audit(nn.ReLU, torch.zeros(1)),
-        TypeError,
-        "model is the class ReLU itself; make a model of",
-    ),
-    "unknown code": (
-        lambda: nv.audit(nn.ReLU(), torch.zeros(1), ignore="small-sets"),
-        ValueError,
-        "ignore: unknown code 'small-sets'; did you mean 'small-set'?",
-    ),
-    "unknown opt-in": (
-        lambda: nv.audit(nn.ReLU(), torch.zeros(1), also=["dead"]),
-        ValueError,
-        "also: unknown code 'dead'",
-    ),
-    "no number of samples": (
-        lambda: nv.audit(nn.ReLU(), torch.zeros(1), training_batch=0),
-        ValueError,
-        "training_batch=0 is not a number of samples; give a whole number from 1 on",
-    ),
-    "too many samples": (
-        lambda: nv.audit(nn.ReLU(), torch.zeros(1), training_batch=10**400),
-        ValueError,
-        r"training_batch=10+\.\.\.0+ is not a number of samples; give a whole number from 1 on, at most 268,435,456$",
-    ),
-    "misspelt": (
-        lambda: nv.audit(nn.ReLU(), torch.zeros(1), batch=2),
-        TypeError,
-        r"audit\(\): unknown keyword 'batch'",
-    ),
-    "another shape": (
-        lambda: nv.audit(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 8, 3)), torch.zeros(1, 4, 6, 6)),
-        ValueError,
-        r"the model raised RuntimeError in 1, on an input of shape \(1, 4, 6, 6\), when given an example of shape "
-        r"\(1, 4, 6, 6\) float32: Given groups=1, .*; give an example that it takes$",
-    ),
-    "another device": (
-        lambda: nv.audit(nn.Sequential(nn.Linear(3, 3)), torch.zeros(1, 3, 3, device="meta").requires_grad_()),
-        ValueError,
-        r".*; the example is on meta, the model on cpu: move it with \.to\('cpu'\)$",
-    ),
-    "no tensor": (
-        lambda: nv.audit(nn.Sequential(nn.Linear(3, 3)), "text"),
-        ValueError,
-        "the model raised TypeError in 0, when given an example of type str: ",
-    ),
-    "arguments missing": (
-        lambda: nv.audit(nn.MultiheadAttention(4, 2), torch.zeros(1, 2, 4)),
-        ValueError,
-        "the model raised TypeError.* when given an example of shape",
-    ),
-}
+
+@each_message(MESSAGES)
+def test_message(wrong, error, parts):
+    refuses(wrong, error, parts)
 
 
 ITERATORS = {
@@ -85,13 +62,6 @@ def test_an_iterator_is_refused_by_name(of, name):
     message = rf"^the example is or holds an iterator, of type {kind}, which can be read only once; give its values in"
     with pytest.raises(TypeError, match=message):
         of(nn.Sequential(nn.LayerNorm(3)), example)
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input(name):
-    call, kind, message = BAD[name]
-    with pytest.raises(kind, match=f"^{message}"):
-        call()
 
 
 def test_what_the_model_raised_is_the_cause():
