@@ -1,15 +1,13 @@
 """The course: every notebook runs, runs again, and is written as a course should be."""
 
-import copy
 import json
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+from tests.course import NOTEBOOKS, execute, run
+
 LIMIT = 3_000_000
 """Bytes of a notebook with its outputs and the state of its widgets."""
 
@@ -56,38 +54,17 @@ def path(request):
 # --- It runs ---------------------------------------------------------------------------------------------------------
 
 
-def run(notebook, folder):
-    NotebookClient(
-        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
-
-
-def twice(notebook):
-    """Return a notebook that runs all its code cells, and then all of them again."""
-    first = [copy.deepcopy(cell) for cell in notebook.cells if cell.cell_type == "code"]
-    second = copy.deepcopy(first)
-    for cell in second:
-        cell.id = f"again-{cell.id}"
-    return nbformat.from_dict({**notebook, "cells": [*first, *second]}), first, second
-
-
-@pytest.mark.timeout(600)
-def test_runs_from_top_to_bottom_and_again(path, tmp_path):
+def test_runs_from_top_to_bottom_and_again(path, course):
     """Twice in one kernel and in an empty folder: no warning, no file left, the same outputs."""
-    (tmp_path / "work").mkdir()
-    notebook, _, _ = twice(read(path))
-    run(notebook, tmp_path / "work")
-    assert list((tmp_path / "work").iterdir()) == []
-    half = len(notebook.cells) // 2
-    for first, second in zip(notebook.cells[:half], notebook.cells[half:], strict=True):
-        warned = [out["text"] for out in (*first.outputs, *second.outputs) if out.get("name") == "stderr"]
-        assert not warned, f"{first.id} warns: {warned[0]}"
-        assert shown(first) == shown(second), f"{first.id} does something else when run again"
-    assert any(cell.outputs for cell in notebook.cells)
-
-    notebook.cells = notebook.cells[:half]
-    nbformat.write(notebook, tmp_path / path.name)
-    assert (tmp_path / path.name).stat().st_size < LIMIT
+    done = course.run(path)
+    assert done.files == []
+    first = [cell for cell in done.first.cells if cell.cell_type == "code"]
+    for one, other in zip(first, done.again.cells, strict=True):
+        warned = [out["text"] for out in (*one.outputs, *other.outputs) if out.get("name") == "stderr"]
+        assert not warned, f"{one.id} warns: {warned[0]}"
+        assert shown(one) == shown(other), f"{one.id} does something else when run again"
+    assert any(cell.outputs for cell in first)
+    assert (course.executed / path.name).stat().st_size < LIMIT
 
 
 def shown(cell):
@@ -97,12 +74,29 @@ def shown(cell):
     return printed, [{kind: value for kind, value in data.items() if "widget-view" not in kind} for data in others]
 
 
+def of_cells(**codes):
+    """A notebook of code cells, by name."""
+    cells = [nbformat.v4.new_code_cell(code, id=name.replace("_", "-")) for name, code in codes.items()]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
 def test_a_cell_that_works_only_once_is_found(tmp_path):
     """A notebook that removes its own folder runs the first time."""
     source = "import os, tempfile\nname = globals().setdefault('name', tempfile.mkdtemp())\nos.rmdir(name)"
-    notebook, _, _ = twice(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="once")]))
     with pytest.raises(Exception, match="FileNotFoundError"):
-        run(notebook, tmp_path)
+        run(of_cells(once=source), {}, tmp_path / "work")
+
+
+def test_a_cell_that_needs_a_solution_is_found(tmp_path):
+    """What an answer defines is gone before the next cell; what it replaces is there again."""
+    notebook = of_cells(start="size = 1", exercise_a_grade="print(size)", after="print(size)", last="print(answer)")
+    answers = {"exercise-a-grade": {"wrong-1": "answer = size = 2", "right": "size = 3"}}
+    with pytest.raises(Exception, match="name 'answer' is not defined"):
+        run(notebook, answers, tmp_path / "work")
+    del notebook.cells[-1]
+    done = run(notebook, answers, tmp_path / "again")
+    printed = [[cell.outputs[0].text for cell in part.cells if cell.outputs] for part in (done.first, done.answers)]
+    assert printed == [["1\n", "1\n"], ["2\n", "3\n"]]
 
 
 def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
@@ -110,7 +104,7 @@ def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
     notebook = read(next(path for path in NOTEBOOKS if path.stem == "09_your_own_layer"))
     hide = nbformat.v4.new_code_cell("import sys\nsys.modules['torch'] = None", id="hide")
     notebook.cells = [hide, *(cell for cell in notebook.cells if cell.cell_type == "code")]
-    run(notebook, tmp_path)
+    execute(notebook, folder=tmp_path)
     printed = "".join(out["text"] for cell in notebook.cells for out in cell.outputs if out.output_type == "stream")
     assert printed.count("PyTorch is not installed, so sections 1, 4 and 5 stay empty") == 1
     assert "momentum-reversed" in printed

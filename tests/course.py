@@ -1,0 +1,131 @@
+"""The notebooks of the course, each run once for all tests of a session, by the worker that needs it first.
+
+One kernel runs the notebook with what an exercise is answered by, and then all of its code cells again. The tests of
+the notebooks, of the exercises and of the book read the outputs.
+"""
+
+import asyncio
+import copy
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from filelock import FileLock
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from normviz.classroom import instructor
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+GRADES = re.compile(r"exercise-[a-z]+-grade")
+
+# What an answer defines is gone afterwards, so no later cell can depend on it.
+KEEP = "_kept = {name: value for name, value in globals().items() if name[0] != '_'}"
+FORGET = """\
+for _name in [name for name in globals() if name[0] != "_" and name not in _kept]:
+    del globals()[_name]
+globals().update(_kept)"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the cells of a notebook gave.
+
+    Attributes
+    ----------
+    first
+        The notebook with its outputs and the state of its widgets.
+    again
+        Its code cells with the outputs of the second time in the same kernel.
+    answers
+        The graded answers of exercises: cells named "exercise-NAME-grade-ANSWER", where ANSWER is "wrong-1" for the
+        first wrong answer, and so on, or "right".
+    files
+        Names of the files that the kernel left in its folder.
+    """
+
+    first: NotebookNode
+    again: NotebookNode
+    answers: NotebookNode
+    files: list[str]
+
+
+class Course:
+    """The runs of this session, in a folder that all workers share.
+
+    Attributes
+    ----------
+    executed
+        The folder of the notebooks that were run, with the outputs of the first time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.executed = folder / "executed"
+        self.executed.mkdir(parents=True, exist_ok=True)
+
+    def run(self, path: Path) -> Run:
+        """Run a notebook, unless a worker has run it already."""
+        with FileLock(self._folder / f"{path.stem}.lock"):
+            rest = self._folder / path.name
+            if not rest.exists():
+                made = run(nbformat.read(path, as_version=4), answers_to(path), self._folder / path.stem)
+                nbformat.write(made.first, self.executed / path.name)
+                others = {"again": made.again, "answers": made.answers, "files": made.files}
+                nbformat.write(nbformat.v4.new_notebook(metadata=others), rest)
+        kept = nbformat.read(rest, as_version=4).metadata
+        return Run(nbformat.read(self.executed / path.name, as_version=4), **kept)
+
+
+def answers_to(path: Path) -> dict[str, dict[str, str]]:
+    """The code of all answers to the exercises of a notebook: {"exercise-NAME-grade": {"wrong-1": code, ...}}."""
+    solutions = instructor.SOLUTIONS / f"{path.stem}.md"
+    if not solutions.exists():
+        return {}
+    _, found = instructor.read_solutions(solutions.read_text("utf-8"))
+    return {
+        f"{name.removesuffix('-code')}-grade": {
+            **{f"wrong-{k}": code for k, code in enumerate(solution.wrong, start=1)},
+            "right": solution.code,
+        }
+        for name, solution in found.items()
+    }
+
+
+def run(notebook: NotebookNode, answers: dict[str, dict[str, str]], folder: Path) -> Run:
+    """Run a notebook in a new folder and a new kernel; after each exercise its answers; and all code cells again."""
+    folder.mkdir()
+    first, again = copy.deepcopy(notebook), copy.deepcopy(notebook)
+    again.cells = [cell for cell in again.cells if cell.cell_type == "code"]
+    graded: list[NotebookNode] = []
+    cells: list[NotebookNode] = []
+    for cell in first.cells:
+        cells.append(cell)
+        if codes := answers.get(cell.id):
+            cells.append(nbformat.v4.new_code_cell(KEEP))
+            for name, code in codes.items():
+                graded.append(nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-{name}"))
+                cells += [nbformat.v4.new_code_cell(code), graded[-1]]
+            cells.append(nbformat.v4.new_code_cell(FORGET))
+    shown, first.cells = first.cells, cells
+    execute(first, again, folder=folder)
+    first.cells = shown
+    return Run(first, again, nbformat.v4.new_notebook(cells=graded), sorted(path.name for path in folder.iterdir()))
+
+
+def execute(*notebooks: NotebookNode, folder: Path) -> None:
+    """Run notebooks one after the other in one kernel, for as long as they take."""
+
+    options = {"timeout": None, "record_timing": False, "resources": {"metadata": {"path": str(folder)}}}
+    client = NotebookClient(notebooks[0], kernel_name="python3", **options)
+
+    async def run_all() -> None:
+        async with client.async_setup_kernel():
+            for client.nb in notebooks:
+                await client.async_execute(cleanup_kc=False)
+
+    # In a thread of its own: a browser's loop may run in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(run_all())).result()
