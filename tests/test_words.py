@@ -83,7 +83,7 @@ def test_words_are_sentences_for_students():
             assert text.endswith(".")
             assert len(text) < 260
     assert sentences["group"]["words"] == (
-        "The cells of C/G neighbouring channels, in one sample at all positions, share one mean and one variance."
+        "The cells of C/G neighboring channels, in one sample and at all positions, share one mean and one variance."
     )
     assert "no mean is subtracted" in sentences["rms"]["words"]
     assert "one squared norm, and no mean is subtracted" in sentences["weight_norm"]["words"]

@@ -1,46 +1,24 @@
 """Texts on a method: sentences, symbols, and the same normalization as code in four frameworks."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from normviz.core.methods import Method
+from normviz.explorer.sentences import CATALOG, say
 from normviz.explorer.snippets.frameworks import FRAMEWORKS
-from normviz.explorer.snippets.templates import SPATIAL, Choice
+from normviz.explorer.snippets.templates import Choice
 from normviz.explorer.svg.axis_names import axis_names, length_names
 
-CAUTIONS = {
-    "batch": "The batch is normalized by the biased variance (divided by |S|), but PyTorch keeps a running variance "
-    "that is unbiased (divided by |S| − 1).",
-    "layer": "This is not a transformer’s layer norm, which pools the channels of one position: see Positional. And "
-    "GroupNorm(1, C) has the same statistics, but a weight per channel where LayerNorm([C, H, W]) has one per element.",
-    "instance": "PyTorch’s InstanceNorm learns no weight and bias unless asked; GroupNorm(C, C), which has the same "
-    "statistics, does.",
-    "group": "Weight and bias are per channel, C of each, never one per group. A group is C/G channels that are "
-    "neighbours in index.",
-    "positional": "This is what transformers and ConvNeXt call layer norm: LayerNorm(C), channels last. Layer Norm "
-    "over (C, H, W) pools the positions too.",
-    "rms": "Without centring, the result ignores the scale of x but not a shift. PyTorch’s RMSNorm learns a weight per "
-    "channel and no bias.",
-    "frn": "It comes with a learned threshold per channel, y = max(y, τ), instead of ReLU; that is not drawn here. On "
-    "1×1 maps each value is divided by its own size, and little but its sign is left.",
-    "ghost": "G counts slices of the batch, not groups of channels: G = 1 is Batch Norm, G = N has Instance Norm’s "
-    "statistics. Batch Norm on several devices that do not talk is this.",
-    "weight_norm": "Here x is no activation but the weights of a convolution, (Cout, Cin, kH, kW), and the weight g of "
-    "each filter is its new norm. No data are pooled. The gradient with respect to x is orthogonal to x.",
-    "weight_standardization": "Here x is no activation but the weights of a convolution, (Cout, Cin, kH, kW). The "
-    "authors’ code takes the unbiased deviation and adds ε to it outside the root.",
-}
-"""The most common confusion about each method."""
 
-
-def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]:
-    """Return the texts about `method` for a student, as HTML.
+def words(method: Method | Mapping[str, Any], shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]:
+    """Return the texts about `method` for a student, as HTML. `methodTexts` of readout.js returns the same.
 
     Parameters
     ----------
     method
-        A row of METHODS.
+        A row of METHODS, or the same row in a scene.
     shape
-        (N, C, *spatial); only its rank counts, for the names of the spatial axes.
+        (N, C, *spatial); only its rank counts, for the names of the axes and their lengths.
 
     Returns
     -------
@@ -48,33 +26,29 @@ def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]
         "words", what is pooled, in one sentence; "symbol", the condition that every j in S_i meets; "statistics", the
         symbolic shape of the statistics; "caution", the most common confusion.
     """
-    names = axis_names(shape, {"axes": method.axes})
-    lengths = length_names(shape, {"axes": method.axes})
-    extents = [method.n, method.c, *[method.spatial] * (len(shape) - 2)]
-    symbol = []
-    for name, length, extent in zip(names, lengths, extents, strict=True):
-        j, i = f"<i>{name}<sub>j</sub></i>", f"<i>{name}</i>"
-        symbol += {"all": [], "one": [f"{j} = {i}"], "group": [f"⌊{j}/({length}/G)⌋ = ⌊{i}/({length}/G)⌋"]}[extent]
-    kept = [(length, extent) for length, extent in zip(lengths, extents, strict=True) if extent != "all"]
-    letters = ["G" if extent == "group" else length for length, extent in kept]
-    return {
-        "words": sentence(method, bool(SPATIAL[len(shape)])),
-        "symbol": ", ".join(symbol),
-        "statistics": f"({', '.join(letters)}{',' if len(letters) == 1 else ''})",
-        "caution": CAUTIONS.get(method.name, ""),
+    row = method if isinstance(method, Mapping) else vars(method)
+    lengths, kernels = length_names(shape, row), row["axes"] == "weights"
+    extents = [row["n"], row["c"], *[row["spatial"]] * (len(shape) - 2)]
+    axes = list(zip(axis_names(shape, row), lengths, extents, strict=True))
+    same = [say(f"sets.same-{extent}", axis=axis, length=length) for axis, length, extent in axes if extent != "all"]
+    kept = ["G" if extent == "group" else length for _, length, extent in axes if extent != "all"]
+    centered = row["statistic"] == "mean and variance"
+    where = "kernel" if kernels else row["spatial"]
+    pooled = {
+        "samples": say(f"sets.samples-{row['n']}"),
+        "channels": say(f"sets.channels-{row['c']}"),
+        "positions": say(f"sets.positions-{where}") if len(shape) > 2 else "",
+        "numbers": say("sets.mean") if centered else say("sets.no-mean", statistic=row["statistic"]),
     }
-
-
-def sentence(method: Method, positions: bool) -> str:
-    """Which cells are pooled, and which statistics they share."""
-    share = "mean and one variance" if method.centered else f"{method.statistic}, and no mean is subtracted"
-    if method.axes == "weights":
-        kernel = " and kernel positions" if positions else ""
-        return f"The weights of one filter, of all input channels{kernel}, share one {share}."
-    what = {"all": "all channels", "one": "one channel", "group": "C/G neighbouring channels"}[method.c]
-    whose = {"all": "all samples", "one": "one sample", "group": "a slice of N/G samples"}[method.n]
-    where = {"all": " at all positions", "one": " at one position"}[method.spatial] if positions else ""
-    return f"The cells of {what}, in {whose}{where}, share one {share}."
+    name = row["name"]
+    return {
+        "words": say("sets.words-weights" if kernels else "sets.words", **pooled),
+        "symbol": ", ".join(same),
+        "statistics": f"({', '.join(kept)}{',' if len(kept) == 1 else ''})",
+        "caution": say(f"cautions.{name}", axes=", ".join(lengths), sample=", ".join(lengths[1:]))
+        if name in CATALOG["cautions"]
+        else "",
+    }
 
 
 def code(
