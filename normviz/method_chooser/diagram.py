@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from normviz.core.methods import METHODS
+from normviz.explorer.sentences import say
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.geometry import FACES
 from normviz.explorer.svg.writer import Pen, number, polygon, width_of, wrapped
@@ -28,10 +29,6 @@ THUMB = (100, 36)
 KINDS = ("", "set-")
 DOWN = 20
 """Distance from the left edge of a box to the line that leads down to the next box."""
-INTRO = (
-    "Begin in the upper left corner. Blue: the cells that share a mean and a variance with one cell (RMS and Filter "
-    "Response Norm: a mean square), in four samples of eight channels or, of weights, in four filters."
-)
 
 
 class Place(NamedTuple):
@@ -49,17 +46,15 @@ class Place(NamedTuple):
 
 def description() -> str:
     """Return the picture in words."""
-    return (
-        f"A decision tree of {len(QUESTIONS)} questions that lead to {len(ADVICE)} normalizers, each with its pooling "
-        f"set. It begins with: {QUESTIONS[FIRST].text} It answers to mouse and keyboard where scripts may run."
-    )
+    first = QUESTIONS[FIRST].text
+    return say("diagram.description", questions=len(QUESTIONS), advice=len(ADVICE), first=first)
 
 
 def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     """Yield the elements of the whole tree, with the path of the answers in colour."""
     boxes, ends = places(), leaves()
     yield pen.text(28, 42, title, 23, bold=True)
-    yield from lines(pen, INTRO, 28, 67, WIDTH - 56, 13)
+    yield from lines(pen, say("diagram.intro"), 28, 67, WIDTH - 56, 13)
     # The chosen lines lie above the others.
     for chosen in (False, True):
         for key, row in QUESTIONS.items():
