@@ -216,7 +216,7 @@ def test_a_gif_that_cannot_be_is_refused(tmp_path, arguments, error, text):
 
 
 def test_pages_contain_no_indentation_and_no_comment_lines():
-    for text in (front.module(), front.boot(), front.stylesheet()):
+    for text in (front.module(), front.page(), front.stylesheet()):
         assert not re.search(r"^[ \t]|^//|^/\*", text, re.MULTILINE)
         assert "https://" not in text
     assert len(nv.show(nv.samples.activations())._repr_mimebundle_()["text/html"]) < 120_000

@@ -4,6 +4,7 @@ import base64
 import html
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +71,70 @@ def test_nothing_in_a_page_leads_out():
 
 
 def test_the_front_end_may_stand_in_a_script_element():
-    for text in (js.module(), js.boot(), js.stylesheet()):
+    for text in (js.module(), js.page(), js.stylesheet()):
         assert not re.search(r"</script|<!--|</style", text, re.IGNORECASE)
 
 
-def test_every_file_of_the_front_end_is_in_the_module_or_boots_a_page():
-    here = Path(js.__file__).parent
-    found = {path.relative_to(here).as_posix() for path in here.rglob("*.js")}
-    assert found == {*js.ORDER, "hosts/frame.js", "views/stage.js", "hosts/page.js"}
+def modules() -> dict[str, str]:
+    """The names and texts of all ES modules; the scripts of charts and of the book are none."""
+    package = Path(nv.__file__).parent
+    paths = [path for path in package.rglob("*.js") if path.name not in ("keys.js", "book.js")]
+    return {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def test_names_at_the_top_level_are_unique_across_all_files():
+    counts = Counter(top for text in modules().values() for top in js.TOP_LEVEL.findall(js.EXPORT.sub("", text)))
+    assert len(counts) > 150
+    assert {name: count for name, count in counts.items() if count > 1} == {}
+
+
+def write_modules(folder, **texts):
+    for name, text in texts.items():
+        (folder / f"{name}.js").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_file_comes_after_those_that_it_imports(tmp_path):
+    write_modules(
+        tmp_path,
+        a='import {\n  b,\n  c\n} from "./b.js";\nimport { d } from "./d.js";\n\n'
+        "const a = b + c + d;\nexport default { a };\n",
+        b='import { d } from "./d.js";\nimport numbers from "./numbers.json" with { type: "json" };\n'
+        "export const b = numbers.x;\nexport const c = d;\n",
+        d="export const d = 1;\n",
+    )
+    (tmp_path / "numbers.json").write_text('{"x": 2, "y": "\u2009"}', encoding="utf-8")
+    assert js.joined("a.js", tmp_path).split("\n") == [
+        'const numbers = {"x":2};', "const d = 1;", "", "const b = numbers.x;", "const c = d;", "",
+        "", "const a = b + c + d;", "export default { a };", "",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["const a = 2;", "export async function a() {}", "export let a;", "class a {}"])
+def test_two_files_may_not_declare_the_same_name(tmp_path, other):
+    write_modules(tmp_path, a='import { b } from "./b.js";\nfunction a() {}\n', b=f"{other}\n")
+    with pytest.raises(ValueError, match=r"b\.js and a\.js both declare a at the top level"):
+        js.joined("a.js", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'import * as b from "./b.js";',
+        'import "./b.js";',
+        'import { b } from "b";',
+        "import { b } from './b.js';",
+        'export * from "./b.js";',
+        "export { a };",
+        "const { b, c } = a;",
+        "let b, c;",
+        "var b;",
+    ],
+)
+def test_a_line_that_is_not_joined_is_named(tmp_path, line):
+    write_modules(tmp_path, a=f"const a = 1;\n{line}\n", b="export const b = 1;\n")
+    with pytest.raises(ValueError, match=rf"^a\.js: the line .{re.escape(line[:12])}"):
+        js.joined("a.js", tmp_path)
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "]]>", "<b>", "\\u003c/script>"])
@@ -182,8 +239,7 @@ def test_a_state_that_is_no_json_is_refused_rather_than_written_wrong():
 
 
 def test_no_line_of_the_front_end_is_longer_than_120():
-    here = Path(js.__file__).parent
-    lines = {p.name: max(map(len, p.read_text("utf-8").splitlines())) for p in here.rglob("*.js")}
+    lines = {name: max(map(len, text.splitlines())) for name, text in modules().items()}
     assert {name: length for name, length in lines.items() if length > 120} == {}
 
 

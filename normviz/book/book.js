@@ -110,7 +110,7 @@
     await Plotly.newPlot(place, data, layout, {
       displaylogo: false,
       showSendToCloud: false,
-      responsive: !layout.width,
+      responsive: !layout.width
     });
     // Figures are stored for a light page, so most are drawn once.
     if (theme() === "dark") await Plotly.relayout(place, looks.dark);
@@ -132,7 +132,7 @@
         draw(target).catch(console.error);
       }
     },
-    { rootMargin: `${AHEAD}px` },
+    { rootMargin: `${AHEAD}px` }
   );
   const charts = [...document.querySelectorAll(".normviz-chart")];
   for (const figure of charts) near.observe(figure);

@@ -1,6 +1,24 @@
 // The quiz hides the name of a layer. Poking a cell lights the cells that respond, and the student names the layer.
 // The page holds only the pooling sets, as labels. An answer is right if the named method has the same sets, so the
-// page stores no answer. This file follows the files of the front-end that draw a cube, and uses their functions.
+// page stores no answer.
+
+import { KEYS, button, d, h, setText } from "../explorer/js/core/dom.js";
+import {
+  blockOf,
+  clamp,
+  cubeShape,
+  cutLength,
+  divisors,
+  hasGroups,
+  hiddenEdges,
+  product,
+  segments,
+  toCube
+} from "../explorer/js/core/geometry.js";
+import { unpack } from "../explorer/js/core/numbers.js";
+import { axisNames, keysText } from "../explorer/js/core/readout.js";
+import { MOST_SAMPLES, createCube, cutOf, drawCube } from "../explorer/js/views/cube.js";
+import { followTheme, onStage, renderOnPage, startCell } from "../explorer/js/views/stage.js";
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 /** "a, b or c" */
@@ -11,7 +29,9 @@ const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
 /** Whether cutting the tensor into blocks gives the sets of the labels. */
 function sameSets(labels, shape, block) {
   const grid = shape.map((length, a) => length / block[a]);
-  const labelOfSet = new Map(), setOfLabel = new Map(), index = shape.map(() => 0);
+  const labelOfSet = new Map();
+  const setOfLabel = new Map();
+  const index = shape.map(() => 0);
   for (let flat = 0; flat < labels.length; flat++) {
     const set = index.reduce((number, i, a) => number * grid[a] + Math.floor(i / block[a]), 0);
     const label = labels[flat];
@@ -45,12 +65,18 @@ function extentOf(labels, shape, label) {
 
 /** Whole numbers as text: "3", "0 to 3", "0, 2, 4". */
 const listed = (list) =>
-  (list.length > 1 && list.at(-1) - list[0] === list.length - 1 ? `${list[0]} to ${list.at(-1)}` : list.join(", "));
+  list.length > 1 && list.at(-1) - list[0] === list.length - 1 ? `${list[0]} to ${list.at(-1)}` : list.join(", ");
 
 /** Numbers of samples, channels and positions as text: "one sample, all 8 channels and all 12 positions". */
 function countsAsText(counts, shape) {
-  const some = (count, all, what) => (all === 1 ? `the only ${what}` : count === all ? `all ${all} ${what}s`
-    : count === 1 ? `one ${what}` : plural(count, what));
+  const some = (count, all, what) =>
+    all === 1
+      ? `the only ${what}`
+      : count === all
+        ? `all ${all} ${what}s`
+        : count === 1
+          ? `one ${what}`
+          : plural(count, what);
   const parts = [some(counts[0], shape[0], "sample"), some(counts[1], shape[1], "channel")];
   if (shape.length > 2) parts.push(some(product(counts.slice(2)), product(shape.slice(2)), "position"));
   return either(parts, "and");
@@ -58,11 +84,14 @@ function countsAsText(counts, shape) {
 
 /** A note on samples that are not drawn, and on drawn cells that stand for several cells. */
 function leftOut({ shape, bins }, n) {
-  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES, parts = [];
+  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
+  const parts = [];
   if (shape[0] > MOST_SAMPLES)
     parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
-  if (bins.some((size) => size > 1)) parts.push(
-    `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the numbers are exact.`);
+  if (bins.some((size) => size > 1))
+    parts.push(
+      `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the numbers are exact.`
+    );
   return parts.join(" ");
 }
 
@@ -74,15 +103,19 @@ function judge(labels, shape, rows, { name, G }, label) {
   const counts = indices.map((list) => list.length);
   const here = `Here a set is ${full ? countsAsText(counts, shape) : `${plural(size, "cell")} that make no box`}`;
   const names = right.map((one) => named(one.row, one.G));
-  if (!row) return right.length ? { right: false, explanation: `${here}: that is ${either(names)}.` }
-    : { right: true, explanation: `${here}, and no method of this list has such sets.` };
-  const mine = named(row, G), others = names.filter((one) => one !== mine);
+  if (!row)
+    return right.length
+      ? { right: false, explanation: `${here}: that is ${either(names)}.` }
+      : { right: true, explanation: `${here}, and no method of this list has such sets.` };
+  const mine = named(row, G);
+  const others = names.filter((one) => one !== mine);
   if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
     const have = others.length > 1 ? "have" : "has";
     const same = ` On this shape ${either(others, "and")} ${have} the same sets, and would be right as well.`;
     return { right: true, explanation: `${here}, as ${mine} has them.${others.length ? same : ""}` };
   }
-  const block = blockOf(row, shape, G), cells = product(block);
+  const block = blockOf(row, shape, G);
+  const cells = product(block);
   const difference = cells === size ? " too, but others" : `, not ${size}`;
   const answered = `${mine} would take ${countsAsText(block, shape)}: ${plural(cells, "cell")}${difference}.`;
   const solution = right.length ? `that is ${either(names)}` : "no method of this list has such sets";
@@ -92,48 +125,114 @@ function judge(labels, shape, rows, { name, G }, label) {
 /** Run a quiz in `el`; `given` is the data that quiz.py wrote. */
 function startQuiz(el, given) {
   const { shape, methods: rows, pokes: most } = given;
-  const cube3d = createCube(), last = shape.length - 1, axes = axisNames(shape);
+  const cube3d = createCube();
+  const last = shape.length - 1;
+  const axes = axisNames(shape);
   const questions = given.questions.map(({ labels }) => unpack(labels));
   const data = { shape, cube: cubeShape(shape), bins: given.bins, methods: {}, values: null, marks: null };
-  let at, poked, label, extent, left, verdict, index, slice, score = 0;
+  let at;
+  let poked;
+  let label;
+  let extent;
+  let left;
+  let verdict;
+  let index;
+  let slice;
+  let score = 0;
 
   // ---- the elements ----
   const byArrows = last > 1 ? axes.slice(last > 2 ? -2 : -1) : [];
   const keys = keysText([axes[0], axes[1], ...byArrows], "Enter pokes the cell; ");
-  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0",
-    "aria-roledescription": "activation cube", ...KEYS,
-    "aria-label": `A tensor of shape (${shape.join(", ")}). ${keys}` }, cube3d.node);
+  const stage = h(
+    "div",
+    {
+      class: "nv-stage",
+      role: "application",
+      tabindex: "0",
+      "aria-roledescription": "activation cube",
+      ...KEYS,
+      "aria-label": `A tensor of shape (${shape.join(", ")}). ${keys}`
+    },
+    cube3d.node
+  );
   const fields = axes.map((axis, a) => {
-    const most = shape[a] - 1, whole = (text) => clamp(Math.trunc(text) || 0, 0, most);
-    return h("input", { type: "number", min: 0, max: most, "aria-label": `${axis}, 0 to ${most}`, ...KEYS,
-      onchange: ({ target }) => move(index.map((i, b) => (a === b ? whole(target.value) : i))) });
+    const most = shape[a] - 1;
+    const whole = (text) => clamp(Math.trunc(text) || 0, 0, most);
+    return h("input", {
+      type: "number",
+      min: 0,
+      max: most,
+      "aria-label": `${axis}, 0 to ${most}`,
+      ...KEYS,
+      onchange: ({ target }) => move(index.map((i, b) => (a === b ? whole(target.value) : i)))
+    });
   });
   const poke = button({ class: "nv-quiz-go", onclick: () => probe() });
-  const open = button({ class: "nv-toggle", "aria-pressed": "false", title: "Open the box at the cell's channel",
-    onclick: () => { slice = !slice; refresh(); } }, "Slice");
-  const status = h("p", { class: "nv-status", role: "status" }), count = h("p", { class: "nv-quiz-count" });
+  const open = button(
+    {
+      class: "nv-toggle",
+      "aria-pressed": "false",
+      title: "Open the box at the cell's channel",
+      onclick: () => {
+        slice = !slice;
+        refresh();
+      }
+    },
+    "Slice"
+  );
+  const status = h("p", { class: "nv-status", role: "status" });
+  const count = h("p", { class: "nv-quiz-count" });
   const choice = h("select", { "aria-label": "Number of groups G", ...KEYS, onchange: () => refresh() });
-  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => (
-    { row, input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() }) }
-  ));
-  const answers = h("fieldset", { class: "nv-quiz-answers" },
+  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => ({
+    row,
+    input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() })
+  }));
+  const answers = h(
+    "fieldset",
+    { class: "nv-quiz-answers" },
     h("legend", {}, "Which cells share a mean and a variance? Name the layer."),
-    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label)));
+    ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label))
+  );
   const groups = h("span", { class: "nv-field" }, "G =", choice);
   const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer");
   const next = button({ class: "nv-quiz-go", onclick: () => proceed() });
-  const note = h("p", { class: "nv-note" }), feedback = h("p", { class: "nv-quiz-word", role: "status" });
-  const intro = "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every " +
+  const note = h("p", { class: "nv-note" });
+  const feedback = h("p", { class: "nv-quiz-word", role: "status" });
+  const intro =
+    "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every " +
     "output cell that answers is lit: the cells normalized with it.";
   const swatch = (kind, text) => h("span", { class: "nv-swatch" }, h("span", { class: kind }), text);
-  const root = h("div", { class: "normviz nv-quiz", lang: "en" },
-    h("div", { class: "nv-row" }, h("p", { class: "nv-heading" }, given.title),
-      h("span", { class: "nv-spring" }), count), h("p", { class: "nv-note" }, intro), stage, note,
-    h("div", { class: "nv-row nv-pick" },
+  const root = h(
+    "div",
+    { class: "normviz nv-quiz", lang: "en" },
+    h(
+      "div",
+      { class: "nv-row" },
+      h("p", { class: "nv-heading" }, given.title),
+      h("span", { class: "nv-spring" }),
+      count
+    ),
+    h("p", { class: "nv-note" }, intro),
+    stage,
+    note,
+    h(
+      "div",
+      { class: "nv-row nv-pick" },
       ...axes.map((axis, a) => h("span", { class: "nv-field" }, h("i", { "aria-hidden": "true" }, axis), fields[a])),
-      poke, open, h("span", { class: "nv-legend" }, swatch("nv-chip nv-chip-cell", "cell to poke"),
-        swatch("nv-chip", "cells that answered"))),
-    status, answers, h("div", { class: "nv-row" }, submit, next), feedback);
+      poke,
+      open,
+      h(
+        "span",
+        { class: "nv-legend" },
+        swatch("nv-chip nv-chip-cell", "cell to poke"),
+        swatch("nv-chip", "cells that answered")
+      )
+    ),
+    status,
+    answers,
+    h("div", { class: "nv-row" }, submit, next),
+    feedback
+  );
 
   // ---- the actions ----
   const chosen = () => radios.find(({ input }) => input.checked)?.row;
@@ -148,8 +247,8 @@ function startQuiz(el, given) {
     index = startCell(shape);
     for (const { input } of radios) input.checked = input.disabled = false;
     choice.disabled = false;
-    say(status, "Nothing is poked yet.");
-    say(feedback, "");
+    setText(status, "Nothing is poked yet.");
+    setText(feedback, "");
     refresh();
   }
   function move(cell) {
@@ -158,9 +257,10 @@ function startQuiz(el, given) {
   }
   function probe(cell = index) {
     index = [...cell];
-    const key = flat(cell), fresh = !poked.has(key);
+    const key = flat(cell);
+    const fresh = !poked.has(key);
     if (fresh && !left && !verdict) {
-      say(status, `No pokes are left for (${cell.join(", ")}); name the layer.`);
+      setText(status, `No pokes are left for (${cell.join(", ")}); name the layer.`);
       return refresh();
     }
     if (fresh && !verdict) left--;
@@ -170,19 +270,19 @@ function startQuiz(el, given) {
     const { size: cells, indices, full } = extent;
     const where = (full ? "" : "within ") + indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ");
     const verb = cells === 1 ? "answers" : "answer";
-    say(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${verb} (${where}).`);
+    setText(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${verb} (${where}).`);
     refresh();
   }
   function answer() {
     const row = chosen();
-    if (label === null) return say(feedback, "Poke a cell first.");
-    if (!row) return say(feedback, "Choose a layer first.");
+    if (label === null) return setText(feedback, "Poke a cell first.");
+    if (!row) return setText(feedback, "Choose a layer first.");
     verdict = judge(data.labels, shape, rows, { name: row.name, G: Number(choice.value) }, label);
     if (verdict.right) score++;
     for (const { input } of radios) input.disabled = true;
     choice.disabled = true;
     const final = at === questions.length - 1 ? ` You named ${score} of ${questions.length}.` : "";
-    say(feedback, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.explanation}${final}`);
+    setText(feedback, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.explanation}${final}`);
     refresh();
     next.focus({ preventScroll: true });
   }
@@ -202,24 +302,37 @@ function startQuiz(el, given) {
       radios.find((each) => each.row === row).input.parentElement.after(groups);
       choice.replaceChildren(...lengths.map((G) => h("option", { value: G }, String(G))));
     }
-    fields.forEach((field, a) => { field.value = index[a]; });
-    say(poke, verdict ? "Poke" : `Poke (${left} left)`);
+    fields.forEach((field, a) => {
+      field.value = index[a];
+    });
+    setText(poke, verdict ? "Poke" : `Poke (${left} left)`);
     poke.setAttribute("aria-disabled", String(!verdict && !left && !poked.has(flat(index))));
     open.setAttribute("aria-pressed", String(slice));
-    say(note, leftOut(data, index[0]));
+    setText(note, leftOut(data, index[0]));
     note.hidden = !note.textContent;
-    say(count, `Question ${at + 1} of ${questions.length} · ${score} right`);
+    setText(count, `Question ${at + 1} of ${questions.length} · ${score} right`);
     submit.hidden = verdict !== null;
     next.hidden = verdict === null;
-    say(next, at === questions.length - 1 ? "Start again" : "Next question");
-    Object.assign(root.dataset, { question: at + 1, index: index.join(","), left, score,
-      verdict: verdict ? (verdict.right ? "right" : "wrong") : "", answered: extent?.size ?? 0 });
+    setText(next, at === questions.length - 1 ? "Start again" : "Next question");
+    Object.assign(root.dataset, {
+      question: at + 1,
+      index: index.join(","),
+      left,
+      score,
+      verdict: verdict ? (verdict.right ? "right" : "wrong") : "",
+      answered: extent?.size ?? 0
+    });
     schedule();
   }
   /** The ranges of a set along (n, c, h, w) if it is a box, and null otherwise. */
   function boxOf(found) {
     if (!found?.full) return null;
-    const corner = (k) => toCube(found.indices.map((list) => list.at(k)), shape), end = corner(-1);
+    const corner = (k) =>
+      toCube(
+        found.indices.map((list) => list.at(k)),
+        shape
+      );
+    const end = corner(-1);
     const box = corner(0).map((i, a) => [i, end[a] + 1]);
     return product(box.map(([from, to]) => to - from)) === found.size ? box : null;
   }
@@ -238,8 +351,14 @@ function startQuiz(el, given) {
     root.dataset.ready = "true";
   }
 
-  const schedule = onStage(stage, cube3d, shape,
-    { draw, pick: probe, move, enter: () => probe(), index: () => index, slice: () => slice });
+  const schedule = onStage(stage, cube3d, shape, {
+    draw,
+    pick: probe,
+    move,
+    enter: () => probe(),
+    index: () => index,
+    slice: () => slice
+  });
   el.append(root);
   followTheme(root);
   begin(0);

@@ -47,7 +47,7 @@ class Quiz(StandalonePage):
 
     TITLE = "Which layer is this?"
     KIND = "quiz"
-    PACKAGE, SCRIPT, STYLE = "normviz.classroom", "quiz.js", "quiz.css"
+    SCRIPT, STYLE = "classroom/quiz.js", "classroom/quiz.css"
     SIZE = 960, 560
     MIN_HEIGHT = 700
     BELOW = 60

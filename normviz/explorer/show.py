@@ -99,8 +99,7 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
             explorers.append({"scene": first if shared else data.scene, "state": dict(state), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
-    script = f"{js.module()}\n{js.boot()}"
-    return document(title, "".join(body), as_json(explorers), script, style=js.stylesheet(), framed=framed)
+    return document(title, "".join(body), as_json(explorers), js.page(), style=js.stylesheet(), framed=framed)
 
 
 def mimebundle(parts: Sequence[Part]) -> dict[str, str]:

@@ -12,9 +12,6 @@ from normviz.explorer import js
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.svg.writer import FONT, Pen
 
-FILES = (*js.CUBE, "views/stage.js", "hosts/frame.js")
-"""The files of the front-end that such pages need."""
-
 
 class StandalonePage:
     """Output that is a page of its own and needs no kernel.
@@ -23,8 +20,8 @@ class StandalonePage:
     ----------
     TITLE, KIND
         The heading, and what the page is: "quiz".
-    PACKAGE, SCRIPT, STYLE
-        Where the page's own script and style lie.
+    SCRIPT, STYLE
+        The page's own script and style: paths below `normviz/`.
     SIZE
         Width and height of the still picture in pixels.
     MIN_HEIGHT, BELOW
@@ -33,7 +30,6 @@ class StandalonePage:
 
     TITLE: ClassVar[str]
     KIND: ClassVar[str]
-    PACKAGE: ClassVar[str]
     SCRIPT: ClassVar[str]
     STYLE: ClassVar[str]
     SIZE: ClassVar[tuple[int, int]]
@@ -59,8 +55,8 @@ class StandalonePage:
     def _page(self, *, framed: bool) -> str:
         picture = "" if framed else f'<div class="nvp-still">{self._picture()}</div>'
         section = f'<section class="nvp-explorer" aria-label="{escape(self.TITLE)}">{picture}</section>'
-        script = "\n".join([*map(js.read, FILES), js.read(self.SCRIPT, self.PACKAGE)])
-        style = js.rules("controls", "the cube") + js.read(self.STYLE, self.PACKAGE)
+        script = js.joined(self.SCRIPT)
+        style = js.rules("controls", "the cube") + js.read(self.STYLE)
         data = as_json(self._data())
         return document(self.TITLE, section, data, script, style=style, framed=framed, what=self.KIND)
 

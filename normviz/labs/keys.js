@@ -161,7 +161,7 @@
         frame = 0;
         act("sliders", k, Number(native.value), step, step.args, (previousActive) => [
           "plotly_sliderchange",
-          { slider, step, interaction: true, previousActive },
+          { slider, step, interaction: true, previousActive }
         ]);
       };
       // At most one redraw in each animation frame, as in plotly, so that redraws do not queue up behind a held key.

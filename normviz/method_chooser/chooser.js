@@ -1,5 +1,11 @@
-// The chooser asks one question after the other and ends in advice, with its pooling set. This file follows the files
-// of the front-end that draw a cube, and uses their functions.
+// The chooser asks one question after the other and ends in advice, with its pooling set.
+
+import { KEYS, button, h, rich, setText } from "../explorer/js/core/dom.js";
+import { ANGLES, blockOf, cubeShape, hasGroups, product, setOf, toCube } from "../explorer/js/core/geometry.js";
+import { span } from "../explorer/js/core/numbers.js";
+import { axisNames, keysText, ofWeights } from "../explorer/js/core/readout.js";
+import { createCube, drawCube } from "../explorer/js/views/cube.js";
+import { followTheme, onStage, renderOnPage, startCell } from "../explorer/js/views/stage.js";
 
 /** Follow answers: the questions of the path, and the key of the open question or of the advice. */
 function follow(questions, first, answers) {
@@ -23,7 +29,9 @@ function validAnswers(questions, first, wanted) {
 const readAnswers = (hash, questions, first) =>
   validAnswers(questions, first, Object.fromEntries(new URLSearchParams(hash.replace(/^#/, ""))));
 const writeAnswers = (answers) =>
-  Object.entries(answers).map(([question, answer]) => `${question}=${answer}`).join("&");
+  Object.entries(answers)
+    .map(([question, answer]) => `${question}=${answer}`)
+    .join("&");
 
 // ---- the sets ------------------------------------------------------------------------------------------------------
 
@@ -37,47 +45,81 @@ function setOfDrawn(one, methods, index, shape = one.shape) {
   return {
     data: { shape, cube, bins: one.bins, methods, values: null, marks: null },
     state: { view: "samples", color: "set", method: one.method, index, G, slice: false, quiet: !one.pooled },
-    shown: { method, set, own },
+    shown: { method, set, own }
   };
 }
 
 /** A small picture of an advice, for the list of those that still fit; several sets stand side by side. */
 function miniature(advice, methods) {
-  const alone = advice.drawn.length === 1, size = { width: alone ? 430 : 236, height: 150 };
-  return h("span", { class: "nv-mini", "aria-hidden": "true" }, ...advice.drawn.map((one) => {
-    const shape = [alone ? 4 : 2, ...one.shape.slice(1)], cube = createCube();
-    const { data, state, shown } = setOfDrawn(one, methods, startCell(shape), shape);
-    drawCube(cube, data, state, shown, size, ANGLES.samples);
-    cube.node.setAttribute("viewBox", `34 4 ${size.width - 36} ${size.height - 28}`);
-    return cube.node;
-  }));
+  const alone = advice.drawn.length === 1;
+  const size = { width: alone ? 430 : 236, height: 150 };
+  return h(
+    "span",
+    { class: "nv-mini", "aria-hidden": "true" },
+    ...advice.drawn.map((one) => {
+      const shape = [alone ? 4 : 2, ...one.shape.slice(1)];
+      const cube = createCube();
+      const { data, state, shown } = setOfDrawn(one, methods, startCell(shape), shape);
+      drawCube(cube, data, state, shown, size, ANGLES.samples);
+      cube.node.setAttribute("viewBox", `34 4 ${size.width - 36} ${size.height - 28}`);
+      return cube.node;
+    })
+  );
 }
 
 /** A set on an interactive cube. `signal` ends its listeners; `onDrawn` is called after each drawing. */
 function liveSet(one, methods, signal, onDrawn) {
-  const method = methods[one.method], cube = createCube(), axes = axisNames(one.shape, method);
+  const method = methods[one.method];
+  const cube = createCube();
+  const axes = axisNames(one.shape, method);
   const name = `${method.label}${hasGroups(method) ? `, G = ${one.G}` : ""}`;
-  let index = startCell(one.shape), drawn = null;
+  let index = startCell(one.shape);
+  let drawn = null;
   const what = ofWeights(method) ? "weights" : "a tensor";
   const label = `${name}, on ${what} of shape (${one.shape.join(", ")}). ${keysText(axes)}`;
-  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "cube",
-    ...KEYS, "aria-label": label }, cube.node);
+  const stage = h(
+    "div",
+    {
+      class: "nv-stage",
+      role: "application",
+      tabindex: "0",
+      "aria-roledescription": "cube",
+      ...KEYS,
+      "aria-label": label
+    },
+    cube.node
+  );
   const caption = h("figcaption", { class: "nv-note", "aria-live": "polite" });
-  const words = one.pooled ? one.sentence
+  const words = one.pooled
+    ? one.sentence
     : "No set: the statistics were pooled before, over the data of the pretraining.";
   const symbol = one.pooled && one.symbol ? rich(`<i>S</i><sub>i</sub> = { <i>j</i> : ${one.symbol} }`) : null;
-  const node = h("figure", { class: "nv-set-figure" }, one.title ? h("p", { class: "nv-set-title" }, one.title) : null,
-    stage, caption, h("p", { class: "nv-words" }, words), symbol ? h("p", { class: "nv-where" }, symbol) : null);
+  const node = h(
+    "figure",
+    { class: "nv-set-figure" },
+    one.title ? h("p", { class: "nv-set-title" }, one.title) : null,
+    stage,
+    caption,
+    h("p", { class: "nv-words" }, words),
+    symbol ? h("p", { class: "nv-where" }, symbol) : null
+  );
 
   function refresh() {
     drawn = setOfDrawn(one, methods, index);
-    const { own } = drawn.shown, cell = `cell (${index.join(", ")})`;
+    const { own } = drawn.shown;
+    const cell = `cell (${index.join(", ")})`;
     const where = own.map((range, a) => `${axes[a]} ${span(range)}`).join(", ");
     const cells = `${product(own.map(([a, b]) => b - a))} of ${product(one.shape)} cells`;
-    say(caption,
-      one.pooled ? `${name}: the set of ${cell} is ${where}; ${cells}.` : `Frozen, ${cell}: nothing is pooled.`);
-    Object.assign(node.dataset, { method: one.method, numGroups: one.G ?? "", index: index.join(","),
-      set: one.pooled ? own.map((r) => r.join(":")).join(",") : "" });
+    setText(
+      caption,
+      one.pooled ? `${name}: the set of ${cell} is ${where}; ${cells}.` : `Frozen, ${cell}: nothing is pooled.`
+    );
+    Object.assign(node.dataset, {
+      method: one.method,
+      numGroups: one.G ?? "",
+      index: index.join(","),
+      set: one.pooled ? own.map((r) => r.join(":")).join(",") : ""
+    });
     schedule();
   }
   function draw(size, angles) {
@@ -85,7 +127,10 @@ function liveSet(one, methods, signal, onDrawn) {
     node.dataset.drawn = "true";
     onDrawn();
   }
-  const move = (cell) => { index = cell; refresh(); };
+  const move = (cell) => {
+    index = cell;
+    refresh();
+  };
   const schedule = onStage(stage, cube, one.shape, { draw, pick: move, move, index: () => index }, signal);
   refresh();
   return node;
@@ -95,20 +140,30 @@ function liveSet(one, methods, signal, onDrawn) {
 
 /** The code, and a button that copies it or, without access to the clipboard, selects it. */
 function codeBox(text) {
-  const code = h("code", {}, text), result = h("span", { class: "nv-note", "aria-live": "polite" });
+  const code = h("code", {}, text);
+  const result = h("span", { class: "nv-note", "aria-live": "polite" });
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      say(result, "Copied.");
+      setText(result, "Copied.");
     } catch {
       getSelection().selectAllChildren(code); // a sandboxed frame has no access to the clipboard
-      say(result, "Marked: copy it by hand.");
+      setText(result, "Marked: copy it by hand.");
     }
   };
-  return h("div", { class: "nv-advice-code" },
-    h("div", { class: "nv-row" }, h("h3", {}, "In PyTorch"), h("span", { class: "nv-spring" }), result,
-      button({ class: "nv-small", onclick: copy }, "Copy")),
-    h("pre", { tabindex: "0", role: "region", "aria-label": "Code in PyTorch", ...KEYS }, code));
+  return h(
+    "div",
+    { class: "nv-advice-code" },
+    h(
+      "div",
+      { class: "nv-row" },
+      h("h3", {}, "In PyTorch"),
+      h("span", { class: "nv-spring" }),
+      result,
+      button({ class: "nv-small", onclick: copy }, "Copy")
+    ),
+    h("pre", { tabindex: "0", role: "region", "aria-label": "Code in PyTorch", ...KEYS }, code)
+  );
 }
 
 /** A published fact with its source; numbers stand in a table. */
@@ -119,19 +174,31 @@ function evidence({ text, source, rows }, k) {
   const [head, ...body] = rows;
   const heads = head.map((cell) => (cell ? h("th", { scope: "col" }, cell) : h("td", {})));
   const lines = body.map(([name, ...cells]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", {}, cell))));
-  return h("li", {}, statement,
-    h("table", { "aria-labelledby": id }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...lines)));
+    h("tr", {}, h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", {}, cell)))
+  );
+  return h(
+    "li",
+    {},
+    statement,
+    h("table", { "aria-labelledby": id }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...lines))
+  );
 }
 
 /** The card of an advice; for `signal` and `onDrawn` see liveSet. */
 function adviceCard(advice, methods, signal, onDrawn) {
   const title = h("h2", { tabindex: "-1" }, advice.label);
   const point = (name, text) => h("div", {}, h("dt", {}, name), h("dd", {}, text));
-  const node = h("div", { class: "nv-advice" }, title, h("p", { class: "nv-why" }, advice.why),
+  const node = h(
+    "div",
+    { class: "nv-advice" },
+    title,
+    h("p", { class: "nv-why" }, advice.why),
     h("div", { class: "nv-sets" }, ...advice.drawn.map((one) => liveSet(one, methods, signal, onDrawn))),
-    codeBox(advice.code), h("dl", {}, point("Watch", advice.watch), point("Consider", advice.consider)),
-    h("h3", {}, "Evidence"), h("ul", { class: "nv-evidence" }, ...advice.evidence.map(evidence)));
+    codeBox(advice.code),
+    h("dl", {}, point("Watch", advice.watch), point("Consider", advice.consider)),
+    h("h3", {}, "Evidence"),
+    h("ul", { class: "nv-evidence" }, ...advice.evidence.map(evidence))
+  );
   return { node, title };
 }
 
@@ -146,42 +213,81 @@ function renderChooser(el, given) {
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   let answers = {};
   let shown = ""; // key of the open question or of the advice that is on the page
-  let card = null, cardListeners = new AbortController();
+  let card = null;
+  let cardListeners = new AbortController();
   let keyboardStep = ""; // key of the question whose answers the keyboard moves through
 
   // ---- the elements ----
   const steps = Object.fromEntries(given.questions.map((row) => [row.key, step(row)]));
   const path = h("ol", { class: "nv-path" });
-  const restart = () => { choose({}); steps[given.first].radios[0].input.focus(); };
+  const restart = () => {
+    choose({});
+    steps[given.first].radios[0].input.focus();
+  };
   const again = button({ class: "nv-again", onclick: restart }, "Start again");
-  const summary = h("span"), nextQuestion = h("span", { class: "nv-hidden" });
+  const summary = h("span");
+  const nextQuestion = h("span", { class: "nv-hidden" });
   const status = h("p", { class: "nv-status", role: "status" }, summary, nextQuestion);
   const result = h("div");
   const reasons = h("section", { class: "nv-others", "aria-label": "Why not the others", hidden: true });
   const minis = Object.fromEntries(order.map((key) => [key, mini(advice[key])]));
-  const field = h("ul", { class: "nv-field-list", "aria-label": "The normalizers, and which of them still fit" },
-    ...order.map((key) => minis[key].node));
+  const field = h(
+    "ul",
+    { class: "nv-field-list", "aria-label": "The normalizers, and which of them still fit" },
+    ...order.map((key) => minis[key].node)
+  );
   const intro = "One question after the other leads to a normalizer. Any answer can be changed later.";
-  const root = h("div", { class: "normviz nv-chooser", lang: "en" },
+  const root = h(
+    "div",
+    { class: "normviz nv-chooser", lang: "en" },
     h("div", { class: "nv-lead" }, h("p", { class: "nv-heading" }, given.title), h("p", { class: "nv-note" }, intro)),
-    h("div", { class: "nv-columns" }, h("div", { class: "nv-questions" }, path, again),
-      h("div", { class: "nv-outcome" }, status, result), reasons));
+    h(
+      "div",
+      { class: "nv-columns" },
+      h("div", { class: "nv-questions" }, path, again),
+      h("div", { class: "nv-outcome" }, status, result),
+      reasons
+    )
+  );
 
   function step(row) {
     const note = h("p", { class: "nv-note", id: `nv-note-${row.key}` }, row.note);
     const radios = row.options.map((option) => {
       const id = `nv-${row.key}-${option.key}`;
-      const input = h("input", { type: "radio", name: `nv-${row.key}`, value: option.key, "aria-labelledby": id,
-        "aria-describedby": `${id}-hint`, ...KEYS });
-      const node = h("label", { class: "nv-option" }, input, h("span", {},
-        h("span", { class: "nv-option-label", id }, option.label),
-        h("span", { class: "nv-option-hint", id: `${id}-hint` }, option.hint)));
+      const input = h("input", {
+        type: "radio",
+        name: `nv-${row.key}`,
+        value: option.key,
+        "aria-labelledby": id,
+        "aria-describedby": `${id}-hint`,
+        ...KEYS
+      });
+      const node = h(
+        "label",
+        { class: "nv-option" },
+        input,
+        h(
+          "span",
+          {},
+          h("span", { class: "nv-option-label", id }, option.label),
+          h("span", { class: "nv-option-hint", id: `${id}-hint` }, option.hint)
+        )
+      );
       return { option, input, node };
     });
     const dot = h("span", { class: "nv-dot", "aria-hidden": "true" });
-    const node = h("li", { class: "nv-step-of-path", "data-question": row.key }, dot,
-      h("fieldset", { "aria-describedby": note.id }, h("legend", {}, row.text), note,
-        h("div", { class: "nv-options" }, ...radios.map((radio) => radio.node))));
+    const node = h(
+      "li",
+      { class: "nv-step-of-path", "data-question": row.key },
+      dot,
+      h(
+        "fieldset",
+        { "aria-describedby": note.id },
+        h("legend", {}, row.text),
+        note,
+        h("div", { class: "nv-options" }, ...radios.map((radio) => radio.node))
+      )
+    );
     return { node, dot, radios };
   }
   function mini(one) {
@@ -210,7 +316,8 @@ function renderChooser(el, given) {
   /** Update the page at once; only the cube waits for the next frame. */
   function refresh() {
     const { path: route, at } = follow(questions, given.first, answers);
-    const open = questions[at], reached = advice[at];
+    const open = questions[at];
+    const reached = advice[at];
     const dropped = new Set(route.flatMap(({ option }) => option?.drops ?? []));
     const left = order.length - dropped.size;
     // Elements that stay in place keep the focus.
@@ -221,7 +328,7 @@ function renderChooser(el, given) {
     });
     route.forEach(({ question, option }, k) => {
       const { node, dot, radios } = steps[question.key];
-      say(dot, String(k + 1));
+      setText(dot, String(k + 1));
       node.classList.toggle("nv-answered", Boolean(option) && keyboardStep !== question.key);
       for (const { input, node: label, option: mine } of radios) {
         input.checked = mine === option;
@@ -229,14 +336,17 @@ function renderChooser(el, given) {
       }
     });
     again.hidden = !Object.keys(answers).length;
-    say(summary, reached
-      ? `Your ${route.length === 1 ? "answer leads" : `${route.length} answers lead`} to ${reached.label}.`
-      : `${left} of ${order.length} normalizers ${dropped.size ? "still fit" : "to choose from"}.`);
+    setText(
+      summary,
+      reached
+        ? `Your ${route.length === 1 ? "answer leads" : `${route.length} answers lead`} to ${reached.label}.`
+        : `${left} of ${order.length} normalizers ${dropped.size ? "still fit" : "to choose from"}.`
+    );
     // For screen readers only: on the screen the next question is visible.
-    say(nextQuestion, open ? ` Question ${route.length}: ${open.text}` : "");
+    setText(nextQuestion, open ? ` Question ${route.length}: ${open.text}` : "");
     for (const key of order) {
       minis[key].node.classList.toggle("nv-out", dropped.has(key));
-      say(minis[key].out, dropped.has(key) ? " (ruled out)" : "");
+      setText(minis[key].out, dropped.has(key) ? " (ruled out)" : "");
     }
     // Other answers that lead to the same advice keep the card and its cubes, but the reasons may change.
     if (at !== shown) {
@@ -248,8 +358,12 @@ function renderChooser(el, given) {
     }
     reasons.replaceChildren(...(reached ? others(route) : []));
     reasons.hidden = !reached;
-    Object.assign(root.dataset,
-      { question: open ? at : "", advice: reached ? at : "", answers: writeAnswers(answers), left });
+    Object.assign(root.dataset, {
+      question: open ? at : "",
+      advice: reached ? at : "",
+      answers: writeAnswers(answers),
+      left
+    });
   }
   /** The page is ready once every cube is drawn. */
   function markReady() {
@@ -275,7 +389,9 @@ function renderChooser(el, given) {
 
   // ---- events ----
   let usesPointer = false;
-  path.addEventListener("pointerdown", () => { usesPointer = true; });
+  path.addEventListener("pointerdown", () => {
+    usesPointer = true;
+  });
   path.addEventListener("keydown", (event) => {
     usesPointer = false;
     if (event.key !== "Enter" || !event.target.matches("input")) return;
@@ -301,8 +417,8 @@ function renderChooser(el, given) {
   const preview = (event) => {
     const label = event.type === "pointerleave" ? null : event.target.closest("label");
     const key = label?.closest("li").dataset.question;
-    const drops = key === root.dataset.question
-      ? steps[key].radios.find(({ node }) => node === label).option.drops : [];
+    const drops =
+      key === root.dataset.question ? steps[key].radios.find(({ node }) => node === label).option.drops : [];
     for (const other of order) minis[other].node.classList.toggle("nv-doubt", drops.includes(other));
   };
   for (const type of ["pointerover", "pointerleave", "focusin"]) path.addEventListener(type, preview);
@@ -330,6 +446,13 @@ function renderChooser(el, given) {
 }
 
 // The still picture of the whole tree moves below the guide.
-const { place, still } = renderOnPage(renderChooser);
-if (still) place.append(h("details", { class: "nvp-tree" },
-  h("summary", {}, "The whole decision tree as one picture, to print"), still));
+const guide = renderOnPage(renderChooser);
+if (guide.still)
+  guide.place.append(
+    h(
+      "details",
+      { class: "nvp-tree" },
+      h("summary", {}, "The whole decision tree as one picture, to print"),
+      guide.still
+    )
+  );

@@ -32,7 +32,7 @@ class Chooser(StandalonePage):
 
     TITLE = "Which normalizer when?"
     KIND = "decision guide"
-    PACKAGE, SCRIPT, STYLE = "normviz.method_chooser", "chooser.js", "chooser.css"
+    SCRIPT, STYLE = "method_chooser/chooser.js", "method_chooser/chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
     MIN_HEIGHT = 760
 

@@ -56,7 +56,11 @@ def model(x: Any, method: str = "group", num_groups: int | None = None, **keywor
 def write(path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "") -> Path:
     """Write a page with an explorer for each model."""
     style = f"{js.stylesheet()}\nbody {{ margin: 0; {style} }}"
-    given = json.dumps({"module": js.module(), "style": style, "models": list(models)})
+    # The tests call functions that the joined module keeps to itself.
+    texts, _ = js.collected("explorer/js/explorer.js")
+    names = [name for text in texts.values() for name in js.TOP_LEVEL.findall(text)]
+    text = f"{js.module()}\nexport {{ {', '.join(names)} }};"
+    given = json.dumps({"module": text, "style": style, "models": list(models)})
     path.write_text(PAGE.replace("GIVEN", given.replace("<", "\\u003c")), encoding="utf-8")
     return path
 

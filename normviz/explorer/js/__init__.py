@@ -1,50 +1,106 @@
-"""The front-end: one ES module and one stylesheet, shipped as they are written, with no build step."""
+"""The front-end: ES modules and a stylesheet, joined into one text each, with no build step.
+
+A widget, a saved notebook and a page each contain the whole front-end, so that nothing has to be fetched.
+"""
 
 from __future__ import annotations
 
+import json
+import posixpath
 import re
 from functools import cache
+from importlib.abc import Traversable
 from importlib.resources import files
 
-CUBE = ("core/geometry.js", "core/numbers.js", "core/dom.js", "core/readout.js", "views/cube.js")
-"""The files that draw a cube."""
-PARTS = ("charts", "panel", "controls", "tour", "predict", "presenter")
-ORDER = (*CUBE, *(f"views/{part}.js" for part in PARTS), "explorer.js")
-"""The files share one scope, so a file comes after those whose constants it uses at load time."""
+IMPORT = re.compile(r'^import (\w+|\{[^}]*\}) from "(\.[^"]+)"(?: with \{ type: "json" \})?;\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async|class|const|function|let)\b)", re.MULTILINE)
+TOP_LEVEL = re.compile(r"^(?:async )?(?:class|const|function|let) (\w+)", re.MULTILINE)
+NOT_JOINED = re.compile(r"^(?:import|var|export(?! default )|(?:const|let) (?:[{[]|\w+,)).*", re.MULTILINE)
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
 SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/\n", re.MULTILINE)
 
+PACKAGE = files("normviz")
 
-@cache
+
 def module() -> str:
     """The text of the ES module, whose default export is `{ render }`, as anywidget wants it."""
-    return "\n".join(read(name) for name in ORDER)
+    return joined("explorer/js/explorer.js")
+
+
+def page() -> str:
+    """The script of an exported page: the module, a stand-in for the model, and the state in the address."""
+    return joined("explorer/js/hosts/page.js")
 
 
 @cache
-def boot() -> str:
-    """The script of an exported page, after the module: a stand-in for the model, and the state in the address."""
-    return read("hosts/frame.js") + read("hosts/page.js")
+def joined(entry: str, package: Traversable = PACKAGE) -> str:
+    """The file `entry` and all that it imports, as one ES module without imports."""
+    texts, data = collected(entry, package)
+    script = NOT_NEEDED.sub("", "\n".join(texts.values()))
+    return "".join(f"{constant(what, package.joinpath(path), script)}\n" for what, path in data.items()) + script
+
+
+def collected(entry: str, package: Traversable = PACKAGE) -> tuple[dict[str, str], dict[str, str]]:
+    """The texts of the file `entry` and of all that it imports, by path; and the paths of JSON files, by their names.
+
+    A file comes after those that it imports. They share one scope, so a name at the top level stands in one file only.
+
+    Raises
+    ------
+    ValueError
+        If two files declare the same name, or if a line of a file has a form that is not joined.
+    """
+    texts: dict[str, str] = {}
+    data: dict[str, str] = {}
+    owners: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        texts[name] = ""
+        text = package.joinpath(name).read_text(encoding="utf-8")
+        for what, path in IMPORT.findall(text):
+            imported = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+            if imported.endswith(".json"):
+                data[what] = imported
+            elif imported not in texts:
+                add(imported)
+        text = EXPORT.sub("", IMPORT.sub("", text))
+        if found := NOT_JOINED.search(text):
+            raise ValueError(f"{name}: the line {found[0]!r} has a form that the files of the front-end must not use")
+        for top in TOP_LEVEL.findall(text):
+            if (other := owners.setdefault(top, name)) != name:
+                raise ValueError(f"{other} and {name} both declare {top} at the top level: rename one of the two")
+        del texts[name]  # so that it comes after what it imports
+        texts[name] = text
+
+    add(entry)
+    return texts, data
+
+
+def constant(name: str, file: Traversable, script: str) -> str:
+    """The parts of a JSON file that a script names (`name.part`, or a text that begins with "part."), as a constant."""
+    parts = json.loads(file.read_text(encoding="utf-8"))
+    used = {part: parts[part] for part in parts if re.search(rf'\b{name}\.{part}\b|["`]{part}\.', script)}
+    return f"const {name} = {json.dumps(used, ensure_ascii=False, separators=(',', ':'))};"
 
 
 @cache
 def stylesheet() -> str:
     """The text of the stylesheet; every rule stands under `.normviz`."""
-    return read("explorer.css")
+    return read("explorer/js/explorer.css")
 
 
 @cache
 def rules(*sections: str) -> str:
     """The common rules of the stylesheet and those of the named sections, for a page that shows less."""
-    text = files(__name__).joinpath("explorer.css").read_text(encoding="utf-8")
+    text = PACKAGE.joinpath("explorer/js/explorer.css").read_text(encoding="utf-8")
     common, *pairs = SECTION.split(text)
     found = dict(zip(pairs[::2], pairs[1::2], strict=True))
     return NOT_NEEDED.sub("", common + "".join(found[name] for name in sections))
 
 
-def read(name: str, package: str = __name__) -> str:
-    """The text of a file without indentation and comment lines, which are a tenth of a page."""
-    text = files(package).joinpath(name).read_text(encoding="utf-8")
-    return NOT_NEEDED.sub("", text)
+@cache
+def read(name: str) -> str:
+    """The text of a file below `normviz/` without indentation and comment lines, which are a tenth of a page."""
+    return NOT_NEEDED.sub("", PACKAGE.joinpath(name).read_text(encoding="utf-8"))

@@ -1,5 +1,46 @@
 // The explorer: state, events and the life of one view. anywidget calls `render({ model, el })`; an exported page calls
-// the same function with a small stand-in for the model. `__init__.py` beside this file lists the files in load order.
+// the same function with a small stand-in for the model.
+
+import { KEYS, d, h, setText } from "./core/dom.js";
+import {
+  ANGLES,
+  clamp,
+  clampAngles,
+  cutLength,
+  fitting,
+  hasGroups,
+  polygon,
+  toCube,
+  visibleFaces
+} from "./core/geometry.js";
+import { decimal } from "./core/numbers.js";
+import {
+  axisNames,
+  flatIndex,
+  gather,
+  keysText,
+  lengthNames,
+  measure,
+  ofWeights,
+  readScene,
+  statusText
+} from "./core/readout.js";
+import {
+  COLORS,
+  MODES,
+  VIEWS,
+  createControls,
+  createSteppers,
+  drawLegend,
+  slicing,
+  syncControls,
+  syncSteppers
+} from "./views/controls.js";
+import { MOST_SAMPLES, TURNS, binned, createCube, cutOf, drawCube, hitOf } from "./views/cube.js";
+import { STEPS, createPanel, drawPanel, showTab, syncPanel } from "./views/panel.js";
+import { createPrediction } from "./views/predict.js";
+import { createPresenter } from "./views/presenter.js";
+import { createTour } from "./views/tour.js";
 
 const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
 const PLAY = { groups: 1100, steps: 2200 };
@@ -7,76 +48,119 @@ const PLAY = { groups: 1100, steps: 2200 };
 /** Read a state from the model and make it fit the scene. */
 function readState(model, data) {
   const got = Object.fromEntries(TRAITS.map((key) => [key, model.get(key)]));
-  return fit({ method: got.method, G: got.num_groups, index: got.index, step: got.step, view: got.view,
-    color: got.color, mode: got.mode, controls: got.controls !== false, predict: got.predict === true,
-    presenter: got.presenter === true, numbers: false, slice: false }, data);
+  return fit(
+    {
+      method: got.method,
+      G: got.num_groups,
+      index: got.index,
+      step: got.step,
+      view: got.view,
+      color: got.color,
+      mode: got.mode,
+      controls: got.controls !== false,
+      predict: got.predict === true,
+      presenter: got.presenter === true,
+      numbers: false,
+      slice: false
+    },
+    data
+  );
 }
 
 /** Turn any state, such as one from a link or an old page, into a state that can be drawn. */
 export function fit(state, data) {
-  const { shape } = data, index = Array.isArray(state.index) && state.index.length === shape.length ? state.index
-    : shape.map(() => 0);
+  const { shape } = data;
+  const index = Array.isArray(state.index) && state.index.length === shape.length ? state.index : shape.map(() => 0);
   // Own keys only: a link may ask for the view "constructor".
   const known = Object.hasOwn(data.methods, state.method) || (state.method === "given" && data.labels);
   return {
     ...state,
     // A prediction is about sets that are blocks, in the "samples" view.
-    method: known && !(state.predict && state.method === "given") ? state.method : data.labels && !state.predict
-      ? "given" : "group",
+    method:
+      known && !(state.predict && state.method === "given")
+        ? state.method
+        : data.labels && !state.predict
+          ? "given"
+          : "group",
     G: fitting(state.G || 4, cutLength(known ? data.methods[state.method] : null, shape)),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
     view: Object.hasOwn(VIEWS, state.view) && !state.predict ? state.view : "samples",
     color: Object.hasOwn(COLORS, state.color) && !state.predict ? state.color : "set",
-    mode: Object.hasOwn(MODES, state.mode) && data.running && !state.predict ? state.mode : "train",
+    mode: Object.hasOwn(MODES, state.mode) && data.running && !state.predict ? state.mode : "train"
   };
 }
 
 /** Is the page behind the element dark? Hosts set themes in many ways, so look at the visible background. */
 function isDark(element) {
   for (let at = element; at; at = at.parentElement ?? at.getRootNode().host) {
-    const rgba = getComputedStyle(at).backgroundColor.match(/[\d.]+/g)?.map(Number);
+    const rgba = getComputedStyle(at)
+      .backgroundColor.match(/[\d.]+/g)
+      ?.map(Number);
     if (rgba && (rgba.length < 4 || rgba[3] > 0.5)) return 0.3 * rgba[0] + 0.59 * rgba[1] + 0.11 * rgba[2] < 110;
   }
-  return matchMedia("(prefers-color-scheme: dark)").matches
-    && getComputedStyle(document.documentElement).colorScheme.includes("dark");
+  return (
+    matchMedia("(prefers-color-scheme: dark)").matches &&
+    getComputedStyle(document.documentElement).colorScheme.includes("dark")
+  );
 }
 
 /** A sentence on what the drawing aggregates or leaves out. */
-export function aggregation(data, state) {
-  const parts = [], paper = state.view === "paper", [N] = data.shape, [, , H, W] = data.cube;
-  const weights = ofWeights(data.methods[state.method]), lengths = lengthNames(data.shape, data.methods[state.method]),
-    spatial = axisNames(data.shape, data.methods[state.method]).slice(2);
-  const axes = [weights ? "Cout" : "n", weights ? "Cin" : "c", spatial.slice(0, -1).join(" and "),
-    spatial[spatial.length - 1]];
-  const folded = data.bins.map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : "")).filter(
-    Boolean);
+function aggregation(data, state) {
+  const parts = [];
+  const paper = state.view === "paper";
+  const [N] = data.shape;
+  const [, , H, W] = data.cube;
+  const weights = ofWeights(data.methods[state.method]);
+  const lengths = lengthNames(data.shape, data.methods[state.method]);
+  const spatial = axisNames(data.shape, data.methods[state.method]).slice(2);
+  const axes = [
+    weights ? "Cout" : "n",
+    weights ? "Cin" : "c",
+    spatial.slice(0, -1).join(" and "),
+    spatial[spatial.length - 1]
+  ];
+  const folded = data.bins
+    .map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : ""))
+    .filter(Boolean);
   if (folded.length) parts.push(`one drawn cell stands for ${folded.join(" and ")}`);
-  if (data.shape.length === 5 && !paper) parts.push(
-    `${lengths[2]} and ${lengths[3]} lie on one axis, one depth below the other`);
+  if (data.shape.length === 5 && !paper)
+    parts.push(`${lengths[2]} and ${lengths[3]} lie on one axis, one depth below the other`);
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
-  if (N > MOST_SAMPLES && !paper) parts.push(
-    `${weights ? "filters" : "samples"} ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`);
+  if (N > MOST_SAMPLES && !paper)
+    parts.push(
+      `${weights ? "filters" : "samples"} ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`
+    );
   const drawn = Math.ceil((H * W) / Math.ceil((H * W) / 8));
-  if (paper && H * W > 8) parts.push(
-    `${lengths.slice(2).join(", ")} lie on one axis: its ${H * W} positions are drawn as ${drawn}`);
+  if (paper && H * W > 8)
+    parts.push(`${lengths.slice(2).join(", ")} lie on one axis: its ${H * W} positions are drawn as ${drawn}`);
   if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} ${weights ? "filters" : "samples"}`);
-  const numbers = data.values ? "Every number is exact."
-    : data.mean ? "Mean and variance of every set are exact; single values stay with Python."
-    : "Its numbers stay with Python.";
+  const numbers = data.values
+    ? "Every number is exact."
+    : data.mean
+      ? "Mean and variance of every set are exact; single values stay with Python."
+      : "Its numbers stay with Python.";
   return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${numbers}` : "";
 }
 
-function render({ model, el }) {
+export function render({ model, el }) {
   let view = mount(model, el);
   const remount = () => {
     const kept = view.kept();
     view();
     view = mount(model, el, kept);
   };
-  try { model.on?.("change:_scene", remount); } catch { /* a static model has no listeners */ }
+  try {
+    model.on?.("change:_scene", remount);
+  } catch {
+    /* a static model has no listeners */
+  }
   return () => {
-    try { model.off?.("change:_scene", remount); } catch { /* nor here */ }
+    try {
+      model.off?.("change:_scene", remount);
+    } catch {
+      /* nor here */
+    }
     view();
   };
 }
@@ -84,25 +168,38 @@ function render({ model, el }) {
 /** `kept` is the state of a view that this one replaces: how the cube was turned, what was open. */
 function mount(model, el, kept = null) {
   const data = readScene(model.get("_scene"));
-  let state = { ...readState(model, data), slice: kept?.slice ?? false }, shown = null, frame = 0, timer = null,
-    timerName = "", pushing = new Set(), size = null, ended = false;
-  const angles = kept?.angles ?? { samples: ANGLES.samples, paper: ANGLES.paper }, life = new AbortController(),
-    later = new Set(), asked = new Set();
+  let state = { ...readState(model, data), slice: kept?.slice ?? false };
+  let shown = null;
+  let frame = 0;
+  let timer = null;
+  let timerName = "";
+  const pushing = new Set();
+  let size = null;
+  let ended = false;
+  const angles = kept?.angles ?? { samples: ANGLES.samples, paper: ANGLES.paper };
+  const life = new AbortController();
+  const later = new Set();
+  const asked = new Set();
 
   // ---- actions ----
   const act = {
     state: () => state,
     set(patch, { settled = true, push = true, by = "person" } = {}) {
-      const { num_groups, ...rest } = patch, before = state;
+      const { num_groups, ...rest } = patch;
+      const before = state;
       if (num_groups !== undefined) rest.G = num_groups;
       state = fit({ ...state, ...rest }, data);
       // With every step the presenter's numbers hide again.
       if (state.step !== before.step || state.presenter !== before.presenter) state.numbers = false;
-      if (push) for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(
-        key);
+      if (push)
+        for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
       // The sweep of G stops when another control is used, because it would change the numbers there.
-      if (timerName === "groups" && by !== "play"
-        && ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)) act.stop("groups");
+      if (
+        timerName === "groups" &&
+        by !== "play" &&
+        ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)
+      )
+        act.stop("groups");
       if (by === "person" && Object.keys(patch).length) tour.touched = true;
       refresh();
       if (settled) act.push();
@@ -115,11 +212,18 @@ function mount(model, el, kept = null) {
         try {
           for (const key of keys) model.set(key, value(state, key));
           model.save_changes();
-        } catch { /* without a kernel the page goes on by itself */ }
+        } catch {
+          /* without a kernel the page goes on by itself */
+        }
       }, 0);
     },
-    cell(axis, v) { act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) }); },
-    step(by) { act.stop("steps"); act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) }); },
+    cell(axis, v) {
+      act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) });
+    },
+    step(by) {
+      act.stop("steps");
+      act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) });
+    },
     redraw: () => schedule(),
     turn(by = null) {
       const { az, el } = angles[state.view];
@@ -127,7 +231,10 @@ function mount(model, el, kept = null) {
       schedule();
     },
     later(f, ms) {
-      const id = setTimeout(() => { later.delete(id); f(); }, ms);
+      const id = setTimeout(() => {
+        later.delete(id);
+        f();
+      }, ms);
       later.add(id);
     },
     playing: (name) => timer !== null && timerName === name,
@@ -156,24 +263,37 @@ function mount(model, el, kept = null) {
       if (act.playing("steps")) return act.stop("steps");
       act.set({ step: state.step === STEPS.length - 1 ? 0 : state.step + 1 });
       act.play("steps", PLAY.steps, () =>
-        (state.step < STEPS.length - 1 ? act.set({ step: state.step + 1 }) : act.stop("steps")));
+        state.step < STEPS.length - 1 ? act.set({ step: state.step + 1 }) : act.stop("steps")
+      );
     },
     tour: () => tour.start(),
-    present() { act.set({ presenter: true }); presenter.forward.focus({ preventScroll: true }); },
+    present() {
+      act.set({ presenter: true });
+      presenter.forward.focus({ preventScroll: true });
+    },
     focus: (name) => controls[name].focus({ preventScroll: true }),
     answer(found) {
       act.later(() => {
-        try { model.set("answer", found); model.save_changes(); } catch { /* no kernel */ }
+        try {
+          model.set("answer", found);
+          model.save_changes();
+        } catch {
+          /* no kernel */
+        }
       }, 0);
     },
-    focusTour: () => controls.tour.focus({ preventScroll: true }),
+    focusTour: () => controls.tour.focus({ preventScroll: true })
   };
   const value = (s, key) => (key === "num_groups" ? s.G : s[key]);
   const ask = (question) => {
     const key = `${question.method}/${question.num_groups}/${question.index}`;
     if (asked.has(key)) return;
     asked.add(key);
-    try { model.send(question); } catch { /* no kernel */ }
+    try {
+      model.send(question);
+    } catch {
+      /* no kernel */
+    }
   };
   const onAnswer = (answer) => {
     if (answer?.kind !== "cell") return;
@@ -183,40 +303,80 @@ function mount(model, el, kept = null) {
   };
 
   // ---- the parts ----
-  const cube = createCube(), controls = createControls(data, act, model.address), steppers = createSteppers(data, act),
-    panel = createPanel(act), tour = createTour(data, act), quiz = createPrediction(data, act),
-    presenter = createPresenter(act);
-  const status = h("p", { class: "nv-status", role: "status" }), note = h("p", { class: "nv-note nv-aggregated" });
+  const cube = createCube();
+  const controls = createControls(data, act, model.address);
+  const steppers = createSteppers(data, act);
+  const panel = createPanel(act);
+  const tour = createTour(data, act);
+  const quiz = createPrediction(data, act);
+  const presenter = createPresenter(act);
+  const status = h("p", { class: "nv-status", role: "status" });
+  const note = h("p", { class: "nv-note nv-aggregated" });
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
-  const stage = h("div", { class: "nv-stage", role: "application", tabindex: "0",
-    "aria-roledescription": "activation cube", ...KEYS }, cube.node, tip);
-  const root = h("div", { class: "normviz", lang: "en" },
-    data.title ? h("p", { class: "nv-heading" }, data.title) : null, presenter.node, controls.node, tour.node,
-    quiz.node, stage, note, steppers.node, status, panel.node);
+  const stage = h(
+    "div",
+    { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS },
+    cube.node,
+    tip
+  );
+  const root = h(
+    "div",
+    { class: "normviz", lang: "en" },
+    data.title ? h("p", { class: "nv-heading" }, data.title) : null,
+    presenter.node,
+    controls.node,
+    tour.node,
+    quiz.node,
+    stage,
+    note,
+    steppers.node,
+    status,
+    panel.node
+  );
 
   /** Hooks, ARIA states and the status line are up to date when the event handler returns. */
   function refresh() {
     shown = measure(data, state, ask);
     quiz.sync(state, shown);
     presenter.sync(state);
-    const asking = quiz.asking(state), silent = state.presenter && !state.numbers;
-    const ranges = asking ? "" : shown.evaluating ? "" : shown.given ? `label:${shown.label}`
-      : shown.ownSet.map((r) => r.join(":")).join(",");
-    Object.assign(root.dataset, { method: state.method, numGroups: state.G, index: state.index.join(","), set: ranges,
-      step: state.step, view: state.view, color: state.color, mode: state.mode,
-      numbers: silent || asking ? "hidden" : "shown" });
+    const asking = quiz.asking(state);
+    const silent = state.presenter && !state.numbers;
+    const ranges = asking
+      ? ""
+      : shown.evaluating
+        ? ""
+        : shown.given
+          ? `label:${shown.label}`
+          : shown.ownSet.map((r) => r.join(":")).join(",");
+    Object.assign(root.dataset, {
+      method: state.method,
+      numGroups: state.G,
+      index: state.index.join(","),
+      set: ranges,
+      step: state.step,
+      view: state.view,
+      color: state.color,
+      mode: state.mode,
+      numbers: silent || asking ? "hidden" : "shown"
+    });
     const keys = keysText(axisNames(data.shape, shown.method));
-    stage.setAttribute("aria-label",
-      `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${keys}`);
+    stage.setAttribute(
+      "aria-label",
+      `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${keys}`
+    );
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
     root.classList.toggle("nv-asking", asking);
     root.classList.toggle("nv-presenter", state.presenter);
     const groups = hasGroups(shown.method) ? `, G = ${state.G}` : "";
-    say(status, asking
-      ? `${shown.method.label}${groups}: the set of cell (${state.index.join(", ")}) is yours to mark.`
-      : silent ? statusText(data, state, shown).replace(/[;:] (?:[\d,]+ cells?|no set;?).*/, ".")
-        : statusText(data, state, shown));
+    setText(
+      status,
+      asking
+        ? `${shown.method.label}${groups}: the set of cell (${state.index.join(", ")}) is yours to mark.`
+        : silent
+          ? statusText(data, state, shown).replace(/[;:] (?:[\d,]+ cells?|no set;?).*/, ".")
+          : statusText(data, state, shown)
+    );
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
@@ -226,7 +386,7 @@ function mount(model, el, kept = null) {
     const groups = act.playing("groups");
     controls.slider.play.classList.toggle("nv-pause", groups);
     controls.slider.play.setAttribute("aria-label", groups ? "Pause the sweep of G" : "Play the sweep of G");
-    say(panel.play, act.playing("steps") ? "Pause" : "Play");
+    setText(panel.play, act.playing("steps") ? "Pause" : "Play");
     tour.sync();
   }
   function schedule() {
@@ -234,16 +394,29 @@ function mount(model, el, kept = null) {
   }
   function draw() {
     frame = 0;
-    drawCube(cube, data, state.predict
-      ? { ...state, quiet: true, answer: { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null } } : state,
-      shown, size, angles[state.view]);
+    drawCube(
+      cube,
+      data,
+      state.predict
+        ? { ...state, quiet: true, answer: { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null } }
+        : state,
+      shown,
+      size,
+      angles[state.view]
+    );
     if (!quiz.asking(state)) drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
     steppers.legend.hidden = Boolean(state.predict);
     steppers.turn.hidden = angles[state.view] === ANGLES[state.view];
-    say(steppers.hint, quiz.asking(state) ? "drag over the cube to mark" : cube.hidden
-      ? "cell i lies inside: Slice opens the box" : "click a cell, drag to turn");
-    say(note, aggregation(data, state));
+    setText(
+      steppers.hint,
+      quiz.asking(state)
+        ? "drag over the cube to mark"
+        : cube.hidden
+          ? "cell i lies inside: Slice opens the box"
+          : "click a cell, drag to turn"
+    );
+    setText(note, aggregation(data, state));
     note.hidden = !note.textContent;
     root.dataset.ready = "true";
   }
@@ -252,17 +425,21 @@ function mount(model, el, kept = null) {
   const on = (target, type, listener, options = {}) =>
     target.addEventListener(type, listener, { signal: life.signal, ...options });
   const under = (event) => hitOf(cube, event, size, { shape: data.shape, slice: state.slice, index: state.index });
-  const leave = () => { d(cube.one["nv-hover"], ""); tip.hidden = true; };
+  const leave = () => {
+    d(cube.one["nv-hover"], "");
+    tip.hidden = true;
+  };
   let drag = null;
   on(stage, "pointerdown", (event) => {
     if (event.button) return;
     const hit = quiz.asking(state) ? under(event) : null;
-    drag = { x: event.clientX, y: event.clientY, from: angles[state.view], moved: false, marks: hit && hit.index };
+    drag = { x: event.clientX, y: event.clientY, from: angles[state.view], moved: false, marks: hit?.index };
     stage.setPointerCapture(event.pointerId);
   });
   on(stage, "pointermove", (event) => {
     if (drag) {
-      const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
+      const dx = event.clientX - drag.x;
+      const dy = event.clientY - drag.y;
       if (!drag.moved && Math.hypot(dx, dy) < 5) return;
       drag.moved = true;
       if (drag.marks) {
@@ -280,18 +457,34 @@ function mount(model, el, kept = null) {
     const box = cube.view.point(toCube(hit.index, data.shape), hit.solid);
     const cut = cutOf(cube.view, state, toCube(state.index, data.shape))(hit.solid);
     const wide = cube.view.name === "paper" ? binned(box, cube.view.bins, cube.frame.cells) : box;
-    d(cube.one["nv-hover"], Object.values(visibleFaces(cube.frame, hit.solid, wide, cut)).map(polygon).join(""));
+    d(
+      cube.one["nv-hover"],
+      Object.values(visibleFaces(cube.frame, hit.solid, wide, cut))
+        .map(polygon)
+        .join("")
+    );
     const at = toCube(hit.index, data.shape);
-    const value = data.values ? `x = ${decimal(data.values[flatIndex(data, at)])}`
-      : `mean of the drawn cell ≈ ${decimal(gather(data, at.map((i) => [i, i + 1]))[0], 3)}`;
-    say(tip, `(${hit.index.join(", ")})  ${value}`);
-    const area = stage.getBoundingClientRect(), left = event.clientX - area.left;
+    const value = data.values
+      ? `x = ${decimal(data.values[flatIndex(data, at)])}`
+      : `mean of the drawn cell ≈ ${decimal(
+          gather(
+            data,
+            at.map((i) => [i, i + 1])
+          )[0],
+          3
+        )}`;
+    setText(tip, `(${hit.index.join(", ")})  ${value}`);
+    const area = stage.getBoundingClientRect();
+    const left = event.clientX - area.left;
     const side = left < area.width / 2 ? `left:${left + 12}px` : `right:${area.width - left + 12}px`;
     tip.style.cssText = `top:${event.clientY - area.top - 34}px;${side}`;
     tip.hidden = false;
   });
   on(stage, "pointerleave", leave);
-  on(stage, "pointercancel", () => { drag = null; stage.classList.remove("nv-turning"); });
+  on(stage, "pointercancel", () => {
+    drag = null;
+    stage.classList.remove("nv-turning");
+  });
   on(stage, "pointerup", (event) => {
     const was = drag;
     drag = null;
@@ -299,65 +492,111 @@ function mount(model, el, kept = null) {
     if (!was || was.moved) return;
     const hit = under(event);
     if (hit && was.marks) quiz.grow(hit.index);
-    else if (hit) act.set(
-      { index: hit.index, ...(cube.view.name === "paper" ? { method: cube.view.solids[hit.solid] } : {}) });
+    else if (hit)
+      act.set({ index: hit.index, ...(cube.view.name === "paper" ? { method: cube.view.solids[hit.solid] } : {}) });
   });
   on(stage, "keydown", (event) => {
-    const rank = data.shape.length, last = rank - 1, { key } = event;
+    const rank = data.shape.length;
+    const last = rank - 1;
+    const { key } = event;
     const turn = TURNS[key];
     if ((turn || key === "0") && !event.altKey && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       event.stopPropagation();
       return act.turn(turn);
     }
-    const axis = event.shiftKey ? { ArrowRight: [0, 1], ArrowDown: [0, 1], ArrowLeft: [0, -1], ArrowUp: [0, -1] }[key]
-      : { ArrowRight: [last, 1], ArrowLeft: [last, -1], ArrowDown: [last - 1, 1], ArrowUp: [last - 1, -1],
-        PageDown: [1, 1], PageUp: [1, -1] }[key];
+    const axis = event.shiftKey
+      ? { ArrowRight: [0, 1], ArrowDown: [0, 1], ArrowLeft: [0, -1], ArrowUp: [0, -1] }[key]
+      : {
+          ArrowRight: [last, 1],
+          ArrowLeft: [last, -1],
+          ArrowDown: [last - 1, 1],
+          ArrowUp: [last - 1, -1],
+          PageDown: [1, 1],
+          PageUp: [1, -1]
+        }[key];
     if (!axis || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
-    let [a, by] = axis;
+    const [a, by] = axis;
     if (!event.shiftKey && key.startsWith("Arrow") && a < 2) return;
     const index = [...state.index];
     index[a] += by;
     // In a volume the slices lie one below the other: after the last row comes the next slice.
-    if (rank === 5 && a === 3 && (index[3] < 0 || index[3] >= data.shape[3]) && index[2] + by >= 0
-      && index[2] + by < data.shape[2]) {
+    if (
+      rank === 5 &&
+      a === 3 &&
+      (index[3] < 0 || index[3] >= data.shape[3]) &&
+      index[2] + by >= 0 &&
+      index[2] + by < data.shape[2]
+    ) {
       index[2] += by;
       index[3] = by > 0 ? 0 : data.shape[3] - 1;
     }
     act.set({ index });
   });
   // A clicker's keys go to the focused element, often to none: then the first presenter on the page takes them.
-  on(document, "keydown", (event) => {
-    const { target } = event, inside = event.composedPath().includes(root);
-    if (state.presenter && (inside
-      || ((target === document.body || target === document.documentElement)
-        && document.querySelector(".nv-presenter") === root))) presenter.key(event);
-  }, { capture: true });
+  on(
+    document,
+    "keydown",
+    (event) => {
+      const { target } = event;
+      const inside = event.composedPath().includes(root);
+      if (
+        state.presenter &&
+        (inside ||
+          ((target === document.body || target === document.documentElement) &&
+            document.querySelector(".nv-presenter") === root))
+      )
+        presenter.key(event);
+    },
+    { capture: true }
+  );
   on(root, "keydown", (event) => {
     const method = [...data.order.slice(0, 4)][Number(event.key) - 1];
-    if (!method || event.altKey || event.ctrlKey || event.metaKey
-      || event.target.matches("input, select, textarea")) return;
+    if (!method || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea"))
+      return;
     event.preventDefault();
     event.stopPropagation();
     act.set({ method });
   });
 
   // ---- the host ----
-  const listeners = TRAITS.map((key) => [`change:${key}`, () => {
-    const fresh = readState(model, data), now = value(fresh, key);
-    if (String(now ?? false) !== String(value(state, key) ?? false)) act.set(
-      { [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
-  }]);
-  const listen = (name, listener) => { try { model.on?.(name, listener); } catch { /* static */ } };
+  const listeners = TRAITS.map((key) => [
+    `change:${key}`,
+    () => {
+      const fresh = readState(model, data);
+      const now = value(fresh, key);
+      if (String(now ?? false) !== String(value(state, key) ?? false))
+        act.set({ [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
+    }
+  ]);
+  const listen = (name, listener) => {
+    try {
+      model.on?.(name, listener);
+    } catch {
+      /* static */
+    }
+  };
   for (const [name, listener] of listeners) listen(name, listener);
   listen("msg:custom", onAnswer);
-  const theme = () => { root.dataset.theme = isDark(el) ? "dark" : "light"; };
+  const theme = () => {
+    root.dataset.theme = isDark(el) ? "dark" : "light";
+  };
   const themes = new MutationObserver(theme);
-  for (const node of [document.documentElement, document.body]) if (node) themes.observe(node,
-    { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name",
-      "data-vscode-theme-kind"] });
+  for (const node of [document.documentElement, document.body])
+    if (node)
+      themes.observe(node, {
+        attributes: true,
+        attributeFilter: [
+          "class",
+          "style",
+          "data-theme",
+          "data-jp-theme-light",
+          "data-jp-theme-name",
+          "data-vscode-theme-kind"
+        ]
+      });
   on(matchMedia("(prefers-color-scheme: dark)"), "change", theme);
   const sizes = new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage;
@@ -387,8 +626,12 @@ function mount(model, el, kept = null) {
     cancelAnimationFrame(frame);
     clearInterval(timer);
     later.forEach(clearTimeout);
-    for (const [name, listener] of [...listeners, ["msg:custom", onAnswer]]) try { model.off?.(name, listener);
-      } catch { /* static */ }
+    for (const [name, listener] of [...listeners, ["msg:custom", onAnswer]])
+      try {
+        model.off?.(name, listener);
+      } catch {
+        /* static */
+      }
     root.remove();
   };
   close.kept = () => ({ angles, slice: state.slice, open: controls.open, tab: panel.tab, framework: panel.framework });

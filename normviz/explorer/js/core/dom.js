@@ -38,6 +38,16 @@ export function put(node, markup) {
   node.dataset.shown = markup;
   node.replaceChildren(rich(markup));
 }
-export const say = (node, words) => {
+export const setText = (node, words) => {
   if (node.textContent !== words) node.textContent = words;
 };
+
+const SVG = "http://www.w3.org/2000/svg";
+export const svg = (tag, attributes = {}, ...children) => {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
+/** Set the data of a path. */
+export const d = (element, text) => element.setAttribute("d", text);

@@ -69,6 +69,8 @@ export function fromCube([n, c, h, w], shape) {
   return [n, c, ...rest, w];
 }
 
+/** The product of a list of numbers: 1 for none. */
+export const product = (list) => list.reduce((a, b) => a * b, 1);
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 /** The angles at which the same three faces stay visible. */
 export const ANGLES = { samples: { az: 0.42, el: 0.46 }, paper: { az: 0.62, el: 0.5 } };
@@ -96,9 +98,13 @@ export const paperLengths = ([N, C]) => [6, clamp((6 * N) / C, 2.6, 6), 6];
  */
 export function makeFrame(cells, lengths, count, size, angles, margin) {
   const { az, el } = clampAngles(angles);
-  const ca = Math.cos(az), sa = Math.sin(az), ce = Math.cos(el), se = Math.sin(el);
+  const ca = Math.cos(az);
+  const sa = Math.sin(az);
+  const ce = Math.cos(el);
+  const se = Math.sin(el);
   const [X, Y, Z] = lengths;
-  const wide = X * ca + Y * sa, high = Z * ce + (X * sa + Y * ca) * se;
+  const wide = X * ca + Y * sa;
+  const high = Z * ce + (X * sa + Y * ca) * se;
   let best = { scale: 0, cols: 1, rows: 1 };
   for (let cols = 1; cols <= count; cols++) {
     const rows = Math.ceil(count / cols);
@@ -107,8 +113,10 @@ export function makeFrame(cells, lengths, count, size, angles, margin) {
     const scale = Math.min(across, down, margin.most);
     if (scale > best.scale * 1.001) best = { scale, cols, rows };
   }
-  const scale = Math.max(best.scale, 0.01), { cols, rows } = best;
-  const w = wide * scale, h = high * scale;
+  const scale = Math.max(best.scale, 0.01);
+  const { cols, rows } = best;
+  const w = wide * scale;
+  const h = high * scale;
   const stepX = Math.min(w * 1.3 + margin.gap, (size.width - margin.left - margin.right + margin.gap) / cols);
   const left = margin.left + (size.width - margin.left - margin.right - (stepX * (cols - 1) + w)) / 2;
   const stepY = Math.min(size.height / rows, h + margin.top + margin.bottom + 24);
@@ -116,19 +124,39 @@ export function makeFrame(cells, lengths, count, size, angles, margin) {
   // The lower left corner of the front face is the origin of a solid: it lies X*sin(az)*sin(el) above the lowest point.
   const origins = Array.from({ length: count }, (_, k) => [
     left + stepX * (k % cols),
-    above + stepY * Math.floor(k / cols) + (stepY - margin.top - margin.bottom - h) / 2 + margin.top
-      + h - X * sa * se * scale,
+    above +
+      stepY * Math.floor(k / cols) +
+      (stepY - margin.top - margin.bottom - h) / 2 +
+      margin.top +
+      h -
+      X * sa * se * scale
   ]);
-  return { cells, lengths, count, origins, scale, ca, sa, ce, se, unit: lengths.map((l, a) => l / cells[a]), width: w,
-    height: h };
+  return {
+    cells,
+    lengths,
+    count,
+    origins,
+    scale,
+    ca,
+    sa,
+    ce,
+    se,
+    unit: lengths.map((l, a) => l / cells[a]),
+    width: w,
+    height: h
+  };
 }
 
 /** A point of solid k, in cells (z counted from the top), on the screen. @returns {[number, number]} */
 export function project(frame, k, x, y, z) {
   const { ca, sa, ce, se, unit, scale, cells } = frame;
-  const px = x * unit[0], py = y * unit[1], pz = (cells[2] - z) * unit[2];
-  return [frame.origins[k][0] + scale * (px * ca + py * sa),
-    frame.origins[k][1] - scale * (pz * ce + (py * ca - px * sa) * se)];
+  const px = x * unit[0];
+  const py = y * unit[1];
+  const pz = (cells[2] - z) * unit[2];
+  return [
+    frame.origins[k][0] + scale * (px * ca + py * sa),
+    frame.origins[k][1] - scale * (pz * ce + (py * ca - px * sa) * se)
+  ];
 }
 
 /** The visible faces of a box in solid k: top, front, side, each four corners. @param {Range[]} box */
@@ -137,7 +165,7 @@ export function faces(frame, k, [[x0, x1], [y0, y1], [z0, z1]]) {
   return {
     top: [p(x0, y0, z0), p(x1, y0, z0), p(x1, y1, z0), p(x0, y1, z0)],
     front: [p(x0, y0, z0), p(x1, y0, z0), p(x1, y0, z1), p(x0, y0, z1)],
-    side: [p(x1, y0, z0), p(x1, y1, z0), p(x1, y1, z1), p(x1, y0, z1)],
+    side: [p(x1, y0, z0), p(x1, y1, z0), p(x1, y1, z1), p(x1, y0, z1)]
   };
 }
 
@@ -153,19 +181,39 @@ export function visibleFaces(frame, k, box, cut = 0) {
   return seen;
 }
 
-const EDGES = [[0, 1], [2, 3], [4, 5], [6, 7], [0, 2], [1, 3], [4, 6], [5, 7], [0, 4], [1, 5], [2, 6], [3, 7]];
+const EDGES = [
+  [0, 1],
+  [2, 3],
+  [4, 5],
+  [6, 7],
+  [0, 2],
+  [1, 3],
+  [4, 6],
+  [5, 7],
+  [0, 4],
+  [1, 5],
+  [2, 6],
+  [3, 7]
+];
 /** The edges of a box inside the solid, which cannot be seen: pairs of points. */
 export function hiddenEdges(frame, k, box, cut = 0) {
   const corner = (i) => [box[0][i & 1], box[1][(i >> 1) & 1], box[2][(i >> 2) & 1]];
   return EDGES.map(([i, j]) => [corner(i), corner(j)])
-    .filter(([a, b]) => !((a[2] <= 0 && b[2] <= 0) || (a[0] >= frame.cells[0] && b[0] >= frame.cells[0])
-      || (a[1] === cut && b[1] === cut)))
+    .filter(
+      ([a, b]) =>
+        !(
+          (a[2] <= 0 && b[2] <= 0) ||
+          (a[0] >= frame.cells[0] && b[0] >= frame.cells[0]) ||
+          (a[1] === cut && b[1] === cut)
+        )
+    )
     .map((ends) => ends.map((p) => project(frame, k, ...p)));
 }
 
 /** Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels. */
 export function gridLines(frame, k, bins, cut = 0, least = 3.2) {
-  const [X, Y, Z] = frame.cells, lines = [];
+  const [X, Y, Z] = frame.cells;
+  const lines = [];
   const seg = (a, b) => lines.push([project(frame, k, ...a), project(frame, k, ...b)]);
   const every = (axis, first, stop) => {
     const cell = frame.unit[axis] * frame.scale * [frame.ca, Math.hypot(frame.sa, frame.ca * frame.se), frame.ce][axis];
@@ -174,9 +222,18 @@ export function gridLines(frame, k, bins, cut = 0, least = 3.2) {
     for (let v = Math.floor(first / step) * step + step; v < stop; v += step) at.push(v);
     return at;
   };
-  for (const x of every(0, 0, X)) { seg([x, cut, 0], [x, cut, Z]); seg([x, cut, 0], [x, Y, 0]); }
-  for (const y of every(1, cut, Y)) { seg([0, y, 0], [X, y, 0]); seg([X, y, 0], [X, y, Z]); }
-  for (const z of every(2, 0, Z)) { seg([0, cut, z], [X, cut, z]); seg([X, cut, z], [X, Y, z]); }
+  for (const x of every(0, 0, X)) {
+    seg([x, cut, 0], [x, cut, Z]);
+    seg([x, cut, 0], [x, Y, 0]);
+  }
+  for (const y of every(1, cut, Y)) {
+    seg([0, y, 0], [X, y, 0]);
+    seg([X, y, 0], [X, y, Z]);
+  }
+  for (const z of every(2, 0, Z)) {
+    seg([0, cut, z], [X, cut, z]);
+    seg([X, cut, z], [X, Y, z]);
+  }
   return lines;
 }
 
@@ -186,24 +243,43 @@ export function gridLines(frame, k, bins, cut = 0, least = 3.2) {
  * @returns {{solid: number, cell: [number, number, number], face: string} | null}
  */
 export function pick(frame, px, py, cutOf = () => 0) {
-  const { ca, sa, ce, se, unit, scale, cells: [X, Y, Z] } = frame;
+  const {
+    ca,
+    sa,
+    ce,
+    se,
+    unit,
+    scale,
+    cells: [X, Y, Z]
+  } = frame;
   for (let k = 0; k < frame.count; k++) {
-    const u = (px - frame.origins[k][0]) / scale, v = (frame.origins[k][1] - py) / scale, cut = cutOf(k);
+    const u = (px - frame.origins[k][0]) / scale;
+    const v = (frame.origins[k][1] - py) / scale;
+    const cut = cutOf(k);
     const inside = (x, y, z) => x >= 0 && x < X && y >= cut && y < Y && z >= 0 && z < Z;
-    const at = (face, x, y, z) => (
-      { solid: k, face, cell: [clamp(Math.floor(x), 0, X - 1), clamp(Math.floor(y), cut, Y - 1),
-        clamp(Math.floor(z), 0, Z - 1)] });
+    const at = (face, x, y, z) => ({
+      solid: k,
+      face,
+      cell: [clamp(Math.floor(x), 0, X - 1), clamp(Math.floor(y), cut, Y - 1), clamp(Math.floor(z), 0, Z - 1)]
+    });
     const height = Z * unit[2] * ce;
-    { // front: y = cut
-      const ux = (u - cut * unit[1] * sa) / ca, z = (v - (cut * unit[1] * ca - ux * sa) * se) / ce;
+    {
+      // front: y = cut
+      const ux = (u - cut * unit[1] * sa) / ca;
+      const z = (v - (cut * unit[1] * ca - ux * sa) * se) / ce;
       if (inside(ux / unit[0], cut, Z - z / unit[2] - 1e-9)) return at("front", ux / unit[0], cut, Z - z / unit[2]);
     }
-    { // top: z = 0
-      const t = (v - height) / se, ux = u * ca - t * sa, uy = u * sa + t * ca;
+    {
+      // top: z = 0
+      const t = (v - height) / se;
+      const ux = u * ca - t * sa;
+      const uy = u * sa + t * ca;
       if (inside(ux / unit[0], uy / unit[1], 0)) return at("top", ux / unit[0], uy / unit[1], 0);
     }
-    { // side: x = X
-      const uy = (u - X * unit[0] * ca) / sa, z = (v - (uy * ca - X * unit[0] * sa) * se) / ce;
+    {
+      // side: x = X
+      const uy = (u - X * unit[0] * ca) / sa;
+      const z = (v - (uy * ca - X * unit[0] * sa) * se) / ce;
       if (inside(X - 1, uy / unit[1], Z - z / unit[2] - 1e-9)) return at("side", X - 1, uy / unit[1], Z - z / unit[2]);
     }
   }

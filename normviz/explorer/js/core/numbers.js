@@ -4,7 +4,9 @@ const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array
 
 /** Decode half precision from its bits: not every browser has a Float16Array. */
 const half = (bits) => {
-  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
 };
@@ -31,7 +33,8 @@ export function mergeAtoms(count, means, m2s) {
 
 /** Mean and biased variance (or the mean square, where no mean is taken) in two passes. */
 export function twoPass(values, centered) {
-  let mean = 0, m2 = 0;
+  let mean = 0;
+  let m2 = 0;
   if (centered) {
     for (const v of values) mean += v;
     mean /= values.length;
@@ -46,15 +49,15 @@ export function decimal(value, digits = 5) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
   // Making a formatter takes fifty times as long as using it, so one for each number of digits is kept.
-  if (!formats.has(digits)) formats.set(digits,
-    new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
+  if (!formats.has(digits))
+    formats.set(digits, new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
   return formats.get(digits).format(value);
 }
 /** As decimal(), but very small and very large numbers as powers of ten, for formulas. May hold <sup>. */
 export function number(value, digits = 5) {
   const size = Math.abs(value);
-  if (!Number.isFinite(value) || value === 0 || (size >= 1e-6 && size < 10 ** Math.max(9, digits))) return decimal(
-    value, digits);
+  if (!Number.isFinite(value) || value === 0 || (size >= 1e-6 && size < 10 ** Math.max(9, digits)))
+    return decimal(value, digits);
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
   return `${Number(mantissa)}·10<sup>${Number(exponent)}</sup>`;
 }
@@ -73,7 +76,8 @@ export const span = ([start, stop]) => (stop - start === 1 ? `${start}` : `${sta
 
 /** Shares of the values in equal bins over [low, high]; what lies outside counts in the end bins. NaN is left out. */
 export function histogram(values, low, high, bins) {
-  const counts = new Array(bins).fill(0), width = (high - low) / bins || 1;
+  const counts = new Array(bins).fill(0);
+  const width = (high - low) / bins || 1;
   let total = 0;
   for (const v of values) {
     if (Number.isNaN(v)) continue;

@@ -1,43 +1,64 @@
 // The numbers of one state: the set, its statistics and the values of one cell. No DOM.
 
+import { blockOf, cubeShape, divisors, hasGroups, setOf, toCube } from "./geometry.js";
+import { decimal, digitsFor, mergeAtoms, span, twoPass, unpack } from "./numbers.js";
+
 /** Unpack the scene once. */
 export function readScene(scene) {
-  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row])), labels = unpack(scene.labels);
+  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
+  const labels = unpack(scene.labels);
   return {
-    ...scene, methods, order: scene.methods.map((row) => row.name), cube: cubeShape(scene.shape),
-      divisors: divisors(scene.shape[1]),
-    values: unpack(scene.values), coarse: unpack(scene.coarse), mean: unpack(scene.mean), m2: unpack(scene.m2),
-    weight: unpack(scene.weight), bias: unpack(scene.bias),
-    labels, given: labels && { sets: new Set(labels).size, last: labels.reduce((a, b) => Math.max(a, b)),
-      ...unpackAll(scene.sets) },
-    running: unpackAll(scene.running), positions: unpackAll(scene.positions),
-    statistics: new Map(), answers: new Map(),
+    ...scene,
+    methods,
+    order: scene.methods.map((row) => row.name),
+    cube: cubeShape(scene.shape),
+    divisors: divisors(scene.shape[1]),
+    values: unpack(scene.values),
+    coarse: unpack(scene.coarse),
+    mean: unpack(scene.mean),
+    m2: unpack(scene.m2),
+    weight: unpack(scene.weight),
+    bias: unpack(scene.bias),
+    labels,
+    given: labels && {
+      sets: new Set(labels).size,
+      last: labels.reduce((a, b) => Math.max(a, b)),
+      ...unpackAll(scene.sets)
+    },
+    running: unpackAll(scene.running),
+    positions: unpackAll(scene.positions),
+    statistics: new Map(),
+    answers: new Map()
   };
 }
 
-const unpackAll = (packed) => packed
-  && Object.fromEntries(Object.entries(packed).map(([key, array]) => [key, unpack(array)]));
+const unpackAll = (packed) =>
+  packed && Object.fromEntries(Object.entries(packed).map(([key, array]) => [key, unpack(array)]));
 
 /** Position of a cell of the cube in the flat tensor. */
 export const flatIndex = ({ cube: [, C, H, W] }, [n, c, h, w]) => ((n * C + c) * H + h) * W + w;
 
 /** The values of a range of cells, exact, or the coarse means that overlap it. */
 export function gather(data, [ns, cs, hs, ws]) {
-  const out = [], exact = data.values !== null, source = exact ? data.values : data.coarse;
+  const out = [];
+  const exact = data.values !== null;
+  const source = exact ? data.values : data.coarse;
   const [, bc, bh, bw] = exact ? [1, 1, 1, 1] : data.bins;
   const [, C, H, W] = data.cube.map((length, a) => Math.ceil(length / (exact ? 1 : data.bins[a])));
   const reach = ([a, b], size) => [Math.floor(a / size), Math.ceil(b / size)];
-  const [c0, c1] = reach(cs, bc), [h0, h1] = reach(hs, bh), [w0, w1] = reach(ws, bw);
+  const [c0, c1] = reach(cs, bc);
+  const [h0, h1] = reach(hs, bh);
+  const [w0, w1] = reach(ws, bw);
   for (let n = ns[0]; n < ns[1]; n++)
     for (let c = c0; c < c1; c++)
-      for (let h = h0; h < h1; h++)
-        for (let w = w0; w < w1; w++) out.push(source[((n * C + c) * H + h) * W + w]);
-  return exact ? out : out.map((level) =>
-    (level === 255 ? NaN : data.extent[0] + (level / 254) * (data.extent[1] - data.extent[0])));
+      for (let h = h0; h < h1; h++) for (let w = w0; w < w1; w++) out.push(source[((n * C + c) * H + h) * W + w]);
+  return exact
+    ? out
+    : out.map((level) => (level === 255 ? NaN : data.extent[0] + (level / 254) * (data.extent[1] - data.extent[0])));
 }
 
 /** Mean and variance of the set of `cell`; each set is computed once. */
-export function statisticsOf(data, method, G, cell) {
+function statisticsOf(data, method, G, cell) {
   const key = `${method.name}/${hasGroups(method) ? G : ""}`;
   let table = data.statistics.get(key);
   if (!table) {
@@ -52,15 +73,21 @@ export function statisticsOf(data, method, G, cell) {
 }
 
 function compute(data, method, set) {
-  const [, C, H, W] = data.cube, [ns, cs, hs, ws] = set;
+  const [, C, H, W] = data.cube;
+  const [ns, cs, hs, ws] = set;
   let merged;
   if (method.spatial === "all" && data.mean) {
-    const means = [], m2s = [];
-    for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) { means.push(data.mean[n * C + c]);
-      m2s.push(data.m2[n * C + c]); }
+    const means = [];
+    const m2s = [];
+    for (let n = ns[0]; n < ns[1]; n++)
+      for (let c = cs[0]; c < cs[1]; c++) {
+        means.push(data.mean[n * C + c]);
+        m2s.push(data.m2[n * C + c]);
+      }
     merged = mergeAtoms(data.count, means, m2s);
   } else if (data.values) {
-    const values = gather(data, set), found = twoPass(values, method.centered);
+    const values = gather(data, set);
+    const found = twoPass(values, method.centered);
     return method.statistic === "squared norm" ? { mean: 0, var: found.var * values.length } : found;
   } else if (data.positions && method.spatial === "one") {
     const at = (ns[0] * H + hs[0]) * W + ws[0];
@@ -73,7 +100,8 @@ function compute(data, method, set) {
 
 /** Values and statistics of a given set: from its values, or from the scene where it carries no values. */
 function givenSet(data, label) {
-  const values = [], { given } = data;
+  const values = [];
+  const { given } = data;
   if (!data.values) {
     const at = given.label.indexOf(label);
     return { values, size: given.count[at], mean: given.mean[at], var: given.var[at] };
@@ -87,9 +115,13 @@ function givenSet(data, label) {
  * @param {(question: object) => void} ask  asks a running kernel for numbers that the page does not carry
  */
 export function measure(data, state, ask = () => {}) {
-  const { shape } = data, cell = toCube(state.index, shape), given = state.method === "given";
-  const method = data.methods[state.method], G = state.G;
-  const flat = flatIndex(data, cell), [, C] = shape;
+  const { shape } = data;
+  const cell = toCube(state.index, shape);
+  const given = state.method === "given";
+  const method = data.methods[state.method];
+  const G = state.G;
+  const flat = flatIndex(data, cell);
+  const [, C] = shape;
   const evaluating = state.mode === "eval" && state.method === "batch" && data.running !== null;
   const shown = { method, given, labels: given && data.labels, cell, evaluating };
   if (given) {
@@ -99,14 +131,17 @@ export function measure(data, state, ask = () => {}) {
   } else {
     const block = blockOf(method, shape, G);
     Object.assign(shown, {
-      block, ownSet: setOf(block, state.index), size: block.reduce((a, b) => a * b, 1),
-        grid: shape.map((length, a) => length / block[a]),
-      set: setOf(blockOf(method, data.cube, G), cell), ...statisticsOf(data, method, G, cell),
+      block,
+      ownSet: setOf(block, state.index),
+      size: block.reduce((a, b) => a * b, 1),
+      grid: shape.map((length, a) => length / block[a]),
+      set: setOf(blockOf(method, data.cube, G), cell),
+      ...statisticsOf(data, method, G, cell)
     });
     shown.sets = shown.grid.reduce((a, b) => a * b, 1);
     shown.statisticsShape = shown.grid.filter((_, a) => [method.n, method.c, method.spatial][Math.min(a, 2)] !== "all");
-    if (evaluating) Object.assign(shown,
-      { mean: data.running.mean[cell[1]], var: data.running.var[cell[1]], pending: false });
+    if (evaluating)
+      Object.assign(shown, { mean: data.running.mean[cell[1]], var: data.running.var[cell[1]], pending: false });
   }
   const answer = data.answers.get(`${state.method}/${G}/${state.index}`);
   if (data.values) shown.x = data.values[flat];
@@ -114,13 +149,16 @@ export function measure(data, state, ask = () => {}) {
   else {
     // The page carries only the mean of a drawn cell, which is not the x to be normalized.
     shown.x = NaN;
-    shown.about = gather(data, cell.map((i) => [i, i + 1]))[0];
+    shown.about = gather(
+      data,
+      cell.map((i) => [i, i + 1])
+    )[0];
     ask({ method: state.method, num_groups: G, index: state.index });
   }
   if (shown.pending && answer) Object.assign(shown, { mean: answer.mean, var: answer.var, pending: false });
   // Weight or bias applied at a cell. Per-element parameters exist only for Layer Norm, per-filter ones for weights.
-  const perOutput = Boolean(data.per_output),
-    applies = (!data.elementwise || state.method === "layer") && perOutput === ofWeights(method);
+  const perOutput = Boolean(data.per_output);
+  const applies = (!data.elementwise || state.method === "layer") && perOutput === ofWeights(method);
   const inSample = flat % shape.slice(1).reduce((a, b) => a * b, 1);
   const of = (parameter) => parameter[perOutput ? cell[0] : parameter.length === C ? cell[1] : inSample];
   shown.gamma = applies && data.weight ? of(data.weight) : 1;
@@ -130,14 +168,18 @@ export function measure(data, state, ask = () => {}) {
   shown.digits = digitsFor(shown.x, shown.mean, Math.sqrt(shown.var));
   shown.normalized = (shown.x - shown.mean) / shown.deviation;
   shown.y = shown.normalized * shown.gamma + shown.beta;
-  shown.setBy = (name) => (evaluating && name === "batch" || !data.methods[name] ? null
-    : setOf(blockOf(data.methods[name], data.cube, G), cell));
+  shown.setBy = (name) =>
+    (evaluating && name === "batch") || !data.methods[name]
+      ? null
+      : setOf(blockOf(data.methods[name], data.cube, G), cell);
   if (evaluating) shown.set = null;
   shown.normalize = (value, at, name) => {
     const row = data.methods[name];
     if (!row) return NaN;
-    const s = evaluating && name === "batch" ? { mean: data.running.mean[at[1]], var: data.running.var[at[1]] }
-      : statisticsOf(data, row, G, at);
+    const s =
+      evaluating && name === "batch"
+        ? { mean: data.running.mean[at[1]], var: data.running.var[at[1]] }
+        : statisticsOf(data, row, G, at);
     return (value - s.mean) / Math.sqrt(s.var + data.eps);
   };
   return shown;
@@ -148,8 +190,10 @@ export function drawnValue(data, cell, last) {
   if (data.values && cell.every((start, a) => start === last[a])) return data.values[flatIndex(data, cell)];
   // In the classical figure, positions that span several rows are replaced by those whole rows.
   const rows = cell[3] > last[3] || cell[2] !== last[2];
-  const values = gather(data, cell.map(
-    (start, a) => (a === 3 && rows && last[3] !== start ? [0, data.cube[3]] : [start, last[a] + 1])));
+  const values = gather(
+    data,
+    cell.map((start, a) => (a === 3 && rows && last[3] !== start ? [0, data.cube[3]] : [start, last[a] + 1]))
+  );
   return values.reduce((a, b) => a + b, 0) / values.length;
 }
 
@@ -165,10 +209,14 @@ export function statusText(data, state, shown) {
   const name = shown.given ? "Given sets" : shown.method.label + (hasGroups(shown.method) ? `, G = ${state.G}` : "");
   const axes = axisNames(data.shape, shown.method);
   const where = `cell (${state.index.join(", ")})`;
-  if (shown.evaluating) return `${name} in eval mode, ${where}: no set; ` +
-    `running mean ${decimal(shown.mean)}, running variance ${decimal(shown.var)}.`;
+  if (shown.evaluating)
+    return (
+      `${name} in eval mode, ${where}: no set; ` +
+      `running mean ${decimal(shown.mean)}, running variance ${decimal(shown.var)}.`
+    );
   const ranges = shown.given ? `set ${shown.label}` : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
-  const numbers = shown.pending ? "numbers need a running kernel"
+  const numbers = shown.pending
+    ? "numbers need a running kernel"
     : `mean ${decimal(shown.mean, shown.digits)}, ${spreadName(shown.method)} ${decimal(shown.var)}`;
   return `${name}: the set of ${where} is ${ranges}; ${shown.size} ${shown.size === 1 ? "cell" : "cells"}, ${numbers}.`;
 }
@@ -180,7 +228,8 @@ export const spreadName = (method) => (!method || method.centered ? "variance" :
 /** Names of the axes of x: n, c, h, w; of weights Cout, Cin, kH, kW. */
 export function axisNames(shape, method) {
   const spatial = { 2: [], 3: ["l"], 4: ["h", "w"], 5: ["d", "h", "w"] }[shape.length];
-  return ofWeights(method) ? ["Cout", "Cin", ...spatial.map((name) => `k${name.toUpperCase()}`)]
+  return ofWeights(method)
+    ? ["Cout", "Cin", ...spatial.map((name) => `k${name.toUpperCase()}`)]
     : ["n", "c", ...spatial];
 }
 /** Names of the lengths of the axes: N, C, H, W; of weights Cout, Cin, kH, kW. */

@@ -4,12 +4,20 @@
  * Show the page once it has drawn, and send that and the height to the page around it. That page may answer with its
  * theme, which a sandboxed frame cannot read by itself.
  */
-function inFrame(drawn) {
-  const root = document.documentElement, main = document.querySelector("main"), framed = parent !== window;
-  let theme = "light dark", shown = false, fitted = false;
+export function inFrame(drawn) {
+  const root = document.documentElement;
+  const main = document.querySelector("main");
+  const framed = parent !== window;
+  let theme = "light dark";
+  let shown = false;
+  let fitted = false;
   // The explorer observes the style of the root and determines its theme again.
-  const paint = () => { if (shown) root.style.colorScheme = theme; };
-  const send = (message) => { if (framed) parent.postMessage({ normviz: message }, "*"); };
+  const paint = () => {
+    if (shown) root.style.colorScheme = theme;
+  };
+  const send = (message) => {
+    if (framed) parent.postMessage({ normviz: message }, "*");
+  };
   // A page fills its frame and reports its height only if the frame is too low, unless the frame shall fit the page.
   const measure = () => {
     if (!shown) return;

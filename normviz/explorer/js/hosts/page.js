@@ -1,8 +1,21 @@
-// An exported page. It stands after the module in one script, so `render`, `fit` and `divisors` are in scope.
+// An exported page: a stand-in for anywidget's model, and the state in the address.
+
+import { divisors } from "../core/geometry.js";
+import { fit, render } from "../explorer.js";
+import { inFrame } from "./frame.js";
 
 /** Traits that the page's address keeps, and their names there. */
-const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", step: "step", view: "view", color: "color",
-  mode: "mode", predict: "predict", presenter: "presenter" };
+const IN_ADDRESS = {
+  method: "method",
+  num_groups: "G",
+  index: "i",
+  step: "step",
+  view: "view",
+  color: "color",
+  mode: "mode",
+  predict: "predict",
+  presenter: "presenter"
+};
 /** Default values are omitted from the URL. */
 const OMITTED = { mode: "train", predict: false, presenter: false };
 
@@ -11,9 +24,12 @@ const SHARED = ["index", "step", "view", "color", "mode", "predict", "presenter"
 
 /** A stand-in for anywidget's model, without a kernel. */
 function standIn(scene, state) {
-  const values = { ...state, _scene: scene }, listeners = new Map();
+  const values = { ...state, _scene: scene };
+  const listeners = new Map();
   const listenersOf = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
-  const emit = (name, ...details) => [...listenersOf(name)].forEach((listener) => listener(...details));
+  const emit = (name, ...details) => {
+    for (const listener of [...listenersOf(name)]) listener(...details);
+  };
   return {
     get: (key) => values[key],
     set(key, value) {
@@ -21,10 +37,16 @@ function standIn(scene, state) {
       values[key] = value;
       emit(`change:${key}`, this, value);
     },
-    on(name, listener) { listenersOf(name).add(listener); },
-    off(name, listener) { listener ? listenersOf(name).delete(listener) : listeners.delete(name); },
-    save_changes() { emit("saved"); },
-    send() {},
+    on(name, listener) {
+      listenersOf(name).add(listener);
+    },
+    off(name, listener) {
+      listener ? listenersOf(name).delete(listener) : listeners.delete(name);
+    },
+    save_changes() {
+      emit("saved");
+    },
+    send() {}
   };
 }
 
@@ -33,20 +55,25 @@ const prefixOf = (k) => (k ? `${k + 1}.` : "");
 
 /** The state of explorer k in the address. Invalid values in the URL are ignored. */
 function readAddress(hash, k, scene, first) {
-  const given = new URLSearchParams(hash.replace(/^#/, "")), state = { ...first };
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  const state = { ...first };
   for (const [key, short] of Object.entries(IN_ADDRESS)) {
     const text = given.get(prefixOf(k) + short);
     if (text === null) continue;
     const whole = /^\d+(,\d+)*$/.test(text) ? text.split(",").map(Number) : null;
-    if (key === "index") { if (whole?.length === scene.shape.length) state.index = whole; }
-    else if (key === "predict" || key === "presenter") state[key] = text === "true" || text === "1";
-    else if (key === "num_groups" || key === "step") { if (whole?.length === 1) state[key] = whole[0]; }
-    else if (key !== "method" || scene.methods.some((row) => row.name === text)
-      || (text === "given" && scene.labels)) state[key] = text;
+    if (key === "index") {
+      if (whole?.length === scene.shape.length) state.index = whole;
+    } else if (key === "predict" || key === "presenter") state[key] = text === "true" || text === "1";
+    else if (key === "num_groups" || key === "step") {
+      if (whole?.length === 1) state[key] = whole[0];
+    } else if (key !== "method" || scene.methods.some((row) => row.name === text) || (text === "given" && scene.labels))
+      state[key] = text;
   }
   const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
-  const { G, ...rest } = fit({ ...state, G: state.num_groups },
-    { shape: scene.shape, methods, labels: scene.labels, running: scene.running, divisors: divisors(scene.shape[1]) });
+  const { G, ...rest } = fit(
+    { ...state, G: state.num_groups },
+    { shape: scene.shape, methods, labels: scene.labels, running: scene.running, divisors: divisors(scene.shape[1]) }
+  );
   return { ...rest, num_groups: G };
 }
 
@@ -63,13 +90,16 @@ function startPage() {
   // Linked explorers share one scene, which the page holds once.
   for (const one of shown) if (typeof one.scene === "number") one.scene = shown[one.scene].scene;
   const live = shown.map(({ scene, state }, k) => {
-    const place = document.querySelectorAll(".nvp-explorer")[k],
-      model = standIn(scene, readAddress(location.hash, k, scene, state));
-    if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k))) touched.add(
-      k);
+    const place = document.querySelectorAll(".nvp-explorer")[k];
+    const model = standIn(scene, readAddress(location.hash, k, scene, state));
+    if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k)))
+      touched.add(k);
     // A frame in a notebook has no address to copy.
-    if (location.protocol !== "about:") model.address = () => { touched.add(k);
-      return new URL(`#${addressed()}`, location.href).href; };
+    if (location.protocol !== "about:")
+      model.address = () => {
+        touched.add(k);
+        return new URL(`#${addressed()}`, location.href).href;
+      };
     const el = document.createElement("div");
     el.className = "nvp-live";
     place.append(el);
@@ -82,32 +112,44 @@ function startPage() {
     }
     place.querySelector(".nvp-still")?.remove();
     // With several explorers, each part needs a name of its own.
-    if (shown.length > 1) for (const part of el.querySelectorAll("section, [role=region]")) part.setAttribute(
-      "aria-label", `${part.getAttribute("aria-label")}, explorer ${k + 1}`);
+    if (shown.length > 1)
+      for (const part of el.querySelectorAll("section, [role=region]"))
+        part.setAttribute("aria-label", `${part.getAttribute("aria-label")}, explorer ${k + 1}`);
     model.on("saved", () => {
       touched.add(k);
       // Linked explorers keep their own methods and share the other traits.
-      if (shown[k].link !== undefined) live.forEach((other, j) => {
-        if (j === k || !other || shown[j].link !== shown[k].link) return;
-        touched.add(j);
-        for (const key of SHARED) other.set(key, model.get(key));
-      });
+      if (shown[k].link !== undefined)
+        live.forEach((other, j) => {
+          if (j === k || !other || shown[j].link !== shown[k].link) return;
+          touched.add(j);
+          for (const key of SHARED) other.set(key, model.get(key));
+        });
       keep();
     });
     return model;
   });
-  const addressed = () => [...touched].sort((a, b) => a - b).map((k) => writeAddress(live[k], k)).join("&");
+  const addressed = () =>
+    [...touched]
+      .sort((a, b) => a - b)
+      .map((k) => writeAddress(live[k], k))
+      .join("&");
   const keep = () => {
     const hash = addressed();
     // A sandboxed frame may not write its address, and some browsers limit how often a page may.
-    try { history.replaceState(null, "", `#${hash}`); } catch { /* the address keeps its old state */ }
+    try {
+      history.replaceState(null, "", `#${hash}`);
+    } catch {
+      /* the address keeps its old state */
+    }
   };
   // Read the address of the event: location.hash may have been written since.
-  addEventListener("hashchange", (event) => live.forEach((model, k) => {
-    if (!model) return;
-    const asked = readAddress(new URL(event.newURL).hash, k, shown[k].scene, shown[k].state);
-    for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
-  }));
+  addEventListener("hashchange", (event) =>
+    live.forEach((model, k) => {
+      if (!model) return;
+      const asked = readAddress(new URL(event.newURL).hash, k, shown[k].scene, shown[k].state);
+      for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
+    })
+  );
   // In the frame of `nv.show`, the still picture below stays visible until everything is drawn.
   inFrame(() => document.querySelector(".normviz")?.hasAttribute("data-ready"));
 }

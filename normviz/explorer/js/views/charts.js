@@ -1,47 +1,69 @@
 // The histogram of a set before and after, on one fixed scale.
 
-const BINS = 48, CHART = { width: 340, row: 66, left: 6, right: 6 };
+import { d, svg } from "../core/dom.js";
+import { clamp } from "../core/geometry.js";
+import { decimal, histogram } from "../core/numbers.js";
+import { setValues } from "../core/readout.js";
+
+const BINS = 48;
+const CHART = { width: 340, row: 66, left: 6, right: 6 };
 
 /** One axis for both rows and all states, so that only the set moves, not the scale. Outliers lie outside. */
-export function chartRange(data) {
-  const [low, high] = data.colors, room = 0.25 * (high - low);
+function chartRange(data) {
+  const [low, high] = data.colors;
+  const room = 0.25 * (high - low);
   return [Math.min(Math.max(low - room, data.extent[0]), -3), Math.max(Math.min(high + room, data.extent[1]), 3)];
 }
 
 /** Round tick values inside a range. */
-export function ticks([low, high], about = 6) {
-  const raw = (high - low) / about, power = 10 ** Math.floor(Math.log10(raw || 1));
+function ticks([low, high], about = 6) {
+  const raw = (high - low) / about;
+  const power = 10 ** Math.floor(Math.log10(raw || 1));
   const step = [1, 2, 5, 10].map((s) => s * power).find((s) => s >= raw) ?? power;
   const out = [];
-  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9;
-    v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9; v += step)
+    out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
   return out;
 }
 
 export function createChart() {
-  const before = svg("path", { class: "nv-bars before" }), after = svg("path", { class: "nv-bars after" });
-  const marks = svg("g"), axis = svg("g", { class: "nv-axis" });
+  const before = svg("path", { class: "nv-bars before" });
+  const after = svg("path", { class: "nv-bars after" });
+  const marks = svg("g");
+  const axis = svg("g", { class: "nv-axis" });
   const titles = [svg("text", { x: 6, y: 12 }), svg("text", { x: 6, y: 12 + CHART.row + 8 })];
   const height = 2 * CHART.row + 30;
-  const node = svg("svg", { class: "nv-chart", viewBox: `0 0 ${CHART.width} ${height}`, role: "img", "aria-label": "" },
-    axis, before, after, marks, ...titles);
+  const node = svg(
+    "svg",
+    { class: "nv-chart", viewBox: `0 0 ${CHART.width} ${height}`, role: "img", "aria-label": "" },
+    axis,
+    before,
+    after,
+    marks,
+    ...titles
+  );
   return { node, before, after, marks, axis, titles, height };
 }
 
 export function drawChart(chart, data, shown) {
-  const values = setValues(data, shown), range = chartRange(data);
+  const values = setValues(data, shown);
+  const range = chartRange(data);
   const turn = (v) => ((v - shown.mean) / shown.deviation) * shown.gamma + shown.beta;
   const finite = Number.isFinite(shown.mean) && Number.isFinite(shown.deviation);
-  const rows = [histogram(values, ...range, BINS),
-    finite ? histogram(values.map(turn), ...range, BINS) : new Array(BINS).fill(0)];
-  const most = Math.max(...rows.flat(), 1e-9), plot = CHART.width - CHART.left - CHART.right;
+  const rows = [
+    histogram(values, ...range, BINS),
+    finite ? histogram(values.map(turn), ...range, BINS) : new Array(BINS).fill(0)
+  ];
+  const most = Math.max(...rows.flat(), 1e-9);
+  const plot = CHART.width - CHART.left - CHART.right;
   const x = (v) => CHART.left + (plot * (clamp(v, ...range) - range[0])) / (range[1] - range[0]);
   const base = [CHART.row, 2 * CHART.row + 8];
   [chart.before, chart.after].forEach((path, row) => {
     // Square roots: next to a set of equal values, a set of spread values would look flat.
     const bar = (share, i) => {
       if (!share) return "";
-      const left = CHART.left + (plot * i) / BINS + 0.5, width = plot / BINS - 1;
+      const left = CHART.left + (plot * i) / BINS + 0.5;
+      const width = plot / BINS - 1;
       const height = Math.sqrt(share / most) * (CHART.row - 18);
       const [at, across, up, back] = [left, width, -height, -width].map((v) => v.toFixed(1));
       return `M${at} ${base[row]}h${across}v${up}h${back}z`;
@@ -52,11 +74,16 @@ export function drawChart(chart, data, shown) {
     svg("path", { class: name, d: `M${x(v).toFixed(1)} ${base[row]}V${base[row] - CHART.row + 17}` });
   const mark = (row, v) => svg("path", { class: "nv-here", d: `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z` });
   const marks = [];
-  const centered = shown.given || shown.method.centered, deviation = Math.sqrt(shown.var);
+  const centered = shown.given || shown.method.centered;
+  const deviation = Math.sqrt(shown.var);
   // A norm is not a distance from the mean.
-  if (finite && deviation > 0 && shown.method?.statistic !== "squared norm") marks.push(
-    svg("path", { class: "nv-sigma",
-      d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}` }));
+  if (finite && deviation > 0 && shown.method?.statistic !== "squared norm")
+    marks.push(
+      svg("path", {
+        class: "nv-sigma",
+        d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}`
+      })
+    );
   if (Number.isFinite(shown.mean) && centered) marks.push(line(0, shown.mean, "nv-mean"));
   if (finite && centered) marks.push(line(1, shown.beta, "nv-mean"));
   if (Number.isFinite(shown.x)) marks.push(mark(0, shown.x));
@@ -65,10 +92,15 @@ export function drawChart(chart, data, shown) {
   const about = data.values ? "" : ", means of drawn cells";
   chart.titles[0].textContent = `before: x${about}`;
   chart.titles[1].textContent = (shown.affine ? "after: y" : "after: x\u0302") + about;
-  chart.axis.replaceChildren(...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
-    ...ticks(range).filter((v) => x(v) < CHART.width - 14 && x(v) > 14).map(
-      (v) => svg("text", { x: x(v), y: base[1] + 17, "text-anchor": "middle" }, decimal(v, 3))));
-  chart.node.setAttribute("aria-label",
+  chart.axis.replaceChildren(
+    ...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
+    ...ticks(range)
+      .filter((v) => x(v) < CHART.width - 14 && x(v) > 14)
+      .map((v) => svg("text", { x: x(v), y: base[1] + 17, "text-anchor": "middle" }, decimal(v, 3)))
+  );
+  chart.node.setAttribute(
+    "aria-label",
     "Values of the set before and after normalization: " +
-      `mean ${decimal(shown.mean)} becomes ${decimal(finite ? shown.beta : NaN)}.`);
+      `mean ${decimal(shown.mean)} becomes ${decimal(finite ? shown.beta : NaN)}.`
+  );
 }

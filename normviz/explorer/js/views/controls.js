@@ -1,24 +1,32 @@
 // The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
 
-const COLORS = { set: "one set", partition: "every set", value: "values", normalized: "normalized" };
-const VIEWS = { samples: "Samples", paper: "Paper figure" };
-const MODES = { train: "Train", eval: "Eval" };
+import { KEYS, button, h, setText } from "../core/dom.js";
+import { clamp, divisors, fitting } from "../core/geometry.js";
+import { decimal } from "../core/numbers.js";
+import { axisNames } from "../core/readout.js";
+import { legendColors } from "./cube.js";
+
+export const COLORS = { set: "one set", partition: "every set", value: "values", normalized: "normalized" };
+export const VIEWS = { samples: "Samples", paper: "Paper figure" };
+export const MODES = { train: "Train", eval: "Eval" };
 
 /** Radio buttons with one tab stop; arrow keys move the choice. */
-export function radioGroup(label, entries, choose, attributes = {}) {
+function radioGroup(label, entries, choose, attributes = {}) {
   const radios = new Map();
   const group = h("div", { role: "radiogroup", "aria-label": label, class: "nv-segments", ...attributes });
   for (const [value, content] of entries) {
-    const radio = button({ role: "radio", "aria-checked": "false", tabindex: "-1", "data-value": value,
-      onclick: () => choose(value) }, ...content);
+    const radio = button(
+      { role: "radio", "aria-checked": "false", tabindex: "-1", "data-value": value, onclick: () => choose(value) },
+      ...content
+    );
     radios.set(value, radio);
     group.append(radio);
   }
   group.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-    const open = [...radios].filter(([, radio]) => !radio.hidden),
-      at = open.findIndex(([, radio]) => radio === event.target.closest("[role=radio]"));
+    const open = [...radios].filter(([, radio]) => !radio.hidden);
+    const at = open.findIndex(([, radio]) => radio === event.target.closest("[role=radio]"));
     const [value, radio] = open[(at + by + open.length) % open.length];
     event.preventDefault();
     event.stopPropagation();
@@ -38,7 +46,8 @@ export function radioGroup(label, entries, choose, attributes = {}) {
 const chosen = (data, { method: before, G }, method) => {
   const [N] = data.shape;
   return data.methods[method]?.n === "group" && method !== before
-    ? { method, num_groups: fitting(Math.min(G, N >> 1), N) } : { method };
+    ? { method, num_groups: fitting(Math.min(G, N >> 1), N) }
+    : { method };
 };
 
 /**
@@ -46,35 +55,83 @@ const chosen = (data, { method: before, G }, method) => {
  * @param {(() => string) | undefined} address  gives the address with the state, on pages that have one
  */
 export function createControls(data, act, address) {
-  const labels = [...data.order.map((name) => [name, data.methods[name].label]),
-    ...(data.labels ? [["given", "Given sets"]] : [])];
+  const labels = [
+    ...data.order.map((name) => [name, data.methods[name].label]),
+    ...(data.labels ? [["given", "Given sets"]] : [])
+  ];
   const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
   const content = (name, label) =>
-    (name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label]);
-  const methods = radioGroup("Method", labels.map(([name, label]) => [name, content(name, label)]),
-    (method) => act.set(chosen(data, act.state(), method)), { class: "nv-segments nv-methods" });
+    name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label];
+  const methods = radioGroup(
+    "Method",
+    labels.map(([name, label]) => [name, content(name, label)]),
+    (method) => act.set(chosen(data, act.state(), method)),
+    { class: "nv-segments nv-methods" }
+  );
   const extra = data.order.slice(4);
   // The relatives stand in a row of their own, or in two rows of equal length.
-  for (const [k, name] of [[0, "nv-break"], [extra.length >> 1, "nv-break nv-half"]])
+  for (const [k, name] of [
+    [0, "nv-break"],
+    [extra.length >> 1, "nv-break nv-half"]
+  ])
     if (extra.length) methods.radios.get(extra[k]).before(h("span", { class: name, "aria-hidden": "true" }));
-  const more = button({ class: "nv-more", "aria-expanded": "false",
-    onclick: () => { c.open = !c.open; syncControls(c, data, c.state, c.shown); } }, "More");
-  const view = radioGroup("View", Object.entries(VIEWS).map(([k, v]) => [k, [v]]), (name) => act.set({ view: name }));
-  const mode = radioGroup("Mode", Object.entries(MODES).map(([k, v]) => [k, [v]]), (name) => act.set({ mode: name }));
-  const color = h("select", { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) },
-    ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label)));
+  const more = button(
+    {
+      class: "nv-more",
+      "aria-expanded": "false",
+      onclick: () => {
+        c.open = !c.open;
+        syncControls(c, data, c.state, c.shown);
+      }
+    },
+    "More"
+  );
+  const view = radioGroup(
+    "View",
+    Object.entries(VIEWS).map(([k, v]) => [k, [v]]),
+    (name) => act.set({ view: name })
+  );
+  const mode = radioGroup(
+    "Mode",
+    Object.entries(MODES).map(([k, v]) => [k, [v]]),
+    (name) => act.set({ mode: name })
+  );
+  const color = h(
+    "select",
+    { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) },
+    ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label))
+  );
   const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, "Tour");
-  const predict = button({ "aria-pressed": "false", class: "nv-toggle",
-    onclick: () => act.set({ predict: !act.state().predict }) }, "Predict"),
-    present = button({ onclick: () => act.present() }, "Present");
-  const slider = createSlider(data, act), link = address ? createLink(act, address) : null,
-    shade = h("label", { class: "nv-field" }, h("span", {}, "Color"), color);
+  const predict = button(
+    { "aria-pressed": "false", class: "nv-toggle", onclick: () => act.set({ predict: !act.state().predict }) },
+    "Predict"
+  );
+  const present = button({ onclick: () => act.present() }, "Present");
+  const slider = createSlider(act);
+  const link = address ? createLink(act, address) : null;
+  const shade = h("label", { class: "nv-field" }, h("span", {}, "Color"), color);
   const c = { predict, present, shade, methods, more, extra, open: false, view, mode, color, tour, slider };
-  c.node = h("div", { class: "nv-controls" },
-    h("div", { class: "nv-bar" }, methods.node, extra.length ? more : null, h("span", { class: "nv-spring" }),
-      h("span", { class: "nv-row" }, predict, present, tour, link)),
-    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), data.running ? mode.node : null,
-      view.node, shade));
+  c.node = h(
+    "div",
+    { class: "nv-controls" },
+    h(
+      "div",
+      { class: "nv-bar" },
+      methods.node,
+      extra.length ? more : null,
+      h("span", { class: "nv-spring" }),
+      h("span", { class: "nv-row" }, predict, present, tour, link)
+    ),
+    h(
+      "div",
+      { class: "nv-bar" },
+      slider.node,
+      h("span", { class: "nv-spring" }),
+      data.running ? mode.node : null,
+      view.node,
+      shade
+    )
+  );
   return c;
 }
 
@@ -83,7 +140,7 @@ export function syncControls(c, data, state, shown) {
   const unfolded = c.open || c.extra.includes(state.method);
   for (const name of c.extra) c.methods.radios.get(name).hidden = !unfolded;
   c.more.setAttribute("aria-expanded", String(unfolded));
-  say(c.more, unfolded ? "Fewer" : "More");
+  setText(c.more, unfolded ? "Fewer" : "More");
   c.methods.node.classList.toggle("nv-unfolded", unfolded);
   c.more.disabled = c.extra.includes(state.method);
   // Hide what would show the answer of a prediction, or does not apply to one.
@@ -99,52 +156,94 @@ export function syncControls(c, data, state, shown) {
 // ---- the slider of G -----------------------------------------------------------------------------------------------
 
 /** G has a logarithmic scale: halving the groups is the same distance everywhere. */
-export const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
+const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
 
 /** What the slider cuts: the channels into groups or, for ghost batches, the batch into slices. */
 export function slicing(data, state) {
-  const ghost = data.methods[state.method]?.n === "group", length = data.shape[ghost ? 0 : 1], all = divisors(length);
-  const names = ghost ? { method: state.method, letter: "N", name: "Ghost batches G", first: "Batch Norm's set",
-    each: ["sample", "in a slice"] }
-    : { method: "group", letter: "C", name: "Groups G", first: "Layer Norm's statistics",
-      each: ["channel", "in a group"] };
+  const ghost = data.methods[state.method]?.n === "group";
+  const length = data.shape[ghost ? 0 : 1];
+  const all = divisors(length);
+  const names = ghost
+    ? {
+        method: state.method,
+        letter: "N",
+        name: "Ghost batches G",
+        first: "Batch Norm's set",
+        each: ["sample", "in a slice"]
+      }
+    : {
+        method: "group",
+        letter: "C",
+        name: "Groups G",
+        first: "Layer Norm's statistics",
+        each: ["channel", "in a group"]
+      };
   // The methods whose statistics the ends of the slider have.
-  const tell = (G) => (G === 1 ? names.first : G === length ? "Instance Norm's statistics"
-    : `${length / G} ${names.each[0]}${length === G ? "" : "s"} ${names.each[1]}`);
-  return { ...names, length, all, tell: (G) => `G = ${G}: ${tell(G)}`,
-    refuse: (G) => (length % G ? `G = ${G} does not divide ${names.letter} = ${length}` : "") };
+  const tell = (G) =>
+    G === 1
+      ? names.first
+      : G === length
+        ? "Instance Norm's statistics"
+        : `${length / G} ${names.each[0]}${length === G ? "" : "s"} ${names.each[1]}`;
+  return {
+    ...names,
+    length,
+    all,
+    tell: (G) => `G = ${G}: ${tell(G)}`,
+    refuse: (G) => (length % G ? `G = ${G} does not divide ${names.letter} = ${length}` : "")
+  };
 }
 
 function ticksOf({ length: C, tell, refuse }) {
   const ticks = [];
-  let last = -1, labelled = -1;
+  let last = -1;
+  let labelled = -1;
   for (let G = 1; G <= C; G++) {
-    const at = placeOf(G, C), divides = C % G === 0;
+    const at = placeOf(G, C);
+    const divides = C % G === 0;
     if (!divides && (at - last < 0.012 || C > 96)) continue;
     last = at;
     // Numbers keep a distance from each other and from the last number.
     const number = divides && (G === C || (at - labelled > 0.13 && 1 - at > 0.13));
     if (number) labelled = at;
-    ticks.push(h("span", { class: divides ? "nv-tick" : "nv-tick nv-no", style: `left:${at * 100}%`,
-      title: divides ? tell(G) : refuse(G) }, number ? h("span", {}, String(G)) : null));
+    ticks.push(
+      h(
+        "span",
+        {
+          class: divides ? "nv-tick" : "nv-tick nv-no",
+          style: `left:${at * 100}%`,
+          title: divides ? tell(G) : refuse(G)
+        },
+        number ? h("span", {}, String(G)) : null
+      )
+    );
   }
   return ticks;
 }
 
-function createSlider(data, act) {
-  const thumb = h("span", { class: "nv-thumb" }), hint = h("span", { class: "nv-hint" }),
-    ticks = h("span", { class: "nv-ticks" });
-  const track = h("div", { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G",
-    "aria-valuemin": "1", ...KEYS }, h("span", { class: "nv-rail" }), ticks, thumb);
+function createSlider(act) {
+  const thumb = h("span", { class: "nv-thumb" });
+  const hint = h("span", { class: "nv-hint" });
+  const ticks = h("span", { class: "nv-ticks" });
+  const track = h(
+    "div",
+    { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", ...KEYS },
+    h("span", { class: "nv-rail" }),
+    ticks,
+    thumb
+  );
   const play = button({ class: "nv-play", "aria-label": "Play the sweep of G", onclick: () => act.playGroups() });
   const s = { play, track, thumb, hint, ticks };
   const go = (G, settled = true) => act.set({ method: s.cut.method, num_groups: G }, { settled });
   const nearest = (event) => {
     const { length: C, all } = s.cut;
-    const box = track.getBoundingClientRect(), place = clamp((event.clientX - box.left) / box.width, 0, 1);
+    const box = track.getBoundingClientRect();
+    const place = clamp((event.clientX - box.left) / box.width, 0, 1);
     const wanted = clamp(Math.round(C ** place), 1, C);
-    const G = all.reduce((best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best),
-      1);
+    const G = all.reduce(
+      (best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best),
+      1
+    );
     return { G, wanted };
   };
   track.addEventListener("pointerdown", (event) => {
@@ -163,32 +262,59 @@ function createSlider(data, act) {
     if (s.dragging) go(G, false);
     else s.refresh?.();
   });
-  track.addEventListener("pointerleave", () => { s.why = ""; s.refresh?.(); });
-  const drop = () => { if (s.dragging) { s.dragging = false; act.set({}); } };
+  track.addEventListener("pointerleave", () => {
+    s.why = "";
+    s.refresh?.();
+  });
+  const drop = () => {
+    if (s.dragging) {
+      s.dragging = false;
+      act.set({});
+    }
+  };
   track.addEventListener("pointerup", drop);
   track.addEventListener("pointercancel", drop);
   track.addEventListener("keydown", (event) => {
-    const { all } = s.cut, at = all.indexOf(s.G), { key } = event;
-    const next = { ArrowRight: at + 1, ArrowUp: at + 1, PageUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1,
-      PageDown: at - 1, Home: 0, End: all.length - 1 }[key];
+    const { all } = s.cut;
+    const at = all.indexOf(s.G);
+    const { key } = event;
+    const next = {
+      ArrowRight: at + 1,
+      ArrowUp: at + 1,
+      PageUp: at + 1,
+      ArrowLeft: at - 1,
+      ArrowDown: at - 1,
+      PageDown: at - 1,
+      Home: 0,
+      End: all.length - 1
+    }[key];
     if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     s.why = "";
     go(all[clamp(next, 0, all.length - 1)]);
   });
-  s.node = h("div", { class: "nv-slider" }, h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")),
-    play, track, hint);
+  s.node = h(
+    "div",
+    { class: "nv-slider" },
+    h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")),
+    play,
+    track,
+    hint
+  );
   return s;
 }
 
 /** The G of the thumb: for Layer and Instance Norm, the G at which Group Norm has the same statistics. */
-export function ghostGroups(state, C) {
+function ghostGroups(state, C) {
   return { layer: 1, instance: C }[state.method] ?? state.G;
 }
 
 function syncSlider(s, data, state) {
-  const cut = slicing(data, state), C = cut.length, grouped = state.method === cut.method, G = ghostGroups(state, C);
+  const cut = slicing(data, state);
+  const C = cut.length;
+  const grouped = state.method === cut.method;
+  const G = ghostGroups(state, C);
   s.G = G;
   if (s.cut?.method !== cut.method) {
     s.ticks.replaceChildren(...ticksOf(cut));
@@ -201,10 +327,17 @@ function syncSlider(s, data, state) {
   s.track.setAttribute("aria-valuenow", String(G));
   s.track.setAttribute("aria-valuetext", `G = ${G}`);
   s.refresh = () => {
-    say(s.hint, s.why || (grouped ? cut.tell(G)
-      : state.method === "layer" ? "Layer Norm stands at G = 1" : state.method === "instance"
-        ? `Instance Norm stands at G = ${C}`
-      : "no groups here; moving it selects Group Norm"));
+    setText(
+      s.hint,
+      s.why ||
+        (grouped
+          ? cut.tell(G)
+          : state.method === "layer"
+            ? "Layer Norm stands at G = 1"
+            : state.method === "instance"
+              ? `Instance Norm stands at G = ${C}`
+              : "no groups here; moving it selects Group Norm")
+    );
   };
   s.refresh();
 }
@@ -213,26 +346,52 @@ function syncSlider(s, data, state) {
 
 export function createSteppers(data, act) {
   const names = data.shape.map(() => h("i"));
-  const inputs = data.shape.map((length, a) => h("input", { type: "number", min: 0, max: length - 1, step: 1, ...KEYS,
-    oninput: (event) => { const v = event.target.valueAsNumber; if (Number.isInteger(v)) act.cell(a, v); },
-    onchange: (event) => { event.target.value = act.state().index[a]; } }));
-  const slice = button({ class: "nv-toggle", "aria-pressed": "false",
-    title: "Open the sample's box at the selected channel", onclick: () => act.set({ slice: !act.state().slice }) },
-    "Slice");
+  const inputs = data.shape.map((length, a) =>
+    h("input", {
+      type: "number",
+      min: 0,
+      max: length - 1,
+      step: 1,
+      ...KEYS,
+      oninput: (event) => {
+        const v = event.target.valueAsNumber;
+        if (Number.isInteger(v)) act.cell(a, v);
+      },
+      onchange: (event) => {
+        event.target.value = act.state().index[a];
+      }
+    })
+  );
+  const slice = button(
+    {
+      class: "nv-toggle",
+      "aria-pressed": "false",
+      title: "Open the sample's box at the selected channel",
+      onclick: () => act.set({ slice: !act.state().slice })
+    },
+    "Slice"
+  );
   const legend = h("span", { class: "nv-legend" });
-  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view"),
-    hint = h("span", { class: "nv-note" });
-  const node = h("div", { class: "nv-under" },
+  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view");
+  const hint = h("span", { class: "nv-note" });
+  const node = h(
+    "div",
+    { class: "nv-under" },
     h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")),
-    ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)), slice, turn, legend,
-    h("span", { class: "nv-spring" }), hint);
+    ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)),
+    slice,
+    turn,
+    legend,
+    h("span", { class: "nv-spring" }),
+    hint
+  );
   return { node, names, inputs, slice, turn, legend, hint };
 }
 
 export function syncSteppers(s, data, state) {
   const axes = axisNames(data.shape, data.methods[state.method]);
   s.inputs.forEach((input, a) => {
-    say(s.names[a], axes[a]);
+    setText(s.names[a], axes[a]);
     input.setAttribute("aria-label", `index ${axes[a]}, 0 to ${data.shape[a] - 1}`);
     if (input.valueAsNumber !== state.index[a]) input.value = state.index[a];
   });
@@ -248,11 +407,18 @@ export function drawLegend(s, data, state, shown) {
   const parts = [];
   if (state.color === "value" || state.color === "normalized") {
     const range = state.color === "value" ? data.colors : [-3, 3];
-    const colors = legendColors(range), bound = Math.max(...range.map(Math.abs));
+    const colors = legendColors(range);
+    const bound = Math.max(...range.map(Math.abs));
     const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;
-    parts.push(h("span", { class: "nv-swatch" }, decimal(low, 3),
-      h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }),
-      decimal(high, 3)));
+    parts.push(
+      h(
+        "span",
+        { class: "nv-swatch" },
+        decimal(low, 3),
+        h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }),
+        decimal(high, 3)
+      )
+    );
   } else if (state.color === "partition") parts.push(swatch("nv-many", "one color a set"));
   if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", "pooling set"));
   parts.push(swatch(state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell", "cell i"));
@@ -263,19 +429,31 @@ export function drawLegend(s, data, state, shown) {
 // ---- copy the address ----------------------------------------------------------------------------------------------
 
 /** A button that copies the address with the state; without a clipboard, a field to copy it from by hand. */
-export function createLink(act, address) {
-  const field = h("input", { type: "text", readonly: true, hidden: true, "aria-label": "Address of this state",
-    ...KEYS }), said = h("span", { class: "nv-note", "aria-live": "polite" });
+function createLink(act, address) {
+  const field = h("input", {
+    type: "text",
+    readonly: true,
+    hidden: true,
+    "aria-label": "Address of this state",
+    ...KEYS
+  });
+  const said = h("span", { class: "nv-note", "aria-live": "polite" });
   const copy = async () => {
     const text = address();
     let done = false;
-    try { await navigator.clipboard.writeText(text); done = true;
-      } catch { /* no clipboard in frames and insecure pages */ }
+    try {
+      await navigator.clipboard.writeText(text);
+      done = true;
+    } catch {
+      /* no clipboard in frames and insecure pages */
+    }
     field.hidden = done;
     field.value = text;
-    say(said, done ? "Link copied." : "There is no clipboard here: copy the address by hand.");
-    if (!done) { field.focus(); field.select(); }
-    else act.later(() => say(said, ""), 4000);
+    setText(said, done ? "Link copied." : "There is no clipboard here: copy the address by hand.");
+    if (!done) {
+      field.focus();
+      field.select();
+    } else act.later(() => setText(said, ""), 4000);
   };
   return h("span", { class: "nv-row nv-link" }, button({ onclick: copy }, "Copy link"), field, said);
 }

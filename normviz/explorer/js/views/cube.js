@@ -1,16 +1,32 @@
 // The cube: one SVG whose paths stay and whose `d` changes. A change of method, G or cell sets a few attributes; the
 // grid and the outlines are drawn again only when the view turns or the size changes.
 
-const SVG = "http://www.w3.org/2000/svg";
-const svg = (tag, attributes = {}, ...children) => {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-};
+import { d, svg } from "../core/dom.js";
+import {
+  blockOf,
+  clamp,
+  cutLength,
+  faces,
+  fitting,
+  fromCube,
+  gridLines,
+  hasGroups,
+  hiddenEdges,
+  makeFrame,
+  paperLengths,
+  pick,
+  polygon,
+  project,
+  sampleLengths,
+  segments,
+  toCube,
+  visibleFaces
+} from "../core/geometry.js";
+import { axisNames, drawnValue, flatIndex, lengthNames, ofWeights } from "../core/readout.js";
+
 const FACES = ["top", "front", "side"];
 export const MOST_SAMPLES = 8;
-export const PAPER_METHODS = ["batch", "layer", "instance", "group"];
+const PAPER_METHODS = ["batch", "layer", "instance", "group"];
 
 // ---- the views: which solids they have, and how solids map to cells -------------------------------------------------
 
@@ -18,33 +34,52 @@ export const PAPER_METHODS = ["batch", "layer", "instance", "group"];
  * A view maps cells of the cube (n, c, h, w) to solids and back.
  * @returns {{cells, lengths, bins, solids: any[], box: Function, cell: Function, margin, names}}
  */
-export function viewOf(name, data, state) {
-  const [N, C, H, W] = data.cube, [, bc, bh, bw] = data.bins;
+function viewOf(name, data, state) {
+  const [N, C, H, W] = data.cube;
+  const [, bc, bh, bw] = data.bins;
   if (name === "paper") {
-    const solids = PAPER_METHODS.includes(state.method) || !data.methods[state.method] ? PAPER_METHODS
-      : [...PAPER_METHODS, state.method];
+    const solids =
+      PAPER_METHODS.includes(state.method) || !data.methods[state.method]
+        ? PAPER_METHODS
+        : [...PAPER_METHODS, state.method];
     const HW = H * W;
     return {
-      name, solids, cells: [C, N, HW], lengths: paperLengths(data.cube),
-        bins: [bc, Math.ceil(N / 16), Math.ceil(HW / 8)],
-      box: (set, k, method) => {
+      name,
+      solids,
+      cells: [C, N, HW],
+      lengths: paperLengths(data.cube),
+      bins: [bc, Math.ceil(N / 16), Math.ceil(HW / 8)],
+      box: (set, _, method) => {
         const all = data.methods[method]?.spatial !== "one";
         const z = set[2][0] * W + set[3][0];
         return [set[1], set[0], all ? [0, HW] : [z, z + 1]];
       },
-      point: ([n, c, h, w]) => [[c, c + 1], [n, n + 1], [h * W + w, h * W + w + 1]],
-      cell: (k, [c, n, hw]) => [n, c, Math.floor(hw / W), hw % W],
-      margin: { left: 34, right: 12, top: 30, bottom: 26, gap: 30, most: 34 },
+      point: ([n, c, h, w]) => [
+        [c, c + 1],
+        [n, n + 1],
+        [h * W + w, h * W + w + 1]
+      ],
+      cell: (_, [c, n, hw]) => [n, c, Math.floor(hw / W), hw % W],
+      margin: { left: 34, right: 12, top: 30, bottom: 26, gap: 30, most: 34 }
     };
   }
-  const n = toCube(state.index, data.shape)[0], first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
+  const n = toCube(state.index, data.shape)[0];
+  const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
   const solids = Array.from({ length: Math.min(MOST_SAMPLES, N - first) }, (_, k) => first + k);
   return {
-    name: "samples", solids, cells: [W, C, H], lengths: sampleLengths(data.cube), bins: [bw, bc, bh],
+    name: "samples",
+    solids,
+    cells: [W, C, H],
+    lengths: sampleLengths(data.cube),
+    bins: [bw, bc, bh],
     box: (set, k) => (solids[k] >= set[0][0] && solids[k] < set[0][1] ? [set[3], set[1], set[2]] : null),
-    point: ([, c, h, w]) => [[w, w + 1], [c, c + 1], [h, h + 1]],
+    point: ([, c, h, w]) => [
+      [w, w + 1],
+      [c, c + 1],
+      [h, h + 1]
+    ],
     cell: (k, [w, c, h]) => [solids[k], c, h, w],
-    margin: { left: 40, right: 8, top: 6, bottom: 28, gap: 16, most: Math.max(30, 150 / Math.max(H, W)) },
+    margin: { left: 40, right: 8, top: 6, bottom: 28, gap: 16, most: Math.max(30, 150 / Math.max(H, W)) }
   };
 }
 
@@ -52,41 +87,59 @@ export function viewOf(name, data, state) {
 
 const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
 const hex = (rgb) => `#${rgb.map((v) => v.toString(16).padStart(2, "0")).join("")}`;
-const WHITE = [255, 255, 255], INK = [20, 24, 32];
+const WHITE = [255, 255, 255];
+const INK = [20, 24, 32];
 const toned = (rgb, face) => hex(face === "top" ? mix(rgb, WHITE, 0.14) : face === "side" ? mix(rgb, INK, 0.2) : rgb);
 
 // Distinguishable with any colour vision (after Okabe & Ito 2008); every set is numbered as well.
-const HUES = [[74, 141, 221], [236, 158, 50], [66, 170, 122], [211, 112, 180], [84, 184, 217], [228, 108, 80],
-  [205, 184, 58], [140, 148, 162]];
+const HUES = [
+  [74, 141, 221],
+  [236, 158, 50],
+  [66, 170, 122],
+  [211, 112, 180],
+  [84, 184, 217],
+  [228, 108, 80],
+  [205, 184, 58],
+  [140, 148, 162]
+];
 
 /** Hue by sample, shade by group; where sets span all samples, hue by channel. */
-export function partitionColor([n, c, h, w], grid) {
-  const across = grid[0] === 1, hue = HUES[(across ? c : n) % HUES.length];
+function partitionColor([n, c, h, w], grid) {
+  const across = grid[0] === 1;
+  const hue = HUES[(across ? c : n) % HUES.length];
   if (grid[2] * grid[3] > 1) return mix(hue, WHITE, [0, 0.34, 0.68, 0.17, 0.51][(h * 2 + w) % 5]);
-  const at = across ? Math.floor(c / HUES.length) : c, of = across ? Math.ceil(grid[1] / HUES.length) : grid[1];
+  const at = across ? Math.floor(c / HUES.length) : c;
+  const of = across ? Math.ceil(grid[1] / HUES.length) : grid[1];
   if (of === 1) return mix(hue, WHITE, 0.16);
   const ramp = at / (of - 1);
   return mix(hue, WHITE, 0.66 * (of <= 6 ? ramp : 0.5 * ramp + 0.5 * (at % 2)));
 }
 
-export const LEVELS = 24;
-const LOW = [8, 112, 128], MIDDLE = [247, 246, 242], HIGH = [136, 36, 110];
+const LEVELS = 24;
+const LOW = [8, 112, 128];
+const MIDDLE = [247, 246, 242];
+const HIGH = [136, 36, 110];
 /** Colour of a level: teal below zero, plum above. */
 const levelColor = (level) => {
   const t = (level / (LEVELS - 1)) * 2 - 1;
   return t < 0 ? mix(MIDDLE, LOW, -t) : mix(MIDDLE, HIGH, t);
 };
 /** The level of a value: diverging about zero where there are two signs, from light to dark where there is one. */
-export function levelOf(value, [low, high]) {
+function levelOf(value, [low, high]) {
   if (!Number.isFinite(value)) return -1;
   const bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
-  const t = low < 0 && high > 0 ? value / bound : low >= 0 ? (value - low) / (high - low || 1)
-    : (value - high) / (high - low || 1);
+  const t =
+    low < 0 && high > 0
+      ? value / bound
+      : low >= 0
+        ? (value - low) / (high - low || 1)
+        : (value - high) / (high - low || 1);
   return clamp(Math.round(((clamp(t, -1, 1) + 1) / 2) * (LEVELS - 1)), 0, LEVELS - 1);
 }
 /** The gradient of the legend, in steps of CSS colours. */
 export const legendColors = ([low, high]) => {
-  const from = low < 0 ? 0 : LEVELS >> 1, to = high > 0 ? LEVELS - 1 : LEVELS >> 1;
+  const from = low < 0 ? 0 : LEVELS >> 1;
+  const to = high > 0 ? LEVELS - 1 : LEVELS >> 1;
   return Array.from({ length: to - from + 1 }, (_, i) => hex(levelColor(from + i)));
 };
 
@@ -96,44 +149,104 @@ export function createCube() {
   const path = (name) => svg("path", { class: name });
   const triple = (name) => Object.fromEntries(FACES.map((face) => [face, path(`${name} ${face}`)]));
   const answer = Object.fromEntries(
-    ["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)]));
-  const rest = triple("nv-rest"), set = triple("nv-set"), cell = triple("nv-cell");
-  const coloured = svg("g"), numbers = svg("g", { class: "nv-numbers" }), labels = svg("g", { class: "nv-labels" });
+    ["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)])
+  );
+  const rest = triple("nv-rest");
+  const set = triple("nv-set");
+  const cell = triple("nv-cell");
+  const coloured = svg("g");
+  const numbers = svg("g", { class: "nv-numbers" });
+  const labels = svg("g", { class: "nv-labels" });
   const one = Object.fromEntries(
-    ["nv-grid", "nv-borders", "nv-marks", "nv-set-edge", "nv-outline", "nv-away", "nv-ghost", "nv-guess-ghost",
-      "nv-cell-ghost", "nv-hover", "nv-crosses"].map((name) => [name, path(name)]));
+    [
+      "nv-grid",
+      "nv-borders",
+      "nv-marks",
+      "nv-set-edge",
+      "nv-outline",
+      "nv-away",
+      "nv-ghost",
+      "nv-guess-ghost",
+      "nv-cell-ghost",
+      "nv-hover",
+      "nv-crosses"
+    ].map((name) => [name, path(name)])
+  );
   const ring = svg("circle", { class: "nv-ring", r: 8 });
-  const node = svg("svg", { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
-    ...Object.values(rest), coloured, ...Object.values(set), ...Object.values(answer), one["nv-grid"],
-      one["nv-borders"], one["nv-marks"], one["nv-crosses"], one["nv-set-edge"], one["nv-outline"],
-    one["nv-away"], one["nv-ghost"], one["nv-guess-ghost"], ...Object.values(cell), one["nv-cell-ghost"], ring,
-      one["nv-hover"], numbers, labels);
-  return { node, rest, set, cell, answer, coloured, numbers, labels, one, ring, key: "", colorKey: "", frame: null,
-    view: null };
+  const node = svg(
+    "svg",
+    { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
+    ...Object.values(rest),
+    coloured,
+    ...Object.values(set),
+    ...Object.values(answer),
+    one["nv-grid"],
+    one["nv-borders"],
+    one["nv-marks"],
+    one["nv-crosses"],
+    one["nv-set-edge"],
+    one["nv-outline"],
+    one["nv-away"],
+    one["nv-ghost"],
+    one["nv-guess-ghost"],
+    ...Object.values(cell),
+    one["nv-cell-ghost"],
+    ring,
+    one["nv-hover"],
+    numbers,
+    labels
+  );
+  return {
+    node,
+    rest,
+    set,
+    cell,
+    answer,
+    coloured,
+    numbers,
+    labels,
+    one,
+    ring,
+    key: "",
+    colorKey: "",
+    frame: null,
+    view: null
+  };
 }
 
-const d = (element, text) => element.setAttribute("d", text);
 /** Where solid k is cut open: the slice opens the selected sample at the selected channel. */
 export const cutOf = (view, state, cube) => (k) =>
-  (view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0);
+  view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0;
 
 /** The cell of x under the pointer, with its solid; or null. With `slice` the box is open at `index`. */
 export function hitOf(c, event, size, { shape, slice, index }) {
   if (!c.frame) return null;
-  const box = c.node.getBoundingClientRect(), scale = size.width / (box.width || 1);
-  const hit = pick(c.frame, (event.clientX - box.left) * scale, (event.clientY - box.top) * scale,
-    cutOf(c.view, { slice }, toCube(index, shape)));
+  const box = c.node.getBoundingClientRect();
+  const scale = size.width / (box.width || 1);
+  const hit = pick(
+    c.frame,
+    (event.clientX - box.left) * scale,
+    (event.clientY - box.top) * scale,
+    cutOf(c.view, { slice }, toCube(index, shape))
+  );
   return hit && { ...hit, index: fromCube(c.view.cell(hit.solid, hit.cell), shape) };
 }
 /** How keys turn a cube: by these angles. */
-const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
+export const TURNS = { "[": [-0.08, 0], "]": [0.08, 0], "-": [0, -0.08], "+": [0, 0.08], "=": [0, 0.08] };
 
 /** Draw the state. `shown` is the result of measure(); size in pixels. */
 export function drawCube(c, data, state, shown, size, angles) {
-  const view = viewOf(state.view, data, state), index = toCube(state.index, data.shape),
-    cut = cutOf(view, state, index);
-  const key = JSON.stringify([view.name, view.solids, size, angles, view.solids.map((_, k) => cut(k)),
-    state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)]);
+  const view = viewOf(state.view, data, state);
+  const index = toCube(state.index, data.shape);
+  const cut = cutOf(view, state, index);
+  const key = JSON.stringify([
+    view.name,
+    view.solids,
+    size,
+    angles,
+    view.solids.map((_, k) => cut(k)),
+    state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)
+  ]);
   const fresh = key !== c.key;
   if (fresh) {
     c.key = key;
@@ -146,8 +259,11 @@ export function drawCube(c, data, state, shown, size, angles) {
   const { frame } = c;
   drawColours(c, view, data, state, shown, cut, fresh);
   // The set: visible faces are filled, and a dashed box shows the part inside.
-  const lit = { top: "", front: "", side: "" }, litCell = { top: "", front: "", side: "" };
-  let ghost = "", cellGhost = "", hidden = true;
+  const lit = { top: "", front: "", side: "" };
+  const litCell = { top: "", front: "", side: "" };
+  let ghost = "";
+  let cellGhost = "";
+  let hidden = true;
   view.solids.forEach((solid, k) => {
     const set = state.quiet ? null : view.name === "paper" ? shown.setBy(solid) : shown.set;
     for (const box of set ? boxesOf(view, set, k, solid, data, shown, cut(k)) : []) {
@@ -156,9 +272,13 @@ export function drawCube(c, data, state, shown, size, angles) {
       if (!shown.labels) ghost += segments(hiddenEdges(frame, k, box, cut(k)));
     }
     if (view.name === "paper" ? true : solid === index[0]) {
-      const box = view.point(index),
-        seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut(k));
-      for (const face of FACES) if (seen[face]) { litCell[face] += polygon(seen[face]); hidden = false; }
+      const box = view.point(index);
+      const seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut(k));
+      for (const face of FACES)
+        if (seen[face]) {
+          litCell[face] += polygon(seen[face]);
+          hidden = false;
+        }
       if (!Object.keys(seen).length) cellGhost += FACES.map((face) => polygon(faces(frame, k, box)[face])).join("");
       if (view.name === "samples") {
         const flat = Object.values(Object.keys(seen).length ? seen : faces(frame, k, box)).flat();
@@ -170,7 +290,10 @@ export function drawCube(c, data, state, shown, size, angles) {
   c.hidden = hidden;
   const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < 8 || hidden;
   c.ring.style.display = view.name === "samples" && small ? "" : "none";
-  for (const face of FACES) { d(c.set[face], lit[face]); d(c.cell[face], litCell[face]); }
+  for (const face of FACES) {
+    d(c.set[face], lit[face]);
+    d(c.cell[face], litCell[face]);
+  }
   d(c.one["nv-set-edge"], FACES.map((face) => lit[face]).join(""));
   d(c.one["nv-ghost"], ghost);
   d(c.one["nv-cell-ghost"], cellGhost);
@@ -179,10 +302,11 @@ export function drawCube(c, data, state, shown, size, angles) {
 }
 
 /** In the classical figure H and W are one short axis: a cell is shown as the bin it lies in. */
-const binned = (box, bins, cells) => box.map(([a], i) => {
-  const start = Math.floor(a / bins[i]) * bins[i];
-  return [start, Math.min(start + bins[i], cells[i])];
-});
+export const binned = (box, bins, cells) =>
+  box.map(([a], i) => {
+    const start = Math.floor(a / bins[i]) * bins[i];
+    return [start, Math.min(start + bins[i], cells[i])];
+  });
 
 /** The boxes of a set in one solid; given sets, which are no blocks, have one for each drawn cell on a face. */
 function boxesOf(view, set, k, method, data, shown, cut) {
@@ -190,12 +314,22 @@ function boxesOf(view, set, k, method, data, shown, cut) {
     const box = view.box(set, k, method);
     return box ? [box] : [];
   }
-  return surface(view, data, cut).filter(
-    (box) => anyCell(...extremes(view, k, box), (cell) => data.labels[flatIndex(data, cell)] === shown.label));
+  return surface(view, cut).filter((box) =>
+    anyCell(...extremes(view, k, box), (cell) => data.labels[flatIndex(data, cell)] === shown.label)
+  );
 }
 
 /** The first and the last cell of a box. */
-const extremes = (view, k, box) => [view.cell(k, box.map((r) => r[0])), view.cell(k, box.map((r) => r[1] - 1))];
+const extremes = (view, k, box) => [
+  view.cell(
+    k,
+    box.map((r) => r[0])
+  ),
+  view.cell(
+    k,
+    box.map((r) => r[1] - 1)
+  )
+];
 
 /** Does any of the cells of one sample that a drawn cell stands for pass the test? */
 function anyCell([n, ...first], [, ...last], test) {
@@ -206,64 +340,87 @@ function anyCell([n, ...first], [, ...last], test) {
 }
 
 /** Boxes of one drawn cell that touch a visible face. */
-function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, data, cut) {
+function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, cut) {
   const boxes = [];
   const start = Math.floor(cut / by) * by;
   for (let y = start; y < Y; y += by)
     for (let z = 0; z < Z; z += bz)
       for (let x = 0; x < X; x += bx)
-        if (y === start || z === 0 || x + bx >= X) boxes.push(
-          [[x, Math.min(x + bx, X)], [Math.max(y, cut), Math.min(y + by, Y)], [z, Math.min(z + bz, Z)]]);
+        if (y === start || z === 0 || x + bx >= X)
+          boxes.push([
+            [x, Math.min(x + bx, X)],
+            [Math.max(y, cut), Math.min(y + by, Y)],
+            [z, Math.min(z + bz, Z)]
+          ]);
   return boxes;
 }
 
 /** The drawn cells on the visible faces, with paths and values for colouring; kept until the view turns. */
 function quads(c, view, data, cut) {
-  return (c.quads ??= view.solids.flatMap((solid, k) => surface(view, data, cut(k)).map((box) => {
-    const seen = visibleFaces(c.frame, k, box, cut(k)), [cell, last] = extremes(view, k, box), at = cell.join();
-    const value = c.worth.get(at) ?? drawnValue(data, cell, last);
-    c.worth.set(at, value);
-    return { solid, cell, last, value,
-      paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : [])) };
-  })));
+  return (c.quads ??= view.solids.flatMap((solid, k) =>
+    surface(view, cut(k)).map((box) => {
+      const seen = visibleFaces(c.frame, k, box, cut(k));
+      const [cell, last] = extremes(view, k, box);
+      const at = cell.join();
+      const value = c.worth.get(at) ?? drawnValue(data, cell, last);
+      c.worth.set(at, value);
+      return {
+        solid,
+        cell,
+        last,
+        value,
+        paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : []))
+      };
+    })
+  ));
 }
 
 function drawColours(c, view, data, state, shown, cut, fresh) {
   const by = state.color;
-  const key = JSON.stringify(by === "normalized" || by === "partition" ? [by, state.method, state.G, shown.evaluating]
-    : by);
+  const key = JSON.stringify(
+    by === "normalized" || by === "partition" ? [by, state.method, state.G, shown.evaluating] : by
+  );
   if (fresh) c.quads = null;
   if (!fresh && key === c.colorKey) return;
   c.colorKey = key;
-  const fills = new Map(), texts = [];
+  const fills = new Map();
+  const texts = [];
   const add = (fill, text) => fills.set(fill, (fills.get(fill) ?? "") + text);
-  if (by === "partition") view.solids.forEach(
-    (solid, k) => partition(c, view, data, state, shown, solid, k, cut(k), add, texts));
+  if (by === "partition")
+    view.solids.forEach((solid, k) => {
+      partition(c, view, data, state, shown, solid, k, cut(k), add, texts);
+    });
   if (by === "value" || by === "normalized") {
-    const range = by === "value" ? data.colors : [-3, 3], found = new Map();
+    const range = by === "value" ? data.colors : [-3, 3];
+    const found = new Map();
     for (const { solid, cell, value, paths } of quads(c, view, data, cut)) {
-      const level = levelOf(by === "value" ? value
-        : shown.normalize(value, cell, view.name === "paper" ? solid : state.method), range);
+      const level = levelOf(
+        by === "value" ? value : shown.normalize(value, cell, view.name === "paper" ? solid : state.method),
+        range
+      );
       for (const [f, text] of paths) {
-        const at = level * 3 + f, list = found.get(at);
+        const at = level * 3 + f;
+        const list = found.get(at);
         list ? list.push(text) : found.set(at, [text]);
       }
     }
-    for (const [at, list] of found) add(
-      toned(at < 0 ? [128, 128, 128] : levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
+    for (const [at, list] of found)
+      add(toned(at < 0 ? [128, 128, 128] : levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
   }
   c.coloured.replaceChildren(...[...fills].map(([fill, text]) => svg("path", { fill, d: text })));
   c.numbers.replaceChildren(...texts);
-  d(c.one["nv-borders"], by === "partition" && bordered(c.frame, view, data, state, shown)
-    ? [...fills.values()].join("") : "");
+  d(
+    c.one["nv-borders"],
+    by === "partition" && bordered(c.frame, view, data, state, shown) ? [...fills.values()].join("") : ""
+  );
   d(c.one["nv-marks"], data.marks ? markedFaces(view, data, quads(c, view, data, cut)) : "");
 }
 
 /** Are sets thick enough for borders? Very thin ones would show nothing but borders. */
 function bordered(frame, view, data, state, shown) {
   if (shown.labels || !data.methods[state.method]) return false;
-  const [bn, bc, bh, bw] = blockOf(data.methods[state.method], data.cube, state.G),
-    [X, Y, Z] = view.name === "paper" ? [bc, bn, bh * bw] : [bw, bc, bh];
+  const [bn, bc, bh, bw] = blockOf(data.methods[state.method], data.cube, state.G);
+  const [X, Y, Z] = view.name === "paper" ? [bc, bn, bh * bw] : [bw, bc, bh];
   return [X, Y, Z].every((extent, a) => extent === view.cells[a] || extent * frame.unit[a] * frame.scale >= 5);
 }
 
@@ -275,28 +432,52 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
   };
   if (shown.labels && view.name === "samples") {
     const sets = data.given.last + 1;
-    for (const box of surface(view, data, cut)) paint(
-      partitionColor([0, data.labels[flatIndex(data, view.cell(k, box.map((r) => r[0])))], 0, 0], [1, sets, 1, 1]),
-      box);
+    for (const box of surface(view, cut))
+      paint(
+        partitionColor(
+          [
+            0,
+            data.labels[
+              flatIndex(
+                data,
+                view.cell(
+                  k,
+                  box.map((r) => r[0])
+                )
+              )
+            ],
+            0,
+            0
+          ],
+          [1, sets, 1, 1]
+        ),
+        box
+      );
     return;
   }
   const method = data.methods[view.name === "paper" ? solid : state.method];
   if (!method) return;
-  const block = blockOf(method, data.cube, state.G), grid = data.cube.map((size, a) => size / block[a]);
+  const block = blockOf(method, data.cube, state.G);
+  const grid = data.cube.map((size, a) => size / block[a]);
   // Where every position is a set, the drawn cell is the finest part of the picture.
-  const steps = view.name === "paper"
-    ? [block[1], block[0], method.spatial === "all" ? view.cells[2] : view.bins[2]]
-    : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
+  const steps =
+    view.name === "paper"
+      ? [block[1], block[0], method.spatial === "all" ? view.cells[2] : view.bins[2]]
+      : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
   const [X, Y, Z] = view.cells;
   // A drawn cell that stands for several sets gets no number.
   const whole = method.spatial === "all" || view.bins[2] * (view.name === "paper" ? 1 : view.bins[0]) === 1;
   for (let y = 0; y < Y; y += steps[1])
     for (let z = 0; z < Z; z += steps[2])
       for (let x = 0; x < X; x += steps[0]) {
-        const box = [[x, Math.min(x + steps[0], X)], [y, Math.min(y + steps[1], Y)], [z, Math.min(z + steps[2], Z)]];
+        const box = [
+          [x, Math.min(x + steps[0], X)],
+          [y, Math.min(y + steps[1], Y)],
+          [z, Math.min(z + steps[2], Z)]
+        ];
         if (box[1][1] <= cut || (y > cut && z > 0 && box[0][1] < X)) continue;
-        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a])),
-          seen = paint(partitionColor(at, grid), box);
+        const at = view.cell(k, [x, y, z]).map((i, a) => Math.floor(i / block[a]));
+        const seen = paint(partitionColor(at, grid), box);
         const number = String(at.reduce((sum, i, a) => sum * grid[a] + i, 0));
         const quad = whole && [seen.front, seen.top, seen.side].find((q) => q && roomy(q, number.length));
         if (!quad) continue;
@@ -309,22 +490,33 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
 const roomy = ([a, b, c, e], digits) => {
   const xs = [a[0], b[0], c[0], e[0]];
   if (Math.max(...xs) - Math.min(...xs) < 7 * digits + 6) return false;
-  const mid = (p, q) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2], far = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
+  const mid = (p, q) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2];
+  const far = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
   const cross = Math.abs((b[0] - a[0]) * (e[1] - a[1]) - (b[1] - a[1]) * (e[0] - a[0]));
-  const one = far(mid(a, e), mid(b, c)), two = far(mid(a, b), mid(e, c));
+  const one = far(mid(a, e), mid(b, c));
+  const two = far(mid(a, b), mid(e, c));
   return Math.min(cross / one, cross / two) >= 12;
 };
 
 /** The diagonals of a face, or one of them. */
-const crossed = (text, both = true) => { const [p, q, r, s] = text.slice(1, -1).split("L");
-  return `M${p}L${r}${both ? `M${q}L${s}` : ""}`; };
+const crossed = (text, both = true) => {
+  const [p, q, r, s] = text.slice(1, -1).split("L");
+  return `M${p}L${r}${both ? `M${q}L${s}` : ""}`;
+};
 
-const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
+export const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
 
 /** Ranges along the axes of x as ranges of the cube; null if they are empty. */
 function around(ranges, shape) {
   if (!ranges.every(([from, to]) => to > from)) return null;
-  const first = toCube(ranges.map(([from]) => from), shape), last = toCube(ranges.map(([, to]) => to - 1), shape);
+  const first = toCube(
+    ranges.map(([from]) => from),
+    shape
+  );
+  const last = toCube(
+    ranges.map(([, to]) => to - 1),
+    shape
+  );
   return first.map((from, a) => [from, last[a] + 1]);
 }
 
@@ -332,44 +524,78 @@ function around(ranges, shape) {
 function drawAnswer(c, view, data, answer, cut) {
   const found = { guess: "", right: "", missed: "", extra: "" };
   let lines = "";
-  if (answer && view.name === "samples") for (const { cell, last, paths } of quads(c, view, data, cut)) {
-    const hit = (box) => anyCell(cell, last, (at) => within(box, fromCube(at, data.shape))),
-      marked = hit(answer.ranges), inside = answer.truth && hit(answer.truth);
-    const kind = !answer.truth ? marked && "guess" : marked && inside ? "right" : marked ? "extra" : inside && "missed";
-    if (!kind) continue;
-    for (const [, text] of paths) {
-      found[kind] += text;
-      if (kind === "extra" || kind === "missed") lines += crossed(text, kind === "extra");
+  if (answer && view.name === "samples")
+    for (const { cell, last, paths } of quads(c, view, data, cut)) {
+      const hit = (box) => anyCell(cell, last, (at) => within(box, fromCube(at, data.shape)));
+      const marked = hit(answer.ranges);
+      const inside = answer.truth && hit(answer.truth);
+      const kind = !answer.truth
+        ? marked && "guess"
+        : marked && inside
+          ? "right"
+          : marked
+            ? "extra"
+            : inside && "missed";
+      if (!kind) continue;
+      for (const [, text] of paths) {
+        found[kind] += text;
+        if (kind === "extra" || kind === "missed") lines += crossed(text, kind === "extra");
+      }
     }
-  }
   for (const [kind, text] of Object.entries(found)) d(c.answer[kind], text);
   d(c.one["nv-crosses"], lines);
   // Marked cells may lie inside. In a volume the slices lie apart, so no single box surrounds them.
   const box = answer && view.name === "samples" && data.shape.length < 5 ? around(answer.ranges, data.shape) : null;
-  d(c.one["nv-guess-ghost"], box ? view.solids.map((_, k) => {
-    const there = view.box(box, k);
-    return there ? segments(hiddenEdges(c.frame, k, there, cut(k))) : "";
-  }).join("") : "");
+  d(
+    c.one["nv-guess-ghost"],
+    box
+      ? view.solids
+          .map((_, k) => {
+            const there = view.box(box, k);
+            return there ? segments(hiddenEdges(c.frame, k, there, cut(k))) : "";
+          })
+          .join("")
+      : ""
+  );
 }
 
 /** Marked cells are crossed, so that the mark needs no colour. */
 function markedFaces(view, data, cells) {
   const marks = new Set(data.marks);
   return view.name === "samples"
-    ? cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at)))).flatMap(
-      ({ paths }) => paths.map(([, text]) => text + crossed(text))).join("") : "";
+    ? cells
+        .filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at))))
+        .flatMap(({ paths }) => paths.map(([, text]) => text + crossed(text)))
+        .join("")
+    : "";
 }
 
 function drawStill(c, view, data, state, cut, size) {
-  const { frame } = c, [X, Y, Z] = view.cells;
+  const { frame } = c;
+  const [X, Y, Z] = view.cells;
   c.node.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
   const rest = { top: "", front: "", side: "" };
-  let grid = "", away = "";
+  let grid = "";
+  let away = "";
   view.solids.forEach((_, k) => {
-    const whole = [[0, X], [0, Y], [0, Z]], seen = visibleFaces(frame, k, whole, cut(k));
+    const whole = [
+      [0, X],
+      [0, Y],
+      [0, Z]
+    ];
+    const seen = visibleFaces(frame, k, whole, cut(k));
     for (const face of FACES) rest[face] += polygon(seen[face]);
     grid += segments(gridLines(frame, k, view.bins, cut(k)));
-    if (cut(k)) away += FACES.map((face) => polygon(faces(frame, k, [[0, X], [0, cut(k)], [0, Z]])[face])).join("");
+    if (cut(k))
+      away += FACES.map((face) =>
+        polygon(
+          faces(frame, k, [
+            [0, X],
+            [0, cut(k)],
+            [0, Z]
+          ])[face]
+        )
+      ).join("");
   });
   for (const face of FACES) d(c.rest[face], rest[face]);
   d(c.one["nv-grid"], grid);
@@ -382,11 +608,18 @@ const text = (x, y, anchor, letter, after = "", more = {}) =>
   svg("text", { x, y, "text-anchor": anchor, ...more }, svg("tspan", { class: "nv-letter" }, letter), after);
 
 function sampleLabels(frame, view, data, state) {
-  const { cells: [X, Y, Z] } = view, at = (...p) => project(frame, 0, ...p);
-  const [hx, hy] = at(0, 0, Z / 2), [cx, cy] = at(0, Y / 2, 0), [wx, wy] = at(X / 2, 0, Z);
-  const method = data.methods[state.method], [, channel, ...spatial] = lengthNames(data.shape, method),
-    [first] = axisNames(data.shape, method);
-  const out = [text(cx - 9, cy - 4, "end", channel)], across = spatial.pop();
+  const {
+    cells: [X, Y, Z]
+  } = view;
+  const at = (...p) => project(frame, 0, ...p);
+  const [hx, hy] = at(0, 0, Z / 2);
+  const [cx, cy] = at(0, Y / 2, 0);
+  const [wx, wy] = at(X / 2, 0, Z);
+  const method = data.methods[state.method];
+  const [, channel, ...spatial] = lengthNames(data.shape, method);
+  const [first] = axisNames(data.shape, method);
+  const out = [text(cx - 9, cy - 4, "end", channel)];
+  const across = spatial.pop();
   if (spatial.length) out.push(text(hx - 8, hy + 4, "end", spatial.join(", ")));
   if (across) out.push(text(wx - 5, wy + 15, "end", across));
   view.solids.forEach((n, k) => {
@@ -402,19 +635,41 @@ function sampleLabels(frame, view, data, state) {
 const short = (label) => label.replace(/( Layer| Response| Batch)? Norm$/, "").replace("Standardization", "Std.");
 
 function paperLabels(frame, view, data, state) {
-  const { cells: [X, Y, Z] } = view, out = [];
+  const {
+    cells: [X, Y, Z]
+  } = view;
+  const out = [];
   view.solids.forEach((name, k) => {
-    const at = (...p) => project(frame, k, ...p), [zx, zy] = at(0, 0, Z / 2), [cx, cy] = at(X / 2, 0, Z),
-      [nx, ny] = at(X, Y / 2, Z);
-    const left = at(0, 0, 0)[0], top = at(0, Y, 0)[1], chosen = name === state.method;
-    const row = data.methods[name], [first, channel, ...spatial] = lengthNames(data.shape, row);
-    out.push(text(zx - 9, zy, "middle", spatial.join(", "), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }),
-      text(cx - 6, cy + 15, "end", channel), text(nx + 6, ny + 13, "start", first));
-    const title = svg("text", { x: left + frame.width / 2, y: top - 11, "text-anchor": "middle",
-      class: chosen ? "nv-chosen" : "nv-title", "data-method": name },
-      frame.width < Math.max(112, 7.2 * row.label.length) ? short(row.label) : row.label);
-    if (hasGroups(row)) title.append(svg("tspan", { class: "nv-letter", dx: 5 }, "G"),
-      ` = ${fitting(state.G, cutLength(row, data.shape))}`);
+    const at = (...p) => project(frame, k, ...p);
+    const [zx, zy] = at(0, 0, Z / 2);
+    const [cx, cy] = at(X / 2, 0, Z);
+    const [nx, ny] = at(X, Y / 2, Z);
+    const left = at(0, 0, 0)[0];
+    const top = at(0, Y, 0)[1];
+    const chosen = name === state.method;
+    const row = data.methods[name];
+    const [first, channel, ...spatial] = lengthNames(data.shape, row);
+    out.push(
+      text(zx - 9, zy, "middle", spatial.join(", "), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }),
+      text(cx - 6, cy + 15, "end", channel),
+      text(nx + 6, ny + 13, "start", first)
+    );
+    const title = svg(
+      "text",
+      {
+        x: left + frame.width / 2,
+        y: top - 11,
+        "text-anchor": "middle",
+        class: chosen ? "nv-chosen" : "nv-title",
+        "data-method": name
+      },
+      frame.width < Math.max(112, 7.2 * row.label.length) ? short(row.label) : row.label
+    );
+    if (hasGroups(row))
+      title.append(
+        svg("tspan", { class: "nv-letter", dx: 5 }, "G"),
+        ` = ${fitting(state.G, cutLength(row, data.shape))}`
+      );
     out.push(title);
     if (chosen) {
       const y = top - 5;

@@ -1,22 +1,42 @@
 // The presenter's bar: large type, steps by a clicker, and numbers that are hidden until they are asked for.
 
+import { button, h, setText } from "../core/dom.js";
+import { STEPS } from "./panel.js";
+
 export function createPresenter(act) {
-  const at = h("strong"), numbers = button({ onclick: () => act.set({ numbers: !act.state().numbers }) });
-  const forward = button({ onclick: () => act.step(1) }, "Forward"),
-    leave = () => { act.set({ presenter: false }); act.focus("present"); };
+  const at = h("strong");
+  const numbers = button({ onclick: () => act.set({ numbers: !act.state().numbers }) });
+  const forward = button({ onclick: () => act.step(1) }, "Forward");
+  const leave = () => {
+    act.set({ presenter: false });
+    act.focus("present");
+  };
   const p = { forward };
-  p.node = h("div", { class: "nv-presenter-bar", role: "group", "aria-label": "Presenter", hidden: true }, at,
-    h("span", { class: "nv-spring" }), button({ onclick: () => act.step(-1) }, "Back"), forward, numbers,
-    button({ onclick: leave }, "Leave"));
+  p.node = h(
+    "div",
+    { class: "nv-presenter-bar", role: "group", "aria-label": "Presenter", hidden: true },
+    at,
+    h("span", { class: "nv-spring" }),
+    button({ onclick: () => act.step(-1) }, "Back"),
+    forward,
+    numbers,
+    button({ onclick: leave }, "Leave")
+  );
   p.sync = (state) => {
     p.node.hidden = !state.presenter;
-    say(at, `${state.step} ${STEPS[state.step]}`);
-    say(numbers, state.numbers ? "Hide numbers" : "Show numbers");
+    setText(at, `${state.step} ${STEPS[state.step]}`);
+    setText(numbers, state.numbers ? "Hide numbers" : "Show numbers");
   };
   /** Keys of a clicker: pages or arrows for the steps; a full stop or B, which blank a screen, for the numbers. */
   p.key = (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey
-      || event.target.matches?.("input, select, textarea, [role=radio], [role=slider]")) return;
+    if (
+      event.altKey ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.shiftKey ||
+      event.target.matches?.("input, select, textarea, [role=radio], [role=slider]")
+    )
+      return;
     const by = { PageDown: 1, ArrowRight: 1, PageUp: -1, ArrowLeft: -1 }[event.key];
     if (by) act.step(by);
     else if (event.key === "." || event.key === "b" || event.key === "B") act.set({ numbers: !act.state().numbers });
