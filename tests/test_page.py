@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.classroom.quiz import Quiz
 from normviz.explorer import js, validation
+from normviz.explorer.constants import DARK, LIGHT
 from normviz.explorer.show import page
 from normviz.explorer.svg.readout import Data
+from normviz.method_chooser.chooser import Chooser
 from tests.pages import HOSTILE, Reader, X, data_of
 
 # ---- the page ------------------------------------------------------------------------------------------------------
@@ -236,6 +239,17 @@ def test_a_state_that_is_no_json_is_refused_rather_than_written_wrong():
     scene, now = validation.check(X)
     with pytest.raises(ValueError, match="JSON"):
         page([[(Data(scene | {"eps": float("nan")}), now)]])
+
+
+def test_stylesheets_take_every_colour_of_the_constants_from_variables():
+    package = Path(nv.__file__).parent
+    literal = {value.lower() for look in (LIGHT, DARK) for value in look.values()} | {"#fff"}
+    for path in (package / name for name in ("explorer/js/explorer.css", Quiz.STYLE, Chooser.STYLE)):
+        assert not literal & set(re.findall(r"#[0-9a-f]{3,8}\b", path.read_text(encoding="utf-8").lower())), path
+    for style in (js.stylesheet(), *(js.rules(own, "controls", "the cube") for own in (Quiz.STYLE, Chooser.STYLE))):
+        given = re.findall(r"--([\w-]+) ?:", style)
+        assert set(re.findall(r"var\(--([\w-]+)", style)) == set(given)
+        assert "--cell-front:#ffa544" in style.split("\n")[1]
 
 
 def test_no_line_of_the_front_end_is_longer_than_120():

@@ -56,7 +56,7 @@ class StandalonePage:
         picture = "" if framed else f'<div class="nvp-still">{self._picture()}</div>'
         section = f'<section class="nvp-explorer" aria-label="{escape(self.TITLE)}">{picture}</section>'
         script = js.joined(self.SCRIPT)
-        style = js.rules("controls", "the cube") + js.read(self.STYLE)
+        style = js.rules(self.STYLE, "controls", "the cube")
         data = as_json(self._data())
         return document(self.TITLE, section, data, script, style=style, framed=framed, what=self.KIND)
 

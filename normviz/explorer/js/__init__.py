@@ -12,6 +12,8 @@ from functools import cache
 from importlib.abc import Traversable
 from importlib.resources import files
 
+from normviz.explorer.constants import CONSTANTS, DARK, LIGHT
+
 IMPORT = re.compile(r'^import (\w+|\{[^}]*\}) from "(\.[^"]+)"(?: with \{ type: "json" \})?;\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async|class|const|function|let)\b)", re.MULTILINE)
 TOP_LEVEL = re.compile(r"^(?:async )?(?:class|const|function|let) (\w+)", re.MULTILINE)
@@ -87,17 +89,39 @@ def constant(name: str, file: Traversable, script: str) -> str:
 
 @cache
 def stylesheet() -> str:
-    """The text of the stylesheet; every rule stands under `.normviz`."""
-    return read("explorer/js/explorer.css")
+    """The text of the explorer's stylesheet; every rule stands under `.normviz`."""
+    return with_variables(read("explorer/js/explorer.css"))
 
 
 @cache
-def rules(*sections: str) -> str:
-    """The common rules of the stylesheet and those of the named sections, for a page that shows less."""
-    text = PACKAGE.joinpath("explorer/js/explorer.css").read_text(encoding="utf-8")
-    common, *pairs = SECTION.split(text)
+def rules(own: str, *sections: str) -> str:
+    """The common rules of the explorer's stylesheet, those of the named sections and those of the file `own`."""
+    common, *pairs = SECTION.split(PACKAGE.joinpath("explorer/js/explorer.css").read_text(encoding="utf-8"))
     found = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    return NOT_NEEDED.sub("", common + "".join(found[name] for name in sections))
+    return with_variables(NOT_NEEDED.sub("", common + "".join(found[name] for name in sections)) + read(own))
+
+
+def with_variables(style: str) -> str:
+    """A stylesheet after rules that give those variables of constants.json a value that it uses."""
+    used = set(re.findall(r"var\(--([\w-]+)\)", style))
+    light, dark = ({name: value for name, value in look.items() if name in used} for look in variables())
+    changed = {name: value for name, value in dark.items() if value != light[name]}
+    looks = {".normviz": light, '.normviz[data-theme="dark"]': changed}
+    lines = (
+        f"{where} {{{';'.join(f'--{name}:{value}' for name, value in look.items())}}}" for where, look in looks.items()
+    )
+    return "\n".join([*lines, style])
+
+
+def variables() -> tuple[dict[str, str], dict[str, str]]:
+    """The CSS variables of constants.json in the light and in the dark theme, without the dashes before their names."""
+    kinds = (("stroke", "strokes"), ("opacity", "opacity"), ("dash", "dashes"))
+    both = {f"{kind}-{name.replace('_', '-')}": str(v) for kind, key in kinds for name, v in CONSTANTS[key].items()}
+    both |= {f"hue-{k}": f"rgb({r} {g} {b})" for k, (r, g, b) in enumerate(CONSTANTS["hues"])}
+    for name in ("usual", "tall", "narrow"):
+        least, share, most = CONSTANTS["stage"][name]
+        both[f"stage-{name}"] = f"clamp({least}px,{100 * share:g}cqw,{most}px)"
+    return LIGHT | both, DARK | both
 
 
 @cache
