@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.core.pooling import fitting_num_groups
+from normviz.explorer import constants, validation
+from normviz.explorer.svg import geometry, readout
 
 OTHER, LIT, GRID, OUTLINE = range(4)
 MENU, SLIDER = "updatemenus", "sliders"
+
+
+LIFT, THINNEST = 0.16, 1.6
+"""Pixels: how far the set stands off its place at most, and how thick its thinnest box is, so that it can be seen."""
 
 
 def corners(trace):
@@ -26,39 +32,41 @@ def corners(trace):
     return points.min(axis=1), points.max(axis=1)
 
 
-def lit_cells(figure, shape, lit=None):
-    """What is lit, read off the two meshes alone: {sample drawn: ((c0, c1), (h0, h1), (w0, w1))} in drawn cells."""
+def lit_boxes(figure, lit=None):
+    """What is lit, from the meshes alone: {sample drawn: start and stop along w, c, h, in pixels of its box}."""
     low, high = corners(figure.data[OTHER])
-    height = math.prod(shape[2:-1])
-    drawn = [-(-n // -(-n // 32)) for n in (shape[-1] if len(shape) > 2 else 1, shape[1], height)]
     found = {}
     for a, b in zip(*corners(lit or figure.data[LIT]), strict=True):
         if (b - a).max() < 1e-3:
             continue
         # The sample whose box holds the middle of this one.
         (sample,) = np.flatnonzero(((low < (a + b) / 2) & ((a + b) / 2 < high)).all(axis=1))
-        start, stop = ((v - low[sample]) / (high - low)[sample] * drawn for v in (a, b))
-        np.testing.assert_allclose(start, np.round(start), atol=0.1)
-        np.testing.assert_allclose(stop, np.round(stop), atol=0.1)
-        (w0, c0, z0), (w1, c1, z1) = np.round(start).astype(int), np.round(stop).astype(int)
-        found[int(sample)] = ((c0, c1), (drawn[2] - z1, drawn[2] - z0), (w0, w1))
+        # h is counted from the top.
+        found[int(sample)] = [(a[0] - low[sample][0], b[0] - low[sample][0])]
+        found[int(sample)] += [(a[1] - low[sample][1], b[1] - low[sample][1])]
+        found[int(sample)] += [(high[sample][2] - b[2], high[sample][2] - a[2])]
     return found
 
 
-def expected_cells(pooling, index, first, drawn):
-    """The same from the labels of Pooling, one cell of x after the other."""
+def check_lit(figure, pooling, index, lit=None):
+    """Compare what is lit with the labels of Pooling, one cell of x after the other."""
     shape = pooling.shape
-    inside = (pooling.labels() == pooling.set_number(index)).reshape(
-        shape[0], shape[1], math.prod(shape[2:-1]), shape[-1] if len(shape) > 2 else 1
-    )
-    found = {}
-    for n in range(first, first + drawn):
-        if inside[n].any():
-            bins = [-(-length // 32) for length in inside.shape[1:]]
-            where = [np.unique(at // size) for at, size in zip(np.nonzero(inside[n]), bins, strict=True)]
-            assert all(len(at) == at[-1] - at[0] + 1 for at in where)
-            found[n - first] = tuple((at[0], at[-1] + 1) for at in where)
-    return found
+    cube = shape[0], shape[1], math.prod(shape[2:-1]), shape[-1] if len(shape) > 2 else 1
+    inside = (pooling.labels() == pooling.set_number(index)).reshape(cube)
+    low, high = corners(figure.data[OTHER])
+    first = index[0] // 8 * 8
+    assert len(low) == min(shape[0] - first, 8)
+    found = lit_boxes(figure, lit)
+    assert set(found) == {n for n in range(len(low)) if inside[first + n].any()}
+    for n, box in found.items():
+        where = np.nonzero(inside[first + n])
+        for axis, length, along in ((2, cube[3], 0), (0, cube[1], 1), (1, cube[2], 2)):
+            cells = np.unique(where[axis])
+            assert len(cells) == cells[-1] - cells[0] + 1
+            start, stop = (at / length * (high - low)[n][along] for at in (cells[0], cells[-1] + 1))
+            more = max(THINNEST - (stop - start), 0) / 2
+            expected = max(start - more, 0), min(stop + more, (high - low)[n][along])
+            np.testing.assert_allclose(box[along], expected, atol=LIFT)
 
 
 def states(figure):
@@ -95,12 +103,8 @@ def tensors(draw):
 def test_what_is_lit_is_the_set(tensor):
     shape, method, groups, index = tensor
     figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index)
-    first = int(figure.layout.scene.annotations[0].text.rpartition(" = ")[2])
-    drawn = len(corners(figure.data[OTHER])[0])
-    assert drawn == min(shape[0], 8)
-    assert first <= index[0] < first + drawn
-    now = nv.pooling(method, shape, groups)
-    assert lit_cells(figure, shape) == expected_cells(now, index, first, drawn)
+    assert figure.layout.scene.annotations[0].text.endswith(f" = {index[0] // 8 * 8}")
+    check_lit(figure, nv.pooling(method, shape, groups), index)
 
 
 @settings(max_examples=15, deadline=None)
@@ -108,13 +112,77 @@ def test_what_is_lit_is_the_set(tensor):
 def test_every_state_lights_its_set(tensor):
     shape, method, groups, index = tensor
     figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index)
-    first = int(figure.layout.scene.annotations[0].text.rpartition(" = ")[2])
     for name, G, (data, _, traces) in states(figure):
         assert list(traces) == [LIT]
         lit = {axis: data[axis][0] for axis in "xyz"}
         assert {len(values) for values in lit.values()} == {len(figure.data[LIT].x)}
-        now = pooling_of(name, G or (groups if name == method else None), shape)
-        assert lit_cells(figure, shape, lit) == expected_cells(now, index, first, min(shape[0], 8))
+        check_lit(figure, pooling_of(name, G or (groups if name == method else None), shape), index, lit)
+
+
+def seen(figure, points):
+    """Pixels of the scene where plotly's camera sees points in space: half the height is one unit of the aspect."""
+    layout = figure.layout
+    width = layout.width - layout.margin.l - layout.margin.r
+    height = layout.height - layout.margin.t - layout.margin.b
+    camera = layout.scene.camera
+    eye, center, up = (np.array([camera[name][axis] for axis in "xyz"]) for name in ("eye", "center", "up"))
+    assert camera.projection.type == "orthographic"
+    ranges = np.array([layout.scene[f"{axis}axis"].range for axis in "xyz"])
+    aspect = np.array([layout.scene.aspectratio[axis] for axis in "xyz"])
+    at = (np.asarray(points, float) - ranges.mean(axis=1)) / (ranges[:, 1] - ranges[:, 0]) * aspect - center
+    ahead = (center - eye) / np.linalg.norm(center - eye)
+    right = np.cross(ahead, up) / np.linalg.norm(np.cross(ahead, up))
+    return np.array([width / 2, height / 2]) + height / 2 * np.stack([at @ right, -at @ np.cross(right, ahead)], axis=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tensors(), st.integers(320, 1400))
+def test_cubes_stand_where_the_explorer_draws_them(tensor, width):
+    """The camera sees every corner, line and set where the still picture of that size has it."""
+    shape, method, groups, index = tensor
+    figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index, width=width)
+    scene, now = validation.check(np.zeros(shape), method=method, num_groups=groups, index=index)
+    data = readout.Data(scene)
+    view = geometry.view_of(data, now)
+    size = {"width": width, "height": figure.layout.height - figure.layout.margin.t - figure.layout.margin.b}
+    frame = geometry.make_frame(
+        view.cells, view.lengths, len(view.solids), size, constants.ANGLES["samples"], view.margin
+    )
+    points = np.stack([figure.data[OTHER][axis] for axis in "xyz"], axis=1).reshape(-1, 8, 3)
+    lit = np.stack([figure.data[LIT][axis] for axis in "xyz"], axis=1).reshape(-1, 8, 3)
+    # Corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z; the three faces that are in sight.
+    quads = {"top": (4, 5, 7, 6), "front": (4, 5, 1, 0), "side": (5, 7, 3, 1)}
+    for k in range(len(view.solids)):
+        for face, expected in geometry.faces(frame, k, [(0, n) for n in view.cells]).items():
+            np.testing.assert_allclose(seen(figure, points[k][list(quads[face])]), expected, atol=0.05)
+    block = geometry.block_of(data.methods[method], data.cube, groups)
+    box = view.box(geometry.set_of(block, geometry.to_cube(index, shape)), data.methods[method], data.cube[3])
+    reached = [k for k, n in enumerate(view.solids) if n // block[0] == index[0] // block[0]]
+    for k, points in zip(reached, lit, strict=False):  # the rest of the mesh is empty
+        for face, expected in geometry.visible_faces(frame, k, box).items():
+            # A thin set is made as thick as a line.
+            np.testing.assert_allclose(seen(figure, points[list(quads[face])]), expected, atol=1.3)
+    expected = np.array([geometry.grid_lines(frame, k, view.bins) for k in range(len(view.solids))]).reshape(
+        -1, 1, 2, 2
+    )
+    lines = np.stack([figure.data[GRID][axis] for axis in "xyz"], axis=1).reshape(-1, 6, 3)[:, :5]
+    loops = seen(figure, lines.reshape(-1, 3)).reshape(-1, 5, 2)
+    assert len(expected) == 2 * len(loops)
+    # Two sides of each loop, in one direction or the other; a line stands off the face by less than a pixel.
+    sides = np.stack([loops[:, :-1], loops[:, 1:]], axis=2).repeat(2, axis=0)
+    far = np.minimum(*(np.abs(each - expected).max(axis=(2, 3)) for each in (sides, sides[:, :, ::-1])))
+    assert (far.min(axis=1) < 1).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (1, 8, 10), (9, 8, 12, 9), (2, 8, 3, 6, 7), (2, 700), (32, 256, 14, 14)])
+def test_the_set_stands_off_the_other_cells(shape):
+    """At equal depth plotly would draw a mixture of both."""
+    figure = nv.cube(np.zeros(shape), "layer")
+    low, high = corners(figure.data[OTHER])
+    for sample, box in lit_boxes(figure).items():
+        for (start, stop), length in zip(box, (high - low)[sample], strict=True):
+            assert start < -0.05
+            assert stop > length + 0.05
 
 
 @pytest.fixture
@@ -198,7 +266,7 @@ def test_channel_axis_and_index_in_the_order_n_c_spatial():
     x = np.zeros((2, 5, 7, 6), np.float32)
     figure = nv.cube(x, "instance", channel_axis=-1, index=(1, 4, 0, 0))
     assert figure.layout.title.subtitle.text.startswith("The set of cell (1, 4, 0, 0), one of 12 sets: ")
-    assert lit_cells(figure, (2, 6, 5, 7)) == {1: ((4, 5), (0, 5), (0, 7))}
+    check_lit(figure, nv.pooling("instance", (2, 6, 5, 7)), (1, 4, 0, 0))
 
 
 def test_meshes_are_whole(figure):
@@ -220,8 +288,8 @@ def test_everything_lies_within_the_axes(figure):
         for axis in "xyz":
             low, high = scene[f"{axis}axis"].range
             values = np.array([v for v in trace[axis] if v is not None])
-            assert low + 0.5 < values.min()
-            assert values.max() < high - 0.5
+            assert low + 1 < values.min()
+            assert values.max() < high - 1
 
 
 def test_grid_has_a_line_for_every_boundary(figure):

@@ -51,10 +51,10 @@ def test_long_axes_are_drawn_aggregated_and_it_says_so():
     lines = figure.layout.title.subtitle.text.replace("\N{NO-BREAK SPACE}", " ").split("<br>")
     assert lines[0].endswith("one of 1024 sets: 1 × 8 × 14 × 14 = 1568 cells share one mean and one variance.")
     assert lines[1:] == [
-        "Drawn: samples 13 to 20 of 32.",
-        "One drawn cell stands for up to 8 × 1 × 1 cells along C, H and W; the numbers are exact.",
+        "Drawn: samples 16 to 23 of 32.",
+        "One drawn cell stands for up to 32 × 1 × 1 cells along C, H and W; the numbers are exact.",
     ]
-    assert [a.text for a in figure.layout.scene.annotations][:8] == [f"n = {n}" for n in range(13, 21)]
+    assert [a.text for a in figure.layout.scene.annotations][:8] == [f"n = {n}" for n in range(16, 24)]
     assert len(figure.to_json()) < 150_000
 
 

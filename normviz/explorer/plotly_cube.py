@@ -24,12 +24,12 @@ from normviz.core.pooling import (
     pooling,
 )
 from normviz.explorer import plotly_meshes
-from normviz.explorer.plotly_meshes import Placement
+from normviz.explorer.constants import LIGHT
+from normviz.explorer.plotly_meshes import Drawing
+from normviz.explorer.svg.geometry import FACES
+from normviz.explorer.svg.readout import span
 
-# Top, front and side, the colours of the explorer.
-TONES = {"rest": ("#fbfbfc", "#eff0f2", "#dfe1e5"), "set": ("#5b9bf0", "#2f77dd", "#1d5cbb")}
-GRID, OUTLINE = "#3a4250", "#14181f"
-TITLE, LINE, SLIDER = 94, 18, 120
+TITLE, LINE, SLIDER = 104, 18, 120
 """Pixels: above the picture for title and buttons, for each line under the title, below the picture for the slider."""
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 LETTER = 6.6
@@ -96,34 +96,32 @@ def cube(
     if not number or not 320 <= width <= MOST_WIDTH:
         raise ValueError(f"width must be a number of pixels from 320 to {MOST_WIDTH}, not {brief(width)}")
     cell = (0,) * len(shape) if index is None else check_cell(index, shape)
-    frame = plotly_meshes.make_frame(shape, cell[0], width)
-    boxes = [frame.box(n) for n in frame.samples]
-    lit = plotly_meshes.mesh(plotly_meshes.lit_boxes(frame, now, cell), TONES["set"], len(boxes))
-    lines = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip"}
+    on = plotly_meshes.place(shape, cell, width)
+    rest, lit = ({face: LIGHT[prefix + face] for face in FACES} for prefix in ("", "set-"))
     data = [
-        {**plotly_meshes.mesh(boxes, TONES["rest"]), "name": "other cells"},
-        {**lit, "name": name(now)},
-        {**lines, **plotly_meshes.grid(frame), "line": {"color": GRID, "width": 1.5}},
-        {**lines, **plotly_meshes.outline(frame), "line": {"color": OUTLINE, "width": 3.5}},
+        {**plotly_meshes.mesh(plotly_meshes.rest_corners(on), rest), "name": "other cells"},
+        {**plotly_meshes.mesh(plotly_meshes.lit_corners(on, now), lit), "name": name(now)},
+        {**plotly_meshes.grid(on), "line": {"color": LIGHT["grid"], "width": 1.5}},
+        {**plotly_meshes.outline(on), "line": {"color": LIGHT["edge"], "width": 3.5}},
     ]
-    return go.Figure(data, layout(frame, now, cell) | controls(frame, now, cell))
+    return go.Figure(data, layout(on, now) | controls(on, now))
 
 
-def state(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+def state(on: Drawing, now: Pooling) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what changes with the method and G: in the mesh of the set, and in the layout."""
-    points = plotly_meshes.corners(plotly_meshes.lit_boxes(frame, now, cell), len(frame.samples))
+    points = plotly_meshes.lit_corners(on, now)
     changed = {axis: [values] for axis, values in points.items()} | {"name": [name(now)]}
-    marks = plotly_meshes.marks(frame, METHODS[now.method])
-    title, subtitle = texts(frame, now, cell)
+    labels = plotly_meshes.labels(on, METHODS[now.method])
+    title, subtitle = texts(on, now)
     C = now.shape[1]
     shown: dict[str, Any] = {
         "title.text": title,
         "title.subtitle.text": subtitle,
-        **{f"scene.annotations[{k}].text": each["text"] for k, each in enumerate(marks)},
+        **{f"scene.annotations[{k}].text": each["text"] for k, each in enumerate(labels)},
     }
-    for m, names in enumerate(menus(frame)):
+    for m, names in enumerate(menus(on)):
         shown[f"updatemenus[{m}].active"] = active(names, now)
-    for k, main in enumerate(list(METHODS)[:MAIN] if frame.width >= NARROW else []):
+    for k, main in enumerate(list(METHODS)[:MAIN] if on.width >= NARROW else []):
         shown[f"updatemenus[0].buttons[{k}].label"] = label(main, now, dot=True)
     if C > 1:
         # Layer and Instance Norm stand at the ends of the slider, the others leave it where it is.
@@ -134,10 +132,10 @@ def state(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[dict[s
     return changed, shown
 
 
-def menus(frame: Placement) -> list[list[str | None]]:
+def menus(on: Drawing) -> list[list[str | None]]:
     """Return the names of the methods in each menu; None stands for the entry that opens it."""
     every: list[str | None] = list(METHODS)
-    return [every[:MAIN], [None, *every[MAIN:]]] if frame.width >= NARROW else [every]
+    return [every[:MAIN], [None, *every[MAIN:]]] if on.width >= NARROW else [every]
 
 
 def active(names: list[str | None], now: Pooling) -> int:
@@ -150,22 +148,23 @@ def name(now: Pooling) -> str:
     return f"one set of {METHODS[now.method].label}: {now.size} cells"
 
 
-def texts(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> tuple[str, str]:
+def texts(on: Drawing, now: Pooling) -> tuple[str, str]:
     """Return the title and the lines under it: the lit set, and what the drawing leaves out."""
     row = METHODS[now.method]
     groups = f", G = {now.num_groups}" if row.has_groups else ""
     share = "one mean and one variance" if row.centered else f"one {row.statistic}, and no mean is taken"
     block = f"{TIMES.join(map(str, now.block))} = {now.size} {'cell shares' if now.size == 1 else 'cells share'}"
     sets = f"one of {now.count} sets" if now.count > 1 else "the only set"
-    lines = [f"The set of cell ({', '.join(map(str, cell))}), {sets}: {block} {share}."]
-    drawn, count = frame.samples, frame.shape[0]
+    lines = [f"The set of cell ({', '.join(map(str, on.cell))}), {sets}: {block} {share}."]
+    drawn, count = on.view.solids, on.shape[0]
     if len(drawn) < count:
         what = "filters" if row.axes == "weights" else "samples"
-        lines.append(f"Drawn: {what} {drawn.start} to {drawn.stop - 1} of {count}.")
-    if max(frame.bins) > 1:
-        cells, axes = TIMES.join(map(str, frame.bins)), "Cin, kH and kW" if row.axes == "weights" else "C, H and W"
+        lines.append(f"Drawn: {what} {span((drawn[0], drawn[-1] + 1))} of {count}.")
+    w, c, h = on.view.bins
+    if max(w, c, h) > 1:
+        cells, axes = TIMES.join(map(str, (c, h, w))), "Cin, kH and kW" if row.axes == "weights" else "C, H and W"
         lines.append(f"One drawn cell stands for up to {cells} cells along {axes}; the numbers are exact.")
-    most = int((frame.width - 28) / LETTER)
+    most = int((on.width - 28) / LETTER)
     return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
 
 
@@ -187,30 +186,30 @@ def prefix(method: str) -> str:
     return f"{label} has no groups. Group Norm: G = "
 
 
-def controls(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
+def controls(on: Drawing, now: Pooling) -> dict[str, Any]:
     """Return the method buttons and the slider of G."""
     shape = now.shape
     groups = (now.num_groups if now.method == "group" else None) or default_num_groups(shape[1])
-    wide = frame.width >= NARROW
+    wide = on.width >= NARROW
 
     def item(text: str, to: Pooling) -> dict[str, Any]:
-        return {"label": text, "method": "update", "args": [*state(frame, to, cell), [1]]}
+        return {"label": text, "method": "update", "args": [*state(on, to), [1]]}
 
     def entry(name: str | None) -> dict[str, Any]:
         if name is None:
             return {"label": "More methods", "method": "skip"}
         to = now if name == now.method else fitted(name, shape, groups if name == "group" else 4)
-        return item(label(name, now, dot=wide and name in menus(frame)[0]), to)
+        return item(label(name, now, dot=wide and name in menus(on)[0]), to)
 
     # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
-    look = {"font": {"size": 12, "color": OUTLINE}, "bgcolor": "#e3e8ee", "bordercolor": "#8a94a3"}
+    look = {"font": {"size": 12, "color": LIGHT["edge"]}, "bgcolor": "#e3e8ee", "bordercolor": "#8a94a3"}
     place = {"xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"l": 12, "b": 2, "t": 0}}
     shown = []
-    for m, names in enumerate(menus(frame)):
+    for m, names in enumerate(menus(on)):
         kind, direction = ("buttons", "right") if wide and m == 0 else ("dropdown", "down")
         choices = {"buttons": [entry(name) for name in names], "active": active(names, now)}
         choices |= {"name": "More methods" if m else "Method", "type": kind, "direction": direction}
-        shown.append(look | place | choices | {"x": BESIDE / frame.width if m else 0})
+        shown.append(look | place | choices | {"x": BESIDE / on.width if m else 0})
     if shape[1] == 1:
         return {"updatemenus": shown}
     ends = {"layer": 1, "instance": shape[1]}
@@ -226,32 +225,32 @@ def controls(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str,
 def label(method: str, now: Pooling, *, dot: bool) -> str:
     """Return the label of a method; on a button with a dot, so that not only colour shows which one is chosen."""
     # Layer Norm's label has its axes, because a transformer's layer norm pools other ones.
-    axes = ", ".join(["C", *filter(None, plotly_meshes.LETTERS[len(now.shape)])])
+    axes = ", ".join(filter(None, plotly_meshes.letters(now.shape, METHODS[method])[1:]))
     pools = f" ({axes})" if method == "layer" else ""
     return f"{('● ' if method == now.method else '○ ') if dot else ''}{METHODS[method].label}{pools}"
 
 
-def layout(frame: Placement, now: Pooling, cell: tuple[int, ...]) -> dict[str, Any]:
+def layout(on: Drawing, now: Pooling) -> dict[str, Any]:
     """Return title, camera and labels. The colours of text and background are left to the template."""
-    title, subtitle = texts(frame, now, cell)
+    title, subtitle = texts(on, now)
     corner = {"x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"}
     corner |= {"pad": {"l": 14, "t": 12}}
     # Room for the most lines that any state has under the title.
     every = [pooling("group", now.shape, g) for g in divisors(now.shape[1])]
     every += [fitted(row.name, now.shape, 4) for row in METHODS.values() if row.name != "group"]
-    lines = 1 + max(texts(frame, to, cell)[1].count("<br>") for to in every)
+    lines = 1 + max(texts(on, to)[1].count("<br>") for to in every)
     above, below = TITLE + LINE * lines, SLIDER if now.shape[1] > 1 else 30
     shared = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
     shared |= {"y": 0, "yshift": -84, "yanchor": "top"}
     ends = ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
     annotations = [shared | {"text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x} for x, side, text in ends]
     return {
-        "width": frame.width,
-        "height": round(above + frame.height + below),
+        "width": on.width,
+        "height": above + on.height + below,
         "margin": {"l": 0, "r": 0, "t": above, "b": below},
         "title": corner | {"text": title, "subtitle": {"text": subtitle, "font": {"size": 13}}},
         "showlegend": False,
         "annotations": annotations if now.shape[1] > 1 else [],
-        "scene": plotly_meshes.scene(frame, METHODS[now.method]),
+        "scene": plotly_meshes.scene(on, METHODS[now.method]),
         "uirevision": "cube",
     }

@@ -1,196 +1,150 @@
-"""The places of the cubes of `nv.cube`, and their meshes and lines.
+"""The cubes of `nv.cube` in space: meshes, lines and a camera that sees them where svg/geometry.py places them.
 
-x runs along W, y into the depth along C, z up against H; one unit is one drawn cell along H and W.
+x runs along W, y into the depth along C, z up against H; one unit is a pixel. A box is (k, (X, Y, Z)): the number of a
+drawn sample, and ranges of its cells along W, C and H, as in svg/geometry.py.
 """
 
-import math
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
+import numpy as np
+
 from normviz.core.methods import Method
-from normviz.core.pooling import Pooling
+from normviz.core.pooling import Pooling, pooling
+from normviz.explorer.constants import ANGLES, CONSTANTS
+from normviz.explorer.scene import bins
+from normviz.explorer.svg import geometry
+from normviz.explorer.svg.axis_names import length_names
+from normviz.explorer.svg.geometry import Frame, View
+from normviz.explorer.svg.readout import Data
 
-MOST_CELLS = 32
-"""An axis longer than this is drawn aggregated."""
-MOST_SAMPLES = 8
-AZIMUTH, ELEVATION = 0.42, 0.46
-"""The direction of the camera in radians, to the right of the front and above it."""
-LIFT = 0.7
-"""Pixels between the faces and the lines on them; at the same depth the lines would be drawn in parts."""
-LEFT, RIGHT, BETWEEN, BELOW, ABOVE = 46, 18, 44, 52, 24
-"""Pixels: for the letter H, the other side, between two rows of samples, for the labels under the last row, above."""
+STROKE = CONSTANTS["strokes"]["set"]
+SET_LIFT, LINE_LIFT = 0.15, 0.7
+"""Pixels by which the set stands off the other cells, and the lines off both; at equal depth they would be torn."""
 
-LETTERS = {2: ("", ""), 3: ("", "L"), 4: ("H", "W"), 5: ("D·H", "W")}
-"""The letters at the vertical and at the horizontal edge, by rank."""
-KERNEL = {2: ("", ""), 3: ("", "kL"), 4: ("kH", "kW"), 5: ("kD·kH", "kW")}
-"""The same for weights."""
-
-# A box's corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z. Corners of a face, then its tone.
+# A box's corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z. Corners of a face, then its name.
 FACES = (
-    *(((4, 5, 7, 6), 0), ((0, 2, 3, 1), 2)),
-    *(((0, 1, 5, 4), 1), ((2, 6, 7, 3), 1)),
-    *(((1, 3, 7, 5), 2), ((0, 4, 6, 2), 2)),
+    *(((4, 5, 7, 6), "top"), ((0, 2, 3, 1), "side")),
+    *(((0, 1, 5, 4), "front"), ((2, 6, 7, 3), "front")),
+    *(((1, 3, 7, 5), "side"), ((0, 4, 6, 2), "side")),
 )
+EDGES = ((0, 1, 3, 2, 0), (4, 5, 7, 6, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
-Box = tuple[float, float, float, float, float, float]
-Ranges = Sequence[tuple[int, int]]
+Box = tuple[int, geometry.Box]
+Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Placement:
-    """The places of the samples.
+class Space(Frame):
+    """A frame whose points are in space; the camera of `scene` sees each where the frame itself projects it.
 
     Attributes
     ----------
-    shape, samples
-        (N, C, *spatial), and which samples are drawn.
-    bins, cells, unit
-        Along c, h, w: cells of x to a drawn cell, drawn cells, and the length of one.
-    places
-        Where the front lower left corner of each drawn sample is.
-    scale
-        Pixels to a unit of length.
+    lift
+        Pixels by which all that lies on the surface of a sample stands off it.
+    """
+
+    lift: float = 0.0
+
+    def project(self, k: int, x: float, y: float, z: float) -> Any:
+        """A point of solid k, in cells (z counted from the top), in space."""
+        across, down = self.origins[k]
+        start = across * self.ca, across * self.sa, -down / self.ce
+        off = [self.lift * ((i == n) - (i == 0)) for i, n in zip((x, y, z), self.cells, strict=True)]
+        along = [i * length * self.scale for i, length in zip((x, y, self.cells[2] - z), self.unit, strict=True)]
+        return start[0] + along[0] + off[0], start[1] + along[1] + off[1], start[2] + along[2] - off[2]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn of a tensor, and where.
+
+    Attributes
+    ----------
+    shape, cell
+        (N, C, *spatial), and the cell whose set is lit.
+    view, frame
+        The drawn samples and their cells, and where they stand.
     width, height
         Pixels of the whole scene.
     """
 
     shape: tuple[int, ...]
-    samples: range
-    bins: tuple[int, int, int]
-    cells: tuple[int, int, int]
-    unit: tuple[float, float, float]
-    places: tuple[tuple[float, float, float], ...]
-    scale: float
+    cell: tuple[int, ...]
+    view: View
+    frame: Frame
     width: float
     height: float
 
-    @property
-    def lift(self) -> float:
-        """The distance of lines from the faces."""
-        return LIFT / self.scale
+    def space(self, lift: float = 0) -> Space:
+        """The frame in space."""
+        return Space(**vars(self.frame), lift=lift)
 
-    def box(self, n: int, ranges: Ranges | None = None, lift: float = 0) -> Box:
-        """Corners (x0, x1, y0, y1, z0, z1) of the drawn cells of sample n in `ranges` along c, h, w, or of all."""
-        px, py, pz = self.places[n - self.samples.start]
-        (c0, c1), (h0, h1), (w0, w1) = ranges or [(0, cells) for cells in self.cells]
-        uc, uh, uw = self.unit
-        top = pz + self.cells[1] * uh
-        return (
-            *(px + w0 * uw - lift, px + w1 * uw + lift),
-            *(py + c0 * uc - lift, py + c1 * uc + lift),
-            *(top - h1 * uh - lift, top - h0 * uh + lift),
-        )
+    def boxes(self) -> list[Box]:
+        """All drawn samples."""
+        return [(k, [(0, n) for n in self.view.cells]) for k in range(len(self.view.solids))]
 
-    def extent(self) -> tuple[list[float], list[float], tuple[float, float]]:
-        """Return the ends of the coordinates, low and high, and the middle of the picture, across and upright.
-
-        The middle is on the screen, and counts from the middle of the coordinates, where the camera's own origin is.
-        """
-        boxes = [self.box(n, lift=self.lift) for n in self.samples]
-        low = [min(box[2 * k] for box in boxes) for k in range(3)]
-        high = [max(box[2 * k + 1] for box in boxes) for k in range(3)]
-        origin = [_middle(ends) for ends in zip(low, high, strict=True)]
-        (ca, sa), (ce, se) = turn(AZIMUTH), turn(ELEVATION)
-        points = [
-            [value - middle for value, middle in zip(corner, origin, strict=True)]
-            for box in boxes
-            for corner in product(box[0:2], box[2:4], box[4:6])
-        ]
-        across = [x * ca + y * sa for x, y, _ in points]
-        upright = [z * ce + (y * ca - x * sa) * se for x, y, z in points]
-        # The labels need more room on the left and below than on the right and above.
-        shift = (RIGHT - LEFT) / 2 / self.scale, (ABOVE - BELOW) / 2 / self.scale
-        # plotly cuts off objects at the ends of an axis.
-        low, high = [v - 1 for v in low], [v + 1 for v in high]
-        return low, high, (_middle(across) + shift[0], _middle(upright) + shift[1])
+    def lit(self, now: Pooling) -> list[Box]:
+        """The set of the cell: a box in each drawn sample that it reaches, no thinner than a line of the explorer."""
+        cube = geometry.cube_shape(self.shape)
+        found = pooling(now.method, cube, now.num_groups).set_of(geometry.to_cube(self.cell, self.shape))
+        n, c, h, w = ((part.start, part.stop) for part in found)
+        box = []
+        for (start, stop), length, unit in zip((w, c, h), self.view.cells, self.frame.unit, strict=True):
+            more = max(0, STROKE / (unit * self.frame.scale) - (stop - start)) / 2
+            box.append((max(start - more, 0), min(stop + more, length)))
+        return [(k, box) for k, sample in enumerate(self.view.solids) if n[0] <= sample < n[1]]
 
 
-def make_frame(shape: Sequence[int], sample: int, width: float) -> Placement:
-    """Place the samples around `sample` side by side, as large as `width` pixels allow."""
-    count, channels, *spatial = shape
-    drawn = min(count, MOST_SAMPLES)
-    start = min(max(sample - drawn // 2, 0), count - drawn)
-    lengths = (channels, math.prod(spatial[:-1]), spatial[-1] if spatial else 1)
-    size_c, size_h, size_w = (-(-length // MOST_CELLS) for length in lengths)
-    c, h, w = -(-lengths[0] // size_c), -(-lengths[1] // size_h), -(-lengths[2] // size_w)
-    longest = max(h, w)
-    # Depth is squashed, so that the front face can be seen, and no side is thinner than a sixth of the longest.
-    deep, high, wide = (max(side, longest / 6) for side in (min(c, 1.7 * longest), h, w))
-    (ca, sa), (ce, se) = turn(AZIMUTH), turn(ELEVATION)
-    across, upright = wide * ca + deep * sa, high * ce + (wide * sa + deep * ca) * se
-    step = 1.2 * across
-    scale, columns, rows = 0.0, drawn, 1
-    for down in range(1, drawn + 1):
-        k = -(-drawn // down)
-        size = min((width - LEFT - RIGHT) / (across + (k - 1) * step), 640 / (1 + down) / upright)
-        if size > 1.6 * scale:  # side by side, unless more rows make the cubes much larger
-            scale, columns, rows = size, k, down
-    drop = (upright + BETWEEN / scale) / ce
-    places = tuple((k % columns * step * ca, k % columns * step * sa, -(k // columns) * drop) for k in range(drawn))
-    return Placement(
-        shape=tuple(shape),
-        samples=range(start, start + drawn),
-        bins=(size_c, size_h, size_w),
-        cells=(c, h, w),
-        unit=(deep / c, high / h, wide / w),
-        places=places,
-        scale=scale,
-        width=width,
-        height=rows * upright * scale + (rows - 1) * BETWEEN + ABOVE + BELOW,
+def place(shape: tuple[int, ...], cell: tuple[int, ...], width: float) -> Drawing:
+    """Place the samples beside that of `cell` as the explorer does in a stage of `width` pixels."""
+    view = geometry.view_of(
+        Data({"shape": shape, "bins": bins(shape), "methods": []}), {"view": "samples", "index": cell}
     )
+    stage = CONSTANTS["stage"]
+    least, share, most = stage["narrow" if width < stage["narrow_below"] else "tall"]
+    size = {"width": width, "height": round(geometry.clamp(share * width, least, most))}
+    frame = geometry.make_frame(view.cells, view.lengths, len(view.solids), size, ANGLES["samples"], view.margin)
+    return Drawing(shape, cell, view, frame, size["width"], size["height"])
 
 
-def _middle(values: Sequence[float]) -> float:
-    return (min(values) + max(values)) / 2
+def corners(frame: Space, boxes: Iterable[Box]) -> list[Point]:
+    """The eight corners of each box."""
+    return [frame.project(k, x[i & 1], y[i >> 1 & 1], z[~i >> 2 & 1]) for k, (x, y, z) in boxes for i in range(8)]
 
 
-def turn(angle: float) -> tuple[float, float]:
-    """Return cosine and sine."""
-    return math.cos(angle), math.sin(angle)
+def by_axis(points: Iterable[tuple[float | None, ...]]) -> dict[str, list[float | None]]:
+    """The points as plotly takes them: one list for each axis."""
+    axes = list(zip(*points, strict=True)) or [()] * 3
+    return {name: [v if v is None else round(v, 2) for v in values] for name, values in zip("xyz", axes, strict=True)}
 
 
-def lit_boxes(frame: Placement, now: Pooling, cell: Iterable[int]) -> list[Box]:
-    """Return the boxes of the set of `cell`: a box for each drawn sample that it reaches."""
-    n, c, *spatial = now.set_of(cell)
-    # The spatial axes are pooled whole or not at all, so that all but the last are one run of rows.
-    first = 0
-    for part, length in zip(spatial[:-1], now.shape[2:-1], strict=True):
-        first = first * length + part.start
-    rows = slice(first, first + math.prod(part.stop - part.start for part in spatial[:-1]))
-    parts = (c, rows, spatial[-1] if spatial else slice(0, 1))
-    ranges = [(part.start // size, -(-part.stop // size)) for part, size in zip(parts, frame.bins, strict=True)]
-    # Slightly larger than the cells, so that they lie in front of them.
-    return [frame.box(k, ranges, 0.1 * frame.lift) for k in frame.samples if n.start <= k < n.stop]
+def rest_corners(on: Drawing) -> dict[str, list[float | None]]:
+    """The corners of all drawn samples."""
+    return by_axis(corners(on.space(), on.boxes()))
 
 
-def corners(boxes: Sequence[Box], pad: int = 0) -> dict[str, list[float]]:
-    """Return x, y, z of the eight corners of each box, filled up with empty boxes to `pad` boxes.
+def lit_corners(on: Drawing, now: Pooling) -> dict[str, list[float | None]]:
+    """The corners of the set, filled up with empty boxes to one for each drawn sample.
 
     Then every state of the set has equally many corners, and a button need not carry the faces.
     """
-    points: dict[str, list[float]] = {"x": [], "y": [], "z": []}
-    for x0, x1, y0, y1, z0, z1 in boxes:
-        for k in range(8):
-            points["x"].append(round(x1 if k & 1 else x0, 3))
-            points["y"].append(round(y1 if k & 2 else y0, 3))
-            points["z"].append(round(z1 if k & 4 else z0, 3))
-    for values in points.values():
-        values += values[:1] * (8 * pad - len(values))
-    return points
+    found = corners(on.space(SET_LIFT), on.lit(now))
+    return by_axis([*found, *found[:1] * (8 * len(on.view.solids) - len(found))])
 
 
-def mesh(boxes: Sequence[Box], tones: Sequence[str], pad: int = 0) -> dict[str, Any]:
-    """Return a mesh3d of boxes: 12 triangles for each, and a tone for each direction."""
-    triangles = [(a, b, c, tone) for (a, b, c, d), tone in FACES for a, b, c in ((a, b, c), (a, c, d))]
-    count = max(pad, len(boxes))
-    vertices = ([8 * box + t[at] for box in range(count) for t in triangles] for at in range(3))
+def mesh(points: dict[str, list[float | None]], colors: dict[str, str]) -> dict[str, Any]:
+    """A mesh3d of boxes from their corners: 12 triangles for each, and a colour for each face."""
+    triangles = [(a, *ends) for (a, b, c, d), _ in FACES for ends in ((b, c), (c, d))]
+    starts = range(0, len(points["x"]), 8)
     return {
         "type": "mesh3d",
-        **corners(boxes, pad),
-        **dict(zip("ijk", vertices, strict=True)),
-        "facecolor": [tones[tone] for _ in range(count) for *_, tone in triangles],
+        **points,
+        **{name: [start + t[at] for start in starts for t in triangles] for at, name in enumerate("ijk")},
+        "facecolor": [colors[face] for _ in starts for _, face in FACES for _ in range(2)],
         "flatshading": True,
         "lighting": {"ambient": 1, "diffuse": 0, "specular": 0, "fresnel": 0},
         "hoverinfo": "name",
@@ -198,85 +152,83 @@ def mesh(boxes: Sequence[Box], tones: Sequence[str], pad: int = 0) -> dict[str, 
     }
 
 
-def grid(frame: Placement) -> dict[str, list[float | None]]:
-    """Return the lines between drawn cells, each a loop around the sample: far fewer than the edges of all cells."""
-    loops = []
-    for n in frame.samples:
-        x0, x1, y0, y1, z0, z1 = frame.box(n, lift=frame.lift)
-        left, front, bottom = frame.places[n - frame.samples.start]
-        uc, uh, uw = frame.unit
-        for p in (left + k * uw for k in range(1, frame.cells[2])):
-            loops.append([(p, y0, z0), (p, y1, z0), (p, y1, z1), (p, y0, z1)])
-        for p in (front + k * uc for k in range(1, frame.cells[0])):
-            loops.append([(x0, p, z0), (x1, p, z0), (x1, p, z1), (x0, p, z1)])
-        for p in (bottom + k * uh for k in range(1, frame.cells[1])):
-            loops.append([(x0, y0, p), (x1, y0, p), (x1, y1, p), (x0, y1, p)])
-    return _paths([*loop, loop[0]] for loop in loops)
+def grid(on: Drawing) -> dict[str, Any]:
+    """The lines between drawn cells, each a loop around the sample: far fewer than the edges of all cells."""
+    frame, loops = on.space(LINE_LIFT), []
+    for k, _ in on.boxes():
+        lines = iter(geometry.grid_lines(frame, k, on.view.bins))
+        # Two lines with a common end, on two of the visible faces; the loop goes on over the hidden faces.
+        for (a, b), (c, d) in zip(lines, lines, strict=True):
+            first, corner = (b, a) if c == a else (a, b)
+            fourth = tuple(p + r - q for p, q, r in zip(first, corner, d, strict=True))
+            loops.append([first, corner, d, fourth, first])
+    return polylines(loops)
 
 
-def outline(frame: Placement) -> dict[str, list[float | None]]:
-    """Return the edges of every sample."""
-    paths = []
-    for n in frame.samples:
-        x0, x1, y0, y1, z0, z1 = frame.box(n, lift=frame.lift)
-        floor, roof = ([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z), (x0, y0, z)] for z in (z0, z1))
-        paths += [floor, roof, *zip(floor[:-1], roof[:-1], strict=True)]
-    return _paths(paths)
+def outline(on: Drawing) -> dict[str, Any]:
+    """The edges of every sample."""
+    frame = on.space(LINE_LIFT)
+    return polylines([corners(frame, [box])[i] for i in edge] for box in on.boxes() for edge in EDGES)
 
 
-def _paths(paths: Iterable[Iterable[tuple[float, float, float]]]) -> dict[str, list[float | None]]:
-    """Join paths into one trace, a gap after each."""
-    points: dict[str, list[float | None]] = {"x": [], "y": [], "z": []}
-    for path in paths:
-        for values, along in zip(points.values(), zip(*path, strict=True), strict=True):
-            values += [*(round(value, 4) for value in along), None]
-    return points
+def polylines(lines: Iterable[Iterable[Any]]) -> dict[str, Any]:
+    """A trace of lines, with a gap after each."""
+    points = by_axis(point for line in lines for point in (*line, (None, None, None)))
+    return {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip", **points}
 
 
-def scene(frame: Placement, method: Method) -> dict[str, Any]:
-    """Return camera, aspect and labels of the cubes.
+def scene(on: Drawing, method: Method) -> dict[str, Any]:
+    """Camera, axes and labels of the cubes.
 
-    An orthographic view draws one unit of the aspect as half the height of the scene, so that the size follows exactly.
+    An orthographic view draws one unit of the aspect as half the height of the scene, so that a unit of length becomes
+    one pixel.
     """
-    (ca, sa), (ce, se) = turn(AZIMUTH), turn(ELEVATION)
-    low, high, middle = frame.extent()
-    size = frame.scale / (frame.height / 2)
-    eye, right, up = (sa * ce, -ca * ce, se), (ca, sa, 0.0), (-sa * se, ca * se, ce)
-    across, upright = middle
-    center = [size * (right[k] * across + up[k] * upright) for k in range(3)]
+    f = on.frame
+    right, up = np.array([f.ca, f.sa, 0]), np.array([-f.sa * f.se, f.ca * f.se, f.ce])
+    eye = np.array([f.sa * f.ce, -f.ca * f.ce, f.se])
+    every = np.array(corners(on.space(LINE_LIFT), on.boxes()))
+    depth = every @ eye
+    # The axes begin and end at equal distances from the point that the camera looks at, and turns around.
+    middle = on.width / 2 * right - on.height / 2 * up + (depth.min() + depth.max()) / 2 * eye
+    reach = np.abs(every - middle).max(axis=0) + 2  # plotly cuts off objects at the ends of an axis
     hidden = {"visible": False, "showspikes": False, "autorange": False}
-    axes = {f"{axis}axis": {**hidden, "range": [low[k], high[k]]} for k, axis in enumerate("xyz")}
+    ends = dict(zip("xyz", np.round([middle - reach, middle + reach], 2).T.tolist(), strict=True))
     return {
-        **axes,
+        **{f"{axis}axis": {**hidden, "range": range_} for axis, range_ in ends.items()},
         "aspectmode": "manual",
-        "aspectratio": {axis: (high[k] - low[k]) * size for k, axis in enumerate("xyz")},
+        "aspectratio": {axis: (high - low) / (on.height / 2) for axis, (low, high) in ends.items()},
         "camera": {
-            "eye": {axis: center[k] + 1.8 * eye[k] for k, axis in enumerate("xyz")},
-            "center": dict(zip("xyz", center, strict=True)),
+            "eye": dict(zip("xyz", (1.8 * eye).tolist(), strict=True)),
+            "center": {"x": 0, "y": 0, "z": 0},
             "up": {"x": 0, "y": 0, "z": 1},
             "projection": {"type": "orthographic"},
         },
         "dragmode": "turntable",
-        "annotations": marks(frame, method),
+        "annotations": labels(on, method),
     }
 
 
-def marks(frame: Placement, method: Method) -> list[dict[str, Any]]:
-    """Return the letters at the first sample's edges, which depend on the method, and the number under every sample."""
-    weights = method.axes == "weights"
-    shared = {"showarrow": False, "font": {"size": 14}}
-    vertical, horizontal = (KERNEL if weights else LETTERS)[len(frame.shape)]
-    sample, channel = ("Cout", "Cin") if weights else ("n", "C")
-    uc, uh, uw = frame.unit
-    c, h, w = frame.cells
-    labels = []
-    for n, (x, y, z) in zip(frame.samples, frame.places, strict=True):
-        labels.append({"text": f"{sample} = {n}", "x": x + w * uw / 2, "y": y, "z": z, "yshift": -34, **shared})
-    x, y, z = frame.places[0]
-    depth = {"x": x, "y": y + c * uc / 2, "z": z + h * uh, "xshift": -14, "yshift": 8}
-    side = {"x": x, "y": y, "z": z + h * uh / 2, "xanchor": "right", "xshift": -8}
-    below = {"x": x + w * uw / 2, "y": y, "z": z, "yshift": -14}
-    for name, place in ((channel, depth), (vertical, side), (horizontal, below)):
-        if name:
-            labels.append({"text": f"<i>{name}</i>", **place, "font": {"size": 16}, "showarrow": False})
-    return labels
+def letters(shape: Sequence[int], method: Method) -> tuple[str, str, str, str]:
+    """The names of a sample, of its depth, height and width; the last two are empty where x has no such axis."""
+    sample, channel, *spatial = length_names(shape, {"axes": method.axes})
+    return "n" if sample == "N" else sample, channel, "·".join(spatial[:-1]), "".join(spatial[-1:])
+
+
+def labels(on: Drawing, method: Method) -> list[dict[str, Any]]:
+    """The number under every sample, and the letters at the first one's edges, which depend on the method."""
+    x, y, z = on.view.cells
+    space = on.space()
+    sample, *names = letters(on.shape, method)
+
+    def label(text: str, k: int, point: Point, size: int, **place: Any) -> dict[str, Any]:
+        at = dict(zip("xyz", (round(v, 2) for v in space.project(k, *point)), strict=True))
+        return {"text": text, **at, "font": {"size": size}, "showarrow": False, **place}
+
+    numbers = [label(f"{sample} = {n}", k, (x, 0, z), 13, yshift=-16) for k, n in enumerate(on.view.solids)]
+    points = (0, y / 2, 0), (0, 0, z / 2), (x / 2, 0, z)
+    shifts = (-9, 6), (-8, 0), (-5, -10)
+    return numbers + [
+        label(f"<i>{name}</i>", 0, point, 16, xanchor="right", xshift=dx, yshift=dy)
+        for name, point, (dx, dy) in zip(names, points, shifts, strict=True)
+        if name
+    ]
