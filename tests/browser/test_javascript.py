@@ -1,6 +1,7 @@
 """The front-end's pure functions, called in the browser and compared with Python's arithmetic."""
 
 import math
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,43 @@ def test_numbers_are_plain_decimals(call):
         assert "e" not in text.lower(), f"{value} is shown as {text}"
         assert reading.shows(text, value), f"{value} is shown as {text}"
     assert call("return [NaN, Infinity, -Infinity].map((v) => front.decimal(v))") == ["NaN", "inf", "-inf"]
+
+
+def rounded(value: float, digits: int) -> str:
+    """The exact value of a float to so many digits, halves away from zero, as a plain decimal."""
+    exact = Decimal(value)
+    if not exact:
+        return "0"
+    last = Decimal(1).scaleb(exact.adjusted() + 1 - digits)
+    text = format(exact.quantize(last, ROUND_HALF_UP, Context(prec=400)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def test_numbers_are_rounded_as_pythons_decimals_are(call):
+    rng = np.random.default_rng(11)
+    values = [float(v) for v in rng.choice([-1, 1], 3000) * 10 ** rng.uniform(-12, 17, 3000)]
+    # Ties: whole multiples of a power of two end in 5 when they are written out.
+    values += [float((2 * k + 1) * 2.0**-n) for k, n in rng.integers([0, 1], [40_000, 12], (3000, 2))]
+    # Nearly ties: the shortest text that names the float ends in 5, its exact value lies above or below.
+    values += [float(f"{k}5e-{n}") for k, n in rng.integers([1, 0], [100_000, 9], (3000, 2))]
+    values += [0.453125, -0.453125, 1.015625, 0.15, 2.5, 9.9999951, 999999.5, 99999.5, 1e21, 1.5e300, 5e-324, 1e-7]
+    cases = [[value, int(digits)] for value, digits in zip(values, rng.integers(1, 16, len(values)), strict=True)]
+    cases += [[value, 5] for value in values]
+    shown = call("return given.map(([value, digits]) => front.decimal(value, digits))", cases)
+    wrong = [(*case, text) for case, text in zip(cases, shown, strict=True) if text != rounded(*case)]
+    assert not wrong, wrong[:5]
+    assert shown[cases.index([0.453125, 5])] == "0.45313"
+
+
+def test_formulas_write_very_small_and_very_large_numbers_as_powers_of_ten(call):
+    values = [1e-6, 9.99e-7, -2.5e-9, 453125e-12, 999_999_999.5, 1e9, -1.234565e15, 0, 5]
+    shown = call("return given.map((v) => front.number(v))", values)
+    assert shown == [
+        "0.000001", "9.99·10<sup>-7</sup>", "-2.5·10<sup>-9</sup>", "4.5313·10<sup>-7</sup>", "1000000000",
+        "1·10<sup>9</sup>", "-1.2346·10<sup>15</sup>", "0", "5",
+    ]  # fmt: skip
+    # With more digits than nine, larger numbers are plain as well.
+    assert call("return front.number(1234567890.25, 12)") == "1234567890.25"
 
 
 def test_the_histogram_counts_every_value(call):

@@ -4,6 +4,8 @@
 // from the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one
 // method, (X, Y, Z) = (c, n, hw). Ranges are in cells, so a set is drawn at its true place, aggregated or not.
 
+import constants from "../../constants.json" with { type: "json" };
+
 /**
  * @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean,
  *   statistic: string, axes: string}} Method
@@ -73,17 +75,20 @@ export function fromCube([n, c, h, w], shape) {
 export const product = (list) => list.reduce((a, b) => a * b, 1);
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 /** The angles at which the same three faces stay visible. */
-export const ANGLES = { samples: { az: 0.42, el: 0.46 }, paper: { az: 0.62, el: 0.5 } };
-export const clampAngles = ({ az, el }) => ({ az: clamp(az, 0.14, 1.3), el: clamp(el, 0.14, 1.2) });
+export const ANGLES = constants.angles;
+export const clampAngles = ({ az, el }) => ({ az: clamp(az, ...ANGLES.limits.az), el: clamp(el, ...ANGLES.limits.el) });
 
 /** Drawn lengths of (W, C, H): true to the cells, but depth is squashed and no side is thinner than a sixth. */
 export function sampleLengths([, C, H, W]) {
   const longest = Math.max(H, W);
-  const side = (cells) => Math.max(cells, longest / 6);
-  return [side(W), side(Math.min(C, 1.7 * longest)), side(H)];
+  const side = (cells) => Math.max(cells, longest / constants.lengths.thinnest);
+  return [side(W), side(Math.min(C, constants.lengths.deepest * longest)), side(H)];
 }
 /** Drawn lengths of (C, N, HW) in the classical figure. */
-export const paperLengths = ([N, C]) => [6, clamp((6 * N) / C, 2.6, 6), 6];
+export function paperLengths([N, C]) {
+  const { paper: side, paper_least: least } = constants.lengths;
+  return [side, clamp((side * N) / C, least, side), side];
+}
 
 /**
  * Where the solids stand, in the rows and columns that draw them largest.
@@ -210,14 +215,14 @@ export function hiddenEdges(frame, k, box, cut = 0) {
     .map((ends) => ends.map((p) => project(frame, k, ...p)));
 }
 
-/** Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels. */
-export function gridLines(frame, k, bins, cut = 0, least = 3.2) {
+/** Grid lines of the visible faces; `bins` cells to a line, and never closer than a few pixels. */
+export function gridLines(frame, k, bins, cut = 0) {
   const [X, Y, Z] = frame.cells;
   const lines = [];
   const seg = (a, b) => lines.push([project(frame, k, ...a), project(frame, k, ...b)]);
   const every = (axis, first, stop) => {
     const cell = frame.unit[axis] * frame.scale * [frame.ca, Math.hypot(frame.sa, frame.ca * frame.se), frame.ce][axis];
-    const step = bins[axis] * Math.max(1, Math.ceil(least / (cell * bins[axis])));
+    const step = bins[axis] * Math.max(1, Math.ceil(constants.limits.grid / (cell * bins[axis])));
     const at = [];
     for (let v = Math.floor(first / step) * step + step; v < stop; v += step) at.push(v);
     return at;
@@ -286,7 +291,8 @@ export function pick(frame, px, py, cutOf = () => 0) {
   return null;
 }
 
+const tenth = (v) => Math.floor(10 * v + 0.5) / 10;
 /** SVG path data. */
-const point = ([x, y]) => `${Math.round(x * 10) / 10} ${Math.round(y * 10) / 10}`;
+const point = ([x, y]) => `${tenth(x)} ${tenth(y)}`;
 export const polygon = (points) => `M${points.map(point).join("L")}Z`;
 export const segments = (lines) => lines.map(([a, b]) => `M${point(a)}L${point(b)}`).join("");

@@ -43,15 +43,18 @@ export function twoPass(values, centered) {
   return { mean, var: m2 / values.length };
 }
 
-const formats = new Map();
-/** A plain decimal without an exponent, which a screen reader can read. */
+/** A plain decimal without an exponent, which a screen reader can read; halves of the exact value away from zero. */
 export function decimal(value, digits = 5) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
-  // Making a formatter takes fifty times as long as using it, so one for each number of digits is kept.
-  if (!formats.has(digits))
-    formats.set(digits, new Intl.NumberFormat("en-US", { maximumSignificantDigits: digits, useGrouping: false }));
-  return formats.get(digits).format(value);
+  const [mantissa, exponent] = Math.abs(value)
+    .toExponential(digits - 1)
+    .split("e");
+  const shown = mantissa.replace(".", "").replace(/0+$/, "");
+  const power = Number(exponent);
+  const ones = power < 0 ? "0" : shown.slice(0, power + 1).padEnd(power + 1, "0");
+  const rest = power < 0 ? shown.padStart(shown.length - power - 1, "0") : shown.slice(power + 1);
+  return `${value < 0 ? "-" : ""}${ones}${rest && `.${rest}`}`;
 }
 /** As decimal(), but very small and very large numbers as powers of ten, for formulas. May hold <sup>. */
 export function number(value, digits = 5) {

@@ -1,6 +1,7 @@
 // The cube: one SVG whose paths stay and whose `d` changes. A change of method, G or cell sets a few attributes; the
 // grid and the outlines are drawn again only when the view turns or the size changes.
 
+import constants from "../../constants.json" with { type: "json" };
 import { d, svg } from "../core/dom.js";
 import {
   blockOf,
@@ -25,8 +26,8 @@ import {
 import { axisNames, drawnValue, flatIndex, lengthNames, ofWeights } from "../core/readout.js";
 
 const FACES = ["top", "front", "side"];
-export const MOST_SAMPLES = 8;
-const PAPER_METHODS = ["batch", "layer", "instance", "group"];
+export const MOST_SAMPLES = constants.limits.samples;
+const PAPER_METHODS = constants.paper_methods;
 
 // ---- the views: which solids they have, and how solids map to cells -------------------------------------------------
 
@@ -48,7 +49,7 @@ function viewOf(name, data, state) {
       solids,
       cells: [C, N, HW],
       lengths: paperLengths(data.cube),
-      bins: [bc, Math.ceil(N / 16), Math.ceil(HW / 8)],
+      bins: [bc, Math.ceil(N / constants.limits.paper_samples), Math.ceil(HW / constants.limits.paper_positions)],
       box: (set, _, method) => {
         const all = data.methods[method]?.spatial !== "one";
         const z = set[2][0] * W + set[3][0];
@@ -60,12 +61,13 @@ function viewOf(name, data, state) {
         [h * W + w, h * W + w + 1]
       ],
       cell: (_, [c, n, hw]) => [n, c, Math.floor(hw / W), hw % W],
-      margin: { left: 34, right: 12, top: 30, bottom: 26, gap: 30, most: 34 }
+      margin: constants.margins.paper
     };
   }
   const n = toCube(state.index, data.shape)[0];
   const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
   const solids = Array.from({ length: Math.min(MOST_SAMPLES, N - first) }, (_, k) => first + k);
+  const { least, of_length, ...around } = constants.margins.samples;
   return {
     name: "samples",
     solids,
@@ -79,7 +81,7 @@ function viewOf(name, data, state) {
       [h, h + 1]
     ],
     cell: (k, [w, c, h]) => [solids[k], c, h, w],
-    margin: { left: 40, right: 8, top: 6, bottom: 28, gap: 16, most: Math.max(30, 150 / Math.max(H, W)) }
+    margin: { ...around, most: Math.max(least, of_length / Math.max(H, W)) }
   };
 }
 
@@ -87,42 +89,32 @@ function viewOf(name, data, state) {
 
 const mix = (a, b, t) => a.map((v, i) => Math.round(v + (b[i] - v) * t));
 const hex = (rgb) => `#${rgb.map((v) => v.toString(16).padStart(2, "0")).join("")}`;
-const WHITE = [255, 255, 255];
-const INK = [20, 24, 32];
-const toned = (rgb, face) => hex(face === "top" ? mix(rgb, WHITE, 0.14) : face === "side" ? mix(rgb, INK, 0.2) : rgb);
+const WHITE = constants.tones.white;
+const toned = (rgb, face) => hex(mix(rgb, face === "top" ? WHITE : constants.tones.shadow, constants.tones[face] ?? 0));
 
 // Distinguishable with any colour vision (after Okabe & Ito 2008); every set is numbered as well.
-const HUES = [
-  [74, 141, 221],
-  [236, 158, 50],
-  [66, 170, 122],
-  [211, 112, 180],
-  [84, 184, 217],
-  [228, 108, 80],
-  [205, 184, 58],
-  [140, 148, 162]
-];
+const HUES = constants.hues;
 
 /** Hue by sample, shade by group; where sets span all samples, hue by channel. */
 function partitionColor([n, c, h, w], grid) {
+  const shades = constants.partition;
   const across = grid[0] === 1;
   const hue = HUES[(across ? c : n) % HUES.length];
-  if (grid[2] * grid[3] > 1) return mix(hue, WHITE, [0, 0.34, 0.68, 0.17, 0.51][(h * 2 + w) % 5]);
+  if (grid[2] * grid[3] > 1) return mix(hue, WHITE, shades.positions[(h * 2 + w) % 5]);
   const at = across ? Math.floor(c / HUES.length) : c;
   const of = across ? Math.ceil(grid[1] / HUES.length) : grid[1];
-  if (of === 1) return mix(hue, WHITE, 0.16);
+  if (of === 1) return mix(hue, WHITE, shades.alone);
   const ramp = at / (of - 1);
-  return mix(hue, WHITE, 0.66 * (of <= 6 ? ramp : 0.5 * ramp + 0.5 * (at % 2)));
+  return mix(hue, WHITE, shades.groups * (of <= shades.plain_groups ? ramp : 0.5 * ramp + 0.5 * (at % 2)));
 }
 
-const LEVELS = 24;
-const LOW = [8, 112, 128];
-const MIDDLE = [247, 246, 242];
-const HIGH = [136, 36, 110];
-/** Colour of a level: teal below zero, plum above. */
+const LEVELS = constants.ramp.levels;
+/** Colour of a level: teal below zero, plum above, grey where the value is not finite (-1). */
 const levelColor = (level) => {
+  const { low, middle, high, absent } = constants.ramp;
+  if (level < 0) return absent;
   const t = (level / (LEVELS - 1)) * 2 - 1;
-  return t < 0 ? mix(MIDDLE, LOW, -t) : mix(MIDDLE, HIGH, t);
+  return t < 0 ? mix(middle, low, -t) : mix(middle, high, t);
 };
 /** The level of a value: diverging about zero where there are two signs, from light to dark where there is one. */
 function levelOf(value, [low, high]) {
@@ -172,7 +164,7 @@ export function createCube() {
       "nv-crosses"
     ].map((name) => [name, path(name)])
   );
-  const ring = svg("circle", { class: "nv-ring", r: 8 });
+  const ring = svg("circle", { class: "nv-ring", r: constants.limits.ring.radius });
   const node = svg(
     "svg",
     { class: "nv-svg", "aria-hidden": "true", focusable: "false" },
@@ -288,7 +280,7 @@ export function drawCube(c, data, state, shown, size, angles) {
     }
   });
   c.hidden = hidden;
-  const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < 8 || hidden;
+  const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < constants.limits.ring.below || hidden;
   c.ring.style.display = view.name === "samples" && small ? "" : "none";
   for (const face of FACES) {
     d(c.set[face], lit[face]);
@@ -391,7 +383,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
       partition(c, view, data, state, shown, solid, k, cut(k), add, texts);
     });
   if (by === "value" || by === "normalized") {
-    const range = by === "value" ? data.colors : [-3, 3];
+    const range = by === "value" ? data.colors : constants.normalized;
     const found = new Map();
     for (const { solid, cell, value, paths } of quads(c, view, data, cut)) {
       const level = levelOf(
@@ -405,7 +397,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
       }
     }
     for (const [at, list] of found)
-      add(toned(at < 0 ? [128, 128, 128] : levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
+      add(toned(levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
   }
   c.coloured.replaceChildren(...[...fills].map(([fill, text]) => svg("path", { fill, d: text })));
   c.numbers.replaceChildren(...texts);
@@ -421,7 +413,9 @@ function bordered(frame, view, data, state, shown) {
   if (shown.labels || !data.methods[state.method]) return false;
   const [bn, bc, bh, bw] = blockOf(data.methods[state.method], data.cube, state.G);
   const [X, Y, Z] = view.name === "paper" ? [bc, bn, bh * bw] : [bw, bc, bh];
-  return [X, Y, Z].every((extent, a) => extent === view.cells[a] || extent * frame.unit[a] * frame.scale >= 5);
+  return [X, Y, Z].every(
+    (extent, a) => extent === view.cells[a] || extent * frame.unit[a] * frame.scale >= constants.limits.border
+  );
 }
 
 function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
@@ -488,14 +482,15 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
 
 /** Room for a number: 12 pixels of height across the middle of the face, and the width of its digits. */
 const roomy = ([a, b, c, e], digits) => {
+  const room = constants.limits.number;
   const xs = [a[0], b[0], c[0], e[0]];
-  if (Math.max(...xs) - Math.min(...xs) < 7 * digits + 6) return false;
+  if (Math.max(...xs) - Math.min(...xs) < room.digit * digits + room.around) return false;
   const mid = (p, q) => [(p[0] + q[0]) / 2, (p[1] + q[1]) / 2];
   const far = (p, q) => Math.hypot(p[0] - q[0], p[1] - q[1]);
   const cross = Math.abs((b[0] - a[0]) * (e[1] - a[1]) - (b[1] - a[1]) * (e[0] - a[0]));
   const one = far(mid(a, e), mid(b, c));
   const two = far(mid(a, b), mid(e, c));
-  return Math.min(cross / one, cross / two) >= 12;
+  return Math.min(cross / one, cross / two) >= room.height;
 };
 
 /** The diagonals of a face, or one of them. */
