@@ -1,8 +1,9 @@
 """Build the book into build/book/html (`make book`): the notebooks, the pages of docs, and the reference.
 
-    python tools/make_book.py [FOLDER]
+    python tools/make_book.py [FOLDER [EXECUTED]]
 
 Sphinx needs all sources in one folder, so they are copied there first. The last printed line is the pages' folder.
+Notebooks that are in the folder EXECUTED keep the outputs that they have there; Sphinx runs all others.
 """
 
 import re
@@ -24,7 +25,7 @@ HINT = (
 NOT_PAGES = ("__pycache__", "images")
 
 
-def gather(source: Path) -> None:
+def gather(source: Path, executed: Path | None) -> None:
     """Copy all sources of the book into one folder, and remove those of an earlier build."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns(*NOT_PAGES))
@@ -33,7 +34,11 @@ def gather(source: Path) -> None:
     (source / "downloads" / "notebooks").mkdir(parents=True)
     for path in notebooks:
         shutil.copyfile(path, source / "downloads" / "notebooks" / path.name)
-        nbformat.write(as_chapter(path, titles), source / "course" / path.name)
+        ran = executed / path.name if executed else None
+        chapter = as_chapter(ran if ran and ran.exists() else path, titles)
+        if any(cell.get("outputs") for cell in chapter.cells):
+            chapter.metadata["mystnb"] = {"execution_mode": "off"}
+        nbformat.write(chapter, source / "course" / path.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", source / "changelog.md")
     nv.worksheet((2, 4, 3, 3), path=source / "_static" / "worksheet.html")
 
@@ -60,10 +65,10 @@ def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
     return notebook
 
 
-def main(build: Path = ROOT / "build" / "book") -> int:
+def main(build: Path = ROOT / "build" / "book", executed: Path | None = None) -> int:
     """Build the book and return Sphinx's exit code; any warning is an error."""
     source, pages = build / "source", build / "html"
-    gather(source)
+    gather(source, executed)
     shutil.rmtree(pages, ignore_errors=True)
     print("Running the notebooks and writing the pages; this takes a few minutes ...", flush=True)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-b", "html"]

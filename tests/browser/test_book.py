@@ -14,17 +14,13 @@ from playwright.sync_api import Page, expect
 
 import normviz as nv
 from tests.browser.reading import drawn, ready, slider, wait_for
+from tests.course import NOTEBOOKS
 
-# Building the book takes minutes, and counts as part of the first test.
-pytestmark = pytest.mark.timeout(1200)
-
-HANGS = 120_000
-"""Milliseconds after which a page counts as hanging: much more than a busy machine needs to draw a chart."""
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(
     [str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")]
-    + [f"course/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb")]
+    + [f"course/{path.stem}" for path in NOTEBOOKS]
     + ["changelog", "search", "genindex"]
 )
 FRAMES = "iframe[srcdoc][sandbox]"
@@ -39,27 +35,23 @@ GROUPED = ("batch", "layer", "instance", "group")
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory) -> Path:
-    """The book, built as a user builds it."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools" / "make_book.py", tmp_path_factory.mktemp("book")],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env={**os.environ, "CI": ""},
-    )
+def book(course, tmp_path_factory) -> Path:
+    """The book, built as a user builds it, but of notebooks that were run already."""
+    for path in NOTEBOOKS:
+        course.run(path)
+    command = [sys.executable, ROOT / "tools" / "make_book.py", tmp_path_factory.mktemp("book"), course.executed]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CI": ""})
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return Path(done.stdout.splitlines()[-1])
 
 
 def opened(page: Page, book: Path, name: str) -> None:
     """Open a page and scroll through it, so that all of it is drawn."""
-    page.set_default_timeout(HANGS)
     page.goto((book / f"{name}.html").as_uri())
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     for chart in page.locator(".normviz-chart").all():
         chart.scroll_into_view_if_needed()
-        expect(chart).to_have_attribute("data-ready", "", timeout=HANGS)
+        expect(chart).to_have_attribute("data-ready", "")
     for frame in page.locator(FRAMES).all():
         frame.scroll_into_view_if_needed()
         ready(frame.element_handle().content_frame())
@@ -162,7 +154,6 @@ def test_frames_and_charts_take_the_room_they_need_and_no_more(book, new_page):
 
 def test_all_charts_are_drawn_when_the_browser_is_idle(book, page):
     """A printed page needs all of its charts, on white."""
-    page.set_default_timeout(HANGS)
     page.emulate_media(color_scheme="dark")
     page.goto((book / "look" / "labs.html").as_uri())
     drawn_charts = "document.querySelectorAll('.normviz-chart[data-ready]').length"
