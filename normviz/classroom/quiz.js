@@ -15,16 +15,11 @@ import {
   segments,
   toCube
 } from "../explorer/js/core/geometry.js";
-import { unpack } from "../explorer/js/core/numbers.js";
-import { axisNames, keysText } from "../explorer/js/core/readout.js";
+import { span, unpack } from "../explorer/js/core/numbers.js";
+import { axisNames, enumerated, keysText, methodWithGroups } from "../explorer/js/core/readout.js";
+import { say } from "../explorer/js/core/sentences.js";
 import { MOST_SAMPLES, createCube, cutOf, drawCube } from "../explorer/js/views/cube.js";
 import { followTheme, onStage, renderOnPage, startCell } from "../explorer/js/views/stage.js";
-
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-/** "a, b or c" */
-const either = (names, or = "or") =>
-  names.length > 1 ? `${names.slice(0, -1).join(", ")} ${or} ${names.at(-1)}` : names[0];
-const named = (row, G) => row.label + (hasGroups(row) ? ` with G = ${G}` : "");
 
 /** Whether cutting the tensor into blocks gives the sets of the labels. */
 function sameSets(labels, shape, block) {
@@ -65,21 +60,17 @@ function extentOf(labels, shape, label) {
 
 /** Whole numbers as text: "3", "0 to 3", "0, 2, 4". */
 const listed = (list) =>
-  list.length > 1 && list.at(-1) - list[0] === list.length - 1 ? `${list[0]} to ${list.at(-1)}` : list.join(", ");
+  list.at(-1) - list[0] === list.length - 1 ? span([list[0], list.at(-1) + 1]) : list.join(", ");
 
 /** Numbers of samples, channels and positions as text: "one sample, all 8 channels and all 12 positions". */
 function countsAsText(counts, shape) {
-  const some = (count, all, what) =>
-    all === 1
-      ? `the only ${what}`
-      : count === all
-        ? `all ${all} ${what}s`
-        : count === 1
-          ? `one ${what}`
-          : plural(count, what);
+  const some = (count, all, what) => {
+    const amount = all === 1 ? "only" : count === all ? "all" : count === 1 ? "one" : "some";
+    return say(`quiz.amount-${amount}`, { count, what: say(`quiz.unit-${what}`, { count }) });
+  };
   const parts = [some(counts[0], shape[0], "sample"), some(counts[1], shape[1], "channel")];
   if (shape.length > 2) parts.push(some(product(counts.slice(2)), product(shape.slice(2)), "position"));
-  return either(parts, "and");
+  return enumerated(parts);
 }
 
 /** A note on samples that are not drawn, and on drawn cells that stand for several cells. */
@@ -87,11 +78,10 @@ function leftOut({ shape, bins }, n) {
   const first = Math.floor(n / MOST_SAMPLES) * MOST_SAMPLES;
   const parts = [];
   if (shape[0] > MOST_SAMPLES)
-    parts.push(`Samples ${first} to ${Math.min(first + MOST_SAMPLES, shape[0]) - 1} of ${shape[0]} are drawn.`);
-  if (bins.some((size) => size > 1))
     parts.push(
-      `A drawn cell stands for ${product(bins)} cells, and is lit if any of them answers; the numbers are exact.`
+      say("quiz.samples-drawn", { range: span([first, Math.min(first + MOST_SAMPLES, shape[0])]), count: shape[0] })
     );
+  if (bins.some((size) => size > 1)) parts.push(say("quiz.drawn-cell", { count: product(bins) }));
   return parts.join(" ");
 }
 
@@ -101,25 +91,25 @@ function judge(labels, shape, rows, { name, G }, label) {
   const row = rows.find((each) => each.name === name);
   const { size, indices, full } = extentOf(labels, shape, label);
   const counts = indices.map((list) => list.length);
-  const here = `Here a set is ${full ? countsAsText(counts, shape) : `${plural(size, "cell")} that make no box`}`;
-  const names = right.map((one) => named(one.row, one.G));
-  if (!row)
-    return right.length
-      ? { right: false, explanation: `${here}: that is ${either(names)}.` }
-      : { right: true, explanation: `${here}, and no method of this list has such sets.` };
-  const mine = named(row, G);
+  const set = full ? countsAsText(counts, shape) : say("quiz.no-box", { count: size });
+  const names = right.map((one) => methodWithGroups(one.row, one.G));
+  const solution = right.length
+    ? say("quiz.set-of", { set, layer: enumerated(names, "or") })
+    : say("quiz.set-unknown", { set });
+  if (!row) return { right: !right.length, why: solution };
+  const mine = methodWithGroups(row, G);
   const others = names.filter((one) => one !== mine);
   if (right.some((one) => one.row.name === name && (!hasGroups(row) || one.G === G))) {
-    const have = others.length > 1 ? "have" : "has";
-    const same = ` On this shape ${either(others, "and")} ${have} the same sets, and would be right as well.`;
-    return { right: true, explanation: `${here}, as ${mine} has them.${others.length ? same : ""}` };
+    const same = others.length
+      ? ` ${say("quiz.also-right", { layers: enumerated(others), count: others.length })}`
+      : "";
+    return { right: true, why: say("quiz.set-of-answer", { set, layer: mine }) + same };
   }
   const block = blockOf(row, shape, G);
-  const cells = product(block);
-  const difference = cells === size ? " too, but others" : `, not ${size}`;
-  const answered = `${mine} would take ${countsAsText(block, shape)}: ${plural(cells, "cell")}${difference}.`;
-  const solution = right.length ? `that is ${either(names)}` : "no method of this list has such sets";
-  return { right: false, explanation: `${here}: ${solution}. ${answered}` };
+  const count = product(block);
+  const taken = { layer: mine, set: countsAsText(block, shape), count };
+  const difference = count === size ? say("quiz.other-cells", taken) : say("quiz.other-count", { ...taken, size });
+  return { right: false, why: `${solution} ${difference}` };
 }
 
 /** Run a quiz in `el`; `given` is the data that quiz.py wrote. */
@@ -142,16 +132,17 @@ function startQuiz(el, given) {
 
   // ---- the elements ----
   const byArrows = last > 1 ? axes.slice(last > 2 ? -2 : -1) : [];
-  const keys = keysText([axes[0], axes[1], ...byArrows], "Enter pokes the cell; ");
+  const tensor = say("common.tensor", { shape: shape.join(", ") });
+  const keys = keysText([axes[0], axes[1], ...byArrows]);
   const stage = h(
     "div",
     {
       class: "nv-stage",
       role: "application",
       tabindex: "0",
-      "aria-roledescription": "activation cube",
+      "aria-roledescription": say("common.cube"),
       ...KEYS,
-      "aria-label": `A tensor of shape (${shape.join(", ")}). ${keys}`
+      "aria-label": `${tensor} ${say("quiz.keys")} ${keys}`
     },
     cube3d.node
   );
@@ -162,7 +153,7 @@ function startQuiz(el, given) {
       type: "number",
       min: 0,
       max: most,
-      "aria-label": `${axis}, 0 to ${most}`,
+      "aria-label": say("quiz.axis", { axis, last: most }),
       ...KEYS,
       onchange: ({ target }) => move(index.map((i, b) => (a === b ? whole(target.value) : i)))
     });
@@ -172,35 +163,32 @@ function startQuiz(el, given) {
     {
       class: "nv-toggle",
       "aria-pressed": "false",
-      title: "Open the box at the cell's channel",
+      title: say("quiz.slice-title"),
       onclick: () => {
         slice = !slice;
         refresh();
       }
     },
-    "Slice"
+    say("common.slice")
   );
   const status = h("p", { class: "nv-status", role: "status" });
   const count = h("p", { class: "nv-quiz-count" });
-  const choice = h("select", { "aria-label": "Number of groups G", ...KEYS, onchange: () => refresh() });
-  const radios = [...rows, ...(given.none ? [{ name: "none", label: "None of these" }] : [])].map((row) => ({
+  const choice = h("select", { "aria-label": say("quiz.groups-name"), ...KEYS, onchange: () => refresh() });
+  const radios = [...rows, ...(given.none ? [{ name: "none", label: say("quiz.none") }] : [])].map((row) => ({
     row,
     input: h("input", { type: "radio", name: "nv-quiz", value: row.name, ...KEYS, onchange: () => refresh() })
   }));
   const answers = h(
     "fieldset",
     { class: "nv-quiz-answers" },
-    h("legend", {}, "Which cells share a mean and a variance? Name the layer."),
+    h("legend", {}, say("quiz.question")),
     ...radios.map(({ row, input }) => h("label", { class: "nv-quiz-option" }, input, row.label))
   );
-  const groups = h("span", { class: "nv-field" }, "G =", choice);
-  const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, "Answer");
+  const groups = h("span", { class: "nv-field" }, say("quiz.groups"), choice);
+  const submit = button({ class: "nv-quiz-go", onclick: () => answer() }, say("quiz.answer"));
   const next = button({ class: "nv-quiz-go", onclick: () => proceed() });
   const note = h("p", { class: "nv-note" });
   const feedback = h("p", { class: "nv-quiz-word", role: "status" });
-  const intro =
-    "A normalization layer hides behind this tensor. Poke a cell, that is, change its value, and every " +
-    "output cell that answers is lit: the cells normalized with it.";
   const swatch = (kind, text) => h("span", { class: "nv-swatch" }, h("span", { class: kind }), text);
   const root = h(
     "div",
@@ -212,7 +200,7 @@ function startQuiz(el, given) {
       h("span", { class: "nv-spring" }),
       count
     ),
-    h("p", { class: "nv-note" }, intro),
+    h("p", { class: "nv-note" }, say("quiz.intro")),
     stage,
     note,
     h(
@@ -224,8 +212,8 @@ function startQuiz(el, given) {
       h(
         "span",
         { class: "nv-legend" },
-        swatch("nv-chip nv-chip-cell", "cell to poke"),
-        swatch("nv-chip", "cells that answered")
+        swatch("nv-chip nv-chip-cell", say("quiz.legend-cell")),
+        swatch("nv-chip", say("quiz.legend-changed"))
       )
     ),
     status,
@@ -247,7 +235,7 @@ function startQuiz(el, given) {
     index = startCell(shape);
     for (const { input } of radios) input.checked = input.disabled = false;
     choice.disabled = false;
-    setText(status, "Nothing is poked yet.");
+    setText(status, say("quiz.unpoked"));
     setText(feedback, "");
     refresh();
   }
@@ -260,7 +248,7 @@ function startQuiz(el, given) {
     const key = flat(cell);
     const fresh = !poked.has(key);
     if (fresh && !left && !verdict) {
-      setText(status, `No pokes are left for (${cell.join(", ")}); name the layer.`);
+      setText(status, say("quiz.no-pokes", { index: cell.join(", ") }));
       return refresh();
     }
     if (fresh && !verdict) left--;
@@ -268,21 +256,22 @@ function startQuiz(el, given) {
     poked.set(key, label);
     extent = extentOf(data.labels, shape, label);
     const { size: cells, indices, full } = extent;
-    const where = (full ? "" : "within ") + indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ");
-    const verb = cells === 1 ? "answers" : "answer";
-    setText(status, `Poked (${cell.join(", ")}): ${cells} of ${data.labels.length} cells ${verb} (${where}).`);
+    const where = indices.map((list, a) => `${axes[a]} ${listed(list)}`).join("; ");
+    const told = { index: cell.join(", "), count: cells, total: data.labels.length, where };
+    setText(status, say(full ? "quiz.poked" : "quiz.poked-within", told));
     refresh();
   }
   function answer() {
     const row = chosen();
-    if (label === null) return setText(feedback, "Poke a cell first.");
-    if (!row) return setText(feedback, "Choose a layer first.");
+    if (label === null) return setText(feedback, say("quiz.poke-first"));
+    if (!row) return setText(feedback, say("quiz.choose-first"));
     verdict = judge(data.labels, shape, rows, { name: row.name, G: Number(choice.value) }, label);
     if (verdict.right) score++;
     for (const { input } of radios) input.disabled = true;
     choice.disabled = true;
-    const final = at === questions.length - 1 ? ` You named ${score} of ${questions.length}.` : "";
-    setText(feedback, `${verdict.right ? "✓ Right." : "✗ Not so."} ${verdict.explanation}${final}`);
+    const told = [say(verdict.right ? "quiz.right" : "quiz.wrong"), verdict.why];
+    if (at === questions.length - 1) told.push(say("quiz.score", { right: score, total: questions.length }));
+    setText(feedback, told.join(" "));
     refresh();
     next.focus({ preventScroll: true });
   }
@@ -305,15 +294,15 @@ function startQuiz(el, given) {
     fields.forEach((field, a) => {
       field.value = index[a];
     });
-    setText(poke, verdict ? "Poke" : `Poke (${left} left)`);
+    setText(poke, verdict ? say("quiz.poke") : say("quiz.poke-left", { left }));
     poke.setAttribute("aria-disabled", String(!verdict && !left && !poked.has(flat(index))));
     open.setAttribute("aria-pressed", String(slice));
     setText(note, leftOut(data, index[0]));
     note.hidden = !note.textContent;
-    setText(count, `Question ${at + 1} of ${questions.length} · ${score} right`);
+    setText(count, say("quiz.progress", { number: at + 1, total: questions.length, right: score }));
     submit.hidden = verdict !== null;
     next.hidden = verdict === null;
-    setText(next, at === questions.length - 1 ? "Start again" : "Next question");
+    setText(next, say(at === questions.length - 1 ? "quiz.again" : "quiz.next"));
     Object.assign(root.dataset, {
       question: at + 1,
       index: index.join(","),

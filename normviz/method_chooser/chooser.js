@@ -1,9 +1,10 @@
 // The chooser asks one question after the other and ends in advice, with its pooling set.
 
 import { KEYS, button, h, rich, setText } from "../explorer/js/core/dom.js";
-import { ANGLES, blockOf, cubeShape, hasGroups, product, setOf, toCube } from "../explorer/js/core/geometry.js";
+import { ANGLES, blockOf, cubeShape, product, setOf, toCube } from "../explorer/js/core/geometry.js";
 import { span } from "../explorer/js/core/numbers.js";
-import { axisNames, keysText, ofWeights } from "../explorer/js/core/readout.js";
+import { axisNames, cellName, keysText, methodName, methodTexts, ofWeights } from "../explorer/js/core/readout.js";
+import { say } from "../explorer/js/core/sentences.js";
 import { createCube, drawCube } from "../explorer/js/views/cube.js";
 import { followTheme, onStage, renderOnPage, startCell } from "../explorer/js/views/stage.js";
 
@@ -72,28 +73,27 @@ function liveSet(one, methods, signal, onDrawn) {
   const method = methods[one.method];
   const cube = createCube();
   const axes = axisNames(one.shape, method);
-  const name = `${method.label}${hasGroups(method) ? `, G = ${one.G}` : ""}`;
+  const name = methodName(method, one.G);
   let index = startCell(one.shape);
   let drawn = null;
-  const what = ofWeights(method) ? "weights" : "a tensor";
-  const label = `${name}, on ${what} of shape (${one.shape.join(", ")}). ${keysText(axes)}`;
+  const tensor = say(ofWeights(method) ? "common.weights" : "common.tensor", { shape: one.shape.join(", ") });
+  const label = `${name}. ${tensor} ${keysText(axes)}`;
   const stage = h(
     "div",
     {
       class: "nv-stage",
       role: "application",
       tabindex: "0",
-      "aria-roledescription": "cube",
+      "aria-roledescription": say("common.cube"),
       ...KEYS,
       "aria-label": label
     },
     cube.node
   );
   const caption = h("figcaption", { class: "nv-note", "aria-live": "polite" });
-  const words = one.pooled
-    ? one.sentence
-    : "No set: the statistics were pooled before, over the data of the pretraining.";
-  const symbol = one.pooled && one.symbol ? rich(`<i>S</i><sub>i</sub> = { <i>j</i> : ${one.symbol} }`) : null;
+  const texts = methodTexts(method, one.shape);
+  const words = one.pooled ? texts.words : say("chooser.frozen-words");
+  const symbol = one.pooled ? rich(say("sets.symbol", { symbol: texts.symbol })) : null;
   const node = h(
     "figure",
     { class: "nv-set-figure" },
@@ -107,13 +107,10 @@ function liveSet(one, methods, signal, onDrawn) {
   function refresh() {
     drawn = setOfDrawn(one, methods, index);
     const { own } = drawn.shown;
-    const cell = `cell (${index.join(", ")})`;
-    const where = own.map((range, a) => `${axes[a]} ${span(range)}`).join(", ");
-    const cells = `${product(own.map(([a, b]) => b - a))} of ${product(one.shape)} cells`;
-    setText(
-      caption,
-      one.pooled ? `${name}: the set of ${cell} is ${where}; ${cells}.` : `Frozen, ${cell}: nothing is pooled.`
-    );
+    const cell = cellName(index);
+    const set = own.map((range, a) => `${axes[a]} ${span(range)}`).join(", ");
+    const cells = { count: product(own.map(([a, b]) => b - a)), total: product(one.shape) };
+    setText(caption, one.pooled ? say("chooser.set", { name, cell, set, ...cells }) : say("chooser.frozen", { cell }));
     Object.assign(node.dataset, {
       method: one.method,
       numGroups: one.G ?? "",
@@ -145,10 +142,10 @@ function codeBox(text) {
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      setText(result, "Copied.");
+      setText(result, say("chooser.copied"));
     } catch {
       getSelection().selectAllChildren(code); // a sandboxed frame has no access to the clipboard
-      setText(result, "Marked: copy it by hand.");
+      setText(result, say("chooser.copy-failed"));
     }
   };
   return h(
@@ -157,12 +154,12 @@ function codeBox(text) {
     h(
       "div",
       { class: "nv-row" },
-      h("h3", {}, "In PyTorch"),
+      h("h3", {}, say("chooser.code")),
       h("span", { class: "nv-spring" }),
       result,
-      button({ class: "nv-small", onclick: copy }, "Copy")
+      button({ class: "nv-small", onclick: copy }, say("common.copy"))
     ),
-    h("pre", { tabindex: "0", role: "region", "aria-label": "Code in PyTorch", ...KEYS }, code)
+    h("pre", { tabindex: "0", role: "region", "aria-label": say("chooser.code-name"), ...KEYS }, code)
   );
 }
 
@@ -187,7 +184,7 @@ function evidence({ text, source, rows }, k) {
 /** The card of an advice; for `signal` and `onDrawn` see liveSet. */
 function adviceCard(advice, methods, signal, onDrawn) {
   const title = h("h2", { tabindex: "-1" }, advice.label);
-  const point = (name, text) => h("div", {}, h("dt", {}, name), h("dd", {}, text));
+  const point = (key) => h("div", {}, h("dt", {}, say(`chooser.point-${key}`)), h("dd", {}, advice[key]));
   const node = h(
     "div",
     { class: "nv-advice" },
@@ -195,8 +192,8 @@ function adviceCard(advice, methods, signal, onDrawn) {
     h("p", { class: "nv-why" }, advice.why),
     h("div", { class: "nv-sets" }, ...advice.drawn.map((one) => liveSet(one, methods, signal, onDrawn))),
     codeBox(advice.code),
-    h("dl", {}, point("Watch", advice.watch), point("Consider", advice.consider)),
-    h("h3", {}, "Evidence"),
+    h("dl", {}, point("watch"), point("consider")),
+    h("h3", {}, say("chooser.evidence")),
     h("ul", { class: "nv-evidence" }, ...advice.evidence.map(evidence))
   );
   return { node, title };
@@ -224,23 +221,27 @@ function renderChooser(el, given) {
     choose({});
     steps[given.first].radios[0].input.focus();
   };
-  const again = button({ class: "nv-again", onclick: restart }, "Start again");
+  const again = button({ class: "nv-again", onclick: restart }, say("chooser.again"));
   const summary = h("span");
   const nextQuestion = h("span", { class: "nv-hidden" });
   const status = h("p", { class: "nv-status", role: "status" }, summary, nextQuestion);
   const result = h("div");
-  const reasons = h("section", { class: "nv-others", "aria-label": "Why not the others", hidden: true });
+  const reasons = h("section", { class: "nv-others", "aria-label": say("chooser.others-name"), hidden: true });
   const minis = Object.fromEntries(order.map((key) => [key, mini(advice[key])]));
   const field = h(
     "ul",
-    { class: "nv-field-list", "aria-label": "The normalizers, and which of them still fit" },
+    { class: "nv-field-list", "aria-label": say("chooser.field") },
     ...order.map((key) => minis[key].node)
   );
-  const intro = "One question after the other leads to a normalizer. Any answer can be changed later.";
   const root = h(
     "div",
     { class: "normviz nv-chooser", lang: "en" },
-    h("div", { class: "nv-lead" }, h("p", { class: "nv-heading" }, given.title), h("p", { class: "nv-note" }, intro)),
+    h(
+      "div",
+      { class: "nv-lead" },
+      h("p", { class: "nv-heading" }, given.title),
+      h("p", { class: "nv-note" }, say("chooser.intro"))
+    ),
     h(
       "div",
       { class: "nv-columns" },
@@ -299,11 +300,11 @@ function renderChooser(el, given) {
   function others(route) {
     const row = ({ option }, k) => {
       const names = option.drops.flatMap((key, j) => [j ? ", " : null, h("b", {}, advice[key].label)]);
-      const answer = h("p", { class: "nv-note" }, `Answer ${k + 1}: “${option.label}”`);
+      const answer = h("p", { class: "nv-note" }, say("chooser.others-answer", { number: k + 1, label: option.label }));
       return option.drops.length ? h("li", {}, h("p", {}, ...names), h("p", {}, option.against), answer) : null;
     };
     const rows = route.map(row).filter(Boolean);
-    return [h("h3", {}, `Why not the other ${order.length - 1}`), h("ul", {}, ...rows)];
+    return [h("h3", {}, say("chooser.others", { count: order.length - 1 })), h("ul", {}, ...rows)];
   }
 
   // ---- the actions ----
@@ -339,14 +340,14 @@ function renderChooser(el, given) {
     setText(
       summary,
       reached
-        ? `Your ${route.length === 1 ? "answer leads" : `${route.length} answers lead`} to ${reached.label}.`
-        : `${left} of ${order.length} normalizers ${dropped.size ? "still fit" : "to choose from"}.`
+        ? say(route.length === 1 ? "chooser.leads" : "chooser.lead", { count: route.length, advice: reached.label })
+        : say(dropped.size ? "chooser.left" : "chooser.all", { count: left, total: order.length })
     );
     // For screen readers only: on the screen the next question is visible.
-    setText(nextQuestion, open ? ` Question ${route.length}: ${open.text}` : "");
+    setText(nextQuestion, open ? ` ${say("chooser.question", { number: route.length, text: open.text })}` : "");
     for (const key of order) {
       minis[key].node.classList.toggle("nv-out", dropped.has(key));
-      setText(minis[key].out, dropped.has(key) ? " (ruled out)" : "");
+      setText(minis[key].out, dropped.has(key) ? ` ${say("chooser.out")}` : "");
     }
     // Other answers that lead to the same advice keep the card and its cubes, but the reasons may change.
     if (at !== shown) {
@@ -448,11 +449,4 @@ function renderChooser(el, given) {
 // The still picture of the whole tree moves below the guide.
 const guide = renderOnPage(renderChooser);
 if (guide.still)
-  guide.place.append(
-    h(
-      "details",
-      { class: "nvp-tree" },
-      h("summary", {}, "The whole decision tree as one picture, to print"),
-      guide.still
-    )
-  );
+  guide.place.append(h("details", { class: "nvp-tree" }, h("summary", {}, say("chooser.tree")), guide.still));

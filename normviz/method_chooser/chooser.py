@@ -13,7 +13,7 @@ from typing import Any
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS
 from normviz.explorer import scene
-from normviz.explorer.snippets import texts
+from normviz.explorer.sentences import say
 from normviz.explorer.standalone_page import StandalonePage
 from normviz.explorer.svg.writer import Pen
 from normviz.method_chooser import diagram
@@ -30,8 +30,8 @@ class Chooser(StandalonePage):
         The answers given so far, by question, in the order of the path; read-only.
     """
 
-    TITLE = "Which normalizer when?"
-    KIND = "decision guide"
+    TITLE = say("chooser.title")
+    KIND = say("chooser.kind")
     SCRIPT, STYLE = "method_chooser/chooser.js", "method_chooser/chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
     MIN_HEIGHT = 760
@@ -87,7 +87,7 @@ def tables() -> dict[str, Any]:
     names = dict.fromkeys(drawn.method for each in advice for drawn in each.drawn)
     return {
         "first": FIRST,
-        "methods": {name: {key: getattr(METHODS[name], key) for key in scene.SETS} for name in names},
+        "methods": {name: {key: getattr(METHODS[name], key) for key in scene.ROW} for name in names},
         "questions": [_question(row) for row in QUESTIONS.values()],
         "advice": [_advice(row) for row in advice],
     }
@@ -109,9 +109,8 @@ def _advice(row: Advice) -> dict[str, Any]:
 
 
 def _drawn(one: Drawn) -> dict[str, Any]:
-    own, words = asdict(one), texts.words(METHODS[one.method], one.shape)
-    more = {"G": own.pop("num_groups"), "bins": scene.bins(one.shape)}
-    return own | more | {"sentence": words["words"], "symbol": words["symbol"]}
+    own = asdict(one)
+    return own | {"G": own.pop("num_groups"), "bins": scene.bins(one.shape)}
 
 
 @check_keywords

@@ -2,29 +2,23 @@
 // the same function with a small stand-in for the model.
 
 import { KEYS, d, h, setText } from "./core/dom.js";
-import {
-  ANGLES,
-  clamp,
-  clampAngles,
-  cutLength,
-  fitting,
-  hasGroups,
-  polygon,
-  toCube,
-  visibleFaces
-} from "./core/geometry.js";
-import { decimal } from "./core/numbers.js";
+import { ANGLES, clamp, clampAngles, cutLength, fitting, polygon, toCube, visibleFaces } from "./core/geometry.js";
+import { decimal, span } from "./core/numbers.js";
 import {
   axisNames,
+  cellName,
+  enumerated,
   flatIndex,
   gather,
   keysText,
   lengthNames,
   measure,
+  methodName,
   ofWeights,
   readScene,
   statusText
 } from "./core/readout.js";
+import { say } from "./core/sentences.js";
 import {
   COLORS,
   MODES,
@@ -71,7 +65,7 @@ function readState(model, data) {
 export function fit(state, data) {
   const { shape } = data;
   const index = Array.isArray(state.index) && state.index.length === shape.length ? state.index : shape.map(() => 0);
-  // Own keys only: a link may ask for the view "constructor".
+  // Own keys only: a link may ask for the method "constructor".
   const known = Object.hasOwn(data.methods, state.method) || (state.method === "given" && data.labels);
   return {
     ...state,
@@ -85,9 +79,9 @@ export function fit(state, data) {
     G: fitting(state.G || 4, cutLength(known ? data.methods[state.method] : null, shape)),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
-    view: Object.hasOwn(VIEWS, state.view) && !state.predict ? state.view : "samples",
-    color: Object.hasOwn(COLORS, state.color) && !state.predict ? state.color : "set",
-    mode: Object.hasOwn(MODES, state.mode) && data.running && !state.predict ? state.mode : "train"
+    view: VIEWS.includes(state.view) && !state.predict ? state.view : "samples",
+    color: COLORS.includes(state.color) && !state.predict ? state.color : "set",
+    mode: MODES.includes(state.mode) && data.running && !state.predict ? state.mode : "train"
   };
 }
 
@@ -105,7 +99,7 @@ function isDark(element) {
   );
 }
 
-/** A sentence on what the drawing aggregates or leaves out. */
+/** Sentences on what the drawing aggregates or leaves out. */
 function aggregation(data, state) {
   const parts = [];
   const paper = state.view === "paper";
@@ -114,33 +108,23 @@ function aggregation(data, state) {
   const weights = ofWeights(data.methods[state.method]);
   const lengths = lengthNames(data.shape, data.methods[state.method]);
   const spatial = axisNames(data.shape, data.methods[state.method]).slice(2);
-  const axes = [
-    weights ? "Cout" : "n",
-    weights ? "Cin" : "c",
-    spatial.slice(0, -1).join(" and "),
-    spatial[spatial.length - 1]
-  ];
+  const axes = [weights ? "Cout" : "n", weights ? "Cin" : "c", enumerated(spatial.slice(0, -1)), spatial.at(-1)];
+  const what = weights ? "filters" : "samples";
   const folded = data.bins
-    .map((size, a) => (size > 1 && !(paper && a > 1) ? `${size} along ${axes[a]}` : ""))
+    .map((size, a) => (size > 1 && !(paper && a > 1) ? say("aggregation.cells-along", { size, axis: axes[a] }) : ""))
     .filter(Boolean);
-  if (folded.length) parts.push(`one drawn cell stands for ${folded.join(" and ")}`);
+  if (folded.length) parts.push(say("aggregation.cell", { cells: enumerated(folded) }));
   if (data.shape.length === 5 && !paper)
-    parts.push(`${lengths[2]} and ${lengths[3]} lie on one axis, one depth below the other`);
+    parts.push(say("aggregation.depth", { depth: lengths[2], height: lengths[3] }));
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
   if (N > MOST_SAMPLES && !paper)
-    parts.push(
-      `${weights ? "filters" : "samples"} ${first} to ${Math.min(first + MOST_SAMPLES, N) - 1} of ${N} are shown`
-    );
+    parts.push(say(`aggregation.shown-${what}`, { range: span([first, Math.min(first + MOST_SAMPLES, N)]), count: N }));
   const drawn = Math.ceil((H * W) / Math.ceil((H * W) / 8));
   if (paper && H * W > 8)
-    parts.push(`${lengths.slice(2).join(", ")} lie on one axis: its ${H * W} positions are drawn as ${drawn}`);
-  if (paper && N > 16) parts.push(`one drawn cell stands for ${Math.ceil(N / 16)} ${weights ? "filters" : "samples"}`);
-  const numbers = data.values
-    ? "Every number is exact."
-    : data.mean
-      ? "Mean and variance of every set are exact; single values stay with Python."
-      : "Its numbers stay with Python.";
-  return parts.length ? `Drawn aggregated: ${parts.join("; ")}. ${numbers}` : "";
+    parts.push(say("aggregation.positions", { axes: enumerated(lengths.slice(2)), count: H * W, drawn }));
+  if (paper && N > 16) parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / 16) }));
+  const numbers = data.values ? "exact" : data.mean ? "exact-sets" : "no-numbers";
+  return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
 
 export function render({ model, el }) {
@@ -315,7 +299,7 @@ function mount(model, el, kept = null) {
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
   const stage = h(
     "div",
-    { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": "activation cube", ...KEYS },
+    { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS },
     cube.node,
     tip
   );
@@ -362,21 +346,14 @@ function mount(model, el, kept = null) {
     const keys = keysText(axisNames(data.shape, shown.method));
     stage.setAttribute(
       "aria-label",
-      `${ofWeights(shown.method) ? "Weights" : "Activation tensor"} of shape (${data.shape.join(", ")}). ${keys}`
+      `${say(ofWeights(shown.method) ? "common.weights" : "common.tensor", { shape: data.shape.join(", ") })} ${keys}`
     );
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
     root.classList.toggle("nv-asking", asking);
     root.classList.toggle("nv-presenter", state.presenter);
-    const groups = hasGroups(shown.method) ? `, G = ${state.G}` : "";
-    setText(
-      status,
-      asking
-        ? `${shown.method.label}${groups}: the set of cell (${state.index.join(", ")}) is yours to mark.`
-        : silent
-          ? statusText(data, state, shown).replace(/[;:] (?:[\d,]+ cells?|no set;?).*/, ".")
-          : statusText(data, state, shown)
-    );
+    const question = { name: methodName(shown.method, state.G), cell: cellName(state.index) };
+    setText(status, asking ? say("status.question", question) : statusText(data, state, shown, silent));
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
@@ -385,8 +362,8 @@ function mount(model, el, kept = null) {
   function syncPlay() {
     const groups = act.playing("groups");
     controls.slider.play.classList.toggle("nv-pause", groups);
-    controls.slider.play.setAttribute("aria-label", groups ? "Pause the sweep of G" : "Play the sweep of G");
-    setText(panel.play, act.playing("steps") ? "Pause" : "Play");
+    controls.slider.play.setAttribute("aria-label", say(groups ? "controls.pause-groups" : "controls.play-groups"));
+    setText(panel.play, say(act.playing("steps") ? "common.pause" : "common.play"));
     tour.sync();
   }
   function schedule() {
@@ -410,11 +387,7 @@ function mount(model, el, kept = null) {
     steppers.turn.hidden = angles[state.view] === ANGLES[state.view];
     setText(
       steppers.hint,
-      quiz.asking(state)
-        ? "drag over the cube to mark"
-        : cube.hidden
-          ? "cell i lies inside: Slice opens the box"
-          : "click a cell, drag to turn"
+      say(quiz.asking(state) ? "controls.hint-mark" : cube.hidden ? "controls.hint-inside" : "controls.hint")
     );
     setText(note, aggregation(data, state));
     note.hidden = !note.textContent;
@@ -464,15 +437,15 @@ function mount(model, el, kept = null) {
         .join("")
     );
     const at = toCube(hit.index, data.shape);
+    const [about] = data.values
+      ? []
+      : gather(
+          data,
+          at.map((i) => [i, i + 1])
+        );
     const value = data.values
       ? `x = ${decimal(data.values[flatIndex(data, at)])}`
-      : `mean of the drawn cell ≈ ${decimal(
-          gather(
-            data,
-            at.map((i) => [i, i + 1])
-          )[0],
-          3
-        )}`;
+      : say("controls.hover-mean", { value: decimal(about, 3) });
     setText(tip, `(${hit.index.join(", ")})  ${value}`);
     const area = stage.getBoundingClientRect();
     const left = event.clientX - area.left;

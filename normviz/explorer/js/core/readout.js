@@ -2,6 +2,7 @@
 
 import { blockOf, cubeShape, divisors, hasGroups, setOf, toCube } from "./geometry.js";
 import { decimal, digitsFor, mergeAtoms, span, twoPass, unpack } from "./numbers.js";
+import { say } from "./sentences.js";
 
 /** Unpack the scene once. */
 export function readScene(scene) {
@@ -204,21 +205,60 @@ export function setValues(data, shown) {
   return gather(data, whole);
 }
 
-/** The status line: the set, its size, mean and variance. */
-export function statusText(data, state, shown) {
-  const name = shown.given ? "Given sets" : shown.method.label + (hasGroups(shown.method) ? `, G = ${state.G}` : "");
+/** The status line: the set, its size, mean and variance; without numbers if `silent`. */
+export function statusText(data, state, shown, silent = false) {
+  const where = { name: methodName(shown.method, state.G), cell: cellName(state.index) };
+  if (shown.evaluating) {
+    if (silent) return say("status.eval-silent", where);
+    return say("status.eval", { ...where, mean: decimal(shown.mean), var: decimal(shown.var) });
+  }
   const axes = axisNames(data.shape, shown.method);
-  const where = `cell (${state.index.join(", ")})`;
-  if (shown.evaluating)
-    return (
-      `${name} in eval mode, ${where}: no set; ` +
-      `running mean ${decimal(shown.mean)}, running variance ${decimal(shown.var)}.`
-    );
-  const ranges = shown.given ? `set ${shown.label}` : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
-  const numbers = shown.pending
-    ? "numbers need a running kernel"
-    : `mean ${decimal(shown.mean, shown.digits)}, ${spreadName(shown.method)} ${decimal(shown.var)}`;
-  return `${name}: the set of ${where} is ${ranges}; ${shown.size} ${shown.size === 1 ? "cell" : "cells"}, ${numbers}.`;
+  const set = shown.given
+    ? say("status.given", { label: shown.label })
+    : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
+  if (silent) return say("status.set-silent", { ...where, set });
+  const spread = spreadName(shown.method);
+  if (shown.pending) return say("status.set-pending", { ...where, set, size: shown.size, spread });
+  const numbers = { mean: decimal(shown.mean, shown.digits), var: decimal(shown.var) };
+  return say("status.set", { ...where, set, size: shown.size, spread, ...numbers });
+}
+
+/** "cell (0, 3, 1, 1)" */
+export const cellName = (index) => say("common.cell", { index: index.join(", ") });
+/** The name of a method, with G if it takes one. @param {Method} [method]  undefined for given sets */
+export const methodName = (method, G) =>
+  !method ? say("common.given") : hasGroups(method) ? say("common.named", { method: method.label, G }) : method.label;
+/** The same inside a sentence: "Group Norm with G = 4". */
+export const methodWithGroups = (method, G) =>
+  hasGroups(method) ? say("common.named-with", { method: method.label, G }) : method.label;
+/** "a, b and c", or "a, b or c" */
+export const enumerated = (names, word = "and") =>
+  names.length > 1
+    ? say(`common.list-${word}`, { rest: names.slice(0, -1).join(", "), last: names.at(-1) })
+    : names.join("");
+
+/**
+ * The texts about a method: what is pooled, the condition that every j in S_i meets, and the symbolic shape of the
+ * statistics. `texts.words` in Python returns the same.
+ */
+export function methodTexts(row, shape) {
+  const lengths = lengthNames(shape, row);
+  const axes = axisNames(shape, row)
+    .map((axis, a) => ({ axis, length: lengths[a], extent: [row.n, row.c, row.spatial][Math.min(a, 2)] }))
+    .filter(({ extent }) => extent !== "all");
+  const kept = axes.map(({ length, extent }) => (extent === "group" ? "G" : length));
+  const kernels = ofWeights(row);
+  const pooled = {
+    samples: say(`sets.samples-${row.n}`),
+    channels: say(`sets.channels-${row.c}`),
+    positions: shape.length > 2 ? say(`sets.positions-${kernels ? "kernel" : row.spatial}`) : "",
+    numbers: row.centered ? say("sets.mean") : say("sets.no-mean", { statistic: row.statistic })
+  };
+  return {
+    words: say(kernels ? "sets.words-weights" : "sets.words", pooled),
+    symbol: axes.map(({ axis, length, extent }) => say(`sets.same-${extent}`, { axis, length })).join(", "),
+    statistics: `(${kept.join(", ")}${kept.length === 1 ? "," : ""})`
+  };
 }
 
 /** Does x stand for weights? @param {Method} [method]  undefined for given sets */
@@ -236,6 +276,6 @@ export function axisNames(shape, method) {
 export const lengthNames = (shape, method) =>
   axisNames(shape, method).map((name) => (ofWeights(method) ? name : name.toUpperCase()));
 /** What the keys do with a cube, for screen readers. */
-export const keysText = ([first, channel, ...spatial], enter = "") =>
-  `${spatial.length ? `Arrow keys move along ${spatial.join(" and ")}, ` : ""}Page Up and Page Down along ` +
-  `${channel}, Shift with arrows along ${first}; ${enter}brackets, plus and minus turn the cube.`;
+export const keysText = ([sample, channel, ...spatial]) =>
+  `${spatial.length ? `${say("common.keys-arrows", { axes: enumerated(spatial) })} ` : ""}` +
+  say("common.keys", { channel, sample });

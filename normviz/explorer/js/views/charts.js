@@ -4,6 +4,7 @@ import { d, svg } from "../core/dom.js";
 import { clamp } from "../core/geometry.js";
 import { decimal, histogram } from "../core/numbers.js";
 import { setValues } from "../core/readout.js";
+import { say } from "../core/sentences.js";
 
 const BINS = 48;
 const CHART = { width: 340, row: 66, left: 6, right: 6 };
@@ -89,9 +90,10 @@ export function drawChart(chart, data, shown) {
   if (Number.isFinite(shown.x)) marks.push(mark(0, shown.x));
   if (Number.isFinite(shown.y)) marks.push(mark(1, shown.y));
   chart.marks.replaceChildren(...marks);
-  const about = data.values ? "" : ", means of drawn cells";
-  chart.titles[0].textContent = `before: x${about}`;
-  chart.titles[1].textContent = (shown.affine ? "after: y" : "after: x\u0302") + about;
+  const titles = [say("panel.before"), say("panel.after", { result: shown.affine ? "y" : "x\u0302" })];
+  titles.forEach((title, row) => {
+    chart.titles[row].textContent = data.values ? title : say("panel.of-means", { title });
+  });
   chart.axis.replaceChildren(
     ...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
     ...ticks(range)
@@ -100,7 +102,6 @@ export function drawChart(chart, data, shown) {
   );
   chart.node.setAttribute(
     "aria-label",
-    "Values of the set before and after normalization: " +
-      `mean ${decimal(shown.mean)} becomes ${decimal(finite ? shown.beta : NaN)}.`
+    say("panel.chart", { before: decimal(shown.mean), after: decimal(finite ? shown.beta : NaN) })
   );
 }

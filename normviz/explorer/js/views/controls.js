@@ -1,14 +1,15 @@
 // The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
 
-import { KEYS, button, h, setText } from "../core/dom.js";
+import { KEYS, button, h, rich, setText } from "../core/dom.js";
 import { clamp, divisors, fitting } from "../core/geometry.js";
 import { decimal } from "../core/numbers.js";
 import { axisNames } from "../core/readout.js";
+import { say } from "../core/sentences.js";
 import { legendColors } from "./cube.js";
 
-export const COLORS = { set: "one set", partition: "every set", value: "values", normalized: "normalized" };
-export const VIEWS = { samples: "Samples", paper: "Paper figure" };
-export const MODES = { train: "Train", eval: "Eval" };
+export const COLORS = ["set", "partition", "value", "normalized"];
+export const VIEWS = ["samples", "paper"];
+export const MODES = ["train", "eval"];
 
 /** Radio buttons with one tab stop; arrow keys move the choice. */
 function radioGroup(label, entries, choose, attributes = {}) {
@@ -57,13 +58,13 @@ const chosen = (data, { method: before, G }, method) => {
 export function createControls(data, act, address) {
   const labels = [
     ...data.order.map((name) => [name, data.methods[name].label]),
-    ...(data.labels ? [["given", "Given sets"]] : [])
+    ...(data.labels ? [["given", say("common.given")]] : [])
   ];
   const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
   const content = (name, label) =>
     name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label];
   const methods = radioGroup(
-    "Method",
+    say("controls.method"),
     labels.map(([name, label]) => [name, content(name, label)]),
     (method) => act.set(chosen(data, act.state(), method)),
     { class: "nv-segments nv-methods" }
@@ -84,32 +85,32 @@ export function createControls(data, act, address) {
         syncControls(c, data, c.state, c.shown);
       }
     },
-    "More"
+    say("controls.more")
   );
   const view = radioGroup(
-    "View",
-    Object.entries(VIEWS).map(([k, v]) => [k, [v]]),
+    say("controls.view"),
+    VIEWS.map((name) => [name, [say(`controls.view-${name}`)]]),
     (name) => act.set({ view: name })
   );
   const mode = radioGroup(
-    "Mode",
-    Object.entries(MODES).map(([k, v]) => [k, [v]]),
+    say("controls.mode"),
+    MODES.map((name) => [name, [say(`controls.mode-${name}`)]]),
     (name) => act.set({ mode: name })
   );
   const color = h(
     "select",
-    { "aria-label": "Color", ...KEYS, onchange: () => act.set({ color: color.value }) },
-    ...Object.entries(COLORS).map(([value, label]) => h("option", { value }, label))
+    { "aria-label": say("controls.color"), ...KEYS, onchange: () => act.set({ color: color.value }) },
+    ...COLORS.map((value) => h("option", { value }, say(`controls.color-${value}`)))
   );
-  const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, "Tour");
+  const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, say("tour.name"));
   const predict = button(
     { "aria-pressed": "false", class: "nv-toggle", onclick: () => act.set({ predict: !act.state().predict }) },
-    "Predict"
+    say("controls.predict")
   );
-  const present = button({ onclick: () => act.present() }, "Present");
+  const present = button({ onclick: () => act.present() }, say("controls.present"));
   const slider = createSlider(act);
   const link = address ? createLink(act, address) : null;
-  const shade = h("label", { class: "nv-field" }, h("span", {}, "Color"), color);
+  const shade = h("label", { class: "nv-field" }, h("span", {}, say("controls.color")), color);
   const c = { predict, present, shade, methods, more, extra, open: false, view, mode, color, tour, slider };
   c.node = h(
     "div",
@@ -140,7 +141,7 @@ export function syncControls(c, data, state, shown) {
   const unfolded = c.open || c.extra.includes(state.method);
   for (const name of c.extra) c.methods.radios.get(name).hidden = !unfolded;
   c.more.setAttribute("aria-expanded", String(unfolded));
-  setText(c.more, unfolded ? "Fewer" : "More");
+  setText(c.more, say(unfolded ? "controls.fewer" : "controls.more"));
   c.methods.node.classList.toggle("nv-unfolded", unfolded);
   c.more.disabled = c.extra.includes(state.method);
   // Hide what would show the answer of a prediction, or does not apply to one.
@@ -163,34 +164,19 @@ export function slicing(data, state) {
   const ghost = data.methods[state.method]?.n === "group";
   const length = data.shape[ghost ? 0 : 1];
   const all = divisors(length);
-  const names = ghost
-    ? {
-        method: state.method,
-        letter: "N",
-        name: "Ghost batches G",
-        first: "Batch Norm's set",
-        each: ["sample", "in a slice"]
-      }
-    : {
-        method: "group",
-        letter: "C",
-        name: "Groups G",
-        first: "Layer Norm's statistics",
-        each: ["channel", "in a group"]
-      };
-  // The methods whose statistics the ends of the slider have.
-  const tell = (G) =>
-    G === 1
-      ? names.first
-      : G === length
-        ? "Instance Norm's statistics"
-        : `${length / G} ${names.each[0]}${length === G ? "" : "s"} ${names.each[1]}`;
+  const what = ghost ? "ghost" : "group";
+  // The methods whose statistics the ends of the slider have, and what lies between.
+  const tell = (G) => {
+    if (G > 1 && G === length) return say("controls.last");
+    return G === 1 ? say(`controls.first-${what}`) : say(`controls.each-${what}`, { count: length / G });
+  };
   return {
-    ...names,
+    method: ghost ? state.method : "group",
+    name: say(`controls.slider-${what}`),
     length,
     all,
-    tell: (G) => `G = ${G}: ${tell(G)}`,
-    refuse: (G) => (length % G ? `G = ${G} does not divide ${names.letter} = ${length}` : "")
+    tell: (G) => say("controls.groups-are", { G, what: tell(G) }),
+    refuse: (G) => (length % G ? say("controls.refused", { G, letter: ghost ? "N" : "C", length }) : "")
   };
 }
 
@@ -227,12 +213,19 @@ function createSlider(act) {
   const ticks = h("span", { class: "nv-ticks" });
   const track = h(
     "div",
-    { class: "nv-track", role: "slider", tabindex: "0", "aria-label": "Groups G", "aria-valuemin": "1", ...KEYS },
+    {
+      class: "nv-track",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": say("controls.slider-group"),
+      "aria-valuemin": "1",
+      ...KEYS
+    },
     h("span", { class: "nv-rail" }),
     ticks,
     thumb
   );
-  const play = button({ class: "nv-play", "aria-label": "Play the sweep of G", onclick: () => act.playGroups() });
+  const play = button({ class: "nv-play", "aria-label": say("controls.play-groups"), onclick: () => act.playGroups() });
   const s = { play, track, thumb, hint, ticks };
   const go = (G, settled = true) => act.set({ method: s.cut.method, num_groups: G }, { settled });
   const nearest = (event) => {
@@ -325,18 +318,16 @@ function syncSlider(s, data, state) {
   s.thumb.style.left = `${placeOf(G, C) * 100}%`;
   s.track.classList.toggle("nv-ghosted", !grouped);
   s.track.setAttribute("aria-valuenow", String(G));
-  s.track.setAttribute("aria-valuetext", `G = ${G}`);
+  s.track.setAttribute("aria-valuetext", say("controls.groups", { G }));
   s.refresh = () => {
     setText(
       s.hint,
       s.why ||
         (grouped
           ? cut.tell(G)
-          : state.method === "layer"
-            ? "Layer Norm stands at G = 1"
-            : state.method === "instance"
-              ? `Instance Norm stands at G = ${C}`
-              : "no groups here; moving it selects Group Norm")
+          : ["layer", "instance"].includes(state.method)
+            ? say("controls.ghost", { method: data.methods[state.method].label, G })
+            : say("controls.no-groups"))
     );
   };
   s.refresh();
@@ -366,18 +357,18 @@ export function createSteppers(data, act) {
     {
       class: "nv-toggle",
       "aria-pressed": "false",
-      title: "Open the sample's box at the selected channel",
+      title: say("controls.slice-title"),
       onclick: () => act.set({ slice: !act.state().slice })
     },
-    "Slice"
+    say("common.slice")
   );
   const legend = h("span", { class: "nv-legend" });
-  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, "Reset view");
+  const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, say("controls.reset"));
   const hint = h("span", { class: "nv-note" });
   const node = h(
     "div",
     { class: "nv-under" },
-    h("span", { class: "nv-cellname", "aria-hidden": "true" }, "cell ", h("i", {}, "i")),
+    h("span", { class: "nv-cellname", "aria-hidden": "true" }, rich(say("controls.cell"))),
     ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)),
     slice,
     turn,
@@ -392,7 +383,7 @@ export function syncSteppers(s, data, state) {
   const axes = axisNames(data.shape, data.methods[state.method]);
   s.inputs.forEach((input, a) => {
     setText(s.names[a], axes[a]);
-    input.setAttribute("aria-label", `index ${axes[a]}, 0 to ${data.shape[a] - 1}`);
+    input.setAttribute("aria-label", say("controls.index", { axis: axes[a], last: data.shape[a] - 1 }));
     if (input.valueAsNumber !== state.index[a]) input.value = state.index[a];
   });
   s.slice.setAttribute("aria-pressed", String(state.slice));
@@ -410,19 +401,23 @@ export function drawLegend(s, data, state, shown) {
     const colors = legendColors(range);
     const bound = Math.max(...range.map(Math.abs));
     const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;
+    // The colour at an end also stands for the values beyond it.
+    const [least, most] = state.color === "value" ? data.extent : [-Infinity, Infinity];
+    const end = (value, beyond, key) => (beyond ? say(key, { value: decimal(value, 3) }) : decimal(value, 3));
     parts.push(
       h(
         "span",
         { class: "nv-swatch" },
-        decimal(low, 3),
+        end(low, least < low, "controls.legend-low"),
         h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }),
-        decimal(high, 3)
+        end(high, most > high, "controls.legend-high")
       )
     );
-  } else if (state.color === "partition") parts.push(swatch("nv-many", "one color a set"));
-  if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", "pooling set"));
-  parts.push(swatch(state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell", "cell i"));
-  if (data.marks && state.view === "samples") parts.push(swatch("nv-chip-mark", "marked"));
+  } else if (state.color === "partition") parts.push(swatch("nv-many", say("controls.legend-partition")));
+  if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", say("controls.legend-set")));
+  const chip = state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell";
+  parts.push(swatch(chip, say("controls.legend-cell")));
+  if (data.marks && state.view === "samples") parts.push(swatch("nv-chip-mark", say("controls.legend-marked")));
   s.legend.replaceChildren(...parts);
 }
 
@@ -434,7 +429,7 @@ function createLink(act, address) {
     type: "text",
     readonly: true,
     hidden: true,
-    "aria-label": "Address of this state",
+    "aria-label": say("controls.link-name"),
     ...KEYS
   });
   const said = h("span", { class: "nv-note", "aria-live": "polite" });
@@ -449,11 +444,11 @@ function createLink(act, address) {
     }
     field.hidden = done;
     field.value = text;
-    setText(said, done ? "Link copied." : "There is no clipboard here: copy the address by hand.");
+    setText(said, say(done ? "controls.link-done" : "controls.link-failed"));
     if (!done) {
       field.focus();
       field.select();
     } else act.later(() => setText(said, ""), 4000);
   };
-  return h("span", { class: "nv-row nv-link" }, button({ onclick: copy }, "Copy link"), field, said);
+  return h("span", { class: "nv-row nv-link" }, button({ onclick: copy }, say("controls.link")), field, said);
 }

@@ -2,17 +2,19 @@
 
 import { KEYS, button, h, put, setText } from "../core/dom.js";
 import { number, span, whole } from "../core/numbers.js";
-import { axisNames, ofWeights, setValues, spreadName } from "../core/readout.js";
+import { axisNames, lengthNames, methodTexts, ofWeights, setValues, spreadName } from "../core/readout.js";
+import { fillText, say } from "../core/sentences.js";
 import { createChart, drawChart } from "./charts.js";
+import sentences from "../../sentences.json" with { type: "json" };
 
-export const STEPS = ["Pick", "Gather", "Mean", "Variance", "Normalize", "Scale and shift"];
+export const STEPS = ["pick", "gather", "mean", "variance", "normalize", "scale"];
+export const stepName = (step) => say(`steps.name-${STEPS[step]}`);
+const FACTS = ["size", "sets", "shape", "couples"];
 const FRAMEWORKS = ["PyTorch", "NumPy", "JAX/Flax", "Keras"];
 const HAT = "x\u0302";
 
 export function createPanel(act) {
-  const facts = Object.fromEntries(
-    ["size", "sets", "shape", "couples"].map((name) => [name, h("dd", { "data-fact": name })])
-  );
+  const facts = Object.fromEntries(FACTS.map((name) => [name, h("dd", { "data-fact": name })]));
   const p = {
     act,
     facts,
@@ -20,10 +22,10 @@ export function createPanel(act) {
     where: h("p", { class: "nv-where" }),
     words: h("p", { class: "nv-words" }),
     caution: h("p", { class: "nv-caution" }),
-    rows: STEPS.map((name, k) => {
+    rows: STEPS.map((_, k) => {
       const body = h("span", { class: "nv-result" });
       const work = h("span", { class: "nv-formula" });
-      const label = h("span", {}, name);
+      const label = h("span", {}, stepName(k));
       const head = button(
         { class: "nv-step-name", onclick: () => act.set({ step: k }) },
         h("span", { class: "nv-step-number", "aria-hidden": "true" }, String(k)),
@@ -31,19 +33,22 @@ export function createPanel(act) {
       );
       return { head, label, body, work, node: h("li", { class: "nv-step", "data-step": k }, head, body, work) };
     }),
-    previous: button({ class: "nv-small", onclick: () => act.step(-1) }, "Previous"),
-    next: button({ class: "nv-small", onclick: () => act.step(1) }, "Next"),
-    play: button({ class: "nv-small", onclick: () => act.playSteps() }, "Play"),
+    previous: button({ class: "nv-small", onclick: () => act.step(-1) }, say("panel.previous")),
+    next: button({ class: "nv-small", onclick: () => act.step(1) }, say("panel.next")),
+    play: button({ class: "nv-small", onclick: () => act.playSteps() }, say("common.play")),
     chart: createChart(),
-    code: h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": "Code", ...KEYS }),
+    code: h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": say("panel.code"), ...KEYS }),
     framework: FRAMEWORKS[0],
     tab: "values",
-    copy: button({ class: "nv-small", onclick: () => copyCode(p) }, "Copy"),
+    copy: button({ class: "nv-small", onclick: () => copyCode(p) }, say("common.copy")),
     fixed: h("p", { class: "nv-note" })
   };
   p.tabs = {
-    values: button({ class: "nv-tab", "aria-pressed": "true", onclick: () => showTab(p, "values") }, "Values"),
-    code: button({ class: "nv-tab", "aria-pressed": "false", onclick: () => showTab(p, "code") }, "Code")
+    values: button(
+      { class: "nv-tab", "aria-pressed": "true", onclick: () => showTab(p, "values") },
+      say("panel.values")
+    ),
+    code: button({ class: "nv-tab", "aria-pressed": "false", onclick: () => showTab(p, "code") }, say("panel.code"))
   };
   p.frameworks = Object.fromEntries(
     FRAMEWORKS.map((name) => [
@@ -67,7 +72,7 @@ export function createPanel(act) {
     { class: "nv-code-box", hidden: true },
     h(
       "div",
-      { class: "nv-row", role: "group", "aria-label": "Framework" },
+      { class: "nv-row", role: "group", "aria-label": say("panel.framework") },
       ...Object.values(p.frameworks),
       h("span", { class: "nv-spring" }),
       p.copy
@@ -75,24 +80,18 @@ export function createPanel(act) {
     p.code
   );
   const list = h("dl", { class: "nv-facts" });
-  for (const [name, label] of [
-    ["size", "cells in the set"],
-    ["sets", "sets in all"],
-    ["shape", "statistics\u2019 shape"],
-    ["couples", "couples samples"]
-  ])
-    list.append(h("div", {}, h("dt", {}, label), facts[name]));
+  for (const name of FACTS) list.append(h("div", {}, h("dt", {}, say(`panel.fact-${name}`)), facts[name]));
   p.node = h(
     "div",
     { class: "nv-panel" },
-    h("section", { class: "nv-card", "aria-label": "The pooling set" }, p.symbol, p.where, list, p.words, p.caution),
+    h("section", { class: "nv-card", "aria-label": say("panel.set") }, p.symbol, p.where, list, p.words, p.caution),
     h(
       "section",
-      { class: "nv-card nv-second", "aria-label": "Step by step" },
+      { class: "nv-card nv-second", "aria-label": say("panel.step-by-step") },
       h(
         "div",
         { class: "nv-row" },
-        h("strong", {}, "Steps"),
+        h("strong", {}, say("panel.steps")),
         h("span", { class: "nv-spring" }),
         p.previous,
         p.next,
@@ -102,8 +101,8 @@ export function createPanel(act) {
     ),
     h(
       "section",
-      { class: "nv-card nv-third", "aria-label": "Values and code" },
-      h("div", { class: "nv-row", role: "group", "aria-label": "Show" }, ...Object.values(p.tabs)),
+      { class: "nv-card nv-third", "aria-label": say("panel.values-and-code") },
+      h("div", { class: "nv-row", role: "group", "aria-label": say("panel.show") }, ...Object.values(p.tabs)),
       p.valuesBox,
       p.codeBox
     )
@@ -134,9 +133,9 @@ async function copyCode(p) {
       /* the button then asks for Ctrl+C */
     }
   }
-  p.copy.textContent = done ? "Copied" : "Press Ctrl+C";
+  p.copy.textContent = say(done ? "panel.copied" : "panel.copy-failed");
   p.act.later(() => {
-    p.copy.textContent = "Copy";
+    p.copy.textContent = say("common.copy");
   }, 1600);
 }
 
@@ -145,7 +144,7 @@ function drawCode(p) {
   for (const [name, tab] of Object.entries(p.frameworks))
     tab.setAttribute("aria-pressed", String(name === p.framework));
   const source = shown.given
-    ? "# These sets are given by labels; no normalizer is known that pools them."
+    ? say("panel.code-given")
     : (shown.evaluating ? shown.method.eval : shown.method.code)[p.framework];
   setText(p.code, source.replaceAll("{G}", state.G));
 }
@@ -174,59 +173,58 @@ export function drawPanel(p, data, state, shown) {
   if (p.tab === "code") drawCode(p);
   else {
     drawChart(p.chart, data, shown);
-    const coarse = data.values ? "" : "Means of drawn cells, which vary less than the cells themselves. ";
-    setText(
-      p.fixed,
-      `${coarse}The values of the ${shown.evaluating ? "channel" : "set"} on one fixed scale; ` +
-        "what lies beyond it is in the end bars. Heights are square roots of shares. Line: mean. Triangle: cell i."
-    );
+    setText(p.fixed, `${data.values ? "" : `${say("panel.scale-means")} `}${say("panel.scale")}`);
   }
 }
 
 /** Does the output for one sample depend on other samples? */
 function couples(data, shown) {
   const { given, method, evaluating, block } = shown;
-  const yes = "<b>yes</b>";
-  if (given) return new Set(membersOf(data, shown.label)).size > 1 ? yes : "<b>no</b>";
-  if (evaluating) return "<b>no</b>: nothing is pooled";
-  if (ofWeights(method)) return "<b>no</b> data are pooled";
-  if (method.n === "one") return "<b>no</b>";
-  if (method.n === "all") return data.shape[0] === 1 ? `${yes}, but N = 1` : yes;
-  return block[0] === 1 ? `${yes}, but a slice has 1` : `${yes}, the ${block[0]} of a slice`;
+  if (given) return say(new Set(membersOf(data, shown.label)).size > 1 ? "sets.yes" : "sets.no");
+  if (!evaluating && ofWeights(method)) return say("sets.couples-weights");
+  if (evaluating || method.n === "one") return say("sets.no");
+  if (method.n === "group") return say("sets.couples-slice", { count: block[0] });
+  return say(data.shape[0] === 1 ? "sets.couples-alone" : "sets.yes");
 }
 
 function drawSet(p, data, state, shown) {
   const axes = axisNames(data.shape, shown.method);
-  const i = state.index.join(", ");
-  if (shown.given) {
-    put(p.symbol, `<i>S</i><sub>i</sub> = set ${shown.label}`);
-    put(p.where, `the set that holds <i>i</i> = (${i})`);
-  } else if (shown.evaluating) {
-    put(p.symbol, "eval mode: <i>S</i><sub>i</sub> is empty");
-    put(
-      p.where,
-      `channel <i>c</i> = ${shown.cell[1]} uses the running mean and variance gathered in training, ` +
-        "whatever else is in this batch."
-    );
+  const index = state.index.join(", ");
+  const { given, evaluating } = shown;
+  const texts = given ? null : methodTexts(shown.method, data.shape);
+  if (given) {
+    put(p.symbol, say("panel.symbol-given", { label: shown.label }));
+    put(p.where, say("panel.where-given", { index }));
+  } else if (evaluating) {
+    put(p.symbol, say("panel.symbol-eval"));
+    put(p.where, say("panel.where-eval", { channel: shown.cell[1] }));
   } else {
-    put(p.symbol, `<i>S</i><sub>i</sub> = { <i>j</i> : ${shown.method.symbol} }`);
+    put(p.symbol, say("sets.symbol", { symbol: texts.symbol }));
     const part = (r, a) =>
-      r[1] - r[0] === data.shape[a] && data.shape[a] > 1 ? `all <i>${axes[a]}</i>` : `<i>${axes[a]}</i> = ${span(r)}`;
-    put(p.where, `for <i>i</i> = (${i}): ${shown.ownSet.map(part).join(", ")}`);
+      r[1] - r[0] === data.shape[a] && data.shape[a] > 1
+        ? say("panel.where-all", { axis: axes[a] })
+        : `<i>${axes[a]}</i> = ${span(r)}`;
+    put(p.where, say("panel.where", { index, ranges: shown.ownSet.map(part).join(", ") }));
   }
+  // In eval mode nothing is pooled, so the panel speaks of no set.
+  for (const name of ["size", "sets"]) p.facts[name].parentElement.hidden = evaluating;
   const product = shown.block && shown.block.filter((b) => b > 1).length > 1 ? `${shown.block.join(" · ")} = ` : "";
-  put(p.facts.size, shown.evaluating ? "none" : `${product}<b>${whole(shown.size)}</b>`);
-  put(p.facts.sets, `<b>${whole(shown.sets)}</b>`);
+  put(p.facts.size, evaluating ? "" : `${product}<b>${whole(shown.size)}</b>`);
+  put(p.facts.sets, evaluating ? "" : `<b>${whole(shown.sets)}</b>`);
   const comma = shown.statisticsShape?.length === 1 ? "," : "";
   put(
     p.facts.shape,
-    shown.given
-      ? "one for each set"
-      : `${shown.method.statistics} = <b>(${shown.statisticsShape.join(", ")}${comma})</b>`
+    given ? say("panel.shape-given") : `${texts.statistics} = <b>(${shown.statisticsShape.join(", ")}${comma})</b>`
   );
   put(p.facts.couples, couples(data, shown));
-  put(p.words, shown.given ? "Sets as given by labels." : shown.method.words);
-  put(p.caution, shown.given ? "" : shown.method.caution);
+  put(p.words, given ? say("sets.given") : evaluating ? "" : texts.words);
+  put(p.caution, given || evaluating ? "" : cautionOf(shown.method, data.shape));
+}
+
+/** What to be careful about with a method, if the catalog says something. */
+function cautionOf({ name, ...row }, shape) {
+  const lengths = lengthNames(shape, row);
+  return fillText(sentences.cautions[name] ?? "", { axes: lengths.join(", "), sample: lengths.slice(1).join(", ") });
 }
 
 /** The sample of every member of a given set. */
@@ -241,14 +239,9 @@ function membersOf(data, label) {
 
 /** Which weight and bias were applied, or why none. */
 function affineText(data, shown, c) {
-  const owner = data.elementwise ? "this element" : data.per_output ? `filter ${shown.cell[0]}` : `channel ${c}`;
-  if (shown.affine) return `, weight and bias of ${owner}`;
-  if (!data.weight && !data.bias) return ": no weight, no bias";
-  return data.elementwise
-    ? "; a weight for each element belongs to Layer Norm"
-    : data.per_output
-      ? "; a weight for each filter belongs to weights"
-      : "; a weight for each channel belongs to activations";
+  const owner = data.elementwise ? "element" : data.per_output ? "filter" : "channel";
+  if (shown.affine) return say(`steps.affine-${owner}`, { index: owner === "filter" ? shown.cell[0] : c });
+  return say(data.weight || data.bias ? `steps.refused-${owner}` : "steps.affine-none");
 }
 
 /**
@@ -261,55 +254,46 @@ function stepTexts(data, state, shown) {
   const norm = shown.method?.statistic === "squared norm";
   const axes = axisNames(data.shape, shown.method);
   const absent = shown.about !== undefined;
-  const i = state.index.join(", ");
+  const index = state.index.join(", ");
   const { digits } = shown;
   const wrap = (v, places) => (v < 0 ? `(${number(v, places)})` : number(v, places));
   const short = (v) => wrap(v, digits - 2);
   const N = (v) => number(v, digits);
   const N5 = (v) => number(v, 5);
   const pick = absent
-    ? [
-        "<i>x</i><sub>i</sub>: needs a kernel",
-        `the cells drawn as one with (${i}) have the mean ` +
-          `${N5(shown.about)}; a tensor this large brings no single values along`
-      ]
-    : [`<i>x</i><sub>i</sub> = <b>${N(x)}</b>`, `the value at <i>i</i> = (${i})`];
-  const gathered = [
-    evaluating ? "nothing" : `<b>${whole(shown.size)}</b> ${shown.size === 1 ? "cell" : "cells"}`,
-    evaluating
-      ? "eval mode takes the running statistics: no cell is gathered"
-      : shown.given
-        ? `all cells of set ${shown.label}`
-        : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axes[a]}</i> ${span(r)}`).join(", ")}`
-  ];
-  if (shown.pending)
-    return [
-      pick,
-      gathered,
-      ...Array(4).fill(["?", "This page does not carry these numbers: they need a running kernel."])
-    ];
+    ? [say("steps.pick-absent"), say("steps.pick-about", { index, mean: N5(shown.about) })]
+    : [`<i>x</i><sub>i</sub> = <b>${N(x)}</b>`, say("steps.pick", { index })];
+  const gathered = evaluating
+    ? [say("steps.gather-none"), say("steps.gather-eval")]
+    : [
+        say("steps.gather-size", { size: whole(shown.size) }),
+        shown.given
+          ? say("steps.gather-given", { label: shown.label })
+          : `<i>S</i><sub>i</sub>: ${shown.ownSet.map((r, a) => `<i>${axes[a]}</i> ${span(r)}`).join(", ")}`
+      ];
+  if (shown.pending) return [pick, gathered, ...Array(4).fill(["?", say("steps.absent")])];
   const values = evaluating || !data.values ? [] : setValues(data, shown);
   const terms = (f) =>
     values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + ");
   const sum = (f) => (!values.length ? "" : norm ? terms(f) : `(${terms(f)}) / ${whole(shown.size)}`);
   const c = shown.cell[1];
   const square = (v) => (centered && mean !== 0 ? `(${number(v, digits - 2)} − ${short(mean)})²` : `${short(v)}²`);
-  const spread = centered ? "<i>σ</i>²" : norm ? "‖<i>x</i>‖²" : "mean of <i>x</i>²";
-  const unknown = ["?", "This page does not carry x<sub>i</sub>: it needs a running kernel."];
+  const spread = centered ? "<i>σ</i>²" : norm ? "‖<i>x</i>‖²" : say("steps.mean-square");
+  const unknown = ["?", say("steps.absent-x")];
   return [
     pick,
     gathered,
     [
-      centered ? `<i>μ</i> = <b>${N(mean)}</b>` : "none is taken: <b>0</b>",
+      centered ? `<i>μ</i> = <b>${N(mean)}</b>` : say("steps.no-mean"),
       evaluating
-        ? `running mean of channel ${c}`
+        ? say("steps.running-mean", { channel: c })
         : centered
-          ? sum(short) || "merged from the moments of each channel"
-          : "no mean is subtracted: the values are only scaled, as if <i>μ</i> were 0"
+          ? sum(short) || say("steps.merged")
+          : say("steps.no-mean-work")
     ],
     [
       `${spread} = <b>${N5(variance)}</b>`,
-      evaluating ? `running variance of channel ${c}` : sum(square) || "merged from the moments of each channel"
+      evaluating ? say("steps.running-variance", { channel: c }) : sum(square) || say("steps.merged")
     ],
     absent
       ? unknown

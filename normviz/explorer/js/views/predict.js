@@ -3,7 +3,8 @@
 import { KEYS, button, h, setText } from "../core/dom.js";
 import { blockOf, clamp, cutLength, divisors, hasGroups, setOf } from "../core/geometry.js";
 import { span } from "../core/numbers.js";
-import { axisNames } from "../core/readout.js";
+import { axisNames, methodName, methodWithGroups } from "../core/readout.js";
+import { say } from "../core/sentences.js";
 import { within } from "./cube.js";
 
 // ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -20,8 +21,7 @@ function ownerOf(data, index, box) {
   for (const name of data.order) {
     const row = data.methods[name];
     for (const G of hasGroups(row) ? divisors(cutLength(row, data.shape)) : [1])
-      if (String(setOf(blockOf(row, data.shape, G), index)) === String(box))
-        return row.label + (hasGroups(row) ? ` with G = ${G}` : "");
+      if (String(setOf(blockOf(row, data.shape, G), index)) === String(box)) return methodWithGroups(row, G);
   }
   return null;
 }
@@ -30,18 +30,18 @@ function ownerOf(data, index, box) {
 function verdict(data, state, answer, truth) {
   const { missed, extra } = overlap(answer, truth);
   const axes = axisNames(data.shape, data.methods[state.method]);
-  if (!missed && !extra) return "Right: every cell of the set, and no other.";
+  if (!missed && !extra) return say("predict.exact");
   const owner = ownerOf(data, state.index, answer);
   const whose = data.methods[state.method].label;
   const wrong = truth.flatMap((r, a) =>
-    String(r) === String(answer[a]) ? [] : [`along ${axes[a]} it takes ${span(r)}, not ${span(answer[a])}`]
+    String(r) === String(answer[a])
+      ? []
+      : [say("predict.difference", { axis: axes[a], right: span(r), wrong: span(answer[a]) })]
   );
   const first = owner
-    ? `That is the set of ${owner}.`
-    : within(answer, state.index)
-      ? "Not quite."
-      : "The cell i itself is missing: every cell lies in its own set.";
-  return `${first} ${whose} is different: ${wrong.join("; ")}.`;
+    ? say("predict.owner", { owner })
+    : say(within(answer, state.index) ? "predict.close" : "predict.cell-missing");
+  return `${first} ${say("predict.different", { method: whose, axes: wrong.join("; ") })}`;
 }
 
 // ---- the question ---------------------------------------------------------------------------------------------------
@@ -59,24 +59,30 @@ export function createPrediction(data, act) {
     const to = number(a, 1);
     const all = button(
       { class: "nv-small", onclick: () => mark(q.ranges.map((r, b) => (b === a ? [0, length] : r))) },
-      "all"
+      say("predict.all")
     );
-    return { name, from, to, all, node: h("span", { class: "nv-field", role: "group" }, name, from, "to", to, all) };
+    return {
+      name,
+      from,
+      to,
+      all,
+      node: h("span", { class: "nv-field", role: "group" }, name, from, say("predict.to"), to, all)
+    };
   });
-  const reveal = button({ class: "nv-reveal", onclick: () => show() }, "Reveal");
+  const reveal = button({ class: "nv-reveal", onclick: () => show() }, say("predict.reveal"));
   const q = { ranges: shape.map(() => [0, 1]), key: "", revealed: false, truth: null };
   const fields = h("div", { class: "nv-row nv-ranges" });
   q.node = h(
     "div",
-    { class: "nv-predict", role: "region", "aria-label": "Predict, then reveal", hidden: true },
+    { class: "nv-predict", role: "region", "aria-label": say("predict.name"), hidden: true },
     question,
     fields,
     h(
       "div",
       { class: "nv-row" },
       reveal,
-      button({ class: "nv-small", onclick: () => reset() }, "Start over"),
-      button({ class: "nv-small", onclick: () => another() }, "Another question"),
+      button({ class: "nv-small", onclick: () => reset() }, say("predict.again")),
+      button({ class: "nv-small", onclick: () => another() }, say("predict.another")),
       h("span", { class: "nv-spring" }),
       button(
         {
@@ -86,7 +92,7 @@ export function createPrediction(data, act) {
             act.focus("predict");
           }
         },
-        "End"
+        say("predict.end")
       )
     ),
     result,
@@ -144,30 +150,32 @@ export function createPrediction(data, act) {
     if (key !== q.key) Object.assign(q, { key, revealed: false, ranges: state.index.map((i) => [i, i + 1]) });
     q.truth = shown.ownSet;
     const axes = axisNames(shape, shown.method);
-    const name = shown.method.label + (hasGroups(shown.method) ? `, G = ${state.G}` : "");
-    setText(
-      question,
-      `Which cells share mean and variance with the cell i = (${state.index.join(", ")}) under ${name}? ` +
-        "Mark them by ranges, or drag over the cube."
-    );
+    const name = methodName(shown.method, state.G);
+    setText(question, say("predict.question", { index: state.index.join(", "), method: name }));
     rows.forEach(({ name: label, from, to, all, node }, a) => {
       setText(label, axes[a]);
-      node.setAttribute("aria-label", `marked along ${axes[a]}`);
-      from.setAttribute("aria-label", `${axes[a]} from, 0 to ${shape[a] - 1}`);
-      to.setAttribute("aria-label", `${axes[a]} to, 0 to ${shape[a] - 1}`);
-      all.setAttribute("aria-label", `all ${axes[a]}`);
+      const place = { axis: axes[a], last: shape[a] - 1 };
+      node.setAttribute("aria-label", say("predict.marked-along", { axis: axes[a] }));
+      from.setAttribute("aria-label", say("predict.from-name", place));
+      to.setAttribute("aria-label", say("predict.to-name", place));
+      all.setAttribute("aria-label", say("predict.all-name", { axis: axes[a] }));
       if (from.valueAsNumber !== q.ranges[a][0]) from.value = q.ranges[a][0];
       if (to.valueAsNumber !== q.ranges[a][1] - 1) to.value = q.ranges[a][1] - 1;
     });
     reveal.setAttribute("aria-disabled", String(q.revealed));
     const { right, missed, extra } = overlap(q.ranges, q.truth);
-    const chip = (kind, text) =>
-      h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip nv-chip-${kind}`, "aria-hidden": "true" }), text);
+    const chip = (kind, count) =>
+      h(
+        "span",
+        { class: "nv-swatch" },
+        h("span", { class: `nv-chip nv-chip-${kind}`, "aria-hidden": "true" }),
+        say(`predict.count-${kind}`, { count })
+      );
     setText(result, q.revealed ? verdict(data, state, q.ranges, q.truth) : "");
     counts.replaceChildren(
       ...(q.revealed
-        ? [chip("right", `${right} right`), chip("missed", `${missed} missed`), chip("extra", `${extra} too many`)]
-        : [chip("guess", `${right + extra} marked`)])
+        ? [chip("right", right), chip("missed", missed), chip("extra", extra)]
+        : [chip("guess", right + extra)])
     );
   };
   q.asking = (state) => Boolean(state.predict) && !q.revealed;

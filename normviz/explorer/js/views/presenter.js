@@ -1,12 +1,13 @@
 // The presenter's bar: large type, steps by a clicker, and numbers that are hidden until they are asked for.
 
 import { button, h, setText } from "../core/dom.js";
-import { STEPS } from "./panel.js";
+import { say } from "../core/sentences.js";
+import { stepName } from "./panel.js";
 
 export function createPresenter(act) {
   const at = h("strong");
   const numbers = button({ onclick: () => act.set({ numbers: !act.state().numbers }) });
-  const forward = button({ onclick: () => act.step(1) }, "Forward");
+  const forward = button({ onclick: () => act.step(1) }, say("presenter.forward"));
   const leave = () => {
     act.set({ presenter: false });
     act.focus("present");
@@ -14,18 +15,18 @@ export function createPresenter(act) {
   const p = { forward };
   p.node = h(
     "div",
-    { class: "nv-presenter-bar", role: "group", "aria-label": "Presenter", hidden: true },
+    { class: "nv-presenter-bar", role: "group", "aria-label": say("presenter.name"), hidden: true },
     at,
     h("span", { class: "nv-spring" }),
-    button({ onclick: () => act.step(-1) }, "Back"),
+    button({ onclick: () => act.step(-1) }, say("presenter.back")),
     forward,
     numbers,
-    button({ onclick: leave }, "Leave")
+    button({ onclick: leave }, say("presenter.leave"))
   );
   p.sync = (state) => {
     p.node.hidden = !state.presenter;
-    setText(at, `${state.step} ${STEPS[state.step]}`);
-    setText(numbers, state.numbers ? "Hide numbers" : "Show numbers");
+    setText(at, `${state.step} ${stepName(state.step)}`);
+    setText(numbers, say(state.numbers ? "presenter.hide" : "presenter.show"));
   };
   /** Keys of a clicker: pages or arrows for the steps; a full stop or B, which blank a screen, for the numbers. */
   p.key = (event) => {

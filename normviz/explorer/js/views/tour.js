@@ -2,51 +2,28 @@
 
 import { button, h, setText } from "../core/dom.js";
 import { clamp } from "../core/geometry.js";
+import { say } from "../core/sentences.js";
 
 const SECONDS = 6.5;
 
 function tourStops(data) {
   const { shape } = data;
-  const [N, C] = shape;
+  const [, C] = shape;
   const middle = data.divisors.filter((g) => g > 1 && g < C && g <= 4).pop() ?? 1;
   const c = Math.min(C - 1, Math.floor(C / 2));
   const index = [0, c, ...shape.slice(2).map(() => 0)];
   const base = { view: "samples", color: "set", index, slice: false, mode: "train", quiet: false };
   const stops = [
-    [
-      "This is one activation tensor: N samples side by side, each C channels deep, H high and W wide. " +
-        "One cell, in orange, is waiting to be normalized.",
-      { method: "instance", step: 0, quiet: true }
-    ],
-    [
-      "It needs a mean and a variance. Instance Norm takes them from the blue cells: one channel of one sample.",
-      { method: "instance", step: 1 }
-    ],
-    ["Layer Norm takes all channels of the sample instead.", { method: "layer", step: 1 }],
-    [
-      `Group Norm stands between them: here ${middle} group${middle === 1 ? "" : "s"} of ${C / middle} ` +
-        "neighbouring channels.",
-      { method: "group", num_groups: middle, step: 1 }
-    ],
-    ["One group alone is Layer Norm's set again ...", { method: "group", num_groups: 1, step: 1 }],
-    ["... and as many groups as channels is Instance Norm's.", { method: "group", num_groups: C, step: 1 }],
-    [
-      "Batch Norm takes one channel of every sample: what happens to one sample now depends on the " +
-        `${N > 1 ? `other ${N - 1}` : "others in its batch"}.`,
-      { method: "batch", step: 2 }
-    ],
-    [
-      "Subtract the mean, divide by the root of the variance: now the cell is measured against its set.",
-      { method: "batch", step: 4 }
-    ],
-    [
-      "Every cell of the tensor belongs to exactly one set. Here each has its own color.",
-      { method: "group", num_groups: middle, color: "partition", step: 5 }
-    ],
-    [
-      "And this is the classical figure. Click any cell, choose a method, move G: the numbers follow.",
-      { method: "group", num_groups: middle, view: "paper", step: 5 }
-    ]
+    [say("tour.tensor"), { method: "instance", step: 0, quiet: true }],
+    [say("tour.instance"), { method: "instance", step: 1 }],
+    [say("tour.layer"), { method: "layer", step: 1 }],
+    [say("tour.group", { groups: middle, channels: C / middle }), { method: "group", num_groups: middle, step: 1 }],
+    [say("tour.one-group"), { method: "group", num_groups: 1, step: 1 }],
+    [say("tour.most-groups"), { method: "group", num_groups: C, step: 1 }],
+    [say("tour.batch"), { method: "batch", step: 2 }],
+    [say("tour.normalize"), { method: "batch", step: 4 }],
+    [say("tour.partition"), { method: "group", num_groups: middle, color: "partition", step: 5 }],
+    [say("tour.paper"), { method: "group", num_groups: middle, view: "paper", step: 5 }]
   ];
   return stops.map(([caption, patch]) => ({ caption, patch: { ...base, ...patch } }));
 }
@@ -60,9 +37,9 @@ export function createTour(data, act) {
   const show = (at) => {
     t.at = clamp(at, 0, stops.length - 1);
     act.set(stops[t.at].patch, { by: "tour" });
-    setText(next, t.at === stops.length - 1 ? "Done" : "Next stop");
+    setText(next, say(t.at === stops.length - 1 ? "tour.done" : "tour.next"));
     setText(caption, stops[t.at].caption);
-    setText(count, `${t.at + 1} of ${stops.length}`);
+    setText(count, say("tour.count", { number: t.at + 1, total: stops.length }));
   };
   const playing = (on) => {
     if (on) act.play("tour", SECONDS * 1000, () => (t.at < stops.length - 1 ? show(t.at + 1) : playing(false)));
@@ -73,21 +50,21 @@ export function createTour(data, act) {
     if (t.at + by === stops.length) return t.end();
     show(t.at + by);
   };
-  const next = button({ class: "nv-small", onclick: () => step(1) }, "Next stop");
-  const pause = button({ class: "nv-small", onclick: () => playing(!act.playing("tour")) }, "Pause");
+  const next = button({ class: "nv-small", onclick: () => step(1) }, say("tour.next"));
+  const pause = button({ class: "nv-small", onclick: () => playing(!act.playing("tour")) }, say("common.pause"));
   t.node = h(
     "div",
-    { class: "nv-tour", role: "region", "aria-label": "Tour", hidden: true },
+    { class: "nv-tour", role: "region", "aria-label": say("tour.name"), hidden: true },
     caption,
     h(
       "div",
       { class: "nv-row" },
       count,
       h("span", { class: "nv-spring" }),
-      button({ class: "nv-small", onclick: () => step(-1) }, "Previous stop"),
+      button({ class: "nv-small", onclick: () => step(-1) }, say("tour.previous")),
       pause,
       next,
-      button({ class: "nv-small", onclick: () => t.end() }, "End tour")
+      button({ class: "nv-small", onclick: () => t.end() }, say("tour.end"))
     )
   );
   t.node.addEventListener("keydown", (event) => {
@@ -96,7 +73,7 @@ export function createTour(data, act) {
       t.end();
     }
   });
-  t.sync = () => setText(pause, act.playing("tour") ? "Pause" : "Play");
+  t.sync = () => setText(pause, say(act.playing("tour") ? "common.pause" : "common.play"));
   t.start = () => {
     if (t.at >= 0) return t.end();
     const { method, G, index, step: at, view, color, mode, slice } = act.state();
