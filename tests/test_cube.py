@@ -125,12 +125,12 @@ def seen(figure, points):
     width = layout.width - layout.margin.l - layout.margin.r
     height = layout.height - layout.margin.t - layout.margin.b
     camera = layout.scene.camera
-    eye, center, up = (np.array([camera[name][axis] for axis in "xyz"]) for name in ("eye", "center", "up"))
-    assert camera.projection.type == "orthographic"
+    eye, up = np.array([camera.eye[axis] for axis in "xyz"]), (0, 0, 1)
+    assert (camera.projection.type, camera.center.x, camera.up.x) == ("orthographic", None, None)
     ranges = np.array([layout.scene[f"{axis}axis"].range for axis in "xyz"])
     aspect = np.array([layout.scene.aspectratio[axis] for axis in "xyz"])
-    at = (np.asarray(points, float) - ranges.mean(axis=1)) / (ranges[:, 1] - ranges[:, 0]) * aspect - center
-    ahead = (center - eye) / np.linalg.norm(center - eye)
+    at = (np.asarray(points, float) - ranges.mean(axis=1)) / (ranges[:, 1] - ranges[:, 0]) * aspect
+    ahead = -eye / np.linalg.norm(eye)
     right = np.cross(ahead, up) / np.linalg.norm(np.cross(ahead, up))
     return np.array([width / 2, height / 2]) + height / 2 * np.stack([at @ right, -at @ np.cross(right, ahead)], axis=1)
 

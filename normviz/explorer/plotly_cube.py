@@ -18,7 +18,6 @@ from normviz.core.pooling import (
     Pooling,
     canonical,
     check_cell,
-    default_num_groups,
     divisors,
     fitting_num_groups,
     pooling,
@@ -26,7 +25,6 @@ from normviz.core.pooling import (
 from normviz.explorer import plotly_meshes
 from normviz.explorer.constants import LIGHT
 from normviz.explorer.plotly_meshes import Drawing
-from normviz.explorer.svg.geometry import FACES
 from normviz.explorer.svg.readout import span
 
 TITLE, LINE, SLIDER = 104, 18, 120
@@ -34,10 +32,8 @@ TITLE, LINE, SLIDER = 104, 18, 120
 TIMES = "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"
 LETTER = 6.6
 """Pixels: an upper bound of the average width of a letter in a line under the title."""
-NARROW = 760
-"""Pixels: in a narrower figure all methods are in one menu, because the buttons would not fit."""
-BESIDE = 520
-"""Pixels: where the menu of the relatives begins."""
+NARROW, BESIDE = 760, 520
+"""Pixels: where a figure is too narrow for buttons, so that one menu has all methods; where the second menu begins."""
 MOST_WIDTH = 100_000
 """Pixels."""
 MAIN = 4
@@ -62,8 +58,9 @@ def cube(
     Parameters
     ----------
     x
-        Shape (N, C, *spatial) with 0 to 3 spatial axes; only the shape is drawn. Axes longer than 32 are drawn
-        aggregated, and of more than 8 samples the 8 around the cell are drawn; the title says so.
+        Shape (N, C, *spatial) with 0 to 3 spatial axes; only the shape is drawn, with the places, sizes and angles of
+        the explorer. Axes longer than 32 are drawn aggregated, and of more than 8 samples the block of 8 that holds
+        the cell; the title says so.
     method
         A key of METHODS. For "weight_norm" and "weight_standardization" x stands for weights, (Cout, Cin, *kernel).
     num_groups
@@ -97,30 +94,29 @@ def cube(
         raise ValueError(f"width must be a number of pixels from 320 to {MOST_WIDTH}, not {brief(width)}")
     cell = (0,) * len(shape) if index is None else check_cell(index, shape)
     on = plotly_meshes.place(shape, cell, width)
-    rest, lit = ({face: LIGHT[prefix + face] for face in FACES} for prefix in ("", "set-"))
-    data = [
-        {**plotly_meshes.mesh(plotly_meshes.rest_corners(on), rest), "name": "other cells"},
-        {**plotly_meshes.mesh(plotly_meshes.lit_corners(on, now), lit), "name": name(now)},
-        {**plotly_meshes.grid(on), "line": {"color": LIGHT["grid"], "width": 1.5}},
-        {**plotly_meshes.outline(on), "line": {"color": LIGHT["edge"], "width": 3.5}},
-    ]
-    return go.Figure(data, layout(on, now) | controls(on, now))
+    rest = {**plotly_meshes.mesh(on), "name": "other cells"}
+    data = [rest, plotly_meshes.mesh(on, now), plotly_meshes.grid(on), plotly_meshes.outline(on)]
+    figure = go.Figure(data, layout(on, now))
+    # What a button would do.
+    changed, shown = state(on, now)
+    figure.data[1].update({key: value for key, (value,) in changed.items()})
+    for path, value in shown.items():
+        figure.layout[path] = value
+    return figure
 
 
 def state(on: Drawing, now: Pooling) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what changes with the method and G: in the mesh of the set, and in the layout."""
-    points = plotly_meshes.lit_corners(on, now)
-    changed = {axis: [values] for axis, values in points.items()} | {"name": [name(now)]}
-    labels = plotly_meshes.labels(on, METHODS[now.method])
+    row, C = METHODS[now.method], now.shape[1]
+    changed = {**plotly_meshes.box_corners(on, now), "name": f"one set of {row.label}: {now.size} cells"}
     title, subtitle = texts(on, now)
-    C = now.shape[1]
-    shown: dict[str, Any] = {
-        "title.text": title,
-        "title.subtitle.text": subtitle,
-        **{f"scene.annotations[{k}].text": each["text"] for k, each in enumerate(labels)},
-    }
+    shown: dict[str, Any] = {"title.text": title, "title.subtitle.text": subtitle}
+    for k, each in enumerate(plotly_meshes.labels(on, row)):
+        shown[f"scene.annotations[{k}].text"] = each["text"]
     for m, names in enumerate(menus(on)):
-        shown[f"updatemenus[{m}].active"] = active(names, now)
+        # For a method of the other menu: the first entry, or none of the buttons.
+        other = 0 if None in names else -1
+        shown[f"updatemenus[{m}].active"] = names.index(now.method) if now.method in names else other
     for k, main in enumerate(list(METHODS)[:MAIN] if on.width >= NARROW else []):
         shown[f"updatemenus[0].buttons[{k}].label"] = label(main, now, dot=True)
     if C > 1:
@@ -129,23 +125,13 @@ def state(on: Drawing, now: Pooling) -> tuple[dict[str, Any], dict[str, Any]]:
         if now.method in ends:
             shown["sliders[0].active"] = divisors(C).index(ends[now.method])
         shown["sliders[0].currentvalue.prefix"] = prefix(now.method)
-    return changed, shown
+    return {key: [value] for key, value in changed.items()}, shown
 
 
 def menus(on: Drawing) -> list[list[str | None]]:
     """Return the names of the methods in each menu; None stands for the entry that opens it."""
     every: list[str | None] = list(METHODS)
     return [every[:MAIN], [None, *every[MAIN:]]] if on.width >= NARROW else [every]
-
-
-def active(names: list[str | None], now: Pooling) -> int:
-    """Return the chosen entry of a menu. For a method of the other menu: none of the buttons, or the first entry."""
-    return names.index(now.method) if now.method in names else 0 if None in names else -1
-
-
-def name(now: Pooling) -> str:
-    """Return the hover text of the set."""
-    return f"one set of {METHODS[now.method].label}: {now.size} cells"
 
 
 def texts(on: Drawing, now: Pooling) -> tuple[str, str]:
@@ -168,12 +154,6 @@ def texts(on: Drawing, now: Pooling) -> tuple[str, str]:
     return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
 
 
-def fitted(method: str, shape: tuple[int, ...], groups: int) -> Pooling:
-    """Return the sets of a method, cut into about as many groups if it has any."""
-    row = METHODS[method]
-    return pooling(method, shape, fitting_num_groups(row, shape, groups) if row.has_groups else None)
-
-
 def prefix(method: str) -> str:
     """Return the text before the number at the slider."""
     label = METHODS[method].label
@@ -186,42 +166,6 @@ def prefix(method: str) -> str:
     return f"{label} has no groups. Group Norm: G = "
 
 
-def controls(on: Drawing, now: Pooling) -> dict[str, Any]:
-    """Return the method buttons and the slider of G."""
-    shape = now.shape
-    groups = (now.num_groups if now.method == "group" else None) or default_num_groups(shape[1])
-    wide = on.width >= NARROW
-
-    def item(text: str, to: Pooling) -> dict[str, Any]:
-        return {"label": text, "method": "update", "args": [*state(on, to), [1]]}
-
-    def entry(name: str | None) -> dict[str, Any]:
-        if name is None:
-            return {"label": "More methods", "method": "skip"}
-        to = now if name == now.method else fitted(name, shape, groups if name == "group" else 4)
-        return item(label(name, now, dot=wide and name in menus(on)[0]), to)
-
-    # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
-    look = {"font": {"size": 12, "color": LIGHT["edge"]}, "bgcolor": "#e3e8ee", "bordercolor": "#8a94a3"}
-    place = {"xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"l": 12, "b": 2, "t": 0}}
-    shown = []
-    for m, names in enumerate(menus(on)):
-        kind, direction = ("buttons", "right") if wide and m == 0 else ("dropdown", "down")
-        choices = {"buttons": [entry(name) for name in names], "active": active(names, now)}
-        choices |= {"name": "More methods" if m else "Method", "type": kind, "direction": direction}
-        shown.append(look | place | choices | {"x": BESIDE / on.width if m else 0})
-    if shape[1] == 1:
-        return {"updatemenus": shown}
-    ends = {"layer": 1, "instance": shape[1]}
-    slider = {
-        "steps": [item(str(g), pooling("group", shape, g)) for g in divisors(shape[1])],
-        "active": divisors(shape[1]).index(ends.get(now.method, groups)),
-        "currentvalue": {"prefix": prefix(now.method), "font": {"size": 14}, "xanchor": "left"},
-    }
-    slider |= {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "len": 1, "pad": {"l": 14, "r": 14, "t": 4, "b": 0}}
-    return {"updatemenus": shown, "sliders": [slider]}
-
-
 def label(method: str, now: Pooling, *, dot: bool) -> str:
     """Return the label of a method; on a button with a dot, so that not only colour shows which one is chosen."""
     # Layer Norm's label has its axes, because a transformer's layer norm pools other ones.
@@ -231,26 +175,50 @@ def label(method: str, now: Pooling, *, dot: bool) -> str:
 
 
 def layout(on: Drawing, now: Pooling) -> dict[str, Any]:
-    """Return title, camera and labels. The colours of text and background are left to the template."""
-    title, subtitle = texts(on, now)
+    """Return what stays in every state: camera, buttons and slider, and room for the longest text under the title.
+
+    The colours of text and background are left to the template.
+    """
+    shape, C, wide = now.shape, now.shape[1], on.width >= NARROW
+    groups = {row.name: fitting_num_groups(row, shape) if row.has_groups else None for row in METHODS.values()}
+    sets = {name: pooling(name, shape, G) for name, G in groups.items()} | {now.method: now}
+    steps = {str(G): pooling("group", shape, G) for G in divisors(C)}
+    lines = 1 + max(texts(on, to)[1].count("<br>") for to in (*sets.values(), *steps.values()))
+    above, below = TITLE + LINE * lines, SLIDER if C > 1 else 30
+
+    def item(text: str, to: Pooling) -> dict[str, Any]:
+        return {"label": text, "method": "update", "args": [*state(on, to), [1]]}
+
+    # plotly paints the pressed button almost white in every template, so the text on it has to be dark.
+    look = {"font": {"size": 12, "color": LIGHT["edge"]}, "bgcolor": "#e3e8ee", "bordercolor": "#8a94a3"}
+    look |= {"xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"l": 12, "b": 2, "t": 0}}
+    controls: dict[str, Any] = {"updatemenus": []}
+    for m, names in enumerate(menus(on)):
+        row = wide and m == 0
+        buttons = [item(label(name, now, dot=row), sets[name]) for name in names if name]
+        if None in names:
+            buttons.insert(0, {"label": "More methods", "method": "skip"})
+        kind = {"type": "buttons", "direction": "right"} if row else {"type": "dropdown", "direction": "down"}
+        kind |= {"name": "More methods" if m else "Method", "x": BESIDE / on.width if m else 0}
+        controls["updatemenus"].append({**look, **kind, "buttons": buttons})
+    if C > 1:
+        place = {"pad": {"l": 14, "r": 14, "t": 4, "b": 0}, "currentvalue": {"font": {"size": 14}, "xanchor": "left"}}
+        chosen = divisors(C).index(groups["group"])
+        controls["sliders"] = [{**place, "active": chosen, "steps": [item(G, to) for G, to in steps.items()]}]
+        under = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
+        under |= {"y": 0, "yshift": -84, "yanchor": "top"}
+        ends = ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
+        controls["annotations"] = [
+            {**under, "text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x} for x, side, text in ends
+        ]
     corner = {"x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"}
-    corner |= {"pad": {"l": 14, "t": 12}}
-    # Room for the most lines that any state has under the title.
-    every = [pooling("group", now.shape, g) for g in divisors(now.shape[1])]
-    every += [fitted(row.name, now.shape, 4) for row in METHODS.values() if row.name != "group"]
-    lines = 1 + max(texts(on, to)[1].count("<br>") for to in every)
-    above, below = TITLE + LINE * lines, SLIDER if now.shape[1] > 1 else 30
-    shared = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
-    shared |= {"y": 0, "yshift": -84, "yanchor": "top"}
-    ends = ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
-    annotations = [shared | {"text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x} for x, side, text in ends]
     return {
         "width": on.width,
         "height": above + on.height + below,
         "margin": {"l": 0, "r": 0, "t": above, "b": below},
-        "title": corner | {"text": title, "subtitle": {"text": subtitle, "font": {"size": 13}}},
+        "title": {**corner, "pad": {"l": 14, "t": 12}, "subtitle": {"font": {"size": 13}}},
         "showlegend": False,
-        "annotations": annotations if now.shape[1] > 1 else [],
         "scene": plotly_meshes.scene(on, METHODS[now.method]),
         "uirevision": "cube",
+        **controls,
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from normviz.core.methods import Method
 from normviz.core.pooling import Pooling, pooling
-from normviz.explorer.constants import ANGLES, CONSTANTS
+from normviz.explorer.constants import ANGLES, CONSTANTS, LIGHT
 from normviz.explorer.scene import bins
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.axis_names import length_names
@@ -122,29 +122,25 @@ def by_axis(points: Iterable[tuple[float | None, ...]]) -> dict[str, list[float 
     return {name: [v if v is None else round(v, 2) for v in values] for name, values in zip("xyz", axes, strict=True)}
 
 
-def rest_corners(on: Drawing) -> dict[str, list[float | None]]:
-    """The corners of all drawn samples."""
-    return by_axis(corners(on.space(), on.boxes()))
-
-
-def lit_corners(on: Drawing, now: Pooling) -> dict[str, list[float | None]]:
-    """The corners of the set, filled up with empty boxes to one for each drawn sample.
+def box_corners(on: Drawing, now: Pooling | None = None) -> dict[str, list[float | None]]:
+    """The corners of all samples, or of a set, filled up with empty boxes to one for each drawn sample.
 
     Then every state of the set has equally many corners, and a button need not carry the faces.
     """
-    found = corners(on.space(SET_LIFT), on.lit(now))
+    found = corners(on.space(SET_LIFT), on.lit(now)) if now else corners(on.space(), on.boxes())
     return by_axis([*found, *found[:1] * (8 * len(on.view.solids) - len(found))])
 
 
-def mesh(points: dict[str, list[float | None]], colors: dict[str, str]) -> dict[str, Any]:
-    """A mesh3d of boxes from their corners: 12 triangles for each, and a colour for each face."""
+def mesh(on: Drawing, now: Pooling | None = None) -> dict[str, Any]:
+    """A mesh3d of all samples, or of a set: 12 triangles for each box, and a colour for each face."""
     triangles = [(a, *ends) for (a, b, c, d), _ in FACES for ends in ((b, c), (c, d))]
-    starts = range(0, len(points["x"]), 8)
+    starts = range(0, 8 * len(on.view.solids), 8)
+    colors = [LIGHT[f"set-{face}" if now else face] for _, face in FACES for _ in range(2)]
     return {
         "type": "mesh3d",
-        **points,
+        **box_corners(on, now),
         **{name: [start + t[at] for start in starts for t in triangles] for at, name in enumerate("ijk")},
-        "facecolor": [colors[face] for _ in starts for _, face in FACES for _ in range(2)],
+        "facecolor": colors * len(starts),
         "flatshading": True,
         "lighting": {"ambient": 1, "diffuse": 0, "specular": 0, "fresnel": 0},
         "hoverinfo": "name",
@@ -162,19 +158,21 @@ def grid(on: Drawing) -> dict[str, Any]:
             first, corner = (b, a) if c == a else (a, b)
             fourth = tuple(p + r - q for p, q, r in zip(first, corner, d, strict=True))
             loops.append([first, corner, d, fourth, first])
-    return polylines(loops)
+    return polylines(loops, "grid", 1.5)
 
 
 def outline(on: Drawing) -> dict[str, Any]:
     """The edges of every sample."""
     frame = on.space(LINE_LIFT)
-    return polylines([corners(frame, [box])[i] for i in edge] for box in on.boxes() for edge in EDGES)
+    lines = ([corners(frame, [box])[i] for i in edge] for box in on.boxes() for edge in EDGES)
+    return polylines(lines, "edge", 3.5)
 
 
-def polylines(lines: Iterable[Iterable[Any]]) -> dict[str, Any]:
+def polylines(lines: Iterable[Iterable[Any]], color: str, width: float) -> dict[str, Any]:
     """A trace of lines, with a gap after each."""
     points = by_axis(point for line in lines for point in (*line, (None, None, None)))
-    return {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip", **points}
+    look = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip", "line": {"color": LIGHT[color], "width": width}}
+    return look | points
 
 
 def scene(on: Drawing, method: Method) -> dict[str, Any]:
@@ -199,11 +197,8 @@ def scene(on: Drawing, method: Method) -> dict[str, Any]:
         "aspectratio": {axis: (high - low) / (on.height / 2) for axis, (low, high) in ends.items()},
         "camera": {
             "eye": dict(zip("xyz", (1.8 * eye).tolist(), strict=True)),
-            "center": {"x": 0, "y": 0, "z": 0},
-            "up": {"x": 0, "y": 0, "z": 1},
             "projection": {"type": "orthographic"},
         },
-        "dragmode": "turntable",
         "annotations": labels(on, method),
     }
 
