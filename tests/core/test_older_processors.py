@@ -37,7 +37,8 @@ TESTS = (
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run Python with these settings and no others."""
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    environment |= {"OPENBLAS_VERBOSE": "2", **settings}  # so that OpenBLAS prints which processor it works for
+    # With OPENBLAS_VERBOSE OpenBLAS prints which processor it works for. The plugins of pytest take seconds to load.
+    environment |= {"OPENBLAS_VERBOSE": "2", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **settings}
     return subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -67,7 +68,17 @@ def settings_for(instructions: str) -> dict[str, str]:
 @pytest.mark.parametrize("instructions", PROCESSORS)
 def test_errors_and_memory_hold_on_a_processor_with(instructions):
     settings = settings_for(instructions)
-    options = ("-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider")
+    options = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "pytest_timeout",
+        "-o",
+        "addopts=--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+    )
     found = run(*options, *TESTS, "-k", "not cupy", **settings)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
     assert " passed" in found.stdout

@@ -192,51 +192,71 @@ def test_plans_cover_every_value_once(dtype):
                 assert (splits - 1) * step < L <= splits * step
 
 
-def edges(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tests.cuda.edges", *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def test_nothing_is_read_or_written_outside_the_array(module):
-    done = edges()
-    assert done.returncode == 0, done.stderr
-    assert edges("end = skew + len", "end = skew + len + W").returncode < 0  # killed, as it read on
-
-
-WRONG = {
-    "the weight of a merge": ("w = total > 0.0 ? bn / total : 0.0", "w = total > 0.0 ? n / total : 0.0"),
-    "the M2 between atoms": ("m2 += bm2 + d * (d * (n * w));", "m2 += bm2;"),
-    "a centre taken for the mean": ("A(get(k)) * scale - centre;", "A(get(k)) * scale - pivot * scale;"),
-    "the first values of a row": ("before = j == 0 ? skew : 0", "before = 0"),
-    "where a row ends": ("end = skew + len", "end = skew + len - 1"),
-    "a row's neighbour": ("q * L > e ? q - 1 : q", "q + 1"),
+# A fault for each right piece of the source: WRONG is true where that fault is switched on.
+FAULTS = {
+    "the weight of a merge": ("? bn / total", "? (WRONG ? n : bn) / total"),
+    "the M2 between atoms": ("m2 += bm2 + d * (d * (n * w));", "m2 += WRONG ? bm2 : bm2 + d * (d * (n * w));"),
+    "a centre taken for the mean": ("* scale - centre;", "* scale - (WRONG ? A(pivot * scale) : A(centre));"),
+    "the first values of a row": ("before = j == 0 ? skew : 0", "before = j == 0 && !WRONG ? skew : 0"),
+    "where a row ends": ("+ len, vecs", "+ len - WRONG, vecs"),
+    "a row's neighbour": ("q * L > e ? q - 1 : q", "WRONG ? q + 1 : q * L > e ? q - 1 : q"),
     "the sum of a team": (
         "for (int o = team >> 1; o; o >>= 1) {\n            s +=",
-        "for (int o = team >> 2; o; o >>= 1) {\n            s +=",
+        "for (int o = team >> (1 + WRONG); o; o >>= 1) {\n            s +=",
     ),
-    "the rest of a column": ("len - k < U ? int(len - k) : U", "U"),
-    "the last values of affine": ("if (blockIdx.x == 0 && vecs * W", "if (blockIdx.x == 1 && vecs * W"),
-    "a table for every K rows": ("quotient(r, K, reciprocal_k) * B", "0 * B"),
+    "the rest of a column": ("len - k < U ? int(len - k) : U", "len - k < U && !WRONG ? int(len - k) : U"),
+    "the last values of affine": ("if (blockIdx.x == 0 && vecs * W", "if (blockIdx.x == WRONG && vecs * W"),
+    "a table for every K rows": ("quotient(r, K, reciprocal_k) * B", "(WRONG ? 0 : quotient(r, K, reciprocal_k)) * B"),
+    "more than a row holds": ("end = skew", "end = (WRONG ? W : 0) + skew"),
+    "lanes that part before a shuffle": ("sums.join(team);", "if (!WRONG || piece < count) sums.join(team);"),
 }
+NUMBERS = {name: number for number, name in enumerate(FAULTS, 1)}
+# These read memory of others, or end elsewhere than in wrong numbers.
+APART = ("more than a row holds", "lanes that part before a shuffle")
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_kernel_is_caught(module, name):
-    old, new = WRONG[name]
+@pytest.fixture(scope="module")
+def faulty(module):
+    """Build all faults at once, each to be switched on by its number."""
     source = SOURCE.read_text()
-    assert source.count(old) == 1
+    for name, (right, wrong) in FAULTS.items():
+        assert source.count(right) == 1, name
+        source = source.replace(right, wrong.replace("WRONG", f"(fault == {NUMBERS[name]})"))
+    return emulate.build(f'extern "C" {{ int fault = 0; }}\n{source}')
+
+
+@pytest.fixture
+def switch(faulty):
+    """Switch one fault on by its name, for this test."""
+    fault = emulate.ctypes.c_int.in_dll(faulty.library, "fault")
+    yield lambda name: setattr(fault, "value", NUMBERS[name])
+    fault.value = 0
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in APART])
+def test_a_wrong_kernel_is_caught(faulty, switch, name):
+    switch(name)
     with pytest.raises(AssertionError):
-        checks.check_all(launched(emulate.build(source.replace(old, new))))
+        checks.check_all(launched(faulty))
 
 
-def test_the_right_kernel_passes(module):
-    checks.check_all(launched(module))
-
-
-def test_lanes_that_part_before_a_shuffle_are_caught(module):
-    source, join = SOURCE.read_text(), "sums.join(team);"
-    assert source.count(join) == 1
-    alone = emulate.build(source.replace(join, f"if (piece < count) {join}"))
+def test_lanes_that_part_before_a_shuffle_are_caught(faulty, switch):
+    switch("lanes that part before a shuffle")
     with pytest.raises(emulate.Diverged):
-        checks.check_rows(launched(alone), "float32", 3, 20)
+        checks.check_rows(launched(faulty), "float32", 3, 20)
+
+
+def test_the_right_kernel_passes(module, faulty):
+    for right in (module, faulty):
+        checks.check_all(launched(right))
+
+
+def edges(built, fault=0):
+    command = [sys.executable, "-m", "tests.cuda.edges", built.library._name, str(fault)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_nothing_is_read_or_written_outside_the_array(faulty):
+    done = edges(faulty)
+    assert done.returncode == 0, done.stderr
+    assert edges(faulty, NUMBERS["more than a row holds"]).returncode < 0  # killed, as it read on
