@@ -42,7 +42,7 @@ def test_nothing_tells_the_set_until_it_is_revealed(page, tmp_path):
     expect(root.locator(".nv-panel")).to_be_hidden()
     assert root.get_attribute("data-set") == ""
     status = root.locator(".nv-status")
-    expect(status).to_have_text("Group Norm, G = 4: the set of cell (1, 5, 0, 2) is yours to mark.")
+    expect(status).to_have_text("Group Norm, G = 4. Mark the pooling set of cell (1, 5, 0, 2).")
     lit = root.locator(".nv-set, .nv-ghost").evaluate_all("all => all.map((e) => e.getAttribute('d')).join('')")
     assert lit == ""
     for role, name in (("radiogroup", "View"), ("combobox", "Color"), ("button", "Tour")):
@@ -80,7 +80,7 @@ def test_the_two_sets_are_counted_as_numpy_counts_them(page, tmp_path):
         ({"n": (0, 2), "h": (0, 5), "w": (0, 6)}, "That is the set of Batch Norm."),
         ({"h": (0, 5), "w": (0, 6)}, "That is the set of Instance Norm."),
         ({"c": (4, 5), "h": (0, 5), "w": (0, 6)}, "That is the set of Group Norm with G = 8."),
-        ({"n": (0, 0)}, "The cell i itself is missing: every cell lies in its own set."),
+        ({"n": (0, 0)}, "Cell i itself is missing: every cell belongs to its own set."),
     ],
 )
 def test_a_mistake_gets_a_word(page, tmp_path, ranges, words):
@@ -239,7 +239,7 @@ def test_without_a_clipboard_the_address_is_there_to_be_copied(page, tmp_path):
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     root = opened(page, tmp_path / "p.html")
     root.get_by_role("button", name="Copy link").click()
-    expect(root.get_by_text("There is no clipboard here: copy the address by hand.")).to_be_visible()
+    expect(root.get_by_text("Copying is not possible here. Copy the address by hand.")).to_be_visible()
     field = root.get_by_label("Address of this state")
     expect(field).to_be_focused()
     assert "method=group&G=4&i=1,5,0,2" in field.input_value()

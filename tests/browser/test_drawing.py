@@ -58,7 +58,7 @@ def test_a_large_tensors_page_claims_no_value_it_does_not_have(page, tmp_path):
     expect(steps).to_contain_text("needs a kernel")
     results = [text.strip() for text in steps.locator(".nv-result").all_text_contents()]
     assert results[4:] == ["?", "?"]
-    expect(root.get_by_text("single values stay with Python")).to_be_visible()
+    expect(root.get_by_text("Single values need a running kernel.")).to_be_visible()
 
 
 def test_a_long_batch_of_vectors_is_drawn_without_its_numbers(page, tmp_path):
@@ -66,7 +66,7 @@ def test_a_long_batch_of_vectors_is_drawn_without_its_numbers(page, tmp_path):
     nv.to_html(nv.show(x, color="value"), tmp_path / "long.html")
     root = open_file(page, tmp_path / "long.html")
     assert status(root).endswith("128 cells, numbers need a running kernel.")
-    expect(root.get_by_text("Its numbers stay with Python.")).to_be_visible()
+    expect(root.get_by_text("The numbers need a running kernel.")).to_be_visible()
 
 
 def test_the_slider_says_why_not(root):

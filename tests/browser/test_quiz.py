@@ -71,7 +71,7 @@ def test_a_poke_lights_exactly_the_set(ask, method, G, size, where, faces):
     root = ask(method=method, num_groups=G)
     assert lit(root) == {"top": 0, "front": 0, "side": 0}
     poke(root, (1, 2, 0, 3))
-    assert lines(root)[0] == f"Poked (1, 2, 0, 3): {size} of 144 cells answer ({where})."
+    assert lines(root)[0] == f"Poked (1, 2, 0, 3): {size} of 144 cells change ({where})."
     expect(root).to_have_attribute("data-answered", str(size))
     assert lit(root) == faces
     # The part of the set inside the cube shows as the dashed edges of a box.
@@ -85,7 +85,7 @@ def test_a_click_pokes_the_cell_under_it(ask):
     # The current cell, on the front of the second sample.
     box = root.locator(".nv-cell.front").bounding_box()
     root.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    assert lines(root)[0].startswith("Poked (1, 0, 1, 2): 12 of 144 cells answer")
+    assert lines(root)[0].startswith("Poked (1, 0, 1, 2): 12 of 144 cells change")
     expect(root).to_have_attribute("data-left", "2")
 
 
@@ -108,7 +108,7 @@ def test_right_and_wrong_answers_and_the_score(ask):
     poke(root, (0, 0, 0, 0))
     answer(root, "Instance Norm")
     assert lines(root)[1] == (
-        "✗ Not so. Here a set is all 2 samples, one channel and all 12 positions: that is Batch Norm. Instance Norm "
+        "✗ Wrong. Here a set is all 2 samples, one channel and all 12 positions: that is Batch Norm. Instance Norm "
         "would take one sample, one channel and all 12 positions: 12 cells, not 24. You named 1 of 2."
     )
     root.get_by_role("button", name="Start again").click()
@@ -123,7 +123,7 @@ def test_methods_with_the_same_sets_are_both_right(ask):
         answer(root, label, G)
         expect(root).to_have_attribute("data-verdict", "right")
         assert "On this shape" in lines(root)[1]
-        assert "have the same sets, and would be right as well." in lines(root)[1]
+        assert "have the same sets and would be right as well." in lines(root)[1]
     root = ask(np.zeros((1, 6, 3, 4)), method="batch")
     poke(root, (0, 0, 0, 0))
     answer(root, "Layer Norm")
@@ -133,7 +133,7 @@ def test_methods_with_the_same_sets_are_both_right(ask):
 def test_a_layer_with_sets_that_no_method_has(ask):
     root = ask(layer=_interleaved)
     poke(root, (0, 1, 0, 0))
-    assert lines(root)[0].endswith("36 of 144 cells answer (n 0; c 1, 3, 5; h 0 to 2; w 0 to 3).")
+    assert lines(root)[0].endswith("36 of 144 cells change (n 0; c 1, 3, 5; h 0 to 2; w 0 to 3).")
     # These sets have the size of Group Norm's, but other channels.
     answer(root, "Group Norm", 2)
     expect(root).to_have_attribute("data-verdict", "wrong")
@@ -157,7 +157,7 @@ def test_a_drawing_that_leaves_something_out_says_so(ask):
     expect(root.get_by_text("A drawn cell stands for 2 cells")).to_be_visible()
     poke(root, (17, 39, 0, 0))
     expect(root.get_by_text("Samples 16 to 19 of 20 are drawn.")).to_be_visible()
-    assert lines(root)[0] == "Poked (17, 39, 0, 0): 120 of 4800 cells answer (n 0 to 19; c 39; h 0 to 1; w 0 to 2)."
+    assert lines(root)[0] == "Poked (17, 39, 0, 0): 120 of 4800 cells change (n 0 to 19; c 39; h 0 to 1; w 0 to 2)."
 
 
 def test_pokes_are_counted_until_the_answer(ask):
@@ -167,7 +167,7 @@ def test_pokes_are_counted_until_the_answer(ask):
     place(root, (1, 0, 0, 0))
     expect(root.get_by_role("button", name="Poke (0 left)")).to_be_disabled()
     root.get_by_role("application").press("Enter")
-    assert lines(root)[0] == "No pokes are left for (1, 0, 0, 0); name the layer."
+    assert lines(root)[0] == "No pokes are left for (1, 0, 0, 0). Name the layer."
     expect(root).to_have_attribute("data-answered", "72")
     answer(root, "Layer Norm")
     poke(root, (1, 0, 0, 0))
@@ -180,7 +180,7 @@ def test_the_quiz_works_by_keyboard(ask):
     root.get_by_role("application").focus()
     for key in ("Shift+ArrowLeft", "PageDown", "PageDown", "PageDown", "ArrowUp", "ArrowRight", "]", "Enter"):
         keyboard.press(key)
-    assert lines(root)[0] == "Poked (0, 3, 0, 3): 24 of 144 cells answer (n 0; c 2 to 3; h 0 to 2; w 0 to 3)."
+    assert lines(root)[0] == "Poked (0, 3, 0, 3): 24 of 144 cells change (n 0; c 2 to 3; h 0 to 2; w 0 to 3)."
     for _ in range(7):  # four fields, two buttons, the radios
         keyboard.press("Tab")
     keyboard.press("Space")
