@@ -229,15 +229,15 @@ def test_slider_has_the_divisors(figure):
     assert [step.label for step in slider.steps] == ["1", "2", "4", "8", "16"]
     assert (slider.active, slider.currentvalue.prefix) == (2, "Groups G = ")
     ends = {a.text: (a.x, a.xanchor) for a in figure.layout.annotations}
-    assert ends == {"Layer Norm’s statistics": (0, "left"), "Instance Norm’s statistics": (1, "right")}
+    assert ends == {"Layer Norm's statistics": (0, "left"), "Instance Norm's statistics": (1, "right")}
 
 
 @pytest.mark.parametrize(
     ("method", "active", "prefix"),
     [
         ("batch", 2, "Batch Norm has no groups. Group Norm: G = "),
-        ("layer", 0, "Layer Norm’s statistics are Group Norm’s with G = "),
-        ("instance", 4, "Instance Norm’s statistics are Group Norm’s with G = "),
+        ("layer", 0, "Layer Norm's statistics are Group Norm's with G = "),
+        ("instance", 4, "Instance Norm's statistics are Group Norm's with G = "),
         ("positional", 2, "Positional Layer Norm has no groups. Group Norm: G = "),
         ("ghost", 2, "Ghost Batch Norm cuts the batch, not the channels. Group Norm: G = "),
     ],

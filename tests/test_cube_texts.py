@@ -32,7 +32,9 @@ def test_other_methods_texts():
     assert figure.layout.title.text == "<b>RMS Norm</b>"
     assert figure.layout.title.subtitle.text.endswith("6 cells share one mean square, and no mean is taken.")
     assert nv.cube(x[:1], "layer").layout.title.subtitle.text.startswith("The set of cell (0, 0, 0), the only set: ")
-    assert "= 1 cell shares one" in nv.cube(x[:1, :, 0], "instance").layout.title.subtitle.text
+    alone = nv.cube(x[:1, :, 0], "instance")
+    assert "= 1 cell shares one" in alone.layout.title.subtitle.text
+    assert alone.data[LIT].name == "one set of Instance Norm: 1 cell"
 
 
 @pytest.mark.parametrize(
@@ -51,8 +53,8 @@ def test_long_axes_are_drawn_aggregated_and_it_says_so():
     lines = figure.layout.title.subtitle.text.replace("\N{NO-BREAK SPACE}", " ").split("<br>")
     assert lines[0].endswith("one of 1024 sets: 1 × 8 × 14 × 14 = 1568 cells share one mean and one variance.")
     assert lines[1:] == [
-        "Drawn: samples 16 to 23 of 32.",
-        "One drawn cell stands for up to 32 × 1 × 1 cells along C, H and W; the numbers are exact.",
+        "Samples 16 to 23 of 32 are shown.",
+        "Drawn aggregated: each drawn cell stands for 32 cells along C.",
     ]
     assert [a.text for a in figure.layout.scene.annotations][:8] == [f"n = {n}" for n in range(16, 24)]
     assert len(figure.to_json()) < 150_000
@@ -70,8 +72,11 @@ def test_weights_have_axes_of_their_own():
     said = [a.text for a in nv.cube(np.zeros((2, 3, 5, 4)), "weight_norm").layout.scene.annotations]
     assert said == ["Cout = 0", "Cout = 1", "<i>Cin</i>", "<i>kH</i>", "<i>kW</i>"]
     figure = nv.cube(np.zeros((9, 64, 3, 3)), "weight_standardization")
-    assert "Drawn: filters 0 to 7 of 9.<br>" in figure.layout.title.subtitle.text
-    assert "along Cin, kH and kW" in figure.layout.title.subtitle.text
+    assert figure.layout.title.subtitle.text.endswith(
+        "<br>Filters 0 to 7 of 9 are shown.<br>Drawn aggregated: each drawn cell stands for 2 cells along Cin."
+    )
+    text = nv.cube(np.zeros((2, 64, 100, 3)), "weight_norm").layout.title.subtitle.text
+    assert text.endswith("each drawn cell stands for 2 cells along Cin and 4 cells along kH.")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from normviz.core.pooling import (
 from normviz.explorer import plotly_meshes
 from normviz.explorer.constants import LIGHT
 from normviz.explorer.plotly_meshes import Drawing
+from normviz.explorer.sentences import say
 from normviz.explorer.svg.readout import span
 
 TITLE, LINE, SLIDER = 104, 18, 120
@@ -94,7 +95,7 @@ def cube(
         raise ValueError(f"width must be a number of pixels from 320 to {MOST_WIDTH}, not {brief(width)}")
     cell = (0,) * len(shape) if index is None else check_cell(index, shape)
     on = plotly_meshes.place(shape, cell, width)
-    rest = {**plotly_meshes.mesh(on), "name": "other cells"}
+    rest = {**plotly_meshes.mesh(on), "name": say("cube.hover-others")}
     data = [rest, plotly_meshes.mesh(on, now), plotly_meshes.grid(on), plotly_meshes.outline(on)]
     figure = go.Figure(data, layout(on, now))
     # What a button would do.
@@ -108,7 +109,7 @@ def cube(
 def state(on: Drawing, now: Pooling) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what changes with the method and G: in the mesh of the set, and in the layout."""
     row, C = METHODS[now.method], now.shape[1]
-    changed = {**plotly_meshes.box_corners(on, now), "name": f"one set of {row.label}: {now.size} cells"}
+    changed = {**plotly_meshes.box_corners(on, now), "name": say("cube.hover-set", method=row.label, size=now.size)}
     title, subtitle = texts(on, now)
     shown: dict[str, Any] = {"title.text": title, "title.subtitle.text": subtitle}
     for k, each in enumerate(plotly_meshes.labels(on, row)):
@@ -136,34 +137,36 @@ def menus(on: Drawing) -> list[list[str | None]]:
 
 def texts(on: Drawing, now: Pooling) -> tuple[str, str]:
     """Return the title and the lines under it: the lit set, and what the drawing leaves out."""
-    row = METHODS[now.method]
-    groups = f", G = {now.num_groups}" if row.has_groups else ""
-    share = "one mean and one variance" if row.centered else f"one {row.statistic}, and no mean is taken"
-    block = f"{TIMES.join(map(str, now.block))} = {now.size} {'cell shares' if now.size == 1 else 'cells share'}"
-    sets = f"one of {now.count} sets" if now.count > 1 else "the only set"
-    lines = [f"The set of cell ({', '.join(map(str, on.cell))}), {sets}: {block} {share}."]
+    row, title = METHODS[now.method], f"<b>{METHODS[now.method].label}</b>"
+    said = {
+        "cell": say("common.cell", index=", ".join(map(str, on.cell))),
+        "which": say("cube.one-of", count=now.count) if now.count > 1 else say("cube.only"),
+        "block": TIMES.join(map(str, now.block)),
+        "share": say("cube.share") if row.centered else say("cube.share-uncentered", statistic=row.statistic),
+    }
+    lines = [say("cube.set", size=now.size, **said)]
     drawn, count = on.view.solids, on.shape[0]
     if len(drawn) < count:
         what = "filters" if row.axes == "weights" else "samples"
-        lines.append(f"Drawn: {what} {span((drawn[0], drawn[-1] + 1))} of {count}.")
-    w, c, h = on.view.bins
-    if max(w, c, h) > 1:
-        cells, axes = TIMES.join(map(str, (c, h, w))), "Cin, kH and kW" if row.axes == "weights" else "C, H and W"
-        lines.append(f"One drawn cell stands for up to {cells} cells along {axes}; the numbers are exact.")
+        lines.append(say(f"aggregation.shown-{what}", range=span((drawn[0], drawn[-1] + 1)), count=count))
+    sizes = zip(np.roll(on.view.bins, -1), plotly_meshes.letters(on.shape, row)[1:], strict=True)
+    folded = [say("aggregation.cells-along", size=size, axis=name) for size, name in sizes if size > 1]
+    if folded:
+        *rest, last = folded
+        cells = say("common.list-and", rest=", ".join(rest), last=last) if rest else last
+        lines.append(say("aggregation.cell", cells=cells))
     most = int((on.width - 28) / LETTER)
-    return f"<b>{row.label}</b>{groups}", "<br>".join(part for line in lines for part in wrap(line, most))
+    title = say("common.named", method=title, G=now.num_groups) if row.has_groups else title
+    return title, "<br>".join(part for line in lines for part in wrap(line, most))
 
 
 def prefix(method: str) -> str:
     """Return the text before the number at the slider."""
-    label = METHODS[method].label
+    row = METHODS[method]
     if method == "group":
-        return "Groups G = "
-    if method in ("layer", "instance"):
-        return f"{label}’s statistics are Group Norm’s with G = "
-    if METHODS[method].has_groups:
-        return f"{label} cuts the batch, not the channels. Group Norm: G = "
-    return f"{label} has no groups. Group Norm: G = "
+        return say("cube.slider")
+    kind = "end" if method in ("layer", "instance") else "batch" if row.has_groups else "no-groups"
+    return say(f"cube.slider-{kind}", method=row.label)
 
 
 def label(method: str, now: Pooling, *, dot: bool) -> str:
@@ -197,9 +200,9 @@ def layout(on: Drawing, now: Pooling) -> dict[str, Any]:
         row = wide and m == 0
         buttons = [item(label(name, now, dot=row), sets[name]) for name in names if name]
         if None in names:
-            buttons.insert(0, {"label": "More methods", "method": "skip"})
+            buttons.insert(0, {"label": say("cube.more"), "method": "skip"})
         kind = {"type": "buttons", "direction": "right"} if row else {"type": "dropdown", "direction": "down"}
-        kind |= {"name": "More methods" if m else "Method", "x": BESIDE / on.width if m else 0}
+        kind |= {"name": say("cube.more") if m else say("cube.methods"), "x": BESIDE / on.width if m else 0}
         controls["updatemenus"].append({**look, **kind, "buttons": buttons})
     if C > 1:
         place = {"pad": {"l": 14, "r": 14, "t": 4, "b": 0}, "currentvalue": {"font": {"size": 14}, "xanchor": "left"}}
@@ -207,7 +210,7 @@ def layout(on: Drawing, now: Pooling) -> dict[str, Any]:
         controls["sliders"] = [{**place, "active": chosen, "steps": [item(G, to) for G, to in steps.items()]}]
         under = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
         under |= {"y": 0, "yshift": -84, "yanchor": "top"}
-        ends = ((0, "left", "Layer Norm’s statistics"), (1, "right", "Instance Norm’s statistics"))
+        ends = ((0, "left", say("controls.first-group")), (1, "right", say("controls.last")))
         controls["annotations"] = [
             {**under, "text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x} for x, side, text in ends
         ]
