@@ -170,13 +170,13 @@ def build(on: Subject) -> dict[str, Any]:
 
 
 def methods(on: Subject) -> list[dict[str, Any]]:
-    """The rows of METHODS with their texts; weight and bias belong to activations, or to the filters of weights."""
+    """The rows of METHODS with their code; weight and bias belong to activations, or to the filters of weights."""
     affine = {name: p.shape for name, p in (("weight", on.weight), ("bias", on.bias)) if p is not None}
     rows = []
     for method in METHODS.values():
         given = affine if (method.axes == "weights") == on.per_output else {}
         code = partial(texts.code, method, on.shape, eps=on.eps, channel_axis=on.channel_axis, affine=given)
-        row = {key: getattr(method, key) for key in ROW} | {"code": code()} | texts.words(method, on.shape)
+        row = {key: getattr(method, key) for key in ROW} | {"code": code()}
         rows.append(row | ({"eval": code(mode="eval")} if method.name == "batch" else {}))
     return rows
 

@@ -65,7 +65,7 @@ def test_a_long_batch_of_vectors_is_drawn_without_its_numbers(page, tmp_path):
     x = np.random.default_rng(0).normal(size=(4096, 512)).astype(np.float32)
     nv.to_html(nv.show(x, color="value"), tmp_path / "long.html")
     root = open_file(page, tmp_path / "long.html")
-    assert status(root).endswith("128 cells, numbers need a running kernel.")
+    assert status(root).endswith("128 cells, mean and variance need a running kernel.")
     expect(root.get_by_text("The numbers need a running kernel.")).to_be_visible()
 
 

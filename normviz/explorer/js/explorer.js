@@ -15,10 +15,10 @@ import {
   measure,
   methodName,
   ofWeights,
-  readScene,
-  statusText
+  readScene
 } from "./core/readout.js";
 import { say } from "./core/sentences.js";
+import { statusText } from "./core/status.js";
 import {
   COLORS,
   MODES,

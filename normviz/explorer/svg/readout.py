@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from normviz.explorer.snippets import texts
 from normviz.explorer.svg.axis_names import GIVEN, axis_names, has_groups, spread_name
 from normviz.explorer.svg.geometry import block_of, cube_shape, set_of, to_cube
 
@@ -33,7 +34,7 @@ class Data:
         self.shape = tuple(scene["shape"])
         self.cube = cube_shape(self.shape)
         self.bins = tuple(scene["bins"])
-        self.methods = {row["name"]: row for row in scene["methods"]}
+        self.methods = {row["name"]: {**row, **texts.words(row, self.shape)} for row in scene["methods"]}
         self._arrays: dict[tuple[str, ...], np.ndarray | None] = {}
 
     def array(self, *keys: str) -> np.ndarray | None:

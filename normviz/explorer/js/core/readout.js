@@ -1,7 +1,7 @@
 // The numbers of one state: the set, its statistics and the values of one cell. No DOM.
 
 import { blockOf, cubeShape, divisors, hasGroups, setOf, toCube } from "./geometry.js";
-import { decimal, digitsFor, mergeAtoms, span, twoPass, unpack } from "./numbers.js";
+import { digitsFor, mergeAtoms, twoPass, unpack } from "./numbers.js";
 import { say } from "./sentences.js";
 
 /** Unpack the scene once. */
@@ -205,24 +205,6 @@ export function setValues(data, shown) {
   return gather(data, whole);
 }
 
-/** The status line: the set, its size, mean and variance; without numbers if `silent`. */
-export function statusText(data, state, shown, silent = false) {
-  const where = { name: methodName(shown.method, state.G), cell: cellName(state.index) };
-  if (shown.evaluating) {
-    if (silent) return say("status.eval-silent", where);
-    return say("status.eval", { ...where, mean: decimal(shown.mean), var: decimal(shown.var) });
-  }
-  const axes = axisNames(data.shape, shown.method);
-  const set = shown.given
-    ? say("status.given", { label: shown.label })
-    : shown.ownSet.map((r, a) => `${axes[a]} ${span(r)}`).join(", ");
-  if (silent) return say("status.set-silent", { ...where, set });
-  const spread = spreadName(shown.method);
-  if (shown.pending) return say("status.set-pending", { ...where, set, size: shown.size, spread });
-  const numbers = { mean: decimal(shown.mean, shown.digits), var: decimal(shown.var) };
-  return say("status.set", { ...where, set, size: shown.size, spread, ...numbers });
-}
-
 /** "cell (0, 3, 1, 1)" */
 export const cellName = (index) => say("common.cell", { index: index.join(", ") });
 /** The name of a method, with G if it takes one. @param {Method} [method]  undefined for given sets */
@@ -248,10 +230,11 @@ export function methodTexts(row, shape) {
     .filter(({ extent }) => extent !== "all");
   const kept = axes.map(({ length, extent }) => (extent === "group" ? "G" : length));
   const kernels = ofWeights(row);
+  const where = kernels ? "kernel" : row.spatial;
   const pooled = {
     samples: say(`sets.samples-${row.n}`),
     channels: say(`sets.channels-${row.c}`),
-    positions: shape.length > 2 ? say(`sets.positions-${kernels ? "kernel" : row.spatial}`) : "",
+    positions: shape.length > 2 ? say(`sets.positions-${where}`) : "",
     numbers: row.centered ? say("sets.mean") : say("sets.no-mean", { statistic: row.statistic })
   };
   return {

@@ -403,14 +403,14 @@ export function drawLegend(s, data, state, shown) {
     const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;
     // The colour at an end also stands for the values beyond it.
     const [least, most] = state.color === "value" ? data.extent : [-Infinity, Infinity];
-    const end = (value, beyond, key) => (beyond ? say(key, { value: decimal(value, 3) }) : decimal(value, 3));
+    const [from, to] = [decimal(low, 3), decimal(high, 3)];
     parts.push(
       h(
         "span",
         { class: "nv-swatch" },
-        end(low, least < low, "controls.legend-low"),
+        least < low ? say("controls.legend-low", { value: from }) : from,
         h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }),
-        end(high, most > high, "controls.legend-high")
+        most > high ? say("controls.legend-high", { value: to }) : to
       )
     );
   } else if (state.color === "partition") parts.push(swatch("nv-many", say("controls.legend-partition")));
