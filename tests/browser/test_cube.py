@@ -5,6 +5,8 @@ import sys
 import pytest
 
 import normviz as nv
+from normviz.explorer import constants, validation
+from normviz.explorer.svg import geometry, readout
 
 STATE = """() => {
     const {layout, data} = document.querySelector(".plotly-graph-div");
@@ -23,6 +25,22 @@ BLUE = """() => {
     let blue = 0;
     for (let k = 0; k < data.length; k += 4) blue += data[k + 2] > data[k] + 60 && data[k + 3] > 200;
     return blue;
+}"""
+
+PLACE = """() => {
+    const figure = document.querySelector(".plotly-graph-div"), canvas = figure.querySelector(".gl-container canvas");
+    const flat = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+    flat.drawImage(canvas, 0, 0);
+    const {data} = flat.getImageData(0, 0, canvas.width, canvas.height);
+    const scale = canvas.getBoundingClientRect().width / canvas.width;
+    const left = canvas.getBoundingClientRect().left - figure.getBoundingClientRect().left;
+    const top = canvas.getBoundingClientRect().top - figure.getBoundingClientRect().top - figure.layout.margin.t;
+    let [x0, x1, y0, y1] = [1e9, -1, 1e9, -1];
+    for (let k = 0; k < data.length; k += 4) if (data[k + 2] > data[k] + 60 && data[k + 3] > 200) {
+        const x = k / 4 % canvas.width, y = Math.floor(k / 4 / canvas.width);
+        [x0, x1, y0, y1] = [Math.min(x0, x), Math.max(x1, x + 1), Math.min(y0, y), Math.max(y1, y + 1)];
+    }
+    return [left + scale * x0, left + scale * x1, top + scale * y0, top + scale * y1];
 }"""
 
 
@@ -49,6 +67,23 @@ def page(browser, chromium_path, tmp_path_factory):
         page.wait_for_function(f"({BLUE})() > 100")
         yield page
         assert not errors
+
+
+def test_plotly_draws_the_set_where_the_explorer_has_it(page):
+    """The pixels of the set have the bounds of its faces in the explorer's geometry; lines hide parts of their ends."""
+    height = page.evaluate(
+        "() => { const {layout: l} = document.querySelector('.plotly-graph-div');"
+        " return l.height - l.margin.t - l.margin.b; }"
+    )
+    scene, now = validation.check(nv.samples.activations(), index=(1, 6, 6, 6))
+    data = readout.Data(scene)
+    view = geometry.view_of(data, now)
+    size = {"width": 900, "height": height}
+    frame = geometry.make_frame(view.cells, view.lengths, 4, size, constants.ANGLES["samples"], view.margin)
+    faces = geometry.visible_faces(frame, 1, [(0, 12), (4, 8), (0, 12)])
+    assert sorted(faces) == ["side", "top"]
+    x, y = zip(*(point for quad in faces.values() for point in quad), strict=True)
+    assert page.evaluate(PLACE) == pytest.approx([min(x), max(x), min(y), max(y)], abs=3)
 
 
 def press(page, label):
