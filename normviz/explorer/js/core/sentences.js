@@ -8,7 +8,7 @@ const PLACE = /\{([a-z]\w*)(?:\?([^|{}]*)\|([^{}]*))?\}/gi;
 /** The text "section.name" of the catalog with its values. @param {Record<string, string | number>} [values] */
 export function say(key, values = {}) {
   const [section, name] = key.split(".");
-  if (!sentences[section]?.[name]) throw new Error(`there is no text "${key}"`);
+  if (!Object.hasOwn(sentences[section] ?? {}, name)) throw new Error(`there is no text "${key}"`);
   return fillText(sentences[section][name], values);
 }
 
