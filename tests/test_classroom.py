@@ -3,6 +3,7 @@
 import re
 import sys
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_the_still_picture_of_a_prediction_hides_the_set(keywords):
     assert pictures["layer"].replace("Layer Norm", "Instance Norm") == pictures["instance"]
     assert pictures["layer"] != nv.show(X, "layer", index=(0, 3, 1, 1), **keywords).to_svg()
     alt = Reader(shown["layer"]._repr_mimebundle_()["text/html"]).find("img")[0]["alt"]
-    assert alt == "Layer Norm: which cells share mean and variance with the cell i = (0, 3, 1, 1)?"
+    assert alt == "Layer Norm. Mark the pooling set of cell (0, 3, 1, 1)."
 
 
 def test_given_sets_cannot_be_predicted():
@@ -70,8 +71,37 @@ def test_the_output_of_a_comparison_is_a_picture_under_a_frame():
     assert [tag for tag, _ in Reader(bundle["text/html"]).tags] == ["div", "img", "iframe"]
     assert len(data_of(inside(bundle["text/html"]))) == 2
     drawn = ET.fromstring(bundle["image/svg+xml"])
-    assert drawn.attrib["viewBox"] == "0 0 960 1480"
-    assert [child.attrib["y"] for child in drawn] == ["0", "740"]
+    heights = [int(child.attrib["height"]) for child in drawn]
+    assert drawn.attrib["viewBox"] == f"0 0 960 {sum(heights)}"
+    assert [child.attrib["y"] for child in drawn] == ["0", str(heights[0])]
+
+
+def sizes(compared):
+    shape = compared.scene["shape"]
+    chosen = [(state["method"], state["num_groups"]) for state in compared.states]
+    return [nv.pooling(name, shape, G if nv.METHODS[name].has_groups else None).size for name, G in chosen]
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [("batch", "group"), ("layer", "group", "instance"), ("group", "ghost"), ("batch", "layer", "rms", "group")],
+)
+def test_methods_compared_have_sets_of_different_sizes_where_there_are_such(methods):
+    compared = nv.compare_methods(methods=methods)  # of the samples, where G = 4 gives sets as large as Batch Norm's
+    assert len(set(sizes(compared))) == len(methods)
+    for state in compared.states:
+        assert 1 < state["num_groups"] < 16
+    assert len(set(sizes(nv.compare_methods(methods=methods, num_groups=4)))) <= len(methods)
+
+
+def test_a_comparison_keeps_the_usual_number_of_groups_where_it_can():
+    assert [state["num_groups"] for state in nv.compare_methods(X).states] == [4, 2]
+    assert nv.compare_methods(np.zeros((3, 8, 4, 4))).states[1]["num_groups"] == 4
+    # Every G gives Batch Norm's size or has no other: the usual one stays.
+    assert nv.compare_methods(np.zeros((2, 1, 4, 4)), ["batch", "group"]).states[1]["num_groups"] == 1
+    assert sizes(nv.compare_methods(np.zeros((1, 1, 4, 4)), ["batch", "group"])) == [16, 16]
+    # What is asked for is kept, also where sizes agree.
+    assert sizes(nv.compare_methods(num_groups=4)) == [576, 576]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +134,8 @@ def test_a_worksheet_has_questions_and_a_key(tmp_path):
     assert nv.worksheet((2, 8, 4, 4), ["batch", "group"], num_groups=2, path=tmp_path / "sheet.html") is None
     questions, key = (tmp_path / "sheet.html").read_text(encoding="utf-8").split('<div class="key">')
     assert questions.count("<svg") == key.count("<svg") == 2
-    assert "its set" in key
-    assert "its set" not in questions
+    assert ">pooling set<" in key
+    assert ">pooling set<" not in questions
     assert "share one mean and one variance" not in questions
     assert "n</i> 0 to 1, <i>c</i> 0, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>32</b>" in key
     assert "n</i> 1, <i>c</i> 0 to 3, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>64</b>" in key
@@ -168,20 +198,36 @@ def test_the_gif_sweeps_every_g(tmp_path):
     with image.open(path) as moving:
         assert moving.format == "GIF"
         assert moving.n_frames == len(nv.divisors(6))
-        assert moving.size == (640, 494)
+        height = int(ET.fromstring(nv.show(X[:, :6]).to_svg(width=640)).attrib["height"])
+        assert moving.size == (640, height)
         assert (moving.info["loop"], moving.info["duration"]) == (0, 700)
         frames = []
         for k in range(moving.n_frames):
             moving.seek(k)
             frames.append(np.asarray(moving.convert("RGB"), int))
     # The pictures have a light background, and each G lights fewer cells than the one before.
-    blue = [int(((f[:300, :, 2] - f[:300, :, 0]) > 80).sum()) for f in frames]
+    blue = [int(((f[:, :, 2] - f[:, :, 0]) > 80).sum()) for f in frames]
     assert blue == sorted(blue, reverse=True)
     assert len(set(blue)) == len(blue)
     assert all(np.median(f) > 230 for f in frames)
-    # The panels contain dark pixels, so a font was found.
-    assert (frames[0][300:].sum(axis=2) < 300).sum() > 800
+    # The line of numbers has dark pixels, so a font was found, and differs from G to G.
+    lines = [f[height - 50 :] for f in frames]
+    assert all((line.sum(axis=2) < 300).sum() > 400 for line in lines)
+    assert all((a != b).any() for a, b in pairwise(lines))
     assert path.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("width", [160, 480, 1920])
+def test_a_gif_has_the_width_that_was_asked_for_and_may_leave_out_its_caption(tmp_path, width):
+    pytest.importorskip("resvg_py", reason="needs resvg-py (the extra gif)")
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow (the extra gif)")
+    heights = []
+    for caption in (True, False):
+        nv.show(X).to_gif(tmp_path / "sweep.gif", width=width, caption=caption)
+        with image.open(tmp_path / "sweep.gif") as moving:
+            heights.append(moving.size[1])
+            assert (moving.size[0], moving.n_frames) == (width, len(nv.divisors(8)))
+    assert heights[0] > heights[1]
 
 
 def test_the_gif_of_the_samples_is_below_a_megabyte(tmp_path):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.core.pooling import fitting_num_groups
-from normviz.explorer import constants, validation
-from normviz.explorer.svg import geometry, readout
+from normviz.explorer import constants
+from normviz.explorer.svg import geometry
 
 OTHER, LIT, GRID, OUTLINE = range(4)
 MENU, SLIDER = "updatemenus", "sliders"
@@ -141,9 +141,7 @@ def test_cubes_stand_where_the_explorer_draws_them(tensor, width):
     """The camera sees every corner, line and set where the still picture of that size has it."""
     shape, method, groups, index = tensor
     figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index, width=width)
-    scene, now = validation.check(np.zeros(shape), method=method, num_groups=groups, index=index)
-    data = readout.Data(scene)
-    view = geometry.view_of(data, now)
+    view = geometry.view_of(shape, {"view": "samples", "index": index})
     size = {"width": width, "height": figure.layout.height - figure.layout.margin.t - figure.layout.margin.b}
     frame = geometry.make_frame(
         view.cells, view.lengths, len(view.solids), size, constants.ANGLES["samples"], view.margin
@@ -155,9 +153,10 @@ def test_cubes_stand_where_the_explorer_draws_them(tensor, width):
     for k in range(len(view.solids)):
         for face, expected in geometry.faces(frame, k, [(0, n) for n in view.cells]).items():
             np.testing.assert_allclose(seen(figure, points[k][list(quads[face])]), expected, atol=0.05)
-    block = geometry.block_of(data.methods[method], data.cube, groups)
-    box = view.box(geometry.set_of(block, geometry.to_cube(index, shape)), data.methods[method], data.cube[3])
-    reached = [k for k, n in enumerate(view.solids) if n // block[0] == index[0] // block[0]]
+    cube = geometry.cube_shape(shape)
+    block = geometry.ranges_of(geometry.sets_of(method, cube, groups), geometry.to_cube(index, shape))
+    box = view.box(block, nv.METHODS[method], cube[3])
+    reached = [k for k, n in enumerate(view.solids) if block[0][0] <= n < block[0][1]]
     for k, points in zip(reached, lit, strict=False):  # the rest of the mesh is empty
         for face, expected in geometry.visible_faces(frame, k, box).items():
             # A thin set is made as thick as a line.

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+import weakref
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -295,10 +296,11 @@ def test_a_question_of_another_form_gets_no_answer(explorer, monkeypatch, questi
 
 
 def numbers_of_the_picture(explorer):
-    """What an exported page would show: another explorer of the same state, from the scene alone."""
-    from normviz.explorer.svg.readout import Data, measure
+    """What the still picture of an exported page would show."""
+    from normviz.explorer.svg.readout import measure
 
-    shown = measure(Data(explorer._scene), explorer._state())
+    subject, state = explorer.page_parts()[0]
+    shown = measure(subject.travelling(), state)
     return shown.mean, shown.var
 
 
@@ -492,23 +494,25 @@ def test_explorers_of_inspection_have_a_place_on_a_page():
 # ---- the work is done once -------------------------------------------------------------------------------------------
 
 
-def counted(monkeypatch):
-    """Counts of arrays unpacked and of pictures drawn."""
-    from normviz.explorer.svg import picture, readout
+@pytest.fixture
+def counts(monkeypatch):
+    """How many pictures are drawn, and how many scenes built."""
+    from normviz.explorer import scene
+    from normviz.explorer.svg import picture
 
-    counts = {"unpacked": [], "drawn": 0}
-    unpack, draw = readout.unpack, picture.draw
+    counts = dict.fromkeys(("draw", "build"), 0)
 
-    def counting_unpack(packed):
-        counts["unpacked"].append(id(packed))
-        return unpack(packed)
+    def counting(module, name):
+        real = getattr(module, name)
 
-    def counting_draw(*arguments):
-        counts["drawn"] += 1
-        return draw(*arguments)
+        def count(*arguments):
+            counts[name] += 1
+            return real(*arguments)
 
-    monkeypatch.setattr(readout, "unpack", counting_unpack)
-    monkeypatch.setattr(picture, "draw", counting_draw)
+        monkeypatch.setattr(module, name, count)
+
+    counting(picture, "draw")
+    counting(scene, "build")
     return counts
 
 
@@ -517,20 +521,38 @@ def counted(monkeypatch):
     [(lambda: nv.show(), 1), (lambda: nv.Explorer(), 1), (lambda: nv.compare_methods(), 2)],
     ids=["show", "Explorer", "compare_methods"],
 )
-def test_a_notebook_output_unpacks_once_and_draws_once(monkeypatch, make, pictures):
-    made, counts = make(), counted(monkeypatch)
+def test_a_notebook_output_is_drawn_once_and_its_scene_built_once(counts, make, pictures):
+    made = make()
     made._repr_mimebundle_()
-    assert len(counts["unpacked"]) == len(set(counts["unpacked"])) > 0
-    assert counts["drawn"] == pictures
+    assert counts == {"draw": pictures, "build": 1}
     made.to_html()
-    assert len(counts["unpacked"]) == len(set(counts["unpacked"]))
+    assert counts == {"draw": 2 * pictures, "build": 1}
 
 
-def test_a_gif_unpacks_once(monkeypatch, tmp_path):
+def test_a_picture_needs_no_scene(counts, tmp_path):
     pytest.importorskip("resvg_py")
-    shown, counts = nv.show(), counted(monkeypatch)
+    shown = nv.show()
+    shown.to_svg()
     shown.to_gif(tmp_path / "sweep.gif", width=200)
-    assert len(counts["unpacked"]) == len(set(counts["unpacked"])) > 0
+    assert counts["build"] == 0
+
+
+@pytest.mark.parametrize("make", [nv.show, nv.compare_methods])
+def test_what_is_shown_of_a_large_tensor_does_not_keep_it(make):
+    x = np.zeros((4, 64, 40, 40))
+    shown, kept = make(x), weakref.ref(x)
+    del x
+    assert kept() is None
+    assert shown.to_html()
+    assert len(pickle.dumps(shown)) < 200_000
+    # A few samples times channels travel; more stay with Python.
+    x = np.zeros((2**15, 8))
+    shown, kept = make(x), weakref.ref(x)
+    del x
+    assert kept() is None
+    assert shown.scene["mean"] is None
+    assert "need a running kernel" in shown.to_svg()
+    assert len(pickle.dumps(shown)) < 700_000
 
 
 def test_a_gif_that_cannot_be_finished_leaves_the_old_one(monkeypatch, tmp_path):

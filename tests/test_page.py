@@ -5,6 +5,7 @@ import html
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from normviz.classroom.quiz import Quiz
 from normviz.explorer import js, validation
 from normviz.explorer.constants import DARK, LIGHT
 from normviz.explorer.show import page
-from normviz.explorer.svg.readout import Data
 from normviz.method_chooser.chooser import Chooser
 from tests.pages import HOSTILE, Reader, X, data_of
 
@@ -49,8 +49,8 @@ def test_a_page_holds_the_module_once_however_many_explorers_it_has():
 
 def test_a_page_shows_the_picture_until_its_script_runs():
     text = nv.to_html(X)
-    still = re.search(r'<div class="nvp-still">(<svg.*?</svg>)</div>', text, re.DOTALL).group(1)
-    assert still == nv.show(X).to_svg()
+    still = re.search(r'<figure class="nvp-still">(<svg.*?</svg>)<figcaption>', text, re.DOTALL).group(1)
+    assert still == nv.show(X).to_svg(caption=False)
     ET.fromstring(still)
 
 
@@ -229,16 +229,16 @@ def test_a_page_that_can_not_be_finished_leaves_the_old_one(tmp_path, monkeypatc
 
 
 def test_line_separators_are_escaped_for_old_readers_of_scripts():
-    scene, now = validation.check(X)
-    text = page([[(Data(scene | {"dtype": "\u2028\u2029"}), now)]])
+    subject, now = validation.start(X, {})
+    text = page([[(replace(subject, tensor=replace(subject.tensor, dtype="\u2028\u2029")), now)]])
     assert "\u2028" not in text
     assert data_of(text)[0]["scene"]["dtype"] == "\u2028\u2029"
 
 
 def test_a_state_that_is_no_json_is_refused_rather_than_written_wrong():
-    scene, now = validation.check(X)
+    subject, now = validation.start(X, {})
     with pytest.raises(ValueError, match="JSON"):
-        page([[(Data(scene | {"eps": float("nan")}), now)]])
+        page([[(replace(subject, eps=float("nan")), now)]])
 
 
 def test_stylesheets_take_every_colour_of_the_constants_from_variables():

@@ -8,7 +8,6 @@ import pytest
 
 import normviz as nv
 from normviz.explorer import scene, validation
-from normviz.explorer.svg import readout
 
 
 def unpack(packed):
@@ -75,7 +74,7 @@ def test_a_long_batch_of_vectors_keeps_its_numbers_with_python(rng, monkeypatch)
     explorer, said = nv.Explorer(x, index=(7, 130)), []
     assert explorer._scene["mean"] is None
     assert len(json.dumps(explorer._scene)) < 1_000_000
-    assert "its mean and variance need a running kernel" in explorer.to_svg()
+    assert "mean and variance need a running kernel" in explorer.to_svg()
     monkeypatch.setattr(explorer, "send", said.append)
     explorer._answer(explorer, {"method": "group", "num_groups": 4, "index": [7, 130]}, [])
     np.testing.assert_allclose(said[0]["mean"], x[7, 128:256].mean(dtype=np.float64), rtol=1e-5)
@@ -83,7 +82,7 @@ def test_a_long_batch_of_vectors_keeps_its_numbers_with_python(rng, monkeypatch)
 
 def test_uneven_bins_average_what_is_there(rng):
     x = rng.normal(size=(1, 3, 5, 7))
-    small = readout.means(x, (1, 2, 2, 3))
+    small = scene.means(x, (1, 2, 2, 3))
     assert small.shape == (1, 2, 3, 3)
     np.testing.assert_allclose(small[0, 1, 2, 2], x[0, 2:, 4:, 6:].mean(), rtol=1e-6)
 

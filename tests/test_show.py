@@ -34,7 +34,7 @@ def test_the_html_of_show_is_a_picture_under_a_sandboxed_frame():
     )
     kind, _, packed = img["src"].partition(",")
     assert kind == "data:image/svg+xml;base64"
-    assert base64.b64decode(packed).decode() == nv.show(X).to_svg()
+    assert base64.b64decode(packed).decode() == nv.show(X).to_svg(caption=False)
     assert img["style"] == "width:100%;height:auto;display:block"
     assert frame["sandbox"] == "allow-scripts"
     assert frame["title"] == "Group Norm, G = 4: interactive explorer"

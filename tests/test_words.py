@@ -55,7 +55,7 @@ def test_the_symbol_says_which_cells_are_pooled(name, shape):
         .replace(", ", " and ")
     )
     condition = compile(formula, "<symbol>", "eval")
-    letters = axis_names(shape, {"axes": METHODS[name].axes})
+    letters = axis_names(shape, METHODS[name].axes)
     labels = pooling(name, shape, G).labels()
     cells = list(np.ndindex(shape))
     for j in cells[:: max(1, len(cells) // 40)]:
@@ -69,7 +69,7 @@ def test_the_symbol_says_which_cells_are_pooled(name, shape):
 def test_the_symbolic_shape_of_the_statistics(name):
     for shape in [(6, 8), (2, 6, 5), (2, 8, 3, 4), (2, 4, 2, 3, 5)]:
         G = 2 if METHODS[name].has_groups else None
-        lengths = dict(zip(length_names(shape, {"axes": METHODS[name].axes}), shape, strict=True)) | {"G": G}
+        lengths = dict(zip(length_names(shape, METHODS[name].axes), shape, strict=True)) | {"G": G}
         said = texts.words(METHODS[name], shape)["statistics"]
         assert eval(said, lengths) == pooling(name, shape, G).statistics_shape
 

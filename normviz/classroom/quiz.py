@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,10 @@ from normviz.backends.dispatch import host
 from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.methods import METHODS, find
 from normviz.core.pooling import canonical, divisors, pooling
-from normviz.explorer import scene
+from normviz.explorer import scene, validation
 from normviz.explorer.standalone_page import StandalonePage
-from normviz.explorer.svg.cube import draw
-from normviz.explorer.svg.geometry import to_cube
-from normviz.explorer.svg.readout import GIVEN, Data
+from normviz.explorer.svg.cube import Cubes, draw
+from normviz.explorer.svg.readout import measure
 from normviz.explorer.svg.writer import Pen
 from normviz.inspect.probe.probe import probe
 
@@ -85,18 +83,15 @@ class Quiz(StandalonePage):
     def _picture(self) -> str:
         """The cube with no set lit."""
         shape, pen = self.labels[0].shape, Pen("auto")
-        sets = scene.pack(np.zeros(shape, np.uint8))
-        data = Data({"shape": shape, "bins": scene.bins(shape), "methods": [], "values": None, "labels": sets})
         index = tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))
-        state = {"view": "samples", "color": "set", "method": "given", "index": index}
-        # No cell has label 1, so no set is lit.
-        nothing = SimpleNamespace(box=None, method=GIVEN, label=1, cell=to_cube(index, shape), evaluating=False)
+        subject = validation.subject(np.zeros(shape))
+        state = validation.first_state(subject, {"index": index, "predict": True})
         width, height = self.SIZE
         body = [
             pen.text(28, 40, self.TITLE, 20, bold=True),
             pen.text(28, 64, self._description(), 13, "muted"),
             '<g transform="translate(16 84)">',
-            *draw(pen, data, state, nothing, {"width": width - 32, "height": height - 120}),  # type: ignore[arg-type]
+            *draw(pen, Cubes(subject, state, measure(subject, state), {"width": width - 32, "height": height - 120})),
             "</g>",
         ]
         return self._svg(pen, body)

@@ -14,9 +14,11 @@ from normviz.classroom.quiz import method_names
 from normviz.core.errors import brief, check_keywords
 from normviz.explorer import validation
 from normviz.explorer.html_page import POLICY
-from normviz.explorer.svg import picture, question
+from normviz.explorer.sentences import say
 from normviz.explorer.svg.axis_names import axis_names
-from normviz.explorer.svg.readout import Data, State, measure, name_of, span
+from normviz.explorer.svg.picture import blank, still
+from normviz.explorer.svg.readout import Readout, State, measure, name_of, span
+from normviz.explorer.validation import Subject
 
 STYLE = """
 :root { color-scheme: light; }
@@ -34,6 +36,8 @@ svg { display: block; width: 100%; height: auto; }
 @media print { body { padding: 0; max-width: none; } section { margin: 0 0 5mm; } svg { width: 150mm; } }
 """  # noqa: E501
 SHAPE = (4, 8, 4, 4)
+WIDTH = 620
+"""Pixels of a figure; it is printed about as large."""
 LINE = '<span class="line"></span>'
 
 
@@ -91,9 +95,9 @@ def worksheet(
     if index is None:
         N, _, *spatial = subject.shape
         index = (min(1, N - 1), 0, *(length // 2 for length in spatial))
-    data, sections = Data(subject.scene()), []
+    sections = []
     for number, each in enumerate(validation.each_method(names, num_groups, index), 1):
-        sections.append(_sections(data, validation.first_state(subject, each), number))
+        sections.append(_sections(subject, validation.first_state(subject, each), number))
     questions, key = map("".join, zip(*sections, strict=True))
     heading = escape(validation.drawable(title))
     text = f"""<!doctype html>
@@ -120,22 +124,32 @@ def worksheet(
     return text if path is None else write(path, text)
 
 
-def _sections(data: Data, state: State, number: int) -> tuple[str, str]:
+def _sections(on: Subject, state: State, number: int) -> tuple[str, str]:
     """Return the HTML of a question, and that of its answer in the key."""
-    shown = measure(data, state)
-    axes = axis_names(data.shape, shown.method)
-    heading = f"<h2>{number}. {escape(name_of(data, state))}</h2>"
-    blank, lit = (picture.svg(data, each, theme="light", cube_only=True) for each in (question.blank(state), state))
+    shown = measure(on, state)
+    axes = axis_names(on.shape, shown.row.axes)
+    heading = f"<h2>{number}. {escape(name_of(state))}</h2>"
+    empty, lit = (still(on, each, width=WIDTH, theme="light").svg(caption=False) for each in (blank(state), state))
     ranges = "".join(f"<span><i>{axis}</i> from {LINE} to {LINE}</span>" for axis in axes)
     counts = "".join(f"<span>{text} {LINE}</span>" for text in ("cells in the set", "sets in all"))
     room = f'<div class="room">{ranges}{counts}<span>couples samples: yes / no</span></div>'
     cell = ", ".join(map(str, state["index"]))
-    answer = ", ".join(f"<i>{axis}</i> {span(each)}" for axis, each in zip(axes, shown.ranges or (), strict=True))
+    answer = ", ".join(f"<i>{axis}</i> {span(each)}" for axis, each in zip(axes, shown.ranges, strict=True))
     solution = (
         f"<p><i>i</i> = ({cell}): {answer}. Cells in the set: <b>{shown.size}</b>. Sets in all: "
-        f"<b>{shown.sets}</b>. Couples samples: {picture.couples(shown, data.shape[0])}.</p>"
+        f"<b>{shown.count}</b>. Couples samples: {couples(shown)}.</p>"
     )
-    return f"<section>{heading}{blank}{room}</section>", f"<section>{heading}{lit}{solution}</section>"
+    return f"<section>{heading}{empty}{room}</section>", f"<section>{heading}{lit}{solution}</section>"
+
+
+def couples(shown: Readout) -> str:
+    """Return whether the output for one sample depends on others, as HTML."""
+    row, (samples, *_) = shown.row, shown.sets.block
+    if row.axes == "weights":
+        return say("sets.couples-weights")
+    if row.n == "group":
+        return say("sets.couples-slice", count=samples)
+    return say("sets.no" if row.n == "one" else "sets.yes" if samples > 1 else "sets.couples-alone")
 
 
 def _of_shape(shape: tuple[int, ...]) -> np.ndarray:

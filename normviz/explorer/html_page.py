@@ -22,6 +22,7 @@ main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-dir
 main:has(> .nvp-row) { max-width: 1600px; }
 .nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px; }
 .nvp-row > .nvp-explorer { min-width: 0; }
+.nvp-still { margin: 0; }
 .nvp-still > svg { display: block; width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
 """

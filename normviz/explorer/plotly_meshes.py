@@ -15,11 +15,9 @@ import numpy as np
 from normviz.core.methods import Method
 from normviz.core.pooling import Pooling, pooling
 from normviz.explorer.constants import ANGLES, CONSTANTS, LIGHT
-from normviz.explorer.scene import bins
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.axis_names import length_names
 from normviz.explorer.svg.geometry import Frame, View
-from normviz.explorer.svg.readout import Data
 
 STROKE = CONSTANTS["strokes"]["set"]
 SET_LIFT, LINE_LIFT = 0.15, 0.7
@@ -101,9 +99,7 @@ class Drawing:
 
 def place(shape: tuple[int, ...], cell: tuple[int, ...], width: float) -> Drawing:
     """Place the samples beside that of `cell` as the explorer does in a stage of `width` pixels."""
-    view = geometry.view_of(
-        Data({"shape": shape, "bins": bins(shape), "methods": []}), {"view": "samples", "index": cell}
-    )
+    view = geometry.view_of(shape, {"view": "samples", "index": cell})
     stage = CONSTANTS["stage"]
     least, share, most = stage["narrow" if width < stage["narrow_below"] else "tall"]
     size = {"width": width, "height": round(geometry.clamp(share * width, least, most))}
@@ -205,7 +201,7 @@ def scene(on: Drawing, method: Method) -> dict[str, Any]:
 
 def letters(shape: Sequence[int], method: Method) -> tuple[str, str, str, str]:
     """The names of a sample, of its depth, height and width; the last two are empty where x has no such axis."""
-    sample, channel, *spatial = length_names(shape, {"axes": method.axes})
+    sample, channel, *spatial = length_names(shape, method.axes)
     return "n" if sample == "N" else sample, channel, "·".join(spatial[:-1]), "".join(spatial[-1:])
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +21,15 @@ from normviz.core.methods import METHODS
 from normviz.core.moments import Moments
 from normviz.core.pooling import Pooling, canonical
 from normviz.core.statistics import Statistics
-from normviz.explorer.constants import LIMITS
 from normviz.explorer.snippets import texts
-from normviz.explorer.svg.geometry import cube_shape
-from normviz.explorer.svg.readout import means
+from normviz.explorer.svg.geometry import MOST_COARSE, MOST_VALUES, bins, cube_shape
 from normviz.functions.reduce import moments, statistics
 
 if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
 
-MOST_VALUES = 2**17
-MOST_COARSE = 2**16
 MOST_ATOMS = 2**16
 """Where samples times channels are more (a long batch of vectors), the page does not get the moments either."""
-MOST_LINES: int = LIMITS["lines"]
-"""An axis longer than this is drawn aggregated."""
 SETS = ("name", "label", "n", "c", "spatial", "axes")
 """What the browser needs of a row of METHODS to draw its sets."""
 ROW = (*SETS, "centered", "statistic")
@@ -60,54 +54,80 @@ def pack_labels(labels: np.ndarray) -> dict[str, str]:
     return pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32))
 
 
-def bins(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """How many cells of x one drawn cell stands for, along n, c, h, w: 1 unless an axis is longer than `MOST_LINES`."""
-    cube = cube_shape(shape)
-    size = [1, *(-(-length // MOST_LINES) for length in cube[1:])]
-    if math.prod(cube) > MOST_VALUES:
-        drawn = lambda: [-(-length // s) for length, s in zip(cube, size, strict=True)]  # noqa: E731
-        while math.prod(drawn()) > MOST_COARSE and max(drawn()[1:]) > 1:
-            axis = 1 + int(np.argmax(drawn()[1:]))
-            size[axis] *= 2
-    return tuple(size)  # type: ignore[return-value]
-
-
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """All data of x, read once, so picture and statistics agree even if x is changed in place later.
 
     Attributes
     ----------
-    values
-        In host memory, with axes (N, C, *spatial). Up to `MOST_VALUES` cells they are a copy. Above, they share the
-        memory of x where that is possible, and only single cells, and methods that need neither `moments` nor
-        `positions`, read it.
+    shape, dtype, backend
+        (N, C, *spatial); the dtype of x; the backend that computed the moments.
+    source
+        The values in host memory, with axes (N, C, *spatial). Up to `MOST_VALUES` cells they are a copy. Above, they
+        share the memory of x where that is possible, and only single cells, and methods that need neither `moments`
+        nor `positions`, read it. None where only what travels to a page is kept.
     moments
-        Of every (sample, channel).
+        Of every (sample, channel); None where they do not travel and only that is kept.
     positions
         The statistics of every position, over its channels; None where the values are a copy, and where they would
         weigh more than the picture.
-    scene
-        The part of the scene that x alone decides.
+    coarse
+        The means of the drawn cells in steps of one byte, where the values do not travel: one byte is enough for a
+        colour. 255 stands for "not finite".
+    extent, colors
+        The lowest and the highest of the drawn values, and the range that their colours span (2nd to 98th percentile).
     """
 
-    values: np.ndarray
-    moments: Moments
+    shape: tuple[int, ...]
+    dtype: str
+    backend: str
+    source: np.ndarray | None
+    moments: Moments | None
     positions: Statistics | None
-    scene: Mapping[str, Any]
+    coarse: np.ndarray | None
+    extent: tuple[float, float]
+    colors: tuple[float, float]
 
     @property
-    def exact(self) -> bool:
-        """Whether all values are sent to the page."""
-        return self.values.size <= MOST_VALUES
+    def values(self) -> np.ndarray | None:
+        """All values, if they travel to the page."""
+        return self.source if self.coarse is None else None
+
+    @property
+    def atoms(self) -> Moments | None:
+        """The moments, if they travel to the page."""
+        few = self.coarse is None or self.moments is None or self.moments.mean.size <= MOST_ATOMS
+        return self.moments if few else None
+
+    @cached_property
+    def field(self) -> np.ndarray:
+        """The values that colours stand for, of the shape of the cube, or the means of the drawn cells."""
+        if self.values is not None:
+            return self.values.reshape(cube_shape(self.shape)).astype(np.float64)
+        low, high = self.extent
+        assert self.coarse is not None
+        return np.where(self.coarse == 255, np.nan, low + self.coarse / 254 * (high - low))
+
+    def travelling(self) -> Tensor:
+        """Only what travels to a page, so that a large x is not kept in memory."""
+        return self if self.coarse is None else replace(self, source=None, moments=self.atoms)
 
     def statistics(self, method: str, num_groups: int | None) -> Statistics:
         """The statistics of a method."""
-        row = METHODS[method]
-        if not self.exact and row.spatial == "all":
+        found = self.known(method, num_groups)
+        if found is None and METHODS[method].spatial == "all" and self.moments is not None:
             return self.moments.pool(method, num_groups)
-        if self.positions is None or row.c != "all":
+        return found or statistics(self.source, method, num_groups=num_groups)
+
+    def known(self, method: str, num_groups: int | None) -> Statistics | None:
+        """The statistics of a method, if what travels to the page has them."""
+        row = METHODS[method]
+        if self.values is not None:
             return statistics(self.values, method, num_groups=num_groups)
+        if row.spatial == "all":
+            return self.atoms and self.atoms.pool(method, num_groups)
+        if self.positions is None or row.c != "all":
+            return None
         mean, var = self.positions.mean, self.positions.var
         if row.centered:
             return self.positions
@@ -115,45 +135,62 @@ class Tensor:
 
     def set_statistics(self, pool: Pooling, index: tuple[int, ...]) -> tuple[float, float]:
         """Mean and variance of the set of one cell."""
-        if self.exact or self.positions is not None or pool.row.spatial == "all":
-            found, at = self.statistics(pool.method, pool.num_groups), pool.set_number(index)
+        found, at = (self.statistics if pool.row.spatial == "all" else self.known)(pool.method, pool.num_groups), 0
+        if found is not None:
+            at = pool.set_number(index)
         else:  # this set alone, as one sample whose channels are all pooled
-            found, at = statistics(self.values[pool.set_of(index)].reshape(1, -1), ALONE[pool.row.statistic]), 0
+            assert self.source is not None
+            found = statistics(self.source[pool.set_of(index)].reshape(1, -1), ALONE[pool.row.statistic])
         return float(found.mean.flat[at]), float(found.var.flat[at])
+
+    def packed(self) -> dict[str, Any]:
+        """The part of the scene that x alone decides."""
+        atoms, positions = self.atoms, self.positions
+        scene: dict[str, Any] = {
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "backend": self.backend,
+            "bins": list(bins(self.shape)),
+            "count": math.prod(self.shape[2:]),
+            "mean": atoms and pack(smallest(atoms.mean)),
+            "m2": atoms and pack(smallest(atoms.m2)),
+            "values": None if self.values is None else pack(smallest(self.values)),
+            "colors": list(self.colors),
+            "extent": list(self.extent),
+        }
+        if self.coarse is not None:
+            m2 = positions and pack(positions.var * self.shape[1])
+            scene |= {"coarse": pack(self.coarse), "positions": positions and {"mean": pack(positions.mean), "m2": m2}}
+        return scene
 
 
 @np.errstate(all="ignore")
 def read(x: Any, channel_axis: int = 1) -> Tensor:
     """Read what a scene and the statistics of x are made of; the shape of x has been checked."""
     values = canonical(host(x), channel_axis)
-    exact, C, size = values.size <= MOST_VALUES, values.shape[1], bins(values.shape)
+    exact, C, shape = values.size <= MOST_VALUES, values.shape[1], values.shape
     values = values.copy() if exact else values
     try:
         atoms = moments(x, channel_axis=channel_axis)
     except MemoryError as error:
-        raise MemoryError(f"x of shape {values.shape} is too large for the memory; give a smaller part") from error
-    carried = exact or atoms.mean.size <= MOST_ATOMS
-    positions = statistics(values, "positional") if not exact and values.size // C <= MOST_COARSE else None
-    scene: dict[str, Any] = {
-        "shape": list(values.shape),
-        "dtype": str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
-        "backend": atoms.backend,
-        "bins": list(size),
-        "count": int(atoms.count),
-        "mean": pack(smallest(atoms.mean)) if carried else None,
-        "m2": pack(smallest(atoms.m2)) if carried else None,
-        **colors(values, size, exact=exact),
-    }
-    if not exact:
-        scene["positions"] = positions and {"mean": pack(positions.mean), "m2": pack(positions.var * C)}
-    return Tensor(values, atoms, positions, scene)
+        raise MemoryError(f"x of shape {shape} is too large for the memory; give a smaller part") from error
+    few = not exact and values.size // C <= MOST_COARSE
+    return Tensor(
+        shape,
+        str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
+        atoms.backend,
+        values,
+        atoms,
+        statistics(values, "positional") if few else None,
+        *colors(values if exact else means(values.reshape(cube_shape(shape)), bins(shape)), exact=exact),
+    )
 
 
 def build(on: Subject) -> dict[str, Any]:
     """Everything that the page shows of a checked tensor, as JSON."""
     packed = {name: None if p is None else pack(p) for name, p in (("weight", on.weight), ("bias", on.bias))}
     scene: dict[str, Any] = {
-        **on.tensor.scene,
+        **on.tensor.packed(),
         **packed,
         "eps": float(on.eps),
         "elementwise": any(p is not None and p.ndim > 1 for p in (on.weight, on.bias)),
@@ -164,7 +201,7 @@ def build(on: Subject) -> dict[str, Any]:
         "title": on.title,
         "methods": methods(on),
     }
-    if not on.tensor.exact and on.sets is not None:
+    if on.tensor.coarse is not None and on.sets is not None:
         scene["sets"] = {key: pack(array) for key, array in on.sets.items()}
     return scene
 
@@ -182,19 +219,28 @@ def methods(on: Subject) -> list[dict[str, Any]]:
 
 
 @np.errstate(all="ignore")
-def colors(values: np.ndarray, size: tuple[int, ...], *, exact: bool) -> dict[str, Any]:
-    """The values, exact or coarse, and the range that their colours span (2nd to 98th percentile)."""
-    small = (values if exact else means(values.reshape(cube_shape(values.shape)), size)).astype(np.float64)
+def colors(drawn: np.ndarray, *, exact: bool) -> tuple[np.ndarray | None, tuple[float, float], tuple[float, float]]:
+    """For what is drawn, `coarse`, `extent` and `colors` of its Tensor."""
+    small = drawn.astype(np.float64)
     finite = small[np.isfinite(small)].clip(-LARGEST, LARGEST)
     low, high = (float(q) for q in np.percentile(finite, [2, 98])) if finite.size else (0.0, 0.0)
-    extent = [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
+    extent = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     if exact:
-        return {"values": pack(smallest(values)), "colors": [low, high], "extent": extent}
-    # One byte a mean is enough for a colour; 255 stands for "not finite".
-    width = (extent[1] - extent[0]) or 1.0
-    share = (small.clip(-LARGEST, LARGEST) - extent[0]) / width
-    level = np.where(np.isfinite(small), np.round(share * 254), 255).astype(np.uint8)
-    return {"values": None, "coarse": pack(level), "colors": [low, high], "extent": extent}
+        return None, extent, (low, high)
+    share = (small.clip(-LARGEST, LARGEST) - extent[0]) / ((extent[1] - extent[0]) or 1.0)
+    return np.where(np.isfinite(small), np.round(share * 254), 255).astype(np.uint8), extent, (low, high)
+
+
+@np.errstate(all="ignore")
+def means(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Means of boxes of `size` cells; the last box along an axis may be smaller."""
+    for axis, length in enumerate(size):
+        if length > 1:
+            starts = np.arange(0, values.shape[axis], length)
+            lengths = np.diff(np.append(starts, values.shape[axis]))
+            along = [-1 if a == axis else 1 for a in range(4)]
+            values = np.add.reduceat(values, starts, axis=axis, dtype=np.float64) / lengths.reshape(along)
+    return values
 
 
 @np.errstate(all="ignore")

@@ -6,50 +6,85 @@ and numbers are in the page, which tells the browser to refuse every request.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from typing import Any
 
 from normviz.atomic_write import check_path, write
 from normviz.core.errors import unknown
+from normviz.core.pooling import divisors, pooling
 from normviz.explorer import js, validation
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.svg import gif, picture
-from normviz.explorer.svg.axis_names import has_groups
-from normviz.explorer.svg.readout import Data, State, name_of
+from normviz.explorer.svg.picture import Still
+from normviz.explorer.svg.readout import State, name_of, row_of
+from normviz.explorer.validation import Subject
 
 MOST_COMPARED = 4
 ARRAYS = ("__array__", "__array_interface__", "__cuda_array_interface__", "__dlpack__")
 """Attributes that arrays have."""
 
-Part = tuple[Data, State]
-"""A scene, unpacked, and the state in which it is shown."""
+Part = tuple[Subject, State]
+"""A checked tensor, and the state in which it is shown."""
 
 
 class PagePart:
     """What `to_html` puts on a page: one explorer, or several of one tensor that stand side by side and are linked."""
 
     def page_parts(self) -> Sequence[Part]:
-        """The scene and the state of each explorer."""
+        """The tensor and the state of each explorer."""
         raise NotImplementedError
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """A self-contained page, alive with no kernel and no network; or None once it is written to `path`."""
         return to_html([self], path)
 
-    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The still picture (of several explorers one below the other); or None once it is written to `path`."""
-        text = picture.stacked(self.page_parts())
+    def to_svg(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        caption: bool = True,
+        width: int = picture.WIDTH,
+        theme: str = "auto",
+    ) -> str | None:
+        """The still picture, for a paper or a slide; of several explorers one below the other.
+
+        Parameters
+        ----------
+        path
+            Where to write it.
+        caption
+            Write the set, its size, mean and variance under the cubes.
+        width
+            In pixels, at least 320; the height follows. Letters keep their size.
+        theme
+            "light", "dark", or "auto", which follows the reader's.
+
+        Returns
+        -------
+        str or None
+            The picture, or None once it is written.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a width or a theme that does not fit.
+        """
+        width = validation.check_size("width", width, picture.LEAST_WIDTH, picture.MOST_WIDTH)
+        stills = [picture.still(*part, width=width, theme=theme) for part in self.page_parts()]
+        text = picture.stacked(stills, caption=bool(caption))
         return text if path is None else write(path, text)
 
 
 class OneExplorer(PagePart):
     """A page part that is one explorer."""
 
-    def to_gif(self, path: str | os.PathLike[str], *, width: int = 960, duration: int = 1200) -> None:
+    def to_gif(
+        self, path: str | os.PathLike[str], *, width: int = 960, duration: int = 1200, caption: bool = True
+    ) -> None:
         """The sweep of G as an endless moving picture on a light ground, for slides.
 
         Parameters
@@ -57,9 +92,11 @@ class OneExplorer(PagePart):
         path
             Where to write it.
         width
-            In pixels; below 640 the small print is hard to read.
+            In pixels; below 480 the letters are small.
         duration
             Of each G, in milliseconds.
+        caption
+            Write the set, its size, mean and variance under the cubes.
 
         Raises
         ------
@@ -67,7 +104,7 @@ class OneExplorer(PagePart):
             Without the extra `gif` (resvg-py and Pillow).
         """
         check_path(path)
-        write(path, gif.sweep(*self.page_parts()[0], width=width, duration=duration))
+        write(path, gif.sweep(*self.page_parts()[0], width=width, duration=duration, caption=bool(caption)))
 
 
 # ---- pages and fragments ---------------------------------------------------------------------------------------------
@@ -89,14 +126,14 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
     body, explorers = [], []
     for number, row in enumerate(rows):
         first, sections = len(explorers), []
-        for data, state in row:
-            still = "" if framed else f'<div class="nvp-still">{picture.svg(data, state)}</div>'
+        for subject, state in row:
+            still = "" if framed else figure(picture.still(subject, state))
             label = escape(names[len(explorers)])
             sections.append(f'<section class="nvp-explorer" aria-label="{label}">{still}</section>')
             # Linked explorers show one tensor, which travels once.
-            shared = len(explorers) > first and data.scene is row[0][0].scene
+            shared = len(explorers) > first and subject is row[0][0]
             link = {"link": number} if len(row) > 1 else {}
-            explorers.append({"scene": first if shared else data.scene, "state": dict(state), **link})
+            explorers.append({"scene": first if shared else subject.scene, "state": dict(state), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     return document(title, "".join(body), as_json(explorers), js.page(), style=js.stylesheet(), framed=framed)
@@ -107,18 +144,24 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
 
     The HTML is a page in a sandboxed frame over the still picture, which shows where frames or scripts are refused.
     """
-    still = picture.stacked(parts)
-    title = f"{' and '.join(name_of(*part) for part in parts)}: interactive explorer"
-    words = " ".join(picture.words(*part) for part in parts)
-    size = picture.WIDTH, picture.HEIGHT * len(parts)
-    html = over(still, page([parts], framed=True), size, title, words, least=600 * len(parts))
+    stills = [picture.still(*part) for part in parts]
+    title = f"{' and '.join(name_of(state) for _, state in parts)}: interactive explorer"
+    words = " ".join(still.words for still in stills)
+    live, size = page([parts], framed=True), picture.stacked_size(stills, caption=False)
+    html = over(picture.stacked(stills, caption=False), live, size, title, words, least=600 * len(parts))
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
-    return {"text/html": html, "image/svg+xml": still}
+    return {"text/html": html, "image/svg+xml": picture.stacked(stills)}
+
+
+def figure(still: Still) -> str:
+    """A still picture with its words, as HTML."""
+    words = escape(still.words, quote=False)
+    return f'<figure class="nvp-still">{still.svg(caption=False)}<figcaption>{words}</figcaption></figure>'
 
 
 def _name(part: Part) -> str:
-    title = part[0].scene.get("title")
-    return f"{title}: {name_of(*part)}" if title else name_of(*part)
+    subject, state = part
+    return f"{subject.title}: {name_of(state)}" if subject.title else name_of(state)
 
 
 # ---- plain output ----------------------------------------------------------------------------------------------------
@@ -128,11 +171,12 @@ def _name(part: Part) -> str:
 class _Output(PagePart):
     """What `Shown` and `Compared` have in common."""
 
-    scene: Mapping[str, Any]
+    subject: Subject
 
-    @cached_property
-    def _data(self) -> Data:
-        return Data(self.scene)
+    @property
+    def scene(self) -> Mapping[str, Any]:
+        """All that the browser needs, as JSON."""
+        return self.subject.scene
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return mimebundle(self.page_parts())
@@ -144,21 +188,22 @@ class Shown(_Output, OneExplorer):
 
     Attributes
     ----------
-    scene, state
-        What is shown, as JSON.
+    subject, state
+        The tensor, without what a page does not need of it, and the state in which it is shown.
+    scene
+        The tensor as JSON.
     """
 
     state: Mapping[str, Any]
 
     def page_parts(self) -> Sequence[Part]:
-        """The scene with its state."""
-        return [(self._data, self.state)]
+        """The tensor with its state."""
+        return [(self.subject, self.state)]
 
     def __repr__(self) -> str:
-        row = self._data.method(self.state["method"])
-        groups = f", num_groups={self.state['num_groups']}" if has_groups(row) else ""
+        groups = f", num_groups={self.state['num_groups']}" if row_of(self.state).has_groups else ""
         index = tuple(self.state["index"])
-        return f"Shown(shape={tuple(self.scene['shape'])}, method={self.state['method']!r}{groups}, index={index})"
+        return f"Shown(shape={self.subject.shape}, method={self.state['method']!r}{groups}, index={index})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,21 +212,21 @@ class Compared(_Output):
 
     Attributes
     ----------
+    subject, states
+        The tensor that all of them show, without what a page does not need of it, and the state of each explorer.
     scene
-        What all of them show, as JSON.
-    states
-        One for each explorer.
+        The tensor as JSON.
     """
 
     states: tuple[Mapping[str, Any], ...]
 
     def page_parts(self) -> Sequence[Part]:
-        """The scene with each state."""
-        return [(self._data, state) for state in self.states]
+        """The tensor with each state."""
+        return [(self.subject, state) for state in self.states]
 
     def __repr__(self) -> str:
         methods = [state["method"] for state in self.states]
-        return f"Compared(shape={tuple(self.scene['shape'])}, methods={methods})"
+        return f"Compared(shape={self.subject.shape}, methods={methods})"
 
 
 def show(x: Any = None, method: str | None = None, num_groups: int | None = None, **keywords: Any) -> Shown:
@@ -210,7 +255,8 @@ def show(x: Any = None, method: str | None = None, num_groups: int | None = None
     Shown(shape=(2, 8, 4, 4), method='group', num_groups=4, index=(0, 0, 0, 0))
     """
     given = {"num_groups": num_groups} | ({} if method is None else {"method": method})
-    return Shown(*validation.check(x, **given, **keywords))
+    subject, state = validation.start(x, given | keywords)
+    return Shown(subject.travelling(), state)
 
 
 def compare_methods(
@@ -225,7 +271,8 @@ def compare_methods(
     methods
         Two to four keys of METHODS; on a narrow screen they stand one below the other.
     num_groups
-        G of Group Norm among them.
+        G of Group Norm among them. None takes a G whose sets differ in size from those of the other methods, if there
+        is one, because two sets of equal size look like one rule.
     **keywords
         What else `show` takes: index, step, view, color, controls, weight, bias, eps, statistics, channel_axis, marks,
         title, predict, presenter.
@@ -256,7 +303,32 @@ def compare_methods(
             raise TypeError(f"compare_methods(): {unknown('keyword', name, known)}")
     given = validation.each_method(names, num_groups, keywords.get("index"))
     started = [validation.start(x, keywords | each) for each in given]
-    return Compared(started[0][0].scene(), tuple(state for _, state in started))
+    (subject, _), states = started[0], [state for _, state in started]
+    if num_groups is None:
+        states = different_sizes(subject.shape, states)
+    return Compared(subject.travelling(), tuple(states))
+
+
+def different_sizes(shape: tuple[int, ...], states: Sequence[State]) -> list[State]:
+    """The states with numbers of groups whose sets are not as large as another method's, where there are such."""
+    found = []
+    for state in states:
+        row, G = row_of(state), state["num_groups"]
+        if row.has_groups:
+            taken = {size_of(shape, other) for other in [*found, *states[len(found) + 1 :]]}
+            # The usual G first, then those close to it; 1 and the largest, the sets of other methods, last.
+            ends = (1, shape[row.grouped_axis])
+            every = sorted(divisors(ends[1]), key=lambda g: (g != G, g in ends, abs(math.log(g / G)), g))
+            other = (g for g in every if size_of(shape, state | {"num_groups": g}) not in taken)
+            state = {**state, "num_groups": next(other, G)}
+        found.append(state)
+    return found
+
+
+def size_of(shape: tuple[int, ...], state: State) -> int:
+    """Cells in a set."""
+    row = row_of(state)
+    return pooling(row.name, shape, state["num_groups"] if row.has_groups else None).size
 
 
 def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | None:
@@ -304,8 +376,7 @@ def _parts_of(item: Any) -> Sequence[Part]:
     if isinstance(item, (list, tuple)) and any(isinstance(each, PagePart) for each in item):
         raise TypeError("to_html() takes one flat list; compare_methods() puts explorers of one tensor side by side")
     if isinstance(item, (list, tuple)) or any(hasattr(type(item), name) for name in ARRAYS):
-        scene, state = validation.check(item)
-        return [(Data(scene), state)]
+        return [validation.start(item, {})]
     name, remedy = type(item).__name__ if item is not None else "None", ""
     if hasattr(type(item), "explore"):
         remedy = "; pass what its explore() returns"

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from operator import index as as_int
 from typing import Any
@@ -70,16 +71,25 @@ class Subject:
     @property
     def values(self) -> np.ndarray:
         """The values in host memory with axes (N, C, *spatial)."""
-        return self.tensor.values
+        return self.tensor.source
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, C, *spatial)."""
-        return self.values.shape
+        return self.tensor.shape
 
+    @cached_property
     def scene(self) -> dict[str, Any]:
         """All that the browser needs, as JSON."""
         return scene.build(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the scene, which can be built again."""
+        return {name: value for name, value in vars(self).items() if name != "scene"}
+
+    def travelling(self) -> Subject:
+        """The same without what a page does not need, so that a large x is not kept in memory."""
+        return replace(self, x=None, tensor=self.tensor.travelling())
 
     def with_x(self, x: Any) -> Subject:
         """The same with another tensor; parameters that do not fit it are refused."""
@@ -91,7 +101,7 @@ class Subject:
         for name in ("labels", "marks"):
             overlay(name, getattr(self, name), shape)
         tensor = scene.read(x, self.channel_axis)
-        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor.values, self.labels))
+        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor.source, self.labels))
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""
@@ -118,7 +128,7 @@ def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | No
         "title": None if title is None else drawable(title),
     }
     tensor = scene.read(x, channel_axis)
-    sets = scene.given_sets(tensor.values, checked["labels"])
+    sets = scene.given_sets(tensor.source, checked["labels"])
     return Subject(x=x, tensor=tensor, channel_axis=channel_axis, per_output=per_output, sets=sets, **checked)
 
 
@@ -318,4 +328,15 @@ def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]
 def check(x: Any = None, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scene and the first state of an explorer of `x`, without making a widget."""
     on, state = start(x, keywords)
-    return on.scene(), state
+    return on.scene, state
+
+
+def check_size(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number from `least` to `most`."""
+    try:
+        number = as_int(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name}={brief(value)} is out of range: {least} to {most}")
+    return number

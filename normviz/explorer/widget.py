@@ -18,7 +18,6 @@ from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
 from normviz.explorer import js, validation
 from normviz.explorer.show import OneExplorer, Part, mimebundle
-from normviz.explorer.svg.readout import Data
 
 PARAMETERS = ("weight", "bias", "eps")
 FROM_PAGE = (*(name for name in validation.STATE if name != "controls"), "answer")
@@ -120,7 +119,6 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     bias = AnyTrait(None)
     eps = AnyTrait(1e-5)
     _scene = Dict().tag(sync=True)
-    _data: Data | None = None
 
     def __init__(
         self, x: Any = None, method: str | None = None, num_groups: int | None = None, **keywords: Any
@@ -135,7 +133,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         """Show a subject; all arguments have been checked."""
         self._subject = subject
-        super().__init__(_scene=subject.scene(), **traits)
+        super().__init__(_scene=subject.scene, **traits)
         with self.cross_validation_lock:
             for name, value in parameters.items():
                 self.set_trait(name, value)
@@ -169,7 +167,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def x(self, x: Any) -> None:
         with refusals():
             subject = self._subject.with_x(x)
-        fitted, scene = validation.fitted_state(self._state(), subject), subject.scene()
+        fitted, scene = validation.fitted_state(self._state(), subject), subject.scene
         with self.hold_sync(), self.hold_trait_notifications():
             self._subject = subject
             self.set_trait("_scene", scene)
@@ -204,10 +202,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     # ---- pictures and pages ----
 
     def page_parts(self) -> Sequence[Part]:
-        """The scene with the state."""
-        if self._data is None or self._data.scene is not self._scene:
-            self._data = Data(self._scene)
-        return [(self._data, self._state())]
+        """The tensor with the state."""
+        return [(self._subject, self._state())]
 
     def _state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in validation.STATE}
@@ -270,7 +266,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         """Show another weight, bias or eps, which `_check` has accepted."""
         method = self.method if validation.takes_weights(self.method) else "layer"
         self._subject = self._subject.with_parameter(change["name"], change["new"], method)
-        self._scene = self._subject.scene()
+        self._scene = self._subject.scene
 
     def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
         """Send the page the numbers of one cell of a tensor that is too large to travel."""

@@ -27,9 +27,9 @@ def words(method: Method | Mapping[str, Any], shape: Sequence[int] = (1, 1, 1, 1
         symbolic shape of the statistics; "caution", the most common confusion.
     """
     row = method if isinstance(method, Mapping) else vars(method)
-    lengths, kernels = length_names(shape, row), row["axes"] == "weights"
+    lengths, kernels = length_names(shape, row["axes"]), row["axes"] == "weights"
     extents = [row["n"], row["c"], *[row["spatial"]] * (len(shape) - 2)]
-    axes = list(zip(axis_names(shape, row), lengths, extents, strict=True))
+    axes = list(zip(axis_names(shape, row["axes"]), lengths, extents, strict=True))
     same = [say(f"sets.same-{extent}", axis=axis, length=length) for axis, length, extent in axes if extent != "all"]
     kept = ["G" if extent == "group" else length for _, length, extent in axes if extent != "all"]
     centered = row["statistic"] == "mean and variance"

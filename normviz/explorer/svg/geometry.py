@@ -1,4 +1,4 @@
-"""Block arithmetic, orthographic projection, and the two views of the still picture.
+"""Orthographic projection, and the two views of the still picture.
 
 These are the formulas of geometry.js and of viewOf in cube.js. A test draws random cases in both languages and compares
 the numbers.
@@ -11,14 +11,15 @@ the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from normviz.core.methods import Method, find
+from normviz.core.pooling import Pooling, pooling
 from normviz.explorer.constants import ANGLES, CONSTANTS, LIMITS, MARGINS
-
-if TYPE_CHECKING:
-    from normviz.explorer.svg.readout import Data
 
 Range = tuple[int, int]
 Point = tuple[float, float]
@@ -26,17 +27,18 @@ Box = Sequence[Range]
 
 PAPER_METHODS: Sequence[str] = CONSTANTS["paper_methods"]
 LENGTHS = CONSTANTS["lengths"]
+MOST_VALUES, MOST_COARSE = 2**17, 2**16
+"""The most cells whose values a page contains, and the most drawn cells for which it contains means instead."""
 FACES = ("top", "front", "side")
 
 
-def block_of(method: Mapping[str, Any], shape: Sequence[int], num_groups: int | None) -> list[int]:
-    """Extents of one pooling set on a shape (N, C, *spatial); a G that does not divide gives way to the next below.
+def sets_of(method: str, shape: Sequence[int], num_groups: int | None) -> Pooling:
+    """The pooling sets of a method; a G that does not divide gives way to the next below.
 
     The classical figure shows Group Norm beside Ghost Batch Norm, whose G divides N and perhaps not C.
     """
-    rules = [method["n"], method["c"], method["spatial"]]
-    extents = {"one": lambda size: 1, "all": lambda size: size, "group": lambda size: size // fitting(num_groups, size)}
-    return [extents[rules[min(axis, 2)]](size) for axis, size in enumerate(shape)]
+    row, shape = find(method), tuple(shape)
+    return pooling(method, shape, fitting(num_groups, shape[row.grouped_axis]) if row.has_groups else None)
 
 
 def fitting(num_groups: int | None, length: int) -> int:
@@ -44,9 +46,9 @@ def fitting(num_groups: int | None, length: int) -> int:
     return next(g for g in range(min(num_groups or 1, length), 0, -1) if length % g == 0)
 
 
-def set_of(block: Sequence[int], index: Sequence[int]) -> list[Range]:
-    """The block that contains a cell, as (start, stop) for each axis."""
-    return [(i // size * size, i // size * size + size) for size, i in zip(block, index, strict=True)]
+def ranges_of(sets: Pooling, index: Iterable[int]) -> list[Range]:
+    """The set of a cell, as (start, stop) for each axis."""
+    return [(part.start, part.stop) for part in sets.set_of(index)]
 
 
 def cube_shape(shape: Sequence[int]) -> tuple[int, int, int, int]:
@@ -62,6 +64,18 @@ def to_cube(index: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int, 
     for axis, i in enumerate(spatial[:-1]):
         h = h * shape[axis + 2] + i
     return n, c, h, spatial[-1] if spatial else 0
+
+
+def bins(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """How many cells of x one drawn cell stands for, along n, c, h, w: 1 unless an axis is longer than is drawn."""
+    cube = cube_shape(shape)
+    size = [1, *(-(-length // LIMITS["lines"]) for length in cube[1:])]
+    if math.prod(cube) > MOST_VALUES:
+        drawn = lambda: [-(-length // s) for length, s in zip(cube, size, strict=True)]  # noqa: E731
+        while math.prod(drawn()) > MOST_COARSE and max(drawn()[1:]) > 1:
+            axis = 1 + int(np.argmax(drawn()[1:]))
+            size[axis] *= 2
+    return tuple(size)  # type: ignore[return-value]
 
 
 def clamp(value: float, low: float, high: float) -> float:
@@ -224,29 +238,28 @@ class View:
         """Whether this is the classical figure."""
         return self.name == "paper"
 
-    def box(self, block: Box, method: Mapping[str, Any], width: int) -> list[tuple[int, int]]:
+    def box(self, block: Box, row: Method, width: int) -> list[Range]:
         """A block of (n, c, h, w) as a box of (X, Y, Z)."""
         n, c, h, w = block
         if not self.is_paper:
             return [w, c, h]
         z = h[0] * width + w[0]
-        return [c, n, (0, self.cells[2]) if method["spatial"] == "all" else (z, z + 1)]
+        return [c, n, (0, self.cells[2]) if row.spatial == "all" else (z, z + 1)]
 
 
-def view_of(data: Data, state: Mapping[str, Any]) -> View:
-    """The view that a state asks for."""
-    n, c, h, w = data.cube
-    _, bc, bh, bw = data.bins
+def view_of(shape: Sequence[int], state: Mapping[str, Any]) -> View:
+    """The view of a tensor that a state asks for: its "view", "index" and, in the classical figure, "method"."""
+    n, c, h, w = cube_shape(shape)
+    _, bc, bh, bw = bins(shape)
     if state["view"] == "paper":
         extra = () if state["method"] in (*PAPER_METHODS, "given") else (state["method"],)
-        solids = [name for name in (*PAPER_METHODS, *extra) if name in data.methods]
-        bins = (bc, -(-n // LIMITS["paper_samples"]), -(-h * w // LIMITS["paper_positions"]))
-        return View("paper", solids, (c, n, h * w), paper_lengths(data.cube), bins, MARGINS["paper"])
+        size = (bc, -(-n // LIMITS["paper_samples"]), -(-h * w // LIMITS["paper_positions"]))
+        return View("paper", (*PAPER_METHODS, *extra), (c, n, h * w), paper_lengths((n, c)), size, MARGINS["paper"])
     most, margin = LIMITS["samples"], MARGINS["samples"]
     margin = margin | {"most": max(margin["least"], margin["of_length"] / max(h, w))}
     first = state["index"][0] // most * most
     solids = range(first, min(first + most, n))
-    return View("samples", solids, (w, c, h), sample_lengths(data.cube), (bw, bc, bh), margin)
+    return View("samples", solids, (w, c, h), sample_lengths((n, c, h, w)), (bw, bc, bh), margin)
 
 
 def surface(view: View) -> Iterator[Box]:

@@ -1,269 +1,221 @@
-"""The still picture: the cube, and below it the set in words and numbers, as SVG text.
+"""The still picture: the cubes, the legend and one line of numbers, as SVG, for a paper or a slide.
 
-It is shown where no script runs (an untrusted notebook, a printed page, a viewer of files), so it must be complete by
-itself. It is as large as the explorer, which replaces it without a jump where scripts run.
+It is also what a reader sees where no script runs (an untrusted notebook, a printed page, a viewer of files); there
+the words of `readout.words` stand beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normviz.explorer.constants import LIMITS
-from normviz.explorer.svg import palette, question
-from normviz.explorer.svg.axis_names import axis_names, has_groups, length_names
-from normviz.explorer.svg.chart import chart
-from normviz.explorer.svg.cube import draw
-from normviz.explorer.svg.readout import Data, Readout, State, measure, name_of, span, whole
-from normviz.explorer.svg.steps import HAT, step_lines, written
-from normviz.explorer.svg.writer import FONT, Pen, clipped, number, plain, width_of, wrapped
+from normviz.explorer.constants import CONSTANTS
+from normviz.explorer.sentences import say
+from normviz.explorer.svg import palette
+from normviz.explorer.svg.cube import Cubes, draw
+from normviz.explorer.svg.geometry import clamp
+from normviz.explorer.svg.readout import Readout, State, decimal, measure, name_of, status, words
+from normviz.explorer.svg.writer import FONT, Pen, clipped, number, width_of, wrapped
 
-WIDTH, HEIGHT, CUBE_HEIGHT = 960, 740, 440
-EDGE = 28
-CUBE = {"x": 16, "y": 76, "width": 928, "height": 318}
-PANEL = {"y": 438, "left": 388, "steps": 180}
+if TYPE_CHECKING:
+    from normviz.explorer.validation import Subject
+
+WIDTH, LEAST_WIDTH, MOST_WIDTH = (CONSTANTS["still"][name] for name in ("width", "least_width", "most_width"))
 THEMES = ("light", "dark", "auto")
+EDGE, ROW, TEXT = 12, 22, 13
+"""Pixels: the margin, the height of a line, and the size of its letters."""
+SMALL = 11.5
+"""The smallest letters, of a line that is long."""
+MOST_LINES = 9
+
+
+@dataclass(frozen=True)
+class Still:
+    """A still picture, drawn.
+
+    Attributes
+    ----------
+    width, height
+        In pixels, without the lines of numbers.
+    name, words
+        What it shows, and the picture in words.
+    theme
+        "light", "dark" or "auto".
+    body, caption
+        Its elements, and those of the lines of numbers under it.
+    """
+
+    width: int
+    height: int
+    name: str
+    words: str
+    theme: str
+    body: str
+    caption: Sequence[str]
+    pen: Pen
+
+    def size(self, *, caption: bool = True) -> tuple[int, int]:
+        """Width and height in pixels, with the lines of numbers or without."""
+        return self.width, self.height + (ROW * len(self.caption) if caption else 0)
+
+    def svg(self, *, caption: bool = True, y: int | None = None) -> str:
+        """One `<svg>` element with no scripts, no ids and no references, so that any number of them fit on a page."""
+        width, height = self.size(caption=caption)
+        at = "" if y is None else f' y="{y}"'
+        theme = ' class="nvp-auto"' if self.theme == "auto" else ""
+        name, about = (escape(text, quote=False) for text in (self.name, self.words))
+        card = self.pen.rect(0, 0, width, height, "page", 10)
+        lines = "".join(self.caption) if caption else ""
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img"{at} width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}"{theme} font-family="{FONT}"><title>{name}</title>'
+            f"<desc>{about}</desc>{self.pen.style()}{card}{self.body}{lines}</svg>"
+        )
+
+
+def blank(state: State) -> State:
+    """The state of a prediction: the samples side by side, without a colour or a mode that shows the set."""
+    return {**state, "view": "samples", "color": "set", "mode": "train", "predict": True}
 
 
 @np.errstate(all="ignore")
-def svg(data: Data, state: State, *, width: int = WIDTH, theme: str = "auto", cube_only: bool = False) -> str:
-    """The still picture of a state.
+def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto") -> Still:
+    """Draw the still picture of a state.
 
     Parameters
     ----------
-    data, state
-        A scene, unpacked, and the traits: method, num_groups, index, step, view, color, mode. With predict the cube
-        shows the cell alone, and nothing tells its set.
+    on, state
+        A checked tensor, and the traits: method, num_groups, index, view, color, mode. With predict the cube shows the
+        cell alone, and nothing tells its set.
     width
         In pixels; the height follows.
     theme
         "light", "dark", or "auto", which follows the reader's.
-    cube_only
-        Leave out the panels under the cube.
-
-    Returns
-    -------
-    str
-        One `<svg>` element with no scripts, no ids and no references, so that any number of them fit on a page.
     """
     if theme not in THEMES:
         raise ValueError(f"theme={theme!r} is unknown; these are known: {', '.join(THEMES)}")
-    pen = Pen(theme)
-    state = question.blank(state) if state.get("predict") else state
-    height = CUBE_HEIGHT if cube_only else HEIGHT
-    shown = measure(data, state)
-    body = [
-        pen.rect(0.5, 0.5, WIDTH - 1, height - 1, "page", 10, "line"),
-        *_heading(pen, data, state, shown),
-        f'<g transform="translate({CUBE["x"]} {CUBE["y"]})">',
-        *draw(pen, data, state, shown, CUBE),
-        "</g>",
-        *_legend(pen, data, state, shown),
-    ]
-    if state.get("predict") and not cube_only:
-        body += question.draw(pen, data, shown, WIDTH, HEIGHT, EDGE, PANEL["y"])
-    elif not cube_only:
-        body += [*_set(pen, data, state, shown), *_steps(pen, data, state, shown), *_values(pen, data, shown)]
-    name = escape(name_of(data, state), quote=False)
-    words = escape(question.description(data, state, shown), quote=False)
-    theme_class = ' class="nvp-auto"' if theme == "auto" else ""
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{round(width * height / WIDTH)}" '
-        f'viewBox="0 0 {WIDTH} {height}"{theme_class} font-family="{FONT}"><title>{name}</title><desc>{words}</desc>'
-        f"{pen.style()}{''.join(body)}</svg>"
-    )
+    pen, room = Pen(theme), width - 2 * EDGE
+    state = blank(state) if state.get("predict") else state
+    shown, top, body = measure(on, state), EDGE, []
+    if on.title:
+        body.append(pen.text(EDGE, top + 14, clipped(on.title, 15, room), 15, bold=True, literal=True))
+        top += ROW
+    cubes = fitted(on, state, shown, room)
+    body += [f'<g transform="translate({EDGE} {top})">', *draw(pen, cubes), "</g>"]
+    top += round(cubes.size["height"]) + 8
+    for items in rows(pen, on, state, shown, room):
+        x = EDGE + (room - sum(wide for wide, _ in items) - 18 * (len(items) - 1)) / 2
+        body.append(f'<g transform="translate({number(x)} {top + 14})">')
+        x = 0.0
+        for wide, item in items:
+            body.append(f'<g transform="translate({number(x)} 0)">{item}</g>' if x else item)
+            x += wide + 18
+        body.append("</g>")
+        top += ROW
+    lines, size = numbers(status(on, state, shown), room)
+    caption = [pen.text(width / 2, top + 14 + ROW * k, line, size, anchor="middle") for k, line in enumerate(lines)]
+    name = name_of(state)
+    return Still(width, top + EDGE // 2, name, words(on, state, shown), theme, "".join(body), caption, pen)
 
 
-def stacked(parts: Sequence[tuple[Data, State]]) -> str:
-    """The still pictures of several explorers, one below the other; of one alone, as it is."""
-    drawn = [svg(data, state) for data, state in parts]
-    if len(drawn) == 1:
-        return drawn[0]
-    inner = [text.replace("<svg ", f'<svg y="{k * HEIGHT}" ', 1) for k, text in enumerate(drawn)]
-    tall = HEIGHT * len(drawn)
-    size = f'width="{WIDTH}" height="{tall}" viewBox="0 0 {WIDTH} {tall}"'
+def numbers(text: str, room: float) -> tuple[list[str], float]:
+    """The status line in one line, or in a few lines of about equal length, and the size of its letters."""
+    size = TEXT * room / width_of(text, TEXT)
+    if size >= SMALL:
+        return [text], min(size, TEXT)
+    every = [wrapped(text, TEXT, room * share, MOST_LINES) for share in (0.6, 0.7, 0.8, 0.9, 1)]
+    return next(lines for lines in every if len(lines) == len(every[-1])), TEXT
+
+
+def fitted(on: Subject, state: State, shown: Readout, width: float) -> Cubes:
+    """The cubes as the explorer draws them in a stage of that width, without the height that they leave empty."""
+    stage = CONSTANTS["stage"]
+    kind = "narrow" if width <= stage["narrow_below"] else "tall" if on.shape[0] > stage["tall_above"] else "usual"
+    least, share, most = stage[kind]
+    size = {"width": width, "height": clamp(width * share, least, most)}
+    cubes = Cubes(on, state, shown, size)
+    frame, margin = cubes.frame, cubes.view.margin
+    levels = len({round(y) for _, y in frame.origins})
+    height = levels * (frame.height + margin["top"] + margin["bottom"])
+    return Cubes(on, state, shown, size | {"height": min(height, size["height"])})
+
+
+def stacked(stills: Sequence[Still], *, caption: bool = True) -> str:
+    """Several still pictures, one below the other; of one alone, as it is."""
+    if len(stills) == 1:
+        return stills[0].svg(caption=caption)
+    width, height = stacked_size(stills, caption=caption)
+    inner, y = [], 0
+    for each in stills:
+        inner.append(each.svg(caption=caption, y=y))
+        y += each.size(caption=caption)[1]
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(inner)}</svg>'
 
 
-def words(data: Data, state: State) -> str:
-    """The picture in words: the status line or, in a prediction, the question."""
-    return question.description(data, state, measure(data, state))
+def stacked_size(stills: Sequence[Still], *, caption: bool = True) -> tuple[int, int]:
+    """Width and height in pixels of `stacked`."""
+    widths, heights = zip(*(each.size(caption=caption) for each in stills), strict=True)
+    return max(widths), sum(heights)
 
 
-def _heading(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
-    row = shown.method
-    name = f"{row['label']}, <i>G</i> = {state['num_groups']}" if has_groups(row) else row["label"]
-    name += " (eval mode)" if shown.evaluating else ""
-    yield pen.text(EDGE, 40, name, 23, bold=True)
-    axes = ", ".join(length_names(data.shape, row))
-    shape = ", ".join(str(length) for length in data.shape)
-    yield pen.text(WIDTH - EDGE, 40, f"<i>x</i>: ({axes}) = ({shape})", 13, "muted", "end")
-    room = WIDTH - 2 * EDGE
-    if data.scene.get("title"):
-        title = clipped(str(data.scene["title"]), 13, 300)
-        yield pen.text(WIDTH - EDGE, 61, title, 13, "ink", "end", bold=True, literal=True)
-        room -= 330
-    yield pen.text(EDGE, 63, "".join(wrapped(_subtitle(shown, bool(state.get("predict"))), 14, room, 1)), 14, "muted")
+# ---- the legend ------------------------------------------------------------------------------------------------------
 
 
-def _subtitle(shown: Readout, predict: bool) -> str:
-    if predict:
-        return "Which cells share mean and variance with the cell i?"
-    if shown.method["name"] == "given":
-        return "Sets as given by labels."
-    if shown.evaluating:
-        return "Nothing is pooled: running statistics gathered in training take the place of the batch's own."
-    return plain(shown.method.get("words", ""))
+def rows(pen: Pen, on: Subject, state: State, shown: Readout, room: float) -> list[list[tuple[float, str]]]:
+    """The items of the legend with their widths, in lines that fit."""
+    lines: list[list[tuple[float, str]]] = [[]]
+    for item in legend(pen, on, state, shown):
+        if lines[-1] and sum(wide + 18 for wide, _ in lines[-1]) + item[0] > room:
+            lines.append([])
+        lines[-1].append(item)
+    return lines
 
 
-# ---- under the cube: the legend, and what is left out --------------------------------------------------------------
+def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[tuple[float, str]]:
+    """The items of the legend: their widths, and what is drawn from (0, 0) to the right."""
+    color, plain = state["color"], state["color"] in ("partition", "value", "normalized")
+    if color in ("value", "normalized"):
+        yield scale(pen, on, state)
+    elif color == "partition":
+        hues = "".join(f'<path fill="{palette.hexed(palette.HUES[k])}" d="M{4 * k} -10h4v12h-4z"/>' for k in range(3))
+        yield item(pen, hues + pen.path("M0 -10h12v12h-12z", stroke="edge"), say("controls.legend-partition"))
+    if not (shown.evaluating or state.get("predict") or color == "partition"):
+        box = pen.path("M0 -10h12v12h-12z", None if plain else "set-front", "set-front" if plain else "set-edge")
+        yield item(pen, box, say("controls.legend-set"))
+    ink = ("edge" if color == "partition" else "cell-front") if plain else "cell-edge"
+    yield item(pen, pen.path("M0 -10h12v12h-12z", None if plain else "cell-front", ink), say("controls.legend-cell"))
+    if on.marks is not None and state["view"] != "paper":
+        cross = pen.path("M0 -10h12v12h-12zl12 12m0-12l-12 12", stroke="mark", width=1.3)
+        yield item(pen, cross, say("controls.legend-marked"))
 
 
-def _legend(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
-    x, y = float(EDGE), PANEL["y"] - 14
-    cell = f"the cell <i>i</i> = ({', '.join(str(i) for i in state['index'])})"
-    items = [("cell-front", cell if _in_sight(data, state, shown) else f"{cell}, inside")]
-    if not (shown.evaluating or state.get("predict")):
-        name = "the set of each method" if state["view"] == "paper" else "its set <i>S</i><sub>i</sub>"
-        fill = "set-front" if state["color"] == "set" else "page"
-        items.insert(0, (fill, name))
-    for fill, label in items:
-        yield pen.rect(x, y - 10, 12, 12, fill, 2, "edge")
-        yield pen.text(x + 18, y, label, 12.5)
-        x += 34 + width_of(label, 12.5)
-    if data.marks is not None and state["view"] != "paper":
-        yield pen.path(f"M{number(x)} {y - 10}h12v12h-12zl12 12m0-12l-12 12", stroke="edge", width=1.1)
-        yield pen.text(x + 18, y, "marked", 12.5)
-        x += 34 + width_of("marked", 12.5)
-    if state["color"] == "partition":
-        yield pen.text(x, y, "colours tell sets apart, a number is the set’s label", 12.5, "muted")
-    elif state["color"] != "set":
-        low, high = (-3.0, 3.0) if state["color"] == "normalized" else data.scene["colors"]
-        yield pen.text(x, y, f"{HAT if state['color'] == 'normalized' else '<i>x</i>'}: {written(low, 3)}", 12.5)
-        x += 16 + width_of(f"x: {written(low, 3)}", 12.5)
-        bound = max(abs(low), abs(high))
-        ramp = palette.legend(-bound, bound) if low < 0 < high else palette.legend(low, high)
-        for color in ramp:
-            yield f'<path fill="{color}" d="M{number(x)} {y - 10}h6v12h-6"/>'
-            x += 6
-        yield pen.text(x + 6, y, written(high if not low < 0 < high else bound, 3), 12.5)
-    note = "; ".join(_notes(data, state))
-    if note:
-        yield pen.text(EDGE, y - 22, clipped(note, 12, WIDTH - 2 * EDGE), 12, "muted")
+def item(pen: Pen, picture: str, label: str) -> tuple[float, str]:
+    """A small picture and its name."""
+    return 18 + width_of(label, TEXT), picture + pen.text(18, 0, label, TEXT, "muted")
 
 
-def _in_sight(data: Data, state: State, shown: Readout) -> bool:
-    """Whether the drawn cell touches a visible face: top, front or right."""
-    n, c, h, w = shown.cell
-    if state["view"] == "paper":
-        _, bc, *_ = data.bins
-        flat, size = h * data.cube[3] + w, -(-data.cube[2] * data.cube[3] // 8)
-        return n < -(-data.cube[0] // 16) or flat < size or c // bc == (data.cube[1] - 1) // bc
-    return c == 0 or h == 0 or w == data.cube[3] - 1
-
-
-def _notes(data: Data, state: State) -> Iterator[str]:
-    """Sentences on what the drawing leaves out."""
-    n, _, h, w = data.cube
-    paper = state["view"] == "paper"
-    weights = data.method(state["method"])["axes"] == "weights"
-    sizes = dict(zip(("Cin", "kH", "kW") if weights else ("c", "h", "w"), data.bins[1:], strict=True))
-    if paper:
-        sizes = {"c": data.bins[1], "n": -(-n // 16), "(h, w)": -(-h * w // 8)}
-    per = [f"{size} {axis}" for axis, size in sizes.items() if size > 1]
-    if per:
-        exact = "; the numbers are exact" if data.scene["mean"] else ""
-        yield f"a drawn cell stands for {' × '.join(per)}{exact}"
-    if not paper and n > LIMITS["samples"]:
-        first = state["index"][0] // LIMITS["samples"] * LIMITS["samples"]
-        yield f"{'Cout' if weights else 'n'} = {span((first, min(first + LIMITS['samples'], n)))} of {n}"
-
-
-# ---- the set -------------------------------------------------------------------------------------------------------
-
-
-def _set(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
-    top, width = PANEL["y"], PANEL["left"] - EDGE - 16
-    yield pen.rect(EDGE - 8, top, width + 12, HEIGHT - top - 20, "card", 8)
-    y = top + 27.0
-    for label, text in _set_lines(data, state, shown):
-        at, room = (EDGE + 120, width - 132) if label else (EDGE + 6, width - 12)
-        if label:
-            yield pen.text(EDGE + 6, y, label, 12, "muted")
-        yield pen.text(at, y, text, fitted(text, 13.5, 10.5, room))
-        y += 24
-    caution = "" if shown.evaluating else plain(shown.method.get("caution", ""))
-    fitting = int((HEIGHT - 28 - y) // 17)
-    for line in wrapped(caution, 12, width - 10, fitting) if fitting > 0 else []:
-        yield pen.text(EDGE + 6, y + 4, line, 12, "muted")
-        y += 17
-
-
-def _set_lines(data: Data, state: State, shown: Readout) -> Iterator[tuple[str, str]]:
-    row = shown.method
-    axes = axis_names(data.shape, row)
-    if shown.evaluating:
-        yield "", "In eval mode no set is pooled."
-        yield "", f"Channel <i>c</i> = {shown.cell[1]} is normalized by its running"
-        yield "", "mean and variance, whatever is in the batch."
-        yield "couples samples", "<b>no</b>"
-        return
-    if shown.ranges is None:
-        yield "", f"<i>S</i><sub>i</sub> = set {shown.label}, as given"
-        yield "cells in the set", f"<b>{whole(shown.size)}</b>"
-        yield "sets in all", f"<b>{whole(shown.sets)}</b>"
-        return
-    yield "", f"<i>S</i><sub>i</sub> = {{ <i>j</i> : {row['symbol']} }}"
-    yield "", ", ".join(f"<i>{axis}</i> = {span(r)}" for axis, r in zip(axes, shown.ranges, strict=True))
-    extents = [stop - start for start, stop in shown.ranges]
-    product = f"{' · '.join(str(e) for e in extents)} = " if sum(e > 1 for e in extents) > 1 else ""
-    yield "cells in the set", f"|<i>S</i><sub>i</sub>| = {product}<b>{whole(shown.size)}</b>"
-    yield "sets in all", f"<b>{whole(shown.sets)}</b>"
-    rules = [row["n"], row["c"], *[row["spatial"]] * (len(data.shape) - 2)]
-    kept = [str(g) for g, rule in zip(shown.grid, rules, strict=True) if rule != "all"]
-    yield "statistics’ shape", f"{row['statistics']} = <b>({', '.join(kept)}{',' if len(kept) == 1 else ''})</b>"
-    yield "couples samples", couples(shown, data.shape[0])
-
-
-def couples(shown: Readout, samples: int) -> str:
-    """Whether the output for one sample depends on others."""
-    row = shown.method
-    if row["axes"] == "weights":
-        return "<b>no</b> data are pooled"
-    if row["n"] == "one":
-        return "<b>no</b>"
-    if row["n"] == "all":
-        return "<b>yes</b>" if samples > 1 else "<b>yes</b>, but N = 1"
-    start, stop = shown.ranges[0] if shown.ranges else (0, samples)
-    return f"<b>yes</b>, the {stop - start} of a slice" if stop - start > 1 else "<b>yes</b>, but a slice has 1"
-
-
-# ---- the steps -----------------------------------------------------------------------------------------------------
-
-
-def _steps(pen: Pen, data: Data, state: State, shown: Readout) -> Iterator[str]:
-    top, left = PANEL["y"], PANEL["left"]
-    yield pen.rect(left - 8, top, WIDTH - EDGE + 8 - left + 8, PANEL["steps"], "card", 8)
-    room = WIDTH - EDGE - left - 138
-    for k, (name, text) in enumerate(step_lines(data, state, shown)):
-        y = top + 27 + 27 * k
-        if k == state.get("step", 0):
-            yield pen.rect(left - 2, y - 18, WIDTH - EDGE + 4 - left, 26, "soft", 6)
-        yield f'<circle cx="{left + 14}" cy="{number(y - 5)}" r="9"{pen.paint("accent")}/>'
-        yield pen.text(left + 14, y - 0.8, str(k), 11.5, "page", "middle", bold=True)
-        yield pen.text(left + 32, y, name, 13, "muted")
-        yield pen.text(left + 138, y, text, fitted(text, 14, 9.5, room))
-
-
-def fitted(text: str, size: float, least: float, room: float) -> float:
-    """The size at which a text fits, at most `size` and at least `least`."""
-    return size if width_of(text, size) <= room else max(least, size * room / width_of(text, size))
-
-
-def _values(pen: Pen, data: Data, shown: Readout) -> Iterator[str]:
-    top, left = PANEL["y"] + PANEL["steps"] + 8, PANEL["left"]
-    height = HEIGHT - 20 - top
-    yield pen.rect(left - 8, top, WIDTH - EDGE + 16 - left, height, "card", 8)
-    yield from chart(pen, data, shown, left + 6, top + 8, WIDTH - EDGE - left - 12, height - 8)
+def scale(pen: Pen, on: Subject, state: State) -> tuple[float, str]:
+    """The colours of the values, and what their ends stand for."""
+    tensor = on.tensor
+    (low, high), extent = tensor.colors, tensor.extent
+    if state["color"] == "normalized":
+        (low, high), extent = CONSTANTS["normalized"], (-float("inf"), float("inf"))
+    if low < 0 < high:
+        high = max(-low, high)
+        low = -high
+    ends = [decimal(low, 3), decimal(high, 3)]
+    if extent[0] < low:
+        ends[0] = say("controls.legend-low", value=ends[0])
+    if extent[1] > high:
+        ends[1] = say("controls.legend-high", value=ends[1])
+    parts, x = [pen.text(0, 0, ends[0], TEXT, "muted")], width_of(ends[0], TEXT) + 6
+    for color in palette.legend(low, high):
+        parts.append(f'<path fill="{color}" d="M{number(x)} -10h6v12h-6z"/>')
+        x += 6
+    parts.append(pen.text(x + 6, 0, ends[1], TEXT, "muted"))
+    return x + 6 + width_of(ends[1], TEXT), "".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -17,17 +18,16 @@ SERIF = "Georgia,'Times New Roman',serif"
 
 
 def number(value: float) -> str:
-    """A number of pixels, to a tenth."""
-    text = f"{value:.1f}"
-    return text.removesuffix(".0") if text != "-0.0" else "0"
+    """A number of pixels, to a tenth, rounded as Math.round in the page."""
+    return f"{math.floor(10 * value + 0.5) / 10:g}"
 
 
 def _line(points: Iterable[Point]) -> str:
     # Relative coordinates are shorter; the absolute ones are rounded, so that errors do not add up.
-    rounded = [(round(x * 10), round(y * 10)) for x, y in points]
+    rounded = [(math.floor(10 * x + 0.5), math.floor(10 * y + 0.5)) for x, y in points]
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(rounded)]
-    start = " ".join(number(v / 10) for v in rounded[0])
-    return f"M{start}l" + " ".join(f"{number(dx / 10)} {number(dy / 10)}" for dx, dy in steps)
+    start = " ".join(f"{v / 10:g}" for v in rounded[0])
+    return f"M{start}l" + " ".join(f"{dx / 10:g} {dy / 10:g}" for dx, dy in steps)
 
 
 def polygon(points: Sequence[Point]) -> str:
@@ -57,7 +57,7 @@ class Pen:
         self.used |= set(used)
         names = " ".join(f"nvp-{kind[0]}-{name}" for kind, name in used)
         text = (f' class="{names}"' if self.theme == "auto" and names else "") + self._color("fill", fill)
-        return f'{text}{self._color("stroke", stroke)} stroke-width="{number(width)}"' if stroke else text
+        return f'{text}{self._color("stroke", stroke)} stroke-width="{width:g}"' if stroke else text
 
     def path(self, d: str, fill: str | None = None, stroke: str | None = None, width: float = 1, more: str = "") -> str:
         """A path, or nothing where there is nothing to draw."""
