@@ -1,8 +1,5 @@
 """A probe in words, as a table, and in the explorer."""
 
-import doctest
-from importlib import import_module
-
 import numpy as np
 import pytest
 
@@ -98,7 +95,3 @@ def test_element_weights_are_laid_out_as_the_function_has_them():
     weight = np.random.default_rng(2).uniform(1, 2, (6, 5, 8))
     found = nv.probe(lambda x: nv.normalize(x, "layer", weight=weight, channel_axis=-1), (4, 6, 5, 8), channel_axis=-1)
     np.testing.assert_allclose(found.weight, weight, rtol=1e-6)
-
-
-def test_the_example_in_the_docstring():
-    assert doctest.testmod(import_module("normviz.inspect.probe.probe")) == (0, 3)
