@@ -41,8 +41,8 @@ class Still:
     ----------
     width, height
         In pixels, without the lines of numbers.
-    name, words
-        What it shows, and the picture in words.
+    name, status, words
+        What it shows: the method, the status line, and all of it in words.
     theme
         "light", "dark" or "auto".
     body, caption
@@ -52,6 +52,7 @@ class Still:
     width: int
     height: int
     name: str
+    status: str
     words: str
     theme: str
     body: str
@@ -116,10 +117,11 @@ def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto")
             x += wide + 18
         body.append("</g>")
         top += ROW
-    lines, size = numbers(status(on, state, shown), room)
+    text = status(on, state, shown)
+    lines, size = numbers(text, room)
     caption = [pen.text(width / 2, top + 14 + ROW * k, line, size, anchor="middle") for k, line in enumerate(lines)]
     name = name_of(state)
-    return Still(width, top + EDGE // 2, name, words(on, state, shown), theme, "".join(body), caption, pen)
+    return Still(width, top + EDGE // 2, name, text, words(on, state, shown), theme, "".join(body), caption, pen)
 
 
 def numbers(text: str, room: float) -> tuple[list[str], float]:
