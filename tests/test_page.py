@@ -108,9 +108,32 @@ def test_a_file_comes_after_those_that_it_imports(tmp_path):
     )
     (tmp_path / "numbers.json").write_text('{"x": 2, "y": "\u2009"}', encoding="utf-8")
     assert js.joined("a.js", tmp_path).split("\n") == [
-        'const numbers = {"x":2};', "const d = 1;", "", "const b = numbers.x;", "const c = d;", "",
-        "", "const a = b + c + d;", "export default { a };", "",
+        'const numbers = {"x":2};', "const d=1;", "", "const b=numbers.x;", "const c=d;", "",
+        "", "const a=b + c + d;", "export default { a };", "",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            'if (a && b) return f({ c: "d = { e }, \\" ; f" }, [g, h]);',
+            'if(a&&b)return f({c:"d = { e }, \\" ; f"},[g,h]);',
+        ),
+        ("const f = (x) => x - -y + +z;", "const f=(x)=>x - -y + +z;"),
+        ("for (const [a, b] of list) {", "for(const[a,b]of list){"),
+        ("const a = `b = ${c ? d : e}`;", "const a = `b = ${c ? d : e}`;"),
+        ('const a = b.replace(/ = "/g, c); // = d', 'const a = b.replace(/ = "/g, c); // = d'),
+    ],
+)
+def test_spaces_go_where_they_mean_nothing(line, expected):
+    assert js.compact(line) == expected
+
+
+def test_templates_stay_on_one_line():
+    for name, text in modules().items():
+        code = re.sub(r"/\*\*.*?\*/|^//.*$", "", text, flags=re.DOTALL | re.MULTILINE)
+        assert [line for line in code.splitlines() if line.count("`") % 2] == [], name
 
 
 @pytest.mark.parametrize("other", ["const a = 2;", "export async function a() {}", "export let a;", "class a {}"])

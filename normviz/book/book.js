@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  const here = document.currentScript.src;
+  const here = /** @type {HTMLScriptElement} */ (document.currentScript).src;
   /** How far from the visible part of the page a chart is drawn, in pixels. */
   const AHEAD = 800;
   /** The smallest scale of a chart: its smallest letters are then 9 pixels high. */
@@ -51,7 +51,7 @@
     (plotly ??= new Promise((done, failed) => {
       const script = document.createElement("script");
       script.src = new URL("normviz-plotly.min.js", here).href;
-      script.onload = () => done(window.Plotly);
+      script.onload = () => done(globalThis.Plotly);
       script.onerror = () => failed(new Error(`plotly.js was not found at ${script.src}`));
       document.head.append(script);
     }));
@@ -119,7 +119,7 @@
       fit();
       new ResizeObserver(fit).observe(figure.parentElement);
     }
-    window.normvizKeys?.equip(figure, place, Plotly);
+    globalThis.normvizKeys?.equip(figure, place, Plotly);
     figure.dataset.ready = "";
     onTheme(() => Plotly.relayout(place, looks[theme()]));
   }
@@ -134,7 +134,7 @@
     },
     { rootMargin: `${AHEAD}px` }
   );
-  const charts = [...document.querySelectorAll(".normviz-chart")];
+  const charts = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".normviz-chart"))];
   for (const figure of charts) near.observe(figure);
   // All other charts are drawn when the browser is idle, because the page may be printed.
   const idle = window.requestIdleCallback ?? ((call) => setTimeout(call, 500));
@@ -149,11 +149,12 @@
 
   // An explorer's sandboxed frame cannot read the page around it. It asks for the theme once it has drawn, and then
   // receives changes. It reports its height, and the page makes the frame that high, so that nothing scrolls inside.
-  const frames = () => [...document.querySelectorAll("iframe[srcdoc][sandbox]")];
+  /** @returns {NodeListOf<HTMLIFrameElement>} */
+  const frames = () => document.querySelectorAll("iframe[srcdoc][sandbox]");
   const tell = (frame) => frame.contentWindow.postMessage({ normviz: { theme: theme(), fit: true } }, "*");
   addEventListener("message", ({ data, source }) => {
     const message = data?.normviz;
-    const frame = message && frames().find((one) => one.contentWindow === source);
+    const frame = message && [...frames()].find((one) => one.contentWindow === source);
     if (!frame) return;
     if (message === "ready") tell(frame);
     else if (Number.isFinite(message.height)) {

@@ -84,7 +84,7 @@
    * Add native controls to a drawn chart, and its alt text, numbers and caption as text.
    *
    * @param {HTMLElement} figure The element around the chart, best a <figure>. It contains the added elements.
-   * @param {HTMLElement} chart The element that Plotly.newPlot drew in. `layout.meta` may have `alt` and `caption`.
+   * @param {any} chart The element that Plotly.newPlot drew in. `layout.meta` may have `alt` and `caption`.
    * @param {object} Plotly Plotly itself.
    * @returns {() => void} Removes everything again; equipping the same chart again calls it first.
    */

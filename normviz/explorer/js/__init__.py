@@ -21,6 +21,9 @@ NOT_JOINED = re.compile(r"^(?:import|var|export(?! default )|(?:const|let) (?:[{
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
+SPACES = re.compile(r" ?([=,;:?(){}<>*&|!\[\]]) ?")
+STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
+
 SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/\n", re.MULTILINE)
 
 PACKAGE = files("normviz")
@@ -40,7 +43,7 @@ def page() -> str:
 def joined(entry: str, package: Traversable = PACKAGE) -> str:
     """The file `entry` and all that it imports, as one ES module without imports."""
     texts, data = collected(entry, package)
-    script = NOT_NEEDED.sub("", "\n".join(texts.values()))
+    script = "\n".join(map(compact, NOT_NEEDED.sub("", "\n".join(texts.values())).split("\n")))
     return "".join(f"{constant(what, package.joinpath(path), script)}\n" for what, path in data.items()) + script
 
 
@@ -78,6 +81,13 @@ def collected(entry: str, package: Traversable = PACKAGE) -> tuple[dict[str, str
 
     add(entry)
     return texts, data
+
+
+def compact(line: str) -> str:
+    """A line without the spaces around signs, which are a twelfth of a script; strings keep theirs."""
+    if re.search("['`/]|^export ", line):
+        return line  # it may hold a template or a regular expression; and the export stays easy to find
+    return "".join(part if part.startswith('"') else SPACES.sub(r"\1", part) for part in STRING.split(line))
 
 
 def constant(name: str, file: Traversable, script: str) -> str:

@@ -18,6 +18,7 @@ export const button = (attributes, ...children) => h("button", { type: "button",
 
 /** The few marks of formulas (i, b, sub, sup) as nodes; anything else is text. */
 export function rich(markup) {
+  /** @type {ParentNode[]} */
   const stack = [document.createDocumentFragment()];
   for (const part of markup.split(/(<\/?(?:i|b|sub|sup)>)/)) {
     const tag = /^<(\/?)(i|b|sub|sup)>$/.exec(part);

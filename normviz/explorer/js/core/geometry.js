@@ -11,6 +11,11 @@ import constants from "../../constants.json" with { type: "json" };
  *   statistic: string, axes: string}} Method
  */
 /** @typedef {[number, number]} Range  start and stop */
+/**
+ * @typedef {{left: number, right: number, top: number, bottom: number, gap: number, most: number}} Margin
+ *   in pixels: left and right around all solids; top, bottom and gap around each; `most` is the largest scale in
+ *   pixels per unit
+ */
 
 /** Every G that divides C, in order. @param {number} C */
 export const divisors = (C) => Array.from({ length: C }, (_, i) => i + 1).filter((g) => C % g === 0);
@@ -24,7 +29,10 @@ export function fitting(G, length) {
 
 /** Does the method take G? @param {Method} [method] */
 export const hasGroups = (method) => method?.c === "group" || method?.n === "group";
-/** How long the axis is that G cuts: the samples for ghost batches, else the channels. @param {Method} [method] */
+/**
+ * How long the axis is that G cuts: the samples for ghost batches, else the channels.
+ * @param {Method | undefined} method
+ */
 export const cutLength = (method, shape) => shape[method?.n === "group" ? 0 : 1];
 
 /**
@@ -97,9 +105,7 @@ export function paperLengths([N, C]) {
  * @param {number} count       how many solids
  * @param {{width: number, height: number}} size  in pixels
  * @param {{az: number, el: number}} angles
- * @param {{left: number, right: number, top: number, bottom: number, gap: number, most: number}} margin
- *   in pixels: left and right around all solids; top, bottom and gap around each; `most` is the largest scale in
- *   pixels per unit
+ * @param {Margin} margin
  */
 export function makeFrame(cells, lengths, count, size, angles, margin) {
   const { az, el } = clampAngles(angles);
@@ -164,7 +170,7 @@ export function project(frame, k, x, y, z) {
   ];
 }
 
-/** The visible faces of a box in solid k: top, front, side, each four corners. @param {Range[]} box */
+/** The visible faces of a box in solid k: top, front, side, each four corners. */
 export function faces(frame, k, [[x0, x1], [y0, y1], [z0, z1]]) {
   const p = (x, y, z) => project(frame, k, x, y, z);
   return {
@@ -245,7 +251,7 @@ export function gridLines(frame, k, bins, cut = 0) {
 /**
  * The cell under a point of the screen. Each face is a plane, so this inverts the projection.
  * @param {(k: number) => number} cutOf  where each solid's front is cut off
- * @returns {{solid: number, cell: [number, number, number], face: string} | null}
+ * @returns {{solid: number, cell: number[], face: string} | null}
  */
 export function pick(frame, px, py, cutOf = () => 0) {
   const {
@@ -291,8 +297,9 @@ export function pick(frame, px, py, cutOf = () => 0) {
   return null;
 }
 
+// ---- SVG path data ----
+
 const tenth = (v) => Math.floor(10 * v + 0.5) / 10;
-/** SVG path data. */
 const point = ([x, y]) => `${tenth(x)} ${tenth(y)}`;
 export const polygon = (points) => `M${points.map(point).join("L")}Z`;
 export const segments = (lines) => lines.map(([a, b]) => `M${point(a)}L${point(b)}`).join("");

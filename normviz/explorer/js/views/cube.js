@@ -1,6 +1,7 @@
 // The cube: one SVG whose paths stay and whose `d` changes. A change of method, G or cell sets a few attributes; the
 // grid and the outlines are drawn again only when the view turns or the size changes.
 
+/** @import { Margin } from "../core/geometry.js" */
 import constants from "../../constants.json" with { type: "json" };
 import { d, svg } from "../core/dom.js";
 import {
@@ -33,7 +34,8 @@ const PAPER_METHODS = constants.paper_methods;
 
 /**
  * A view maps cells of the cube (n, c, h, w) to solids and back.
- * @returns {{cells, lengths, bins, solids: any[], box: Function, cell: Function, margin, names}}
+ * @returns {{name: string, solids: any[], cells: number[], lengths: number[], bins: number[], margin: Margin,
+ *   box: Function, point: Function, cell: Function}}
  */
 function viewOf(name, data, state) {
   const [N, C, H, W] = data.cube;
@@ -311,7 +313,7 @@ function boxesOf(view, set, k, method, data, shown, cut) {
   );
 }
 
-/** The first and the last cell of a box. */
+/** The first and the last cell of a box. @returns {[number[], number[]]} */
 const extremes = (view, k, box) => [
   view.cell(
     k,
@@ -324,10 +326,11 @@ const extremes = (view, k, box) => [
 ];
 
 /** Does any of the cells of one sample that a drawn cell stands for pass the test? */
-function anyCell([n, ...first], [, ...last], test) {
-  for (let c = first[0]; c <= last[0]; c++)
-    for (let h = first[1]; h <= last[1]; h++)
-      for (let w = first[2]; w <= last[2]; w++) if (test([n, c, h, w])) return true;
+function anyCell(first, last, test) {
+  const [n] = first;
+  for (let c = first[1]; c <= last[1]; c++)
+    for (let h = first[2]; h <= last[2]; h++)
+      for (let w = first[3]; w <= last[3]; w++) if (test([n, c, h, w])) return true;
   return false;
 }
 

@@ -12,7 +12,7 @@ const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, Arro
 
 /**
  * @param {HTMLElement} stage
- * @param {object} cube - from createCube
+ * @param {ReturnType<typeof import("./cube.js").createCube>} cube
  * @param {number[]} shape
  * @param {object} on
  * @param {(size: object, angles: object) => void} on.draw - the stage has a size, or changed
