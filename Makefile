@@ -26,7 +26,7 @@ test: lint ## lint, then all tests: numbers, JavaScript, notebooks, browser
 	@$(BIN)/python tools/find_browser.py
 	$(PYTEST)
 
-lint: .venv/dev-ready ## style, format, types, directions of imports, schemas of YAML files
+lint: .venv/dev-ready ## style, format, types, directions of imports, JavaScript, schemas of YAML files
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
@@ -37,6 +37,7 @@ lint: .venv/dev-ready ## style, format, types, directions of imports, schemas of
 	$(SCHEMA) vendor.readthedocs .readthedocs.yaml
 	$(SCHEMA) vendor.citation-file-format --default-filetype yaml CITATION.cff
 	$(BIN)/pyright
+	@$(BIN)/python tools/check_javascript.py
 
 coverage: .venv/dev-ready ## all tests, with the lines that they miss; pages in build/coverage
 	@$(BIN)/python tools/find_browser.py
