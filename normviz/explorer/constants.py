@@ -15,6 +15,8 @@ The keys of that file:
   `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
 - `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,
   for more, and where the explorer is narrow.
+- `column`: the least width of explorers side by side, in pixels; `heights`: from which width on an explorer needs which
+  height in the frame of `nv.show`, with its controls and without them.
 - `still`: the size of the still picture, in pixels.
 """
 

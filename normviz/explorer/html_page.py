@@ -9,37 +9,46 @@ import re
 from html import escape
 from typing import Any
 
+from normviz.explorer.constants import DARK, LIGHT
+from normviz.explorer.frame_height import COLUMN, Steps, css
+
 # The page may fetch nothing and evaluate no text as script. (Tools that drive a browser do; they bypass the policy.)
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
+COMMON = (
+    f":root {{ --light: {LIGHT['page']}; --on-light: {LIGHT['ink']}; "
+    f"--dark: {DARK['page']}; --on-dark: {DARK['ink']}; }}\n"
+    f".nvp-row {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, {COLUMN}px), 1fr)); }}\n"
+    ".nvp-row > .nvp-explorer { min-width: 0; }\n"
+)
 STYLE = """
 :root { color-scheme: light dark; }
-body { margin: 0; background: #fff; color: #1b1f27; font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
+body { margin: 0; background: var(--light); color: var(--on-light); }
+body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
 .nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 main:has(> .nvp-row) { max-width: 1600px; }
-.nvp-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 12px; }
-.nvp-row > .nvp-explorer { min-width: 0; }
+.nvp-row { gap: 12px; }
 .nvp-still { margin: 0; }
 .nvp-still > svg { display: block; width: 100%; height: auto; }
-@media (prefers-color-scheme: dark) { body { background: #14171c; color: #e8ebf1; } }
+@media (prefers-color-scheme: dark) { body { background: var(--dark); color: var(--on-dark); } }
 """
-# In a frame the page fills the place of the picture below it, and is transparent until it has drawn. A frame is
-# transparent only while its colour scheme is that of the element that holds it, so the scheme waits as well.
+# In a frame the page fills the frame's height, and is transparent until it has drawn. A frame is transparent only while
+# its colour scheme is that of the element that holds it, so the scheme waits as well.
 FRAME_STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; visibility: hidden; }
-[data-drawn] body { visibility: visible; background: #fff; }
+[data-drawn] body { visibility: visible; background: var(--light); }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
 :root:not([data-fitted]) main { min-height: 100vh; }
-.nvp-row { display: grid; flex: 1; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
-.nvp-row > .nvp-explorer { min-width: 0; }
-.nvp-live > .normviz { flex: 1 1 auto; border-radius: 0; }
-:root:not([data-fitted]) .nvp-live .nv-stage { flex: 1 1 220px; height: auto; min-height: 220px; }
-@media (prefers-color-scheme: dark) { [data-drawn]:not([data-theme]) body { background: #14171c; } }
-[data-drawn][data-theme=dark] body { background: #14171c; }
+.nvp-row { flex: 1; }
+.nvp-live > *, .nv-place > .normviz { flex: 1 1 auto; border-radius: 0; }
+:root:not([data-fitted]) :is(.nv-main, .nv-picture) { flex-grow: 1; }
+:root:not([data-fitted]) .nvp-live .nv-stage { flex: 1 0 200px; height: auto; }
+@media (prefers-color-scheme: dark) { [data-drawn]:not([data-theme]) body { background: var(--dark); } }
+[data-drawn][data-theme=dark] body { background: var(--dark); }
 """
 UNPACK = (
     "(async()=>{const z=Uint8Array.from(atob('%s'),c=>c.charCodeAt(0));"
@@ -73,7 +82,7 @@ def document(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {"" if framed else '<meta name="color-scheme" content="light dark">'}
 <title>{name} · normviz</title>
-<style>{FRAME_STYLE if framed else STYLE}{style}</style>
+<style>{COMMON}{FRAME_STYLE if framed else STYLE}{style}</style>
 </head>
 <body>
 <main>
@@ -88,30 +97,36 @@ def document(
 """
 
 
-def over(still: str, live: str, size: tuple[int, int], title: str, words: str, *, least: int, below: int = 44) -> str:
-    """A page in a sandboxed frame over a still picture, as HTML: the picture shows until the page has drawn.
+def over(
+    still: str, live: str, size: tuple[int, int], title: str, alt: str, words: str, heights: Steps, *, widest: int
+) -> str:
+    """A page in a sandboxed frame over a still picture and its words, which show until the page has drawn, as HTML.
 
     Parameters
     ----------
-    still, size
-        The picture, an `<svg>`, and its width and height in pixels.
-    live
-        The page, made with `framed=True`.
-    title, words
-        The name of the frame, and the picture in words.
-    least, below
-        Pixels: the least height, and how far the frame reaches below the picture.
+    still, size, alt, words
+        The picture, an `<svg>`; its width and height in pixels; what it shows in short; and the text below it, or "".
+    live, title
+        The page, made with `framed=True`, and the name of its frame.
+    heights
+        How high the frame is at which width, in pixels.
+    widest
+        The most that the frame is wide, in pixels.
     """
     shown = base64.b64encode(still.encode()).decode("ascii")
     # Without a time in the archive, the same choice gives the same bytes, so a notebook run again shows no change.
     packed = base64.b64encode(gzip.compress(live.encode(), 9, mtime=0)).decode("ascii")
     inside = f"<!doctype html><script>{UNPACK % packed}</script>"
+    caption = f'<figcaption style="padding:8px 12px">{escape(words)}</figcaption>' if words else ""
+    # In padding 100% is the width of the element around, so one stands around that is as wide. The figure has a width
+    # but takes no height; where a program removes the styles that it does not understand, both calc() go together, and
+    # the figure stands in the text as usual.
     return (
-        f'<div style="position:relative;max-width:{size[0]}px;min-height:{least}px;padding-bottom:{below}px">'
-        f'<img alt="{escape(words)}" width="{size[0]}" height="{size[1]}" '
-        f'src="data:image/svg+xml;base64,{shown}" style="width:100%;height:auto;display:block">'
-        f'<iframe title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
-        'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div>'
+        f'<div style="max-width:{widest}px"><div style="position:relative;padding-bottom:{css(heights)}">'
+        f'<figure style="margin:0;height:calc(0px)"><img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
+        f'src="data:image/svg+xml;base64,{shown}" style="width:100%;max-width:{size[0]}px;height:auto;display:block">'
+        f'{caption}</figure><iframe title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
+        'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div></div>'
     )
 
 

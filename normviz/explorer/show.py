@@ -16,7 +16,7 @@ from typing import Any
 from normviz.atomic_write import check_path, write
 from normviz.core.errors import unknown
 from normviz.core.pooling import divisors, pooling
-from normviz.explorer import js, validation
+from normviz.explorer import frame_height, js, validation
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.svg import gif, picture
 from normviz.explorer.svg.picture import Still
@@ -146,9 +146,11 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
     """
     stills = [picture.still(*part) for part in parts]
     title = f"{' and '.join(name_of(state) for _, state in parts)}: interactive explorer"
-    words = " ".join(still.words for still in stills)
-    live, size = page([parts], framed=True), picture.stacked_size(stills, caption=False)
-    html = over(picture.stacked(stills, caption=False), live, size, title, words, least=600 * len(parts))
+    alt, words = (" ".join(getattr(still, name) for still in stills) for name in ("status", "words"))
+    still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
+    heights = frame_height.of_explorers(len(parts), controls=any(state["controls"] for _, state in parts))
+    widest = picture.WIDTH if len(parts) == 1 else 1600
+    html = over(still, page([parts], framed=True), size, title, alt, words, heights, widest=widest)
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
     return {"text/html": html, "image/svg+xml": picture.stacked(stills)}
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from normviz.atomic_write import write
 from normviz.explorer import js
+from normviz.explorer.frame_height import Steps
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.svg.writer import FONT, Pen
 
@@ -24,8 +25,8 @@ class StandalonePage:
         The page's own script and style: paths below `normviz/`.
     SIZE
         Width and height of the still picture in pixels.
-    MIN_HEIGHT, BELOW
-        Pixels in a notebook's output: the minimum height of the page, and how far it reaches below the picture.
+    HEIGHTS
+        Pixels in a notebook's output: from which width on the page has which height.
     """
 
     TITLE: ClassVar[str]
@@ -33,8 +34,7 @@ class StandalonePage:
     SCRIPT: ClassVar[str]
     STYLE: ClassVar[str]
     SIZE: ClassVar[tuple[int, int]]
-    MIN_HEIGHT: ClassVar[int]
-    BELOW: ClassVar[int] = 44
+    HEIGHTS: ClassVar[Steps]
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """Return the page, or write it to `path` and return None."""
@@ -49,7 +49,7 @@ class StandalonePage:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         picture, live = self._picture(), self._page(framed=True)
         title = f"{self.TITLE} A {self.KIND}"
-        html = over(picture, live, self.SIZE, title, self._description(), least=self.MIN_HEIGHT, below=self.BELOW)
+        html = over(picture, live, self.SIZE, title, self._description(), "", self.HEIGHTS, widest=self.SIZE[0])
         return {"text/html": html, "image/svg+xml": picture}
 
     def _page(self, *, framed: bool) -> str:
