@@ -47,8 +47,7 @@ class Quiz(StandalonePage):
     KIND = "quiz"
     SCRIPT, STYLE = "classroom/quiz.js", "classroom/quiz.css"
     SIZE = 960, 560
-    MIN_HEIGHT = 700
-    BELOW = 60
+    HEIGHTS = ((0, 900), (560, 760))
 
     labels: tuple[np.ndarray, ...]
     answers: tuple[tuple[str, int | None] | None, ...]

@@ -34,7 +34,7 @@ class Chooser(StandalonePage):
     KIND = say("chooser.kind")
     SCRIPT, STYLE = "method_chooser/chooser.js", "method_chooser/chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
-    MIN_HEIGHT = 760
+    HEIGHTS = ((0, 1200), (740, 760))
 
     answers: Mapping[str, str]
 
