@@ -1,22 +1,21 @@
 """Texts on a method: sentences, symbols, and the same normalization as code in four frameworks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from normviz.core.methods import Method
-from normviz.explorer.sentences import CATALOG, say
+from normviz.explorer.sentences import CATALOG, fill, say
 from normviz.explorer.snippets.frameworks import FRAMEWORKS
 from normviz.explorer.snippets.templates import Choice
 from normviz.explorer.svg.axis_names import axis_names, length_names
 
 
-def words(method: Method | Mapping[str, Any], shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]:
-    """Return the texts about `method` for a student, as HTML. `methodTexts` of readout.js returns the same.
+def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]:
+    """Return the texts about `method` for a student, as HTML: those that a page fills by itself.
 
     Parameters
     ----------
     method
-        A row of METHODS, or the same row in a scene.
+        A row of METHODS.
     shape
         (N, C, *spatial); only its rank counts, for the names of the axes and their lengths.
 
@@ -24,30 +23,26 @@ def words(method: Method | Mapping[str, Any], shape: Sequence[int] = (1, 1, 1, 1
     -------
     dict
         "words", what is pooled, in one sentence; "symbol", the condition that every j in S_i meets; "statistics", the
-        symbolic shape of the statistics; "caution", the most common confusion.
+        symbolic shape of the statistics; "caution", the most common confusion, or "".
     """
-    row = method if isinstance(method, Mapping) else vars(method)
-    lengths, kernels = length_names(shape, row["axes"]), row["axes"] == "weights"
-    extents = [row["n"], row["c"], *[row["spatial"]] * (len(shape) - 2)]
-    axes = list(zip(axis_names(shape, row["axes"]), lengths, extents, strict=True))
+    lengths, kernels = length_names(shape, method.axes), method.axes == "weights"
+    extents = [method.n, method.c, *[method.spatial] * (len(shape) - 2)]
+    axes = list(zip(axis_names(shape, method.axes), lengths, extents, strict=True))
     same = [say(f"sets.same-{extent}", axis=axis, length=length) for axis, length, extent in axes if extent != "all"]
     kept = ["G" if extent == "group" else length for _, length, extent in axes if extent != "all"]
-    centered = row["statistic"] == "mean and variance"
-    where = "kernel" if kernels else row["spatial"]
+    where = "kernel" if kernels else method.spatial
     pooled = {
-        "samples": say(f"sets.samples-{row['n']}"),
-        "channels": say(f"sets.channels-{row['c']}"),
-        "positions": say(f"sets.positions-{where}") if len(shape) > 2 else "",
-        "numbers": say("sets.mean") if centered else say("sets.no-mean", statistic=row["statistic"]),
+        "samples": say(f"sets.samples-{method.n}"),
+        "channels": say(f"sets.channels-{method.c}"),
+        "positions": f" {say(f'sets.positions-{where}')}" if len(shape) > 2 else "",
+        "numbers": say("sets.mean") if method.centered else say("sets.no-mean", statistic=method.statistic),
     }
-    name = row["name"]
+    named = {"axes": ", ".join(lengths), "sample": ", ".join(lengths[1:])}
     return {
         "words": say("sets.words-weights" if kernels else "sets.words", **pooled),
         "symbol": ", ".join(same),
         "statistics": f"({', '.join(kept)}{',' if len(kept) == 1 else ''})",
-        "caution": say(f"cautions.{name}", axes=", ".join(lengths), sample=", ".join(lengths[1:]))
-        if name in CATALOG["cautions"]
-        else "",
+        "caution": fill(CATALOG["cautions"].get(method.name, ""), named),
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normviz.core.methods import Method
+from normviz.explorer.sentences import say
 
-GIVEN = Method("given", "Given sets", n="all", c="all", spatial="all", affine="none", torch="", reference="")
+GIVEN = Method("given", say("common.given"), n="all", c="all", spatial="all", affine="none", torch="", reference="")
 """The row that takes the place of a method for given sets, which are no blocks."""
 
 

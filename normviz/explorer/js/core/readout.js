@@ -234,7 +234,7 @@ export function methodTexts(row, shape) {
   const pooled = {
     samples: say(`sets.samples-${row.n}`),
     channels: say(`sets.channels-${row.c}`),
-    positions: shape.length > 2 ? say(`sets.positions-${where}`) : "",
+    positions: shape.length > 2 ? ` ${say(`sets.positions-${where}`)}` : "",
     numbers: row.centered ? say("sets.mean") : say("sets.no-mean", { statistic: row.statistic })
   };
   return {

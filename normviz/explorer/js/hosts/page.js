@@ -1,6 +1,7 @@
 // An exported page: a stand-in for anywidget's model, and the state in the address.
 
 import { divisors } from "../core/geometry.js";
+import { say } from "../core/sentences.js";
 import { fit, render } from "../explorer.js";
 import { inFrame } from "./frame.js";
 
@@ -114,7 +115,10 @@ function startPage() {
     // With several explorers, each part needs a name of its own.
     if (shown.length > 1)
       for (const part of el.querySelectorAll("section, [role=region]"))
-        part.setAttribute("aria-label", `${part.getAttribute("aria-label")}, explorer ${k + 1}`);
+        part.setAttribute(
+          "aria-label",
+          say("common.of-several", { name: part.getAttribute("aria-label"), number: k + 1 })
+        );
     model.on("saved", () => {
       touched.add(k);
       // Linked explorers keep their own methods and share the other traits.
