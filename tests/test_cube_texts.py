@@ -39,7 +39,7 @@ def test_other_methods_texts():
 
 @pytest.mark.parametrize(
     ("shape", "letters"),
-    [((2, 3), ["C"]), ((2, 3, 5), ["C", "L"]), ((2, 3, 5, 4), ["C", "H", "W"]), ((2, 3, 2, 5, 4), ["C", "D·H", "W"])],
+    [((2, 3), ["C"]), ((2, 3, 5), ["C", "L"]), ((2, 3, 5, 4), ["C", "H", "W"]), ((2, 3, 2, 5, 4), ["C", "D, H", "W"])],
 )
 def test_letters(shape, letters):
     said = [a.text for a in nv.cube(np.zeros(shape)).layout.scene.annotations]

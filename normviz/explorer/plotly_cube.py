@@ -26,7 +26,7 @@ from normviz.explorer import plotly_meshes
 from normviz.explorer.constants import LIGHT
 from normviz.explorer.plotly_meshes import Drawing
 from normviz.explorer.sentences import say
-from normviz.explorer.svg.readout import span
+from normviz.explorer.svg.readout import enumerated, span
 
 TITLE, LINE, SLIDER = 104, 18, 120
 """Pixels: above the picture for title and buttons, for each line under the title, below the picture for the slider."""
@@ -152,9 +152,7 @@ def texts(on: Drawing, now: Pooling) -> tuple[str, str]:
     sizes = zip(np.roll(on.view.bins, -1), plotly_meshes.letters(on.shape, row)[1:], strict=True)
     folded = [say("aggregation.cells-along", size=size, axis=name) for size, name in sizes if size > 1]
     if folded:
-        *rest, last = folded
-        cells = say("common.list-and", rest=", ".join(rest), last=last) if rest else last
-        lines.append(say("aggregation.cell", cells=cells))
+        lines.append(say("aggregation.cell", cells=enumerated(folded)))
     most = int((on.width - 28) / LETTER)
     title = say("common.named", method=title, G=now.num_groups) if row.has_groups else title
     return title, "<br>".join(part for line in lines for part in wrap(line, most))

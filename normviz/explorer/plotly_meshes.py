@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from normviz.core.methods import Method
-from normviz.core.pooling import Pooling, pooling
+from normviz.core.pooling import Pooling
 from normviz.explorer.constants import ANGLES, CONSTANTS, LIGHT
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.axis_names import length_names
 from normviz.explorer.svg.geometry import Frame, View
 
-STROKE = CONSTANTS["strokes"]["set"]
+THINNEST = 2 * CONSTANTS["strokes"]["set"]
+"""Pixels: the least thickness of a set, so that a line of the grid on it does not hide it."""
 SET_LIFT, LINE_LIFT = 0.15, 0.7
 """Pixels by which the set stands off the other cells, and the lines off both; at equal depth they would be torn."""
 
@@ -86,13 +87,13 @@ class Drawing:
         return [(k, [(0, n) for n in self.view.cells]) for k in range(len(self.view.solids))]
 
     def lit(self, now: Pooling) -> list[Box]:
-        """The set of the cell: a box in each drawn sample that it reaches, no thinner than a line of the explorer."""
+        """The set of the cell: a box in each drawn sample that it reaches, thick enough to be seen."""
         cube = geometry.cube_shape(self.shape)
-        found = pooling(now.method, cube, now.num_groups).set_of(geometry.to_cube(self.cell, self.shape))
-        n, c, h, w = ((part.start, part.stop) for part in found)
+        sets, cell = geometry.sets_of(now.method, cube, now.num_groups), geometry.to_cube(self.cell, self.shape)
+        n, c, h, w = geometry.ranges_of(sets, cell)
         box = []
         for (start, stop), length, unit in zip((w, c, h), self.view.cells, self.frame.unit, strict=True):
-            more = max(0, STROKE / (unit * self.frame.scale) - (stop - start)) / 2
+            more = max(0, THINNEST / (unit * self.frame.scale) - (stop - start)) / 2
             box.append((max(start - more, 0), min(stop + more, length)))
         return [(k, box) for k, sample in enumerate(self.view.solids) if n[0] <= sample < n[1]]
 
@@ -202,7 +203,7 @@ def scene(on: Drawing, method: Method) -> dict[str, Any]:
 def letters(shape: Sequence[int], method: Method) -> tuple[str, str, str, str]:
     """The names of a sample, of its depth, height and width; the last two are empty where x has no such axis."""
     sample, channel, *spatial = length_names(shape, method.axes)
-    return "n" if sample == "N" else sample, channel, "·".join(spatial[:-1]), "".join(spatial[-1:])
+    return "n" if sample == "N" else sample, channel, ", ".join(spatial[:-1]), "".join(spatial[-1:])
 
 
 def labels(on: Drawing, method: Method) -> list[dict[str, Any]]:
