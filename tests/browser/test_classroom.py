@@ -91,6 +91,14 @@ def test_a_mistake_gets_a_word(page, tmp_path, ranges, words):
     assert verdict.startswith(f"{words} Group Norm is different: along ")
 
 
+def test_the_question_names_what_the_cells_of_a_set_share(page, tmp_path):
+    root = opened(page, tmp_path / "p.html", predict=True)
+    question = root.locator(".nv-predict > .nv-caption")
+    for label, statistic in (("Batch Norm", "mean and variance"), ("RMS Norm", "mean square")):
+        choose(root, label)
+        expect(question).to_contain_text(f"Which cells share the {statistic} of cell i = (1, 5, 0, 2) under {label}?")
+
+
 def test_another_choice_is_another_question(page, tmp_path):
     root = opened(page, tmp_path / "p.html", predict=True)
     reveal(root)

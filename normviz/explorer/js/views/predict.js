@@ -151,7 +151,8 @@ export function createPrediction(data, act) {
     q.truth = shown.ownSet;
     const axes = axisNames(shape, shown.method);
     const name = methodName(shown.method, state.G);
-    setText(question, say("predict.question", { index: state.index.join(", "), method: name }));
+    const { statistic } = shown.method;
+    setText(question, say("predict.question", { statistic, index: state.index.join(", "), method: name }));
     rows.forEach(({ name: label, from, to, all, node }, a) => {
       setText(label, axes[a]);
       const place = { axis: axes[a], last: shape[a] - 1 };
