@@ -20,7 +20,7 @@ import constants from "../../constants.json" with { type: "json" };
 /** Every G that divides C, in order. @param {number} C */
 export const divisors = (C) => Array.from({ length: C }, (_, i) => i + 1).filter((g) => C % g === 0);
 
-/** The largest divisor of a length that is at most G. */
+/** The largest divisor of a length that is at most G. @param {number} G @param {number} length */
 export function fitting(G, length) {
   let g = Math.max(1, Math.min(Math.trunc(G) || 1, length));
   while (length % g) g--;
@@ -31,14 +31,14 @@ export function fitting(G, length) {
 export const hasGroups = (method) => method?.c === "group" || method?.n === "group";
 /**
  * How long the axis is that G cuts: the samples for ghost batches, else the channels.
- * @param {Method | undefined} method
+ * @param {Method | undefined} method @param {number[]} shape
  */
 export const cutLength = (method, shape) => shape[method?.n === "group" ? 0 : 1];
 
 /**
  * Extents of one pooling set on a shape (N, C, ...spatial). A G that does not divide is replaced by the next lower
  * divisor: the classical figure shows Group Norm beside ghost batches, whose G divides N.
- * @param {Method} method @param {number[]} shape
+ * @param {Method} method @param {number[]} shape @param {number} G
  */
 export function blockOf(method, shape, G) {
   const rules = [method.n, method.c, method.spatial];
@@ -48,7 +48,10 @@ export function blockOf(method, shape, G) {
   });
 }
 
-/** The block that contains a cell, as a [start, stop) for each axis. @returns {Range[]} */
+/**
+ * The block that contains a cell, as a [start, stop) for each axis.
+ * @param {number[]} block @param {number[]} index @returns {Range[]}
+ */
 export const setOf = (block, index) =>
   block.map((size, a) => {
     const start = Math.floor(index[a] / size) * size;
@@ -61,14 +64,15 @@ export function cubeShape(shape) {
   const W = spatial.length ? spatial[spatial.length - 1] : 1;
   return [N, C, spatial.slice(0, -1).reduce((a, b) => a * b, 1), W];
 }
-/** A cell of x as a cell of the cube. */
+/** A cell of x as a cell of the cube. @param {number[]} index @param {number[]} shape */
 export function toCube(index, shape) {
   const [n, c, ...spatial] = index;
   const w = spatial.length ? spatial[spatial.length - 1] : 0;
   return [n, c, spatial.slice(0, -1).reduce((h, i, a) => h * shape[a + 2] + i, 0), w];
 }
-/** A cell of the cube as a cell of x. */
-export function fromCube([n, c, h, w], shape) {
+/** A cell of the cube as a cell of x. @param {number[]} cell @param {number[]} shape */
+export function fromCube(cell, shape) {
+  let [n, c, h, w] = cell;
   const spatial = shape.slice(2);
   if (!spatial.length) return [n, c];
   const rest = [];
