@@ -23,6 +23,8 @@ KEYS = {
 }
 NO_MEAN = ("rms", "frn", "weight_norm")
 WEIGHTS = ("weight_norm", "weight_standardization")
+OF_SAMPLES = ("ghost",)
+"""Methods whose groups are of samples."""
 
 
 def sets(method, shape, num_groups=None):
@@ -30,7 +32,7 @@ def sets(method, shape, num_groups=None):
     found = defaultdict(list)
     for index in itertools.product(*map(range, shape)):
         n, c, *s = index
-        found[KEYS[method](n, c, s, shape[method != "ghost"] // (num_groups or 1))].append(index)
+        found[KEYS[method](n, c, s, shape[method not in OF_SAMPLES] // (num_groups or 1))].append(index)
     return found
 
 

@@ -207,3 +207,20 @@ def test_small_arrays_give_what_large_ones_give(dtype, monkeypatch):
             np.testing.assert_allclose(y, expected, rtol=LIMITS[dtype], atol=LIMITS[dtype])
             assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
             np.testing.assert_allclose((m.mean, m.m2), (other.mean, other.m2), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_more_samples_than_a_small_array_has_change_a_sample_by_roundings_alone(dtype):
+    many = values((3, 8, 16, 16), dtype=dtype)
+    few, grad = many[:2], values(many.shape, 1)
+    assert few.size <= small_arrays.MOST < many.size
+    for method, num_groups in configurations(many.shape):
+        row, options = nv.METHODS[method], {"num_groups": num_groups}
+        if row.couples_samples:
+            continue
+        one, other = (nv.normalize(x, method, **options) for x in (few, many))
+        np.testing.assert_allclose(one, other[:2], rtol=LIMITS[dtype], atol=LIMITS[dtype])
+        one, other = (nv.statistics(x, method, **options) for x in (few, many))
+        np.testing.assert_allclose((one.mean, one.var), (other.mean[:2], other.var[:2]), rtol=3e-7, atol=1e-9)
+        one, other = (nv.gradient(x, grad[: len(x)], method, **options).input for x in (few, many))
+        np.testing.assert_allclose(one, other[:2], rtol=LIMITS[dtype], atol=LIMITS[dtype])

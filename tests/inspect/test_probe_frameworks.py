@@ -1,10 +1,6 @@
-"""Probes of JAX, Flax, Keras and CuPy functions: arrays are handed over and taken back in their own kind."""
+"""Probes of JAX, Flax and CuPy functions: arrays are handed over and taken back in their own kind."""
 
-import os
-import subprocess
-import sys
 import warnings
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -95,47 +91,6 @@ def jax_zoo():
 def test_jax(jax_zoo, name):
     assert sorted(jax_zoo) == sorted(JAX)
     compare(jax_zoo[name], "jax")
-
-
-KERAS = """
-import numpy as np, keras, normviz as nv, warnings
-shape, layers = (4, 6, 6, 8), keras.layers
-batch, drop, group = layers.BatchNormalization(), layers.Dropout(0.5), layers.GroupNormalization(4)
-told = lambda fn: nv.probe(fn, shape, channel_axis=-1)
-found = [
-    told(batch), told(lambda x: batch(x, training=True)), told(group), told(layers.LayerNormalization()),
-    told(lambda x: drop(group(x), training=True)), told(layers.RMSNormalization()), told(keras.Sequential([group])),
-]
-for p in found:
-    print(p.method, p.num_groups, p.eps, p.affine, p.elementwise, p.stochastic, p.framework, p.calls <= 40)
-print(batch.built, group.built)
-batch.build(shape)
-before = [np.array(v) for v in batch.variables]
-told(lambda x: batch(x, training=True))
-print(all(np.array_equal(a, b) for a, b in zip(before, batch.variables, strict=True)))
-"""
-
-
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_keras(backend):
-    """In a process of its own, for Keras takes its backend once and for all."""
-    for module in ("keras", backend):
-        if find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
-    environment = os.environ | {"KERAS_BACKEND": backend}
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", KERAS], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines() == [
-        f"None None None channel True False {backend} True",
-        f"batch None 0.001 none False False {backend} True",
-        f"group 4 0.001 none False False {backend} True",
-        f"positional None 0.001 none False False {backend} True",
-        f"group 4 0.001 None False True {backend} True",
-        f"rms None 1e-06 none False False {backend} True",
-        f"group 4 0.001 none False False {backend} True",
-        "False False",
-        "True",
-    ]
 
 
 def test_cupy_functions_get_device_arrays():
