@@ -68,7 +68,8 @@ def test_methods_compared_go_onto_a_page_with_others():
 def test_the_output_of_a_comparison_is_a_picture_under_a_frame():
     bundle = nv.compare_methods(X, ["batch", "group"])._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/svg+xml"}
-    assert [tag for tag, _ in Reader(bundle["text/html"]).tags] == ["div", "img", "iframe"]
+    tags = [tag for tag, _ in Reader(bundle["text/html"]).tags]
+    assert tags == ["div", "div", "figure", "img", "figcaption", "iframe"]
     assert len(data_of(inside(bundle["text/html"]))) == 2
     drawn = ET.fromstring(bundle["image/svg+xml"])
     heights = [int(child.attrib["height"]) for child in drawn]

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.core.pooling import fitting_num_groups
-from normviz.explorer import constants
 from normviz.explorer.svg import geometry
 
 OTHER, LIT, GRID, OUTLINE = range(4)
@@ -143,9 +142,7 @@ def test_cubes_stand_where_the_explorer_draws_them(tensor, width):
     figure = nv.cube(np.zeros(shape, np.float32), method, groups, index=index, width=width)
     view = geometry.view_of(shape, {"view": "samples", "index": index})
     size = {"width": width, "height": figure.layout.height - figure.layout.margin.t - figure.layout.margin.b}
-    frame = geometry.make_frame(
-        view.cells, view.lengths, len(view.solids), size, constants.ANGLES["samples"], view.margin
-    )
+    frame = geometry.make_frame(view, size)
     points = np.stack([figure.data[OTHER][axis] for axis in "xyz"], axis=1).reshape(-1, 8, 3)
     lit = np.stack([figure.data[LIT][axis] for axis in "xyz"], axis=1).reshape(-1, 8, 3)
     # Corners are numbered by bits: 1 for the far end of x, 2 of y, 4 of z; the three faces that are in sight.

@@ -11,7 +11,7 @@ import normviz as nv
 from normviz.explorer import validation
 from normviz.explorer.constants import CONSTANTS, DARK, LIGHT
 from normviz.explorer.svg import geometry, picture, readout
-from normviz.explorer.svg.cube import Cubes, bordered, rectangles, set_boxes
+from normviz.explorer.svg.cube import Cubes, bordered, drawn_value, normalizer, painted, set_boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><!-- <img src=x onerror=alert(1)> & \" ' ]]> \u2028"
@@ -354,11 +354,11 @@ def test_sets_that_split_channels_and_positions_are_right(monkeypatch):
     assert shown.size == 2
     np.testing.assert_allclose((shown.mean, shown.var), (members.mean(), members.var()), rtol=1e-12)
     subject, now = validation.start(x, given | {"color": "normalized"})
-    from normviz.explorer.svg.cube import drawn_values
-
     cubes = Cubes(subject, now, shown, {"width": 900, "height": 300})
     normalized = nv.normalize(x, "heads", num_groups=3)
-    np.testing.assert_allclose(drawn_values(cubes, 1), normalized[1], rtol=1e-6, atol=1e-9)
+    for box in geometry.surface(cubes.view):
+        found = normalizer(cubes, 1)(drawn_value(cubes, 1, box), box)
+        assert found == pytest.approx(normalized[cubes.first_cell(1, box)], rel=1e-6, abs=1e-9)
     large = np.random.default_rng(0).normal(size=(2, 64, 48, 48))
     assert measured(large, method="heads", num_groups=4).mean is None
     assert "need a running kernel" in draw(large, method="heads", num_groups=4)
@@ -431,13 +431,27 @@ def test_the_classical_figure_beside_ghost_batches_has_groups_that_divide_the_ch
     assert said[-1].startswith("Ghost Batch Norm, G = 3: the set of cell (0, 0, 0, 0) is n 0 to 1, c 0, ")
 
 
-def test_rectangles_cover_an_array_once():
-    rng = np.random.default_rng(0)
-    for shape in ((1, 1), (5, 7), (12, 12)):
-        flat = rng.integers(0, 3, shape)
-        again, times = np.full(shape, -1), np.zeros(shape, int)
-        for level, row, column, rows, columns in rectangles(flat):
-            again[row : row + rows, column : column + columns] = level
-            times[row : row + rows, column : column + columns] += 1
-        np.testing.assert_array_equal(again, flat)
+@pytest.mark.parametrize("color", ["partition", "value", "normalized"])
+@pytest.mark.parametrize("view", ["samples", "paper"])
+@pytest.mark.parametrize("shape", [(2, 6, 4, 5), (3, 40, 35, 3), (18, 4, 5, 5), (4, 40, 40, 40)])
+def test_every_face_is_painted_once(color, view, shape):
+    subject, now = validation.start(tensor(*shape), {"method": "positional", "color": color, "view": view})
+    cubes = Cubes(subject, now, readout.measure(subject, now), {"width": 900, "height": 300})
+    x, y, z = cubes.view.cells
+    groups = [ET.fromstring(text) for text in painted(cubes, 0)]
+    for group, (across, down) in zip(groups, ((x, y), (x, z), (y, z)), strict=True):
+        times = np.zeros((across, down), int)
+        for a, c, b, d in re.findall(r"M(\d+) (\d+)H(\d+)V(\d+)", "".join(path.get("d") for path in group)):
+            times[int(a) : int(b), int(c) : int(d)] += 1
         assert (times == 1).all()
+
+
+def test_a_drawn_cell_has_the_colour_of_the_mean_of_its_cells():
+    x = tensor(20, 40, 7, 9)
+    for view in ("samples", "paper"):
+        subject, now = validation.start(x, {"view": view, "color": "value"})
+        cubes = Cubes(subject, now, readout.measure(subject, now), {"width": 900, "height": 300})
+        for box in geometry.surface(cubes.view):
+            (x0, x1), (y0, y1), (z0, z1) = box
+            part = x[0, y0:y1, z0:z1, x0:x1] if view == "samples" else x.reshape(20, 40, -1)[y0:y1, x0:x1, z0:z1]
+            assert drawn_value(cubes, 0, box) == pytest.approx(part.mean())

@@ -25,17 +25,22 @@ def test_show_gives_a_page_and_a_picture_and_nothing_else():
 def test_the_html_of_show_is_a_picture_under_a_sandboxed_frame():
     made = nv.show(X)._repr_mimebundle_()["text/html"]
     reader = Reader(made)
-    assert [tag for tag, _ in reader.tags] == ["div", "img", "iframe"]
-    (_, wrapper), (_, img), (_, frame) = reader.tags
-    assert "position:relative" in wrapper["style"]
-    assert "padding-bottom:44px" in wrapper["style"]
+    assert [tag for tag, _ in reader.tags] == ["div", "div", "figure", "img", "figcaption", "iframe"]
+    (_, outer), (_, wrapper), (_, still), (_, img), _, (_, frame) = reader.tags
+    assert outer["style"] == "max-width:960px"
+    # The frame gets its height from an expression of its width, not from the picture, and covers it.
+    assert wrapper["style"].startswith("position:relative;padding-bottom:calc(")
+    assert "height:calc(0px)" in still["style"]
     assert img["alt"].startswith(
         "Group Norm, G = 4: the set of cell (0, 0, 0, 0) is n 0, c 0 to 1, h 0 to 3, w 0 to 3;"
     )
     kind, _, packed = img["src"].partition(",")
     assert kind == "data:image/svg+xml;base64"
     assert base64.b64decode(packed).decode() == nv.show(X).to_svg(caption=False)
-    assert img["style"] == "width:100%;height:auto;display:block"
+    assert img["style"] == "width:100%;max-width:960px;height:auto;display:block"
+    words = re.search("<figcaption.*?>(.*?)</figcaption>", made)[1]
+    assert words.startswith(html.escape(img["alt"]))
+    assert "share one mean and one variance." in words
     assert frame["sandbox"] == "allow-scripts"
     assert frame["title"] == "Group Norm, G = 4: interactive explorer"
     assert frame["style"] == "position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"
@@ -54,7 +59,7 @@ def test_the_frame_unpacks_the_page_without_a_second_picture():
 
 def test_any_title_is_text_in_a_notebook_too():
     made = nv.show(X, title=HOSTILE)._repr_mimebundle_()["text/html"]
-    assert [tag for tag, _ in Reader(made).tags] == ["div", "img", "iframe"]
+    assert [tag for tag, _ in Reader(made).tags] == ["div", "div", "figure", "img", "figcaption", "iframe"]
     assert data_of(inside(made))[0]["scene"]["title"] == HOSTILE
 
 

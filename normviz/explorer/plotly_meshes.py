@@ -14,7 +14,7 @@ import numpy as np
 
 from normviz.core.methods import Method
 from normviz.core.pooling import Pooling
-from normviz.explorer.constants import ANGLES, CONSTANTS, LIGHT
+from normviz.explorer.constants import CONSTANTS, LIGHT
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.axis_names import length_names
 from normviz.explorer.svg.geometry import Frame, View
@@ -104,7 +104,7 @@ def place(shape: tuple[int, ...], cell: tuple[int, ...], width: float) -> Drawin
     stage = CONSTANTS["stage"]
     least, share, most = stage["narrow" if width < stage["narrow_below"] else "tall"]
     size = {"width": width, "height": round(geometry.clamp(share * width, least, most))}
-    frame = geometry.make_frame(view.cells, view.lengths, len(view.solids), size, ANGLES["samples"], view.margin)
+    frame = geometry.make_frame(view, size)
     return Drawing(shape, cell, view, frame, size["width"], size["height"])
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from normviz.explorer.constants import ANGLES
 from normviz.explorer.sentences import say
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.geometry import FACES
-from normviz.explorer.svg.writer import Pen, number, polygon, width_of, wrapped
+from normviz.explorer.svg.writer import Pen, number, polygons, width_of, wrapped
 from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Drawn, Question
 
 WIDTH, HEIGHT = 960, 1118
@@ -172,18 +171,18 @@ def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
 def thumb(one: Drawn, samples: int, left: float, top: float, width: float) -> Iterator[tuple[str, str]]:
     """Yield a small picture of a set: the fill of each kind of face, and its path."""
     cube = geometry.cube_shape((samples, *one.shape[1:]))
-    cells = cube[3], cube[1], cube[2]
     margin = {"left": 2, "right": 2, "top": 1, "bottom": 1, "gap": 0, "most": 99}
     size = {"width": width / samples, "height": THUMB[1]}
-    alone = geometry.make_frame(cells, geometry.sample_lengths(cube), 1, size, ANGLES["samples"], margin)
+    view = replace(geometry.view_of(cube, {"view": "samples", "index": (0,)}), solids=[0], margin=margin)
+    alone = geometry.make_frame(view, size)
     x, y = alone.origins[0]
     # All samples stand in one row.
     frame = replace(alone, origins=[(left + x + k * size["width"], top + y) for k in range(samples)])
     # Of a visible cell, on the front of a sample in the middle.
     cell = [0 if axis == 1 else length // 2 for axis, length in enumerate(cube)]
     n, c, h, w = geometry.ranges_of(geometry.sets_of(one.method, cube, one.num_groups), cell)
-    whole = [geometry.faces(frame, k, [(0, extent) for extent in cells]) for k in range(samples)]
+    whole = [geometry.faces(frame, k, [(0, extent) for extent in view.cells]) for k in range(samples)]
     lit = [geometry.visible_faces(frame, k, [w, c, h]) for k in (range(*n) if one.pooled else ())]
     for kind, boxes in zip(KINDS, (whole, lit), strict=True):
         for face in FACES:
-            yield kind + face, "".join(polygon(quads[face]) for quads in boxes if face in quads)
+            yield kind + face, polygons(quads[face] for quads in boxes if face in quads)

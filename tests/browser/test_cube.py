@@ -5,8 +5,7 @@ import sys
 import pytest
 
 import normviz as nv
-from normviz.explorer import constants, validation
-from normviz.explorer.svg import geometry, readout
+from normviz.explorer.svg import geometry
 
 STATE = """() => {
     const {layout, data} = document.querySelector(".plotly-graph-div");
@@ -75,11 +74,8 @@ def test_plotly_draws_the_set_where_the_explorer_has_it(page):
         "() => { const {layout: l} = document.querySelector('.plotly-graph-div');"
         " return l.height - l.margin.t - l.margin.b; }"
     )
-    scene, now = validation.check(nv.samples.activations(), index=(1, 6, 6, 6))
-    data = readout.Data(scene)
-    view = geometry.view_of(data, now)
-    size = {"width": 900, "height": height}
-    frame = geometry.make_frame(view.cells, view.lengths, 4, size, constants.ANGLES["samples"], view.margin)
+    view = geometry.view_of(nv.samples.activations().shape, {"view": "samples", "index": (1, 6, 6, 6)})
+    frame = geometry.make_frame(view, {"width": 900, "height": height})
     faces = geometry.visible_faces(frame, 1, [(0, 12), (4, 8), (0, 12)])
     assert sorted(faces) == ["side", "top"]
     x, y = zip(*(point for quad in faces.values() for point in quad), strict=True)

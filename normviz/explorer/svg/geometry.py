@@ -1,7 +1,4 @@
-"""Orthographic projection, and the two views of the still picture.
-
-These are the formulas of geometry.js and of viewOf in cube.js. A test draws random cases in both languages and compares
-the numbers.
+"""Orthographic projection and the two views of the still picture, by the formulas of geometry.js and cube.js.
 
 A drawing is a row of *solids* that share one frame. A solid has three axes: X to the right, Y into depth, Z down from
 the top. In the "samples" view a solid is one sample, (X, Y, Z) = (w, c, h); in the "paper" view it is one method,
@@ -29,7 +26,23 @@ PAPER_METHODS: Sequence[str] = CONSTANTS["paper_methods"]
 LENGTHS = CONSTANTS["lengths"]
 MOST_VALUES, MOST_COARSE = 2**17, 2**16
 """The most cells whose values a page contains, and the most drawn cells for which it contains means instead."""
-FACES = ("top", "front", "side")
+FACES = {
+    "top": ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)),
+    "front": ((0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)),
+    "side": ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)),
+}
+"""The corners of each visible face of a box: 1 is the far end of an axis."""
+EDGES = ((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """The nearest value within [low, high]."""
+    return min(max(value, low), high)
+
+
+def fitting(num_groups: int | None, length: int) -> int:
+    """The largest divisor of a length that is at most G."""
+    return next(g for g in range(min(num_groups or 1, length), 0, -1) if length % g == 0)
 
 
 def sets_of(method: str, shape: Sequence[int], num_groups: int | None) -> Pooling:
@@ -39,11 +52,6 @@ def sets_of(method: str, shape: Sequence[int], num_groups: int | None) -> Poolin
     """
     row, shape = find(method), tuple(shape)
     return pooling(method, shape, fitting(num_groups, shape[row.grouped_axis]) if row.has_groups else None)
-
-
-def fitting(num_groups: int | None, length: int) -> int:
-    """The largest divisor of a length that is at most G."""
-    return next(g for g in range(min(num_groups or 1, length), 0, -1) if length % g == 0)
 
 
 def ranges_of(sets: Pooling, index: Iterable[int]) -> list[Range]:
@@ -78,27 +86,72 @@ def bins(shape: Sequence[int]) -> tuple[int, int, int, int]:
     return tuple(size)  # type: ignore[return-value]
 
 
-def clamp(value: float, low: float, high: float) -> float:
-    """The nearest value within [low, high]."""
-    return min(max(value, low), high)
+# ---- the two views ---------------------------------------------------------------------------------------------------
 
 
-def clamp_angles(az: float, el: float) -> tuple[float, float]:
-    """The angles at which the same three faces stay in sight."""
-    return clamp(az, *ANGLES["limits"]["az"]), clamp(el, *ANGLES["limits"]["el"])
+@dataclass(frozen=True)
+class View:
+    """Solids, and how they stand for cells of the cube (n, c, h, w).
+
+    Attributes
+    ----------
+    solids
+        Sample numbers, or the names of methods in the classical figure.
+    cells, lengths, bins, margin
+        Along X, Y, Z: cells, drawn lengths, and cells to one drawn cell; the room round the solids, in pixels.
+    """
+
+    name: str
+    solids: Sequence[Any]
+    cells: tuple[int, int, int]
+    lengths: Sequence[float]
+    bins: tuple[int, int, int]
+    margin: Mapping[str, float]
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether this is the classical figure."""
+        return self.name == "paper"
+
+    def box(self, block: Box, row: Method, width: int) -> Box:
+        """A block of (n, c, h, w) as a box of (X, Y, Z)."""
+        n, c, h, w = block
+        if not self.is_paper:
+            return w, c, h
+        z = h[0] * width + w[0]
+        return c, n, (0, self.cells[2]) if row.spatial == "all" else (z, z + 1)
 
 
-def sample_lengths(cube: Sequence[int]) -> list[float]:
-    """Drawn lengths of (W, C, H): true to the cells, but depth is squashed and no side is thinner than a sixth."""
-    _, c, h, w = cube
-    longest = max(h, w)
-    return [max(cells, longest / LENGTHS["thinnest"]) for cells in (w, min(c, LENGTHS["deepest"] * longest), h)]
+def view_of(shape: Sequence[int], state: Mapping[str, Any]) -> View:
+    """The view of a tensor that a state asks for: its "view", "index" and, in the classical figure, "method"."""
+    n, c, h, w = cube_shape(shape)
+    _, bc, bh, bw = bins(shape)
+    if state["view"] == "paper":
+        extra = () if state["method"] in (*PAPER_METHODS, "given") else (state["method"],)
+        size = (bc, -(-n // LIMITS["paper_samples"]), -(-h * w // LIMITS["paper_positions"]))
+        side = LENGTHS["paper"]
+        lengths = side, clamp(side * n / c, LENGTHS["paper_least"], side), side
+        return View("paper", (*PAPER_METHODS, *extra), (c, n, h * w), lengths, size, MARGINS["paper"])
+    most, margin, longest = LIMITS["samples"], MARGINS["samples"], max(h, w)
+    margin = margin | {"most": max(margin["least"], margin["of_length"] / longest)}
+    first = state["index"][0] // most * most
+    # True to the cells, but depth is squashed and no side is thinner than a sixth.
+    true = w, min(c, LENGTHS["deepest"] * longest), h
+    lengths = [max(length, longest / LENGTHS["thinnest"]) for length in true]
+    return View("samples", range(first, min(first + most, n)), (w, c, h), lengths, (bw, bc, bh), margin)
 
 
-def paper_lengths(cube: Sequence[int]) -> list[float]:
-    """Drawn lengths of (C, N, HW) in the classical figure."""
-    side = LENGTHS["paper"]
-    return [side, clamp(side * cube[0] / cube[1], LENGTHS["paper_least"], side), side]
+def surface(view: View) -> Iterator[Box]:
+    """Boxes of one drawn cell that touch a visible face."""
+    (x, y, z), (bx, by, bz) = view.cells, view.bins
+    for j in range(0, y, by):
+        for k in range(0, z, bz):
+            for i in range(0, x, bx):
+                if j == 0 or k == 0 or i + bx >= x:
+                    yield (i, min(i + bx, x)), (j, min(j + by, y)), (k, min(k + bz, z))
+
+
+# ---- projection ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -124,18 +177,11 @@ class Frame:
         return ox + self.scale * across, oy - self.scale * up
 
 
-def make_frame(
-    cells: Sequence[int],
-    lengths: Sequence[float],
-    count: int,
-    size: Mapping[str, float],
-    angles: Mapping[str, float],
-    margin: Mapping[str, float],
-) -> Frame:
-    """Stand `count` solids in the rows and columns that draw them largest; the arguments are makeFrame's."""
-    az, el = clamp_angles(angles["az"], angles["el"])
+def make_frame(view: View, size: Mapping[str, float]) -> Frame:
+    """Stand the solids in the rows and columns that draw them largest in `size` pixels."""
+    az, el = ANGLES[view.name]["az"], ANGLES[view.name]["el"]
     ca, sa, ce, se = math.cos(az), math.sin(az), math.cos(el), math.sin(el)
-    x, y, z = lengths
+    (x, y, z), count, margin = view.lengths, len(view.solids), view.margin
     wide, high = x * ca + y * sa, z * ce + (x * sa + y * ca) * se
     room = size["width"] - margin["left"] - margin["right"]
     scale, cols, rows = 0.0, 1, 1
@@ -154,122 +200,49 @@ def make_frame(
     # The lower left corner of the front face is the origin of a solid: it lies x*sa*se above the lowest point.
     base = (step_y - margin["top"] - margin["bottom"] - h) / 2 + margin["top"] + h - x * sa * se * scale
     origins = [(left + step_x * (k % cols), above + step_y * (k // cols) + base) for k in range(count)]
-    unit = [length / n for length, n in zip(lengths, cells, strict=True)]
-    return Frame(cells, origins, unit, scale, ca, sa, ce, se, w, h)
+    unit = [length / n for length, n in zip(view.lengths, view.cells, strict=True)]
+    return Frame(view.cells, origins, unit, scale, ca, sa, ce, se, w, h)
 
 
 def faces(frame: Frame, k: int, box: Box) -> dict[str, list[Point]]:
     """The three faces of a box in solid k that an eye in front, above and to the right sees, four corners each."""
-    (x0, x1), (y0, y1), (z0, z1) = box
+    x, y, z = box
+    return {face: [frame.project(k, x[i], y[j], z[m]) for i, j, m in corners] for face, corners in FACES.items()}
 
-    def at(*corners: tuple[float, float, float]) -> list[Point]:
-        return [frame.project(k, *corner) for corner in corners]
 
-    return {
-        "top": at((x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0)),
-        "front": at((x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)),
-        "side": at((x1, y0, z0), (x1, y1, z0), (x1, y1, z1), (x1, y0, z1)),
-    }
+def on_faces(cells: Sequence[int], box: Box) -> dict[str, bool]:
+    """On which visible faces of its solid a box lies."""
+    return {"top": box[2][0] <= 0, "front": box[1][0] <= 0, "side": box[0][1] >= cells[0]}
 
 
 def visible_faces(frame: Frame, k: int, box: Box) -> dict[str, list[Point]]:
     """What of a box lies on the visible faces of its solid."""
-    every = faces(frame, k, box)
-    seen = {"top": box[2][0] <= 0, "front": box[1][0] <= 0, "side": box[0][1] >= frame.cells[0]}
-    return {name: every[name] for name in FACES if seen[name]}
-
-
-EDGES = ((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7))
+    seen = on_faces(frame.cells, box)
+    return {face: quad for face, quad in faces(frame, k, box).items() if seen[face]} if any(seen.values()) else {}
 
 
 def hidden_edges(frame: Frame, k: int, box: Box) -> list[tuple[Point, Point]]:
     """The edges of a box that lie inside the solid, out of sight."""
-
-    def faces_of(corner: tuple[int, int, int]) -> tuple[bool, bool, bool]:
-        x, y, z = corner
-        return z <= 0, x >= frame.cells[0], y == 0
-
     corners = [(box[0][i & 1], box[1][i >> 1 & 1], box[2][i >> 2 & 1]) for i in range(8)]
-    ends = [(corners[i], corners[j]) for i, j in EDGES]
-    inside = [(a, b) for a, b in ends if not any(map(all, zip(faces_of(a), faces_of(b), strict=True)))]
-    return [(frame.project(k, *a), frame.project(k, *b)) for a, b in inside]
+    lies = [(z <= 0, x >= frame.cells[0], y == 0) for x, y, z in corners]
+    inside = [ends for ends in EDGES if not any(map(all, zip(*(lies[i] for i in ends), strict=True)))]
+    return [(frame.project(k, *corners[i]), frame.project(k, *corners[j])) for i, j in inside]
 
 
-def grid_lines(frame: Frame, k: int, bins: Sequence[int], least: float = LIMITS["grid"]) -> list[tuple[Point, Point]]:
-    """Grid lines of the visible faces; `bins` cells to a line, and never closer than `least` pixels."""
+def grid_lines(frame: Frame, k: int, bins: Sequence[int]) -> list[tuple[Point, Point]]:
+    """Grid lines of the visible faces: `bins` cells to a line, and never closer than the least distance."""
     x, y, z = frame.cells
 
     def every(axis: int) -> range:
         drawn = (frame.ca, math.hypot(frame.sa, frame.ca * frame.se), frame.ce)[axis]
         cell = frame.unit[axis] * frame.scale * drawn
-        step = bins[axis] * max(1, math.ceil(least / (cell * bins[axis])))
+        step = bins[axis] * max(1, math.ceil(LIMITS["grid"] / (cell * bins[axis])))
         return range(step, frame.cells[axis], step)
 
     ends = [((i, 0, 0), to) for i in every(0) for to in ((i, 0, z), (i, y, 0))]
     ends += [pair for i in every(1) for pair in (((0, i, 0), (x, i, 0)), ((x, i, 0), (x, i, z)))]
     ends += [pair for i in every(2) for pair in (((0, 0, i), (x, 0, i)), ((x, 0, i), (x, y, i)))]
     return [(frame.project(k, *a), frame.project(k, *b)) for a, b in ends]
-
-
-# ---- the two views ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class View:
-    """Solids, and how they stand for cells of the cube (n, c, h, w).
-
-    Attributes
-    ----------
-    solids
-        Sample numbers, or the names of methods in the classical figure.
-    cells, lengths, bins, margin
-        Along X, Y, Z: cells, drawn lengths, and cells to one drawn cell; the room round the solids, in pixels.
-    """
-
-    name: str
-    solids: Sequence[Any]
-    cells: tuple[int, int, int]
-    lengths: list[float]
-    bins: tuple[int, int, int]
-    margin: Mapping[str, float]
-
-    @property
-    def is_paper(self) -> bool:
-        """Whether this is the classical figure."""
-        return self.name == "paper"
-
-    def box(self, block: Box, row: Method, width: int) -> list[Range]:
-        """A block of (n, c, h, w) as a box of (X, Y, Z)."""
-        n, c, h, w = block
-        if not self.is_paper:
-            return [w, c, h]
-        z = h[0] * width + w[0]
-        return [c, n, (0, self.cells[2]) if row.spatial == "all" else (z, z + 1)]
-
-
-def view_of(shape: Sequence[int], state: Mapping[str, Any]) -> View:
-    """The view of a tensor that a state asks for: its "view", "index" and, in the classical figure, "method"."""
-    n, c, h, w = cube_shape(shape)
-    _, bc, bh, bw = bins(shape)
-    if state["view"] == "paper":
-        extra = () if state["method"] in (*PAPER_METHODS, "given") else (state["method"],)
-        size = (bc, -(-n // LIMITS["paper_samples"]), -(-h * w // LIMITS["paper_positions"]))
-        return View("paper", (*PAPER_METHODS, *extra), (c, n, h * w), paper_lengths((n, c)), size, MARGINS["paper"])
-    most, margin = LIMITS["samples"], MARGINS["samples"]
-    margin = margin | {"most": max(margin["least"], margin["of_length"] / max(h, w))}
-    first = state["index"][0] // most * most
-    solids = range(first, min(first + most, n))
-    return View("samples", solids, (w, c, h), sample_lengths((n, c, h, w)), (bw, bc, bh), margin)
-
-
-def surface(view: View) -> Iterator[Box]:
-    """Boxes of one drawn cell that touch a visible face."""
-    (x, y, z), (bx, by, bz) = view.cells, view.bins
-    for j in range(0, y, by):
-        for k in range(0, z, bz):
-            for i in range(0, x, bx):
-                if j == 0 or k == 0 or i + bx >= x:
-                    yield [(i, min(i + bx, x)), (j, min(j + by, y)), (k, min(k + bz, z))]
 
 
 def middle(points: Sequence[Point]) -> Point:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-
-import numpy as np
+from functools import cache
 
 from normviz.explorer.constants import CONSTANTS
 
@@ -19,13 +19,12 @@ WHITE: Rgb = tuple(TONES["white"])
 
 def mix(a: Rgb, b: Rgb, t: float) -> Rgb:
     """A colour between two."""
-    return tuple(int(np.floor(p + (q - p) * t + 0.5)) for p, q in zip(a, b, strict=True))  # type: ignore[return-value]
+    return tuple(math.floor(p + (q - p) * t + 0.5) for p, q in zip(a, b, strict=True))  # type: ignore[return-value]
 
 
 def hexed(rgb: Rgb) -> str:
-    """#rrggbb, or #rgb where that is the same colour."""
-    text = "".join(f"{v:02x}" for v in rgb)
-    return f"#{text[::2]}" if text[::2] == text[1::2] else f"#{text}"
+    """#rrggbb."""
+    return "#" + "".join(f"{v:02x}" for v in rgb)
 
 
 def toned(rgb: Rgb, face: str) -> str:
@@ -49,6 +48,7 @@ def partition_color(at: Sequence[int], grid: Sequence[int]) -> Rgb:
     return mix(hue, WHITE, PARTITION["groups"] * shade)
 
 
+@cache
 def level_color(level: int) -> Rgb:
     """Colour of a level: teal below zero, plum above, grey where the value is not finite (-1)."""
     if level < 0:
@@ -57,15 +57,13 @@ def level_color(level: int) -> Rgb:
     return mix(MIDDLE, LOW, -t) if t < 0 else mix(MIDDLE, HIGH, t)
 
 
-def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The level of each value: diverging about zero if there are two signs, else from light to dark."""
-    if low < 0 < high:
-        t = values / max(abs(low), abs(high))
-    else:
-        t = (values - (low if low >= 0 else high)) / ((high - low) or 1)
-    finite = np.isfinite(t)
-    level = np.floor((np.clip(np.where(finite, t, 0), -1, 1) + 1) / 2 * (LEVELS - 1) + 0.5)
-    return np.where(finite, level, -1).astype(int)
+def level_of(value: float, low: float, high: float) -> int:
+    """The level of a value: diverging about zero if there are two signs, else from light to dark; -1 if not finite."""
+    if not math.isfinite(value):
+        return -1
+    zero = 0 if low < 0 < high else low if low >= 0 else high
+    t = (value - zero) / ((max(-low, high) if low < 0 < high else high - low) or 1)
+    return math.floor((min(max(t, -1), 1) + 1) / 2 * (LEVELS - 1) + 0.5)
 
 
 def legend(low: float, high: float) -> list[str]:

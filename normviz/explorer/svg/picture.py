@@ -6,7 +6,8 @@ the words of `readout.words` stand beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 
 WIDTH, LEAST_WIDTH, MOST_WIDTH = (CONSTANTS["still"][name] for name in ("width", "least_width", "most_width"))
 THEMES = ("light", "dark", "auto")
-EDGE, ROW, TEXT = 12, 22, 13
-"""Pixels: the margin, the height of a line, and the size of its letters."""
+EDGE, ROW, TEXT, GAP = 12, 22, 13, 18
+"""Pixels: the margin, the height of a line, the size of its letters, and the room between items of the legend."""
 SMALL = 11.5
 """The smallest letters, of a line that is long."""
 MOST_LINES = 9
+BOX = "M0 -10h12v12h-12z"
+Item = tuple[float, str]
+"""An item of the legend: its width in pixels, and what is drawn from (0, 0) to the right."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +107,16 @@ def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto")
     state = blank(state) if state.get("predict") else state
     shown, top, body = measure(on, state), EDGE, []
     if on.title:
-        body.append(pen.text(EDGE, top + 14, clipped(on.title, 15, room), 15, bold=True, literal=True))
+        body.append(pen.text(EDGE, top + 14, clipped(on.title, 15, room), 15, bold=True))
         top += ROW
     cubes = fitted(on, state, shown, room)
     body += [f'<g transform="translate({EDGE} {top})">', *draw(pen, cubes), "</g>"]
     top += round(cubes.size["height"]) + 8
-    for items in rows(pen, on, state, shown, room):
-        x = EDGE + (room - sum(wide for wide, _ in items) - 18 * (len(items) - 1)) / 2
-        body.append(f'<g transform="translate({number(x)} {top + 14})">')
-        x = 0.0
-        for wide, item in items:
-            body.append(f'<g transform="translate({number(x)} 0)">{item}</g>' if x else item)
-            x += wide + 18
-        body.append("</g>")
+    for row in rows(legend(pen, on, state, shown), room):
+        x = EDGE + (room + GAP - sum(wide + GAP for wide, _ in row)) / 2
+        for wide, item in row:
+            body.append(f'<g transform="translate({number(x)} {top + 14})">{item}</g>')
+            x += wide + GAP
         top += ROW
     text = status(on, state, shown)
     lines, size = numbers(text, room)
@@ -168,56 +169,50 @@ def stacked_size(stills: Sequence[Still], *, caption: bool = True) -> tuple[int,
 # ---- the legend ------------------------------------------------------------------------------------------------------
 
 
-def rows(pen: Pen, on: Subject, state: State, shown: Readout, room: float) -> list[list[tuple[float, str]]]:
-    """The items of the legend with their widths, in lines that fit."""
-    lines: list[list[tuple[float, str]]] = [[]]
-    for item in legend(pen, on, state, shown):
-        if lines[-1] and sum(wide + 18 for wide, _ in lines[-1]) + item[0] > room:
+def rows(items: Iterable[Item], room: float) -> list[list[Item]]:
+    """The items of the legend in lines that fit."""
+    lines: list[list[Item]] = [[]]
+    for item in items:
+        if lines[-1] and sum(wide + GAP for wide, _ in lines[-1]) + item[0] > room:
             lines.append([])
         lines[-1].append(item)
     return lines
 
 
-def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[tuple[float, str]]:
-    """The items of the legend: their widths, and what is drawn from (0, 0) to the right."""
-    color, plain = state["color"], state["color"] in ("partition", "value", "normalized")
-    if color in ("value", "normalized"):
+def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item]:
+    """The items of the legend."""
+    color, outlined = state["color"], state["color"] != "set"
+
+    def item(box: str, name: str) -> Item:
+        label = say(f"controls.legend-{name}")
+        return 18 + width_of(label, TEXT), box + pen.text(18, 0, label, TEXT, "muted")
+
+    if color == "partition":
+        hues = enumerate(map(palette.hexed, palette.HUES[:3]))
+        colors = "".join(f'<path fill="{hue}" d="M{4 * k} -10h4v12h-4z"/>' for k, hue in hues)
+        yield item(colors + pen.path(BOX, stroke="edge"), "partition")
+    elif outlined:
         yield scale(pen, on, state)
-    elif color == "partition":
-        hues = "".join(f'<path fill="{palette.hexed(palette.HUES[k])}" d="M{4 * k} -10h4v12h-4z"/>' for k in range(3))
-        yield item(pen, hues + pen.path("M0 -10h12v12h-12z", stroke="edge"), say("controls.legend-partition"))
     if not (shown.evaluating or state.get("predict") or color == "partition"):
-        box = pen.path("M0 -10h12v12h-12z", None if plain else "set-front", "set-front" if plain else "set-edge")
-        yield item(pen, box, say("controls.legend-set"))
-    ink = ("edge" if color == "partition" else "cell-front") if plain else "cell-edge"
-    yield item(pen, pen.path("M0 -10h12v12h-12z", None if plain else "cell-front", ink), say("controls.legend-cell"))
+        yield item(pen.path(BOX, stroke="set-front") if outlined else pen.path(BOX, "set-front", "set-edge"), "set")
+    ink = "edge" if color == "partition" else "cell-front"
+    yield item(pen.path(BOX, stroke=ink) if outlined else pen.path(BOX, "cell-front", "cell-edge"), "cell")
     if on.marks is not None and state["view"] != "paper":
-        cross = pen.path("M0 -10h12v12h-12zl12 12m0-12l-12 12", stroke="mark", width=1.3)
-        yield item(pen, cross, say("controls.legend-marked"))
+        yield item(pen.path(f"{BOX}l12 12m0-12l-12 12", stroke="mark", width=1.3), "marked")
 
 
-def item(pen: Pen, picture: str, label: str) -> tuple[float, str]:
-    """A small picture and its name."""
-    return 18 + width_of(label, TEXT), picture + pen.text(18, 0, label, TEXT, "muted")
-
-
-def scale(pen: Pen, on: Subject, state: State) -> tuple[float, str]:
+def scale(pen: Pen, on: Subject, state: State) -> Item:
     """The colours of the values, and what their ends stand for."""
-    tensor = on.tensor
-    (low, high), extent = tensor.colors, tensor.extent
+    (low, high), (least, most) = on.tensor.colors, on.tensor.extent
     if state["color"] == "normalized":
-        (low, high), extent = CONSTANTS["normalized"], (-float("inf"), float("inf"))
+        (low, high), (least, most) = CONSTANTS["normalized"], (-math.inf, math.inf)
     if low < 0 < high:
-        high = max(-low, high)
-        low = -high
-    ends = [decimal(low, 3), decimal(high, 3)]
-    if extent[0] < low:
-        ends[0] = say("controls.legend-low", value=ends[0])
-    if extent[1] > high:
-        ends[1] = say("controls.legend-high", value=ends[1])
-    parts, x = [pen.text(0, 0, ends[0], TEXT, "muted")], width_of(ends[0], TEXT) + 6
-    for color in palette.legend(low, high):
-        parts.append(f'<path fill="{color}" d="M{number(x)} -10h6v12h-6z"/>')
-        x += 6
-    parts.append(pen.text(x + 6, 0, ends[1], TEXT, "muted"))
-    return x + 6 + width_of(ends[1], TEXT), "".join(parts)
+        low, high = min(low, -high), max(-low, high)
+    first, last = decimal(low, 3), decimal(high, 3)
+    first = say("controls.legend-low", value=first) if least < low else first
+    last = say("controls.legend-high", value=last) if most > high else last
+    colors, x = palette.legend(low, high), width_of(first, TEXT) + 6
+    end = x + 6 * len(colors) + 6
+    ramp = (f'<path fill="{color}" d="M{number(x + 6 * k)} -10h6v12h-6z"/>' for k, color in enumerate(colors))
+    texts = pen.text(0, 0, first, TEXT, "muted"), pen.text(end, 0, last, TEXT, "muted")
+    return end + width_of(last, TEXT), "".join((*ramp, *texts))

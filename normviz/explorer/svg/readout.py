@@ -17,7 +17,6 @@ from normviz.explorer.sentences import say
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.axis_names import GIVEN, axis_names, length_names
 from normviz.explorer.svg.geometry import Range, bins, cube_shape, ranges_of
-from normviz.explorer.svg.writer import plain
 
 if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
@@ -151,7 +150,7 @@ def words(on: Subject, state: State, shown: Readout) -> str:
         parts.append(say("sets.given"))
     elif not (state.get("predict") or shown.evaluating):
         about = texts.words(shown.row, on.shape)
-        parts += [plain(about["words"]), plain(about["caution"])]
+        parts += [about["words"], about["caution"]]
     return " ".join(filter(None, [*parts, *aggregation(on, state)]))
 
 

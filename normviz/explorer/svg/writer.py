@@ -1,9 +1,8 @@
-"""SVG elements: numbers, paths, text with italics and subscripts, in colours that may follow the reader's theme."""
+"""SVG elements: numbers, paths and texts, in colours that may follow the reader's theme."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import accumulate, pairwise, takewhile
@@ -30,14 +29,14 @@ def _line(points: Iterable[Point]) -> str:
     return f"M{start}l" + " ".join(f"{dx / 10:g} {dy / 10:g}" for dx, dy in steps)
 
 
-def polygon(points: Sequence[Point]) -> str:
-    """A closed path."""
-    return _line(points).replace(" -", "-") + "z"
+def polygons(quads: Iterable[Sequence[Point]]) -> str:
+    """A path of closed polygons."""
+    return "".join(f"{_line(points)}z" for points in quads).replace(" -", "-")
 
 
 def segments(lines: Iterable[tuple[Point, Point]]) -> str:
     """A path of single lines."""
-    return "".join(_line(ends) for ends in lines).replace(" -", "-")
+    return "".join(map(_line, lines)).replace(" -", "-")
 
 
 class Pen:
@@ -74,20 +73,23 @@ class Pen:
         self,
         x: float,
         y: float,
-        markup: str,
+        text: str,
         size: float = 13,
         fill: str = "ink",
         anchor: str = "start",
+        *,
         bold: bool = False,
-        literal: bool = False,
+        letter: str = "",
+        after: str = "",
         more: str = "",
     ) -> str:
-        """Text with the marks i, b, sub and sup; everything else in it, and all of a `literal` text, is escaped."""
+        """A text, then the letter of a formula, and the text after it."""
         attributes = f' x="{number(x)}" y="{number(y)}" font-size="{number(size)}"{self.paint(fill)}'
         attributes += f' text-anchor="{anchor}"' if anchor != "start" else ""
         attributes += ' font-weight="600"' if bold else ""
-        inside = escape(markup, quote=False) if literal else marked(markup, size)
-        return f"<text{attributes}{more}>{inside}</text>"
+        text, letter, after = (escape(part, quote=False) for part in (text, letter, after))
+        letter = f'<tspan font-family="{SERIF}" font-style="italic">{letter}</tspan>' if letter else ""
+        return f"<text{attributes}{more}>{text}{letter}{after}</text>"
 
     def style(self) -> str:
         """The rules that turn an "auto" picture dark."""
@@ -95,35 +97,6 @@ class Pen:
             return ""
         rules = "".join(f".nvp-auto .nvp-{kind[0]}-{name}{{{kind}:{DARK[name]}}}" for kind, name in sorted(self.used))
         return f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
-
-
-MARK = re.compile(r"(</?(?:i|b|sub|sup)>)")
-
-
-def marked(markup: str, size: float) -> str:
-    """Marks as tspans, because SVG text holds no HTML and not every viewer knows baseline-shift."""
-    out, italic, bold, shift, lowered = [], 0, 0, 0.0, 0.0
-    for part in MARK.split(markup):
-        if MARK.fullmatch(part):
-            change = -1 if part[1] == "/" else 1
-            tag = part.strip("</>")
-            italic += change * (tag == "i")
-            bold += change * (tag == "b")
-            shift += change * {"sub": 0.28, "sup": -0.38}.get(tag, 0) * size
-        elif part:
-            attributes = f' font-family="{SERIF}" font-style="italic"' if italic else ""
-            attributes += ' font-weight="600"' if bold else ""
-            attributes += f' font-size="{number(size * 0.72)}"' if shift else ""
-            attributes += f' dy="{number(shift - lowered)}"' if abs(shift - lowered) > 1e-6 else ""
-            lowered = shift
-            text = escape(part, quote=False)
-            out.append(f"<tspan{attributes}>{text}</tspan>" if attributes else text)
-    return "".join(out)
-
-
-def plain(markup: str) -> str:
-    """Markup without its marks."""
-    return MARK.sub("", markup)
 
 
 NARROW = frozenset("iljtfrI.,:;'|!()[]{} \u0302\u202f")
@@ -135,9 +108,9 @@ def _widths(text: str) -> Iterator[float]:
     return (0.38 if c in NARROW else 0.85 if c in WIDE else 0.63 for c in text)
 
 
-def width_of(markup: str, size: float) -> float:
+def width_of(text: str, size: float) -> float:
     """The approximate width of a text, in the widest of the fonts that FONT may find (DejaVu Sans)."""
-    return size * sum(_widths(plain(markup)))
+    return size * sum(_widths(text))
 
 
 def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
@@ -157,7 +130,7 @@ def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
 
 def clipped(text: str, size: float, room: float) -> str:
     """One line of plain text that fits, in one pass: the text may be long."""
-    if size * sum(_widths(text)) <= room:
+    if width_of(text, size) <= room:
         return text
     ends = accumulate(_widths(text), initial=sum(_widths("…")))
     fitting = sum(1 for _ in takewhile(lambda end: size * end <= room, ends))
