@@ -99,7 +99,7 @@ def test_right_and_wrong_answers_and_the_score(ask):
     poke(root, (0, 0, 0, 0))
     root.get_by_role("button", name="Answer").click()
     assert lines(root)[1] == (
-        "✓ Right. Here a set is one sample, 2 channels and all 12 positions, as Group Norm with G = 3 has them."
+        "✓ Right. Here a set is one sample, 2 channels and all 12 positions, as in Group Norm with G = 3."
     )
     expect(root).to_have_attribute("data-score", "1")
     root.get_by_role("button", name="Next question").click()
@@ -138,7 +138,7 @@ def test_a_layer_with_sets_that_no_method_has(ask):
     answer(root, "Group Norm", 2)
     expect(root).to_have_attribute("data-verdict", "wrong")
     assert "no method of this list has such sets" in lines(root)[1]
-    assert "36 cells too, but others" in lines(root)[1]
+    assert "also 36 cells, but other ones." in lines(root)[1]
     root.get_by_role("button", name="Start again").click()
     poke(root, (0, 1, 0, 0))
     answer(root, "None of these")
