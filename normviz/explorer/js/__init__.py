@@ -9,8 +9,8 @@ import json
 import posixpath
 import re
 from functools import cache
-from importlib.abc import Traversable
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from normviz.explorer.constants import CONSTANTS, DARK, LIGHT
 
