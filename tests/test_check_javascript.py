@@ -1,5 +1,6 @@
 """tools/check_javascript.py finds faults, and says in one sentence when it can't look for them."""
 
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,14 @@ def copy(tmp_path: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     return tmp_path
+
+
+def test_lint_checks_the_javascript_with_exact_versions():
+    tools = json.loads((ROOT / "tools" / "js" / "package.json").read_text(encoding="utf-8"))["devDependencies"]
+    assert {"@biomejs/biome", "typescript"} == set(tools)
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in tools.values())
+    for asks in ("Makefile", ".pre-commit-config.yaml"):
+        assert f".venv/bin/python {CHECK}" in (ROOT / asks).read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
 
 
 @pytest.mark.parametrize(("environment", "status"), [({}, 0), ({"CI": "true"}, 1)])
