@@ -11,6 +11,7 @@ from typing import Any
 
 from normviz.explorer.constants import DARK, LIGHT
 from normviz.explorer.frame_height import COLUMN, Steps, css
+from normviz.explorer.sentences import say
 
 # The page may fetch nothing and evaluate no text as script. (Tools that drive a browser do; they bypass the policy.)
 POLICY = (
@@ -88,7 +89,7 @@ def document(
 <main>
 {"" if framed else f'<h1 class="nvp-title">{name}</h1>'}
 {body}
-<noscript><p>This {what} answers to mouse and keyboard where JavaScript may run.</p></noscript>
+<noscript><p>{say("picture.no-script", what=what)}</p></noscript>
 </main>
 <script type="application/json" id="normviz-data">{data}</script>
 <script type="module">{script}</script>

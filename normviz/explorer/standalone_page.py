@@ -11,6 +11,7 @@ from normviz.atomic_write import write
 from normviz.explorer import js
 from normviz.explorer.frame_height import Steps
 from normviz.explorer.html_page import as_json, document, over
+from normviz.explorer.sentences import say
 from normviz.explorer.svg.writer import FONT, Pen
 
 
@@ -48,7 +49,7 @@ class StandalonePage:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         picture, live = self._picture(), self._page(framed=True)
-        title = f"{self.TITLE} A {self.KIND}"
+        title = say("picture.standalone", title=self.TITLE, kind=self.KIND)
         html = over(picture, live, self.SIZE, title, self._description(), "", self.HEIGHTS, widest=self.SIZE[0])
         return {"text/html": html, "image/svg+xml": picture}
 

@@ -104,7 +104,9 @@ def test_weights_have_axes_of_their_own(root):
     for axis, length in zip(("Cout", "Cin", "kH", "kW"), (3, 16, 6, 7), strict=True):
         expect(root.get_by_label(f"index {axis}, 0 to {length - 1}", exact=True)).to_be_visible()
     stage = root.get_by_role("application")
-    expect(stage).to_have_attribute("aria-label", re.compile(r"^Weights of .* Page Down move along Cin, .* along Cout\."))
+    expect(stage).to_have_attribute(
+        "aria-label", re.compile(r"^Weights of .* Page Down move along Cin, .* along Cout\.")
+    )
     letters = root.locator(".nv-labels").text_content()
     assert "Cout = 2" in letters
     assert not re.search(r"\bn =", letters)
