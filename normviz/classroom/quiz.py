@@ -17,6 +17,7 @@ from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.methods import METHODS, find
 from normviz.core.pooling import canonical, divisors, pooling
 from normviz.explorer import scene, validation
+from normviz.explorer.sentences import say
 from normviz.explorer.standalone_page import StandalonePage
 from normviz.explorer.svg.cube import Cubes, draw
 from normviz.explorer.svg.readout import measure
@@ -43,7 +44,7 @@ class Quiz(StandalonePage):
         How many cells may be poked before a question is answered.
     """
 
-    TITLE = "Which layer is this?"
+    TITLE = say("quiz.title")
     KIND = "quiz"
     SCRIPT, STYLE = "classroom/quiz.js", "classroom/quiz.css"
     SIZE = 960, 560
@@ -73,11 +74,8 @@ class Quiz(StandalonePage):
         }
 
     def _description(self) -> str:
-        count = len(self.labels)
-        return (
-            f"A tensor of shape {self.labels[0].shape} behind which a normalization layer hides; a quiz of {count} "
-            f"{'question' if count == 1 else 'questions'} that answers where scripts may run."
-        )
+        shape = ", ".join(map(str, self.labels[0].shape))
+        return say("quiz.picture", shape=shape, count=len(self.labels))
 
     def _picture(self) -> str:
         """The cube with no set lit."""

@@ -38,6 +38,7 @@ svg { display: block; width: 100%; height: auto; }
 SHAPE = (4, 8, 4, 4)
 WIDTH = 620
 """Pixels of a figure; it is printed about as large."""
+TITLE = say("worksheet.title")
 LINE = '<span class="line"></span>'
 
 
@@ -49,7 +50,7 @@ def worksheet(
     index: Iterable[int] | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
-    title: str = "Which cells share mean and variance?",
+    title: str = TITLE,
 ) -> str | None:
     """A page to print: for each method a blank cube with one cell marked and room for its set, then the key.
 
@@ -106,16 +107,16 @@ def worksheet(
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{heading} · normviz</title>
+<title>{say("worksheet.page", title=heading)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
 <h1>{heading}</h1>
-<p class="who"><span>Name ______________________</span><span>Date ____________</span></p>
-<p>Shade the set of the marked cell <i>i</i>, and write it down.</p>
+<p class="who"><span>{say("worksheet.name")} {22 * "_"}</span><span>{say("worksheet.date")} {12 * "_"}</span></p>
+<p>{say("worksheet.task")}</p>
 {questions}
-<div class="key"><h1>Key</h1>
+<div class="key"><h1>{say("worksheet.key")}</h1>
 {key}</div>
 </main>
 </body>
@@ -130,16 +131,14 @@ def _sections(on: Subject, state: State, number: int) -> tuple[str, str]:
     axes = axis_names(on.shape, shown.row.axes)
     heading = f"<h2>{number}. {escape(name_of(state))}</h2>"
     empty, lit = (still(on, each, width=WIDTH, theme="light").svg(caption=False) for each in (blank(state), state))
-    ranges = "".join(f"<span><i>{axis}</i> from {LINE} to {LINE}</span>" for axis in axes)
-    counts = "".join(f"<span>{text} {LINE}</span>" for text in ("cells in the set", "sets in all"))
-    room = f'<div class="room">{ranges}{counts}<span>couples samples: yes / no</span></div>'
-    cell = ", ".join(map(str, state["index"]))
-    answer = ", ".join(f"<i>{axis}</i> {span(each)}" for axis, each in zip(axes, shown.ranges, strict=True))
-    solution = (
-        f"<p><i>i</i> = ({cell}): {answer}. Cells in the set: <b>{shown.size}</b>. Sets in all: "
-        f"<b>{shown.count}</b>. Couples samples: {couples(shown)}.</p>"
-    )
-    return f"<section>{heading}{empty}{room}</section>", f"<section>{heading}{lit}{solution}</section>"
+    lines = [say("worksheet.range", axis=axis, line=LINE) for axis in axes]
+    lines += [f"{say('panel.fact-size')} {LINE}", f"{say('panel.fact-sets')} {LINE}", say("worksheet.couples")]
+    room = "".join(f"<span>{each}</span>" for each in lines)
+    ranges = ", ".join(f"<i>{axis}</i> {span(each)}" for axis, each in zip(axes, shown.ranges, strict=True))
+    numbers = {"size": shown.size, "count": shown.count, "couples": couples(shown)}
+    answer = say("worksheet.answer", index=", ".join(map(str, state["index"])), ranges=ranges, **numbers)
+    question = f'<section>{heading}{empty}<div class="room">{room}</div></section>'
+    return question, f"<section>{heading}{lit}<p>{answer}</p></section>"
 
 
 def couples(shown: Readout) -> str:

@@ -18,9 +18,10 @@ from normviz.core.errors import unknown
 from normviz.core.pooling import divisors, pooling
 from normviz.explorer import frame_height, js, validation
 from normviz.explorer.html_page import as_json, document, over
+from normviz.explorer.sentences import say
 from normviz.explorer.svg import gif, picture
 from normviz.explorer.svg.picture import Still
-from normviz.explorer.svg.readout import State, name_of, row_of
+from normviz.explorer.svg.readout import State, enumerated, name_of, row_of
 from normviz.explorer.validation import Subject
 
 MOST_COMPARED = 4
@@ -122,7 +123,7 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
     """
     rows = list(rows)
     names = [_name(part) for row in rows for part in row]
-    title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    title = names[0] if len(names) == 1 else say("picture.page", name=names[0], more=len(names) - 1)
     body, explorers = [], []
     for number, row in enumerate(rows):
         first, sections = len(explorers), []
@@ -145,7 +146,7 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
     The HTML is a page in a sandboxed frame over the still picture, which shows where frames or scripts are refused.
     """
     stills = [picture.still(*part) for part in parts]
-    title = f"{' and '.join(name_of(state) for _, state in parts)}: interactive explorer"
+    title = say("picture.frame", names=enumerated([name_of(state) for _, state in parts]))
     alt, words = (" ".join(getattr(still, name) for still in stills) for name in ("status", "words"))
     still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
     heights = frame_height.of_explorers(len(parts), controls=any(state["controls"] for _, state in parts))

@@ -183,22 +183,23 @@ def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item
     """The items of the legend."""
     color, outlined = state["color"], state["color"] != "set"
 
-    def item(box: str, name: str) -> Item:
-        label = say(f"controls.legend-{name}")
+    def item(box: str, label: str) -> Item:
         return 18 + width_of(label, TEXT), box + pen.text(18, 0, label, TEXT, "muted")
 
     if color == "partition":
         hues = enumerate(map(palette.hexed, palette.HUES[:3]))
         colors = "".join(f'<path fill="{hue}" d="M{4 * k} -10h4v12h-4z"/>' for k, hue in hues)
-        yield item(colors + pen.path(BOX, stroke="edge"), "partition")
+        yield item(colors + pen.path(BOX, stroke="edge"), say("controls.legend-partition"))
     elif outlined:
         yield scale(pen, on, state)
     if not (shown.evaluating or state.get("predict") or color == "partition"):
-        yield item(pen.path(BOX, stroke="set-front") if outlined else pen.path(BOX, "set-front", "set-edge"), "set")
+        box = pen.path(BOX, stroke="set-front") if outlined else pen.path(BOX, "set-front", "set-edge")
+        yield item(box, say("controls.legend-set"))
     ink = "edge" if color == "partition" else "cell-front"
-    yield item(pen.path(BOX, stroke=ink) if outlined else pen.path(BOX, "cell-front", "cell-edge"), "cell")
+    box = pen.path(BOX, stroke=ink) if outlined else pen.path(BOX, "cell-front", "cell-edge")
+    yield item(box, say("controls.legend-cell"))
     if on.marks is not None and state["view"] != "paper":
-        yield item(pen.path(f"{BOX}l12 12m0-12l-12 12", stroke="mark", width=1.3), "marked")
+        yield item(pen.path(f"{BOX}l12 12m0-12l-12 12", stroke="mark", width=1.3), say("controls.legend-marked"))
 
 
 def scale(pen: Pen, on: Subject, state: State) -> Item:
