@@ -5,6 +5,7 @@ In a text, `{key}` stands for a value, and `{key?one|many}` for the first text i
 
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 
 PLACE = re.compile(r"\{([a-z]\w*)(?:\?([^|{}]*)\|([^{}]*))?\}", re.ASCII | re.IGNORECASE)
@@ -21,7 +22,7 @@ def say(key: str, /, **values: object) -> str:
     return fill(CATALOG[section][name], values)
 
 
-def fill(text: str, values: dict[str, object]) -> str:
+def fill(text: str, values: Mapping[str, object]) -> str:
     """The text with its values; what stands in braces inside a value stays as it is."""
 
     def value(place: re.Match[str]) -> str:
