@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 from filelock import FileLock
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 from normviz.classroom import instructor
@@ -67,16 +68,22 @@ class Course:
         self.executed.mkdir(parents=True, exist_ok=True)
 
     def run(self, path: Path) -> Run:
-        """Run a notebook, unless a worker has run it already."""
+        """Run a notebook, unless a worker has run it already; AssertionError with what it said if a cell fails."""
         with FileLock(self._folder / f"{path.stem}.lock"):
             rest = self._folder / path.name
             if not rest.exists():
-                made = run(nbformat.read(path, as_version=4), answers_to(path), self._folder / path.stem)
-                nbformat.write(made.first, self.executed / path.name)
-                others = {"again": made.again, "answers": made.answers, "files": made.files}
-                nbformat.write(nbformat.v4.new_notebook(metadata=others), rest)
+                nbformat.write(nbformat.v4.new_notebook(metadata=self._made(path)), rest)
         kept = nbformat.read(rest, as_version=4).metadata
+        assert "error" not in kept, kept["error"]
         return Run(nbformat.read(self.executed / path.name, as_version=4), **kept)
+
+    def _made(self, path: Path) -> dict[str, object]:
+        try:
+            made = run(nbformat.read(path, as_version=4), answers_to(path), self._folder / path.stem)
+        except CellExecutionError as error:
+            return {"error": str(error)}
+        nbformat.write(made.first, self.executed / path.name)
+        return {"again": made.again, "answers": made.answers, "files": made.files}
 
 
 def answers_to(path: Path) -> dict[str, dict[str, str]]:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from filelock import FileLock
 from playwright.sync_api import Page, expect
 
 import normviz as nv
@@ -34,15 +35,19 @@ AXE = {"preload": False}
 GROUPED = ("batch", "layer", "instance", "group")
 
 
-@pytest.fixture(scope="module")
-def book(course, tmp_path_factory) -> Path:
-    """The book, built as a user builds it, but of notebooks that were run already."""
-    for path in NOTEBOOKS:
-        course.run(path)
-    command = [sys.executable, ROOT / "tools" / "make_book.py", tmp_path_factory.mktemp("book"), course.executed]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CI": ""})
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
-    return Path(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="session")
+def book(course, shared) -> Path:
+    """The book, built as a user builds it, but once for all workers and of notebooks that were run already."""
+    said = shared / "book.txt"
+    with FileLock(shared / "book.lock"):
+        if not said.exists():
+            for path in NOTEBOOKS:
+                course.run(path)
+            command = [sys.executable, ROOT / "tools" / "make_book.py", shared / "book", course.executed]
+            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CI": ""})
+            said.write_text(done.stdout[-2000:] + done.stderr[-6000:] if done.returncode else "", "utf-8")
+    assert said.read_text("utf-8") == ""
+    return shared / "book" / "html"
 
 
 def opened(page: Page, book: Path, name: str) -> None:
@@ -57,6 +62,7 @@ def opened(page: Page, book: Path, name: str) -> None:
         ready(frame.element_handle().content_frame())
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_works_and_is_accessible(book, new_page, name):
     """No console error and no request (`new_page` checks), all is drawn, sliders move, axe-core finds no violation."""
@@ -117,6 +123,7 @@ def test_a_dark_system_makes_a_dark_book(book, new_page):
     assert not result.violations_count, result.generate_report()
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     "name", ["index", "look/labs", "look/choosing", "teach/classroom", "teach/your_course", "course/01_pooling_sets"]
 )
