@@ -12,8 +12,8 @@ PIP := $(BIN)/python -m pip install --quiet
 # JupyterLab starts as root only with --allow-root.
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
-# The tests of one file share a worker, because many files start a server or build a book for all their tests.
-PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+# tests/conftest.py says how many workers there are, and which tests share one.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help: ## list the targets
