@@ -143,7 +143,7 @@ def _sections(on: Subject, state: State, number: int) -> tuple[str, str]:
 
 def couples(shown: Readout) -> str:
     """Return whether the output for one sample depends on others, as HTML."""
-    row, (samples, *_) = shown.row, shown.sets.block
+    row, samples = shown.row, shown.sets.block[0] if shown.sets else 0
     if row.axes == "weights":
         return say("sets.couples-weights")
     if row.n == "group":

@@ -254,12 +254,12 @@ def smallest(values: np.ndarray) -> np.ndarray:
 
 
 @np.errstate(all="ignore")
-def given_sets(values: np.ndarray, labels: np.ndarray | None) -> GivenSets | None:
+def given_sets(tensor: Tensor, labels: np.ndarray | None) -> GivenSets | None:
     """Label, count, mean and variance of every given set, ascending by label; None without labels."""
-    if labels is None:
+    if labels is None or tensor.source is None:
         return None
     numbers, where, count = np.unique(labels, return_inverse=True, return_counts=True)
-    x, where = values.ravel().astype(np.float64), where.ravel()
+    x, where = tensor.source.ravel().astype(np.float64), where.ravel()
     mean = np.bincount(where, x) / count
     var = np.bincount(where, np.square(x - mean[where])) / count
     return {"label": numbers.astype(np.int32), "count": count.astype(np.int32), "mean": mean, "var": var}

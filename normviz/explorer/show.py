@@ -322,7 +322,7 @@ def different_sizes(shape: tuple[int, ...], states: Sequence[State]) -> list[Sta
             # The usual G first, then those close to it; 1 and the largest, the sets of other methods, last.
             ends = (1, shape[row.grouped_axis])
             every = sorted(divisors(ends[1]), key=lambda g: (g != G, g in ends, abs(math.log(g / G)), g))
-            other = (g for g in every if size_of(shape, state | {"num_groups": g}) not in taken)
+            other = (g for g in every if size_of(shape, {**state, "num_groups": g}) not in taken)
             state = {**state, "num_groups": next(other, G)}
         found.append(state)
     return found

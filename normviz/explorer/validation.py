@@ -71,6 +71,7 @@ class Subject:
     @property
     def values(self) -> np.ndarray:
         """The values in host memory with axes (N, C, *spatial)."""
+        assert self.tensor.source is not None, "only what travels to a page is kept"
         return self.tensor.source
 
     @property
@@ -101,7 +102,7 @@ class Subject:
         for name in ("labels", "marks"):
             overlay(name, getattr(self, name), shape)
         tensor = scene.read(x, self.channel_axis)
-        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor.source, self.labels))
+        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor, self.labels))
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""
@@ -128,7 +129,7 @@ def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | No
         "title": None if title is None else drawable(title),
     }
     tensor = scene.read(x, channel_axis)
-    sets = scene.given_sets(tensor.source, checked["labels"])
+    sets = scene.given_sets(tensor, checked["labels"])
     return Subject(x=x, tensor=tensor, channel_axis=channel_axis, per_output=per_output, sets=sets, **checked)
 
 
