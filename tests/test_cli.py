@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
@@ -153,7 +153,6 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(line, words, folder, capsys
     assert sorted(folder.rglob("*")) == before
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_refused_or_read_as_an_array(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "x.npy"
@@ -223,7 +222,7 @@ def test_export_reads_a_pipe(exported, folder, order):
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit((folder / "pipe").write_bytes, file.getvalue())
         assert cli.main(["export", "pipe"]) == 0
-        assert written.result(60) == len(file.getvalue())
+        assert written.result() == len(file.getvalue())
     ((given_x, _, _),) = exported
     np.testing.assert_array_equal(given_x, x)
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
@@ -35,7 +35,6 @@ def laid_out(draw):
     return np.broadcast_to(x[:1], x.shape) if draw(st.integers(0, 9)) == 0 else x
 
 
-@settings(deadline=None, max_examples=150)
 @given(laid_out(), st.integers(1, 3), st.sampled_from([5, 64, 1 << 18]), st.sampled_from([1, 1024]), st.booleans())
 def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly):
     with pytest.MonkeyPatch.context() as patch:

@@ -6,14 +6,13 @@ and variance 1; 1e-6 for invariance, whose input s * x + t is itself rounded; 1e
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import normviz as nv
 from tests.core.cases import configurations, one_each, two_groups, values
 
-few = settings(max_examples=100, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 3, 4, 6]), *[st.integers(1, 4)] * 3).flatmap(
     lambda five: st.integers(2, 5).map(lambda rank: five[:rank])
@@ -40,7 +39,6 @@ def per_set(a, p):
     return a.reshape(-1)[np.argsort(p.labels(), axis=None, kind="stable")].reshape(p.count, p.size)
 
 
-@few
 @given(configured(of=shapes), seeds)
 def test_sets_partition_the_tensor(case, seed):
     shape, method, num_groups = case
@@ -53,7 +51,6 @@ def test_sets_partition_the_tensor(case, seed):
     np.testing.assert_array_equal(box, labels == p.set_number(cell))
 
 
-@few
 @given(arrays(np.float64, (2, 4, 9), elements=st.floats(-1e3, 1e3, width=32)), seeds)
 def test_merging_in_any_order_agrees(x, seed):
     rng = np.random.default_rng(seed)
@@ -66,7 +63,6 @@ def test_merging_in_any_order_agrees(x, seed):
             same(found, whole[key])
 
 
-@few
 @given(tensors)
 def test_one_group_is_layer_and_a_group_a_channel_is_instance(x):
     sweep = nv.sweep(x)
@@ -76,21 +72,18 @@ def test_one_group_is_layer_and_a_group_a_channel_is_instance(x):
     np.testing.assert_array_equal(sweep["group", x.shape[1]].var, sweep["instance", None].var)
 
 
-@few
 @given(tensors)
 def test_instance_is_batch_with_one_sample(x):
     expected = np.concatenate([nv.normalize(x[n : n + 1], "batch") for n in range(len(x))])
     np.testing.assert_allclose(nv.normalize(x, "instance"), expected, rtol=1e-12, atol=1e-12)
 
 
-@few
 @given(tensors)
 def test_the_sweep_is_each_method_by_itself(x):
     for (method, num_groups), found in nv.sweep(x).items():
         same(found, nv.statistics(x, method, num_groups=num_groups))
 
 
-@few
 @given(configured())
 def test_every_set_has_mean_0_and_variance_1(case):
     x, method, num_groups = case
@@ -105,7 +98,6 @@ def test_every_set_has_mean_0_and_variance_1(case):
     np.testing.assert_allclose(found, var / (var + eps), atol=1e-9)
 
 
-@few
 @given(configured(), st.floats(0.01, 100), st.floats(-1e3, 1e3))
 def test_scale_and_shift_of_the_input_change_nothing(case, s, t):
     x, method, num_groups = case
@@ -121,14 +113,12 @@ def test_a_shift_does_change_what_takes_no_mean(method):
     assert not np.allclose(nv.normalize(x + 1, method, **options), nv.normalize(x, method, **options), atol=0.1)
 
 
-@few
 @given(tensors)
 def test_a_slice_of_the_whole_batch_is_batch_and_of_one_sample_is_instance(x):
     np.testing.assert_array_equal(nv.normalize(x, "ghost", num_groups=1), nv.normalize(x, "batch"))
     np.testing.assert_array_equal(nv.normalize(x, "ghost", num_groups=len(x)), nv.normalize(x, "instance"))
 
 
-@few
 @given(tensors)
 def test_weights_have_layer_norm_s_statistics(x):
     """A filter is to weights what a sample is to activations; its norm is the root of |S| times its mean square."""
@@ -138,7 +128,6 @@ def test_weights_have_layer_norm_s_statistics(x):
     np.testing.assert_allclose(norm.var, square, rtol=1e-11, atol=1e-11 * 1e6)
 
 
-@few
 @given(configured(of=shapes), seeds)
 def test_the_gradient_agrees_with_finite_differences(case, seed):
     shape, method, num_groups = case
@@ -157,7 +146,6 @@ def test_the_gradient_agrees_with_finite_differences(case, seed):
     assert ((found.weight + found.bias) * dw).sum() == pytest.approx(by_w, abs=1e-6 * size)
 
 
-@few
 @given(configured(of=shapes), seeds)
 def test_the_gradient_does_not_move_a_set_s_mean_or_scale(case, seed):
     """What normalize ignores in x, the gradient does not change: a shift, and (as eps vanishes) a scale."""
@@ -174,7 +162,6 @@ def test_the_gradient_does_not_move_a_set_s_mean_or_scale(case, seed):
     np.testing.assert_allclose((rows * centred).sum(1)[well_spread], 0, atol=1e-6)
 
 
-@few
 @given(configured(), seeds)
 def test_a_sample_is_touched_by_others_only_where_the_table_says_so(case, seed):
     x, method, num_groups = case

@@ -68,18 +68,8 @@ def settings_for(instructions: str) -> dict[str, str]:
 @pytest.mark.parametrize("instructions", PROCESSORS)
 def test_errors_and_memory_hold_on_a_processor_with(instructions):
     settings = settings_for(instructions)
-    options = (
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "pytest_timeout",
-        "-o",
-        "addopts=--import-mode=importlib",
-        "-p",
-        "no:cacheprovider",
-    )
-    found = run(*options, *TESTS, "-k", "not cupy", **settings)
+    options = ["-q", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+    found = run("-m", "pytest", *options, *TESTS, "-k", "not cupy", **settings)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
     assert " passed" in found.stdout
 

@@ -204,7 +204,7 @@ def test_any_block_in_any_order_of_axes(worker, emulated_cupy, order):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_shape_type_order_and_piece_agrees_with_numpy(worker, emulated_cupy, monkeypatch, data):
     shape = tuple(data.draw(st.lists(st.integers(1, 9), min_size=2, max_size=4), "shape"))

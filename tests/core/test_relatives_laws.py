@@ -8,14 +8,13 @@ from hypothesis.extra.numpy import arrays
 import normviz as nv
 from normviz import relatives
 from tests.core.cases import values
-from tests.core.test_laws import few, seeds, tensors
+from tests.core.test_laws import seeds, tensors
 
 FAR = 1e3
 """A logit this far above the others leaves them nothing."""
 scales = st.floats(0.01, 100)
 
 
-@few
 @given(tensors, seeds)
 def test_the_gradient_of_weight_norm_is_orthogonal_to_v(v, seed):
     v = v + values(v.shape, seed=seed)  # no filter of zeros
@@ -26,7 +25,6 @@ def test_the_gradient_of_weight_norm_is_orthogonal_to_v(v, seed):
     assert (abs(along) <= 1e-9 * (1 + size) + 1e-9 * abs(g) * np.abs(grad).sum()).all()
 
 
-@few
 @given(tensors, seeds, scales)
 def test_weight_norm_knows_the_direction_alone_and_gives_the_norm(v, seed, s):
     v = v + values(v.shape, seed=seed)
@@ -38,7 +36,6 @@ def test_weight_norm_knows_the_direction_alone_and_gives_the_norm(v, seed, s):
     np.testing.assert_allclose(relatives.weight_norm(v, norms), v, rtol=1e-9, atol=1e-9)
 
 
-@few
 @given(tensors, scales, seeds)
 def test_frn_does_not_see_the_scale(x, s, seed):
     tau = values(x.shape[1], seed=seed, loc=0)
@@ -47,7 +44,6 @@ def test_frn_does_not_see_the_scale(x, s, seed):
     assert (expected >= tau.reshape(-1, *[1] * (x.ndim - 2))).all()
 
 
-@few
 @given(tensors)
 def test_switchable_with_one_logit_far_above_is_instance_layer_or_batch(x):
     for k, method in enumerate(("instance", "layer", "batch")):
@@ -56,7 +52,6 @@ def test_switchable_with_one_logit_far_above_is_instance_layer_or_batch(x):
         np.testing.assert_allclose(y, nv.normalize(x, method, eps=1e-3), rtol=1e-9, atol=1e-6)
 
 
-@few
 @given(tensors, seeds, st.floats(-50, 50))
 def test_a_shift_of_all_logits_changes_nothing(x, seed, t):
     logits = values(3, seed=seed)
@@ -67,13 +62,11 @@ def test_a_shift_of_all_logits_changes_nothing(x, seed, t):
         assert abs(of.sum()) <= 1e-9 * (1 + abs(of).max())
 
 
-@few
 @given(tensors, st.floats(0, 1))
 def test_adain_with_itself_as_style_is_the_identity(x, alpha):
     np.testing.assert_allclose(relatives.adain(x, x, alpha=alpha), x, rtol=1e-9, atol=1e-8)
 
 
-@few
 @given(tensors, seeds)
 def test_adain_gives_the_style_s_mean_and_nothing_else_of_its_places(x, seed):
     style = values(x.shape, seed=seed)
@@ -84,7 +77,6 @@ def test_adain_gives_the_style_s_mean_and_nothing_else_of_its_places(x, seed):
     np.testing.assert_allclose(relatives.adain(x, turned, eps=1e-9), y, rtol=1e-9, atol=1e-6)
 
 
-@few
 @given(tensors, seeds)
 def test_conditional_instance_with_one_style_is_instance(x, seed):
     w, b = (values(x.shape[1], seed=(seed, k)) for k in range(2))
@@ -92,7 +84,6 @@ def test_conditional_instance_with_one_style_is_instance(x, seed):
     np.testing.assert_allclose(y, nv.normalize(x, "instance", weight=w, bias=b), rtol=1e-9, atol=1e-9)
 
 
-@few
 @given(arrays(np.float64, (3, 4, 3, 3), elements=st.floats(-1e3, 1e3, width=32)), scales, st.floats(-1e3, 1e3))
 def test_standardized_weights_have_mean_0_and_forget_scale_and_shift(w, s, t):
     for unbiased in (False, True):

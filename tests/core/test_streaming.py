@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
@@ -20,7 +20,6 @@ from normviz.core.array_kinds import source
 from normviz.streaming import npy_files as files
 from tests.core.cases import configurations, on_axis, values
 
-few = settings(max_examples=150, deadline=None)
 shapes = st.tuples(st.integers(1, 5), st.sampled_from([1, 2, 4, 6]), *[st.integers(1, 5)] * 3).flatmap(
     lambda five: st.integers(2, 5).map(lambda rank: five[:rank])
 )
@@ -65,7 +64,6 @@ def cases(draw):
     return x, axis, *draw(st.sampled_from(list(configurations(shape))))
 
 
-@few
 @given(cases(), st.integers(1, 400), st.sampled_from([io.BytesIO, Trickle]))
 def test_a_file_is_the_array_in_it(case, buffer, stream):
     x, axis, method, num_groups = case
@@ -77,7 +75,6 @@ def test_a_file_is_the_array_in_it(case, buffer, stream):
         close(nv.statistics(stream(saved(x)), method, **options), nv.statistics(x, method, **options), x)
 
 
-@few
 @given(cases(), st.data())
 def test_chunks_are_the_array_they_make(case, data):
     x, axis, method, num_groups = case

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
@@ -179,7 +179,6 @@ def test_a_pickle_is_never_opened():
         nv.moments(io.BytesIO(saved(np.array([[Trap()]], object))))
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, HEADER - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_damaged_header_is_refused_or_read(damage):
     """Whatever bytes stand there, no other error comes out, nor is more memory taken than a buffer."""

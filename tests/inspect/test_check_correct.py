@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
@@ -72,7 +72,6 @@ def configurations(draw):
     return method, groups, tuple(shape), axis, eps, dtype
 
 
-@settings(max_examples=200, deadline=None)
 @given(configurations(), st.sampled_from([by_loops, by_axes, ours]), st.integers(0, 99))
 def test_no_false_alarm(configuration, how, seed):
     method, groups, shape, axis, eps, dtype = configuration
@@ -83,7 +82,6 @@ def test_no_false_alarm(configuration, how, seed):
     assert verdict.passed, str(verdict)
 
 
-@settings(max_examples=60, deadline=None)
 @given(configurations(), st.integers(0, 99))
 def test_an_unbiased_variance_is_found_wherever_it_shows(configuration, seed):
     """The converse: a check that passes everything would pass a bug too."""

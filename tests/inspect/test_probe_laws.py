@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
@@ -32,7 +32,6 @@ def configurations(draw):
     }
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(configurations())
 def test_what_normalize_does_is_found_again(c):
     axis = -1 if c["last"] else 1
@@ -72,7 +71,6 @@ def test_what_normalize_does_is_found_again(c):
         np.testing.assert_allclose(found.bias, bias, rtol=rtol, atol=rtol)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(0, 99))
 def test_any_partition_is_found(labels, seed):
     labels = number(np.array(labels)).reshape(len(labels), 1)
