@@ -24,6 +24,8 @@ def run(folder: Path, *options: str, **environment: str) -> subprocess.Completed
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The JavaScript and its checks in a folder of their own."""
+    for name in ("benchmarks", "tests"):
+        (tmp_path / name).mkdir()
     for path in [ROOT / CHECK, *(ROOT / "tools" / "js").iterdir(), *(ROOT / "normviz").rglob("*.js*")]:
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)

