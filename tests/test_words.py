@@ -11,6 +11,8 @@ import pytest
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import pooling
+from normviz.explorer import validation
+from normviz.explorer.scene import ROW
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.axis_names import axis_names, length_names
 
@@ -89,6 +91,12 @@ def test_words_are_sentences_for_students():
     assert "one squared norm, and no mean is subtracted" in sentences["weight_norm"]["words"]
     assert "in a slice of N/G samples" in sentences["ghost"]["words"]
     assert "position" not in texts.words(METHODS["positional"], (3, 8))["words"]  # (N, C) has none.
+
+
+def test_the_texts_are_no_part_of_a_scene():
+    """A page fills them by itself: for the shape and the rank that it shows, which may change in the page."""
+    for row in validation.subject(np.zeros((2, 8, 3, 4))).scene["methods"]:
+        assert set(row) - {"eval"} == {*ROW, "code"}
 
 
 def misplaced_docstrings(source: str) -> list[int]:
