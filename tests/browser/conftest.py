@@ -10,12 +10,12 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, e
 import normviz as nv
 from tests.browser import host
 from tests.browser.lab import Lab, wait_for_lab
-from tests.browser.reading import open_file
+from tests.browser.reading import HANGS, open_file
 from tools.find_browser import find
 
 HERE = ("file:", "blob:", "data:", "about:")
-HANGS = 200_000
-"""Milliseconds after which a page hangs for certain, on the slowest machine too. No test waits for less."""
+KEPT = 4
+"""As many contexts wait for the next test. Making one costs more than loading a page into it."""
 expect.set_options(timeout=HANGS)
 
 
@@ -54,6 +54,7 @@ class Watch:
         self.requests: list[str] = []
         self.tolerated = tolerated
         self._allowed = (*HERE, *allowed)
+        self._context = context
         context.route("**/*", self._route)
         context.on("page", self._page)
 
@@ -72,28 +73,56 @@ class Watch:
         self.requests.append(route.request.url)
         return route.abort("internetdisconnected")
 
+    def leave(self) -> None:
+        """Watch no more: the context goes to another test."""
+        self._context.unroute("**/*", self._route)
+        self._context.remove_listener("page", self._page)
+
     def check(self) -> None:
         """Fail if anything went wrong."""
         assert not self.requests, f"requests left the page: {self.requests}"
         assert not self.errors, f"the page complained: {self.errors}"
 
 
+@pytest.fixture(scope="package")
+def contexts(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """Contexts that no test uses at the moment, by their options. A blank page keeps the window of each open."""
+    kept: dict[str, BrowserContext] = {}
+    yield kept
+    for context in kept.values():
+        context.close()
+
+
 @pytest.fixture
-def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def new_page(browser: Browser, contexts: dict[str, BrowserContext]) -> Iterator[Callable[..., Page]]:
     """Make pages without a network; the test fails if one complains or asks for anything."""
-    made: list[tuple[BrowserContext, Watch]] = []
+    made: list[tuple[str, BrowserContext, Watch]] = []
 
     def make(width: int = 1100, height: int = 900, *, tolerated: tuple[str, ...] = (), **options: object) -> Page:
         # Playwright evaluates its scripts as text, which the policy of our pages forbids.
         options = {"viewport": {"width": width, "height": height}, "offline": True, "bypass_csp": True} | options
-        context = browser.new_context(**options)
-        context.set_default_timeout(HANGS)
-        made.append((context, Watch(context, tolerated=tolerated)))
+        key = repr(sorted(options.items()))
+        context = contexts.pop(key, None)
+        if context is None:
+            context = browser.new_context(**options)
+            context.set_default_timeout(HANGS)
+            context.new_page()
+        made.append((key, context, Watch(context, tolerated=tolerated)))
         return context.new_page()
 
     yield make
-    for context, watch in made:
-        context.close()
+    for key, context, watch in made:
+        for page in context.pages[1:]:
+            page.close()
+        watch.leave()
+        if key in contexts:
+            context.close()
+        else:
+            context.clear_permissions()
+            contexts[key] = context
+    while len(contexts) > KEPT:
+        contexts.pop(next(iter(contexts))).close()
+    for _, _, watch in made:
         watch.check()
 
 

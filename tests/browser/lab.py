@@ -17,17 +17,19 @@ import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from playwright.sync_api import Locator, Page
 
+from tests.browser.reading import HANGS
+
 T = TypeVar("T")
 TOKEN = "normviz-tests"
-KERNEL_SECONDS = 120
+SECONDS = HANGS / 1000
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = 60) -> T:
+def until(condition: Callable[[], T | None], what: str) -> T:
     """Ask again and again until there is an answer. For processes: a page can be waited for without asking."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + SECONDS
     while not (found := condition()):
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {seconds} s for {what}")
+            raise TimeoutError(f"waited {SECONDS} s for {what}")
         time.sleep(0.05)
     return found
 
@@ -96,7 +98,7 @@ class Lab:
         # The server ends its kernels when it is asked to end.
         self._process.terminate()
         try:
-            self._process.wait(30)
+            self._process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -121,7 +123,7 @@ class Lab:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -160,10 +162,10 @@ async def in_kernel(connection: Path, code: str, expression: str) -> Any:
     client.load_connection_file(str(connection))
     client.start_channels()
     try:
-        await client.wait_for_ready(timeout=KERNEL_SECONDS)
+        await client.wait_for_ready(timeout=SECONDS)
         reply = await client.execute(
             code, store_history=False, user_expressions={"it": expression}, allow_stdin=False, reply=True,
-            timeout=KERNEL_SECONDS,
+            timeout=SECONDS,
         )  # fmt: skip
     finally:
         client.stop_channels()
