@@ -303,18 +303,16 @@ function mount(model, el, kept = null) {
     cube.node,
     tip
   );
+  const heading = h("p", { class: "nv-method" });
+  const picture = h("div", { class: "nv-picture" }, stage, note, steppers.node, status);
   const root = h(
     "div",
     { class: "normviz", lang: "en" },
     data.title ? h("p", { class: "nv-heading" }, data.title) : null,
+    heading,
     presenter.node,
     controls.node,
-    tour.node,
-    quiz.node,
-    stage,
-    note,
-    steppers.node,
-    status,
+    h("div", { class: "nv-main" }, tour.node, quiz.node, picture),
     panel.node
   );
 
@@ -348,6 +346,8 @@ function mount(model, el, kept = null) {
       "aria-label",
       `${say(ofWeights(shown.method) ? "common.weights" : "common.tensor", { shape: data.shape.join(", ") })} ${keys}`
     );
+    setText(heading, methodName(shown.method, state.G));
+    heading.hidden = state.controls;
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > 5);
     root.classList.toggle("nv-asking", asking);
@@ -580,7 +580,8 @@ function mount(model, el, kept = null) {
     first ? draw() : schedule();
   });
 
-  el.append(root);
+  const place = h("div", { class: "nv-place" }, root);
+  el.append(place);
   if (kept) {
     controls.open = kept.open;
     panel.framework = kept.framework;
@@ -605,7 +606,7 @@ function mount(model, el, kept = null) {
       } catch {
         /* static */
       }
-    root.remove();
+    place.remove();
   };
   close.kept = () => ({ angles, slice: state.slice, open: controls.open, tab: panel.tab, framework: panel.framework });
   return close;

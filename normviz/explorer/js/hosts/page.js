@@ -4,6 +4,7 @@ import { divisors } from "../core/geometry.js";
 import { say } from "../core/sentences.js";
 import { fit, render } from "../explorer.js";
 import { inFrame } from "./frame.js";
+import { keepInLine } from "./in_line.js";
 
 /** Traits that the page's address keeps, and their names there. */
 const IN_ADDRESS = {
@@ -132,6 +133,7 @@ function startPage() {
     });
     return model;
   });
+  for (const row of document.querySelectorAll(".nvp-row")) keepInLine(row);
   const addressed = () =>
     [...touched]
       .sort((a, b) => a - b)
