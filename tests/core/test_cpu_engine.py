@@ -61,19 +61,18 @@ def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly
 
 
 @pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("shape", [(3, 4, 700, 3), (1, 2, 1500, 1), (2, 3, 5, 130), (40, 6, 9, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 400, 3), (1, 2, 1500, 1), (2, 3, 5, 130), (40, 6, 9, 1)])
 def test_sets_that_are_read_in_parts(shape, last, monkeypatch):
     monkeypatch.setattr(small_arrays, "MOST", 0)
     monkeypatch.setattr(threads, "WORTH", 1)
     x = values(shape, dtype=np.float32)
     x = np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if last else x
-    for cells in (7, 100, 1 << 18):
-        monkeypatch.setattr(moments, "CELLS", cells)
-        for count in ("1", "2", "5"):
+    for method in OF_ROWS[:3]:
+        var, _ = oracle(x, method, None)
+        for cells, count in ((7, "5"), (100, "1"), (100, "2"), (1 << 18, "1"), (1 << 18, "5")):
+            monkeypatch.setattr(moments, "CELLS", cells)
             monkeypatch.setenv("NORMVIZ_NUM_THREADS", count)
-            for method in OF_ROWS[:3]:
-                var, _ = oracle(x, method, None)
-                np.testing.assert_allclose(nv.statistics(x, method).var.ravel(), var.ravel(), rtol=5e-7)
+            np.testing.assert_allclose(nv.statistics(x, method).var.ravel(), var.ravel(), rtol=5e-7)
 
 
 def test_a_sample_s_digits_do_not_depend_on_the_others(monkeypatch):
