@@ -11,7 +11,7 @@ import normviz as nv
 from normviz.explorer import validation
 from normviz.explorer.constants import CONSTANTS, DARK, LIGHT
 from normviz.explorer.svg import geometry, picture, readout
-from normviz.explorer.svg.cube import Cubes, bordered, drawn_value, normalizer, painted, set_boxes
+from normviz.explorer.svg.cube import Cubes, bordered, drawn_values, painted, set_boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><!-- <img src=x onerror=alert(1)> & \" ' ]]> \u2028"
@@ -357,7 +357,7 @@ def test_sets_that_split_channels_and_positions_are_right(monkeypatch):
     cubes = Cubes(subject, now, shown, {"width": 900, "height": 300})
     normalized = nv.normalize(x, "heads", num_groups=3)
     for box in geometry.surface(cubes.view):
-        found = normalizer(cubes, 1)(drawn_value(cubes, 1, box), box)
+        found = drawn_values(cubes, 1)(box)
         assert found == pytest.approx(normalized[cubes.first_cell(1, box)], rel=1e-6, abs=1e-9)
     large = np.random.default_rng(0).normal(size=(2, 64, 48, 48))
     assert measured(large, method="heads", num_groups=4).mean is None
@@ -454,4 +454,19 @@ def test_a_drawn_cell_has_the_colour_of_the_mean_of_its_cells():
         for box in geometry.surface(cubes.view):
             (x0, x1), (y0, y1), (z0, z1) = box
             part = x[0, y0:y1, z0:z1, x0:x1] if view == "samples" else x.reshape(20, 40, -1)[y0:y1, x0:x1, z0:z1]
-            assert drawn_value(cubes, 0, box) == pytest.approx(part.mean())
+            assert drawn_values(cubes, 0)(box) == pytest.approx(part.mean())
+
+
+@pytest.mark.parametrize(
+    ("shape", "keywords"),
+    [
+        ((2, 100_000), {"method": "instance"}),
+        ((100_000, 2), {"method": "layer", "view": "paper"}),
+        ((2, 3000, 6, 6), {"method": "batch"}),
+    ],
+)
+def test_more_sets_than_can_be_seen_are_drawn_as_cells(shape, keywords):
+    text = nv.show(np.zeros(shape, np.float32), color="partition", **keywords).to_svg()
+    assert len(text) < 120_000
+    if "view" not in keywords:  # where Batch Norm stands beside it
+        assert '<g font-size="11"' not in text  # no number stands for several sets

@@ -11,8 +11,8 @@ The keys of that file:
   the longer of the other sides; the others are of the classical figure.
 - `margins`: pixels around the cubes of both views; `most` is the largest scale in pixels per cell, which in the view of
   samples is `of_length` / max(H, W), but at least `least`.
-- `limits`: how many samples, lines and bins are drawn; `grid` and `border` are the least distances of lines, in pixels;
-  `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
+- `limits`: how many samples, lines, bins and sets along an axis are drawn; `grid` and `border` are the least distances
+  of lines, in pixels; `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
 - `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,
   for more, and where the explorer is narrow.
 - `column`: the least width of explorers side by side, in pixels; `heights`: from which width on an explorer needs which

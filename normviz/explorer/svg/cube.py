@@ -66,9 +66,15 @@ class Cubes:
         """The method of solid k."""
         return METHODS[self.view.solids[k]] if self.view.is_paper else row_of(self.state)
 
+    @cached_property
+    def all_sets(self) -> list[Pooling]:
+        """The sets of each solid, as sets of the cube; none where they are given."""
+        rows = [self.row(k) for k in range(len(self.view.solids)) if self.row(k) is not GIVEN]
+        return [geometry.sets_of(row.name, self.cube, self.state["num_groups"]) for row in rows]
+
     def sets(self, k: int) -> Pooling:
-        """The sets of solid k, as sets of the cube."""
-        return geometry.sets_of(self.row(k).name, self.cube, self.state["num_groups"])
+        """The sets of solid k."""
+        return self.all_sets[k]
 
     def boxes(self, k: int) -> list[Box]:
         """The boxes of the set in solid k, in cells of (X, Y, Z)."""
@@ -225,12 +231,10 @@ def coloured(cubes: Cubes, k: int) -> Iterator[tuple[Box, palette.Rgb]]:
             label = int(labels[cubes.first_cell(k, box)])
             yield box, palette.partition_color((0, label, 0, 0), (1, total, 1, 1))
     else:
-        ends, scaled = on.tensor.colors, None
-        if cubes.state["color"] == "normalized":
-            ends, scaled = CONSTANTS["normalized"], normalizer(cubes, k)
+        value = drawn_values(cubes, k)
+        ends = CONSTANTS["normalized"] if cubes.state["color"] == "normalized" else on.tensor.colors
         for box in surface(cubes.view):
-            value = drawn_value(cubes, k, box)
-            yield box, palette.level_color(palette.level_of(scaled(value, box) if scaled else value, *ends))
+            yield box, palette.level_color(palette.level_of(value(box), *ends))
 
 
 def painted(cubes: Cubes, k: int) -> Iterator[str]:
@@ -257,44 +261,56 @@ def painted(cubes: Cubes, k: int) -> Iterator[str]:
         yield f'<g transform="matrix({matrix} {number(left)} {number(top)})">{inside}</g>'
 
 
-def drawn_value(cubes: Cubes, k: int, box: Box) -> float:
-    """The mean of the cells that a drawn cell stands for."""
-    tensor, n, (x, y, z) = cubes.on.tensor, cubes.view.solids[k], box
-    field, size = tensor.field, (1, 1, 1, 1) if tensor.values is not None else geometry.bins(cubes.on.shape)
-    if not cubes.view.is_paper:
-        ranges = (n, n + 1), y, z, x
-    elif tensor.values is not None:
-        field, ranges = field.reshape(*field.shape[:2], -1), (y, x, z)
-    else:  # the coarse means do not follow the positions, so the drawn cell takes the rows that its positions touch
-        (first, start), (last, stop) = (divmod(i, cubes.cube[3]) for i in (z[0], z[1] - 1))
-        ranges = y, x, (first, last + 1), (start, stop + 1) if first == last else (0, cubes.cube[3])
-    return float(field[tuple(slice(a // b, -(-e // b)) for (a, e), b in zip(ranges, size, strict=False))].mean())
+def drawn_values(cubes: Cubes, k: int) -> Callable[[Box], float]:
+    """A function that gives what a colour stands for: the mean of the cells of a drawn cell, normalized if asked for.
 
+    It is normalized by the set of the first cell, and NaN where the numbers of the sets do not travel.
+    """
+    on, row, n, width = cubes.on, cubes.row(k), cubes.view.solids[k], cubes.cube[3]
+    field, exact, paper = on.tensor.field, on.tensor.values is not None, cubes.view.is_paper
+    flat, size = field.reshape(*field.shape[:2], -1), geometry.bins(on.shape)
 
-def normalizer(cubes: Cubes, k: int) -> Callable[[float, Box], float]:
-    """A function that normalizes a drawn value by the set of the first cell; NaN where its numbers do not travel."""
-    on, row = cubes.on, cubes.row(k)
+    def mean_of(box: Box) -> float:
+        x, y, z = box
+        if exact:
+            part = flat[slice(*y), slice(*x), slice(*z)] if paper else field[n, slice(*y), slice(*z), slice(*x)]
+            return float(part.mean() if part.size > 1 else part.item())
+        # The coarse means do not follow the positions: in the classical figure a drawn cell takes the rows they touch.
+        (first, start), (last, stop) = (divmod(i, width) for i in (z[0], z[1] - 1))
+        columns = (start, stop + 1) if first == last else (0, width)
+        ranges = (y, x, (first, last + 1), columns) if paper else ((n, n + 1), y, z, x)
+        return float(field[tuple(slice(i // b, -(-j // b)) for (i, j), b in zip(ranges, size, strict=True))].mean())
+
+    if cubes.state["color"] != "normalized":
+        return mean_of
     if row is GIVEN:
-        return lambda value, box: math.nan
+        return lambda box: math.nan
     sets, evaluating = cubes.sets(k), cubes.shown.evaluating and row.name == "batch"
     found = on.tensor.known(row.name, sets.num_groups)
     numbers = on.running if evaluating else found and (found.mean, found.var)
     if numbers is None:
-        return lambda value, box: math.nan
+        return lambda box: math.nan
     mean, var = (each.reshape(sets.grid) for each in numbers)
     deviation = np.sqrt(var + on.eps)
-    return lambda value, box: (value - mean[at := cubes.set_at(k, box)]) / deviation[at]
+    return lambda box: (mean_of(box) - mean[at := cubes.set_at(k, box)]) / deviation[at]
 
 
 # ---- all sets --------------------------------------------------------------------------------------------------------
 
 
 def set_boxes(cubes: Cubes, k: int) -> Iterator[Box]:
-    """The boxes of all sets of solid k that touch a visible face; where positions are binned, those of drawn cells."""
-    row, (n, c, h, w), view = cubes.row(k), cubes.sets(k).block, cubes.view
-    bx, _, bz = view.bins
-    paper = (c, n, view.cells[2] if row.spatial == "all" else bz)
-    yield from surface(replace(view, bins=paper if view.is_paper else (max(w, bx), c, max(h, bz))))
+    """The boxes of all sets of solid k that touch a visible face, or those of drawn cells where there are too many."""
+    yield from surface(replace(cubes.view, bins=steps_of(cubes, k)[1]))
+
+
+def steps_of(cubes: Cubes, k: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The cells of a set of solid k along X, Y, Z, and those of the boxes that are drawn of it."""
+    (n, c, h, w), view = cubes.sets(k).block, cubes.view
+    own = (c, n, view.cells[2] if cubes.row(k).spatial == "all" else 1) if view.is_paper else (w, c, h)
+    free = (0, 1) if view.is_paper else (1,)
+    every = enumerate(zip(own, view.cells, view.bins, strict=True))
+    few = (axis in free and length // size <= LIMITS["sets"] for axis, (size, length, _) in every)
+    return own, tuple(size if keep else max(size, b) for keep, size, b in zip(few, own, view.bins, strict=True))
 
 
 def bordered(cubes: Cubes) -> bool:
@@ -310,10 +326,10 @@ def bordered(cubes: Cubes) -> bool:
 def set_numbers(cubes: Cubes) -> Iterator[str]:
     """The number of each set, on a face of it where there is room."""
     view, texts = cubes.view, []
-    # A drawn cell that stands for several sets gets no number.
-    many = view.bins[2] * (1 if view.is_paper else view.bins[0]) > 1
     for k in range(len(view.solids)):
-        if cubes.row(k) is GIVEN or (many and cubes.row(k).spatial != "all"):
+        # A drawn cell that stands for several sets gets no number.
+        own, steps = ((), None) if cubes.row(k) is GIVEN else steps_of(cubes, k)
+        if own != steps:
             continue
         for box in set_boxes(cubes, k):
             text = str(np.ravel_multi_index(cubes.set_at(k, box), cubes.sets(k).grid))
