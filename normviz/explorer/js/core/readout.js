@@ -86,14 +86,19 @@ function compute(data, method, set) {
         m2s.push(data.m2[n * C + c]);
       }
     merged = mergeAtoms(data.count, means, m2s);
-  } else if (data.values) {
+  }
+  // Beside an infinite value there is no variance, but a mean square, which only the values give.
+  const lost = merged && !method.centered && Number.isNaN(merged.m2);
+  if (data.values && (!merged || lost)) {
     const values = gather(data, set);
     const found = twoPass(values, method.centered);
     return method.statistic === "squared norm" ? { mean: 0, var: found.var * values.length } : found;
-  } else if (data.positions && method.spatial === "one") {
+  }
+  if (!merged && data.positions && method.spatial === "one") {
     const at = (ns[0] * H + hs[0]) * W + ws[0];
     merged = { count: C, mean: data.positions.mean[at], m2: data.positions.m2[at] };
-  } else return null;
+  }
+  if (!merged) return null;
   if (method.centered) return { mean: merged.mean, var: merged.m2 / merged.count };
   const square = merged.m2 / merged.count + merged.mean ** 2;
   return { mean: 0, var: method.statistic === "squared norm" ? square * merged.count : square };
@@ -186,15 +191,21 @@ export function measure(data, state, ask = () => {}) {
   return shown;
 }
 
-/** The value that colours one drawn cell: the mean of the cells from `cell` to `last` that it stands for. */
-export function drawnValue(data, cell, last) {
+/**
+ * The value that colours one drawn cell: the mean of the cells from `cell` to `last` that it stands for. With `flat`,
+ * as in the classical figure, H and W are one axis, so the cells may begin and end within a row.
+ */
+export function drawnValue(data, cell, last, flat) {
   if (data.values && cell.every((start, a) => start === last[a])) return data.values[flatIndex(data, cell)];
-  // In the classical figure, positions that span several rows are replaced by those whole rows.
-  const rows = cell[3] > last[3] || cell[2] !== last[2];
-  const values = gather(
-    data,
-    cell.map((start, a) => (a === 3 && rows && last[3] !== start ? [0, data.cube[3]] : [start, last[a] + 1]))
-  );
+  const [n, c, h, w] = cell.map((start, a) => [start, last[a] + 1]);
+  const row = (y) => [y === h[0] ? w[0] : 0, y === last[2] ? w[1] : data.cube[3]];
+  let boxes = [[n, c, h, w]];
+  // Means of drawn cells do not follow the positions, so those of whole rows are taken.
+  if (flat && h[0] !== last[2])
+    boxes = data.values
+      ? Array.from({ length: h[1] - h[0] }, (_, k) => [n, c, [h[0] + k, h[0] + k + 1], row(h[0] + k)])
+      : [[n, c, h, [0, data.cube[3]]]];
+  const values = boxes.flatMap((box) => gather(data, box));
   return values.reduce((a, b) => a + b, 0) / values.length;
 }
 

@@ -357,7 +357,7 @@ function quads(c, view, data, cut) {
       const seen = visibleFaces(c.frame, k, box, cut(k));
       const [cell, last] = extremes(view, k, box);
       const at = cell.join();
-      const value = c.worth.get(at) ?? drawnValue(data, cell, last);
+      const value = c.worth.get(at) ?? drawnValue(data, cell, last, view.name === "paper");
       c.worth.set(at, value);
       return {
         solid,
