@@ -48,7 +48,7 @@ class Quiz(StandalonePage):
     KIND = "quiz"
     SCRIPT, STYLE = "classroom/quiz.js", "classroom/quiz.css"
     SIZE = 960, 560
-    HEIGHTS = ((0, 900), (560, 760))
+    HEIGHTS = ((0, 880), (400, 800), (600, 700))
 
     labels: tuple[np.ndarray, ...]
     answers: tuple[tuple[str, int | None] | None, ...]
