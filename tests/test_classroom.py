@@ -10,6 +10,7 @@ import pytest
 
 import normviz as nv
 from normviz.explorer import js as front
+from normviz.explorer.svg.writer import width_of
 from tests.pages import HOSTILE, Reader, X, data_of, inside
 
 # ---- predict, then reveal --------------------------------------------------------------------------------------------
@@ -40,6 +41,18 @@ def test_given_sets_cannot_be_predicted():
     text = "predict=True asks for a method's set, and labels are sets of their own; leave out one"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         nv.show(X, labels=np.zeros(X.shape, int), predict=True)
+
+
+# ---- the quiz --------------------------------------------------------------------------------------------------------
+
+
+def test_the_words_of_the_quizzes_picture_fit_into_it():
+    root = ET.fromstring(nv.quiz(np.zeros((10, 128, 3, 4)), questions=12).to_svg())
+    texts = root.findall("{http://www.w3.org/2000/svg}text")
+    assert len(texts) >= 3
+    for text in texts:
+        width = width_of("".join(text.itertext()), float(text.get("font-size")))
+        assert float(text.get("x")) + width <= float(root.get("width"))
 
 
 # ---- methods side by side --------------------------------------------------------------------------------------------

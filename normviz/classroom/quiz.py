@@ -21,7 +21,7 @@ from normviz.explorer.sentences import say
 from normviz.explorer.standalone_page import StandalonePage
 from normviz.explorer.svg.cube import Cubes, draw
 from normviz.explorer.svg.readout import measure
-from normviz.explorer.svg.writer import Pen
+from normviz.explorer.svg.writer import Pen, wrapped
 from normviz.inspect.probe.probe import probe
 
 OFFERED = ("batch", "layer", "instance", "group", "positional")
@@ -84,11 +84,12 @@ class Quiz(StandalonePage):
         subject = validation.subject(np.zeros(shape))
         state = validation.first_state(subject, {"index": index, "predict": True})
         width, height = self.SIZE
+        lines = wrapped(self._description(), 13, width - 56, 3)
         body = [
             pen.text(28, 40, self.TITLE, 20, bold=True),
-            pen.text(28, 64, self._description(), 13, "muted"),
-            '<g transform="translate(16 84)">',
-            *draw(pen, Cubes(subject, state, measure(subject, state), {"width": width - 32, "height": height - 120})),
+            *(pen.text(28, 64 + 18 * k, line, 13, "muted") for k, line in enumerate(lines)),
+            '<g transform="translate(16 96)">',
+            *draw(pen, Cubes(subject, state, measure(subject, state), {"width": width - 32, "height": height - 132})),
             "</g>",
         ]
         return self._svg(pen, body)
