@@ -1,6 +1,5 @@
 """Sphinx's settings for the book; `make book` copies notebooks and pages into one folder and builds it from there."""
 
-import os
 import re
 
 import normviz
@@ -42,8 +41,8 @@ html_theme_options = {
 html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
 
 # Notebooks are stored without outputs, so every page shows the outputs of this version.
-nb_execution_mode = os.environ.get("NORMVIZ_BOOK_EXECUTION", "force")
-nb_execution_timeout = 240
+nb_execution_mode = "force"
+nb_execution_timeout = -1  # a slow machine may take its time
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

@@ -1,10 +1,12 @@
-"""Run source texts with given arrays, and hand back what they call y: a process for each framework.
+"""Run source texts with given arrays, and hand back what they call y: a process for each library of arrays.
 
     python -W error snippet_runner.py < pickled [(source, {name: array}), ...] > pickled [array or traceback, ...]
 
-A process of its own keeps one framework's threads, warnings and settings away from another's.
+A process of its own keeps one library's threads, warnings and settings away from another's. It answers one list after
+the other until its input ends, because a framework takes seconds to import.
 """
 
+import contextlib
 import pickle
 import sys
 import traceback
@@ -23,5 +25,8 @@ def run(source, arrays):
 
 
 if __name__ == "__main__":
-    results = [run(*case) for case in pickle.load(sys.stdin.buffer)]
-    pickle.dump(results, sys.stdout.buffer)
+    with contextlib.suppress(EOFError):
+        while True:
+            results = [run(*case) for case in pickle.load(sys.stdin.buffer)]
+            pickle.dump(results, sys.stdout.buffer)
+            sys.stdout.buffer.flush()

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,16 +28,27 @@ def language(framework):
     return framework.split(" on ")[0]
 
 
+@cache
+def runner(library):
+    """The process where snippets with arrays of a library run; it ends with this one, which closes its input."""
+    environment = os.environ | {"KERAS_BACKEND": library, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-W", "error", str(Path(__file__).with_name("snippet_runner.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+
 def run(framework, cases):
     """Run (source, arrays) pairs where that framework lives, and return what each makes of y."""
     missing = [name for name in NEEDS[framework] if find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed: pip install {' '.join(missing)}")
-    environment = os.environ | {"KERAS_BACKEND": NEEDS[framework][-1], "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-W", "error", str(Path(__file__).with_name("snippet_runner.py"))]
-    done = subprocess.run(command, input=pickle.dumps(cases), capture_output=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    results = pickle.loads(done.stdout)
+    library = next(name for name in ("torch", "jax", "numpy") if name in NEEDS[framework])
+    process = runner(library)
+    try:
+        pickle.dump(cases, process.stdin)
+        process.stdin.flush()
+        results = pickle.load(process.stdout)
+    except (EOFError, BrokenPipeError):
+        raise AssertionError(f"the process for {library} ended; stderr says why") from None
     broken = [(case[0], result) for case, result in zip(cases, results, strict=True) if isinstance(result, str)]
     assert not broken, "\n".join([f"{len(broken)} of {len(cases)} snippets fail; the first:", *broken[0]])
     return results

@@ -64,7 +64,6 @@ def settings_for(instructions: str) -> dict[str, str]:
     return settings
 
 
-@pytest.mark.timeout(1200)  # it runs about a hundred tests
 @pytest.mark.parametrize("instructions", PROCESSORS)
 def test_errors_and_memory_hold_on_a_processor_with(instructions):
     settings = settings_for(instructions)
