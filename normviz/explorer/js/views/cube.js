@@ -456,14 +456,14 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
   if (!method) return;
   const block = blockOf(method, data.cube, state.G);
   const grid = data.cube.map((size, a) => size / block[a]);
-  // Where every position is a set, the drawn cell is the finest part of the picture.
-  const steps =
-    view.name === "paper"
-      ? [block[1], block[0], method.spatial === "all" ? view.cells[2] : view.bins[2]]
-      : [Math.max(block[3], view.bins[0]), block[1], Math.max(block[2], view.bins[2])];
   const [X, Y, Z] = view.cells;
+  const paper = view.name === "paper";
+  const own = paper ? [block[1], block[0], method.spatial === "all" ? Z : 1] : [block[3], block[1], block[2]];
+  // Positions are drawn in bins, and so are channels and samples that are too many sets to be told apart.
+  const few = (a) => (paper ? a < 2 : a === 1) && view.cells[a] / own[a] <= constants.limits.sets;
+  const steps = own.map((extent, a) => (few(a) ? extent : Math.max(extent, view.bins[a])));
   // A drawn cell that stands for several sets gets no number.
-  const whole = method.spatial === "all" || view.bins[2] * (view.name === "paper" ? 1 : view.bins[0]) === 1;
+  const whole = own.every((extent, a) => extent === steps[a]);
   for (let y = 0; y < Y; y += steps[1])
     for (let z = 0; z < Z; z += steps[2])
       for (let x = 0; x < X; x += steps[0]) {
