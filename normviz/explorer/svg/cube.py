@@ -340,7 +340,7 @@ def set_numbers(cubes: Cubes) -> Iterator[str]:
                 texts.append(f'<text x="{number(x)}" y="{number(y + 3.5)}">{text}</text>')
     # A light halo keeps the numbers legible on every hue.
     halo = f'paint-order="stroke" stroke="{LIGHT["halo"]}" stroke-opacity=".69" stroke-width="2"'
-    look = f'font-size="11" font-weight="650" text-anchor="middle" fill="{LIGHT["on-hue"]}"'
+    look = f'font-size="11" font-weight="600" text-anchor="middle" fill="{LIGHT["on-hue"]}"'
     yield f"<g {look} {halo}>{''.join(texts)}</g>" if texts else ""
 
 
