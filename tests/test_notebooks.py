@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from tests.course import NOTEBOOKS, execute, run
+from tests.course import NOTEBOOKS, Course, execute, run
 
 LIMIT = 3_000_000
 """Bytes of a notebook with its outputs and the state of its widgets."""
@@ -98,6 +98,16 @@ def test_a_cell_that_needs_a_solution_is_found(tmp_path):
     done = run(notebook, answers, tmp_path / "again")
     printed = [[cell.outputs[0].text for cell in part.cells if cell.outputs] for part in (done.first, done.answers)]
     assert printed == [["1\n", "1\n"], ["2\n", "3\n"]]
+
+
+def test_a_notebook_runs_once_also_when_it_fails(tmp_path):
+    count = tmp_path / "count"
+    again = f"with open({str(count)!r}, 'a') as file:\n    file.write('x')"
+    nbformat.write(of_cells(again=again, fails="1 / 0"), tmp_path / "own.ipynb")
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="ZeroDivisionError"):
+            Course(tmp_path / "course").run(tmp_path / "own.ipynb")
+    assert count.read_text() == "x"
 
 
 def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
