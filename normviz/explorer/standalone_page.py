@@ -12,7 +12,7 @@ from normviz.explorer import js
 from normviz.explorer.frame_height import Steps
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.sentences import say
-from normviz.explorer.svg.writer import FONT, Pen
+from normviz.explorer.svg.writer import Pen
 
 
 class StandalonePage:
@@ -63,14 +63,7 @@ class StandalonePage:
 
     def _svg(self, pen: Pen, body: Iterable[str]) -> str:
         """The elements of `body`, drawn with `pen`, on a card, with a title and a description for screen readers."""
-        width, height = self.SIZE
-        content = "".join([pen.rect(0.5, 0.5, width - 1, height - 1, "page", 10, "line"), *body])
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" class="nvp-auto" font-family="{FONT}">'
-            f"<title>{escape(self.TITLE, quote=False)}</title>"
-            f"<desc>{escape(self._description(), quote=False)}</desc>{pen.style()}{content}</svg>"
-        )
+        return pen.drawing(*self.SIZE, self.TITLE, self._description(), "".join(body), border="line")
 
     def _picture(self) -> str:
         """The still picture as SVG, by `_svg`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from normviz.explorer.svg import palette
 from normviz.explorer.svg.cube import Cubes, draw
 from normviz.explorer.svg.geometry import clamp
 from normviz.explorer.svg.readout import Readout, State, decimal, measure, name_of, status, words
-from normviz.explorer.svg.writer import FONT, Pen, clipped, number, width_of, wrapped
+from normviz.explorer.svg.writer import Pen, clipped, number, width_of, wrapped
 
 if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
@@ -47,10 +46,8 @@ class Still:
         In pixels, without the lines of numbers.
     name, status, words
         What it shows: the method, the status line, and all of it in words.
-    theme
-        "light", "dark" or "auto".
-    body, caption
-        Its elements, and those of the lines of numbers under it.
+    body, caption, pen
+        Its elements, and those of the lines of numbers under it; with what they were drawn.
     """
 
     width: int
@@ -58,7 +55,6 @@ class Still:
     name: str
     status: str
     words: str
-    theme: str
     body: str
     caption: Sequence[str]
     pen: Pen
@@ -68,18 +64,9 @@ class Still:
         return self.width, self.height + (ROW * len(self.caption) if caption else 0)
 
     def svg(self, *, caption: bool = True, y: int | None = None) -> str:
-        """One `<svg>` element with no scripts, no ids and no references, so that any number of them fit on a page."""
-        width, height = self.size(caption=caption)
-        at = "" if y is None else f' y="{y}"'
-        theme = ' class="nvp-auto"' if self.theme == "auto" else ""
-        name, about = (escape(text, quote=False) for text in (self.name, self.words))
-        card = self.pen.rect(0, 0, width, height, "page", 10)
-        lines = "".join(self.caption) if caption else ""
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img"{at} width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}"{theme} font-family="{FONT}"><title>{name}</title>'
-            f"<desc>{about}</desc>{self.pen.style()}{card}{self.body}{lines}</svg>"
-        )
+        """The picture, moved down by `y` pixels."""
+        body = self.body + ("".join(self.caption) if caption else "")
+        return self.pen.drawing(*self.size(caption=caption), self.name, self.words, body, y=y)
 
 
 def blank(state: State) -> State:
@@ -122,7 +109,7 @@ def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto")
     lines, size = numbers(text, room)
     caption = [pen.text(width / 2, top + 14 + ROW * k, line, size, anchor="middle") for k, line in enumerate(lines)]
     name = name_of(state)
-    return Still(width, top + EDGE // 2, name, text, words(on, state, shown), theme, "".join(body), caption, pen)
+    return Still(width, top + EDGE // 2, name, text, words(on, state, shown), "".join(body), caption, pen)
 
 
 def numbers(text: str, room: float) -> tuple[list[str], float]:
