@@ -1,7 +1,8 @@
 """kernels.cu built for the CPU, behind the interface of cupy.RawModule."""
 
-import atexit
 import ctypes
+import hashlib
+import platform
 import re
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ import numpy as np
 from normviz.backends.cuda.kernels import SOURCE, instances
 
 HERE = Path(__file__).parent / "emulation"
+BUILT = Path(__file__).parents[2] / ".cache" / "emulation"
+# No fused multiply-add: what is exact must be so without.
+COMMAND = ("g++", "-O1", "-std=c++17", "-shared", "-fPIC", "-w", "-ffp-contract=off")
 SCALARS = {np.int64: ctypes.c_int64, np.uint64: ctypes.c_uint64, np.int32: ctypes.c_int32, np.float64: ctypes.c_double}
 
 
@@ -58,22 +62,32 @@ class EmulatedModule:
 
 
 def build(source: str) -> EmulatedModule:
-    """Build a kernels.cu, given as text; RuntimeError if it does not compile."""
-    folder = Path(tempfile.mkdtemp(prefix="normviz-cuda-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "kernels.cu").write_text(source)
-    # No fused multiply-add: what is exact must be so without.
-    command = ["g++", "-O1", "-std=c++17", "-shared", "-fPIC", "-w", "-ffp-contract=off", f"-I{HERE}"]
-    command += [f'-DKERNELS="{folder}/kernels.cu"', "-o", f"{folder}/kernels.so", f"{HERE}/library.cpp"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return EmulatedModule(ctypes.CDLL(f"{folder}/kernels.so"))
+    """Build a kernels.cu, given as text, once for all workers and runs; RuntimeError if it does not compile."""
+    compiler = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=False).stdout
+    parts = [source, *(path.read_text() for path in sorted(HERE.iterdir())), compiler, *platform.uname(), *COMMAND]
+    library = BUILT / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:20]}.so"
+    if not library.exists():
+        BUILT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+            (kernels := Path(folder, "kernels.cu")).write_text(source)
+            command = [
+                *COMMAND,
+                f"-I{HERE}",
+                f'-DKERNELS="{kernels}"',
+                "-o",
+                f"{folder}/kernels.so",
+                f"{HERE}/library.cpp",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+            Path(folder, "kernels.so").replace(library)  # another worker finds a whole library or none
+    return EmulatedModule(ctypes.CDLL(str(library)))
 
 
 @cache
 def module() -> EmulatedModule:
-    """The kernels as they are, built once a session."""
+    """The kernels as they are."""
     return build(SOURCE.read_text())
 
 
