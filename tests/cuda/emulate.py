@@ -70,18 +70,12 @@ def build(source: str) -> EmulatedModule:
         BUILT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILT) as folder:
             (kernels := Path(folder, "kernels.cu")).write_text(source)
-            command = [
-                *COMMAND,
-                f"-I{HERE}",
-                f'-DKERNELS="{kernels}"',
-                "-o",
-                f"{folder}/kernels.so",
-                f"{HERE}/library.cpp",
-            ]
+            built = Path(folder, "kernels.so")
+            command = [*COMMAND, f"-I{HERE}", f'-DKERNELS="{kernels}"', "-o", built, HERE / "library.cpp"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(done.stderr)
-            Path(folder, "kernels.so").replace(library)  # another worker finds a whole library or none
+            built.replace(library)  # another worker finds a whole library or none
     return EmulatedModule(ctypes.CDLL(str(library)))
 
 
