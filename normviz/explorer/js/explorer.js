@@ -1,6 +1,7 @@
 // The explorer: state, events and the life of one view. anywidget calls `render({ model, el })`; an exported page calls
 // the same function with a small stand-in for the model.
 
+import constants from "../constants.json" with { type: "json" };
 import { KEYS, d, h, setText } from "./core/dom.js";
 import { ANGLES, clamp, clampAngles, cutLength, fitting, polygon, toCube, visibleFaces } from "./core/geometry.js";
 import { decimal, span } from "./core/numbers.js";
@@ -101,6 +102,7 @@ function isDark(element) {
 
 /** Sentences on what the drawing aggregates or leaves out. */
 function aggregation(data, state) {
+  const { limits } = constants;
   const parts = [];
   const paper = state.view === "paper";
   const [N] = data.shape;
@@ -119,10 +121,11 @@ function aggregation(data, state) {
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
   if (N > MOST_SAMPLES && !paper)
     parts.push(say(`aggregation.shown-${what}`, { range: span([first, Math.min(first + MOST_SAMPLES, N)]), count: N }));
-  const drawn = Math.ceil((H * W) / Math.ceil((H * W) / 8));
-  if (paper && H * W > 8)
+  const drawn = Math.ceil((H * W) / Math.ceil((H * W) / limits.paper_positions));
+  if (paper && H * W > limits.paper_positions)
     parts.push(say("aggregation.positions", { axes: enumerated(lengths.slice(2)), count: H * W, drawn }));
-  if (paper && N > 16) parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / 16) }));
+  if (paper && N > limits.paper_samples)
+    parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / limits.paper_samples) }));
   const numbers = data.values ? "exact" : data.mean ? "exact-sets" : "no-numbers";
   return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
@@ -349,7 +352,7 @@ function mount(model, el, kept = null) {
     setText(heading, methodName(shown.method, state.G));
     heading.hidden = state.controls;
     root.classList.toggle("nv-bare", !state.controls);
-    stage.classList.toggle("nv-tall", data.shape[0] > 5);
+    stage.classList.toggle("nv-tall", data.shape[0] > constants.stage.tall_above);
     root.classList.toggle("nv-asking", asking);
     root.classList.toggle("nv-presenter", state.presenter);
     const question = { name: methodName(shown.method, state.G), cell: cellName(state.index) };

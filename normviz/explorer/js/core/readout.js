@@ -1,5 +1,6 @@
 // The numbers of one state: the set, its statistics and the values of one cell. No DOM.
 
+/** @import { Method } from "./geometry.js" */
 import { blockOf, cubeShape, divisors, hasGroups, setOf, toCube } from "./geometry.js";
 import { digitsFor, mergeAtoms, twoPass, unpack } from "./numbers.js";
 import { say } from "./sentences.js";
@@ -36,17 +37,20 @@ export function readScene(scene) {
 const unpackAll = (packed) =>
   packed && Object.fromEntries(Object.entries(packed).map(([key, array]) => [key, unpack(array)]));
 
-/** Position of a cell of the cube in the flat tensor. */
+/** Position of a cell of the cube in the flat tensor. @param {any} data @param {number[]} cell */
 export const flatIndex = ({ cube: [, C, H, W] }, [n, c, h, w]) => ((n * C + c) * H + h) * W + w;
 
-/** The values of a range of cells, exact, or the coarse means that overlap it. */
+/**
+ * The values of a range of cells, exact, or the coarse means that overlap it.
+ * @param {any} data @param {number[][]} ranges
+ */
 export function gather(data, [ns, cs, hs, ws]) {
   const out = [];
   const exact = data.values !== null;
   const source = exact ? data.values : data.coarse;
   const [, bc, bh, bw] = exact ? [1, 1, 1, 1] : data.bins;
   const [, C, H, W] = data.cube.map((length, a) => Math.ceil(length / (exact ? 1 : data.bins[a])));
-  const reach = ([a, b], size) => [Math.floor(a / size), Math.ceil(b / size)];
+  const reach = (range, size) => [Math.floor(range[0] / size), Math.ceil(range[1] / size)];
   const [c0, c1] = reach(cs, bc);
   const [h0, h1] = reach(hs, bh);
   const [w0, w1] = reach(ws, bw);
@@ -218,7 +222,11 @@ export function setValues(data, shown) {
 
 /** "cell (0, 3, 1, 1)" */
 export const cellName = (index) => say("common.cell", { index: index.join(", ") });
-/** The name of a method, with G if it takes one. @param {Method} [method]  undefined for given sets */
+/**
+ * The name of a method, with G if it takes one.
+ * @param {Method | undefined} method  undefined for given sets
+ * @param {number} [G]
+ */
 export const methodName = (method, G) =>
   !method ? say("common.given") : hasGroups(method) ? say("common.named", { method: method.label, G }) : method.label;
 /** The same inside a sentence: "Group Norm with G = 4". */
@@ -269,7 +277,7 @@ export function axisNames(shape, method) {
 /** Names of the lengths of the axes: N, C, H, W; of weights Cout, Cin, kH, kW. */
 export const lengthNames = (shape, method) =>
   axisNames(shape, method).map((name) => (ofWeights(method) ? name : name.toUpperCase()));
-/** What the keys do with a cube, for screen readers. */
+/** What the keys do with a cube, for screen readers. @param {string[]} axes */
 export const keysText = ([sample, channel, ...spatial]) =>
   `${spatial.length ? `${say("common.keys-arrows", { axes: enumerated(spatial) })} ` : ""}` +
   say("common.keys", { channel, sample });

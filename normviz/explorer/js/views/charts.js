@@ -16,7 +16,7 @@ function chartRange(data) {
   return [Math.min(Math.max(low - room, data.extent[0]), -3), Math.max(Math.min(high + room, data.extent[1]), 3)];
 }
 
-/** Round tick values inside a range. */
+/** Round tick values inside a range. @param {number[]} range @param {number} [about] */
 function ticks([low, high], about = 6) {
   const raw = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(raw || 1));

@@ -1,5 +1,6 @@
 // The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
 
+import constants from "../../constants.json" with { type: "json" };
 import { KEYS, button, h, rich, setText } from "../core/dom.js";
 import { clamp, divisors, fitting } from "../core/geometry.js";
 import { decimal } from "../core/numbers.js";
@@ -397,7 +398,7 @@ export function drawLegend(s, data, state, shown) {
     h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
   const parts = [];
   if (state.color === "value" || state.color === "normalized") {
-    const range = state.color === "value" ? data.colors : [-3, 3];
+    const range = state.color === "value" ? data.colors : constants.normalized;
     const colors = legendColors(range);
     const bound = Math.max(...range.map(Math.abs));
     const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;

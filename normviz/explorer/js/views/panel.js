@@ -246,7 +246,7 @@ function affineText(data, shown, c) {
 
 /**
  * The six steps with the actual numbers: the result, and the calculation.
- * @returns {[string, string][]}
+ * @returns {string[][]}
  */
 function stepTexts(data, state, shown) {
   const { x, mean, var: variance, normalized, y, gamma, beta, evaluating } = shown;

@@ -1,5 +1,6 @@
 // Predict a set, then reveal it.
 
+/** @import { Range } from "../core/geometry.js" */
 import { KEYS, button, h, setText } from "../core/dom.js";
 import { blockOf, clamp, cutLength, divisors, hasGroups, setOf } from "../core/geometry.js";
 import { span } from "../core/numbers.js";
@@ -146,7 +147,10 @@ export function createPrediction(data, act) {
     // The fields exist only during a prediction, so that the steppers are the first fields otherwise.
     if (Boolean(state.predict) !== Boolean(fields.firstChild))
       fields.replaceChildren(...(state.predict ? rows.map((row) => row.node) : []));
-    if (!state.predict) return Object.assign(q, { key, revealed: false });
+    if (!state.predict) {
+      Object.assign(q, { key, revealed: false });
+      return;
+    }
     if (key !== q.key) Object.assign(q, { key, revealed: false, ranges: state.index.map((i) => [i, i + 1]) });
     q.truth = shown.ownSet;
     const axes = axisNames(shape, shown.method);

@@ -28,7 +28,7 @@ function tourStops(data) {
   return stops.map(([caption, patch]) => ({ caption, patch: { ...base, ...patch } }));
 }
 
-/** @param {{set: Function, every: Function, state: Function}} act */
+/** @param {any} data @param {Record<string, Function>} act */
 export function createTour(data, act) {
   const stops = tourStops(data);
   const caption = h("p", { class: "nv-caption", "aria-live": "polite" });
