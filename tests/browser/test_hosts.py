@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Frame, Locator, Page, expect
 
 import normviz as nv
-from tests.browser import reading
+from tests.browser import fits, reading
 from tests.browser.lab import Lab, notebook, open_notebook, run_all, save_and_close
 from tests.browser.reading import choose, slider, state
 
@@ -100,6 +100,15 @@ def test_show_has_no_widget_in_its_output(saved):
 
 def test_reopened_and_trusted_it_is_alive(trusted):
     assert_alive(frame_of(trusted))
+
+
+def test_nothing_scrolls_inside(trusted):
+    """Beside the file browser, and in outputs of every width."""
+    element, inside = fits.frame_of(trusted)
+    assert fits.what_scrolls(element, inside, "() => {}", (0,)) == []
+    output = "frame.closest('.jp-OutputArea-output').style"
+    resize = f"(frame, width) => {{ {output}.cssText = `flex: none; padding: 0; width: ${{width}}px`; }}"
+    assert fits.what_scrolls(element, inside, resize) == []
 
 
 def test_reopened_and_not_trusted_it_is_a_picture(untrusted):

@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import normviz as nv
-from tests.browser import reading
-from tests.browser.lab import Lab, command, notebook, open_notebook, restart_kernel, run_all, until
+from tests.browser import fits, reading
+from tests.browser.lab import Lab, command, notebook, open_notebook, restart_kernel, run_all, save_and_close, until
 from tests.browser.reading import choose, radio, slider, state, status, wait_for
 
 NAME = "lab.ipynb"
@@ -37,6 +37,43 @@ def root(panel: Locator, lab: Lab) -> Locator:
     )
     wait_for(root, method="group", num_groups=4, index="0,0,0,0", step=0, view="samples", color="set")
     return root
+
+
+BOXES = """\
+import ipywidgets
+explorers = [nv.Explorer(method=method) for method in ("batch", "layer", "group", "instance", "group")]
+pair, labelled = ipywidgets.HBox(explorers[:2]), ipywidgets.HBox([ipywidgets.Label("A label"), explorers[2]])
+tab, folded = ipywidgets.Tab([ipywidgets.Label("A label"), explorers[3]]), ipywidgets.Accordion(explorers[4:])
+ipywidgets.VBox([tab, folded, pair, labelled])
+"""
+
+
+def test_it_is_drawn_in_the_boxes_of_ipywidgets(lab, lab_page):
+    """Boxes take the width of their content; a closed tab has no width. The first test here: it closes Lab's tab."""
+    panel = open_notebook(lab_page, lab, "boxes.ipynb", notebook(SETUP, BOXES))
+    run_all(lab_page)
+    by_method = {method: panel.locator(f".normviz[data-method={method}]") for method in ("batch", "layer", "instance")}
+    for method in ("batch", "layer"):
+        wait_for(by_method[method], ready="true")
+    wait_for(panel.locator(".widget-hbox .normviz[data-method=group]"), ready="true")
+    widths = panel.locator(".widget-hbox .normviz").evaluate_all("all => all.map((one) => one.clientWidth)")
+    assert min(widths) > 350, widths
+    output = panel.locator(".jp-OutputArea-output").last
+    assert output.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+
+    tabs = panel.locator(".widget-tab .lm-TabBar-tab")
+    expect(by_method["instance"]).not_to_be_visible()
+    for width in (1300, 1000):
+        lab_page.set_viewport_size({"width": width, "height": 1000})
+        tabs.nth(1).click()
+        wait_for(by_method["instance"], ready="true")
+        lab_page.wait_for_function(fits.DRAWN, arg=by_method["instance"].element_handle())
+        tabs.nth(0).click()
+        expect(by_method["instance"]).not_to_be_visible()
+    lab_page.set_viewport_size({"width": 1300, "height": 1000})
+    panel.locator(".widget-accordion .jupyter-widget-Collapse-header").click()
+    wait_for(panel.locator(".widget-accordion .normviz"), ready="true")
+    save_and_close(lab_page)
 
 
 def heard(lab: Lab, *names: str) -> None:

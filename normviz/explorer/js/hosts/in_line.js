@@ -16,7 +16,7 @@ export function keepInLine(row) {
     for (const part of each.flat()) part.style.minHeight = "";
     if (getComputedStyle(row).gridTemplateColumns.split(" ").length === 1) return;
     each[0]?.forEach((_, k) => {
-      const high = Math.max(...each.map((parts) => parts[k].offsetHeight));
+      const high = Math.max(...each.map((parts) => parts[k].getBoundingClientRect().height));
       for (const parts of each) parts[k].style.minHeight = `${high}px`;
     });
   };
