@@ -12,9 +12,9 @@ import pytest
 from normviz.core.methods import METHODS
 from normviz.core.pooling import pooling
 from normviz.explorer import validation
+from normviz.explorer.axis_names import axis_names, length_names
 from normviz.explorer.scene import ROW
 from normviz.explorer.snippets import texts
-from normviz.explorer.svg.axis_names import axis_names, length_names
 
 
 class Balanced(html.parser.HTMLParser):

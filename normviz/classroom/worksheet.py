@@ -13,9 +13,9 @@ from normviz.atomic_write import check_path, write
 from normviz.classroom.quiz import method_names
 from normviz.core.errors import brief, check_keywords
 from normviz.explorer import validation
+from normviz.explorer.axis_names import axis_names
 from normviz.explorer.html_page import POLICY
 from normviz.explorer.sentences import say
-from normviz.explorer.svg.axis_names import axis_names
 from normviz.explorer.svg.picture import blank, still
 from normviz.explorer.svg.readout import Readout, State, measure, name_of, span
 from normviz.explorer.validation import Subject

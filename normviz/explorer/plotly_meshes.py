@@ -14,9 +14,9 @@ import numpy as np
 
 from normviz.core.methods import Method
 from normviz.core.pooling import Pooling
+from normviz.explorer.axis_names import length_names
 from normviz.explorer.constants import CONSTANTS, LIGHT
 from normviz.explorer.svg import geometry
-from normviz.explorer.svg.axis_names import length_names
 from normviz.explorer.svg.geometry import Frame, View
 
 THINNEST = 2 * CONSTANTS["strokes"]["set"]

@@ -105,7 +105,11 @@ class OneExplorer(PagePart):
             Without the extra `gif` (resvg-py and Pillow).
         """
         check_path(path)
-        write(path, gif.sweep(*self.page_parts()[0], width=width, duration=duration, caption=bool(caption)))
+        sizes = {
+            "width": validation.check_size("width", width, 160, picture.MOST_WIDTH),
+            "duration": validation.check_size("duration", duration, 20, 60_000),
+        }
+        write(path, gif.sweep(*self.page_parts()[0], **sizes, caption=bool(caption)))
 
 
 # ---- pages and fragments ---------------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from normviz.core.methods import Method
+from normviz.explorer.axis_names import axis_names, length_names
 from normviz.explorer.sentences import CATALOG, fill, say
 from normviz.explorer.snippets.frameworks import FRAMEWORKS
 from normviz.explorer.snippets.templates import Choice
-from normviz.explorer.svg.axis_names import axis_names, length_names
 
 
 def words(method: Method, shape: Sequence[int] = (1, 1, 1, 1)) -> dict[str, str]:

@@ -16,9 +16,9 @@ import numpy as np
 
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling
+from normviz.explorer.axis_names import GIVEN, axis_names, length_names
 from normviz.explorer.constants import CONSTANTS, LIGHT, LIMITS
 from normviz.explorer.svg import geometry, palette
-from normviz.explorer.svg.axis_names import GIVEN, axis_names, length_names
 from normviz.explorer.svg.geometry import FACES, Box, Frame, Point, Range, View, fitting, middle, surface, visible_faces
 from normviz.explorer.svg.readout import Readout, State, row_of
 from normviz.explorer.svg.writer import Pen, number, polygons, segments

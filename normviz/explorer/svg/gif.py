@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from normviz.core.pooling import divisors
 from normviz.explorer.svg import picture
 from normviz.explorer.svg.geometry import clamp
 from normviz.explorer.svg.readout import State
-from normviz.explorer.validation import Subject, check_size
+
+if TYPE_CHECKING:
+    from normviz.explorer.validation import Subject
 
 COLORS = 160
 
@@ -22,7 +25,6 @@ def sweep(on: Subject, state: State, *, width: int, duration: int, caption: bool
     except ImportError as error:
         message = "to_gif() needs resvg-py and Pillow, and one of them is missing: pip install normviz[gif]"
         raise ImportError(message) from error
-    width, duration = check_size("width", width, 160, 4000), check_size("duration", duration, 20, 60_000)
     # Letters keep their size from the smallest to the usual width; beyond, the whole picture grows.
     drawn = int(clamp(width, 480, picture.WIDTH))
     group, frames = {**state, "method": "group", "mode": "train", "predict": False}, []
