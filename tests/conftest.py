@@ -42,27 +42,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A group is a file, or what its tests share. The cases of a test that is marked `apart` are spread over all workers.
     """
-    with_lab = {item.path for item in items if "lab" in item.fixturenames and in_browser(item)}
+    in_browser = {path for path in {item.path for item in items} if HERE / "browser" in path.parents}
+    with_lab = {item.path for item in items if "lab" in item.fixturenames} & in_browser
     ranks = {}
     for item in items:
         group = "lab" if item.path in with_lab else TOGETHER.get(item.path.name, item.path.name)
-        place = "browser" if in_browser(item) else group
+        place = "browser" if item.path in in_browser else group
         apart = item.get_closest_marker("apart") is not None
         names = (place,) if apart else (group, place)
         ranks[item] = next((FIRST.index(name) for name in names if name in FIRST), len(FIRST)), apart
         if not apart and config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(group))
-        if in_browser(item):
+        if place == "browser":
             item.add_marker("browser")
         if "course" in item.fixturenames:
             item.add_marker("notebooks")
         if group in SLOW:
             item.add_marker("slow")
     items.sort(key=ranks.__getitem__)
-
-
-def in_browser(item: pytest.Item) -> bool:
-    return HERE / "browser" in item.path.parents
 
 
 @pytest.fixture
