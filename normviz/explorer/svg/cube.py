@@ -262,12 +262,10 @@ def painted(cubes: Cubes, k: int) -> Iterator[str]:
 
 
 def drawn_values(cubes: Cubes, k: int) -> Callable[[Box], float]:
-    """A function that gives what a colour stands for: the mean of the cells of a drawn cell, normalized if asked for.
-
-    It is normalized by the set of the first cell, and NaN where the numbers of the sets do not travel.
-    """
-    on, row, n, width = cubes.on, cubes.row(k), cubes.view.solids[k], cubes.cube[3]
-    field, exact, paper = on.tensor.field, on.tensor.values is not None, cubes.view.is_paper
+    """A function that gives what a colour stands for: the mean over a drawn cell, normalized if asked for."""
+    on, n, width = cubes.on, cubes.view.solids[k], cubes.cube[3]
+    field = normalized(cubes, k) if cubes.state["color"] == "normalized" else on.tensor.field
+    exact, paper = on.tensor.values is not None, cubes.view.is_paper
     flat, size = field.reshape(*field.shape[:2], -1), geometry.bins(on.shape)
 
     def mean_of(box: Box) -> float:
@@ -281,18 +279,31 @@ def drawn_values(cubes: Cubes, k: int) -> Callable[[Box], float]:
         ranges = (y, x, (first, last + 1), columns) if paper else ((n, n + 1), y, z, x)
         return float(field[tuple(slice(i // b, -(-j // b)) for (i, j), b in zip(ranges, size, strict=True))].mean())
 
-    if cubes.state["color"] != "normalized":
-        return mean_of
+    return mean_of
+
+
+@np.errstate(all="ignore")
+def normalized(cubes: Cubes, k: int) -> np.ndarray:
+    """The values of the cube, each normalized by its set; where there are only means, by the set of the first cell.
+
+    NaN where the numbers of the sets do not travel.
+    """
+    on, row, field = cubes.on, cubes.row(k), cubes.on.tensor.field
+    evaluating = cubes.shown.evaluating and row.name == "batch"
     if row is GIVEN:
-        return lambda box: math.nan
-    sets, evaluating = cubes.sets(k), cubes.shown.evaluating and row.name == "batch"
-    found = on.tensor.known(row.name, sets.num_groups)
-    numbers = on.running if evaluating else found and (found.mean, found.var)
-    if numbers is None:
-        return lambda box: math.nan
-    mean, var = (each.reshape(sets.grid) for each in numbers)
-    deviation = np.sqrt(var + on.eps)
-    return lambda box: (mean_of(box) - mean[at := cubes.set_at(k, box)]) / deviation[at]
+        assert on.labels is not None
+        assert on.sets is not None
+        at = np.searchsorted(on.sets["label"], on.labels.reshape(cubes.cube))
+        mean, var = (on.sets[key][at] for key in ("mean", "var"))
+    else:
+        found = on.tensor.known(row.name, cubes.sets(k).num_groups)
+        numbers = on.running if evaluating else found and (found.mean, found.var)
+        if numbers is None:
+            return np.full(field.shape, np.nan)
+        mean, var = (cubes.sets(k).spread(each) for each in numbers)
+    size = geometry.bins(on.shape) if on.tensor.values is None else (1, 1, 1, 1)
+    mean, var = (each[tuple(slice(None, None, b) for b in size)] for each in (mean, var))
+    return (field - mean) / np.sqrt(var + on.eps)
 
 
 # ---- all sets --------------------------------------------------------------------------------------------------------

@@ -120,6 +120,28 @@ function givenSet(data, label) {
   return { values, size: values.length, ...twoPass(values, true) };
 }
 
+/** Mean and variance of every given set, by its label; computed once. @returns {Map<number, any>} */
+function givenStatistics(data) {
+  const { statistics, given, labels, values } = data;
+  if (statistics.has("given")) return statistics.get("given");
+  const found = new Map();
+  if (values) {
+    for (const label of new Set(labels)) found.set(label, { count: 0, mean: 0, var: 0 });
+    labels.forEach((label, i) => {
+      const set = found.get(label);
+      set.count++;
+      set.mean += values[i];
+    });
+    for (const set of found.values()) set.mean /= set.count;
+    labels.forEach((label, i) => {
+      const set = found.get(label);
+      set.var += (values[i] - set.mean) ** 2 / set.count;
+    });
+  } else for (const [k, label] of given.label.entries()) found.set(label, { mean: given.mean[k], var: given.var[k] });
+  statistics.set("given", found);
+  return found;
+}
+
 /**
  * All numbers of a state.
  * @param {(question: object) => void} ask  asks a running kernel for numbers that the page does not carry
@@ -183,34 +205,51 @@ export function measure(data, state, ask = () => {}) {
       ? null
       : setOf(blockOf(data.methods[name], data.cube, G), cell);
   if (evaluating) shown.set = null;
-  shown.normalize = (value, at, name) => {
-    const row = data.methods[name];
-    if (!row) return NaN;
-    const s =
-      evaluating && name === "batch"
-        ? { mean: data.running.mean[at[1]], var: data.running.var[at[1]] }
-        : statisticsOf(data, row, G, at);
-    return (value - s.mean) / Math.sqrt(s.var + data.eps);
+  shown.statisticsAt = (at, name) => {
+    if (name === "given") return givenStatistics(data).get(data.labels[flatIndex(data, at)]);
+    return evaluating && name === "batch"
+      ? { mean: data.running.mean[at[1]], var: data.running.var[at[1]] }
+      : statisticsOf(data, data.methods[name], G, at);
   };
   return shown;
 }
 
 /**
- * The value that colours one drawn cell: the mean of the cells from `cell` to `last` that it stands for. With `flat`,
- * as in the classical figure, H and W are one axis, so the cells may begin and end within a row.
+ * The boxes of the cells from `cell` to `last` that a drawn cell stands for. With `flat`, as in the classical figure, H
+ * and W are one axis, so the cells may begin and end within a row.
+ * @returns {number[][][]}
  */
+function boxesBetween(data, cell, last, flat) {
+  const [n, c, h, w] = cell.map((start, a) => [start, last[a] + 1]);
+  if (!flat || cell[2] === last[2]) return [[n, c, h, w]];
+  // Means of drawn cells do not follow the positions, so those of whole rows are taken.
+  if (!data.values) return [[n, c, h, [0, data.cube[3]]]];
+  const row = (y) => [y === cell[2] ? w[0] : 0, y === last[2] ? w[1] : data.cube[3]];
+  return Array.from({ length: h[1] - h[0] }, (_, k) => [n, c, [h[0] + k, h[0] + k + 1], row(h[0] + k)]);
+}
+
+/** The value that colours one drawn cell: the mean of the cells that it stands for. */
 export function drawnValue(data, cell, last, flat) {
   if (data.values && cell.every((start, a) => start === last[a])) return data.values[flatIndex(data, cell)];
-  const [n, c, h, w] = cell.map((start, a) => [start, last[a] + 1]);
-  const row = (y) => [y === h[0] ? w[0] : 0, y === last[2] ? w[1] : data.cube[3]];
-  let boxes = [[n, c, h, w]];
-  // Means of drawn cells do not follow the positions, so those of whole rows are taken.
-  if (flat && h[0] !== last[2])
-    boxes = data.values
-      ? Array.from({ length: h[1] - h[0] }, (_, k) => [n, c, [h[0] + k, h[0] + k + 1], row(h[0] + k)])
-      : [[n, c, h, [0, data.cube[3]]]];
-  const values = boxes.flatMap((box) => gather(data, box));
+  const values = boxesBetween(data, cell, last, flat).flatMap((box) => gather(data, box));
   return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+/** The same, each cell normalized by its own set; where the page has only means, by the set of the first cell. */
+export function drawnNormalized(data, shown, name, { cell, last, value }, flat) {
+  const normalize = (v, { mean, var: spread }) => (v - mean) / Math.sqrt(spread + data.eps);
+  const [first, final] = [cell, last].map((at) => shown.statisticsAt(at, name));
+  const alike = first === final || (shown.evaluating && name === "batch" && cell[1] === last[1]);
+  if (!data.values || (alike && name !== "given")) return normalize(value, first);
+  let sum = 0;
+  let count = 0;
+  for (const [ns, cs, hs, ws] of boxesBetween(data, cell, last, flat))
+    for (let n = ns[0]; n < ns[1]; n++)
+      for (let c = cs[0]; c < cs[1]; c++)
+        for (let h = hs[0]; h < hs[1]; h++)
+          for (let w = ws[0]; w < ws[1]; w++, count++)
+            sum += normalize(data.values[flatIndex(data, [n, c, h, w])], shown.statisticsAt([n, c, h, w], name));
+  return sum / count;
 }
 
 /** The values of the set before and after, for the histogram. */

@@ -24,7 +24,7 @@ import {
   toCube,
   visibleFaces
 } from "../core/geometry.js";
-import { axisNames, drawnValue, flatIndex, lengthNames, ofWeights } from "../core/readout.js";
+import { axisNames, drawnNormalized, drawnValue, flatIndex, lengthNames, ofWeights } from "../core/readout.js";
 
 const FACES = ["top", "front", "side"];
 export const MOST_SAMPLES = constants.limits.samples;
@@ -388,9 +388,10 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
   if (by === "value" || by === "normalized") {
     const range = by === "value" ? data.colors : constants.normalized;
     const found = new Map();
-    for (const { solid, cell, value, paths } of quads(c, view, data, cut)) {
+    const paper = view.name === "paper";
+    for (const { paths, ...quad } of quads(c, view, data, cut)) {
       const level = levelOf(
-        by === "value" ? value : shown.normalize(value, cell, view.name === "paper" ? solid : state.method),
+        by === "value" ? quad.value : drawnNormalized(data, shown, paper ? quad.solid : state.method, quad, paper),
         range
       );
       for (const [f, text] of paths) {
