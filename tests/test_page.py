@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -116,6 +117,16 @@ def test_a_file_comes_after_those_that_it_imports(tmp_path):
         'const numbers = {"x":2};', "const d=1;", "", "const b=numbers.x;", "const c=d;", "",
         "", "const a=b + c + d;", "export default { a };", "",
     ]  # fmt: skip
+
+
+def test_a_script_has_the_parts_of_a_json_file_that_it_names(tmp_path):
+    """As `texts.part`, or where a text or a template begins with the name."""
+    line = 'const a = [texts.one, say("two.b"), say(`three.${b}`), say("b.four"), "five"];\n'
+    write_modules(tmp_path, a=f'import texts from "./texts.json" with {{ type: "json" }};\n{line}')
+    parts = {name: {"b": name} for name in ("one", "two", "three", "four", "five")}
+    (tmp_path / "texts.json").write_text(json.dumps(parts), encoding="utf-8")
+    taken = json.loads(js.joined("a.js", tmp_path).split(";", 1)[0].removeprefix("const texts = "))
+    assert taken == {name: parts[name] for name in ("one", "two", "three")}
 
 
 @pytest.mark.parametrize(
