@@ -212,6 +212,7 @@ def test_given_sets_are_drawn_and_counted():
     assert (shown.size, shown.count) == (members.sum(), 3)
     np.testing.assert_allclose((shown.mean, shown.var), (x[members].mean(), x[members].var()))
     ET.fromstring(draw(x, labels=labels, color="partition"))
+    assert nv.show(x, labels=labels).to_html().count("These sets are given by labels.</figcaption>") == 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e30])
