@@ -18,7 +18,7 @@ import pytest
 import normviz as nv
 from normviz.explorer import validation
 from normviz.explorer.constants import CONSTANTS
-from normviz.explorer.svg import cube, picture, readout
+from normviz.explorer.svg import cube, palette, picture, readout
 from normviz.explorer.svg.writer import Pen
 from tests.browser import host
 from tests.browser.conftest import HANGS
@@ -337,12 +337,17 @@ def scenes() -> list[tuple[dict[str, Any], Any, dict[str, Any]]]:
     return [(case, *validation.start(case["x"], {key: v for key, v in case.items() if key != "x"})) for case in cases]
 
 
+def model_of(on: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """What a host gives to the page."""
+    return state | {"_scene": on.scene, "index": list(state["index"])}
+
+
 @pytest.fixture(scope="module")
 def pages(scenes, browser, tmp_path_factory) -> list[dict[str, Any]]:
     """What the explorer shows of each."""
     rng = np.random.default_rng(12)
     path = tmp_path_factory.mktemp("scenes") / "host.html"
-    models = [state | {"_scene": on.scene, "index": list(state["index"])} for _, on, state in scenes]
+    models = [model_of(on, state) for _, on, state in scenes]
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -442,3 +447,27 @@ def test_picture_and_page_draw_the_same(scenes, pages):
             both = page_drawing(shown["nodes"], grid), still_drawing(cubes, grid)
         found += [f"{about}: {text}" for text in differences(*both)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("given", [{"method": "instance"}, {"method": "positional"}, {"method": "given"}])
+def test_colour_of_a_drawn_cell_is_the_mean_of_its_cells_each_normalized_by_its_own_set(given, call):
+    """Three channels and two columns to a drawn cell, by plain loops."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(rng.normal(0, 5, (1, 70, 1, 1)), rng.uniform(0.5, 2, (1, 1, 2, 40)), (1, 70, 2, 40))
+    labels = {"instance": np.arange(70)[None, :, None, None], "positional": np.arange(80).reshape(1, 1, 2, 40)}
+    labels = labels.get(given["method"], rng.integers(0, 9, x.shape)) + np.zeros(x.shape, int)
+    normalized = np.empty(x.shape)
+    for label in np.unique(labels):
+        values = x[labels == label]
+        normalized[labels == label] = (values - values.mean()) / np.sqrt(values.var() + 1e-5)
+    more = {"labels": labels} if given["method"] == "given" else {}
+    on, state = validation.start(x, given | more | {"color": "normalized"})
+    scene = {"given": model_of(on, state), "size": {"width": 700, "height": 400}}
+    (shown,) = call(f"return ({DRAW})(given)", [scene])
+    cubes = cube.Cubes(on, state, readout.measure(on, state), shown["size"])
+    fills = page_drawing(shown["nodes"], Grid(cubes)).fills
+    for h in range(2):
+        for w in range(20):
+            mean = normalized[0, :3, h, 2 * w : 2 * w + 2].mean()
+            expected = palette.toned(palette.level_color(palette.level_of(mean, -3, 3)), "front")
+            assert fills[0, "front"][h, w] == int(hexed(expected)[1:], 16) + 1
