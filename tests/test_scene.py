@@ -40,6 +40,14 @@ def test_values_travel_in_the_smallest_type_that_keeps_them():
     assert scene.smallest(np.array([1e8 + 0.01])).dtype == np.float64
 
 
+@pytest.mark.parametrize("most", [0, 255, 256, 299, 70_000])
+def test_given_sets_keep_their_numbers(most):
+    labels = np.zeros((2, 8, 4, 4), int)
+    labels[1, 7, 3, 3] = most
+    built, _ = validation.check(np.zeros(labels.shape), labels=labels)
+    np.testing.assert_array_equal(unpack(built["labels"]), labels.ravel())
+
+
 def test_the_sample_activations_travel_as_halves():
     assert validation.check()[0]["values"]["dtype"] == "float16"
 
@@ -59,6 +67,7 @@ def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
     assert all(-(-length // size) <= 32 for length, size in zip(x.shape[1:], bins[1:], strict=True))
     means = x.mean(axis=(2, 3), dtype=np.float64).ravel()
     np.testing.assert_allclose(unpack(built["mean"]), means, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(unpack(built["m2"]), 14 * 14 * x.var(axis=(2, 3), dtype=np.float64).ravel(), rtol=1e-5)
     drawn = [-(-length // size) for length, size in zip(x.shape, bins, strict=True)]
     level = unpack(built["coarse"]).reshape(drawn)
     low, high = built["extent"]
