@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import normviz as nv
+from tests.browser import fits
 from tests.browser.lab import notebook
 from tests.browser.reading import choose, ready, slider, state, wait_for
 
@@ -61,14 +62,17 @@ def test_a_page_in_a_frame_of_one_s_own(new_page, tmp_path):
 
 
 def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
-    """By the message of the recipe; the frame reports when it is ready, and its height."""
+    """By the message of the recipe; the frame reports when it is ready, and its height if it is too low."""
     html = nv.show(method="batch")._repr_mimebundle_()["text/html"]
     listen = "<script>said = []; addEventListener('message', ({ data }) => said.push(data.normviz));</script>"
     (tmp_path / "own.html").write_text(f"<!doctype html><title>Own</title>{listen}{html}", encoding="utf-8")
     page = new_page(700)
     page.goto((tmp_path / "own.html").as_uri())
     (inside,) = frames(page)
-    page.wait_for_function("said.includes('ready') && said.some((one) => one.height > 700)")
+    page.wait_for_function("said.includes('ready')")
+    assert not page.evaluate("said.some((one) => one.height)")
+    page.evaluate("document.querySelector('iframe').parentElement.style.paddingBottom = '300px'")
+    page.wait_for_function("said.some((one) => one.height > 700)")
     told = RECIPES.split("```js\n")[1].split("\n```")[0]
     page.evaluate(f"() => {{ const frame = document.querySelector('iframe'); {told}\n}}")
     inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
@@ -117,6 +121,16 @@ def test_a_book_of_one_s_own(own_book, new_page):
     expect(chart).to_have_attribute("data-ready", "")
     chart.locator("input[type=range]").press("End")
     page.wait_for_function("document.querySelector('.normviz-plot').layout.sliders[0].active === 5")
+
+
+def test_nothing_scrolls_in_a_book(own_book, new_page):
+    """Where the book's script, which gives a frame exactly the height of its page, does not run either."""
+    page = new_page(1600)
+    page.add_init_script("addEventListener('message', (event) => event.stopImmediatePropagation(), true)")
+    page.goto((own_book / "index.html").as_uri())
+    output = "frame.closest('.text_html').style"
+    resize = f"(frame, width) => {{ {output}.cssText = `padding: 0; width: ${{width}}px`; }}"
+    assert fits.what_scrolls(*fits.frame_of(page), resize) == []
 
 
 def test_a_book_that_does_not_name_the_extension_is_left_alone(tmp_path):
