@@ -103,6 +103,24 @@ def test_a_change_is_pushed_once_and_heard_once(bare):
     assert bare.evaluate("models[0].pushed.length") == 1
 
 
+def test_a_drag_along_the_slider_is_pushed_when_it_ends(bare):
+    """Python would be asked at every move otherwise."""
+    first = bare.locator(".normviz").first
+    track = slider(first).bounding_box()
+    across, middle = (lambda share: track["x"] + share * track["width"]), track["y"] + track["height"] / 2
+    bare.mouse.move(across(0), middle)
+    bare.mouse.down()
+    for share, groups in ((0.34, 2), (0.66, 4), (1, 8)):
+        bare.mouse.move(across(share), middle)
+        wait_for(first, num_groups=groups)
+    reading.drawn(bare)
+    assert bare.evaluate("models[0].pushed") == []
+    bare.mouse.up()
+    bare.wait_for_function("() => models[0].pushed.length > 0")
+    reading.drawn(bare)
+    assert bare.evaluate("models[0].pushed") == [{"num_groups": 8}]
+
+
 def test_a_closed_view_leaves_nothing_running(bare):
     """With everything going that can go: a sweep, a tour, a pointer over the cube, a drag not ended."""
     one, other = bare.locator(".normviz").first, bare.locator(".normviz").nth(1)
