@@ -1,6 +1,7 @@
 """The front-end's pure functions, called in the browser and compared with Python's arithmetic."""
 
 import math
+import re
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.explorer.svg import geometry
+from normviz.explorer.svg import geometry, writer
 from tests.browser import host, reading
 
 CASES = 300
@@ -188,6 +189,19 @@ def test_numbers_are_rounded_as_pythons_decimals_are(call):
     wrong = [(*case, text) for case, text in zip(cases, shown, strict=True) if text != rounded(*case)]
     assert not wrong, wrong[:5]
     assert shown[cases.index([0.453125, 5])] == "0.45313"
+
+
+def test_coordinates_are_rounded_to_tenths_alike_in_both_languages(call):
+    rng = np.random.default_rng(12)
+    quarters = [k / 4 for k in range(-20, 20)]  # exact in binary, and every other one lies between two tenths
+    values = [-0.01, 0.04, *quarters, *rng.uniform(-900, 900, 300).tolist()]
+    expected = [math.floor(10 * value + 0.5) / 10 for value in values]
+    shown = call("return given.map((v) => front.polygon([[v, 0], [0, v]]))", values)
+    assert [[float(n) for n in re.findall(r"-?[\d.]+", path)] for path in shown] == [[v, 0, 0, v] for v in expected]
+    assert [float(writer.number(value)) for value in values] == expected
+    starts = [writer.polygons([[(value, -value), (0, 0)]]) for value in values]
+    first = [[float(n) for n in re.findall(r"-?[\d.]+", path)[:2]] for path in starts]
+    assert first == [[v, math.floor(0.5 - 10 * value) / 10] for v, value in zip(expected, values, strict=True)]
 
 
 def test_formulas_write_very_small_and_very_large_numbers_as_powers_of_ten(call):
