@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.core.pooling import fitting_num_groups
-from normviz.explorer.svg import geometry
+from normviz.explorer import validation
+from normviz.explorer.svg import geometry, picture
 
 OTHER, LIT, GRID, OUTLINE = range(4)
 MENU, SLIDER = "updatemenus", "sliders"
@@ -168,6 +170,23 @@ def test_cubes_stand_where_the_explorer_draws_them(tensor, width):
     sides = np.stack([loops[:, :-1], loops[:, 1:]], axis=2).repeat(2, axis=0)
     far = np.minimum(*(np.abs(each - expected).max(axis=(2, 3)) for each in (sides, sides[:, :, ::-1])))
     assert (far.min(axis=1) < 1).all()
+
+
+@pytest.mark.parametrize("width", [320, 560, 900, 1200])
+@pytest.mark.parametrize("shape", [(3, 8), (1, 8, 10), (9, 8, 12, 9), (4, 16, 12, 12), (2, 8, 3, 6, 7)])
+def test_cubes_are_those_of_the_still_picture(shape, width):
+    """The fronts in the SVG of a picture with that much room, up to a shift."""
+    figure = nv.cube(np.zeros(shape), width=width)
+    svg = picture.still(*validation.start(np.zeros(shape), {}), width=width + 2 * picture.EDGE).svg()
+    (d,) = re.findall(r'<path class="nvp-f-front"[^>]* d="([^"]+)"', svg)
+    fronts = []
+    for part in d.removesuffix("z").split("z"):
+        steps = [float(v) for v in re.findall(r"-?[\d.]+", part)]
+        fronts.append(np.cumsum(np.reshape(steps, (-1, 2)), axis=0))
+    points = np.stack([figure.data[OTHER][axis] for axis in "xyz"], axis=1).reshape(-1, 8, 3)
+    drawn = np.array([seen(figure, box[[4, 5, 1, 0]]) for box in points])
+    shift = drawn[0, 0] - fronts[0][0]
+    np.testing.assert_allclose(drawn - shift, fronts, atol=0.25)
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (1, 8, 10), (9, 8, 12, 9), (2, 8, 3, 6, 7), (2, 700), (32, 256, 14, 14)])

@@ -118,7 +118,8 @@ def test_the_lit_boxes_are_the_set(seed):
 
 def test_the_polygons_that_are_filled_are_faces_of_those_boxes():
     subject, now = validation.start(tensor(4, 8, 3, 6), {"method": "group", "num_groups": 4, "index": (1, 5, 0, 5)})
-    frame = picture.fitted(subject, now, readout.measure(subject, now), picture.WIDTH - 2 * picture.EDGE).frame
+    view = geometry.view_of(subject.shape, now)
+    frame = geometry.make_frame(view, geometry.stage_of(view, picture.WIDTH - 2 * picture.EDGE, subject.shape[0]))
     seen = geometry.visible_faces(frame, 1, [(0, 6), (4, 6), (0, 3)])
     root = ET.fromstring(picture.still(subject, now, theme="light").svg())
     for face in ("top", "side"):

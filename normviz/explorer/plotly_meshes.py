@@ -101,9 +101,7 @@ class Drawing:
 def place(shape: tuple[int, ...], cell: tuple[int, ...], width: float) -> Drawing:
     """Place the samples beside that of `cell` as the explorer does in a stage of `width` pixels."""
     view = geometry.view_of(shape, {"view": "samples", "index": cell})
-    stage = CONSTANTS["stage"]
-    least, share, most = stage["narrow" if width < stage["narrow_below"] else "tall"]
-    size = {"width": width, "height": round(geometry.clamp(share * width, least, most))}
+    size = geometry.stage_of(view, width, shape[0])
     frame = geometry.make_frame(view, size)
     return Drawing(shape, cell, view, frame, size["width"], size["height"])
 

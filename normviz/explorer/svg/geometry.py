@@ -245,6 +245,18 @@ def grid_lines(frame: Frame, k: int, bins: Sequence[int]) -> list[tuple[Point, P
     return [(frame.project(k, *a), frame.project(k, *b)) for a, b in ends]
 
 
+def stage_of(view: View, width: float, samples: int) -> dict[str, float]:
+    """The size of the explorer's stage for a tensor of so many samples, without the height that cubes leave empty."""
+    stage = CONSTANTS["stage"]
+    kind = "narrow" if width <= stage["narrow_below"] else "tall" if samples > stage["tall_above"] else "usual"
+    least, share, most = stage[kind]
+    size = {"width": width, "height": clamp(width * share, least, most)}
+    frame = make_frame(view, size)
+    rows = len({round(y) for _, y in frame.origins})
+    height = rows * (frame.height + view.margin["top"] + view.margin["bottom"])
+    return {"width": width, "height": min(height, size["height"])}
+
+
 def middle(points: Sequence[Point]) -> Point:
     """The mean of points."""
     return sum(p[0] for p in points) / len(points), sum(p[1] for p in points) / len(points)

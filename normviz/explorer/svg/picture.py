@@ -17,7 +17,7 @@ from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.sentences import say
 from normviz.explorer.svg import palette
 from normviz.explorer.svg.cube import Cubes, draw
-from normviz.explorer.svg.geometry import clamp
+from normviz.explorer.svg.geometry import stage_of, view_of
 from normviz.explorer.svg.readout import Readout, State, decimal, measure, name_of, status, words
 from normviz.explorer.svg.writer import Pen, clipped, number, width_of, wrapped
 
@@ -96,7 +96,7 @@ def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto")
     if on.title:
         body.append(pen.text(EDGE, top + 14, clipped(on.title, 15, room), 15, bold=True))
         top += ROW
-    cubes = fitted(on, state, shown, room)
+    cubes = Cubes(on, state, shown, stage_of(view_of(on.shape, state), room, on.shape[0]))
     body += [f'<g transform="translate({EDGE} {top})">', *draw(pen, cubes), "</g>"]
     top += round(cubes.size["height"]) + 8
     for row in rows(legend(pen, on, state, shown), room):
@@ -119,19 +119,6 @@ def numbers(text: str, room: float) -> tuple[list[str], float]:
         return [text], min(size, TEXT)
     every = [wrapped(text, TEXT, room * share, MOST_LINES) for share in (0.6, 0.7, 0.8, 0.9, 1)]
     return next(lines for lines in every if len(lines) == len(every[-1])), TEXT
-
-
-def fitted(on: Subject, state: State, shown: Readout, width: float) -> Cubes:
-    """The cubes as the explorer draws them in a stage of that width, without the height that they leave empty."""
-    stage = CONSTANTS["stage"]
-    kind = "narrow" if width <= stage["narrow_below"] else "tall" if on.shape[0] > stage["tall_above"] else "usual"
-    least, share, most = stage[kind]
-    size = {"width": width, "height": clamp(width * share, least, most)}
-    cubes = Cubes(on, state, shown, size)
-    frame, margin = cubes.frame, cubes.view.margin
-    levels = len({round(y) for _, y in frame.origins})
-    height = levels * (frame.height + margin["top"] + margin["bottom"])
-    return Cubes(on, state, shown, size | {"height": min(height, size["height"])})
 
 
 def stacked(stills: Sequence[Still], *, caption: bool = True) -> str:
