@@ -124,7 +124,8 @@ def over(
     # the figure stands in the text as usual.
     return (
         f'<div style="max-width:{widest}px"><div style="position:relative;padding-bottom:{css(heights)}">'
-        f'<figure style="margin:0;height:calc(0px)"><img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
+        f'<figure style="margin:0;padding:0;height:calc(0px)">'
+        f'<img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
         f'src="data:image/svg+xml;base64,{shown}" style="width:100%;max-width:{size[0]}px;height:auto;display:block">'
         f'{caption}</figure><iframe title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
         'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div></div>'
