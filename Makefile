@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 SCHEMA := $(BIN)/check-jsonschema --builtin-schema
 # tests/conftest.py says how many workers there are, and which tests share one.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses auto
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help: ## list the targets

@@ -13,11 +13,18 @@ settings.register_profile("ci", max_examples=400, print_blob=True, **ANY_SPEED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 HERE = Path(__file__).parent
-# Files whose tests share something that is dear to make; all tests that use JupyterLab share one.
-TOGETHER = {"test_texts.py": "frameworks", "test_snippet_notes.py": "frameworks"}
+# The tests of a file run in one worker. Those of these files share one, because they share what is dear to start.
+TOGETHER = {
+    "test_lab.py": "JupyterLab",
+    "test_hosts.py": "JupyterLab",
+    "test_texts.py": "frameworks",
+    "test_snippet_notes.py": "frameworks",
+}
+# Any worker may run any case of these: what they share, all workers share.
+APART = ("test_runs_from_top_to_bottom_and_again", "test_a_page_works_and_is_accessible")
 # What takes longest starts first, so that all workers end at about the same time. The rest follows file by file.
 FIRST = (
-    "lab",
+    "JupyterLab",
     "test_notebooks.py",
     "frameworks",
     "test_book.py",
@@ -27,7 +34,22 @@ FIRST = (
     "test_older_processors.py",
     "test_compile.py",
 )
-SLOW = ("lab", "frameworks", "test_book.py", "test_recipes.py", "test_older_processors.py", "test_compile.py")
+SLOW = ("JupyterLab", "frameworks", "test_book.py", "test_recipes.py", "test_older_processors.py", "test_compile.py")
+
+
+def group(nodeid: str) -> str:
+    """The name that all tests have in common which run in one worker."""
+    path, _, name = nodeid.partition("::")
+    return nodeid if name.partition("[")[0] in APART else TOGETHER.get(path.rpartition("/")[2], path)
+
+
+def rank(nodeid: str) -> int:
+    """The place in FIRST; the cases that stand apart come after the other browser tests, which make what they need."""
+    path = nodeid.partition("::")[0]
+    names = (group(nodeid), path.rpartition("/")[2], "browser" if "/browser/" in path else "")
+    if group(nodeid) == nodeid:
+        names = names[:0:-1]
+    return next((FIRST.index(name) for name in names if name in FIRST), len(FIRST))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,30 +58,30 @@ def pytest_xdist_auto_num_workers() -> int:
     return min((os.cpu_count() or 1) + 1, 5)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests by their place, and give each the group of those that run in one worker.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Send group after group, in the order in which the tests were collected."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    A group is a file, or what its tests share. The cases of a test that is marked `apart` are spread over all workers.
-    """
-    in_browser = {path for path in {item.path for item in items} if HERE / "browser" in path.parents}
-    with_lab = {item.path for item in items if "lab" in item.fixturenames} & in_browser
-    ranks = {}
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests by their place, and put what takes long first."""
     for item in items:
-        group = "lab" if item.path in with_lab else TOGETHER.get(item.path.name, item.path.name)
-        place = "browser" if item.path in in_browser else group
-        apart = item.get_closest_marker("apart") is not None
-        names = (place,) if apart else (group, place)
-        ranks[item] = next((FIRST.index(name) for name in names if name in FIRST), len(FIRST)), apart
-        if not apart and config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(group))
-        if place == "browser":
+        if "/browser/" in item.nodeid.partition("::")[0]:
             item.add_marker("browser")
         if "course" in item.fixturenames:
             item.add_marker("notebooks")
-        if group in SLOW:
+        if {TOGETHER.get(item.path.name), item.path.name} & set(SLOW):
             item.add_marker("slow")
-    items.sort(key=ranks.__getitem__)
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.fixture

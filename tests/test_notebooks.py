@@ -54,7 +54,6 @@ def path(request):
 # --- It runs ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.apart
 def test_runs_from_top_to_bottom_and_again(path, course):
     """Twice in one kernel and in an empty folder: no warning, no file left, the same outputs."""
     done = course.run(path)

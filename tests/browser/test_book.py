@@ -62,7 +62,6 @@ def opened(page: Page, book: Path, name: str) -> None:
         ready(frame.element_handle().content_frame())
 
 
-@pytest.mark.apart
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_works_and_is_accessible(book, new_page, name):
     """No console error and no request (`new_page` checks), all is drawn, sliders move, axe-core finds no violation."""
@@ -123,7 +122,6 @@ def test_a_dark_system_makes_a_dark_book(book, new_page):
     assert not result.violations_count, result.generate_report()
 
 
-@pytest.mark.apart
 @pytest.mark.parametrize(
     "name", ["index", "look/labs", "look/choosing", "teach/classroom", "teach/your_course", "course/01_pooling_sets"]
 )
