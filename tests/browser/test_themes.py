@@ -53,6 +53,22 @@ def test_a_dark_host_counts_more_than_the_system(new_page, tmp_path):
     assert root.get_attribute("data-theme") == "light"
 
 
+@pytest.mark.parametrize("element", ["documentElement", "body"])
+def test_a_host_says_its_theme_by_any_of_these_attributes(new_page, tmp_path, element):
+    names = ("class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind")
+    page = new_page(color_scheme="light")
+    root = open_file(page, host.write(tmp_path / "host.html", [host.model(host.tensor(2, 8, 4, 4))]))
+    page.add_style_tag(
+        content=f":is(html, body):is({', '.join(f'[{name}=dark]' for name in names)}) {{ background: #111 }}"
+    )
+    for name in names:
+        value = "background: #111" if name == "style" else "dark"
+        page.evaluate(f"([name, value]) => document.{element}.setAttribute(name, value)", [name, value])
+        reading.wait_for(root, theme="dark")
+        page.evaluate(f"(name) => document.{element}.removeAttribute(name)", name)
+        reading.wait_for(root, theme="light")
+
+
 @pytest.mark.parametrize("width", [320, 480])
 @pytest.mark.parametrize("part", ["start", "code", "more", "tour", "paper"])
 def test_a_narrow_page_has_everything_within_reach(new_page, exported, width, part):
