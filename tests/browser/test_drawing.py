@@ -84,3 +84,21 @@ def test_what_was_chosen_during_the_tour_is_kept(root):
     choose(root, "Batch Norm")
     root.get_by_role("button", name="End tour").click()
     assert state(root)["method"] == "batch"
+
+
+# Transitions of `d` that run in the frame after a drawing.
+GLIDING = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(
+  [...document.querySelectorAll("path.nv-set, path.nv-set-edge")].flatMap(path => path.getAnimations()).length))))"""
+
+
+def test_a_set_glides_only_while_the_cubes_stay_in_their_places(root):
+    page, stage = root.page, root.get_by_role("application")
+    # A transition that ended before the test looked would count as none.
+    page.add_style_tag(content=".nv-set, .nv-set-edge { transition-duration: 60s !important; }")
+    page.set_viewport_size({"width": 700, "height": 900})
+    assert page.evaluate(GLIDING) == 0
+    stage.focus()
+    stage.press("]")
+    assert page.evaluate(GLIDING) == 0
+    choose(root, "Instance Norm")  # as many faces as before: only such paths can glide
+    assert page.evaluate(GLIDING) > 0

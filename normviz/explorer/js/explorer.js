@@ -422,7 +422,6 @@ function mount(model, el, kept = null) {
         const to = under(event);
         return to && quiz.drag(drag.marks, to.index);
       }
-      stage.classList.add("nv-turning");
       angles[state.view] = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
       leave();
       return schedule();
@@ -459,12 +458,10 @@ function mount(model, el, kept = null) {
   on(stage, "pointerleave", leave);
   on(stage, "pointercancel", () => {
     drag = null;
-    stage.classList.remove("nv-turning");
   });
   on(stage, "pointerup", (event) => {
     const was = drag;
     drag = null;
-    stage.classList.remove("nv-turning");
     if (!was || was.moved) return;
     const hit = under(event);
     if (hit && was.marks) quiz.grow(hit.index);

@@ -242,6 +242,10 @@ export function drawCube(c, data, state, shown, size, angles) {
     state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)
   ]);
   const fresh = key !== c.key;
+  // A set glides to its next place only while the cubes stay in theirs.
+  const place = JSON.stringify([view.name, view.solids, size, angles]);
+  c.node.classList.toggle("nv-moved", place !== c.place);
+  c.place = place;
   if (fresh) {
     c.key = key;
     c.view = view;
