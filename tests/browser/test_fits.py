@@ -76,7 +76,7 @@ def measured(page: Page, path: Path, shown: Mapping[str, Any]) -> list[dict[str,
     reserved = f'<div id="reserved">{html_of(next(iter(shown.values())))}</div>'
     page.goto(write(path, f"<script>{THROUGH_STATES}</script>{reserved}{live}").as_uri())
     for frame in page.locator(".live").all():
-        ready(frame.element_handle().content_frame())
+        frame.content_frame.locator(".normviz[data-ready]").wait_for()
     widest = page.evaluate("() => parseFloat(document.querySelector('#reserved > div').style.maxWidth)")
     return page.evaluate(MEASURE, [width for width in WIDTHS if width <= widest])
 
