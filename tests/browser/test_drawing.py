@@ -5,7 +5,8 @@ import pytest
 from playwright.sync_api import expect
 
 import normviz as nv
-from tests.browser.reading import choose, drawn, open_file, slider, state, status
+from tests.browser import host
+from tests.browser.reading import choose, drawn, open_file, shows, slider, state, statistics_of, status
 
 
 def test_the_figure_underlines_the_chosen_method(page, exported):
@@ -59,6 +60,24 @@ def test_a_large_tensors_page_claims_no_value_it_does_not_have(page, tmp_path):
     results = [text.strip() for text in steps.locator(".nv-result").all_text_contents()]
     assert results[4:] == ["?", "?"]
     expect(root.get_by_text("Single values need a running kernel.")).to_be_visible()
+
+
+def test_the_kernels_answers_are_shown_also_where_they_are_no_numbers(page, tmp_path):
+    x = host.tensor(2, 4, 200, 200)
+    x[0, 0, 0, 0] = np.nan
+    explorer, said = nv.Explorer(x, "positional"), []
+    explorer.send = said.append
+    root = open_file(page, host.write(tmp_path / "host.html", [host.model(x, "positional")]))
+    for index in ((0, 0, 0, 0), (1, 2, 5, 7)):
+        page.evaluate("(index) => models[0].receive({ index })", list(index))
+        assert status(root).endswith("need a running kernel.")
+        explorer._answer(explorer, page.evaluate("models[0].sent.at(-1)"), [])
+        page.evaluate("(answer) => models[0].emit('msg:custom', answer)", said[-1])
+        values = x[index[0], :, index[2], index[3]].astype(np.float64)
+        for shown, value in zip(statistics_of(status(root))[1:], (values.mean(), values.var()), strict=True):
+            assert shows(shown, value)
+        drawn(page)
+        assert shows(root.locator("[data-step='0'] .nv-result b").inner_text(), float(x[index]))
 
 
 def test_a_long_batch_of_vectors_is_drawn_without_its_numbers(page, tmp_path):
