@@ -125,7 +125,9 @@ def run(notebook: NotebookNode, answers: dict[str, dict[str, str]], folder: Path
 def execute(*notebooks: NotebookNode, folder: Path) -> None:
     """Run notebooks one after the other in one kernel, for as long as they take."""
 
-    options = {"timeout": None, "record_timing": False, "resources": {"metadata": {"path": str(folder)}}}
+    # pytest ends what hangs, so nothing here has a limit that a slow machine could reach.
+    options = {"timeout": None, "startup_timeout": 1800, "record_timing": False}
+    options["resources"] = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebooks[0], kernel_name="python3", **options)
 
     async def run_all() -> None:
