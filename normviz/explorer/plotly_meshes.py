@@ -218,7 +218,7 @@ def labels(on: Drawing, method: Method) -> list[dict[str, Any]]:
     points = (0, y / 2, 0), (0, 0, z / 2), (x / 2, 0, z)
     shifts = (-9, 6), (-8, 0), (-5, -10)
     return numbers + [
-        label(f"<i>{name}</i>", 0, point, 16, xanchor="right", xshift=dx, yshift=dy)
+        label(f"<i>{name}</i>", 0, point, 14, xanchor="right", xshift=dx, yshift=dy)
         for name, point, (dx, dy) in zip(names, points, shifts, strict=True)
         if name
     ]
