@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 import normviz as nv
 from tests.browser import fits
 from tests.browser.lab import notebook
-from tests.browser.reading import choose, ready, slider, state, wait_for
+from tests.browser.reading import choose, drawn, ready, slider, state, wait_for
 
 RECIPES = (Path(__file__).parent.parent.parent / "docs" / "teach" / "your_course.md").read_text("utf-8")
 LESSON = (
@@ -121,6 +121,19 @@ def test_a_book_of_one_s_own(own_book, new_page):
     expect(chart).to_have_attribute("data-ready", "")
     chart.locator("input[type=range]").press("End")
     page.wait_for_function("document.querySelector('.normviz-plot').layout.sliders[0].active === 5")
+
+
+def test_a_chart_is_drawn_once(own_book, new_page):
+    """First because the browser is idle, and not again when it comes into sight."""
+    page = new_page(1200, 300)
+    page.goto((own_book / "index.html").as_uri())
+    chart = page.locator(".normviz-chart")
+    expect(chart).to_have_attribute("data-ready", "")
+    assert chart.bounding_box()["y"] > 300 + 800  # farther away than a chart that is drawn because it is near
+    chart.scroll_into_view_if_needed()
+    chart.evaluate("chart => new Promise((done) => new IntersectionObserver(done).observe(chart))")
+    drawn(page)
+    assert chart.locator("figcaption").count() == 1
 
 
 def test_nothing_scrolls_in_a_book(own_book, new_page):
