@@ -19,7 +19,8 @@ import { span, unpack } from "../explorer/js/core/numbers.js";
 import { axisNames, enumerated, keysText, methodWithGroups } from "../explorer/js/core/readout.js";
 import { say } from "../explorer/js/core/sentences.js";
 import { MOST_SAMPLES, createCube, cutOf, drawCube } from "../explorer/js/views/cube.js";
-import { followTheme, onStage, renderOnPage, startCell } from "../explorer/js/views/stage.js";
+import { followTheme, renderOnPage, startCell } from "../explorer/js/hosts/standalone.js";
+import { onStage } from "../explorer/js/views/stage.js";
 
 /** Whether cutting the tensor into blocks gives the sets of the labels. */
 function sameSets(labels, shape, block) {
@@ -340,7 +341,7 @@ function startQuiz(el, given) {
     root.dataset.ready = "true";
   }
 
-  const schedule = onStage(stage, cube3d, shape, {
+  const { schedule } = onStage(stage, cube3d, shape, {
     draw,
     pick: probe,
     move,

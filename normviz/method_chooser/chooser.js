@@ -6,7 +6,8 @@ import { span } from "../explorer/js/core/numbers.js";
 import { axisNames, cellName, keysText, methodName, methodTexts, ofWeights } from "../explorer/js/core/readout.js";
 import { say } from "../explorer/js/core/sentences.js";
 import { createCube, drawCube } from "../explorer/js/views/cube.js";
-import { followTheme, onStage, renderOnPage, startCell } from "../explorer/js/views/stage.js";
+import { followTheme, renderOnPage, startCell } from "../explorer/js/hosts/standalone.js";
+import { onStage } from "../explorer/js/views/stage.js";
 
 /** Follow answers: the questions of the path, and the key of the open question or of the advice. */
 function follow(questions, first, answers) {
@@ -128,7 +129,7 @@ function liveSet(one, methods, signal, onDrawn) {
     index = cell;
     refresh();
   };
-  const schedule = onStage(stage, cube, one.shape, { draw, pick: move, move, index: () => index }, signal);
+  const { schedule } = onStage(stage, cube, one.shape, { draw, pick: move, move, index: () => index }, signal);
   refresh();
   return node;
 }

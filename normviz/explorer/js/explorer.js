@@ -2,8 +2,8 @@
 // the same function with a small stand-in for the model.
 
 import constants from "../constants.json" with { type: "json" };
-import { KEYS, d, h, setText } from "./core/dom.js";
-import { ANGLES, clamp, clampAngles, cutLength, fitting, polygon, toCube, visibleFaces } from "./core/geometry.js";
+import { KEYS, h, setText } from "./core/dom.js";
+import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
 import { decimal, span } from "./core/numbers.js";
 import {
   axisNames,
@@ -31,10 +31,11 @@ import {
   syncControls,
   syncSteppers
 } from "./views/controls.js";
-import { MOST_SAMPLES, TURNS, binned, createCube, cutOf, drawCube, hitOf } from "./views/cube.js";
+import { MOST_SAMPLES, createCube, drawCube } from "./views/cube.js";
 import { STEPS, createPanel, drawPanel, showTab, syncPanel } from "./views/panel.js";
 import { createPrediction } from "./views/predict.js";
 import { createPresenter } from "./views/presenter.js";
+import { onStage } from "./views/stage.js";
 import { createTour } from "./views/tour.js";
 
 const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
@@ -157,13 +158,9 @@ function mount(model, el, kept = null) {
   const data = readScene(model.get("_scene"));
   let state = { ...readState(model, data), slice: kept?.slice ?? false };
   let shown = null;
-  let frame = 0;
   let timer = null;
   let timerName = "";
   const pushing = new Set();
-  let size = null;
-  let ended = false;
-  const angles = kept?.angles ?? { samples: ANGLES.samples, paper: ANGLES.paper };
   const life = new AbortController();
   const later = new Set();
   const asked = new Set();
@@ -211,12 +208,8 @@ function mount(model, el, kept = null) {
       act.stop("steps");
       act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) });
     },
-    redraw: () => schedule(),
-    turn(by = null) {
-      const { az, el } = angles[state.view];
-      angles[state.view] = by ? clampAngles({ az: az + by[0], el: el + by[1] }) : ANGLES[state.view];
-      schedule();
-    },
+    redraw: () => cubeStage.schedule(),
+    turn: (by = null) => cubeStage.turn(by),
     later(f, ms) {
       const id = setTimeout(() => {
         later.delete(id);
@@ -360,7 +353,7 @@ function mount(model, el, kept = null) {
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
-    schedule();
+    cubeStage.schedule();
   }
   function syncPlay() {
     const groups = act.playing("groups");
@@ -369,11 +362,7 @@ function mount(model, el, kept = null) {
     setText(panel.play, say(act.playing("steps") ? "common.pause" : "common.play"));
     tour.sync();
   }
-  function schedule() {
-    if (!frame && size && !ended) frame = requestAnimationFrame(draw);
-  }
-  function draw() {
-    frame = 0;
+  function draw(size, angles) {
     drawCube(
       cube,
       data,
@@ -382,12 +371,12 @@ function mount(model, el, kept = null) {
         : state,
       shown,
       size,
-      angles[state.view]
+      angles
     );
     if (!quiz.asking(state)) drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
     steppers.legend.hidden = Boolean(state.predict);
-    steppers.turn.hidden = angles[state.view] === ANGLES[state.view];
+    steppers.turn.hidden = angles === ANGLES[state.view];
     setText(
       steppers.hint,
       say(quiz.asking(state) ? "controls.hint-mark" : cube.hidden ? "controls.hint-inside" : "controls.hint")
@@ -397,117 +386,47 @@ function mount(model, el, kept = null) {
     root.dataset.ready = "true";
   }
 
-  // ---- the cube's own events ----
-  const on = (target, type, listener, options = {}) =>
-    target.addEventListener(type, listener, { signal: life.signal, ...options });
-  const under = (event) => hitOf(cube, event, size, { shape: data.shape, slice: state.slice, index: state.index });
-  const leave = () => {
-    d(cube.one["nv-hover"], "");
-    tip.hidden = true;
-  };
-  let drag = null;
-  on(stage, "pointerdown", (event) => {
-    if (event.button) return;
-    const hit = quiz.asking(state) ? under(event) : null;
-    drag = { x: event.clientX, y: event.clientY, from: angles[state.view], moved: false, marks: hit?.index };
-    stage.setPointerCapture(event.pointerId);
-  });
-  on(stage, "pointermove", (event) => {
-    if (drag) {
-      const dx = event.clientX - drag.x;
-      const dy = event.clientY - drag.y;
-      if (!drag.moved && Math.hypot(dx, dy) < 5) return;
-      drag.moved = true;
-      if (drag.marks) {
-        const to = under(event);
-        return to && quiz.drag(drag.marks, to.index);
-      }
-      angles[state.view] = clampAngles({ az: drag.from.az - dx * 0.006, el: drag.from.el + dy * 0.006 });
-      leave();
-      return schedule();
-    }
-    const hit = event.pointerType === "touch" ? null : under(event);
-    stage.classList.toggle("nv-over", hit !== null);
-    if (!hit) return leave();
-    const box = cube.view.point(toCube(hit.index, data.shape), hit.solid);
-    const cut = cutOf(cube.view, state, toCube(state.index, data.shape))(hit.solid);
-    const wide = cube.view.name === "paper" ? binned(box, cube.view.bins, cube.frame.cells) : box;
-    d(
-      cube.one["nv-hover"],
-      Object.values(visibleFaces(cube.frame, hit.solid, wide, cut))
-        .map(polygon)
-        .join("")
-    );
-    const at = toCube(hit.index, data.shape);
-    const [about] = data.values
-      ? []
-      : gather(
-          data,
-          at.map((i) => [i, i + 1])
-        );
+  /** The cell under the pointer with its value; nothing where there is none. */
+  function showTip(event, index) {
+    tip.hidden = !index;
+    if (!index) return;
+    const at = toCube(index, data.shape);
+    const about = () => gather(data, /** @type {any} */ (at.map((i) => [i, i + 1])))[0];
     const value = data.values
       ? `x = ${decimal(data.values[flatIndex(data, at)])}`
-      : say("controls.hover-mean", { value: decimal(about, 3) });
-    setText(tip, `(${hit.index.join(", ")})  ${value}`);
+      : say("controls.hover-mean", { value: decimal(about(), 3) });
+    setText(tip, `(${index.join(", ")})  ${value}`);
     const area = stage.getBoundingClientRect();
     const left = event.clientX - area.left;
     const side = left < area.width / 2 ? `left:${left + 12}px` : `right:${area.width - left + 12}px`;
     tip.style.cssText = `top:${event.clientY - area.top - 34}px;${side}`;
-    tip.hidden = false;
-  });
-  on(stage, "pointerleave", leave);
-  on(stage, "pointercancel", () => {
-    drag = null;
-  });
-  on(stage, "pointerup", (event) => {
-    const was = drag;
-    drag = null;
-    if (!was || was.moved) return;
-    const hit = under(event);
-    if (hit && was.marks) quiz.grow(hit.index);
-    else if (hit)
-      act.set({ index: hit.index, ...(cube.view.name === "paper" ? { method: cube.view.solids[hit.solid] } : {}) });
-  });
-  on(stage, "keydown", (event) => {
-    const rank = data.shape.length;
-    const last = rank - 1;
-    const { key } = event;
-    const turn = TURNS[key];
-    if ((turn || key === "0") && !event.altKey && !event.ctrlKey && !event.metaKey) {
-      event.preventDefault();
-      event.stopPropagation();
-      return act.turn(turn);
-    }
-    const axis = event.shiftKey
-      ? { ArrowRight: [0, 1], ArrowDown: [0, 1], ArrowLeft: [0, -1], ArrowUp: [0, -1] }[key]
-      : {
-          ArrowRight: [last, 1],
-          ArrowLeft: [last, -1],
-          ArrowDown: [last - 1, 1],
-          ArrowUp: [last - 1, -1],
-          PageDown: [1, 1],
-          PageUp: [1, -1]
-        }[key];
-    if (!axis || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const [a, by] = axis;
-    if (!event.shiftKey && key.startsWith("Arrow") && a < 2) return;
-    const index = [...state.index];
-    index[a] += by;
-    // In a volume the slices lie one below the other: after the last row comes the next slice.
-    if (
-      rank === 5 &&
-      a === 3 &&
-      (index[3] < 0 || index[3] >= data.shape[3]) &&
-      index[2] + by >= 0 &&
-      index[2] + by < data.shape[2]
-    ) {
-      index[2] += by;
-      index[3] = by > 0 ? 0 : data.shape[3] - 1;
-    }
-    act.set({ index });
-  });
+  }
+
+  // ---- events ----
+  const on = (target, type, listener, options = {}) =>
+    target.addEventListener(type, listener, { signal: life.signal, ...options });
+  const cubeStage = onStage(
+    stage,
+    cube,
+    data.shape,
+    {
+      draw,
+      index: () => state.index,
+      slice: () => state.slice,
+      view: () => state.view,
+      move: (index) => act.set({ index }),
+      pick(index, solid) {
+        if (quiz.asking(state)) quiz.grow(index);
+        else act.set({ index, ...(cube.view.name === "paper" ? { method: cube.view.solids[solid] } : {}) });
+      },
+      marking: () => quiz.asking(state),
+      mark: quiz.drag,
+      hover: showTip,
+      resize: () => theme(),
+      angles: kept?.angles
+    },
+    life.signal
+  );
   // A clicker's keys go to the focused element, often to none: then the first presenter on the page takes them.
   on(
     document,
@@ -571,15 +490,6 @@ function mount(model, el, kept = null) {
         ]
       });
   on(matchMedia("(prefers-color-scheme: dark)"), "change", theme);
-  const sizes = new ResizeObserver(() => {
-    const { clientWidth: width, clientHeight: height } = stage;
-    if (!width || !height || (size && size.width === width && size.height === height)) return;
-    const first = size === null;
-    size = { width, height };
-    theme();
-    first ? draw() : schedule();
-  });
-
   const place = h("div", { class: "nv-place" }, root);
   el.append(place);
   if (kept) {
@@ -590,14 +500,10 @@ function mount(model, el, kept = null) {
   refresh();
   syncPlay();
   theme();
-  sizes.observe(stage);
 
   const close = () => {
-    ended = true;
     life.abort();
-    sizes.disconnect();
     themes.disconnect();
-    cancelAnimationFrame(frame);
     clearInterval(timer);
     later.forEach(clearTimeout);
     for (const [name, listener] of [...listeners, ["msg:custom", onAnswer]])
@@ -608,7 +514,13 @@ function mount(model, el, kept = null) {
       }
     place.remove();
   };
-  close.kept = () => ({ angles, slice: state.slice, open: controls.open, tab: panel.tab, framework: panel.framework });
+  close.kept = () => ({
+    angles: cubeStage.angles,
+    slice: state.slice,
+    open: controls.open,
+    tab: panel.tab,
+    framework: panel.framework
+  });
   return close;
 }
 

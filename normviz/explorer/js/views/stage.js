@@ -1,14 +1,27 @@
-// A cube to hover, click, turn and use by keys, on pages without an explorer.
+// A cube to hover, click, turn and use by keys: the explorer's, the quiz's and those of the decision guide.
 
-import { d, h } from "../core/dom.js";
+import { d } from "../core/dom.js";
 import { ANGLES, clamp, clampAngles, polygon, toCube, visibleFaces } from "../core/geometry.js";
-import { inFrame } from "../hosts/frame.js";
-import { TURNS, cutOf, hitOf } from "./cube.js";
-
-/** A visible cell, on the front of the cube. */
-export const startCell = (shape) => shape.map((length, a) => (a === 1 ? 0 : length >> 1));
+import { TURNS, binned, cutOf, hitOf } from "./cube.js";
 
 const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
+
+/** The cell to which a key leads, or null if it leads nowhere. A key that is meant for the cube gives a cell or []. */
+function cellBy({ key, shiftKey }, index, shape) {
+  const by = STEPS_OF[key];
+  const paging = key.startsWith("Page");
+  if (!by || (shiftKey && paging)) return null;
+  const axis = shiftKey ? 0 : paging ? 1 : index.length - (/Left|Right/.test(key) ? 1 : 2);
+  if (axis < 2 && !shiftKey && !paging) return []; // x has no such axis
+  const cell = index.map((i, a) => (a === axis ? i + by : i));
+  // In a volume the slices lie one below the other: after the last row comes the next slice.
+  if (shape.length === 5 && axis === 3 && (cell[3] < 0 || cell[3] >= shape[3])) {
+    if (cell[2] + by < 0 || cell[2] + by >= shape[2]) return index;
+    cell[2] += by;
+    cell[3] = by > 0 ? 0 : shape[3] - 1;
+  }
+  return cell.map((i, a) => clamp(i, 0, shape[a] - 1));
+}
 
 /**
  * @param {HTMLElement} stage
@@ -16,38 +29,59 @@ const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, Arro
  * @param {number[]} shape
  * @param {object} on
  * @param {(size: object, angles: object) => void} on.draw - the stage has a size, or changed
- * @param {(index: number[]) => void} on.pick - a cell was clicked
+ * @param {(index: number[], solid: number) => void} on.pick - a cell was clicked
  * @param {(index: number[]) => void} on.move - a key leads to that cell, which lies in the tensor
- * @param {() => void} [on.enter] - Enter or the space bar
+ * @param {() => void} [on.resize] - the stage has another size, or its first
  * @param {() => number[]} on.index - the picked cell
  * @param {() => boolean} [on.slice] - whether the box is open at that cell
+ * @param {() => string} [on.view] - the view, if there are several
+ * @param {typeof ANGLES} [on.angles] - from which the cube is seen at first, in each view
+ * @param {() => void} [on.enter] - Enter or the space bar
+ * @param {(event: PointerEvent, index?: number[]) => void} [on.hover] - the pointer is over a cell, or over none
+ * @param {() => boolean} [on.marking] - whether a drag from cell to cell marks them, instead of turning the cube
+ * @param {(from: number[], to: number[]) => void} [on.mark] - such a drag
  * @param {AbortSignal} [signal] - ends all listeners
- * @returns {() => void} draws in the next frame
  */
 export function onStage(stage, cube, shape, on, signal) {
-  let angles = ANGLES.samples;
+  const angles = { ...ANGLES, ...on.angles };
+  const view = () => on.view?.() ?? "samples";
   let drag = null;
   let size = null;
   let frame = 0;
   const draw = () => {
     frame = 0;
-    on.draw(size, angles);
+    on.draw(size, angles[view()]);
   };
+  /** Draw in the next frame. */
   const schedule = () => {
     if (size && !frame && !signal?.aborted) frame = requestAnimationFrame(draw);
   };
+  /** Turn the cube by these angles, or back. @param {number[] | null} by */
+  const turn = (by) => {
+    const { az, el } = angles[view()];
+    angles[view()] = by ? clampAngles({ az: az + by[0], el: el + by[1] }) : ANGLES[view()];
+    schedule();
+  };
   const under = (event) => hitOf(cube, event, size, { shape, slice: on.slice?.(), index: on.index() });
-  const hover = (hit) => {
-    const cell = hit && cube.view.point(toCube(hit.index, shape));
-    const cut = hit && cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), shape))(hit.solid);
-    const faces = hit ? Object.values(visibleFaces(cube.frame, hit.solid, cell, cut)) : [];
-    d(cube.one["nv-hover"], faces.map(polygon).join(""));
+  const outlineOf = ({ index, solid }) => {
+    const cell = cube.view.point(toCube(index, shape), solid);
+    const box = cube.view.name === "paper" ? binned(cell, cube.view.bins, cube.frame.cells) : cell;
+    const cut = cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), shape))(solid);
+    return Object.values(visibleFaces(cube.frame, solid, box, cut))
+      .map(polygon)
+      .join("");
+  };
+  const hover = (event, hit = null) => {
+    stage.classList.toggle("nv-over", hit !== null);
+    d(cube.one["nv-hover"], hit ? outlineOf(hit) : "");
+    on.hover?.(event, hit?.index);
   };
   const sizes = new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage;
+    if (!width || !height || (size?.width === width && size.height === height)) return;
     const isFirst = !size;
-    if (!width || !height) return;
     size = { width, height };
+    on.resize?.();
     if (isFirst) draw();
     else schedule();
   });
@@ -57,77 +91,46 @@ export function onStage(stage, cube, shape, on, signal) {
     cancelAnimationFrame(frame);
   });
   const listen = (type, listener) => stage.addEventListener(type, listener, { signal });
-  const turn = (az, el) => {
-    angles = clampAngles({ az, el });
-  };
   listen("pointerdown", (event) => {
     if (event.button) return;
-    drag = { x: event.clientX, y: event.clientY, from: angles, moved: false };
+    const from = on.marking?.() ? under(event) : null;
+    drag = { x: event.clientX, y: event.clientY, angles: angles[view()], moved: false, from: from?.index };
     stage.setPointerCapture(event.pointerId);
   });
   listen("pointermove", (event) => {
-    if (!drag) {
-      const hit = event.pointerType === "touch" ? null : under(event);
-      stage.classList.toggle("nv-over", hit !== null);
-      return hover(hit);
-    }
+    if (!drag) return hover(event, event.pointerType === "touch" ? null : under(event));
     const dx = event.clientX - drag.x;
     const dy = event.clientY - drag.y;
     if (!drag.moved && Math.hypot(dx, dy) < 5) return;
     drag.moved = true;
-    turn(drag.from.az - dx * 0.006, drag.from.el + dy * 0.006);
-    hover(null);
-    schedule();
+    if (drag.from) {
+      const to = under(event);
+      return to && on.mark(drag.from, to.index);
+    }
+    hover(event);
+    angles[view()] = drag.angles;
+    turn([-dx * 0.006, dy * 0.006]);
   });
-  listen("pointerleave", () => hover(null));
+  listen("pointerleave", (event) => hover(event));
   listen("pointercancel", () => {
     drag = null;
   });
   listen("pointerup", (event) => {
     const hit = drag && !drag.moved ? under(event) : null;
     drag = null;
-    if (hit) on.pick(hit.index);
+    if (hit) on.pick(hit.index, hit.solid);
   });
   listen("keydown", (event) => {
-    const { key, shiftKey } = event;
-    const index = on.index();
-    const last = index.length - 1;
-    const by = STEPS_OF[key];
+    const { key } = event;
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const axis = shiftKey ? 0 : key.startsWith("Page") ? 1 : /Left|Right/.test(key) ? last : last - 1;
-    if (TURNS[key]) turn(angles.az + TURNS[key][0], angles.el + TURNS[key][1]);
-    else if (key === "0") angles = ANGLES.samples;
+    const cell = cellBy(event, on.index(), shape);
+    if (TURNS[key] || key === "0") turn(TURNS[key]);
     else if (on.enter && (key === "Enter" || key === " ")) on.enter();
-    else if (by && (shiftKey || key.startsWith("Page") || axis > 1))
-      on.move(index.map((i, a) => (a === axis ? clamp(i + by, 0, shape[a] - 1) : i)));
-    else return;
+    else if (!cell) return;
+    else if (cell.length) on.move(cell);
     event.preventDefault();
     event.stopPropagation();
     schedule();
   });
-  return schedule;
-}
-
-/** Keep the theme on the root of the picture: the page's data-theme or, without it, the system's. */
-export function followTheme(root) {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const page = document.documentElement;
-  const theme = () => {
-    root.dataset.theme = page.dataset.theme ?? (dark.matches ? "dark" : "light");
-  };
-  dark.addEventListener("change", theme);
-  new MutationObserver(theme).observe(page, { attributes: true, attributeFilter: ["data-theme"] });
-  theme();
-}
-
-/** Run `render(el, data)` before the still picture of the page, which is taken away and returned. */
-export function renderOnPage(render) {
-  const place = document.querySelector(".nvp-explorer");
-  const live = h("div", { class: "nvp-live" });
-  place.prepend(live);
-  const root = render(live, JSON.parse(document.getElementById("normviz-data").textContent));
-  const still = place.querySelector(".nvp-still");
-  still?.remove();
-  inFrame(() => root.hasAttribute("data-ready"));
-  return { place, still };
+  return { angles, schedule, turn };
 }
