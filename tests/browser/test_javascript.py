@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.explorer import scene
 from normviz.explorer.svg import geometry, writer
 from tests.browser import host, reading
 
@@ -189,6 +190,12 @@ def test_numbers_are_rounded_as_pythons_decimals_are(call):
     wrong = [(*case, text) for case, text in zip(cases, shown, strict=True) if text != rounded(*case)]
     assert not wrong, wrong[:5]
     assert shown[cases.index([0.453125, 5])] == "0.45313"
+
+
+def test_half_precision_is_decoded_as_numpy_decodes_it(call):
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    shown = call("return [...front.unpack(given)].map(String)", scene.pack(every))
+    np.testing.assert_array_equal([float(text) for text in shown], every.astype(np.float64))
 
 
 def test_coordinates_are_rounded_to_tenths_alike_in_both_languages(call):
