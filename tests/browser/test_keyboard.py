@@ -1,5 +1,7 @@
 """Every control by keyboard, and the tour."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -175,6 +177,19 @@ def test_the_tour_plays_steps_and_gives_back(page, exported):
     expect(tour).to_have_count(0)
     expect(root.get_by_role("button", name="Tour")).to_be_focused()
     assert state(root) == before
+
+
+def test_the_tour_tells_the_groups_that_it_shows(root):
+    root.get_by_role("button", name="Tour").click()
+    tour, told = root.get_by_role("region", name="Tour"), []
+    following = tour.get_by_role("button", name="Next stop")
+    while following.count():
+        following.click()
+        if counts := re.search(r"(\d+) groups of (\d+) neighboring channels", tour.locator("[aria-live]").inner_text()):
+            first, stop = map(int, state(root)["set"].split(",")[1].split(":"))
+            told.append((*map(int, counts.groups()), state(root)["num_groups"], stop - first))
+    assert len(told) == 1
+    assert told[0][:2] == told[0][2:]
 
 
 def test_what_is_chosen_during_the_tour_is_kept(root):
