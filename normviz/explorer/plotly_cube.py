@@ -148,7 +148,8 @@ def texts(on: Drawing, now: Pooling) -> tuple[str, str]:
     drawn, count = on.view.solids, on.shape[0]
     if len(drawn) < count:
         what = "filters" if row.axes == "weights" else "samples"
-        lines.append(say(f"aggregation.shown-{what}", range=span((drawn[0], drawn[-1] + 1)), count=count))
+        ends = (drawn[0], drawn[-1] + 1)
+        lines.append(say(f"aggregation.shown-{what}", range=span(ends), drawn=len(drawn), count=count))
     sizes = zip(np.roll(on.view.bins, -1), plotly_meshes.letters(on.shape, row)[1:], strict=True)
     folded = [say("aggregation.cells-along", size=size, axis=name) for size, name in sizes if size > 1]
     if folded:

@@ -120,8 +120,9 @@ function aggregation(data, state) {
   if (data.shape.length === 5 && !paper)
     parts.push(say("aggregation.depth", { depth: lengths[2], height: lengths[3] }));
   const first = Math.floor(state.index[0] / MOST_SAMPLES) * MOST_SAMPLES;
+  const last = Math.min(first + MOST_SAMPLES, N);
   if (N > MOST_SAMPLES && !paper)
-    parts.push(say(`aggregation.shown-${what}`, { range: span([first, Math.min(first + MOST_SAMPLES, N)]), count: N }));
+    parts.push(say(`aggregation.shown-${what}`, { range: span([first, last]), drawn: last - first, count: N }));
   const drawn = Math.ceil((H * W) / Math.ceil((H * W) / limits.paper_positions));
   if (paper && H * W > limits.paper_positions)
     parts.push(say("aggregation.positions", { axes: enumerated(lengths.slice(2)), count: H * W, drawn }));

@@ -173,7 +173,8 @@ def aggregation(on: Subject, state: State) -> Iterator[str]:
     most = LIMITS["samples"]
     if most < N and not paper:
         start = state["index"][0] // most * most
-        parts.append(say(f"aggregation.shown-{kind}", range=span((start, min(start + most, N))), count=N))
+        stop = min(start + most, N)
+        parts.append(say(f"aggregation.shown-{kind}", range=span((start, stop)), drawn=stop - start, count=N))
     each = -(-H * W // LIMITS["paper_positions"])
     if paper and each > 1:
         parts.append(say("aggregation.positions", axes=enumerated(lengths), count=H * W, drawn=-(-H * W // each)))
