@@ -19,7 +19,7 @@ COLUMN: int = CONSTANTS["column"]
 """The least width of explorers that stand side by side, in pixels."""
 
 
-def of_explorers(count: int, *, controls: bool) -> Steps:
+def of_explorers(count: int, *, controls: bool, more: bool) -> Steps:
     """The height of `count` explorers, in as many columns as there is room for.
 
     Parameters
@@ -28,8 +28,12 @@ def of_explorers(count: int, *, controls: bool) -> Steps:
         How many explorers.
     controls
         Whether they have their controls.
+    more
+        Whether they say more than the shape and the values of the tensor ask for, such as a title.
     """
-    needs = CONSTANTS["heights"]["controls" if controls else "bare"]
+    needs = [
+        (width, (plain, full)[more]) for width, plain, full in CONSTANTS["heights"][("bare", "controls")[controls]]
+    ]
     ends = [width for width, _ in needs[1:]] + [float("inf")]
     steps: list[tuple[int, int]] = []
     for columns in range(1, count + 1):

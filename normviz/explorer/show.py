@@ -153,7 +153,8 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
     title = say("picture.frame", names=enumerated([name_of(state) for _, state in parts]))
     alt, words = (" ".join(getattr(still, name) for still in stills) for name in ("status", "words"))
     still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
-    heights = frame_height.of_explorers(len(parts), controls=any(state["controls"] for _, state in parts))
+    controls, more = any(state["controls"] for _, state in parts), any(subject.says_more for subject, _ in parts)
+    heights = frame_height.of_explorers(len(parts), controls=controls, more=more)
     widest = picture.WIDTH if len(parts) == 1 else 1600
     html = over(still, page([parts], framed=True), size, title, alt, words, heights, widest=widest)
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.

@@ -22,6 +22,7 @@ from normviz.core.errors import brief, unknown
 from normviz.core.methods import METHODS, Method, find
 from normviz.core.pooling import canonical, check_cell, check_groups, divisors, fitting_num_groups
 from normviz.explorer import scene
+from normviz.explorer.svg.geometry import bins
 from normviz.samples import activations
 
 COLORS = ("set", "partition", "value", "normalized")
@@ -78,6 +79,12 @@ class Subject:
     def shape(self) -> tuple[int, ...]:
         """(N, C, *spatial)."""
         return self.tensor.shape
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the explorer has texts or controls that x alone does not ask for, or notes on how x is drawn."""
+        given = (self.weight, self.bias, self.running, self.labels, self.marks, self.title)
+        return any(each is not None for each in given) or len(self.shape) == 5 or max(bins(self.shape)) > 1
 
     @cached_property
     def scene(self) -> dict[str, Any]:

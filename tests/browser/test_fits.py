@@ -26,10 +26,10 @@ def trained(x: np.ndarray) -> dict[str, Any]:
     return {"x": x, "statistics": running, "title": "A clip of a video, after the second convolution"}
 
 
-SUBJECTS: dict[str, Mapping[str, Any]] = {
-    "a volume": trained(host.tensor(2, 8, 6, 14, 14)),
-    "a large tensor": trained(host.tensor(32, 256, 14, 14)),
-    "vectors": {"x": host.tensor(9, 8), "method": "layer"},
+VOLUME = trained(host.tensor(2, 8, 6, 14, 14))
+SUBJECTS: dict[str, dict[str, Mapping[str, Any]]] = {
+    "a plain tensor": {"the samples": {}, "vectors": {"x": host.tensor(9, 8), "method": "layer"}},
+    "more to say": {"a volume": VOLUME, "a large tensor": trained(host.tensor(32, 256, 14, 14))},
 }
 
 
@@ -82,9 +82,10 @@ def measured(page: Page, path: Path, shown: Mapping[str, Any]) -> list[dict[str,
 
 
 @pytest.mark.parametrize("controls", [True, False], ids=["controls", "no controls"])
-def test_a_frame_is_as_high_as_the_explorer_needs(page, tmp_path, controls):
+@pytest.mark.parametrize("kind", SUBJECTS)
+def test_a_frame_is_as_high_as_the_explorer_needs(page, tmp_path, kind, controls):
     """In every state, and not much higher than the state that needs most."""
-    shown = {name: nv.show(**given, controls=controls) for name, given in SUBJECTS.items()}
+    shown = {name: nv.show(**given, controls=controls) for name, given in SUBJECTS[kind].items()}
     found = measured(page, tmp_path / "page.html", shown)
     assert len(found) >= 10
     for at in found:
@@ -99,7 +100,7 @@ COMPARED = ("batch", "weight_norm", "ghost", "layer")
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_frame_of_several_is_as_high_as_they_need(page, tmp_path, count):
     """Beside each other and below each other, as they open and with what they share in its highest state."""
-    shown = nv.compare_methods(**SUBJECTS["a volume"], methods=COMPARED[:count])
+    shown = nv.compare_methods(**VOLUME, methods=COMPARED[:count])
     page.goto(write(tmp_path / "page.html", html_of(shown)).as_uri())
     element, inside = frame_of(page)
     ready(inside, count)
@@ -261,7 +262,7 @@ OUTSIDE = """() => [...document.querySelectorAll("body *")]
 
 def test_an_exported_page_cuts_nothing_at_any_width(page, tmp_path):
     """As it opens, with the code, with all methods, in the tour, in a prediction and for a presenter."""
-    nv.to_html([nv.show(**SUBJECTS["a large tensor"]), nv.compare_methods()], tmp_path / "page.html")
+    nv.to_html([nv.show(**SUBJECTS["more to say"]["a large tensor"]), nv.compare_methods()], tmp_path / "page.html")
     root = open_file(page, tmp_path / "page.html", explorers=3)
     for press in ("", "Code", "More", "Tour", "Predict", "Reveal", "Present"):
         if press:
