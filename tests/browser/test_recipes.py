@@ -76,6 +76,8 @@ def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
     told = RECIPES.split("```js\n")[1].split("\n```")[0]
     page.evaluate(f"() => {{ const frame = document.querySelector('iframe'); {told}\n}}")
     inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
+    # The browser's own parts, such as scroll bars and lists, are dark as well.
+    assert inside.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
 
 def test_nbconvert_with_charts(offline_page, tmp_path):
