@@ -98,7 +98,7 @@ function compute(data, method, set) {
     const found = twoPass(values, method.centered);
     return method.statistic === "squared norm" ? { mean: 0, var: found.var * values.length } : found;
   }
-  if (!merged && data.positions && method.spatial === "one") {
+  if (!merged && data.positions && method.spatial === "one" && method.c === "all") {
     const at = (ns[0] * H + hs[0]) * W + ws[0];
     merged = { count: C, mean: data.positions.mean[at], m2: data.positions.m2[at] };
   }
