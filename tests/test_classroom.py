@@ -261,9 +261,9 @@ def test_without_its_extra_the_gif_names_it(tmp_path, monkeypatch, module):
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"width": 10}, ValueError, "width=10 is out of range: 160 to 4000"),
-        ({"duration": 0}, ValueError, "duration=0 is out of range: 20 to 60000"),
-        ({"duration": "slow"}, TypeError, "duration must be a whole number, not str"),
+        ({"width": 10}, ValueError, "width=10 is out of range; give 160 to 4000"),
+        ({"duration": 0}, ValueError, "duration=0 is out of range; give 20 to 60000"),
+        ({"duration": "slow"}, TypeError, "duration must be a whole number, not 'slow'"),
     ],
 )
 def test_a_gif_that_cannot_be_is_refused(tmp_path, arguments, error, text):

@@ -10,6 +10,11 @@ import normviz as nv
 from normviz.explorer import scene, validation
 
 
+def scene_of(x=None, **keywords):
+    """What a page gets of an explorer."""
+    return validation.start(x, keywords)[0].scene
+
+
 def unpack(packed):
     return np.frombuffer(base64.b64decode(packed["data"]), packed["dtype"])
 
@@ -28,7 +33,7 @@ def x(rng):
 @pytest.mark.parametrize("shape", [(3, 4), (2, 4, 5), (2, 4, 3, 5), (2, 4, 2, 3, 5)])
 def test_the_scene_carries_every_value_exactly(rng, shape, dtype):
     x = (rng.normal(size=shape) * 3).astype(dtype)
-    built, _ = validation.check(x)
+    built = scene_of(x)
     np.testing.assert_array_equal(unpack(built["values"]).astype(np.float64), x.astype(np.float64).ravel())
     assert built["shape"] == list(shape)
     assert built["dtype"] == np.dtype(dtype).name
@@ -44,24 +49,24 @@ def test_values_travel_in_the_smallest_type_that_keeps_them():
 def test_given_sets_keep_their_numbers(most):
     labels = np.zeros((2, 8, 4, 4), int)
     labels[1, 7, 3, 3] = most
-    built, _ = validation.check(np.zeros(labels.shape), labels=labels)
+    built = scene_of(np.zeros(labels.shape), labels=labels)
     np.testing.assert_array_equal(unpack(built["labels"]), labels.ravel())
 
 
 def test_the_sample_activations_travel_as_halves():
-    assert validation.check()[0]["values"]["dtype"] == "float16"
+    assert scene_of()["values"]["dtype"] == "float16"
 
 
 def test_channels_last_and_strides_are_only_another_view(rng):
     x = rng.normal(size=(2, 4, 6, 8))
-    same, _ = validation.check(np.moveaxis(x, -1, 1))
-    last, _ = validation.check(x, channel_axis=-1)
+    same = scene_of(np.moveaxis(x, -1, 1))
+    last = scene_of(x, channel_axis=-1)
     assert {k: v for k, v in same.items() if k != "methods"} == {k: v for k, v in last.items() if k != "methods"}
 
 
 def test_a_large_tensor_carries_exact_moments_and_coarse_values(rng):
     x = rng.normal(size=(32, 256, 14, 14)).astype(np.float32)
-    built, _ = validation.check(x)
+    built = scene_of(x)
     assert built["values"] is None
     bins = built["bins"]
     assert all(-(-length // size) <= 32 for length, size in zip(x.shape[1:], bins[1:], strict=True))
@@ -106,7 +111,7 @@ def test_hostile_values_make_a_scene_and_pictures(x, hostile):
 
 
 def test_a_constant_tensor_has_variance_zero():
-    built, _ = validation.check(np.full((2, 4, 3, 3), 7.25))
+    built = scene_of(np.full((2, 4, 3, 3), 7.25))
     assert not unpack(built["m2"]).any()
     assert set(unpack(built["mean"])) == {7.25}
 
@@ -120,7 +125,7 @@ def test_torch_tensors_are_taken(x):
 
 
 def test_the_colours_of_a_large_tensor_survive_a_large_offset(rng):
-    built, _ = validation.check(1e8 + rng.normal(size=(2, 64, 40, 40)))
+    built = scene_of(1e8 + rng.normal(size=(2, 64, 40, 40)))
     assert np.unique(unpack(built["coarse"])).size > 100
 
 
@@ -133,5 +138,5 @@ def test_values_at_the_edge_of_float64_make_a_scene_and_pictures_without_a_warni
 
 
 def test_moments_of_single_values_weigh_no_more_than_the_values(rng):
-    built, _ = validation.check(rng.normal(size=(4, 8)).astype(np.float32))
+    built = scene_of(rng.normal(size=(4, 8)).astype(np.float32))
     assert (built["mean"]["dtype"], built["m2"]["dtype"]) == ("float32", "float16")

@@ -20,7 +20,7 @@ import { axisNames, enumerated, keysText, methodWithGroups } from "../explorer/j
 import { say } from "../explorer/js/core/sentences.js";
 import { MOST_SAMPLES, createCube, cutOf, drawCube } from "../explorer/js/views/cube.js";
 import { followTheme, renderOnPage, startCell } from "../explorer/js/hosts/standalone.js";
-import { onStage } from "../explorer/js/views/stage.js";
+import { createStage, onStage } from "../explorer/js/views/stage.js";
 
 /** Whether cutting the tensor into blocks gives the sets of the labels. */
 function sameSets(labels, shape, block) {
@@ -135,18 +135,8 @@ function startQuiz(el, given) {
   const byArrows = last > 1 ? axes.slice(last > 2 ? -2 : -1) : [];
   const tensor = say("common.tensor", { shape: shape.join(", ") });
   const keys = keysText([axes[0], axes[1], ...byArrows]);
-  const stage = h(
-    "div",
-    {
-      class: "nv-stage",
-      role: "application",
-      tabindex: "0",
-      "aria-roledescription": say("common.cube"),
-      ...KEYS,
-      "aria-label": `${tensor} ${say("quiz.keys")} ${keys}`
-    },
-    cube3d.node
-  );
+  const stage = createStage(cube3d.node);
+  stage.setAttribute("aria-label", `${tensor} ${say("quiz.keys")} ${keys}`);
   const fields = axes.map((axis, a) => {
     const most = shape[a] - 1;
     const whole = (text) => clamp(Math.trunc(text) || 0, 0, most);

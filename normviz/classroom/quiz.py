@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from normviz.backends.dispatch import host
-from normviz.core.errors import brief, check_keywords, whole
+from normviz.core.errors import brief, check_keywords, whole, whole_within
 from normviz.core.methods import METHODS, find
 from normviz.core.pooling import canonical, divisors, pooling
 from normviz.explorer import scene, validation
@@ -152,7 +152,7 @@ def quiz(
     if math.prod(shape) > MOST_CELLS:
         size = f"x of shape {shape} has {math.prod(shape)} cells"
         raise ValueError(f"{size}; a quiz takes at most {MOST_CELLS}, so give a smaller part")
-    pokes = check_count("pokes", pokes)
+    pokes = whole_within(pokes, "pokes", 1, 50)
     if layer is not None:
         if method is not None or num_groups is not None or questions is not None:
             raise TypeError("give layer= alone, or method=, num_groups= and questions=: a layer's sets are measured")
@@ -168,7 +168,7 @@ def quiz(
         if num_groups is not None:
             alone = "without it the questions draw their own G"
             raise ValueError(f"num_groups={brief(num_groups)} needs method='group'; {alone}")
-        names = draw_methods(3 if questions is None else check_count("questions", questions), random)
+        names = draw_methods(3 if questions is None else whole_within(questions, "questions", 1, 50), random)
     elif questions is not None:
         raise TypeError("questions= counts what is drawn; with method= there are as many as methods, so leave it out")
     else:
@@ -222,14 +222,6 @@ def measured_labels(layer: Any, shape: tuple[int, ...], channel_axis: int) -> np
         why = found.undetermined.get("labels", "none was seen")
         raise ValueError(f"probe found no sets of the layer on shape {shape} ({why}), so there are none to be named")
     return np.asarray(canonical(found.labels, channel_axis))
-
-
-def check_count(name: str, value: Any) -> int:
-    """Return a whole number from 1 to 50; ValueError or TypeError for anything else."""
-    number = whole(value, name)
-    if not 1 <= number <= 50:
-        raise ValueError(f"{name}={brief(number)} is out of range; give 1 to 50")
-    return number
 
 
 __all__ = ["Quiz", "quiz"]

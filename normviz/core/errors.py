@@ -66,6 +66,14 @@ def whole(value: Any, name: str, remedy: str = "") -> int:
     raise TypeError(f"{name} must be a whole number, not {brief(value)}{remedy}")
 
 
+def whole_within(value: Any, name: str, least: int, most: int) -> int:
+    """Return a whole number from `least` to `most` as an int; raise TypeError or ValueError for everything else."""
+    number = whole(value, name)
+    if not least <= number <= most:
+        raise ValueError(f"{name}={brief(number)} is out of range; give {least} to {most}")
+    return number
+
+
 def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Make a misspelt keyword a TypeError that names the nearest one; Python itself does so from 3.13 on."""
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -210,7 +210,16 @@ def default_num_groups(C: int) -> int:
     >>> [default_num_groups(C) for C in (1, 6, 7, 16)]
     [1, 3, 1, 4]
     """
-    return max(g for g in divisors(C) if g <= 4)
+    return fitting_divisor(C, 4)
+
+
+def fitting_divisor(length: int, most: int) -> int:
+    """Return the largest divisor of a length that is at most `most`, and at least 1.
+
+    >>> [fitting_divisor(12, most) for most in (0, 5, 100)]
+    [1, 4, 12]
+    """
+    return next(g for g in range(max(min(most, length), 1), 0, -1) if length % g == 0)
 
 
 def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> int:
@@ -223,7 +232,7 @@ def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> in
     """
     length = shape[row.grouped_axis]
     most = min(wanted, max(1, length // 2)) if row.n == "group" else wanted
-    return next(g for g in range(max(most, 1), 0, -1) if length % g == 0)
+    return fitting_divisor(length, most)
 
 
 def check_groups(num_groups: int | None, row: Method, shape: Sequence[int]) -> int:

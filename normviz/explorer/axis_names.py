@@ -1,7 +1,8 @@
-"""Names of the axes of x and of their lengths: those of readout.js."""
+"""Names in pictures: of the axes of x and of their lengths, as in readout.js, and of methods in little room."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from normviz.core.methods import Method
@@ -21,3 +22,8 @@ def length_names(shape: Sequence[int], axes: str = "activations") -> list[str]:
     """Names of the lengths of the axes: N, C, H, W; of weights Cout, Cin, kH, kW."""
     names = axis_names(shape, axes)
     return names if axes == "weights" else [name.upper() for name in names]
+
+
+def short_label(row: Method) -> str:
+    """The name of a method where there is little room: "Batch" for "Batch Norm"."""
+    return re.sub("( Layer| Response| Batch)? Norm$", "", row.label).replace("Standardization", "Std.")

@@ -11,6 +11,9 @@ The keys of that file:
   the longer of the other sides; the others are of the classical figure.
 - `margins`: pixels around the cubes of both views; `most` is the largest scale in pixels per cell, which in the view of
   samples is `of_length` / max(H, W), but at least `least`.
+- `arrangement`: how cubes stand in rows: how much larger another arrangement must draw them, their least scale, the
+  distance of two beside each other in their own widths, and the pixels that two rows keep at most beyond the margins.
+- `labels`: the places of letters and titles beside the points that they name, in pixels; `letter` is the width of one.
 - `limits`: how many samples, lines, bins and sets along an axis are drawn; `grid` and `border` are the least distances
   of lines, in pixels; `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
 - `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,

@@ -21,6 +21,7 @@ from normviz.core.methods import METHODS
 from normviz.core.moments import Moments
 from normviz.core.pooling import Pooling, canonical
 from normviz.core.statistics import Statistics
+from normviz.explorer.axis_names import short_label
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.geometry import MOST_COARSE, MOST_VALUES, bins, cube_shape
 from normviz.functions.reduce import moments, statistics
@@ -213,7 +214,7 @@ def methods(on: Subject) -> list[dict[str, Any]]:
     for method in METHODS.values():
         given = affine if (method.axes == "weights") == on.per_output else {}
         code = partial(texts.code, method, on.shape, eps=on.eps, channel_axis=on.channel_axis, affine=given)
-        row = {key: getattr(method, key) for key in ROW} | {"code": code()}
+        row = {key: getattr(method, key) for key in ROW} | {"short": short_label(method), "code": code()}
         rows.append(row | ({"eval": code(mode="eval")} if method.name == "batch" else {}))
     return rows
 

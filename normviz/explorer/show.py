@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from normviz.atomic_write import check_path, write
-from normviz.core.errors import unknown
+from normviz.core.errors import unknown, whole_within
 from normviz.core.pooling import divisors, pooling
 from normviz.explorer import frame_height, js, validation
 from normviz.explorer.html_page import as_json, document, over
@@ -74,7 +74,7 @@ class PagePart:
         ValueError, TypeError
             For a width or a theme that does not fit.
         """
-        width = validation.check_size("width", width, picture.LEAST_WIDTH, picture.MOST_WIDTH)
+        width = whole_within(width, "width", picture.LEAST_WIDTH, picture.MOST_WIDTH)
         stills = [picture.still(*part, width=width, theme=theme) for part in self.page_parts()]
         text = picture.stacked(stills, caption=bool(caption))
         return text if path is None else write(path, text)
@@ -106,8 +106,8 @@ class OneExplorer(PagePart):
         """
         check_path(path)
         sizes = {
-            "width": validation.check_size("width", width, 160, picture.MOST_WIDTH),
-            "duration": validation.check_size("duration", duration, 20, 60_000),
+            "width": whole_within(width, "width", 160, picture.MOST_WIDTH),
+            "duration": whole_within(duration, "duration", 20, 60_000),
         }
         write(path, gif.sweep(*self.page_parts()[0], **sizes, caption=bool(caption)))
 

@@ -20,7 +20,7 @@ from normviz.arrays.arguments import check_eps
 from normviz.core.array_kinds import host, real_numbers
 from normviz.core.errors import brief, unknown
 from normviz.core.methods import METHODS, Method, find
-from normviz.core.pooling import canonical, check_cell, check_groups, divisors, fitting_num_groups
+from normviz.core.pooling import canonical, check_cell, check_groups, fitting_divisor, fitting_num_groups
 from normviz.explorer import scene
 from normviz.explorer.svg.geometry import bins
 from normviz.samples import activations
@@ -311,7 +311,7 @@ def first_state(on: Subject, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def snapped(num_groups: int, method: str, on: Subject) -> int:
     """G, or the next lower divisor of the length that the method divides into groups."""
-    return max(g for g in divisors(on.shape[grouped(method).grouped_axis]) if g <= num_groups)
+    return fitting_divisor(on.shape[grouped(method).grouped_axis], num_groups)
 
 
 def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
@@ -331,20 +331,3 @@ def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]
     fixed = {key: keywords[key] for key in SUBJECT if key in keywords}
     on = subject(activations() if x is None else x, method=keywords.get("method"), **fixed)
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})
-
-
-def check(x: Any = None, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The scene and the first state of an explorer of `x`, without making a widget."""
-    on, state = start(x, keywords)
-    return on.scene, state
-
-
-def check_size(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number from `least` to `most`."""
-    try:
-        number = as_int(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name}={brief(value)} is out of range: {least} to {most}")
-    return number

@@ -7,7 +7,7 @@ import { axisNames, cellName, keysText, methodName, methodTexts, ofWeights } fro
 import { say } from "../explorer/js/core/sentences.js";
 import { createCube, drawCube } from "../explorer/js/views/cube.js";
 import { followTheme, renderOnPage, startCell } from "../explorer/js/hosts/standalone.js";
-import { onStage } from "../explorer/js/views/stage.js";
+import { createStage, onStage } from "../explorer/js/views/stage.js";
 
 /** Follow answers: the questions of the path, and the key of the open question or of the advice. */
 function follow(questions, first, answers) {
@@ -79,18 +79,8 @@ function liveSet(one, methods, signal, onDrawn) {
   let drawn = null;
   const tensor = say(ofWeights(method) ? "common.weights" : "common.tensor", { shape: one.shape.join(", ") });
   const label = `${name}. ${tensor} ${keysText(axes)}`;
-  const stage = h(
-    "div",
-    {
-      class: "nv-stage",
-      role: "application",
-      tabindex: "0",
-      "aria-roledescription": say("common.cube"),
-      ...KEYS,
-      "aria-label": label
-    },
-    cube.node
-  );
+  const stage = createStage(cube.node);
+  stage.setAttribute("aria-label", label);
   const caption = h("figcaption", { class: "nv-note", "aria-live": "polite" });
   const texts = methodTexts(method, one.shape);
   const words = one.pooled ? texts.words : say("chooser.frozen-words");

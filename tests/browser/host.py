@@ -49,8 +49,8 @@ window.loaded = true;
 
 def model(x: Any, method: str = "group", num_groups: int | None = None, **keywords: Any) -> dict[str, Any]:
     """All traits of an explorer of x, as they travel."""
-    scene, first = validation.check(x, method=method, num_groups=num_groups, **keywords)
-    return first | {"_scene": scene, "index": list(first["index"])}
+    subject, first = validation.start(x, {"method": method, "num_groups": num_groups, **keywords})
+    return first | {"_scene": subject.scene, "index": list(first["index"])}
 
 
 def write(path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "") -> Path:

@@ -240,6 +240,32 @@ def test_explorers_side_by_side_stand_in_line(page, tmp_path, controls, framed):
         assert first == second
         root.get_by_role("button", name="Next", exact=True).click()
         root.get_by_role("application").press("PageDown")
+    # A text changes, and nothing else.
+    page.evaluate("() => { document.querySelector('.nv-words').textContent = 'A long text. '.repeat(60); }")
+    drawn(page)
+    first, second = page.evaluate(LINES, ".nv-status, .nv-card")
+    assert first == second
+
+
+HEIGHTS_SET = """() => {
+    window.set = 0;
+    const count = (found) => { window.set += found.filter(({ target }) => target.closest(".nv-card")).length; };
+    const watched = { subtree: true, attributes: true, attributeFilter: ["style"] };
+    new MutationObserver(count).observe(document.body, watched);
+}"""
+
+
+def test_the_pointer_over_a_picture_sets_no_heights(page, tmp_path):
+    nv.compare_methods().to_html(tmp_path / "page.html")
+    root = open_file(page, tmp_path / "page.html", explorers=2)
+    drawn(page)
+    page.evaluate(HEIGHTS_SET)
+    cell = root.locator(".nv-cell.front").bounding_box()
+    for k in range(12):
+        page.mouse.move(cell["x"] + 3 + 5 * k, cell["y"] + 3 + 2 * k)
+    expect(root.locator(".nv-tip")).to_be_visible()
+    drawn(page)
+    assert page.evaluate("window.set") == 0
 
 
 def test_an_explorer_without_controls_says_its_method(page, tmp_path):

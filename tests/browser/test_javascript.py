@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.core.pooling import fitting_divisor
 from normviz.explorer import scene
-from normviz.explorer.svg import geometry, writer
+from normviz.explorer.svg import writer
 from tests.browser import host, reading
 
 CASES = 300
@@ -48,7 +49,7 @@ def test_a_g_that_does_not_divide_gives_way_to_the_next_below(call):
     pairs = [[G, length] for G in range(-1, 15) for length in range(1, 14)]
     expected = [max(d for d in nv.divisors(length) if d <= max(G, 1)) for G, length in pairs]
     assert call("return given.map(([G, length]) => front.fitting(G, length))", pairs) == expected
-    assert [geometry.fitting(max(G, 1), length) for G, length in pairs] == expected
+    assert [fitting_divisor(length, G) for G, length in pairs] == expected
 
 
 def test_divisors_are_pythons(call):

@@ -21,7 +21,10 @@ NOT_JOINED = re.compile(r"^(?:import|var|export(?! default )|(?:const|let) (?:[{
 
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
-SPACES = re.compile(r" ?([=,;:?(){}<>*&|!\[\]]) ?")
+SIGNS = r"[=,;:?(){}<>*&|!\[\]]"
+SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) ")
+KEPT = re.compile("['`/]|^export ")
+"""In lines that may hold a template or a regular expression; and the export stays easy to find."""
 STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 
 SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/\n", re.MULTILINE)
@@ -85,15 +88,16 @@ def collected(entry: str, package: Traversable = PACKAGE) -> tuple[dict[str, str
 
 def compact(line: str) -> str:
     """A line without the spaces around signs, which are a twelfth of a script; strings keep theirs."""
-    if re.search("['`/]|^export ", line):
-        return line  # it may hold a template or a regular expression; and the export stays easy to find
-    return "".join(part if part.startswith('"') else SPACES.sub(r"\1", part) for part in STRING.split(line))
+    if KEPT.search(line):
+        return line
+    return "".join(part if part.startswith('"') else SPACES.sub("", part) for part in STRING.split(line))
 
 
 def constant(name: str, file: Traversable, script: str) -> str:
     """The parts of a JSON file that a script names (`name.part`, or a text that begins with "part."), as a constant."""
     parts = json.loads(file.read_text(encoding="utf-8"))
-    used = {part: parts[part] for part in parts if re.search(rf'\b{name}\.{part}\b|["`]{part}\.', script)}
+    named = {part for pair in re.findall(rf'\b{name}\.(\w+)|["`](\w+)\.', script) for part in pair}
+    used = {part: value for part, value in parts.items() if part in named}
     return f"const {name} = {json.dumps(used, ensure_ascii=False, separators=(',', ':'))};"
 
 

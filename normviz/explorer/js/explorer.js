@@ -2,7 +2,7 @@
 // the same function with a small stand-in for the model.
 
 import constants from "../constants.json" with { type: "json" };
-import { KEYS, h, setText } from "./core/dom.js";
+import { h, setText } from "./core/dom.js";
 import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
 import { decimal, span } from "./core/numbers.js";
 import {
@@ -35,7 +35,7 @@ import { MOST_SAMPLES, createCube, drawCube } from "./views/cube.js";
 import { STEPS, createPanel, drawPanel, showTab, syncPanel } from "./views/panel.js";
 import { createPrediction } from "./views/predict.js";
 import { createPresenter } from "./views/presenter.js";
-import { onStage } from "./views/stage.js";
+import { createStage, onStage } from "./views/stage.js";
 import { createTour } from "./views/tour.js";
 
 const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
@@ -294,12 +294,7 @@ function mount(model, el, kept = null) {
   const status = h("p", { class: "nv-status", role: "status" });
   const note = h("p", { class: "nv-note nv-aggregated" });
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
-  const stage = h(
-    "div",
-    { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS },
-    cube.node,
-    tip
-  );
+  const stage = createStage(cube.node, tip);
   const heading = h("p", { class: "nv-method" });
   const picture = h("div", { class: "nv-picture" }, stage, note, steppers.node, status);
   const root = h(

@@ -6,7 +6,6 @@ It draws what drawCube of cube.js draws, in the same order.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,17 +15,17 @@ import numpy as np
 
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling
-from normviz.explorer.axis_names import GIVEN, axis_names, length_names
+from normviz.explorer.axis_names import GIVEN, axis_names, length_names, short_label
 from normviz.explorer.constants import CONSTANTS, LIGHT, LIMITS
 from normviz.explorer.svg import geometry, palette
-from normviz.explorer.svg.geometry import FACES, Box, Frame, Point, Range, View, fitting, middle, surface, visible_faces
+from normviz.explorer.svg.geometry import FACES, Box, Frame, Point, Range, View, middle, surface, visible_faces
 from normviz.explorer.svg.readout import Readout, State, row_of
 from normviz.explorer.svg.writer import Pen, number, polygons, segments
 
 if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
 
-STROKES, OPACITY, DASHES = CONSTANTS["strokes"], CONSTANTS["opacity"], CONSTANTS["dashes"]
+STROKES, OPACITY, DASHES, LABELS = (CONSTANTS[name] for name in ("strokes", "opacity", "dashes", "labels"))
 EDGES = {"set": ("set", "set-edge"), "partition": ("set_partition", "edge"), "value": ("set_value", "set-front")}
 """By what colours stand for: the stroke of the set's edge, and its colour."""
 AXES = {"top": (0, 1), "front": (0, 2), "side": (1, 2)}
@@ -181,39 +180,49 @@ def sample_letters(pen: Pen, cubes: Cubes) -> Iterator[str]:
     frame, axes, (x, y, z) = cubes.frame, cubes.row(0).axes, cubes.view.cells
     first, (_, channel, *spatial) = axis_names(cubes.on.shape, axes)[0], length_names(cubes.on.shape, axes)
     # Only axes that x has get a letter: (N, C) and (N, C, L) are drawn with sides of length 1.
-    places = [(channel, (0, y / 2, 0), -9, -4), (", ".join(spatial[:-1]), (0, 0, z / 2), -8, 4)]
-    for letter, point, dx, dy in (*places, ("".join(spatial[-1:]), (x / 2, 0, z), -5, 15)):
-        left, top = frame.project(0, *point)
+    places = {"channel": (channel, (0, y / 2, 0)), "height": (", ".join(spatial[:-1]), (0, 0, z / 2))}
+    places["width"] = "".join(spatial[-1:]), (x / 2, 0, z)
+    for name, (letter, point) in places.items():
+        (left, top), (dx, dy) = frame.project(0, *point), LABELS[name]
         yield pen.text(left + dx, top + dy, "", 15, anchor="end", letter=letter) if letter else ""
     for k, n in enumerate(cubes.view.solids):
         (right, low), (_, high) = frame.project(k, x, 0, z), frame.project(k, 0, 0, z)
         # "Cout = 0" is long, so it keeps a distance from the letter before it.
-        clear = frame.project(k, x / 2, 0, z)[0] + 4 * len(f"{first} = {n}")
-        at = max(right - 2, clear), max(low, high) + 19
+        clear = frame.project(k, x / 2, 0, z)[0] + LABELS["sample"]["letter"] * len(f"{first} = {n}")
+        at = max(right - LABELS["sample"]["left"], clear), max(low, high) + LABELS["sample"]["below"]
         yield pen.text(*at, "", anchor="middle", letter=first, after=f" = {n}")
 
 
 def paper_letters(pen: Pen, cubes: Cubes) -> Iterator[str]:
     """The letters of the axes and the title of each method of the classical figure."""
     frame, (x, y, z) = cubes.frame, cubes.view.cells
+    paper, over, under = LABELS["paper"], LABELS["title"], LABELS["underline"]
     for k, name in enumerate(cubes.view.solids):
         (zx, zy), (cx, cy), (nx, ny) = (frame.project(k, *p) for p in ((0, 0, z / 2), (x / 2, 0, z), (x, y / 2, z)))
         left, top = frame.project(k, 0, 0, 0)[0] + frame.width / 2, frame.project(k, 0, y, 0)[1]
-        turn = f' transform="rotate(-90 {number(zx - 9)} {number(zy)})"'
+        zx += paper["positions"]
+        turn = f' transform="rotate(-90 {number(zx)} {number(zy)})"'
         row, chosen = cubes.row(k), name == cubes.state["method"]
         first, channel, *spatial = length_names(cubes.on.shape, row.axes)
-        yield pen.text(zx - 9, zy, "", 15, anchor="middle", letter=", ".join(spatial), more=turn)
-        yield pen.text(cx - 6, cy + 15, "", 15, anchor="end", letter=channel)
-        yield pen.text(nx + 6, ny + 13, "", 15, letter=first)
+        yield pen.text(zx, zy, "", 15, anchor="middle", letter=", ".join(spatial), more=turn)
+        (cdx, cdy), (ndx, ndy) = paper["channel"], paper["samples"]
+        yield pen.text(cx + cdx, cy + cdy, "", 15, anchor="end", letter=channel)
+        yield pen.text(nx + ndx, ny + ndy, "", 15, letter=first)
         title, groups = row.label, {}
-        if frame.width < max(112, 7.2 * len(title)):
-            title = re.sub("( Layer| Response| Batch)? Norm$", "", title).replace("Standardization", "Std.")
+        if frame.width < max(over["narrow"], over["letter"] * len(title)):
+            title = short_label(row)
         if row.has_groups:
-            G = fitting(cubes.state["num_groups"], cubes.on.shape[row.grouped_axis])
-            title, groups = f"{title} ", {"letter": "G", "after": f" = {G}"}
-        yield pen.text(left, top - 11, title, 14, "ink" if chosen else "muted", "middle", bold=chosen, **groups)
+            title, groups = f"{title} ", {"letter": "G", "after": f" = {cubes.sets(k).num_groups}"}
+        yield pen.text(
+            left, top - over["above"], title, 14, "ink" if chosen else "muted", "middle", bold=chosen, **groups
+        )
         if chosen:
-            yield line(pen, "underline", f"M{number(left - 46)} {number(top - 5)}h92", "accent")
+            yield line(
+                pen,
+                "underline",
+                f"M{number(left - under['half'])} {number(top - under['above'])}h{2 * under['half']}",
+                "accent",
+            )
 
 
 # ---- faces coloured by set or by value -------------------------------------------------------------------------------

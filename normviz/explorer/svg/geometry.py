@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normviz.core.methods import Method, find
-from normviz.core.pooling import Pooling, pooling
+from normviz.core.pooling import Pooling, fitting_divisor, pooling
 from normviz.explorer.constants import ANGLES, CONSTANTS, LIMITS, MARGINS
 
 Range = tuple[int, int]
@@ -23,7 +23,7 @@ Point = tuple[float, float]
 Box = Sequence[Range]
 
 PAPER_METHODS: Sequence[str] = CONSTANTS["paper_methods"]
-LENGTHS = CONSTANTS["lengths"]
+LENGTHS, ARRANGEMENT = CONSTANTS["lengths"], CONSTANTS["arrangement"]
 MOST_VALUES, MOST_COARSE = 2**17, 2**16
 """The most cells whose values a page contains, and the most drawn cells for which it contains means instead."""
 FACES = {
@@ -40,18 +40,13 @@ def clamp(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-def fitting(num_groups: int | None, length: int) -> int:
-    """The largest divisor of a length that is at most G."""
-    return next(g for g in range(min(num_groups or 1, length), 0, -1) if length % g == 0)
-
-
 def sets_of(method: str, shape: Sequence[int], num_groups: int | None) -> Pooling:
     """The pooling sets of a method; a G that does not divide gives way to the next below.
 
     The classical figure shows Group Norm beside Ghost Batch Norm, whose G divides N and perhaps not C.
     """
     row, shape = find(method), tuple(shape)
-    return pooling(method, shape, fitting(num_groups, shape[row.grouped_axis]) if row.has_groups else None)
+    return pooling(method, shape, fitting_divisor(shape[row.grouped_axis], num_groups or 1) if row.has_groups else None)
 
 
 def ranges_of(sets: Pooling, index: Iterable[int]) -> list[Range]:
@@ -189,13 +184,13 @@ def make_frame(view: View, size: Mapping[str, float]) -> Frame:
         down = -(-count // across)
         fits_across = (room - (across - 1) * margin["gap"]) / (across * wide)
         candidate = min(fits_across, (size["height"] / down - margin["top"] - margin["bottom"]) / high, margin["most"])
-        if candidate > scale * 1.001:
+        if candidate > scale * ARRANGEMENT["better"]:
             scale, cols, rows = candidate, across, down
-    scale = max(scale, 0.01)
+    scale = max(scale, ARRANGEMENT["least"])
     w, h = wide * scale, high * scale
-    step_x = min(w * 1.3 + margin["gap"], (room + margin["gap"]) / cols)
+    step_x = min(w * ARRANGEMENT["apart"] + margin["gap"], (room + margin["gap"]) / cols)
     left = margin["left"] + (room - (step_x * (cols - 1) + w)) / 2
-    step_y = min(size["height"] / rows, h + margin["top"] + margin["bottom"] + 24)
+    step_y = min(size["height"] / rows, h + margin["top"] + margin["bottom"] + ARRANGEMENT["below"])
     above = (size["height"] - step_y * rows) / 2
     # The lower left corner of the front face is the origin of a solid: it lies x*sa*se above the lowest point.
     base = (step_y - margin["top"] - margin["bottom"] - h) / 2 + margin["top"] + h - x * sa * se * scale

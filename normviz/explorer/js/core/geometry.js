@@ -112,6 +112,7 @@ export function paperLengths([N, C]) {
  * @param {Margin} margin
  */
 export function makeFrame(cells, lengths, count, size, angles, margin) {
+  const arrangement = constants.arrangement;
   const { az, el } = clampAngles(angles);
   const ca = Math.cos(az);
   const sa = Math.sin(az);
@@ -126,15 +127,18 @@ export function makeFrame(cells, lengths, count, size, angles, margin) {
     const across = (size.width - margin.left - margin.right - (cols - 1) * margin.gap) / (cols * wide);
     const down = (size.height / rows - margin.top - margin.bottom) / high;
     const scale = Math.min(across, down, margin.most);
-    if (scale > best.scale * 1.001) best = { scale, cols, rows };
+    if (scale > best.scale * arrangement.better) best = { scale, cols, rows };
   }
-  const scale = Math.max(best.scale, 0.01);
+  const scale = Math.max(best.scale, arrangement.least);
   const { cols, rows } = best;
   const w = wide * scale;
   const h = high * scale;
-  const stepX = Math.min(w * 1.3 + margin.gap, (size.width - margin.left - margin.right + margin.gap) / cols);
+  const stepX = Math.min(
+    w * arrangement.apart + margin.gap,
+    (size.width - margin.left - margin.right + margin.gap) / cols
+  );
   const left = margin.left + (size.width - margin.left - margin.right - (stepX * (cols - 1) + w)) / 2;
-  const stepY = Math.min(size.height / rows, h + margin.top + margin.bottom + 24);
+  const stepY = Math.min(size.height / rows, h + margin.top + margin.bottom + arrangement.below);
   const above = (size.height - stepY * rows) / 2;
   // The lower left corner of the front face is the origin of a solid: it lies X*sin(az)*sin(el) above the lowest point.
   const origins = Array.from({ length: count }, (_, k) => [

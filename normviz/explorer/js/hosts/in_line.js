@@ -16,19 +16,14 @@ export function keepInLine(row) {
     for (const part of each.flat()) part.style.minHeight = "";
     if (getComputedStyle(row).gridTemplateColumns.split(" ").length === 1) return;
     each[0]?.forEach((_, k) => {
-      const high = Math.max(...each.map((parts) => parts[k].getBoundingClientRect().height));
+      const high = Math.max(...each.map((parts) => Math.ceil(parts[k].getBoundingClientRect().height)));
       for (const parts of each) parts[k].style.minHeight = `${high}px`;
     });
   };
   new ResizeObserver(align).observe(row);
-  const changes = {
-    subtree: true,
-    childList: true,
-    characterData: true,
-    attributes: true
-  };
-  new MutationObserver(align).observe(row, {
-    ...changes,
-    attributeFilter: ["hidden", "class"]
-  });
+  // The picture changes under the pointer at every move, and has no part in the height.
+  new MutationObserver((changes) => {
+    const inPicture = ({ target }) => /** @type {Element} */ (target).closest(".nv-stage");
+    if (!changes.every(inPicture)) align();
+  }).observe(row, { subtree: true, childList: true, attributes: true, attributeFilter: ["hidden", "class"] });
 }

@@ -607,77 +607,72 @@ function drawStill(c, view, data, state, cut, size) {
   c.labels.replaceChildren(...(view.name === "paper" ? paperLabels : sampleLabels)(frame, view, data, state));
 }
 
-const text = (x, y, anchor, letter, after = "", more = {}) =>
-  svg("text", { x, y, "text-anchor": anchor, ...more }, svg("tspan", { class: "nv-letter" }, letter), after);
+/** @param {number[]} point @param {number[]} shift */
+const text = ([x, y], [dx, dy], anchor, letter, after = "", more = {}) =>
+  svg(
+    "text",
+    { x: x + dx, y: y + dy, "text-anchor": anchor, ...more },
+    svg("tspan", { class: "nv-letter" }, letter),
+    after
+  );
 
 function sampleLabels(frame, view, data, state) {
-  const {
-    cells: [X, Y, Z]
-  } = view;
+  const [X, Y, Z] = view.cells;
   const at = (...p) => project(frame, 0, ...p);
-  const [hx, hy] = at(0, 0, Z / 2);
-  const [cx, cy] = at(0, Y / 2, 0);
-  const [wx, wy] = at(X / 2, 0, Z);
   const method = data.methods[state.method];
   const [, channel, ...spatial] = lengthNames(data.shape, method);
   const [first] = axisNames(data.shape, method);
-  const out = [text(cx - 9, cy - 4, "end", channel)];
+  const { sample, ...letters } = constants.labels;
+  const out = [text(at(0, Y / 2, 0), letters.channel, "end", channel)];
   const across = spatial.pop();
-  if (spatial.length) out.push(text(hx - 8, hy + 4, "end", spatial.join(", ")));
-  if (across) out.push(text(wx - 5, wy + 15, "end", across));
+  if (spatial.length) out.push(text(at(0, 0, Z / 2), letters.height, "end", spatial.join(", ")));
+  if (across) out.push(text(at(X / 2, 0, Z), letters.width, "end", across));
   view.solids.forEach((n, k) => {
-    const low = Math.max(project(frame, k, X, 0, Z)[1], project(frame, k, 0, 0, Z)[1]);
+    const [right, low] = project(frame, k, X, 0, Z);
+    const [, high] = project(frame, k, 0, 0, Z);
     // "Cout = 0" is long, so it keeps a distance from the letter before it.
-    const clear = project(frame, k, X / 2, 0, Z)[0] + 4 * `${first} = ${n}`.length;
-    out.push(text(Math.max(project(frame, k, X, 0, Z)[0] - 2, clear), low + 19, "middle", first, ` = ${n}`));
+    const clear = project(frame, k, X / 2, 0, Z)[0] + sample.letter * `${first} = ${n}`.length;
+    const place = [Math.max(right - sample.left, clear), Math.max(low, high) + sample.below];
+    out.push(text(place, [0, 0], "middle", first, ` = ${n}`));
   });
   return out;
 }
 
-/** "Batch" for "Batch Norm", where there is little room. */
-const short = (label) => label.replace(/( Layer| Response| Batch)? Norm$/, "").replace("Standardization", "Std.");
-
 function paperLabels(frame, view, data, state) {
-  const {
-    cells: [X, Y, Z]
-  } = view;
-  const out = [];
-  view.solids.forEach((name, k) => {
+  const [X, Y, Z] = view.cells;
+  const { paper, title: over, underline } = constants.labels;
+  return view.solids.flatMap((name, k) => {
     const at = (...p) => project(frame, k, ...p);
     const [zx, zy] = at(0, 0, Z / 2);
-    const [cx, cy] = at(X / 2, 0, Z);
-    const [nx, ny] = at(X, Y / 2, Z);
-    const left = at(0, 0, 0)[0];
+    const turned = `rotate(-90 ${zx + paper.positions} ${zy})`;
+    const left = at(0, 0, 0)[0] + frame.width / 2;
     const top = at(0, Y, 0)[1];
     const chosen = name === state.method;
     const row = data.methods[name];
     const [first, channel, ...spatial] = lengthNames(data.shape, row);
-    out.push(
-      text(zx - 9, zy, "middle", spatial.join(", "), "", { transform: `rotate(-90 ${zx - 9} ${zy})` }),
-      text(cx - 6, cy + 15, "end", channel),
-      text(nx + 6, ny + 13, "start", first)
-    );
     const title = svg(
       "text",
       {
-        x: left + frame.width / 2,
-        y: top - 11,
+        x: left,
+        y: top - over.above,
         "text-anchor": "middle",
         class: chosen ? "nv-chosen" : "nv-title",
         "data-method": name
       },
-      frame.width < Math.max(112, 7.2 * row.label.length) ? short(row.label) : row.label
+      frame.width < Math.max(over.narrow, over.letter * row.label.length) ? row.short : row.label
     );
     if (hasGroups(row))
       title.append(
         svg("tspan", { class: "nv-letter", dx: 5 }, "G"),
         ` = ${fitting(state.G, cutLength(row, data.shape))}`
       );
-    out.push(title);
-    if (chosen) {
-      const y = top - 5;
-      out.push(svg("path", { class: "nv-underline", d: `M${left + frame.width / 2 - 46} ${y}h92` }));
-    }
+    const line = `M${left - underline.half} ${top - underline.above}h${2 * underline.half}`;
+    return [
+      text([zx, zy], [paper.positions, 0], "middle", spatial.join(", "), "", { transform: turned }),
+      text(at(X / 2, 0, Z), paper.channel, "end", channel),
+      text(at(X, Y / 2, Z), paper.samples, "start", first),
+      title,
+      ...(chosen ? [svg("path", { class: "nv-underline", d: line })] : [])
+    ];
   });
-  return out;
 }

@@ -1,24 +1,32 @@
 // A cube to hover, click, turn and use by keys: the explorer's, the quiz's and those of the decision guide.
 
-import { d } from "../core/dom.js";
+import { KEYS, d, h } from "../core/dom.js";
 import { ANGLES, clamp, clampAngles, polygon, toCube, visibleFaces } from "../core/geometry.js";
+import { say } from "../core/sentences.js";
 import { TURNS, binned, cutOf, hitOf } from "./cube.js";
 
 const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
 
-/** The cell to which a key leads, or null if it leads nowhere. A key that is meant for the cube gives a cell or []. */
+/** The element that shows a cube and takes the keyboard. @param {Node[]} children */
+export const createStage = (...children) =>
+  h(
+    "div",
+    { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS },
+    ...children
+  );
+
+/** The cell to which a key leads, which is the same at the end of an axis; null if the key does not move. */
 function cellBy({ key, shiftKey }, index, shape) {
   const by = STEPS_OF[key];
   const paging = key.startsWith("Page");
   if (!by || (shiftKey && paging)) return null;
   const axis = shiftKey ? 0 : paging ? 1 : index.length - (/Left|Right/.test(key) ? 1 : 2);
-  if (axis < 2 && !shiftKey && !paging) return []; // x has no such axis
+  if (axis < 2 && !shiftKey && !paging) return index; // x has no such axis
   const cell = index.map((i, a) => (a === axis ? i + by : i));
   // In a volume the slices lie one below the other: after the last row comes the next slice.
-  if (shape.length === 5 && axis === 3 && (cell[3] < 0 || cell[3] >= shape[3])) {
-    if (cell[2] + by < 0 || cell[2] + by >= shape[2]) return index;
+  if (shape.length === 5 && axis === 3 && cell[3] !== clamp(cell[3], 0, shape[3] - 1)) {
     cell[2] += by;
-    cell[3] = by > 0 ? 0 : shape[3] - 1;
+    if (cell[2] === clamp(cell[2], 0, shape[2] - 1)) cell[3] = by > 0 ? 0 : shape[3] - 1;
   }
   return cell.map((i, a) => clamp(i, 0, shape[a] - 1));
 }
@@ -127,7 +135,7 @@ export function onStage(stage, cube, shape, on, signal) {
     if (TURNS[key] || key === "0") turn(TURNS[key]);
     else if (on.enter && (key === "Enter" || key === " ")) on.enter();
     else if (!cell) return;
-    else if (cell.length) on.move(cell);
+    else on.move(cell);
     event.preventDefault();
     event.stopPropagation();
     schedule();
