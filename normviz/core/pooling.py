@@ -219,7 +219,7 @@ def fitting_divisor(length: int, most: int) -> int:
     >>> [fitting_divisor(12, most) for most in (0, 5, 100)]
     [1, 4, 12]
     """
-    return next(g for g in range(max(min(most, length), 1), 0, -1) if length % g == 0)
+    return max(g for g in divisors(length) if g <= max(most, 1))
 
 
 def fitting_num_groups(row: Method, shape: Sequence[int], wanted: int = 4) -> int:
