@@ -86,8 +86,11 @@ def modules() -> dict[str, str]:
     return {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
+PAGES = ("explorer/js/hosts/plain_page.js", "explorer/js/hosts/editable_page.js")
+
+
 def test_every_module_is_part_of_a_page():
-    entries = ("explorer/js/hosts/page.js", Quiz.SCRIPT, Chooser.SCRIPT)
+    entries = (*PAGES, "explorer/js/widget.js", Quiz.SCRIPT, Chooser.SCRIPT)
     assert {name for entry in entries for name in js.collected(entry)[0]} == set(modules())
 
 

@@ -331,14 +331,19 @@ function startQuiz(el, given) {
     root.dataset.ready = "true";
   }
 
-  const { schedule } = onStage(stage, cube3d, shape, {
-    draw,
-    pick: probe,
-    move,
-    enter: () => probe(),
-    index: () => index,
-    slice: () => slice
-  });
+  const { schedule } = onStage(
+    stage,
+    cube3d,
+    { shape },
+    {
+      draw,
+      pick: probe,
+      move,
+      enter: () => probe(),
+      index: () => index,
+      slice: () => slice
+    }
+  );
   el.append(root);
   followTheme(root);
   begin(0);

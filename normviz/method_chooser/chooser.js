@@ -119,7 +119,7 @@ function liveSet(one, methods, signal, onDrawn) {
     index = cell;
     refresh();
   };
-  const { schedule } = onStage(stage, cube, one.shape, { draw, pick: move, move, index: () => index }, signal);
+  const { schedule } = onStage(stage, cube, one, { draw, pick: move, move, index: () => index }, signal);
   refresh();
   return node;
 }

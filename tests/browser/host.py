@@ -57,7 +57,7 @@ def write(path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "")
     """Write a page with an explorer for each model."""
     style = f"{js.stylesheet()}\nbody {{ margin: 0; {style} }}"
     # The tests call functions that the joined module keeps to itself.
-    texts, _ = js.collected("explorer/js/explorer.js")
+    texts, _ = js.collected("explorer/js/widget.js")
     names = [name for text in texts.values() for name in js.TOP_LEVEL.findall(text)]
     text = f"{js.module()}\nexport {{ {', '.join(names)} }};"
     given = json.dumps({"module": text, "style": style, "models": list(models)})

@@ -82,6 +82,7 @@ def test_a_click_picks_the_cell_under_it(page: Page, exported):
         page.wait_for_function("() => location.hash.includes('method=layer')")
         page.evaluate("() => { location.hash = 'i=0,7,7,7'; }")
         wait_for(root, index="0,7,7,7")
+        drawn(page)
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         expect(root.get_by_text(f"({', '.join(map(str, index))})")).to_be_visible()
         page.mouse.down()

@@ -34,12 +34,18 @@ PACKAGE = files("normviz")
 
 def module() -> str:
     """The text of the ES module, whose default export is `{ render }`, as anywidget wants it."""
-    return joined("explorer/js/explorer.js")
+    return joined("explorer/js/widget.js")
 
 
-def page() -> str:
-    """The script of an exported page: the module, a stand-in for the model, and the state in the address."""
-    return joined("explorer/js/hosts/page.js")
+def page(*, editable: bool = False) -> str:
+    """The script of an exported page: explorers, a stand-in for the model, and the state in the address.
+
+    Parameters
+    ----------
+    editable
+        Bring along the panel in which the reader makes a tensor.
+    """
+    return joined(f"explorer/js/hosts/{'editable' if editable else 'plain'}_page.js")
 
 
 @cache

@@ -1,4 +1,4 @@
-// The explorer: state, events and the life of one view. anywidget calls `render({ model, el })`; an exported page calls
+// The explorer: state, events and the life of one view. A widget calls `render({ model, el })`; an exported page calls
 // the same function with a small stand-in for the model.
 
 import constants from "../constants.json" with { type: "json" };
@@ -132,12 +132,18 @@ function aggregation(data, state) {
   return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
 
-export function render({ model, el }) {
-  let view = mount(model, el);
+/**
+ * @param {{model: any, el: HTMLElement}} place
+ * @param {Function | null} createTensor  makes the panel of an editable tensor, where the host brings it along
+ */
+export function render({ model, el }, createTensor = null) {
+  let view = mount(model, el, createTensor);
   const remount = () => {
+    // Python sends back what this view made; the view shows it already.
+    if (view.made(model.get("_scene").revision)) return;
     const kept = view.kept();
     view();
-    view = mount(model, el, kept);
+    view = mount(model, el, createTensor, kept);
   };
   try {
     model.on?.("change:_scene", remount);
@@ -155,7 +161,7 @@ export function render({ model, el }) {
 }
 
 /** `kept` is the state of a view that this one replaces: how the cube was turned, what was open. */
-function mount(model, el, kept = null) {
+function mount(model, el, createTensor, kept = null) {
   const data = readScene(model.get("_scene"));
   let state = { ...readState(model, data), slice: kept?.slice ?? false };
   let shown = null;
@@ -210,6 +216,17 @@ function mount(model, el, kept = null) {
       act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) });
     },
     redraw: () => cubeStage.schedule(),
+    /** What is drawn is no longer what is asked for. */
+    unready: () => {
+      delete root.dataset.ready;
+    },
+    /** Show another tensor, or other parameters: `part` replaces what `data` has of them. */
+    take(part) {
+      Object.assign(data, part);
+      asked.clear();
+      Object.assign(cube, { key: "", colorKey: "", cuts: "", place: "" });
+      act.set({}, { by: "tensor" });
+    },
     turn: (by = null) => cubeStage.turn(by),
     later(f, ms) {
       const id = setTimeout(() => {
@@ -270,6 +287,7 @@ function mount(model, el, kept = null) {
     const key = `${question.method}/${question.num_groups}/${question.index}`;
     if (asked.has(key)) return;
     asked.add(key);
+    if (tensor?.ask(question, onAnswer)) return;
     try {
       model.send(question);
     } catch {
@@ -286,11 +304,12 @@ function mount(model, el, kept = null) {
   // ---- the parts ----
   const cube = createCube();
   const controls = createControls(data, act, model.address);
-  const steppers = createSteppers(data, act);
+  const steppers = createSteppers(act);
   const panel = createPanel(act);
   const tour = createTour(data, act);
   const quiz = createPrediction(data, act);
   const presenter = createPresenter(act);
+  const tensor = data.editable && createTensor ? createTensor({ data, act, model, signal: life.signal }) : null;
   const status = h("p", { class: "nv-status", role: "status" });
   const note = h("p", { class: "nv-note nv-aggregated" });
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
@@ -304,12 +323,14 @@ function mount(model, el, kept = null) {
     heading,
     presenter.node,
     controls.node,
+    tensor?.node,
     h("div", { class: "nv-main" }, tour.node, quiz.node, picture),
     panel.node
   );
 
   /** Hooks, ARIA states and the status line are up to date when the event handler returns. */
   function refresh() {
+    act.unready();
     shown = measure(data, state, ask);
     quiz.sync(state, shown);
     presenter.sync(state);
@@ -331,7 +352,9 @@ function mount(model, el, kept = null) {
       view: state.view,
       color: state.color,
       mode: state.mode,
-      numbers: silent || asking ? "hidden" : "shown"
+      numbers: silent || asking ? "hidden" : "shown",
+      shape: data.shape.join(","),
+      ...tensor?.hooks()
     });
     const keys = keysText(axisNames(data.shape, shown.method));
     stage.setAttribute(
@@ -349,6 +372,7 @@ function mount(model, el, kept = null) {
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
+    tensor?.sync(state, shown);
     cubeStage.schedule();
   }
   function syncPlay() {
@@ -404,7 +428,7 @@ function mount(model, el, kept = null) {
   const cubeStage = onStage(
     stage,
     cube,
-    data.shape,
+    data,
     {
       draw,
       index: () => state.index,
@@ -510,6 +534,7 @@ function mount(model, el, kept = null) {
       }
     place.remove();
   };
+  close.made = (revision) => tensor?.made(revision) ?? false;
   close.kept = () => ({
     angles: cubeStage.angles,
     slice: state.slice,
@@ -519,5 +544,3 @@ function mount(model, el, kept = null) {
   });
   return close;
 }
-
-export default { render };

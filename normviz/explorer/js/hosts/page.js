@@ -1,6 +1,5 @@
 // An exported page: a stand-in for anywidget's model, and the state in the address.
 
-import { divisors } from "../core/geometry.js";
 import { say } from "../core/sentences.js";
 import { fit, render } from "../explorer.js";
 import { inFrame } from "./frame.js";
@@ -74,7 +73,7 @@ function readAddress(hash, k, scene, first) {
   const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
   const { G, ...rest } = fit(
     { ...state, G: state.num_groups },
-    { shape: scene.shape, methods, labels: scene.labels, running: scene.running, divisors: divisors(scene.shape[1]) }
+    { shape: scene.shape, methods, labels: scene.labels, running: scene.running }
   );
   return { ...rest, num_groups: G };
 }
@@ -86,7 +85,8 @@ const writeAddress = (model, k) =>
     .map(([key, short]) => `${prefixOf(k)}${short}=${model.get(key)}`)
     .join("&");
 
-function startPage() {
+/** Start the explorers of the page. @param {Function | null} createTensor  as `render` takes it */
+export function startPage(createTensor = null) {
   const shown = JSON.parse(document.getElementById("normviz-data").textContent);
   const touched = new Set();
   // Linked explorers share one scene, which the page holds once.
@@ -106,7 +106,7 @@ function startPage() {
     el.className = "nvp-live";
     place.append(el);
     try {
-      render({ model, el });
+      render({ model, el }, createTensor);
     } catch (error) {
       el.remove(); // the still picture stays
       console.error(error);
@@ -159,5 +159,3 @@ function startPage() {
   // In the frame of `nv.show`, the still picture below stays visible until everything is drawn.
   inFrame(() => document.querySelector(".normviz")?.hasAttribute("data-ready"));
 }
-
-startPage();

@@ -61,12 +61,10 @@ export function createControls(data, act, address) {
     ...data.order.map((name) => [name, data.methods[name].label]),
     ...(data.labels ? [["given", say("common.given")]] : [])
   ];
-  const axes = axisNames(data.shape).slice(1).join(", ").toUpperCase();
-  const content = (name, label) =>
-    name === "layer" ? [label, h("small", { "aria-hidden": "true" }, `(${axes})`)] : [label];
+  const sample = h("small", { "aria-hidden": "true" });
   const methods = radioGroup(
     say("controls.method"),
-    labels.map(([name, label]) => [name, content(name, label)]),
+    labels.map(([name, label]) => [name, name === "layer" ? [label, sample] : [label]]),
     (method) => act.set(chosen(data, act.state(), method)),
     { class: "nv-segments nv-methods" }
   );
@@ -112,7 +110,7 @@ export function createControls(data, act, address) {
   const slider = createSlider(act);
   const link = address ? createLink(act, address) : null;
   const shade = h("label", { class: "nv-field" }, h("span", {}, say("controls.color")), color);
-  const c = { predict, present, shade, methods, more, extra, open: false, view, mode, color, tour, slider };
+  const c = { predict, present, shade, sample, methods, more, extra, open: false, view, mode, color, tour, slider };
   c.node = h(
     "div",
     { class: "nv-controls" },
@@ -124,15 +122,7 @@ export function createControls(data, act, address) {
       h("span", { class: "nv-spring" }),
       h("span", { class: "nv-row" }, predict, present, tour, link)
     ),
-    h(
-      "div",
-      { class: "nv-bar" },
-      slider.node,
-      h("span", { class: "nv-spring" }),
-      data.running ? mode.node : null,
-      view.node,
-      shade
-    )
+    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), mode.node, view.node, shade)
   );
   return c;
 }
@@ -147,6 +137,10 @@ export function syncControls(c, data, state, shown) {
   c.more.disabled = c.extra.includes(state.method);
   // Hide what would show the answer of a prediction, or does not apply to one.
   for (const node of [c.view.node, c.shade, c.tour, c.mode.node]) node.hidden = Boolean(state.predict);
+  if (!data.running) c.mode.node.hidden = true;
+  const given = c.methods.radios.get("given");
+  if (given) given.hidden = !data.labels;
+  setText(c.sample, `(${axisNames(data.shape).slice(1).join(", ").toUpperCase()})`);
   c.predict.setAttribute("aria-pressed", String(Boolean(state.predict)));
   c.methods.check(state.method);
   c.view.check(state.view);
@@ -310,7 +304,7 @@ function syncSlider(s, data, state) {
   const grouped = state.method === cut.method;
   const G = ghostGroups(state, C);
   s.G = G;
-  if (s.cut?.method !== cut.method) {
+  if (s.cut?.method !== cut.method || s.cut.length !== C) {
     s.ticks.replaceChildren(...ticksOf(cut));
     s.track.setAttribute("aria-label", cut.name);
     s.track.setAttribute("aria-valuemax", String(C));
@@ -336,13 +330,12 @@ function syncSlider(s, data, state) {
 
 // ---- under the cube ------------------------------------------------------------------------------------------------
 
-export function createSteppers(data, act) {
-  const names = data.shape.map(() => h("i"));
-  const inputs = data.shape.map((length, a) =>
-    h("input", {
+export function createSteppers(act) {
+  const stepper = (a) => {
+    const name = h("i");
+    const input = h("input", {
       type: "number",
       min: 0,
-      max: length - 1,
       step: 1,
       ...KEYS,
       oninput: (event) => {
@@ -352,8 +345,9 @@ export function createSteppers(data, act) {
       onchange: (event) => {
         event.target.value = act.state().index[a];
       }
-    })
-  );
+    });
+    return { name, input, node: h("label", { class: "nv-field" }, name, input) };
+  };
   const slice = button(
     {
       class: "nv-toggle",
@@ -366,24 +360,30 @@ export function createSteppers(data, act) {
   const legend = h("span", { class: "nv-legend" });
   const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, say("controls.reset"));
   const hint = h("span", { class: "nv-note" });
+  const steppers = h("span", { class: "nv-steppers" });
   const node = h(
     "div",
     { class: "nv-under" },
     h("span", { class: "nv-cellname", "aria-hidden": "true" }, rich(say("controls.cell"))),
-    ...inputs.map((input, a) => h("label", { class: "nv-field" }, names[a], input)),
+    steppers,
     slice,
     turn,
     legend,
     h("span", { class: "nv-spring" }),
     hint
   );
-  return { node, names, inputs, slice, turn, legend, hint };
+  return { node, steppers, stepper, fields: [], slice, turn, legend, hint };
 }
 
 export function syncSteppers(s, data, state) {
   const axes = axisNames(data.shape, data.methods[state.method]);
-  s.inputs.forEach((input, a) => {
-    setText(s.names[a], axes[a]);
+  if (s.fields.length !== axes.length) {
+    s.fields = axes.map((_, a) => s.stepper(a));
+    s.steppers.replaceChildren(...s.fields.map((field) => field.node));
+  }
+  s.fields.forEach(({ name, input }, a) => {
+    setText(name, axes[a]);
+    input.max = data.shape[a] - 1;
     input.setAttribute("aria-label", say("controls.index", { axis: axes[a], last: data.shape[a] - 1 }));
     if (input.valueAsNumber !== state.index[a]) input.value = state.index[a];
   });
@@ -391,7 +391,7 @@ export function syncSteppers(s, data, state) {
 }
 
 export function drawLegend(s, data, state, shown) {
-  const key = `${state.color}/${state.method}/${state.mode}/${state.view}`;
+  const key = `${state.color}/${state.method}/${state.mode}/${state.view}/${data.colors}/${data.extent}`;
   if (s.key === key) return;
   s.key = key;
   const swatch = (name, label) =>

@@ -48,18 +48,16 @@ function verdict(data, state, answer, truth) {
 // ---- the question ---------------------------------------------------------------------------------------------------
 
 export function createPrediction(data, act) {
-  const { shape } = data;
-  const number = (a, end) =>
-    h("input", { type: "number", min: 0, max: shape[a] - 1, step: 1, ...KEYS, oninput: () => read(a, end) });
+  const number = (a, end) => h("input", { type: "number", min: 0, step: 1, ...KEYS, oninput: () => read(a, end) });
   const question = h("p", { class: "nv-caption" });
   const result = h("p", { class: "nv-verdict", "aria-live": "polite" });
   const counts = h("p", { class: "nv-counts" });
-  const rows = shape.map((length, a) => {
+  const rowOf = (a) => {
     const name = h("i");
     const from = number(a, 0);
     const to = number(a, 1);
     const all = button(
-      { class: "nv-small", onclick: () => mark(q.ranges.map((r, b) => (b === a ? [0, length] : r))) },
+      { class: "nv-small", onclick: () => mark(q.ranges.map((r, b) => (b === a ? [0, data.shape[a]] : r))) },
       say("predict.all")
     );
     return {
@@ -69,9 +67,10 @@ export function createPrediction(data, act) {
       all,
       node: h("span", { class: "nv-field", role: "group" }, name, from, say("predict.to"), to, all)
     };
-  });
+  };
   const reveal = button({ class: "nv-reveal", onclick: () => show() }, say("predict.reveal"));
-  const q = { ranges: shape.map(() => [0, 1]), key: "", revealed: false, truth: null };
+  let rows = [];
+  const q = { ranges: [], key: "", revealed: false, truth: null };
   const fields = h("div", { class: "nv-row nv-ranges" });
   q.node = h(
     "div",
@@ -107,7 +106,7 @@ export function createPrediction(data, act) {
   function read(a, end) {
     const v = rows[a][end ? "to" : "from"].valueAsNumber;
     if (!Number.isInteger(v)) return;
-    const at = clamp(v, 0, shape[a] - 1);
+    const at = clamp(v, 0, data.shape[a] - 1);
     const [from, stop] = q.ranges[a];
     mark(q.ranges.map((r, b) => (b !== a ? r : end ? [Math.min(from, at), at + 1] : [at, Math.max(stop, at + 1)])));
   }
@@ -119,7 +118,7 @@ export function createPrediction(data, act) {
     const middle = data.divisors.slice(1, -1);
     act.set({
       method,
-      index: shape.map((length) => Math.floor(Math.random() * length)),
+      index: data.shape.map((length) => Math.floor(Math.random() * length)),
       ...(method === "group" ? { num_groups: pickOf(middle.length ? middle : data.divisors) } : {})
     });
   }
@@ -142,24 +141,27 @@ export function createPrediction(data, act) {
   q.grow = (index) => mark(q.ranges.map(([a, b], k) => [Math.min(a, index[k]), Math.max(b, index[k] + 1)]));
   /** Start a new question for another cell, method or G. */
   q.sync = (state, shown) => {
-    const key = state.predict ? `${state.method}/${state.G}/${state.index}` : "";
+    const key = state.predict ? `${state.method}/${state.G}/${state.index}/${data.shape}` : "";
     q.node.hidden = !state.predict;
     // The fields exist only during a prediction, so that the steppers are the first fields otherwise.
-    if (Boolean(state.predict) !== Boolean(fields.firstChild))
-      fields.replaceChildren(...(state.predict ? rows.map((row) => row.node) : []));
+    if (rows.length !== (state.predict ? data.shape.length : 0)) {
+      rows = state.predict ? data.shape.map((_, a) => rowOf(a)) : [];
+      fields.replaceChildren(...rows.map((row) => row.node));
+    }
     if (!state.predict) {
       Object.assign(q, { key, revealed: false });
       return;
     }
     if (key !== q.key) Object.assign(q, { key, revealed: false, ranges: state.index.map((i) => [i, i + 1]) });
     q.truth = shown.ownSet;
-    const axes = axisNames(shape, shown.method);
+    const axes = axisNames(data.shape, shown.method);
     const name = methodName(shown.method, state.G);
     const { statistic } = shown.method;
     setText(question, say("predict.question", { statistic, index: state.index.join(", "), method: name }));
     rows.forEach(({ name: label, from, to, all, node }, a) => {
       setText(label, axes[a]);
-      const place = { axis: axes[a], last: shape[a] - 1 };
+      const place = { axis: axes[a], last: data.shape[a] - 1 };
+      from.max = to.max = String(data.shape[a] - 1);
       node.setAttribute("aria-label", say("predict.marked-along", { axis: axes[a] }));
       from.setAttribute("aria-label", say("predict.from-name", place));
       to.setAttribute("aria-label", say("predict.to-name", place));

@@ -34,7 +34,7 @@ function cellBy({ key, shiftKey }, index, shape) {
 /**
  * @param {HTMLElement} stage
  * @param {ReturnType<typeof import("./cube.js").createCube>} cube
- * @param {number[]} shape
+ * @param {{shape: number[]}} tensor  whose shape may change
  * @param {object} on
  * @param {(size: object, angles: object) => void} on.draw - the stage has a size, or changed
  * @param {(index: number[], solid: number) => void} on.pick - a cell was clicked
@@ -50,7 +50,7 @@ function cellBy({ key, shiftKey }, index, shape) {
  * @param {(from: number[], to: number[]) => void} [on.mark] - such a drag
  * @param {AbortSignal} [signal] - ends all listeners
  */
-export function onStage(stage, cube, shape, on, signal) {
+export function onStage(stage, cube, tensor, on, signal) {
   const angles = { ...ANGLES, ...on.angles };
   const view = () => on.view?.() ?? "samples";
   let drag = null;
@@ -70,11 +70,11 @@ export function onStage(stage, cube, shape, on, signal) {
     angles[view()] = by ? clampAngles({ az: az + by[0], el: el + by[1] }) : ANGLES[view()];
     schedule();
   };
-  const under = (event) => hitOf(cube, event, size, { shape, slice: on.slice?.(), index: on.index() });
+  const under = (event) => hitOf(cube, event, size, { shape: tensor.shape, slice: on.slice?.(), index: on.index() });
   const outlineOf = ({ index, solid }) => {
-    const cell = cube.view.point(toCube(index, shape), solid);
+    const cell = cube.view.point(toCube(index, tensor.shape), solid);
     const box = cube.view.name === "paper" ? binned(cell, cube.view.bins, cube.frame.cells) : cell;
-    const cut = cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), shape))(solid);
+    const cut = cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), tensor.shape))(solid);
     return Object.values(visibleFaces(cube.frame, solid, box, cut))
       .map(polygon)
       .join("");
@@ -131,7 +131,7 @@ export function onStage(stage, cube, shape, on, signal) {
   listen("keydown", (event) => {
     const { key } = event;
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const cell = cellBy(event, on.index(), shape);
+    const cell = cellBy(event, on.index(), tensor.shape);
     if (TURNS[key] || key === "0") turn(TURNS[key]);
     else if (on.enter && (key === "Enter" || key === " ")) on.enter();
     else if (!cell) return;

@@ -30,7 +30,7 @@ function tourStops(data) {
 
 /** @param {any} data @param {Record<string, Function>} act */
 export function createTour(data, act) {
-  const stops = tourStops(data);
+  let stops = [];
   const caption = h("p", { class: "nv-caption", "aria-live": "polite" });
   const count = h("span", { class: "nv-count" });
   const t = { at: -1, node: null };
@@ -77,6 +77,7 @@ export function createTour(data, act) {
   t.start = () => {
     if (t.at >= 0) return t.end();
     const { method, G, index, step: at, view, color, mode, slice } = act.state();
+    stops = tourStops(data);
     t.before = { method, num_groups: G, index, step: at, view, color, mode, slice };
     t.touched = false;
     t.node.hidden = false;

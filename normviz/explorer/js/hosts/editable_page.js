@@ -1,0 +1,6 @@
+// An exported page on which the reader makes a tensor.
+
+import { createTensorPanel } from "../views/tensor.js";
+import { startPage } from "./page.js";
+
+startPage(createTensorPanel);
