@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from normviz.explorer.axis_names import short_label
 from normviz.explorer.snippets import texts
 from normviz.explorer.svg.geometry import MOST_COARSE, MOST_VALUES, bins, cube_shape
 from normviz.functions.reduce import moments, statistics
+from normviz.samples import activations
 
 if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
@@ -202,6 +204,8 @@ def build(on: Subject) -> dict[str, Any]:
         "title": on.title,
         "methods": methods(on),
     }
+    if on.recipe is not None:
+        scene["editable"] = {"recipe": on.recipe, "sample": packed_sample()}
     if on.tensor.coarse is not None and on.sets is not None:
         scene["sets"] = {key: pack(array) for key, array in on.sets.items()}
     return scene
@@ -252,6 +256,12 @@ def smallest(values: np.ndarray) -> np.ndarray:
         if np.array_equal(values.astype(dtype).astype(np.float64), exact, equal_nan=True):
             return values.astype(dtype)
     return exact
+
+
+@cache
+def packed_sample() -> str:
+    """The first 16 sample activations, from which a page fills a tensor: deflated float16 as base64."""
+    return base64.b64encode(zlib.compress(activations(16).astype("<f2").tobytes(), 9)).decode("ascii")
 
 
 @np.errstate(all="ignore")

@@ -141,7 +141,8 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
             explorers.append({"scene": first if shared else subject.scene, "state": dict(state), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
-    return document(title, "".join(body), as_json(explorers), js.page(), style=js.stylesheet(), framed=framed)
+    script = js.page(editable=any(subject.recipe is not None for row in rows for subject, _ in row))
+    return document(title, "".join(body), as_json(explorers), script, style=js.stylesheet(), framed=framed)
 
 
 def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
@@ -244,7 +245,7 @@ def show(x: Any = None, method: str | None = None, num_groups: int | None = None
     ----------
     x, method, num_groups, **keywords
         As `Explorer` takes them, without x the sample activations: index, step, view, color, mode, controls, weight,
-        bias, eps, statistics, channel_axis, labels, marks, title, predict, presenter.
+        bias, eps, statistics, channel_axis, labels, marks, title, predict, presenter, editable.
 
     Returns
     -------
@@ -283,7 +284,7 @@ def compare_methods(
         is one, because two sets of equal size look like one rule.
     **keywords
         What else `show` takes: index, step, view, color, controls, weight, bias, eps, statistics, channel_axis, marks,
-        title, predict, presenter.
+        title, predict, presenter, editable.
 
     Returns
     -------
@@ -341,6 +342,8 @@ def size_of(shape: tuple[int, ...], state: State) -> int:
 
 def to_html(items: Any, path: str | os.PathLike[str] | None = None) -> str | None:
     """One self-contained page of explorers, shown objects and arrays, or of a single one.
+
+    On what was made with `editable=True` the reader of the page can make a tensor.
 
     The page makes no request, and keeps what is chosen in its address: `#method=batch&i=0,3,1,1`; the keys of its
     second explorer begin with `2.`.

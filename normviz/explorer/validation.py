@@ -22,6 +22,7 @@ from normviz.core.errors import brief, unknown
 from normviz.core.methods import METHODS, Method, find
 from normviz.core.pooling import canonical, check_cell, check_groups, fitting_divisor, fitting_num_groups
 from normviz.explorer import scene
+from normviz.explorer.recipe import Recipe, of_given
 from normviz.explorer.svg.geometry import bins
 from normviz.samples import activations
 
@@ -35,7 +36,7 @@ MOST_WORDS = 2000
 STEPS = 6
 """Pick, gather, mean, variance, normalize, scale and shift."""
 
-SUBJECT = ("weight", "bias", "eps", "statistics", "channel_axis", "labels", "marks", "title")
+SUBJECT = ("weight", "bias", "eps", "statistics", "channel_axis", "labels", "marks", "title", "editable")
 STATE = ("method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter")
 KEYWORDS = (*STATE, *SUBJECT)
 
@@ -54,6 +55,8 @@ class Subject:
         Running mean and variance, each (C,) float64.
     labels, sets, marks
         Which given set each cell of `values` is in, the statistics of these sets, and which cells are marked.
+    recipe
+        How x is made, where the reader of the page may change x; None where x is fixed.
     """
 
     x: Any
@@ -68,6 +71,7 @@ class Subject:
     marks: np.ndarray | None = None
     title: str | None = None
     per_output: bool = False
+    recipe: Recipe | None = None
 
     @property
     def values(self) -> np.ndarray:
@@ -109,7 +113,16 @@ class Subject:
         for name in ("labels", "marks"):
             overlay(name, getattr(self, name), shape)
         tensor = scene.read(x, self.channel_axis)
-        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor, self.labels))
+        made = None if self.recipe is None else of_given(shape, self.channel_axis)
+        return replace(self, x=x, tensor=tensor, sets=scene.given_sets(tensor, self.labels), recipe=made)
+
+    def opened(self, fill: str = "file") -> Subject:
+        """The same for a page whose reader may change x; ValueError beside what belongs to one x."""
+        for name, given in (("labels", self.labels), ("marks", self.marks), ("statistics", self.running)):
+            if given is not None:
+                raise ValueError(f"editable=True lets x change, and {name} belong to one x; leave out one of the two")
+        made = of_given(self.shape, self.channel_axis, fill)
+        return replace(self, recipe=made, channel_axis=made["channel_axis"])
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""
@@ -330,4 +343,6 @@ def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]
             raise TypeError(f"Explorer(): {unknown('keyword', name, KEYWORDS)}")
     fixed = {key: keywords[key] for key in SUBJECT if key in keywords}
     on = subject(activations() if x is None else x, method=keywords.get("method"), **fixed)
+    if keywords.get("editable"):
+        on = on.opened("sample" if x is None else "file")
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})

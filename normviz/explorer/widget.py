@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anywidget
@@ -81,6 +82,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         revealed comes back as `answer`.
     presenter
         Large type, and a clicker's keys walk the steps; numbers are hidden until they are asked for.
+    editable
+        The page gets the panel "Tensor", in which its reader makes x: see `recipe`. Not with labels, marks or
+        statistics, which belong to one x; `channel_axis` is then 1 or -1.
     layout
         An ipywidgets Layout, or a dict of what it takes.
 
@@ -111,6 +115,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     controls = Bool(True).tag(sync=True)
     predict = Bool(False).tag(sync=True)
     presenter = Bool(False).tag(sync=True)
+    editable = Bool(False).tag(sync=True)
+    recipe = Dict().tag(sync=True)
+    """How x is made, where the page may change it: shape, fill, seed, channel_axis, edits. Empty where it may not."""
     answer = Dict().tag(sync=True)
     """The last revealed answer: method, num_groups, index; ranges and truth as [start, stop) for each axis; right,
     missed and extra in cells; says, in words. Empty until then."""
@@ -133,7 +140,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         """Show a subject; all arguments have been checked."""
         self._subject = subject
-        super().__init__(_scene=subject.scene, **traits)
+        super().__init__(**{"_scene": subject.scene, **traits, **of_recipe(subject)})
         with self.cross_validation_lock:
             for name, value in parameters.items():
                 self.set_trait(name, value)
@@ -167,11 +174,15 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def x(self, x: Any) -> None:
         with refusals():
             subject = self._subject.with_x(x)
+        self._show(subject)
+
+    def _show(self, subject: validation.Subject) -> None:
+        """Show another tensor, or the same in another way."""
         fitted, scene = validation.fitted_state(self._state(), subject), subject.scene
         with self.hold_sync(), self.hold_trait_notifications():
             self._subject = subject
             self.set_trait("_scene", scene)
-            for name, value in fitted.items():
+            for name, value in (fitted | of_recipe(subject)).items():
                 self.set_trait(name, value)
 
     @property
@@ -237,7 +248,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     # ---- checks: every assignment, from Python or from the page ----
 
-    @validate("method", "num_groups", "index", "step", "view", "color", "mode", "answer", *PARAMETERS)
+    @validate("method", "num_groups", "index", "step", "view", "color", "mode", "answer", "editable", *PARAMETERS)
     def _check(self, proposal: dict[str, Any]) -> Any:
         name, value, on = proposal["trait"].name, proposal["value"], self._subject
         with refusals():
@@ -252,9 +263,20 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
                 return check_cell(value, on.shape)
             if name == "step":
                 return validation.check_step(value)
+            if name == "editable":
+                if value and on.recipe is None:
+                    on.opened()
+                return value
             if name == "answer":
                 return validation.check_answer(value, on)
             return validation.check_choice(name, value, on)
+
+    @observe("editable")
+    def _open(self, change: dict[str, Any]) -> None:
+        """Let the reader of the page change x, or no longer; `_check` has accepted it."""
+        on = self._subject
+        if change["new"] != (on.recipe is not None):
+            self._show(on.opened() if change["new"] else replace(on, recipe=None))
 
     @observe("method")
     def _regroup(self, change: dict[str, Any]) -> None:
@@ -288,6 +310,11 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         numbers = {name: float(value) if math.isfinite(value) else None for name, value in found.items()}
         key = f"{question['method']}/{question['num_groups']}/{','.join(map(str, question['index']))}"
         self.send({"kind": "cell", "key": key} | numbers)
+
+
+def of_recipe(subject: validation.Subject) -> dict[str, Any]:
+    """The traits that say how x is made."""
+    return {"editable": subject.recipe is not None, "recipe": copy.deepcopy(subject.recipe or {})}
 
 
 def _restored(
