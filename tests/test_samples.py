@@ -173,3 +173,96 @@ def test_orientations_and_scales():
     for scale, wavelength in enumerate((4, 6, 9, 13.5)):
         answers = respond(np.sin(2 * np.pi * x / wavelength))[:4, 16:48, 16:48].max(axis=(1, 2))
         assert answers.argmax() == scale
+
+
+class TestFilled:
+    """`filled`, by its definition: integers modulo 2**32, one rounding to float32 at the end."""
+
+    @staticmethod
+    def z(place, seed):
+        """The number of one cell, in plain Python."""
+
+        def mix(h):
+            h ^= h >> 16
+            h = h * 0x85EBCA6B % 2**32
+            h ^= h >> 13
+            h = h * 0xC2B2AE35 % 2**32
+            return h ^ h >> 16
+
+        key = mix(seed % 2**32 ^ 0x9E3779B9)
+        words = [mix((key + (6 * place + k) * 0x9E3779B9) % 2**32) for k in range(6)]
+        return (sum((word & 0xFFFF) + (word >> 16) for word in words) - 393210) / 65536
+
+    def test_known_values(self):
+        x = nv.samples.filled((2, 3, 4, 4), "normal", 7)
+        assert (x.dtype, x.shape) == (np.float32, (2, 3, 4, 4))
+        first = [-2.8992462158203125, -0.6671142578125, 0.10516357421875, 0.7196197509765625, -1.2906341552734375]
+        assert x.ravel()[:5].tolist() == first
+
+    @pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4), (3, 4, 2, 5), (2, 3, 2, 3, 2)])
+    @pytest.mark.parametrize("seed", [0, 7, -1, 2**32 + 7])
+    def test_every_fill_is_its_definition(self, shape, seed):
+        cells = list(np.ndindex(shape))
+        z = [self.z(place, seed) for place in range(len(cells))]
+        rules = {
+            "normal": lambda p, cell: z[p],
+            "relu": lambda p, cell: max(z[p], 0.0),
+            "loud channel": lambda p, cell: 8 * z[p] if cell[1] == shape[1] // 2 else z[p],
+            "loud sample": lambda p, cell: 8 * z[p] if cell[0] == shape[0] // 2 else z[p],
+            "offset": lambda p, cell: 100 + z[p] / 10,
+            "constant": lambda p, cell: 1.0,
+            "ramp": lambda p, cell: float(p),
+        }
+        for fill, rule in rules.items():
+            expected = np.array([rule(p, cell) for p, cell in enumerate(cells)], np.float32).reshape(shape)
+            np.testing.assert_array_equal(nv.samples.filled(shape, fill, seed), expected, err_msg=fill)
+
+    def test_normal_is_nearly_normal(self):
+        x = nv.samples.filled((8, 16, 32, 32), "normal", 3).astype(float)
+        assert abs(x.mean()) < 0.01
+        assert abs(x.std() - 1) < 0.01
+        assert abs(x).max() < 6
+
+    def test_samples_repeat_along_every_axis(self):
+        stored = nv.samples.activations(16)
+        np.testing.assert_array_equal(nv.samples.filled((2, 16, 12, 12), "sample"), stored[:2])
+        for shape in ((18, 20), (17, 3, 15), (2, 18, 13, 14), (3, 2, 4, 5, 13)):
+            x = nv.samples.filled(shape, "sample")
+            assert x.shape == shape
+            for n, c, *spatial in np.ndindex(shape):
+                h, w = [0, 0, *spatial][-2:]
+                assert x[n, c, *spatial] == stored[n % 16, c % 16, h % 12, w % 12]
+
+    def test_example_has_a_shape_of_its_own(self):
+        x = nv.samples.filled((7, 7, 7), "example")
+        assert (x.dtype, x.shape) == (np.float32, (3, 4, 1, 2))
+        assert x[1].ravel().tolist() == [0, 1, 1, 2, 3, 5, 8, 13]
+        x[:] = 0
+        assert nv.samples.filled((1, 1), "example")[0, 0, 0, 0] == 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "text"),
+        [
+            (((2, 3), "file"), ValueError, "fill 'file' means values that somebody gave, and no rule makes them"),
+            (((2, 3), "edited"), ValueError, "fill 'edited' means values that somebody gave, and no rule makes them"),
+            (((2, 3), "norml"), ValueError, "unknown fill 'norml'; did you mean 'normal'? (known: sample, normal, "),
+            (((2,), "normal"), ValueError, "the tensor to fill has rank 1, shape (2,); it needs 2 to 5 axes"),
+            (((2,) * 6, "ramp"), ValueError, "the tensor to fill has rank 6"),
+            (((2, 0), "ramp"), ValueError, "the tensor to fill has an empty axis, shape (2, 0)"),
+            ((("a", 3), "ramp"), TypeError, "shape must be 2 to 5 whole numbers, (N, C, *spatial), not ('a', 3)"),
+            ((12, "ramp"), TypeError, "shape must be 2 to 5 whole numbers, (N, C, *spatial), not 12"),
+            (((2**13, 2**13 + 1), "ramp"), ValueError, "shape (8192, 8193) has more than 67,108,864 cells, the most"),
+            (((2, 3), "normal", 1.5), TypeError, "seed must be a whole number, not 1.5"),
+            (((2, 3), "constant", True), TypeError, "seed must be a whole number, not True"),
+            (((2, 3), "normal", "7"), TypeError, "seed must be a whole number, not '7'"),
+        ],
+    )
+    def test_messages(self, arguments, error, text):
+        with pytest.raises(error) as raised:
+            nv.samples.filled(*arguments)
+        assert str(raised.value).startswith(text)
+        assert "\n" not in str(raised.value)
+
+    def test_a_misspelt_keyword(self):
+        with pytest.raises(TypeError, match="did you mean 'seed'"):
+            nv.samples.filled((2, 3), "normal", **{"sed": 1})

@@ -16,6 +16,8 @@ The keys of that file:
 - `labels`: the places of letters and titles beside the points that they name, in pixels; `letter` is the width of one.
 - `limits`: how many samples, lines, bins and sets along an axis are drawn; `grid` and `border` are the least distances
   of lines, in pixels; `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
+  In cells: `values`, the largest tensor whose values a page contains; `coarse`, how many means it contains instead;
+  `moments`, of how many (sample, channel) it contains moments; `filled`, the largest tensor that a rule fills.
 - `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,
   for more, and where the explorer is narrow.
 - `column`: the least width of explorers side by side, in pixels; `heights`: from which width on an explorer needs which

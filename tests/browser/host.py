@@ -56,13 +56,17 @@ def model(x: Any, method: str = "group", num_groups: int | None = None, **keywor
 def write(path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "") -> Path:
     """Write a page with an explorer for each model."""
     style = f"{js.stylesheet()}\nbody {{ margin: 0; {style} }}"
-    # The tests call functions that the joined module keeps to itself.
-    texts, _ = js.collected("explorer/js/widget.js")
-    names = [name for text in texts.values() for name in js.TOP_LEVEL.findall(text)]
-    text = f"{js.module()}\nexport {{ {', '.join(names)} }};"
+    text = exporting("explorer/js/widget.js")
     given = json.dumps({"module": text, "style": style, "models": list(models)})
     path.write_text(PAGE.replace("GIVEN", given.replace("<", "\\u003c")), encoding="utf-8")
     return path
+
+
+def exporting(entry: str) -> str:
+    """The joined module of a file, with all functions that it keeps to itself, so that tests can call them."""
+    texts, _ = js.collected(entry)
+    names = [name for text in texts.values() for name in js.TOP_LEVEL.findall(text)]
+    return f"{js.joined(entry)}\nexport {{ {', '.join(names)} }};"
 
 
 def tensor(*shape: int, seed: int = 0, dtype: str = "float32") -> np.ndarray:

@@ -24,7 +24,7 @@ Box = Sequence[Range]
 
 PAPER_METHODS: Sequence[str] = CONSTANTS["paper_methods"]
 LENGTHS, ARRANGEMENT = CONSTANTS["lengths"], CONSTANTS["arrangement"]
-MOST_VALUES, MOST_COARSE = 2**17, 2**16
+MOST_VALUES, MOST_COARSE = LIMITS["values"], LIMITS["coarse"]
 """The most cells whose values a page contains, and the most drawn cells for which it contains means instead."""
 FACES = {
     "top": ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)),

@@ -25,22 +25,39 @@ export function unpack(packed) {
  * @returns {{count: number, mean: number, m2: number}}
  */
 export function mergeAtoms(count, means, m2s) {
-  const mean = means.reduce((a, b) => a + b, 0) / means.length;
-  let m2 = 0;
-  for (let i = 0; i < means.length; i++) m2 += m2s[i] + count * (means[i] - mean) ** 2;
-  return { count: count * means.length, mean, m2 };
+  const { mean, m2 } = twoPassMoments(means);
+  return { count: count * means.length, mean, m2: m2s.reduce((a, b) => a + b, count * m2) };
 }
 
-/** Mean and biased variance (or the mean square, where no mean is taken) in two passes. */
-export function twoPass(values, centered) {
-  let mean = 0;
+/**
+ * Mean and M2, the sum of squared deviations from it, in two passes: E[x^2] - E[x]^2 loses every digit once the mean is
+ * large beside the deviations. Relative to the first value, so that a constant has its own mean and an M2 of exactly 0.
+ */
+function twoPassMoments(values) {
+  const { length } = values;
+  const first = Number.isFinite(values[0]) ? values[0] : 0;
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum += values[i] - first;
+  const mean = first + sum / length;
+  let rest = 0;
   let m2 = 0;
-  if (centered) {
-    for (const v of values) mean += v;
-    mean /= values.length;
+  for (let i = 0; i < length; i++) {
+    const off = values[i] - mean;
+    rest += off;
+    m2 += off * off;
   }
-  for (const v of values) m2 += (v - mean) ** 2;
-  return { mean, var: m2 / values.length };
+  // What is left of the sum is the rounding of the mean.
+  const correction = rest / length;
+  return Number.isFinite(m2) ? { mean: mean + correction, m2: Math.max(m2 - rest * correction, 0) } : { mean, m2 };
+}
+
+/** Mean and biased variance, or 0 and the mean square where no mean is taken. */
+export function twoPass(values, centered) {
+  const { mean, m2 } = twoPassMoments(values);
+  if (centered) return { mean, var: m2 / values.length };
+  // Beside an infinite value there is no variance, but a mean square.
+  const square = Number.isNaN(m2) ? values.reduce((a, b) => a + b * b, 0) : m2;
+  return { mean: 0, var: square / values.length + (Number.isNaN(m2) ? 0 : mean * mean) };
 }
 
 /** A plain decimal without an exponent, which a screen reader can read; halves of the exact value away from zero. */

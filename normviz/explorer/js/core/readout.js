@@ -126,17 +126,12 @@ function givenStatistics(data) {
   if (statistics.has("given")) return statistics.get("given");
   const found = new Map();
   if (values) {
-    for (const label of new Set(labels)) found.set(label, { count: 0, mean: 0, var: 0 });
+    const sets = new Map();
     labels.forEach((label, i) => {
-      const set = found.get(label);
-      set.count++;
-      set.mean += values[i];
+      if (!sets.has(label)) sets.set(label, []);
+      sets.get(label).push(values[i]);
     });
-    for (const set of found.values()) set.mean /= set.count;
-    labels.forEach((label, i) => {
-      const set = found.get(label);
-      set.var += (values[i] - set.mean) ** 2 / set.count;
-    });
+    for (const [label, own] of sets) found.set(label, twoPass(own, true));
   } else for (const [k, label] of given.label.entries()) found.set(label, { mean: given.mean[k], var: given.var[k] });
   statistics.set("given", found);
   return found;

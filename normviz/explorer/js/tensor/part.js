@@ -1,0 +1,235 @@
+// What x alone decides of the data of an explorer: moments, colours, and means of boxes where there are many cells.
+// Python computes the same in scene.py; here x was made in the page.
+
+import constants from "../../constants.json" with { type: "json" };
+import { clamp, cubeShape, divisors, product } from "../core/geometry.js";
+import { createWalk, fiveAxes } from "./stored_order.js";
+
+/** Scales end here: twice as much must be finite. */
+const LARGEST = 1e300;
+/**
+ * Where the mean of a set lies further than the root of this, in standard deviations, from the value that its sums are
+ * relative to, too many digits cancel, and a second pass sums relative to the mean.
+ */
+const MOST_CANCELLED = 64;
+
+/**
+ * The part of the data of an explorer that belongs to a tensor with these values, in C order.
+ * @param {Float32Array | Float64Array} values @param {number[]} shape  (N, C, ...spatial)
+ * @param {string} dtype  of x, as it is shown
+ */
+export function partOf(values, shape, dtype) {
+  const tally = createTally(shape);
+  do tally.add(values);
+  while (tally.again());
+  return tally.part(values, dtype);
+}
+
+/**
+ * Sums over a tensor that comes in pieces, in the order in which it is stored. After one pass, `again()` says whether
+ * some sets need a second one; then come the same pieces once more.
+ * @param {number[]} shape  (N, C, ...spatial)
+ * @param {import("./stored_order.js").Layout} layout
+ */
+export function createTally(shape, layout = {}) {
+  const cube = cubeShape(shape);
+  const [N, C, H, W] = cube;
+  const exact = product(cube) <= constants.limits.values;
+  const sizes = binsOf(shape);
+  const atoms = sumsOf(N * C);
+  const places = !exact && N * H * W <= constants.limits.coarse ? sumsOf(N * H * W) : null;
+  const boxes = exact ? null : boxesOf(cube, sizes);
+  const rows = fiveAxes(shape)[3];
+  const walk = createWalk(fiveAxes(shape), layout);
+  const atomStep = [C, 1, 0, 0, 0][walk.axis];
+  const placeStep = [H * W, 0, rows * W, W, 1][walk.axis];
+  let passes = 0;
+  return {
+    /** @param {ArrayLike<number>} values */
+    add(values) {
+      walk.by(values.length, (at, length, [n, c, d, h, w]) => {
+        const y = d * rows + h;
+        addRun(atoms, values, at, length, n * C + c, atomStep);
+        if (places) addRun(places, values, at, length, (n * H + y) * W + w, placeStep);
+        if (boxes && !passes) boxes.add(values, at, length, [n, c, y, w], walk.axis, rows);
+      });
+    },
+    /** Is another pass needed? */
+    again() {
+      const rough = [isRough(atoms, H * W), places !== null && isRough(places, C)];
+      if (passes++ || !(rough[0] || rough[1])) return false;
+      restart(atoms, H * W);
+      if (places) restart(places, C);
+      return true;
+    },
+    /** Mean and M2 of every (sample, channel). */
+    moments: () => momentsOf(atoms, H * W),
+    /** @param {Float32Array | Float64Array | null} values  needed up to as many cells as the page keeps */
+    part(values, dtype) {
+      const few = exact || N * C <= constants.limits.moments;
+      const means = boxes?.means();
+      return {
+        shape,
+        dtype,
+        backend: "page",
+        bins: sizes,
+        count: H * W,
+        ...(few ? momentsOf(atoms, H * W) : { mean: null, m2: null }),
+        values: exact ? values : null,
+        positions: places && momentsOf(places, C),
+        ...colorsOf(exact ? values : means, exact),
+        cube,
+        divisors: divisors(C),
+        statistics: new Map(),
+        answers: new Map()
+      };
+    }
+  };
+}
+
+/** How many cells one drawn cell stands for, along n, c, h, w. The same rule as in svg/geometry.py. */
+export function binsOf(shape) {
+  const cube = cubeShape(shape);
+  const size = [1, ...cube.slice(1).map((length) => Math.ceil(length / constants.limits.lines))];
+  if (product(cube) <= constants.limits.values) return size;
+  for (;;) {
+    const drawn = cube.map((length, a) => Math.ceil(length / size[a]));
+    const most = Math.max(...drawn.slice(1));
+    if (product(drawn) <= constants.limits.coarse || most === 1) return size;
+    size[drawn.indexOf(most, 1)] *= 2;
+  }
+}
+
+// ---- sums of many sets ----
+
+/** `shift` is the value that the sums of a set are relative to: its first one, so that a constant has sums of 0. */
+const sumsOf = (size) => ({
+  shift: new Float64Array(size).fill(NaN),
+  sum: new Float64Array(size),
+  square: new Float64Array(size),
+  plain: new Float64Array(size)
+});
+
+/** Add values that lie side by side to the sets index, index + step, index + 2 step, and so on. */
+function addRun({ shift, sum, square, plain }, values, at, length, index, step) {
+  if (step === 0) {
+    if (Number.isNaN(shift[index])) shift[index] = Number.isFinite(values[at]) ? values[at] : 0;
+    const from = shift[index];
+    let total = 0;
+    let squares = 0;
+    let all = 0;
+    for (const end = at + length; at < end; at++) {
+      const value = values[at];
+      const off = value - from;
+      total += off;
+      squares += off * off;
+      all += value;
+    }
+    sum[index] += total;
+    square[index] += squares;
+    plain[index] += all;
+    return;
+  }
+  for (const end = at + length; at < end; at++, index += step) {
+    const value = values[at];
+    if (Number.isNaN(shift[index])) shift[index] = Number.isFinite(value) ? value : 0;
+    const off = value - shift[index];
+    sum[index] += off;
+    square[index] += off * off;
+    plain[index] += value;
+  }
+}
+
+/** Were digits lost in some set? Not where a value is infinite or NaN, because such a set has no moments. */
+function isRough({ sum, square, plain }, count) {
+  for (let i = 0; i < sum.length; i++) {
+    const lost = (sum[i] * sum[i]) / count;
+    if (!(lost <= MOST_CANCELLED * (square[i] - lost)) && Number.isFinite(plain[i])) return true;
+  }
+  return false;
+}
+
+function restart({ shift, sum, square, plain }, count) {
+  for (let i = 0; i < sum.length; i++) {
+    const mean = shift[i] + sum[i] / count;
+    shift[i] = Number.isFinite(mean) ? mean : plain[i] / count;
+  }
+  for (const array of [sum, square, plain]) array.fill(0);
+}
+
+function momentsOf({ shift, sum, square, plain }, count) {
+  const mean = new Float64Array(sum.length);
+  const m2 = new Float64Array(sum.length);
+  for (let i = 0; i < mean.length; i++) {
+    const rest = sum[i] / count;
+    const finite = Number.isFinite(plain[i]) && Number.isFinite(rest);
+    mean[i] = finite ? shift[i] + rest : plain[i] / count;
+    m2[i] = Number.isFinite(square[i]) ? Math.max(square[i] - rest * sum[i], 0) : square[i];
+    if (!Number.isFinite(plain[i])) m2[i] = NaN;
+  }
+  return { mean, m2 };
+}
+
+// ---- what is drawn ----
+
+/** Means of boxes of `sizes` cells; the last box along an axis may be smaller. */
+function boxesOf(cube, sizes) {
+  const drawn = cube.map((length, a) => Math.ceil(length / sizes[a]));
+  const sums = new Float64Array(product(drawn));
+  // For every cell along an axis, what its place there adds to the number of its box.
+  const steps = drawn.map((_, a) => product(drawn.slice(a + 1)));
+  const tables = cube.map((length, a) => Int32Array.from({ length }, (_, i) => Math.floor(i / sizes[a]) * steps[a]));
+  return {
+    /** Add values along the axis `run` of n, c, d, h, w, from a cell of the cube on; one step along d is so many rows. */
+    add(values, at, length, cell, run, rows) {
+      const axis = run < 2 ? run : run < 4 ? 2 : 3;
+      const table = tables[axis];
+      const step = run === 2 ? rows : 1;
+      const base = cell.reduce((box, i, a) => (a === axis ? box : box + tables[a][i]), 0);
+      for (let k = 0, i = cell[axis]; k < length; k++, i += step) sums[base + table[i]] += values[at + k];
+    },
+    means() {
+      const cells = drawn.map((count, a) =>
+        Array.from({ length: count }, (_, i) => Math.min(sizes[a], cube[a] - i * sizes[a]))
+      );
+      let box = 0;
+      for (const n of cells[0])
+        for (const c of cells[1]) for (const h of cells[2]) for (const w of cells[3]) sums[box++] /= n * c * h * w;
+      return sums;
+    }
+  };
+}
+
+/** The range of the drawn values, the range that their colours span, and the means in steps of one byte. */
+function colorsOf(drawn, exact) {
+  const finite = new Float64Array(drawn.length);
+  let count = 0;
+  for (let i = 0; i < drawn.length; i++)
+    if (Number.isFinite(drawn[i])) finite[count++] = clamp(drawn[i], -LARGEST, LARGEST);
+  const sorted = finite.subarray(0, count).sort();
+  const extent = count ? [sorted[0], sorted[count - 1]] : [0, 0];
+  const colors = count ? [percentile(sorted, 0.02), percentile(sorted, 0.98)] : [0, 0];
+  if (exact) return { coarse: null, extent, colors };
+  const coarse = new Uint8Array(drawn.length);
+  const range = extent[1] - extent[0] || 1;
+  for (let i = 0; i < drawn.length; i++) {
+    const share = (clamp(drawn[i], -LARGEST, LARGEST) - extent[0]) / range;
+    coarse[i] = Number.isFinite(drawn[i]) ? halfToEven(share * 254) : 255;
+  }
+  return { coarse, extent, colors };
+}
+
+/** As `numpy.percentile`, to the last bit. */
+function percentile(sorted, share) {
+  const place = (sorted.length - 1) * share;
+  const below = Math.floor(place);
+  const part = place - below;
+  const [low, high] = [sorted[below], sorted[Math.min(below + 1, sorted.length - 1)]];
+  return part < 0.5 ? low + (high - low) * part : high - (high - low) * (1 - part);
+}
+
+/** A number of 0 or more, rounded as `numpy.round` does. */
+function halfToEven(value) {
+  const up = Math.round(value);
+  return up - value === 0.5 && up % 2 ? up - 1 : up;
+}
