@@ -265,4 +265,4 @@ class TestFilled:
 
     def test_a_misspelt_keyword(self):
         with pytest.raises(TypeError, match="did you mean 'seed'"):
-            nv.samples.filled((2, 3), "normal", **{"sed": 1})
+            nv.samples.filled((2, 3), "normal", sed=1)  # pyright: ignore

@@ -325,7 +325,7 @@ function startQuiz(el, given) {
     const cut = cutOf(view, state, toCube(index, shape));
     const edges = (_, k) => {
       const inside = view.box(box, k);
-      return inside ? segments(hiddenEdges(placed, k, inside, cut(k))) : "";
+      return inside ? segments(hiddenEdges(placed, k, inside, cut)) : "";
     };
     d(cube3d.one["nv-ghost"], box ? view.solids.map(edges).join("") : "");
     root.dataset.ready = "true";

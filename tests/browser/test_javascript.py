@@ -109,7 +109,7 @@ def test_a_visible_cell_is_found_again_from_its_pixel(call, size):
                 const points = [middle, ...quad.map((p) => p.map((v, a) => 0.97 * v + 0.03 * middle[a]))];
                 for (const [px, py] of points) {
                   tried++;
-                  const hit = front.pick(frame, px, py, () => cut);
+                  const hit = front.pick(frame, px, py, cut);
                   const right = hit && hit.solid === k && String(hit.cell) === String([x, y, z]);
                   if (!right) wrong.push({ cube, angle, cut, k, cell: [x, y, z], face, hit });
                 }

@@ -211,7 +211,7 @@ def test_marks_are_drawn(page, tmp_path):
     assert not root.locator("path.nv-marks").get_attribute("d")
 
 
-def test_the_slice_opens_the_sample_at_the_channel(page, tmp_path):
+def test_the_slice_opens_all_samples_at_the_channel(page, tmp_path):
     """A cell inside the box can be seen, and clicked, once what lies in front is an outline."""
     root = shown(page, tmp_path, host.tensor(2, 6, 5, 5), "instance", index=(0, 3, 2, 2))
     toggle, cell = root.get_by_role("button", name="Slice"), root.locator("path.nv-cell.front")
@@ -219,12 +219,49 @@ def test_the_slice_opens_the_sample_at_the_channel(page, tmp_path):
     toggle.click()
     expect(toggle).to_have_attribute("aria-pressed", "true")
     drawn(page)
-    assert root.locator("path.nv-away").get_attribute("d")
+    # The three faces of what is taken away, in each sample, so that their colors can be compared.
+    assert root.locator("path.nv-away").get_attribute("d").count("M") == 3 * 2
     box = cell.bounding_box()
     root.get_by_role("application").press("ArrowRight")
     drawn(page)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert state(root)["index"] == (0, 3, 2, 2)
+
+
+def test_the_slice_says_where_it_opens_nothing(page, tmp_path):
+    root = shown(page, tmp_path, host.tensor(2, 6, 5, 5), "instance", index=(0, 3, 2, 2))
+    toggle, nothing = root.get_by_role("button", name="Slice"), "c = 0 is the front; Slice opens nothing"
+    expect(root.locator(".nv-under")).to_contain_text("cell i is inside; Slice opens the box")
+    toggle.click()
+    expect(root.locator(".nv-under")).to_contain_text("click a cell, drag to turn")
+    root.get_by_role("spinbutton", name="index c").fill("0")
+    expect(root.locator(".nv-under")).to_contain_text(nothing)
+    expect(toggle).to_have_attribute("title", nothing)
+    # The classical figure has no slice.
+    root.get_by_role("radio", name="Paper figure").click()
+    expect(toggle).to_be_hidden()
+    root.get_by_role("spinbutton", name="index c").fill("3")
+    root.get_by_role("spinbutton", name="index n").fill("1")
+    expect(root.locator(".nv-under")).to_contain_text("cell i is inside the box")
+
+
+def test_a_cell_inside_is_seen_to_be_inside(page, tmp_path):
+    """It is dashed, and a line leads up from it to its place on the top, which a cell on the front does not have."""
+    root = shown(page, tmp_path, host.tensor(1, 6, 5, 5), index=(0, 3, 4, 2))
+    ghost, top = root.locator("path.nv-cell-ghost"), root.locator("path.nv-rest.top").bounding_box()
+    assert ghost.evaluate("ghost => getComputedStyle(ghost).strokeDasharray") != "none"
+    places = []
+    for channel in (1, 3, 4):
+        root.get_by_role("spinbutton", name="index c").fill(str(channel))
+        drawn(page)
+        box = ghost.bounding_box()
+        assert box["height"] > 0.6 * root.locator("path.nv-rest.front").bounding_box()["height"]
+        places.append(box["y"])
+    # The deeper the cell, the further back on the top its place is.
+    assert top["y"] < places[2] < places[1] < places[0] < top["y"] + top["height"]
+    root.get_by_role("spinbutton", name="index c").fill("0")
+    drawn(page)
+    assert not ghost.get_attribute("d")
 
 
 @pytest.mark.parametrize("color", ["set", "partition", "value", "normalized"])

@@ -27,6 +27,7 @@ import {
   createControls,
   createSteppers,
   drawLegend,
+  hintText,
   slicing,
   syncControls,
   syncSteppers
@@ -397,10 +398,7 @@ function mount(model, el, createTensor, kept = null) {
     drawLegend(steppers, data, state, shown);
     steppers.legend.hidden = Boolean(state.predict);
     steppers.turn.hidden = angles === ANGLES[state.view];
-    setText(
-      steppers.hint,
-      say(quiz.asking(state) ? "controls.hint-mark" : cube.hidden ? "controls.hint-inside" : "controls.hint")
-    );
+    setText(steppers.hint, quiz.asking(state) ? say("controls.hint-mark") : hintText(steppers, cube.hidden));
     setText(note, aggregation(data, state));
     note.hidden = !note.textContent;
     root.dataset.ready = "true";

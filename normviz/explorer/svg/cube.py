@@ -146,7 +146,7 @@ def line(pen: Pen, name: str, d: str, ink: str | None = None) -> str:
 
 
 def picked_cell(pen: Pen, cubes: Cubes) -> Iterator[str]:
-    """The picked cell, in orange; dashed if it lies inside, with a ring around it if it is small."""
+    """The picked cell, in orange: dashed and below its place on the top if it lies inside; ringed if it is small."""
     view, frame, partition = cubes.view, cubes.frame, cubes.color == "partition"
     n, c, h, w = geometry.to_cube(cubes.state["index"], cubes.on.shape)
     box = [(i, i + 1) for i in ((c, n, h * cubes.cube[3] + w) if view.is_paper else (w, c, h))]
@@ -161,12 +161,17 @@ def picked_cell(pen: Pen, cubes: Cubes) -> Iterator[str]:
             fills = ((f"cell-{face}", quad) for face, quad in seen.items())
             yield from (pen.path(polygons([quad]), fill, "cell-edge", STROKES["cell"]) for fill, quad in fills)
         else:
-            name = "cell_plain" if seen else "cell_ghost"
+            name, d = "cell_plain" if seen else "cell_ghost", polygons(quads)
+            if not seen:  # a line up to its place on the top, which tells how deep inside it lies
+                x, y, z = box
+                middle_of = sum(x) / 2, sum(y) / 2
+                d += segments([(frame.project(k, *middle_of, 0), frame.project(k, *middle_of, z[0]))])
+                d += polygons([geometry.faces(frame, k, (x, y, (0, 1)))["top"]])
             if partition or not seen:  # a halo separates the line from the colour under it
-                yield pen.path(polygons(quads), stroke=halo, width=STROKES[name] + 2)
-            yield line(pen, name, polygons(quads), ink)
+                yield pen.path(d, stroke=halo, width=STROKES[name] + 2)
+            yield line(pen, name, d, ink)
         small = min(frame.unit[0], frame.unit[2]) * frame.scale < LIMITS["ring"]["below"]
-        if not view.is_paper and (small or not seen):
+        if small and not view.is_paper:
             x, y = middle([point for quad in quads for point in quad])
             circle = f'<circle cx="{number(x)}" cy="{number(y)}" r="{LIMITS["ring"]["radius"]}"'
             yield from (f"{circle}{pen.paint(None, *look)}/>" for look in ((halo, 4.4), (ink, STROKES["ring"])))

@@ -258,10 +258,10 @@ export function gridLines(frame, k, bins, cut = 0) {
 
 /**
  * The cell under a point of the screen. Each face is a plane, so this inverts the projection.
- * @param {(k: number) => number} cutOf  where each solid's front is cut off
+ * @param {number} cut  where the front of the solids is cut off
  * @returns {{solid: number, cell: number[], face: string} | null}
  */
-export function pick(frame, px, py, cutOf = () => 0) {
+export function pick(frame, px, py, cut = 0) {
   const {
     ca,
     sa,
@@ -274,7 +274,6 @@ export function pick(frame, px, py, cutOf = () => 0) {
   for (let k = 0; k < frame.count; k++) {
     const u = (px - frame.origins[k][0]) / scale;
     const v = (frame.origins[k][1] - py) / scale;
-    const cut = cutOf(k);
     const inside = (x, y, z) => x >= 0 && x < X && y >= cut && y < Y && z >= 0 && z < Z;
     const at = (face, x, y, z) => ({
       solid: k,

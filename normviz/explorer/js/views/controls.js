@@ -352,7 +352,6 @@ export function createSteppers(act) {
     {
       class: "nv-toggle",
       "aria-pressed": "false",
-      title: say("controls.slice-title"),
       onclick: () => act.set({ slice: !act.state().slice })
     },
     say("common.slice")
@@ -387,7 +386,17 @@ export function syncSteppers(s, data, state) {
     input.setAttribute("aria-label", say("controls.index", { axis: axes[a], last: data.shape[a] - 1 }));
     if (input.valueAsNumber !== state.index[a]) input.value = state.index[a];
   });
+  const front = state.index[1] === 0;
+  s.slice.hidden = state.view === "paper";
+  s.slice.title = say(`controls.slice-${front ? "front" : "title"}`, { axis: axes[1] });
   s.slice.setAttribute("aria-pressed", String(state.slice));
+  s.idle = state.slice && front && !s.slice.hidden;
+}
+
+/** What to do with the cube, or what cannot be seen of it. @param {boolean} inside  whether the picked cell is */
+export function hintText(s, inside) {
+  if (inside) return say(`controls.hint-${s.slice.hidden ? "deep" : "inside"}`);
+  return s.idle ? s.slice.title : say("controls.hint");
 }
 
 export function drawLegend(s, data, state, shown) {

@@ -208,9 +208,8 @@ export function createCube() {
   };
 }
 
-/** Where solid k is cut open: the slice opens the selected sample at the selected channel. */
-export const cutOf = (view, state, cube) => (k) =>
-  view.name === "samples" && state.slice && view.solids[k] === cube[0] ? cube[1] : 0;
+/** Where the samples are cut open: the slice opens all of them at the selected channel, so that they can be compared. */
+export const cutOf = (view, state, cube) => (view.name === "samples" && state.slice ? cube[1] : 0);
 
 /** The cell of x under the pointer, with its solid; or null. With `slice` the box is open at `index`. */
 export function hitOf(c, event, size, { shape, slice, index }) {
@@ -238,7 +237,7 @@ export function drawCube(c, data, state, shown, size, angles) {
     view.solids,
     size,
     angles,
-    view.solids.map((_, k) => cut(k)),
+    cut,
     state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)
   ]);
   const fresh = key !== c.key;
@@ -249,7 +248,7 @@ export function drawCube(c, data, state, shown, size, angles) {
   if (fresh) {
     c.key = key;
     c.view = view;
-    const cuts = JSON.stringify([view.name, view.solids.map((_, k) => cut(k))]);
+    const cuts = JSON.stringify([view.name, view.solids, cut]);
     if (cuts !== c.cuts) Object.assign(c, { cuts, worth: new Map() }); // turning the cube changes no value
     c.frame = makeFrame(view.cells, view.lengths, view.solids.length, size, angles, view.margin);
     drawStill(c, view, data, state, cut, size);
@@ -264,20 +263,27 @@ export function drawCube(c, data, state, shown, size, angles) {
   let hidden = true;
   view.solids.forEach((solid, k) => {
     const set = state.quiet ? null : view.name === "paper" ? shown.setBy(solid) : shown.set;
-    for (const box of set ? boxesOf(view, set, k, solid, data, shown, cut(k)) : []) {
-      const seen = visibleFaces(frame, k, box, cut(k));
+    for (const box of set ? boxesOf(view, set, k, solid, data, shown, cut) : []) {
+      const seen = visibleFaces(frame, k, box, cut);
       for (const face of FACES) if (seen[face]) lit[face] += polygon(seen[face]);
-      if (!shown.labels) ghost += segments(hiddenEdges(frame, k, box, cut(k)));
+      if (!shown.labels) ghost += segments(hiddenEdges(frame, k, box, cut));
     }
     if (view.name === "paper" ? true : solid === index[0]) {
       const box = view.point(index);
-      const seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut(k));
+      const seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut);
       for (const face of FACES)
         if (seen[face]) {
           litCell[face] += polygon(seen[face]);
           hidden = false;
         }
-      if (!Object.keys(seen).length) cellGhost += FACES.map((face) => polygon(faces(frame, k, box)[face])).join("");
+      if (!Object.keys(seen).length) {
+        // Its faces, and a line up to its place on the top, which tells how deep inside it lies.
+        cellGhost += FACES.map((face) => polygon(faces(frame, k, box)[face])).join("");
+        const [[x0, x1], [y0, y1], [z]] = box;
+        const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
+        cellGhost += segments([[project(frame, k, x, y, 0), project(frame, k, x, y, z)]]);
+        cellGhost += polygon(faces(frame, k, [box[0], box[1], [0, 1]]).top);
+      }
       if (view.name === "samples") {
         const flat = Object.values(Object.keys(seen).length ? seen : faces(frame, k, box)).flat();
         c.ring.setAttribute("cx", flat.reduce((s, p) => s + p[0], 0) / flat.length);
@@ -286,7 +292,7 @@ export function drawCube(c, data, state, shown, size, angles) {
     }
   });
   c.hidden = hidden;
-  const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < constants.limits.ring.below || hidden;
+  const small = Math.min(frame.unit[0], frame.unit[2]) * frame.scale < constants.limits.ring.below;
   c.ring.style.display = view.name === "samples" && small ? "" : "none";
   for (const face of FACES) {
     d(c.set[face], lit[face]);
@@ -357,8 +363,8 @@ function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, cut) {
 /** The drawn cells on the visible faces, with paths and values for colouring; kept until the view turns. */
 function quads(c, view, data, cut) {
   return (c.quads ??= view.solids.flatMap((solid, k) =>
-    surface(view, cut(k)).map((box) => {
-      const seen = visibleFaces(c.frame, k, box, cut(k));
+    surface(view, cut).map((box) => {
+      const seen = visibleFaces(c.frame, k, box, cut);
       const [cell, last] = extremes(view, k, box);
       const at = cell.join();
       const value = c.worth.get(at) ?? drawnValue(data, cell, last, view.name === "paper");
@@ -387,7 +393,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
   const add = (fill, text) => fills.set(fill, (fills.get(fill) ?? "") + text);
   if (by === "partition")
     view.solids.forEach((solid, k) => {
-      partition(c, view, data, state, shown, solid, k, cut(k), add, texts);
+      partition(c, view, data, state, shown, solid, k, cut, add, texts);
     });
   if (by === "value" || by === "normalized") {
     const range = by === "value" ? data.colors : constants.normalized;
@@ -555,7 +561,7 @@ function drawAnswer(c, view, data, answer, cut) {
       ? view.solids
           .map((_, k) => {
             const there = view.box(box, k);
-            return there ? segments(hiddenEdges(c.frame, k, there, cut(k))) : "";
+            return there ? segments(hiddenEdges(c.frame, k, there, cut)) : "";
           })
           .join("")
       : ""
@@ -586,15 +592,15 @@ function drawStill(c, view, data, state, cut, size) {
       [0, Y],
       [0, Z]
     ];
-    const seen = visibleFaces(frame, k, whole, cut(k));
+    const seen = visibleFaces(frame, k, whole, cut);
     for (const face of FACES) rest[face] += polygon(seen[face]);
-    grid += segments(gridLines(frame, k, view.bins, cut(k)));
-    if (cut(k))
+    grid += segments(gridLines(frame, k, view.bins, cut));
+    if (cut)
       away += FACES.map((face) =>
         polygon(
           faces(frame, k, [
             [0, X],
-            [0, cut(k)],
+            [0, cut],
             [0, Z]
           ])[face]
         )

@@ -74,7 +74,7 @@ export function onStage(stage, cube, tensor, on, signal) {
   const outlineOf = ({ index, solid }) => {
     const cell = cube.view.point(toCube(index, tensor.shape), solid);
     const box = cube.view.name === "paper" ? binned(cell, cube.view.bins, cube.frame.cells) : cell;
-    const cut = cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), tensor.shape))(solid);
+    const cut = cutOf(cube.view, { slice: on.slice?.() }, toCube(on.index(), tensor.shape));
     return Object.values(visibleFaces(cube.frame, solid, box, cut))
       .map(polygon)
       .join("");
