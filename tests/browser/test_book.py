@@ -103,6 +103,13 @@ def test_explorers_and_charts_follow_the_theme(book, page):
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     inside.wait_for_function(f"({ground})() === 'rgb(20, 23, 28)'")
     assert inside.locator(".normviz").evaluate("root => getComputedStyle(root).color") == "rgb(232, 235, 241)"
+    # A frame that starts later asks for the theme once it has drawn.
+    again = page.evaluate_handle(
+        "frame => frame.parentElement.appendChild(frame.cloneNode())", page.locator(FRAMES).first.element_handle()
+    )
+    later = again.as_element().content_frame()
+    later.wait_for_function(f"({ground})() === 'rgb(20, 23, 28)'")
+    again.evaluate("frame => frame.remove()")
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     inside.wait_for_function(f"({ground})() === 'rgb(255, 255, 255)'")
 
