@@ -214,6 +214,7 @@ NOT_SAID = {
     "{} to {}": "a range is written like a number",
     "light dark": "a value in CSS",
     "the cube": "a part of explorer.css",
+    "True": "a word of Python",
 }
 
 

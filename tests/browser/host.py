@@ -53,10 +53,12 @@ def model(x: Any, method: str = "group", num_groups: int | None = None, **keywor
     return first | {"_scene": subject.scene, "index": list(first["index"])}
 
 
-def write(path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "") -> Path:
-    """Write a page with an explorer for each model."""
+def write(
+    path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "", entry: str = "explorer/js/widget.js"
+) -> Path:
+    """Write a page with an explorer for each model, or with another file of the front-end and no explorer."""
     style = f"{js.stylesheet()}\nbody {{ margin: 0; {style} }}"
-    text = exporting("explorer/js/widget.js")
+    text = exporting(entry)
     given = json.dumps({"module": text, "style": style, "models": list(models)})
     path.write_text(PAGE.replace("GIVEN", given.replace("<", "\\u003c")), encoding="utf-8")
     return path

@@ -3,7 +3,7 @@
 const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int32: Int32Array };
 
 /** Decode half precision from its bits: not every browser has a Float16Array. */
-const half = (bits) => {
+export const half = (bits) => {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
