@@ -22,7 +22,7 @@ from normviz.core.errors import brief, unknown
 from normviz.core.methods import METHODS, Method, find
 from normviz.core.pooling import canonical, check_cell, check_groups, fitting_divisor, fitting_num_groups
 from normviz.explorer import scene
-from normviz.explorer.recipe import Recipe, of_given
+from normviz.explorer.recipe import Recipe, fill_anew, of_given
 from normviz.explorer.svg.geometry import bins
 from normviz.samples import activations
 
@@ -124,6 +124,23 @@ class Subject:
         made = of_given(self.shape, self.channel_axis, fill)
         return replace(self, recipe=made, channel_axis=made["channel_axis"])
 
+    def filled(self, given: Any) -> Subject:
+        """The same with an x filled anew by some entries of a recipe."""
+        if self.recipe is None:
+            raise ValueError("recipe belongs to an explorer with editable=True; set editable first")
+        return self.made(*fill_anew(self.recipe, given))
+
+    def made(self, recipe: Recipe, values: np.ndarray) -> Subject:
+        """The same with an x of a recipe and its values; weight and bias follow the number of channels."""
+        axis, length = recipe["channel_axis"], values.shape[0 if self.per_output else 1]
+        on = replace(
+            self,
+            channel_axis=axis,
+            weight=of_length(self.weight, values.shape, length),
+            bias=of_length(self.bias, values.shape, length),
+        )
+        return replace(on.with_x(np.ascontiguousarray(np.moveaxis(values, 1, axis))), recipe=recipe)
+
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""
         if name == "eps":
@@ -192,6 +209,13 @@ def parameter(
     if array.shape not in (C, sample):
         raise ValueError(f"{name} has shape {array.shape}; it needs {C}, or {sample} for Layer Norm")
     return (array if array.ndim == 1 else np.moveaxis(array, axis, 0)).astype(np.float64)
+
+
+def of_length(array: np.ndarray | None, shape: tuple[int, ...], length: int) -> np.ndarray | None:
+    """A weight or bias cut or repeated to a length, as the page does; none if each element of a sample had its own."""
+    if array is None or array.shape in ((length,), shape[1:]):
+        return array
+    return None if array.ndim > 1 else np.resize(array, length)
 
 
 def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -> None:

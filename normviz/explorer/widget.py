@@ -7,22 +7,37 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import anywidget
 import numpy as np
 from traitlets import Any as AnyTrait
-from traitlets import Bool, Dict, Int, TraitError, Unicode, observe, validate
+from traitlets import Bool, Bunch, Dict, Int, TraitError, Unicode, observe, validate
 
 from normviz.core.errors import unknown
 from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
 from normviz.explorer import js, validation
+from normviz.explorer.recipe import Arrivals
 from normviz.explorer.show import OneExplorer, Part, mimebundle
 
 PARAMETERS = ("weight", "bias", "eps")
 FROM_PAGE = (*(name for name in validation.STATE if name != "controls"), "answer")
 """The traits that the front-end may set."""
+CHECKED = (
+    "method",
+    "num_groups",
+    "index",
+    "step",
+    "view",
+    "color",
+    "mode",
+    "answer",
+    "editable",
+    "recipe",
+    *PARAMETERS,
+)
 
 
 @contextmanager
@@ -139,12 +154,13 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         """Show a subject; all arguments have been checked."""
-        self._subject = subject
+        self._subject, self._arrivals, self._filled = subject, Arrivals(), None
+        self._given = dict(parameters)
         super().__init__(**{"_scene": subject.scene, **traits, **of_recipe(subject)})
         with self.cross_validation_lock:
             for name, value in parameters.items():
                 self.set_trait(name, value)
-        self.on_msg(self._answer)
+        self.on_msg(self._hear)
         self.observe(self._rescale, PARAMETERS)
 
     def __reduce__(self) -> Any:
@@ -176,14 +192,24 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
             subject = self._subject.with_x(x)
         self._show(subject)
 
-    def _show(self, subject: validation.Subject) -> None:
-        """Show another tensor, or the same in another way."""
-        fitted, scene = validation.fitted_state(self._state(), subject), subject.scene
-        with self.hold_sync(), self.hold_trait_notifications():
-            self._subject = subject
-            self.set_trait("_scene", scene)
-            for name, value in (fitted | of_recipe(subject)).items():
+    def _show(
+        self, subject: validation.Subject, revision: int = 0, parameters: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Show another tensor, or the same in another way; one with a revision was made by the page, which shows it."""
+        fitted, scene, before = validation.fitted_state(self._state(), subject), subject.scene, self._subject
+        # The page fits G and the index by the same rule, and a person may have gone on since.
+        own = {name: list(value) if name == "index" else value for name, value in fitted.items() if revision}
+        changed = [name for name in ("weight", "bias") if getattr(subject, name) is not getattr(before, name)]
+        given = {name: getattr(subject, name) for name in changed} | dict(parameters)
+        with self._lock_property(**own), self.hold_sync(), self.hold_trait_notifications():
+            self._subject, self._arrivals.revision = subject, revision
+            self._given |= given
+            self.set_trait("_scene", scene | {"revision": revision} if revision else scene)
+            for name, value in (fitted | of_recipe(subject) | given).items():
                 self.set_trait(name, value)
+        if revision and subject.tensor is not before.tensor and subject.recipe == before.recipe:
+            # Another file of the same shape.
+            self.notify_change(Bunch(name="recipe", old=self.recipe, new=self.recipe, owner=self, type="change"))
 
     @property
     def pooling(self) -> Pooling | None:
@@ -229,7 +255,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse an attribute that an explorer does not have: `explorer.methd = "layer"` would change nothing."""
         if not name.startswith("_") and not hasattr(type(self), name):
-            known = (*validation.STATE, *PARAMETERS, "x")
+            known = (*validation.STATE, *PARAMETERS, "x", "editable", "recipe")
             raise AttributeError(f"Explorer: {unknown('attribute', name, known)}")
         super().__setattr__(name, value)
 
@@ -248,7 +274,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     # ---- checks: every assignment, from Python or from the page ----
 
-    @validate("method", "num_groups", "index", "step", "view", "color", "mode", "answer", "editable", *PARAMETERS)
+    @validate(*CHECKED)
     def _check(self, proposal: dict[str, Any]) -> Any:
         name, value, on = proposal["trait"].name, proposal["value"], self._subject
         with refusals():
@@ -263,6 +289,11 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
                 return check_cell(value, on.shape)
             if name == "step":
                 return validation.check_step(value)
+            if name == "recipe":
+                if value != (on.recipe or {}):
+                    self._filled = on.filled(value)
+                    value = copy.deepcopy(self._filled.recipe)
+                return value
             if name == "editable":
                 if value and on.recipe is None:
                     on.opened()
@@ -270,6 +301,13 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
             if name == "answer":
                 return validation.check_answer(value, on)
             return validation.check_choice(name, value, on)
+
+    @observe("recipe")
+    def _fill(self, change: dict[str, Any]) -> None:
+        """Show what `_check` has filled."""
+        if self._filled is not None and self._filled.recipe == change["new"] != self._subject.recipe:
+            self._show(self._filled)
+        self._filled = None
 
     @observe("editable")
     def _open(self, change: dict[str, Any]) -> None:
@@ -286,9 +324,31 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     def _rescale(self, change: dict[str, Any]) -> None:
         """Show another weight, bias or eps, which `_check` has accepted."""
+        if self._given.get(change["name"], self) is change["new"]:  # it came with the tensor
+            return
         method = self.method if validation.takes_weights(self.method) else "layer"
-        self._subject = self._subject.with_parameter(change["name"], change["new"], method)
-        self._scene = self._subject.scene
+        name, value = change["name"], change["new"]
+        self._show(self._subject.with_parameter(name, value, method), parameters={name: value})
+
+    def _hear(self, widget: Any, message: Any, buffers: Any) -> None:
+        """Take what the page sends: a tensor that its reader made, parameters, or a question; ignore all else."""
+        kind = message.get("kind") if isinstance(message, dict) else None
+        if not self.editable or kind not in ("piece", "made", "parameters"):
+            return self._answer(widget, message, buffers)
+        on, given, revision = self._subject, {}, self._arrivals.revision
+        try:
+            if kind == "piece":
+                return self._arrivals.piece(message, buffers)
+            if kind == "made":
+                revision, made, values = self._arrivals.made(message, buffers)
+                on = on.made(made, values)
+            else:
+                given = {name: message[name] for name in PARAMETERS}
+                for name, value in given.items():
+                    on = on.with_parameter(name, value, self.method)
+        except (KeyError, ValueError, TypeError, IndexError, MemoryError):
+            return None
+        return self._show(on, revision, given)
 
     def _answer(self, _widget: Any, question: Any, _buffers: Any) -> None:
         """Send the page the numbers of one cell of a tensor that is too large to travel."""
