@@ -1,4 +1,4 @@
-"""The command ``normviz``: write a page of sample activations or of a tensor, copy the course, audit a model."""
+"""The command ``normviz``: write the playground or a page of a tensor, copy the course, audit a model."""
 
 from __future__ import annotations
 
@@ -70,14 +70,17 @@ def cli(context: click.Context) -> None:
 @cli.command()
 @output_option
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
-def demo(output: Path, no_open: bool) -> None:
-    """Write an interactive page of sample activations, and open it.
+def playground(output: Path, no_open: bool) -> None:
+    """Write a page on which you make the tensor, and open it.
 
-    The page is one file and makes no network requests.
+    It begins with sample activations. The page is one file, needs no Python and makes no network requests.
     """
-    write(nv.Explorer(nv.samples.activations()), output)
+    write(nv.Explorer(editable=True), output)
     if not no_open and not webbrowser.open(output.resolve().as_uri()):
         click.echo(f"No browser could be started; open {output.resolve()} in one.")
+
+
+cli.add_command(playground, "demo")
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -29,10 +29,11 @@ def opened(monkeypatch):
     return addresses
 
 
-def test_demo_writes_a_page_and_opens_it(folder, opened, capsys):
-    assert cli.main(["demo"]) == 0
+@pytest.mark.parametrize("command", ["demo", "playground"])
+def test_the_playground_is_written_and_opened(folder, opened, capsys, command):
+    assert cli.main([command]) == 0
     page = (folder / "normviz.html").read_text(encoding="utf-8")
-    assert page.lower().startswith("<!doctype html>")
+    assert page == nv.show(editable=True).to_html()
     assert opened == [(folder / "normviz.html").as_uri()]
     assert re.fullmatch(r"Wrote normviz\.html \(\d+ kB\)\n", capsys.readouterr().out)
 
@@ -304,7 +305,7 @@ def test_bad_input_of_the_process_itself(folder):
 def test_without_a_command_it_lists_its_commands(capsys):
     assert cli.main([]) == 0
     said = capsys.readouterr().out
-    assert all(f"  {name} " in said for name in ("demo", "export", "lab"))
+    assert all(f"  {name} " in said for name in ("demo", "export", "lab", "playground"))
 
 
 def test_studio_names_what_takes_its_place(capsys):

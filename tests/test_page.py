@@ -18,7 +18,7 @@ from normviz.explorer import js, validation
 from normviz.explorer.constants import DARK, LIGHT
 from normviz.explorer.show import page
 from normviz.method_chooser.chooser import Chooser
-from tests.pages import HOSTILE, Reader, X, data_of
+from tests.pages import HOSTILE, Reader, X, data_of, inside
 
 # ---- the page ------------------------------------------------------------------------------------------------------
 
@@ -283,6 +283,10 @@ def test_a_state_that_is_no_json_is_refused_rather_than_written_wrong():
         page([[(replace(subject, eps=float("nan")), now)]])
 
 
+def test_the_playground_is_small():
+    assert len(nv.show(editable=True).to_html().encode()) <= 300_000
+
+
 def test_stylesheets_take_every_colour_of_the_constants_from_variables():
     package = Path(nv.__file__).parent
     literal = {value.lower() for look in (LIGHT, DARK) for value in look.values()} | {"#fff"}
@@ -299,6 +303,17 @@ def test_no_line_of_the_front_end_is_longer_than_120():
     assert {name: length for name, length in lines.items() if length > 120} == {}
 
 
+def policy_of(text: str) -> dict[str, list[str]]:
+    policy = next(m["content"] for m in Reader(text).find("meta") if "http-equiv" in m)
+    return {name: allowed for name, *allowed in (rule.split() for rule in policy.split(";"))}
+
+
 def test_a_page_may_not_evaluate_text():
-    policy = next(m["content"] for m in Reader(nv.to_html(X)).find("meta") if "http-equiv" in m)
-    assert "unsafe-eval" not in policy
+    nothing, inline = ["'none'"], ["'unsafe-inline'"]
+    policy = {"default-src": nothing, "script-src": inline, "style-src": inline, "img-src": ["data:"]}
+    policy |= {"base-uri": nothing, "form-action": nothing}
+    assert policy_of(nv.to_html(X)) == policy_of(nv.quiz(seed=1).to_html()) == policy
+    # Only the page on which a reader makes a tensor may calculate in a worker of its own.
+    editable = nv.show(X, editable=True)
+    for text in (nv.to_html([X, editable]), inside(editable._repr_mimebundle_()["text/html"])):
+        assert policy_of(text) == {**policy, "worker-src": ["blob:"]}

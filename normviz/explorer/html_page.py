@@ -18,6 +18,8 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
+WORKERS = "; worker-src blob:"
+"""What the policy of a page adds that calculates beside its main thread, by a script of its own."""
 COMMON = (
     f":root {{ --light: {LIGHT['page']}; --on-light: {LIGHT['ink']}; "
     f"--dark: {DARK['page']}; --on-dark: {DARK['ink']}; }}\n"
@@ -59,7 +61,15 @@ UNPACK = (
 
 
 def document(
-    title: str, body: str, data: str, script: str, *, style: str, framed: bool = False, what: str = "picture"
+    title: str,
+    body: str,
+    data: str,
+    script: str,
+    *,
+    style: str,
+    framed: bool = False,
+    what: str = "picture",
+    workers: bool = False,
 ) -> str:
     """A self-contained page that makes no network requests: a heading, a body, and the script that draws it.
 
@@ -73,13 +83,15 @@ def document(
         For the frame that `over` lays over a picture.
     what
         What to call the page where no script runs: a noun, as HTML.
+    workers
+        The script makes workers of its own text.
     """
     name = escape(title, quote=False)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}{WORKERS if workers else ""}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {"" if framed else '<meta name="color-scheme" content="light dark">'}
 <title>{name} · normviz</title>

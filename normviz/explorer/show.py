@@ -141,8 +141,9 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
             explorers.append({"scene": first if shared else subject.scene, "state": dict(state), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
-    script = js.page(editable=any(subject.recipe is not None for row in rows for subject, _ in row))
-    return document(title, "".join(body), as_json(explorers), script, style=js.stylesheet(), framed=framed)
+    editable = any(subject.recipe is not None for row in rows for subject, _ in row)
+    script, style = js.page(editable=editable), js.stylesheet()
+    return document(title, "".join(body), as_json(explorers), script, style=style, framed=framed, workers=editable)
 
 
 def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
