@@ -343,7 +343,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
                 revision, made, values = self._arrivals.made(message, buffers)
                 on = on.made(made, values)
             else:
-                given = {name: message[name] for name in PARAMETERS}
+                given = {name: message[name] for name in PARAMETERS if name in message}
                 for name, value in given.items():
                     on = on.with_parameter(name, value, self.method)
         except (KeyError, ValueError, TypeError, IndexError, MemoryError):
