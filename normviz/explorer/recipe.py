@@ -20,6 +20,7 @@ import numpy as np
 
 from normviz.core.errors import brief, unknown, whole, whole_within
 from normviz.core.pooling import check_cell, check_shape
+from normviz.explorer.constants import LIMITS
 from normviz.samples import FILLS, filled
 
 Recipe = dict[str, Any]
@@ -31,7 +32,7 @@ NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 """In an edit these stand for the numbers that JSON lacks."""
 DTYPES = {"float32": "<f4", "float64": "<f8"}
 """The types in which a page sends values, and how NumPy calls them: little-endian."""
-MOST_CELLS = 2**26
+MOST_CELLS: int = LIMITS["filled"]
 """Of a tensor that is filled, or that comes from a page."""
 PIECE = 2**22
 """The most bytes of one message of the page, which cuts its values into pieces."""

@@ -344,6 +344,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
                 on = on.made(made, values)
             else:
                 given = {name: message[name] for name in PARAMETERS if name in message}
+                if not given:
+                    return None
                 for name, value in given.items():
                     on = on.with_parameter(name, value, self.method)
         except (KeyError, ValueError, TypeError, IndexError, MemoryError):
