@@ -313,7 +313,9 @@ def test_a_page_may_not_evaluate_text():
     policy = {"default-src": nothing, "script-src": inline, "style-src": inline, "img-src": ["data:"]}
     policy |= {"base-uri": nothing, "form-action": nothing}
     assert policy_of(nv.to_html(X)) == policy_of(nv.quiz(seed=1).to_html()) == policy
-    # Only the page on which a reader makes a tensor may calculate in a worker of its own.
+    # Only the page on which a reader makes a tensor may calculate in a worker of its own, and save what was made.
     editable = nv.show(X, editable=True)
-    for text in (nv.to_html([X, editable]), inside(editable._repr_mimebundle_()["text/html"])):
+    framed = editable._repr_mimebundle_()["text/html"]
+    for text in (nv.to_html([X, editable]), inside(framed)):
         assert policy_of(text) == {**policy, "worker-src": ["blob:"]}
+    assert [frame["sandbox"] for frame in Reader(framed).find("iframe")] == ["allow-scripts allow-downloads"]

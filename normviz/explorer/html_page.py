@@ -18,8 +18,9 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
+# A page on which the reader makes a tensor calculates in workers of its own text. They must be classic scripts: on a page
+# from the disk and in a sandboxed frame, Chromium refuses a module.
 WORKERS = "; worker-src blob:"
-"""What the policy of a page adds that calculates beside its main thread, by a script of its own."""
 COMMON = (
     f":root {{ --light: {LIGHT['page']}; --on-light: {LIGHT['ink']}; "
     f"--dark: {DARK['page']}; --on-dark: {DARK['ink']}; }}\n"
@@ -69,7 +70,7 @@ def document(
     style: str,
     framed: bool = False,
     what: str = "picture",
-    workers: bool = False,
+    editable: bool = False,
 ) -> str:
     """A self-contained page that makes no network requests: a heading, a body, and the script that draws it.
 
@@ -83,15 +84,15 @@ def document(
         For the frame that `over` lays over a picture.
     what
         What to call the page where no script runs: a noun, as HTML.
-    workers
-        The script makes workers of its own text.
+    editable
+        On this page the reader makes a tensor.
     """
     name = escape(title, quote=False)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}{WORKERS if workers else ""}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}{WORKERS if editable else ""}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {"" if framed else '<meta name="color-scheme" content="light dark">'}
 <title>{name} · normviz</title>
@@ -111,7 +112,16 @@ def document(
 
 
 def over(
-    still: str, live: str, size: tuple[int, int], title: str, alt: str, words: str, heights: Steps, *, widest: int
+    still: str,
+    live: str,
+    size: tuple[int, int],
+    title: str,
+    alt: str,
+    words: str,
+    heights: Steps,
+    *,
+    widest: int,
+    editable: bool = False,
 ) -> str:
     """A page in a sandboxed frame over a still picture and its words, which show until the page has drawn, as HTML.
 
@@ -125,11 +135,14 @@ def over(
         How high the frame is at which width, in pixels.
     widest
         The most that the frame is wide, in pixels.
+    editable
+        In this frame the reader makes a tensor, and may save it.
     """
     shown = base64.b64encode(still.encode()).decode("ascii")
     # Without a time in the archive, the same choice gives the same bytes, so a notebook run again shows no change.
     packed = base64.b64encode(gzip.compress(live.encode(), 9, mtime=0)).decode("ascii")
     inside = f"<!doctype html><script>{UNPACK % packed}</script>"
+    allowed = "allow-scripts allow-downloads" if editable else "allow-scripts"
     caption = f'<figcaption style="padding:8px 12px">{escape(words)}</figcaption>' if words else ""
     # In padding 100% is the width of the element around, so one stands around that is as wide. The figure has a width
     # but takes no height; where a program removes the styles that it does not understand, both calc() go together, and
@@ -139,7 +152,7 @@ def over(
         f'<figure style="margin:0;padding:0;height:calc(0px)">'
         f'<img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
         f'src="data:image/svg+xml;base64,{shown}" style="width:100%;max-width:{size[0]}px;height:auto;display:block">'
-        f'{caption}</figure><iframe title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(inside)}" '
+        f'{caption}</figure><iframe title="{escape(title)}" sandbox="{allowed}" srcdoc="{escape(inside)}" '
         'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div></div>'
     )
 

@@ -143,7 +143,7 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     editable = any(subject.recipe is not None for row in rows for subject, _ in row)
     script, style = js.page(editable=editable), js.stylesheet()
-    return document(title, "".join(body), as_json(explorers), script, style=style, framed=framed, workers=editable)
+    return document(title, "".join(body), as_json(explorers), script, style=style, framed=framed, editable=editable)
 
 
 def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
@@ -156,9 +156,11 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
     alt, words = (" ".join(getattr(still, name) for still in stills) for name in ("status", "words"))
     still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
     controls, more = any(state["controls"] for _, state in parts), any(subject.says_more for subject, _ in parts)
+    editable = any(subject.recipe is not None for subject, _ in parts)
     heights = frame_height.of_explorers(len(parts), controls=controls, more=more)
     widest = picture.WIDTH if len(parts) == 1 else 1600
-    html = over(still, page([parts], framed=True), size, title, alt, words, heights, widest=widest)
+    live = page([parts], framed=True)
+    html = over(still, live, size, title, alt, words, heights, widest=widest, editable=editable)
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
     return {"text/html": html, "image/svg+xml": picture.stacked(stills)}
 
