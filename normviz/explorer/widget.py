@@ -98,8 +98,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     presenter
         Large type, and a clicker's keys walk the steps; numbers are hidden until they are asked for.
     editable
-        The page gets the panel "Tensor", in which its reader makes x: see `recipe`. Not with labels, marks or
-        statistics, which belong to one x; `channel_axis` is then 1 or -1.
+        The page gets the panel "Tensor", in which its reader makes x; `recipe` says how. Not with labels, marks or
+        statistics, which belong to one x; `channel_axis` is then 1 or -1. A weight or bias is repeated or cut where
+        the reader changes the number of channels.
     layout
         An ipywidgets Layout, or a dict of what it takes.
 
@@ -132,7 +133,11 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     presenter = Bool(False).tag(sync=True)
     editable = Bool(False).tag(sync=True)
     recipe = Dict().tag(sync=True)
-    """How x is made, where the page may change it: shape, fill, seed, channel_axis, edits. Empty where it may not."""
+    """How x is made, if the explorer is editable, and else empty: shape, (N, C, *spatial); fill, which is "file" for an x
+    of one's own and "edited" if cells were typed over; seed; channel_axis, 1 or -1; edits, [[n, c, *spatial], value].
+
+    Observe it to hear of each tensor that the page makes. A dict with some of these entries, assigned, fills x anew with
+    `samples.filled`; the others keep their values, but edits begin anew. Wrong entries raise traitlets.TraitError."""
     answer = Dict().tag(sync=True)
     """The last revealed answer: method, num_groups, index; ranges and truth as [start, stop) for each axis; right,
     missed and extra in cells; says, in words. Empty until then."""
@@ -183,7 +188,11 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     @property
     def x(self) -> Any:
-        """The tensor, as it was given. On assignment of another, G snaps to a divisor of C and the index is clipped."""
+        """The tensor, as it was given. On assignment of another, G snaps to a divisor of C and the index is clipped.
+
+        If the page or a recipe made it, it is a NumPy array, float32, or float64 where cells were typed over or numbers
+        pasted; `recipe["channel_axis"]` says where C is.
+        """
         return self._subject.x
 
     @x.setter
