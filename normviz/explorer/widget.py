@@ -133,11 +133,12 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     presenter = Bool(False).tag(sync=True)
     editable = Bool(False).tag(sync=True)
     recipe = Dict().tag(sync=True)
-    """How x is made, if the explorer is editable, and else empty: shape, (N, C, *spatial); fill, which is "file" for an x
-    of one's own and "edited" if cells were typed over; seed; channel_axis, 1 or -1; edits, [[n, c, *spatial], value].
+    """How x is made, if the explorer is editable, and else empty: shape, (N, C, *spatial); fill, which is "file" for an
+    x of one's own and "edited" if cells were typed over; seed; channel_axis, 1 or -1; edits, [[n, c, *spatial], value].
 
-    Observe it to hear of each tensor that the page makes. A dict with some of these entries, assigned, fills x anew with
-    `samples.filled`; the others keep their values, but edits begin anew. Wrong entries raise traitlets.TraitError."""
+    Observe it to hear of each tensor that the page makes. A dict with some of these entries, assigned, fills x anew
+    with `samples.filled`; the others keep their values, but edits begin anew. For wrong entries traitlets.TraitError.
+    """
     answer = Dict().tag(sync=True)
     """The last revealed answer: method, num_groups, index; ranges and truth as [start, stop) for each axis; right,
     missed and extra in cells; says, in words. Empty until then."""
