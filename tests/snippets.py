@@ -13,7 +13,7 @@ import pytest
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import divisors
-from normviz.explorer.snippets import texts
+from normviz.explorer import texts
 
 NEEDS = {
     "PyTorch": ("torch",),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS
-from normviz.explorer.snippets import texts
+from normviz.explorer import texts
 from tests.snippets import every_code, run
 
 HOMES = {

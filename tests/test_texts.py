@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS, Method
-from normviz.explorer.snippets import texts
+from normviz.explorer import texts
 from normviz.explorer.snippets.templates import WIDTH
 from tests.core import reference
 from tests.snippets import NEEDS, choices, every_code, language, run

@@ -14,7 +14,7 @@ from normviz.core.pooling import pooling
 from normviz.explorer import validation
 from normviz.explorer.axis_names import axis_names, length_names
 from normviz.explorer.scene import ROW
-from normviz.explorer.snippets import texts
+from normviz.explorer import texts
 
 
 class Balanced(html.parser.HTMLParser):

@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,6 @@ from normviz.core.pooling import Pooling, canonical
 from normviz.core.statistics import Statistics
 from normviz.explorer.axis_names import short_label
 from normviz.explorer.constants import LIMITS
-from normviz.explorer.snippets import texts
 from normviz.explorer.svg.geometry import MOST_COARSE, MOST_VALUES, bins, cube_shape
 from normviz.functions.reduce import moments, statistics
 from normviz.samples import REPEATED, activations
@@ -197,31 +196,20 @@ def build(on: Subject) -> dict[str, Any]:
         **on.tensor.packed(),
         **packed,
         "eps": float(on.eps),
-        "elementwise": any(p is not None and p.ndim > 1 for p in (on.weight, on.bias)),
+        "channel_axis": on.channel_axis,
+        "elementwise": [name for name in packed if (p := getattr(on, name)) is not None and p.ndim > 1],
         "per_output": on.per_output,
         "running": None if on.running is None else {"mean": pack(on.running[0]), "var": pack(on.running[1])},
         "labels": None if on.labels is None else pack_labels(on.labels),
         "marks": None if on.marks is None else np.flatnonzero(on.marks).tolist(),
         "title": on.title,
-        "methods": methods(on),
+        "methods": [{key: getattr(row, key) for key in ROW} | {"short": short_label(row)} for row in METHODS.values()],
     }
     if on.recipe is not None:
         scene["editable"] = {"recipe": on.recipe, "sample": packed_sample()}
     if on.tensor.coarse is not None and on.sets is not None:
         scene["sets"] = {key: pack(array) for key, array in on.sets.items()}
     return scene
-
-
-def methods(on: Subject) -> list[dict[str, Any]]:
-    """The rows of METHODS with their code; weight and bias belong to activations, or to the filters of weights."""
-    affine = {name: p.shape for name, p in (("weight", on.weight), ("bias", on.bias)) if p is not None}
-    rows = []
-    for method in METHODS.values():
-        given = affine if (method.axes == "weights") == on.per_output else {}
-        code = partial(texts.code, method, on.shape, eps=on.eps, channel_axis=on.channel_axis, affine=given)
-        row = {key: getattr(method, key) for key in ROW} | {"short": short_label(method), "code": code()}
-        rows.append(row | ({"eval": code(mode="eval")} if method.name == "batch" else {}))
-    return rows
 
 
 @np.errstate(all="ignore")

@@ -10,7 +10,7 @@ import pytest
 import normviz as nv
 from normviz.explorer.scene import ROW
 from normviz.explorer.sentences import fill
-from normviz.explorer.snippets import texts
+from normviz.explorer import texts
 from tests.browser import host, reading
 from tests.browser.reading import choose, drawn, open_file
 

@@ -106,3 +106,6 @@ export function histogram(values, low, high, bins) {
   }
   return counts.map((c) => (total ? c / total : 0));
 }
+
+/** A list as Python writes a tuple. */
+export const tuple = (items) => `(${items.join(", ")}${items.length === 1 ? "," : ""})`;

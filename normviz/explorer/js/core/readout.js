@@ -2,7 +2,7 @@
 
 /** @import { Method } from "./geometry.js" */
 import { blockOf, cubeShape, divisors, hasGroups, setOf, toCube } from "./geometry.js";
-import { digitsFor, mergeAtoms, twoPass, unpack } from "./numbers.js";
+import { digitsFor, mergeAtoms, tuple, twoPass, unpack } from "./numbers.js";
 import { say } from "./sentences.js";
 
 /** Unpack the scene once. */
@@ -185,7 +185,7 @@ export function measure(data, state, ask = () => {}) {
   if (shown.pending && answer) Object.assign(shown, { mean: answer.mean, var: answer.var, pending: false });
   // Weight or bias applied at a cell. Per-element parameters exist only for Layer Norm, per-filter ones for weights.
   const perOutput = Boolean(data.per_output);
-  const applies = (!data.elementwise || state.method === "layer") && perOutput === ofWeights(method);
+  const applies = (!data.elementwise.length || state.method === "layer") && perOutput === ofWeights(method);
   const inSample = flat % shape.slice(1).reduce((a, b) => a * b, 1);
   const of = (parameter) => parameter[perOutput ? cell[0] : parameter.length === C ? cell[1] : inSample];
   shown.gamma = applies && data.weight ? of(data.weight) : 1;
@@ -293,7 +293,7 @@ export function methodTexts(row, shape) {
   return {
     words: say(kernels ? "sets.words-weights" : "sets.words", pooled),
     symbol: axes.map(({ axis, length, extent }) => say(`sets.same-${extent}`, { axis, length })).join(", "),
-    statistics: `(${kept.join(", ")}${kept.length === 1 ? "," : ""})`
+    statistics: tuple(kept)
   };
 }
 

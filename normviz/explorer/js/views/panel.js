@@ -1,7 +1,8 @@
 // The panel under the cube: the set in words, symbols and numbers; the calculation; the values; the code.
 
+import { FRAMEWORKS, codeOf } from "../core/code.js";
 import { KEYS, button, h, put, setText } from "../core/dom.js";
-import { number, span, whole } from "../core/numbers.js";
+import { number, span, tuple, whole } from "../core/numbers.js";
 import { axisNames, lengthNames, methodTexts, ofWeights, setValues, spreadName } from "../core/readout.js";
 import { fillText, say } from "../core/sentences.js";
 import { createChart, drawChart } from "./charts.js";
@@ -10,7 +11,6 @@ import sentences from "../../sentences.json" with { type: "json" };
 export const STEPS = ["pick", "gather", "mean", "variance", "normalize", "scale"];
 export const stepName = (step) => say(`steps.name-${STEPS[step]}`);
 const FACTS = ["size", "sets", "shape", "couples"];
-const FRAMEWORKS = ["PyTorch", "NumPy", "JAX/Flax", "Keras"];
 const HAT = "x\u0302";
 
 export function createPanel(act) {
@@ -140,13 +140,25 @@ async function copyCode(p) {
 }
 
 function drawCode(p) {
-  const { state, shown } = p.drawn;
+  const { data, state, shown } = p.drawn;
   for (const [name, tab] of Object.entries(p.frameworks))
     tab.setAttribute("aria-pressed", String(name === p.framework));
-  const source = shown.given
-    ? say("panel.code-given")
-    : (shown.evaluating ? shown.method.eval : shown.method.code)[p.framework];
-  setText(p.code, source.replaceAll("{G}", state.G));
+  const { method, evaluating } = shown;
+  const { shape, eps, channel_axis: channelAxis } = data;
+  const affine = affineShapes(data, method);
+  setText(
+    p.code,
+    shown.given
+      ? say("panel.code-given")
+      : codeOf(method, { shape, G: state.G, eps, channelAxis, evaluating, affine })[p.framework]
+  );
+}
+
+/** The shapes of weight and bias that the code of a method takes: those of activations, or of the filters of weights. */
+function affineShapes(data, method) {
+  const names = Boolean(data.per_output) === ofWeights(method) ? ["weight", "bias"].filter((name) => data[name]) : [];
+  const shape = (name) => (data.elementwise.includes(name) ? data.shape.slice(1) : [data[name].length]);
+  return Object.fromEntries(names.map((name) => [name, shape(name)]));
 }
 
 /** Update steps and buttons at once, before anything is drawn. */
@@ -164,7 +176,7 @@ export function syncPanel(p, state, shown) {
 }
 
 export function drawPanel(p, data, state, shown) {
-  p.drawn = { state, shown };
+  p.drawn = { data, state, shown };
   drawSet(p, data, state, shown);
   stepTexts(data, state, shown).forEach(([result, work], k) => {
     put(p.rows[k].body, result);
@@ -211,10 +223,9 @@ function drawSet(p, data, state, shown) {
   const product = shown.block && shown.block.filter((b) => b > 1).length > 1 ? `${shown.block.join(" · ")} = ` : "";
   put(p.facts.size, evaluating ? "" : `${product}<b>${whole(shown.size)}</b>`);
   put(p.facts.sets, evaluating ? "" : `<b>${whole(shown.sets)}</b>`);
-  const comma = shown.statisticsShape?.length === 1 ? "," : "";
   put(
     p.facts.shape,
-    given ? say("panel.shape-given") : `${texts.statistics} = <b>(${shown.statisticsShape.join(", ")}${comma})</b>`
+    given ? say("panel.shape-given") : `${texts.statistics} = <b>${tuple(shown.statisticsShape)}</b>`
   );
   put(p.facts.couples, couples(data, shown));
   put(p.words, given ? say("sets.given") : evaluating ? "" : texts.words);
@@ -239,7 +250,7 @@ function membersOf(data, label) {
 
 /** Which weight and bias were applied, or why none. */
 function affineText(data, shown, c) {
-  const owner = data.elementwise ? "element" : data.per_output ? "filter" : "channel";
+  const owner = data.elementwise.length ? "element" : data.per_output ? "filter" : "channel";
   if (shown.affine) return say(`steps.affine-${owner}`, { index: owner === "filter" ? shown.cell[0] : c });
   return say(data.weight || data.bias ? `steps.refused-${owner}` : "steps.affine-none");
 }

@@ -1,1 +1,0 @@
-"""The same normalization as text: words, formulas, and code in four frameworks."""
