@@ -17,8 +17,8 @@ HERE = Path(__file__).parent
 TOGETHER = {
     "test_lab.py": "JupyterLab",
     "test_hosts.py": "JupyterLab",
-    "test_texts.py": "frameworks",
-    "test_snippet_notes.py": "frameworks",
+    "test_code.py": "frameworks",
+    "test_code_notes.py": "frameworks",
 }
 # Any worker may run any case of these: what they share, all workers share.
 APART = ("test_runs_from_top_to_bottom_and_again", "test_a_page_works_and_is_accessible")

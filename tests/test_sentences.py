@@ -23,7 +23,7 @@ MODULES = [
     PACKAGE / "explorer/plotly_cube.py",
     PACKAGE / "explorer/show.py",
     PACKAGE / "explorer/standalone_page.py",
-    PACKAGE / "explorer/snippets/texts.py",
+    PACKAGE / "explorer/texts.py",
     PACKAGE / "classroom/quiz.py",
     PACKAGE / "classroom/worksheet.py",
     PACKAGE / "method_chooser/chooser.py",
@@ -86,7 +86,12 @@ WORD = r"(?<![\w./=#-])[A-Za-z][a-z']+(?![\w/=(-])"
 
 
 def is_said(text: str) -> bool:
-    """Whether a text with `{}` for values is for readers: two words, one word with a value, or one capitalized word."""
+    """Whether a text with `{}` for values is for readers: two words, one word with a value, or one capitalized word.
+
+    An assignment is source code, whose words are names.
+    """
+    if re.match(r"[a-z]+ = ", text):
+        return False
     plain = re.sub(r"<[^<>]*>?|normviz", " ", text).strip()
     words = re.findall(WORD, plain.replace("{}", " "))
     if not re.search(r"\s", plain):
@@ -206,6 +211,9 @@ NOT_SAID = {
     "Cout": "the name of an axis",
     "Cin": "the name of an axis",
     "Keras": "the name of a framework",
+    "True": "source code",
+    "False": "source code",
+    "{}[:, None]": "source code",
     "Standardization": "the end of a method's label, which is cut where room is short",
     "Std.": "and what takes its place",
     "( Layer| Response| Batch)? Norm$": "what is cut from a label",

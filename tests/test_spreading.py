@@ -37,7 +37,7 @@ def test_tests_that_use_jupyterlab_share_one(request):
 def test_workers_run_whole_groups(tmp_path):
     """With the installed xdist and pytest, no file is cut."""
     said = tmp_path / "said"
-    names = ("test_lab.py", "test_notebooks.py", "test_words.py", "test_texts.py")
+    names = ("test_lab.py", "test_notebooks.py", "test_words.py", "test_code.py")
     text = (
         "import os, pytest\n@pytest.mark.parametrize('k', range(12))\ndef test_one(k):\n"
         f"    with open({str(said)!r}, 'a') as file:\n"

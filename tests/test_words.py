@@ -11,10 +11,9 @@ import pytest
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import pooling
-from normviz.explorer import validation
+from normviz.explorer import texts, validation
 from normviz.explorer.axis_names import axis_names, length_names
 from normviz.explorer.scene import ROW
-from normviz.explorer import texts
 
 
 class Balanced(html.parser.HTMLParser):
@@ -96,7 +95,7 @@ def test_words_are_sentences_for_students():
 def test_the_texts_are_no_part_of_a_scene():
     """A page fills them by itself: for the shape and the rank that it shows, which may change in the page."""
     for row in validation.subject(np.zeros((2, 8, 3, 4))).scene["methods"]:
-        assert set(row) - {"eval"} == {*ROW, "short", "code"}
+        assert set(row) == {*ROW, "short"}
 
 
 def misplaced_docstrings(source: str) -> list[int]:

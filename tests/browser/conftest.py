@@ -154,6 +154,16 @@ def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
     return lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
 
 
+@pytest.fixture(scope="package")
+def code_of(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """The code in all frameworks, as a page writes it, of each [row, choice] of a list."""
+    page = browser.new_page()
+    page.goto(host.write(tmp_path_factory.mktemp("code") / "module.html").as_uri())
+    page.wait_for_function("window.loaded", timeout=HANGS)
+    yield lambda cases: page.evaluate("cases => cases.map(([row, choice]) => front.codeOf(row, choice))", cases)
+    page.close()
+
+
 @pytest.fixture
 def offline_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """A page that may ask for what it likes and gets nothing, and the addresses it asked for.

@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 import normviz as nv
 from tests.browser import host, reading
 from tests.browser.reading import choose, drawn, open_file, slider, state, status, wait_for
+from tests.browser.snippets import case
 
 FRAMEWORKS = ("PyTorch", "NumPy", "JAX/Flax", "Keras")
 
@@ -42,6 +43,37 @@ def test_the_code_follows_the_choice(root):
     for key, groups in (("Home", 1), ("ArrowRight", 2), ("End", 16)):
         slider(root).press(key)
         assert f"GroupNorm({groups}, 16" in code(root)
+
+
+TENSORS = {
+    "channels first": ({}, 1, ()),
+    "channels last": ({"channel_axis": -1, "weight": np.ones(6)}, -1, ("weight",)),
+    "an entry each": (
+        {"method": "layer", "weight": np.ones((6, 3, 2)), "bias": np.ones(6)},
+        1,
+        {"weight": (6, 3, 2), "bias": (6,)},
+    ),
+    "one position": ({"x": (4, 6, 1, 1), "method": "layer", "bias": np.ones((6, 1, 1))}, 1, {"bias": (6, 1, 1)}),
+    "for each filter": ({"method": "weight_norm", "weight": np.ones(4)}, 1, {}),
+}
+
+
+@pytest.mark.parametrize("of", TENSORS)
+def test_the_code_is_that_of_the_tensor(page, tmp_path, code_of, of):
+    """It takes x, weight and bias as they were given, and has the eps of the explorer."""
+    given, channel_axis, affine = TENSORS[of]
+    shape = given.get("x", (4, 6, 3, 2))
+    x = np.moveaxis(host.tensor(*shape), 1, channel_axis)
+    root = shown(page, tmp_path, **given | {"x": x, "eps": 1e-3})
+    root.get_by_role("button", name="Code", exact=True).click()
+    for row in map(nv.METHODS.get, ("group", "layer", "weight_norm")):
+        choose(root, row.label)
+        own = {"weight": (4,)} if (of, row.name) == ("for each filter", "weight_norm") else affine
+        own = {} if row.axes == "weights" and own is affine else own
+        (wanted,) = code_of([case(row, shape, state(root)["num_groups"], channel_axis, own, 1e-3)])
+        for framework in FRAMEWORKS:
+            root.get_by_role("button", name=framework, exact=True).click()
+            assert code(root).rstrip() == wanted[framework], (row.name, framework)
 
 
 def test_the_code_can_be_copied(root):

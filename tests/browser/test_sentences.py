@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.explorer import texts
 from normviz.explorer.scene import ROW
 from normviz.explorer.sentences import fill
-from normviz.explorer import texts
 from tests.browser import host, reading
 from tests.browser.reading import choose, drawn, open_file
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, pooling
+from normviz.explorer import texts
 from normviz.explorer.axis_names import GIVEN, axis_names, length_names
 from normviz.explorer.constants import LIMITS
 from normviz.explorer.sentences import say
-from normviz.explorer import texts
 from normviz.explorer.svg.geometry import Range, bins, cube_shape, ranges_of
 
 if TYPE_CHECKING:

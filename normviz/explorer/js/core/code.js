@@ -75,7 +75,10 @@ function written(choice, framework) {
     ...called(`norm = ${fillText(spelling.layer, layer)}`, layer.options),
     ...(held.length && spelling.before ? [spelling.before] : []),
     ...held.map((name) =>
-      fillText((RUNNING.includes(name) && spelling.set_running) || spelling.set, { own: layer.holds[name], array: name })
+      fillText((RUNNING.includes(name) && spelling.set_running) || spelling.set, {
+        own: layer.holds[name],
+        array: name
+      })
     ),
     ...(evaluating && spelling.evaluate ? [spelling.evaluate] : []),
     `y = ${moved(layer.apply ?? "norm(x)", layer.axis, axis)}`,
@@ -100,41 +103,45 @@ const LAYERS = {
     const whole = method.name !== "layer" || perElement.length === given.length;
     const epsilon = `eps=${eps}`;
     // It refuses sets of one cell, but not where the last axes are normalized.
-    const [name, at, options] = {
-      batch: evaluating || cells > C ? [`BatchNorm${dims}d`, 1, [C, epsilon, off]] : [],
-      layer: whole
-        ? ["LayerNorm", channels, [list(inner), epsilon, lastOff]]
-        : cells > 1
-          ? ["GroupNorm", 1, [1, C, epsilon]]
-          : [],
-      instance: cells > shape[0] * C ? [`InstanceNorm${dims}d`, 1, [C, epsilon, given.length ? "affine=True" : ""]] : [],
-      group: cells > G ? ["GroupNorm", 1, [G, C, epsilon, off]] : [],
-      positional: ["LayerNorm", last, [C, epsilon, lastOff]],
-      rms: ["RMSNorm", last, [C, epsilon, lastOff]]
-    }[method.name] ?? [];
+    const [name, at, options] =
+      {
+        batch: evaluating || cells > C ? [`BatchNorm${dims}d`, 1, [C, epsilon, off]] : [],
+        layer: whole
+          ? ["LayerNorm", channels, [list(inner), epsilon, lastOff]]
+          : cells > 1
+            ? ["GroupNorm", 1, [1, C, epsilon]]
+            : [],
+        instance:
+          cells > shape[0] * C ? [`InstanceNorm${dims}d`, 1, [C, epsilon, given.length ? "affine=True" : ""]] : [],
+        group: cells > G ? ["GroupNorm", 1, [G, C, epsilon, off]] : [],
+        positional: ["LayerNorm", last, [C, epsilon, lastOff]],
+        rms: ["RMSNorm", last, [C, epsilon, lastOff]]
+      }[method.name] ?? [];
     if (!name) return null;
     const holds = Object.fromEntries([...PARAMETERS, ...RUNNING].map((array) => [array, array]));
+    const topic = whole ? method.name : "channels";
     const outside = method.name === "layer" && (whole ? !axis : perElement.length > 0);
     return {
       name,
       axis: at,
       options,
       holds: outside ? {} : method.centered ? holds : { weight: "weight" },
-      notes: [say(`code.torch-${whole ? method.name : "channels"}`, { shape: tuple(inner) })]
+      notes: [say(`code.torch-${topic}`, { shape: tuple(inner) })]
     };
   },
 
   /** Channels come last; weight and bias are per channel for every method. */
   "JAX/Flax"(choice) {
     const { method, C, G, last, inner, eps, evaluating } = choice;
-    const [name, option] = {
-      batch: ["BatchNorm", `use_running_average=${truth(evaluating)}`],
-      layer: ["LayerNorm", inner.length > 1 ? `reduction_axes=${tuple(inner)}` : ""],
-      instance: ["InstanceNorm", ""],
-      group: ["GroupNorm", `num_groups=${G}`],
-      positional: ["LayerNorm", ""],
-      rms: ["RMSNorm", ""]
-    }[method.name] ?? [];
+    const [name, option] =
+      {
+        batch: ["BatchNorm", `use_running_average=${truth(evaluating)}`],
+        layer: ["LayerNorm", inner.length > 1 ? `reduction_axes=${tuple(inner)}` : ""],
+        instance: ["InstanceNorm", ""],
+        group: ["GroupNorm", `num_groups=${G}`],
+        positional: ["LayerNorm", ""],
+        rms: ["RMSNorm", ""]
+      }[method.name] ?? [];
     if (!name) return null;
     const holds = accepted(choice, { weight: "scale", bias: "bias", running_mean: "mean", running_var: "var" });
     return {
@@ -158,14 +165,17 @@ const LAYERS = {
   Keras(choice) {
     const { method, G, last, inner, eps, evaluating, given, perElement } = choice;
     const channels = method.name === "layer" && given.length > 0 && !perElement.length;
-    const [name, option] = {
-      batch: ["BatchNormalization", ""],
-      layer: channels ? ["GroupNormalization", 1] : ["LayerNormalization", inner.length > 1 ? `axis=${list(inner)}` : ""],
-      instance: ["GroupNormalization", -1],
-      group: ["GroupNormalization", G],
-      positional: ["LayerNormalization", ""],
-      rms: ["RMSNormalization", ""]
-    }[method.name] ?? [];
+    const [name, option] =
+      {
+        batch: ["BatchNormalization", ""],
+        layer: channels
+          ? ["GroupNormalization", 1]
+          : ["LayerNormalization", inner.length > 1 ? `axis=${list(inner)}` : ""],
+        instance: ["GroupNormalization", -1],
+        group: ["GroupNormalization", G],
+        positional: ["LayerNormalization", ""],
+        rms: ["RMSNormalization", ""]
+      }[method.name] ?? [];
     if (!name) return null;
     const holds = accepted(choice, {
       weight: method.centered ? "gamma" : "scale",
@@ -173,6 +183,7 @@ const LAYERS = {
       running_mean: "moving_mean",
       running_var: "moving_variance"
     });
+    const topic = channels ? "channels" : method.name;
     const cancels = !channels && /^(Batch|Group)/.test(name);
     return {
       name,
@@ -184,10 +195,7 @@ const LAYERS = {
       ],
       holds,
       apply: method.name === "batch" ? `norm(x, training=${truth(!evaluating)})` : "norm(x)",
-      notes: [
-        say(`code.keras-${channels ? "channels" : method.name}`),
-        ...(cancels ? [say("code.keras-variance")] : [])
-      ]
+      notes: [say(`code.keras-${topic}`), ...(cancels ? [say("code.keras-variance")] : [])]
     };
   }
 };
@@ -208,7 +216,7 @@ function byHand(choice, spelling) {
     shape.map((_, a) => [method.n, method.c, method.spatial][Math.min(a, 2)]),
     axis
   );
-  const lengths = ordered([-1, ...shape.slice(1)], axis);
+  const lengths = ordered([-1, C, ...shape.slice(2)], axis);
   const [view, back] = [[], []];
   let z = "x";
   // The grouped axis becomes two, such as (G, C/G), and the second one is pooled.
@@ -258,7 +266,7 @@ function along({ method, shape, axis, last, perElement }, spelling, array) {
   return fillText(spelling.shaped, { array, lengths: [length, ...Array(last - at).fill(1)].join(", ") });
 }
 
-/** Items of (n, c, ...spatial) in the order that has c at `axis`. */
+/** Items of (n, c, ...spatial) in the order that has c at `axis`. @param {any[]} items @returns {any[]} */
 const ordered = ([n, c, ...spatial], axis) => [n, ...spatial].toSpliced(axis, 0, c);
 /** The names of the lengths of the axes, such as (N, H, W, C). */
 const layout = ({ method, shape }, axis) => tuple(ordered(lengthNames(shape, method), axis));

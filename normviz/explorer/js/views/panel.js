@@ -154,7 +154,7 @@ function drawCode(p) {
   );
 }
 
-/** The shapes of weight and bias that the code of a method takes: those of activations, or of the filters of weights. */
+/** The shapes of weight and bias that a method takes: for activations, or for the filters of weights. */
 function affineShapes(data, method) {
   const names = Boolean(data.per_output) === ofWeights(method) ? ["weight", "bias"].filter((name) => data[name]) : [];
   const shape = (name) => (data.elementwise.includes(name) ? data.shape.slice(1) : [data[name].length]);
@@ -223,10 +223,7 @@ function drawSet(p, data, state, shown) {
   const product = shown.block && shown.block.filter((b) => b > 1).length > 1 ? `${shown.block.join(" · ")} = ` : "";
   put(p.facts.size, evaluating ? "" : `${product}<b>${whole(shown.size)}</b>`);
   put(p.facts.sets, evaluating ? "" : `<b>${whole(shown.sets)}</b>`);
-  put(
-    p.facts.shape,
-    given ? say("panel.shape-given") : `${texts.statistics} = <b>${tuple(shown.statisticsShape)}</b>`
-  );
+  put(p.facts.shape, given ? say("panel.shape-given") : `${texts.statistics} = <b>${tuple(shown.statisticsShape)}</b>`);
   put(p.facts.couples, couples(data, shown));
   put(p.words, given ? say("sets.given") : evaluating ? "" : texts.words);
   put(p.caution, given || evaluating ? "" : cautionOf(shown.method, data.shape));

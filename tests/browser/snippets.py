@@ -1,4 +1,4 @@
-"""What the explorer prints as code, for every kind of choice, and how to run it."""
+"""The choices that the explorer prints as code, and how to run the code."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import divisors
-from normviz.explorer import texts
+from normviz.explorer.scene import ROW
 
 NEEDS = {
     "PyTorch": ("torch",),
@@ -28,10 +28,17 @@ def language(framework):
     return framework.split(" on ")[0]
 
 
+def library(framework):
+    """The library whose arrays a framework works on."""
+    return next(name for name in ("torch", "jax", "numpy") if name in NEEDS[framework])
+
+
 @cache
-def runner(library):
+def runner(name):
     """The process where snippets with arrays of a library run; it ends with this one, which closes its input."""
-    environment = os.environ | {"KERAS_BACKEND": library, "JAX_PLATFORMS": "cpu"}
+    # JAX compiles every operation for every shape; what it compiles runs once, so it need not run fast.
+    flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = os.environ | flags | {"KERAS_BACKEND": name}
     command = [sys.executable, "-W", "error", str(Path(__file__).with_name("snippet_runner.py"))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
@@ -41,14 +48,13 @@ def run(framework, cases):
     missing = [name for name in NEEDS[framework] if find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed: pip install {' '.join(missing)}")
-    library = next(name for name in ("torch", "jax", "numpy") if name in NEEDS[framework])
-    process = runner(library)
+    process = runner(library(framework))
     try:
         pickle.dump(cases, process.stdin)
         process.stdin.flush()
         results = pickle.load(process.stdout)
     except (EOFError, BrokenPipeError):
-        raise AssertionError(f"the process for {library} ended; stderr says why") from None
+        raise AssertionError(f"the process for {framework} ended; stderr says why") from None
     broken = [(case[0], result) for case, result in zip(cases, results, strict=True) if isinstance(result, str)]
     assert not broken, "\n".join([f"{len(broken)} of {len(cases)} snippets fail; the first:", *broken[0]])
     return results
@@ -76,12 +82,18 @@ def choices():
                 yield name, shape, groups[-1], 1, given, 1e-3, modes[-1]
 
 
-def every_code():
-    for name, shape, _, channel_axis, given, eps, mode in choices():
-        affine = dict.fromkeys(given, (shape[METHODS[name].affine_axis],))
-        codes = texts.code(METHODS[name], shape, eps=eps, channel_axis=channel_axis, affine=affine, mode=mode)
-        yield from ((name, framework, source) for framework, source in codes.items())
+def case(row, shape, G=None, channel_axis=1, affine=(), eps=1e-5, mode="train"):
+    """What the page makes code of: a row and a choice; affine names arrays per channel, or gives their shapes."""
+    affine = affine if isinstance(affine, dict) else dict.fromkeys(affine, (shape[row.affine_axis],))
+    choice = {"shape": shape, "G": G, "channelAxis": channel_axis, "affine": affine, "eps": eps}
+    return [{key: getattr(row, key) for key in ROW}, choice | {"evaluating": mode == "eval"}]
+
+
+def every_code(code_of):
+    """(method, framework, source) for all choices, and for large shapes, whose lines are long."""
+    every = list(choices())
     for name, shape in itertools.product(METHODS, [(32, 256, 14, 14), (32, 1024, 16, 28, 28)]):
-        for channel_axis in (1, -1):
-            codes = texts.code(METHODS[name], shape, eps=1e-5, channel_axis=channel_axis, affine=True)
-            yield from ((name, framework, source) for framework, source in codes.items())
+        G = shape[METHODS[name].grouped_axis] if METHODS[name].has_groups else None
+        every += [(name, shape, G, axis, given, 1e-5, "train") for axis in (1, -1, 0) for given in PARTS[:2]]
+    for (name, *_), codes in zip(every, code_of([case(METHODS[name], *rest) for name, *rest in every]), strict=True):
+        yield from ((name, framework, source) for framework, source in codes.items())

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS
-from normviz.explorer import texts
-from tests.snippets import every_code, run
+from tests.browser.snippets import case, every_code, run
 
 HOMES = {
     "PyTorch": ("import torch", "torch.nn"),
@@ -18,10 +17,10 @@ HOMES = {
 
 
 @pytest.mark.parametrize("framework", HOMES)
-def test_comments_give_the_installed_defaults(framework):
+def test_comments_give_the_installed_defaults(code_of, framework):
     claims, cases = [], []
     imports, home = HOMES[framework]
-    for _, of, source in every_code():
+    for _, of, source in every_code(code_of):
         note = " ".join(line for line in source.split("\n") if line.startswith("#"))
         if of != framework or "By default" not in note:
             continue
@@ -83,12 +82,13 @@ def test_what_the_comments_say_of_pytorch():
         ("GroupNorm(4, 4)", (1, 4)),
     ],
 )
-def test_pytorch_refuses_sets_of_one_cell_as_the_comment_says(layer, x):
+def test_pytorch_refuses_sets_of_one_cell_as_the_comment_says(code_of, layer, x):
     torch = pytest.importorskip("torch", reason="torch not installed: pip install torch")
     with pytest.raises(ValueError, match="Expected more than 1"):
         eval(f"torch.nn.{layer}", {"torch": torch})(torch.zeros(x))
     name = {"B": "batch", "I": "instance", "G": "group"}[layer[0]]
-    assert "PyTorch's layer refuses this x" in texts.code(METHODS[name], x, eps=1e-5, affine=False)["PyTorch"]
+    (code,) = code_of([case(METHODS[name], x, 4)])
+    assert "PyTorch's layer refuses this x" in code["PyTorch"]
 
 
 FAR = 4096 + np.random.default_rng(0).normal(size=(64, 4))

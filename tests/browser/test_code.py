@@ -1,20 +1,21 @@
-"""The explorer's texts: every snippet is run on the installed frameworks and must do what normviz draws."""
+"""The code that the page writes is run on the installed frameworks, and must do what normviz draws."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS, Method
-from normviz.explorer import texts
-from normviz.explorer.snippets.templates import WIDTH
+from tests.browser.snippets import NEEDS, case, choices, every_code, language, library, run
 from tests.core import reference
-from tests.snippets import NEEDS, choices, every_code, language, run
 
 # Beside float64 arithmetic. The layers are float32, one step of which is 1.2e-7; x and y are of the order of 1 to 10.
 # Keras on PyTorch takes most variances as E[x^2] - E[x]^2, which loses digits where a set is near constant.
 TOLERANCE = {"PyTorch": 1e-4, "NumPy": 1e-12, "JAX/Flax": 1e-4, "Keras": 1e-4, "Keras on PyTorch": 5e-3}
+WIDTH = 62
+"""The longest line of code that a panel of 420 px shows without scrolling."""
 LONGEST = 14
 ONCE = [name for name in NEEDS if name != "Keras on PyTorch"]
 
@@ -59,31 +60,44 @@ def compare(framework, cases, wanted, described):
     assert not off, f"{len(off)} of {len(cases)} are off; by {off[0][0]}, {off[0][2]}:\n{off[0][1]}"
 
 
-@pytest.mark.parametrize("framework", NEEDS)
-def test_every_snippet_normalizes_as_normviz_does(framework):
-    cases, wanted, described = [], [], []
-    for choice in choices():
-        name, shape, G, channel_axis, given, eps, mode = choice
+@pytest.fixture(scope="module")
+def every(code_of):
+    """(choice, code in all frameworks, arrays, what y must be) for all choices; made once for all frameworks."""
+    every = list(dict.fromkeys(choices()))
+    codes = code_of([case(METHODS[name], *rest) for name, *rest in every])
+    found = []
+    for choice, code in zip(every, codes, strict=True):
         x, arrays = made(choice)
-        affine = dict.fromkeys(given, (shape[METHODS[name].affine_axis],))
-        code = texts.code(METHODS[name], shape, eps=eps, channel_axis=channel_axis, affine=affine, mode=mode)[
-            language(framework)
-        ]
-        cases.append((code.replace("{G}", str(G)), {"x": user_layout(x, channel_axis), **arrays}))
-        wanted.append(user_layout(expected(choice, x, arrays), channel_axis))
-        described.append(choice)
-    compare(framework, cases, wanted, described)
+        wanted = user_layout(expected(choice, x, arrays), choice[3])
+        found.append((choice, code, {"x": user_layout(x, choice[3]), **arrays}, wanted))
+    return found
+
+
+def without_comments(source):
+    return "\n".join(line.partition("  #")[0] for line in source.split("\n") if line[:1] != "#")
+
+
+@pytest.mark.parametrize("framework", NEEDS)
+def test_every_snippet_normalizes_as_normviz_does(framework, every):
+    found = {}
+    for k, (choice, code, arrays, wanted) in enumerate(every):
+        source = code[language(framework)]
+        # JAX compiles for every shape anew, and takes any: there, statements that differ in numbers alone run once.
+        statements = re.sub(r"\d+", "0", without_comments(source)) if library(framework) == "jax" else k
+        found.setdefault((len(choice[1]), statements), ((source, arrays), wanted, choice))
+    assert len(found) > 200
+    compare(framework, *zip(*found.values(), strict=True))
 
 
 @pytest.mark.parametrize("spatial", ["one", "all"])
 @pytest.mark.parametrize("statistic", ["mean and variance", "mean square"])
 @pytest.mark.parametrize("of", ["group", "ghost"])
-def test_a_row_that_is_not_in_the_table_needs_no_code_of_its_own(of, statistic, spatial):
+def test_a_row_that_is_not_in_the_table_needs_no_code_of_its_own(code_of, of, statistic, spatial):
     """Groups with every statistic, such as a norm per head, written out in NumPy."""
     x = np.random.default_rng(0).normal(1, 1, (4, 6, 3, 2))
     row = replace(METHODS[of], name="new", statistic=statistic, spatial=spatial)
-    code = texts.code(row, x.shape, eps=1e-3, channel_axis=1, affine=False)["NumPy"].replace("{G}", "2")
-    (y,) = run("NumPy", [(code, {"x": x})])
+    (code,) = code_of([case(row, x.shape, 2, eps=1e-3)])
+    (y,) = run("NumPy", [(code["NumPy"], {"x": x})])
     # Two groups, then the axes that a set extends over.
     parts, pooled = (x.reshape(4, 2, 3, 3, 2), (2,)) if of == "group" else (x.reshape(2, 2, 6, 3, 2), (1,))
     pooled += (3, 4) if spatial == "all" else ()
@@ -93,8 +107,8 @@ def test_a_row_that_is_not_in_the_table_needs_no_code_of_its_own(of, statistic, 
 
 
 @pytest.mark.parametrize("framework", ONCE)
-def test_a_weight_for_each_element_belongs_to_layer_norm(framework):
-    cases, wanted, described = [], [], []
+def test_a_weight_for_each_element_belongs_to_layer_norm(code_of, framework):
+    choices, wanted, described, given = [], [], [], []
     rng = np.random.default_rng(0)
     per_element = [("weight", "bias"), ("weight",), ("bias",)]  # What is not named here is per channel.
     for shape, channel_axis, names in itertools.product([(2, 6, 5), (2, 4, 3, 2)], (1, -1, 0), per_element):
@@ -104,34 +118,34 @@ def test_a_weight_for_each_element_belongs_to_layer_norm(framework):
         }
         # In the layout of one of the user's samples, as torch.nn.LayerNorm has it.
         theirs = {p: np.moveaxis(a, 0, max(channel_axis - 1, -1) if channel_axis else 0) for p, a in arrays.items()}
-        affine = {p: a.shape for p, a in theirs.items()}
-        code = texts.code(METHODS["layer"], shape, eps=1e-5, channel_axis=channel_axis, affine=affine)[
-            language(framework)
-        ]
-        cases.append((code, {"x": user_layout(x, channel_axis), **theirs}))
+        choices.append(case(METHODS["layer"], shape, None, channel_axis, {p: a.shape for p, a in theirs.items()}))
+        given.append({"x": user_layout(x, channel_axis), **theirs})
         wanted.append(
             user_layout(
                 reference.normalize(x.astype(np.float64), "layer", None, arrays["weight"], arrays["bias"]), channel_axis
             )
         )
         described.append((shape, channel_axis, names))
-    compare(framework, cases, wanted, described)
-    # For any other method there is nothing to multiply with.
-    for other in ("batch", "group", "positional"):
-        plain = texts.code(METHODS[other], (2, 4, 3, 2), eps=1e-5, affine=False)
-        assert texts.code(METHODS[other], (2, 4, 3, 2), eps=1e-5, affine={"weight": (4, 3, 2)}) == plain
+    sources = [code[language(framework)] for code in code_of(choices)]
+    compare(framework, list(zip(sources, given, strict=True)), wanted, described)
+
+
+def test_for_another_method_a_weight_for_each_element_is_no_weight(code_of):
+    for other in map(METHODS.get, ("batch", "group", "positional")):
+        with_one, without = code_of([case(other, (2, 4, 3, 2), 2, affine=a) for a in ({"weight": (4, 3, 2)}, {})])
+        assert with_one == without
 
 
 @pytest.mark.parametrize("framework", ONCE)
-def test_a_new_row_of_the_table_has_code_at_once(framework):
+def test_a_new_row_of_the_table_has_code_at_once(code_of, framework):
     """No framework has a layer for it, so the recipe is written out."""
     row = Method("new", "New", "all", "all", "all", "per channel", "none", "nobody", statistic="mean square")
     cases, wanted, described = [], [], []
     for shape, channel_axis in itertools.product([(2, 3), (2, 3, 4, 2)], (1, -1)):
         x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
         arrays = {"weight": np.arange(1.0, 4), "bias": np.arange(3.0)}
-        code = texts.code(row, shape, eps=1e-5, channel_axis=channel_axis, affine=True)[language(framework)]
-        cases.append((code, {"x": user_layout(x, channel_axis), **arrays}))
+        (code,) = code_of([case(row, shape, None, channel_axis, ("weight", "bias"))])
+        cases.append((code[language(framework)], {"x": user_layout(x, channel_axis), **arrays}))
         x = x.astype(np.float64)
         y = np.moveaxis(x / np.sqrt((x**2).mean() + 1e-5), 1, -1) * arrays["weight"] + arrays["bias"]
         wanted.append(user_layout(np.moveaxis(y, -1, 1), channel_axis))
@@ -139,11 +153,11 @@ def test_a_new_row_of_the_table_has_code_at_once(framework):
     compare(framework, cases, wanted, described)
 
 
-def test_the_comparison_can_fail():
+def test_the_comparison_can_fail(code_of):
     """Each of these slips in a snippet is one that a framework's defaults invite."""
     x = np.float32(0.2) * np.random.default_rng(0).normal(size=(2, 4, 3, 3)).astype(np.float32)
     want = reference.normalize(x.astype(np.float64), "group", 2, eps=1e-3)
-    source = texts.code(METHODS["group"], x.shape, eps=1e-3, affine=False)["NumPy"].replace("{G}", "2")
+    source = code_of([case(METHODS["group"], x.shape, 2, eps=1e-3)])[0]["NumPy"]
     compare("NumPy", [(source, {"x": x})], [want], ["right"])
     for slip in [
         ("+ 0.001", "+ 1e-05"),
@@ -157,26 +171,25 @@ def test_the_comparison_can_fail():
         run("NumPy", [("y = nothing", {})])
 
 
-def test_snippets_fit_a_narrow_panel():
-    for name, framework, source in every_code():
-        lines = source.replace("{G}", "1024").split("\n")
+def test_snippets_fit_a_narrow_panel(code_of):
+    for name, framework, source in every_code(code_of):
+        lines = source.split("\n")
         assert max(map(len, lines)) <= WIDTH, f"{name}, {framework}:\n{source}"
         assert len(lines) <= LONGEST, f"{name}, {framework}:\n{source}"
         assert all(line == line.rstrip() for line in lines)
+        assert not set(source) & set("{}"), f"{name}, {framework}:\n{source}"
 
 
-def test_braces_stand_only_for_the_number_of_groups():
-    for name, framework, source in every_code():
-        assert not set(source.replace("{G}", "")) & set("{}"), f"{name}, {framework}:\n{source}"
-        assert ("{G}" in source) == METHODS[name].has_groups, f"{name}, {framework}:\n{source}"
+def test_code_depends_on_g_where_the_method_takes_it(code_of):
+    for row in METHODS.values():
+        one, two = code_of([case(row, (4, 8, 3), G) for G in (1, 2)])
+        assert [one[name] != two[name] for name in one] == [row.has_groups] * 4, row.name
 
 
-def test_true_means_weight_and_bias_per_channel():
-    for method in METHODS.values():
-        both = dict.fromkeys(("weight", "bias"), ((2, 8, 4)[method.affine_axis],))
-        assert texts.code(method, (2, 8, 4), eps=1e-5, affine=True) == texts.code(
-            method, (2, 8, 4), eps=1e-5, affine=both
-        )
-        assert texts.code(method, (2, 8, 4), eps=1e-5, affine=False) == texts.code(
-            method, (2, 8, 4), eps=1e-5, affine={}
-        )
+@pytest.mark.parametrize("eps", [0, 1e-12, 1.5e-5, 1e-5, 0.0001, 0.1, 2.5, 1e300])
+def test_eps_is_written_exactly_and_briefly(code_of, eps):
+    for code in code_of([case(METHODS[name], (2, 4, 3), 2, eps=eps) for name in ("batch", "ghost", "rms")]):
+        for source in code.values():
+            (written,) = re.findall(r"(?:eps=|epsilon=|(?:var|square) \+ )([\w.+-]+)", without_comments(source))
+            assert float(written) == eps
+            assert len(written) <= len(repr(float(eps)))
