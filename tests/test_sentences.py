@@ -211,7 +211,6 @@ NOT_SAID = {
     "Cout": "the name of an axis",
     "Cin": "the name of an axis",
     "Keras": "the name of a framework",
-    "True": "source code",
     "False": "source code",
     "{}[:, None]": "source code",
     "Standardization": "the end of a method's label, which is cut where room is short",
