@@ -61,7 +61,7 @@ function written(choice, framework) {
       ...byHand(choice, spelling),
       ...scaled(choice, spelling, given),
       ...(method.name === "frn" ? comment(say("code.frn")) : []),
-      ...(framework === "PyTorch" && REFUSED.includes(method.name) ? comment(say("code.torch-refuses")) : []),
+      ...(framework === "PyTorch" && NOT_OF_ONE_CELL.includes(method.name) ? comment(say("code.torch-refuses")) : []),
       ...(framework === "PyTorch" && method.name === "weight_norm" ? comment(say("code.torch-no-eps")) : [])
     ];
   const moved = (x, from, to) =>
@@ -200,7 +200,7 @@ const LAYERS = {
   }
 };
 /** The methods whose layer in PyTorch refuses sets of one cell. */
-const REFUSED = ["batch", "layer", "instance", "group"];
+const NOT_OF_ONE_CELL = ["batch", "layer", "instance", "group"];
 
 /** Leaves out arrays that are not given, and those that a layer with one weight per channel cannot take. */
 function accepted({ method, given, perElement }, names) {
