@@ -3,9 +3,11 @@
 import base64
 import io
 import json
+import random
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from normviz.explorer.sentences import CATALOG
+import normviz as nv
+from normviz.explorer import html_page, js
+from normviz.explorer.sentences import CATALOG, say
+from normviz.samples import make
 from tests.browser import host
 
 OPEN = """
@@ -263,3 +268,386 @@ def test_tables_are_read_from_files(reads):
     for (name, _), found in zip(files, open_all(reads, files), strict=True):
         assert isinstance(found, list), (name, found)
         np.testing.assert_array_equal(array(found[0]), x, err_msg=name, strict=True)
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------
+
+
+def png(pixels: np.ndarray, size: tuple[int, int] | None = None) -> bytes:
+    """A PNG file of pixels (H, W, 3 or 4), uint8; `size` is a width and a height that it states falsely."""
+    height, width, channels = pixels.shape
+    rows = np.concatenate([np.zeros((height, 1), "u1"), pixels.reshape(height, -1)], axis=1)
+    head = struct.pack(">IIBBBBB", *(size or (width, height)), 8, 2 if channels == 3 else 6, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def test_the_filters_of_the_page_are_those_of_the_sample(reads):
+    """On any picture of the sample's size, to rounding to a multiple of the step."""
+    greys = [np.random.default_rng(k).random((64, 64)) for k in range(3)]
+    for grey, found in zip(
+        greys,
+        reads(
+            "return given.map((grey) => [...front.filtered(Float64Array.from(grey))])",
+            [g.ravel().tolist() for g in greys],
+        ),
+        strict=True,
+    ):
+        margin = (make.THUMBNAIL - make.WINDOW) // 2
+        expected = np.round(make.layer(grey, margin, margin) * make.GAIN / make.STEP) * make.STEP
+        assert np.abs(np.reshape(found, (16, 12, 12)) - expected).max() <= make.STEP
+        assert np.mean(np.reshape(found, (16, 12, 12)) == expected) > 0.999
+
+
+def test_a_picture_goes_through_the_layer_of_the_sample(reads):
+    """The photographs give the sample's activations, but for what lies beyond their edges; larger ones are shrunk."""
+    photographs = nv.samples.photographs().transpose(0, 2, 3, 1)
+    clear = np.concatenate([photographs[1], np.full((64, 64, 1), 255, "u1")], axis=2)
+    files = [(f"{k}.png", png(pixels)) for k, pixels in enumerate(photographs)]
+    files += [
+        ("twice.png", png(photographs[0].repeat(2, 0).repeat(2, 1))),
+        ("wide.png", png(np.pad(photographs[2], ((0, 0), (9, 10), (0, 0))))),
+        ("clear.png", png(clear)),
+        ("odd.png", png(photographs[3][:61, :63])),
+        ("dot.png", png(np.full((1, 1, 3), 7, "u1"))),
+    ]
+    found = open_all(reads, files)
+    assert all(isinstance(one, list) and one[0]["dtype"] == "float32" for one in found)
+    x = np.concatenate([array(one[0]) for one in found])
+    assert x.shape == (13, 16, 12, 12)
+    expected = nv.samples.activations(8)
+    by_python = [make.layer(make.grey(pixels / 255), 8, 8) * make.GAIN for pixels in photographs]
+    assert np.abs(x[:8] - by_python).max() <= make.STEP
+    assert min(np.corrcoef(x[k].ravel(), expected[k].ravel())[0, 1] for k in range(8)) > 0.998
+    for same, k in ((8, 0), (9, 2), (10, 1)):
+        assert np.abs(x[same] - x[k]).max() <= make.STEP
+    assert np.corrcoef(x[11].ravel(), x[3].ravel())[0, 1] > 0.5
+    assert not x[12].any()
+
+
+def test_browsers_own_pictures_are_read_and_wrong_ones_refused(reads):
+    drawn = """
+      const canvas = new OffscreenCanvas(130, 90);
+      const pen = canvas.getContext("2d");
+      pen.fillStyle = "#fff";
+      pen.fillRect(0, 0, 130, 90);
+      pen.fillStyle = "#123";
+      pen.fillRect(40, 20, 30, 50);
+      const files = await Promise.all(["png", "jpeg", "webp"].map(async (kind) =>
+        new File([await canvas.convertToBlob({ type: `image/${kind}`, quality: 1 })], `a.${kind}`)));
+      const sizes = await Promise.all(files.map(async (f) => front.pictureSize(new Uint8Array(await f.arrayBuffer()))));
+      return [sizes, await each(files, (file) => tried(async () => (await front.openFile(file)).arrays))];
+    """
+    sizes, found = reads(drawn)
+    assert sizes == [[130, 90]] * 3
+    first, *others = (array(one[0]) for one in found)
+    assert first.max() > 1
+    for other in others:
+        assert np.abs(other - first).max() < 0.2
+    good = png(nv.samples.photographs(1)[0].transpose(1, 2, 0))
+    wrong = [
+        ("huge.png", png(np.zeros((2, 2, 3), "u1"), (60000, 60000))),
+        ("cut.png", good[:20]),
+        ("none.png", good[:40]),
+        ("cut.jpg", b"\xff\xd8\xff\xe0"),
+        ("noise.webp", b"RIFF\0\0\0\0WEBPVP8X" + bytes(40)),
+    ]
+    messages = [one["message"] for one in open_all(reads, wrong)]
+    assert messages[0] == say("files.picture-size", subject="“huge.png”", width=60000, height=60000, most=67)
+    assert messages[1:] == [say("files.picture", subject=f"“{name}”") for name, _ in wrong[1:]]
+
+
+def test_the_policy_of_a_page_lets_files_be_read(new_page, tmp_path):
+    """Pictures are decoded and members unpacked where the page may load and evaluate nothing."""
+    x = np.arange(6.0).reshape(1, 6)
+    given = {"a.png": png(nv.samples.photographs(1)[0].transpose(1, 2, 0)), "b.npz": npz(x=x, y=x), "c.csv": b"1,2"}
+    data = html_page.as_json({name: base64.b64encode(file).decode() for name, file in given.items()})
+    script = f"""{js.joined("explorer/js/files/open.js")}
+      const given = JSON.parse(document.getElementById("normviz-data").textContent);
+      const read = [];
+      for (const [name, data] of Object.entries(given)) {{
+        const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+        const {{ arrays }} = await openFile(new File([bytes], name));
+        for (const array of arrays) read.push(`${{name}} ${{(await unpacked(array)).shape}}`);
+      }}
+      console.log(read.join("; "));
+    """
+    path = tmp_path / "page.html"
+    path.write_text(html_page.document("Files", "", data, script, style=""), encoding="utf-8")
+    page = new_page(bypass_csp=False)
+    with page.expect_console_message() as said:
+        page.goto(path.as_uri())
+    assert said.value.text == "a.png 1,16,12,12; b.npz 1,6; b.npz 1,6; c.csv 1,2"
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
+
+
+def central(packed: bytes, place: int, value: bytes, member: int = 0) -> bytes:
+    """A zip file with other bytes in an entry of its list of members."""
+    at = [found.start() for found in re.finditer(b"PK\x01\x02", packed)][member] + place
+    return packed[:at] + value + packed[at + len(value) :]
+
+
+def refused_files() -> list[tuple[str, bytes, str]]:
+    """Files, and the sentence with which each is refused."""
+    x = np.arange(6.0).reshape(2, 3)
+    good, packed, flat = npy(x), npz(x=x), npz(deflated=False, x=x)
+    dict_ = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }"
+    plain = headed(dict_, x.tobytes())
+    tensors = safetensors(a=("F64", (2, 3), x.tobytes()))
+
+    def head(old: str, new: str) -> bytes:
+        assert old in dict_
+        return headed(dict_.replace(old, new), x.tobytes())
+
+    def named(key: str, name: str, member: str = "", **values: Any) -> tuple[str, str]:
+        subject = say("files.array", file=name, array=member) if member else say("files.file", file=name)
+        return name, say(f"files.{key}", subject=subject, **values)
+
+    def npy_of(array: Any, key: str, name: str, **values: Any) -> tuple[str, bytes, str]:
+        file = io.BytesIO()
+        np.save(file, array, allow_pickle=True)
+        return name, file.getvalue(), named(key, name, **values)[1]
+
+    def case(file: bytes, key: str, name: str, member: str = "", **values: Any) -> tuple[str, bytes, str]:
+        return name, file, named(key, name, member, **values)[1]
+
+    sizes = {"shape": "2, 3", "dtype": "float64", "expected": 48}
+    twice = {"shape": "4, 3", "dtype": "float64", "expected": 96}
+    far = struct.pack("<Q", 2**63) + tensors[8:]
+    claims = {"shape": "4294967296, 4294967296", "dtype": "float64", "expected": 8 << 64, "found": 48}
+    cases = [
+        npy_of(np.float64(3), "rank", "0.npy", rank=0),
+        npy_of(np.ones(3), "rank", "1.npy", rank=1),
+        npy_of(np.ones((1,) * 6), "rank", "6.npy", rank=6),
+        npy_of(np.ones((2, 0, 3)), "empty", "none.npy", shape="2, 0, 3"),
+        npy_of(x.astype(complex), "holds-complex", "c16.npy"),
+        npy_of(x.astype(">c8"), "holds-complex", "c8.npy"),
+        npy_of(np.array([[None]]), "holds-object", "o.npy"),
+        npy_of(np.zeros((2, 2), "f4,i4"), "holds-structured", "fields.npy"),
+        npy_of(np.zeros((2, 2), "V2"), "holds-structured", "void.npy"),
+        npy_of(np.array([["a"]]), "holds-text", "u.npy"),
+        npy_of(np.array([[b"a"]]), "holds-text", "s.npy"),
+        npy_of(x.astype(np.longdouble), "dtype", "wide.npy", dtype=x.astype(np.longdouble).dtype.str)
+        if np.dtype(np.longdouble).itemsize > 8
+        else npy_of(np.ones(3), "rank", "1.npy", rank=1),
+        npy_of(np.zeros((1, 1), "M8[ns]"), "dtype", "time.npy", dtype="<M8[ns]"),
+        case(good[:-1], "size", "cut.npy", found=47, **sizes),
+        case(good + b"\0", "size", "extra.npy", found=49, **sizes),
+        case(head("(2, 3)", "(4294967296, 4294967296)"), "size", "claim.npy", **claims),
+        case(good[:60], "header", "short.npy"),
+        case(good[:8], "header", "magic.npy"),
+        case(b"", "header", "empty.npy"),
+        case(b"\x93NUMPY\x02\0\xff\xff\xff\xff" + bytes(99), "header", "4GB.npy"),
+        case(b"\x93NUMPY\x04\0" + plain[8:], "version", "new.npy", version="4.0"),
+        case(b"\x93NUMPY\x01\x01" + plain[8:], "version", "newer.npy", version="1.1"),
+        case(head("'<f8'", "__import__('os').abort()"), "header", "call.npy"),
+        case(head("(2, 3)", "(2, 3) * 9"), "header", "product.npy"),
+        case(head("(2, 3)", "(-2, -3)"), "header", "negative.npy"),
+        case(head("(2, 3)", "(2, , 3)"), "header", "commas.npy"),
+        case(head("(2, 3)", "[2, 3]"), "header", "list.npy"),
+        case(head("False", "0"), "header", "zero.npy"),
+        case(head(", }", ", 'shape': (2, 3)}"), "header", "double.npy"),
+        case(head(", }", ", 'more': True}"), "header", "more.npy"),
+        case(head("'fortran_order': False, ", ""), "header", "less.npy"),
+        case(head("descr", "__proto__"), "header", "proto.npy"),
+        case(head("'<f8'", "'float64'"), "dtype", "name.npy", dtype="float64"),
+        case(head("'<f8'", "'<f3'"), "dtype", "three.npy", dtype="<f3"),
+        case(packed[:-30], "zip", "cut.npz"),
+        case(b"PK\x03\x04", "zip", "begin.npz"),
+        case(npz(), "zip-none", "no.npz"),
+        case(npz(v=np.ones(3)), "rank", "vector.npz", "v", rank=1),
+        case(central(packed, 16, b"\1\2\3\4"), "checksum", "crc.npz", "x"),
+        case(central(flat, 16, b"\1\2\3\4"), "checksum", "crc stored.npz", "x"),
+        case(packed.replace(x.tobytes()[8:16], bytes(8)), "checksum", "changed.npz", "x")
+        if x.tobytes()[8:16] in packed
+        else case(flat.replace(x.tobytes()[8:16], bytes(8)), "checksum", "changed.npz", "x"),
+        case(central(packed, 8, b"\1\0"), "zip-encrypted", "secret.npz"),
+        case(central(packed, 10, b"\x0c\0"), "zip-method", "bzip2.npz", method=12),
+        case(central(packed, 24, struct.pack("<I", 2**31)), "checksum", "less.npz", "x"),
+        case(central(packed, 42, struct.pack("<I", 10**9)), "zip", "far.npz"),
+        case(central(npz(x=x, y=x), 42, bytes(4), 1), "zip", "overlap.npz"),
+        case(tensors[:6], "tensors", "six.safetensors"),
+        case(tensors[:-1], "tensors", "cut.safetensors"),
+        case(far, "tensors-header", "huge.safetensors", length=2**63, size=len(far)),
+        case(tensors.replace(b"[2, 3]", b"[4, 3]"), "size", "s.safetensors", "a", found=48, **twice),
+        case(tensors.replace(b"[0, 48]", b"[48, 0]"), "tensors", "back.safetensors"),
+        case(tensors.replace(b'"F64"', b'"C64"'), "dtype", "c.safetensors", "a", dtype="C64"),
+        case(tensors.replace(b"[2, 3]", b"[-2, 3]"[:6] + b"]"), "tensors", "minus.safetensors"),
+        case(safetensors(), "tensors-none", "none.safetensors"),
+        case(safetensors(a=("F32", (), bytes(4))), "rank", "scalar.safetensors", "a", rank=0),
+        case(bytes(range(256)), "kind", "noise.bin"),
+        case(b"\x80\x04K\x01.", "kind", "x.pkl"),
+        case(b"\xff\xfe1", "kind", "half.bin"),
+        case(b"\n# nothing\n", "blank", "blank.csv"),
+        case(b"a,b\n", "blank", "head.csv"),
+        case(b"1,2\n3,x\n", "field", "x.csv", line=2, column=2, text="x"),
+        case(b"1,2\n3,\n", "field-empty", "gap.csv", line=2, column=2),
+        case(b"1,2\n\n3\n", "row", "row.csv", line=3, count=1, first=1, expected=2),
+        case(b"1,5;2\n", "comma", "comma.csv", line=1, text="1,5"),
+        case(b"1,5 2,5\n3,5 4,5\n", "comma", "comma.txt", line=1, text="1,5"),
+        case(b"1+2j,3\n", "holds-complex", "complex.csv"),
+    ]  # fmt: skip
+    long = "n" * 300 + ".npy"
+    return [*cases, (long, b"", say("files.header", subject=f"“{'n' * 40}…{'n' * 15}.npy”"))]
+
+
+def test_files_are_refused_in_one_sentence(reads):
+    cases = refused_files()
+    found = open_all(reads, [(name, file) for name, file, _ in cases])
+    for (name, _, sentence), one in zip(cases, found, strict=True):
+        assert isinstance(one, dict), (name, one)
+        assert (one["message"], one["refused"]) == (sentence, True), name
+        assert is_sentence(sentence), sentence
+
+
+REFUSED_TEXTS = {
+    "": ("blank", {}),
+    "[1, 2]": ("rank", {"rank": 1}),
+    "[[[[[[1]]]]]]": ("rank", {"rank": 6}),
+    "[[], []]": ("empty", {"shape": "2, 0"}),
+    "[[1, 2], [3]]": ("ragged", {"at": "[1]", "count": 1, "expected": 2}),
+    "[[[1], [2]], [[3], [4, 5]]]": ("ragged", {"at": "[1][1]", "count": 2, "expected": 1}),
+    "[[1, [2]]]": ("mixed", {"at": "[0][1]"}),
+    "[[1], 2]": ("mixed", {"at": "[1]"}),
+    "[[1, 2]": ("unclosed", {}),
+    "[[1, 2)]": ("bracket", {"line": 1, "text": ")"}),
+    "[[1, 2]]\n]": ("bracket", {"line": 1, "text": "]"}),
+    "[[1,, 2]]": ("bracket", {"line": 1, "text": ","}),
+    "array([[1, 2]]": ("bracket", {"line": 1, "text": ")"}),
+    "[[1, 2]], [[3, 4]]": ("bracket", {"line": 1, "text": ", [[3, 4]]"}),
+    "[[1,\n 2-3]]": ("word", {"line": 2, "text": "2-3"}),
+    "[[None, 1]]": ("word", {"line": 1, "text": "None"}),
+    "[[1+2j]]": ("holds-complex", {}),
+    "array([[(1.+0.j)]])": ("holds-complex", {}),
+    "[[1, 2, ..., 9, 10]]": ("shortened", {}),
+    "<script>alert(1)</script>": ("blank", {}),
+    '{"x": [[1]]}': ("blank", {}),
+    "constructor toString": ("blank", {}),
+    "[[constructor]]": ("word", {"line": 1, "text": "constructor"}),
+    "1 2\n3 4 5": ("row", {"line": 2, "count": 3, "first": 1, "expected": 2}),
+    "[" * 200_000: ("unclosed", {}),
+    "[" * 200_000 + "1" + "]" * 200_000: ("rank", {"rank": 200_000}),
+    "[[1" + " " * 200_000 + "x]]": ("word", {"line": 1, "text": "x"}),
+    "[[1]]" + " " * 200_000 + "x": ("bracket", {"line": 1, "text": "x"}),
+    '"' * 99_999: ("field-empty", {"line": 1, "column": 1}),
+    "1,x\n2,3": ("field", {"line": 1, "column": 2, "text": "x"}),
+    "2\n" + "1" * 200_000 + "x": ("field", {"line": 2, "column": 1, "text": "1" * 40 + "…" + "1" * 18 + "x"}),
+}
+
+
+def test_large_texts_are_refused_before_they_are_read(reads):
+    given = """
+      const text = "1 ".repeat(9e6);
+      return [await pasted(text), await tried(() => front.openFile(new File([text], "large.csv")))];
+    """
+    subjects = (say("files.pasted"), "“large.csv”")
+    expected = [say("files.text", subject=subject, size=18, most=16) for subject in subjects]
+    assert [one["message"] for one in reads(given)] == expected
+
+
+def test_pasted_texts_are_refused_in_one_sentence(reads):
+    found = reads("return each(given, pasted)", list(REFUSED_TEXTS))
+    for (text, (key, values)), one in zip(REFUSED_TEXTS.items(), found, strict=True):
+        assert isinstance(one, dict), (text[:99], one)
+        sentence = say(f"files.{key}", subject=say("files.pasted"), **values)
+        assert (one["message"], one["refused"]) == (sentence, True), text[:99]
+        assert is_sentence(sentence), sentence
+
+
+# ---- what is broken --------------------------------------------------------------------------------------------------
+
+
+def broken(draw: random.Random, good: bytes) -> bytes:
+    """A file with some bytes changed, cut out, repeated, or put in."""
+    data = bytearray(good)
+    for _ in range(draw.choice([1, 1, 1, 2, 5])):
+        # Most bytes are numbers, and most errors in headers: half of the changes are made there.
+        at = draw.randrange(min(len(data), 140 if draw.random() < 0.5 else 10**9) or 1)
+        end = at + draw.choice([1, 1, 2, 4, 8, 40])
+        other = bytes(draw.choices([*range(256), 0, 255, *b"()[]{}',:<>0123456789"], k=end - at))
+        data[at : end if draw.random() < 0.7 else draw.choice([at, len(data)])] = draw.choice(
+            [other, other, b"", data[at:end] * 2]
+        )
+        if not data:
+            break
+    return bytes(data)
+
+
+def test_broken_files_give_an_array_or_a_sentence(reads):
+    """Nothing else happens: no other exception, no request, and no array of another size than the file can hold."""
+    draw = random.Random(5)
+    x = FLOATS[:2, :2]
+    picture = png(nv.samples.photographs(1)[0].transpose(1, 2, 0)[:20, :20])
+    good = {
+        ".npy": npy(x.astype(">f4")),
+        "2.npy": npy(np.asfortranarray(INTEGERS), (2, 0)),
+        ".npz": npz(x=x, y=x[0]),
+        "stored.npz": npz(deflated=False, x=x, y=x[0]),
+        ".safetensors": safetensors(a=("F64", x.shape, x.tobytes()), b=("BF16", (2, 2), bytes(8))),
+        ".csv": b"a,b\n1,2\n3,nan\n" * 4,
+        ".json": b"[[[1, 2], [3, 4]], [[5, 6.5e3], [-7, NaN]]]",
+        ".png": picture,
+    }
+    files = [(f"{k}{name}", broken(draw, data)) for k in range(63) for name, data in good.items()]
+    assert len(files) >= 500
+    found = open_all(reads, files)
+    read = 0
+    for (name, data), one in zip(files, found, strict=True):
+        if isinstance(one, dict):
+            assert one["refused"], (name, one)
+            assert is_sentence(one["message"]), (name, one["message"])
+            assert name in one["message"], (name, one["message"])
+            continue
+        read += 1
+        for each in one:
+            assert 2 <= len(each["shape"]) <= 5
+            assert array(each).size * 8 <= 64 * len(data) + 8 * 2304
+        if name.endswith(".npy"):
+            expected = np.load(io.BytesIO(data))
+            np.testing.assert_array_equal(array(one[0]), expected.astype(float), err_msg=name, strict=True)
+    assert 50 < read < 450
+
+
+def test_broken_texts_give_an_array_or_a_sentence(reads):
+    draw = random.Random(6)
+    good = [text for text, _ in pasted_texts() if len(text) < 2000]
+    pieces = [
+        *"[](),;=\"'.\t\n +-eE0123456789#",
+        "nan",
+        "inf",
+        "array(",
+        "tensor(",
+        "...",
+        "None",
+        "1j",
+        "np.float64(",
+        ", dtype=",
+    ]
+    texts = []
+    for k in range(500):
+        text = good[k % len(good)]
+        for _ in range(draw.choice([1, 1, 2, 3, 9])):
+            at = draw.randrange(len(text) + 1)
+            text = text[:at] + draw.choice(pieces) * draw.choice([0, 1, 1, 3]) + text[at + draw.choice([0, 0, 1, 5]) :]
+        texts.append(text)
+    found = reads("return each(given, pasted)", texts)
+    read = 0
+    for text, one in zip(texts, found, strict=True):
+        if isinstance(one, dict):
+            assert one["refused"], (text, one)
+            assert is_sentence(one["message"]), (text, one["message"])
+            continue
+        read += 1
+        x = array(one[0])
+        assert 2 <= x.ndim <= 5
+        assert x.size <= len(text)
+        try:
+            expected = np.array(json.loads(text.replace("nan", "NaN").replace("inf", "Infinity")))
+        except ValueError:
+            continue
+        np.testing.assert_array_equal(x, expected, err_msg=text)
+    assert 50 < read < 450

@@ -32,10 +32,10 @@ export const isSafetensors = (bytes) => bytes.length > 8 && bytes[8] === 0x7b &&
 export async function readSafetensors(file, subject) {
   const damaged = () => new Refusal(say("files.tensors", { subject }));
   if (file.size < 8) throw damaged();
-  const length = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
-  const begin = 8 + length;
+  const length = new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true);
+  const begin = 8 + Number(length);
   if (begin > file.size || length > constants.files.header)
-    throw new Refusal(say("files.tensors-header", { subject, length, size: file.size }));
+    throw new Refusal(say("files.tensors-header", { subject, length: `${length}`, size: file.size }));
   let header = null;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await file.slice(8, begin).arrayBuffer()));

@@ -3,7 +3,7 @@
 import { say } from "../core/sentences.js";
 import { Refusal, checkShape, quoted } from "./arrays.js";
 
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i;
 const WORD = /^([+-]?)(?:np\.|numpy\.|math\.|torch\.)?([a-z]+)_?$/i;
 const WORDS = { nan: NaN, inf: Infinity, infinity: Infinity, true: 1, false: 0 };
 const DECIMAL_COMMA = /^[+-]?\d*,\d+(?:e[+-]?\d+)?$/i;
@@ -13,7 +13,10 @@ const LISTS = /^(?:\w{1,40}\s*=\s*)?(?:[a-z_][\w.]{0,40}\s*(\()\s*(?=[[(]))?[[(]
 /** NumPy prints the numbers in a list of Python as np.float64(1.5). */
 const SCALAR = /\b(?:np\.|numpy\.)?(?:u?int|b?float)\d+\(([^()[\]]*)\)/g;
 const TOKEN = /\s*([[\](),]|[^\s[\](),]+)/y;
-const CLOSING = { "[": "]", "(": ")" };
+const CLOSING = new Map([
+  ["[", "]"],
+  ["(", ")"]
+]);
 
 /** The number that a text is; null for another text. */
 function numberIn(text) {
@@ -47,7 +50,8 @@ function readTable(text, subject) {
     const line = k + 1;
     separator ??= ["\t", ";", ","].find((each) => trimmed.replace(/"[^"]*"/g, "").includes(each)) ?? /\s+/;
     const fields = fieldsOf(separator === "\t" ? content : trimmed, separator);
-    const isHeader = header && fields.some((field) => /[a-z]/i.test(field) && numberIn(field) === null);
+    // A line with a number is none: a mistyped sample must not vanish.
+    const isHeader = header && fields.every((field) => numberIn(field) === null) && /[a-z]/i.test(trimmed);
     header = false;
     if (isHeader && !fields.some((field) => COMPLEX.test(field))) {
       separator = null; // a title may stand over the columns
@@ -90,31 +94,26 @@ function notNumber(field, content, { subject, line, column }) {
 
 /** Nested lists; what stands around them, as in `x = array([[1, 2]], dtype=int8)`, is left out. */
 function readLists(text, subject) {
-  const given = text.trimStart();
-  const [opening, wrapped] = LISTS.exec(given);
+  const begin = text.length - text.trimStart().length;
+  const [opening, wrapped] = LISTS.exec(text.slice(begin));
   const values = [];
   const lengths = []; // of the lists of every level
   const closing = []; // of the lists that are open
   const counts = []; // what they hold so far
   let leaf = null; // as many lists are open around every number
   let separated = true;
-  let at = opening.length - 1;
-  const line = () => given.slice(0, at).split("\n").length;
-  const place = () =>
-    counts
-      .slice(0, -1)
-      .map((count) => `[${count}]`)
-      .join("");
+  TOKEN.lastIndex = begin + opening.length - 1;
+  const line = () => text.slice(0, TOKEN.lastIndex).split("\n").length;
+  const place = (levels) => levels.map((count) => `[${count}]`).join("");
   const misplaced = (token) => new Refusal(say("files.bracket", { subject, line: line(), text: quoted(token) }));
   do {
-    TOKEN.lastIndex = at;
-    const token = TOKEN.exec(given)?.[1];
+    const token = TOKEN.exec(text)?.[1];
     if (!token) throw new Refusal(say("files.unclosed", { subject }));
     if (token === ",") {
       if (separated) throw misplaced(token);
-    } else if (CLOSING[token]) {
-      if (closing.length === leaf) throw new Refusal(say("files.mixed", { subject, at: place() }));
-      closing.push(CLOSING[token]);
+    } else if (CLOSING.has(token)) {
+      if (closing.length === leaf) throw new Refusal(say("files.mixed", { subject, at: place(counts) }));
+      closing.push(CLOSING.get(token));
       counts.push(0);
     } else if (token === "]" || token === ")") {
       if (closing.at(-1) !== token) throw misplaced(token);
@@ -122,7 +121,9 @@ function readLists(text, subject) {
       const count = counts[level];
       lengths[level] ??= count;
       if (lengths[level] !== count)
-        throw new Refusal(say("files.ragged", { subject, at: place(), count, expected: lengths[level] }));
+        throw new Refusal(
+          say("files.ragged", { subject, at: place(counts.slice(0, -1)), count, expected: lengths[level] })
+        );
       closing.pop();
       counts.pop();
       if (level) counts[level - 1]++;
@@ -134,14 +135,13 @@ function readLists(text, subject) {
         throw new Refusal(say("files.word", { subject, line: line(), text: quoted(token) }));
       }
       leaf ??= closing.length;
-      if (closing.length !== leaf) throw new Refusal(say("files.mixed", { subject, at: place() }));
+      if (closing.length !== leaf) throw new Refusal(say("files.mixed", { subject, at: place(counts) }));
       values.push(value);
       counts[leaf - 1]++;
     }
-    separated = token === "," || Boolean(CLOSING[token]);
-    at = TOKEN.lastIndex;
+    separated = token === "," || CLOSING.has(token);
   } while (closing.length);
-  const rest = given.slice(at).trim();
+  const rest = text.slice(TOKEN.lastIndex).trim();
   if (!(wrapped ? /^(?:,\s*\w+\s*=[^[\]]*|,)?\)[;.]?$/ : /^[;,.]?$/).test(rest)) throw misplaced(rest || ")");
   return { shape: lengths, values };
 }
