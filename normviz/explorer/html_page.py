@@ -54,10 +54,14 @@ main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 
 @media (prefers-color-scheme: dark) { [data-drawn]:not([data-theme]) body { background: var(--dark); } }
 [data-drawn][data-theme=dark] body { background: var(--dark); }
 """
-UNPACK = (
-    "(async()=>{const z=Uint8Array.from(atob('%s'),c=>c.charCodeAt(0));"
-    "const t=await new Response(new Blob([z]).stream().pipeThrough(new DecompressionStream('gzip'))).text();"
-    "document.open();document.write(t);document.close()})()"
+UNPACKED = (
+    "await new Response(new Blob([Uint8Array.from(atob('%s'),c=>c.charCodeAt(0))]).stream()"
+    ".pipeThrough(new DecompressionStream('gzip'))).text()"
+)
+OPEN_PAGE = f"(async()=>{{const t={UNPACKED};document.open();document.write(t);document.close()}})()"
+RUN_SCRIPT = (
+    f"const t={UNPACKED};"
+    "document.head.append(Object.assign(document.createElement('script'),{type:'module',textContent:t}))"
 )
 
 
@@ -88,6 +92,8 @@ def document(
         On this page the reader makes a tensor.
     """
     name = escape(title, quote=False)
+    if editable and not framed:  # this script is long, and a frame is packed as a whole
+        script = RUN_SCRIPT % packed(script)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -139,9 +145,7 @@ def over(
         In this frame the reader makes a tensor, and may save it.
     """
     shown = base64.b64encode(still.encode()).decode("ascii")
-    # Without a time in the archive, the same choice gives the same bytes, so a notebook run again shows no change.
-    packed = base64.b64encode(gzip.compress(live.encode(), 9, mtime=0)).decode("ascii")
-    inside = f"<!doctype html><script>{UNPACK % packed}</script>"
+    inside = f"<!doctype html><script>{OPEN_PAGE % packed(live)}</script>"
     allowed = "allow-scripts allow-downloads" if editable else "allow-scripts"
     caption = f'<figcaption style="padding:8px 12px">{escape(words)}</figcaption>' if words else ""
     # In padding 100% is the width of the element around, so one stands around that is as wide. The figure has a width
@@ -155,6 +159,12 @@ def over(
         f'{caption}</figure><iframe title="{escape(title)}" sandbox="{allowed}" srcdoc="{escape(inside)}" '
         'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div></div>'
     )
+
+
+def packed(text: str) -> str:
+    """A text as base64 of gzip, for a script that unpacks it."""
+    # Without a time in the archive, the same choice gives the same bytes, so a notebook run again shows no change.
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
 
 
 def as_json(value: Any) -> str:
