@@ -43,7 +43,8 @@ def test_every_advice_and_every_question_is_reached():
 
 def test_the_whole_family_is_there():
     known = {drawn.method for row in ADVICE.values() for drawn in row.drawn}
-    assert known == set(nv.METHODS)
+    # A norm for each head stands within attention, beside the layer norm that the guide chooses.
+    assert known == {name for name, row in nv.METHODS.items() if not row.shared}
     assert {"conditional_instance", "adain", "switchable", "synchronized_batch", "frozen_batch"} < set(ADVICE)
 
 

@@ -323,7 +323,7 @@ def test_the_camera_is_orthographic_and_the_template_has_the_colours(figure):
 
 def test_json_is_small_and_plain(figure):
     text = figure.to_json()
-    assert len(text) < 60_000
+    assert len(text) < 65_000
     assert "bdata" not in json.dumps(json.loads(text)["layout"])
 
 

@@ -292,3 +292,17 @@ def test_the_front_end_imports_nothing_and_asks_nobody():
     for word in ("import ", "fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML", "eval("):
         lines = [line for line in text.splitlines() if word in line and "www.w3.org/2000/svg" not in line]
         assert not [line for line in lines if not line.lstrip().startswith(("//", "*", "/*"))], word
+
+
+@pytest.mark.parametrize("method", ["per_head", "per_head_rms"])
+def test_a_weight_that_all_heads_share(method):
+    """It is shown with an entry for each channel, so that every other method takes it too."""
+    x, weight, bias = np.random.default_rng(0).normal(size=(2, 6, 5)), np.arange(1.0, 4), np.arange(3.0)
+    explorer = nv.Explorer(x, method, 2, weight=weight, bias=bias)
+    np.testing.assert_array_equal(explorer.weight, [1, 2, 3, 1, 2, 3])
+    explorer.weight = 2 * weight
+    np.testing.assert_array_equal(explorer._subject.weight, [2, 4, 6, 2, 4, 6])
+    np.testing.assert_array_equal(explorer._subject.bias, [0, 1, 2, 0, 1, 2])
+    explorer.method = "batch"
+    with pytest.raises(traitlets.TraitError, match=r"weight has shape \(3,\)"):
+        explorer.weight = weight

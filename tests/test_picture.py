@@ -149,8 +149,8 @@ def test_the_numbers_are_the_cores(method, seed):
     at = nv.pooling(method, x.shape, groups).set_number(index)
     assert (shown.mean, shown.var, shown.x) == (found.mean.flat[at], found.var.flat[at], x[index])
     written = " ".join(words(draw(x, **given)))
-    for value in (shown.mean, shown.var):
-        assert f" {readout.decimal(value)}" in written
+    for number in (readout.decimal(shown.mean, readout.digits_for(shown)), readout.decimal(shown.var)):
+        assert f" {number}" in written
 
 
 @pytest.mark.parametrize(

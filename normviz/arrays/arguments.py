@@ -63,20 +63,25 @@ def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: 
         value = real_numbers(value, name)
     if value.shape == (pool.shape[axis],):
         return value.reshape(pool.parameter_shape)
-    C, spatial = pool.shape[1], pool.shape[2:]
+    C, spatial, each = pool.shape[1], pool.shape[2:], pool.block[1]
+    if pool.row.shared and value.shape == (each,):
+        return np.tile(value, C // each).reshape(pool.parameter_shape)
     sample = list(spatial)
     sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)
     if pool.row.elementwise and value.shape == tuple(sample):
         return np.moveaxis(value, _channel_in_sample(channel_axis, len(pool.shape)), 0)[None]
     allowed = f"({pool.shape[axis]},)" + (f" or {tuple(sample)}" if pool.row.elementwise and spatial else "")
+    allowed += f" or ({each},), shared by all groups" if pool.row.shared and each < C else ""
     on = f"C={C} channels" if axis else f"Cout={pool.shape[0]} output channels"
     raise ValueError(f"{name} has shape {value.shape}; method {pool.method!r} on {on} needs {allowed}")
 
 
-def unparameter(value: np.ndarray, elementwise: bool, channel_axis: int) -> np.ndarray:
-    """Return the gradient of a parameter in the parameter's own shape."""
-    if not elementwise:
+def unparameter(value: np.ndarray, shape: tuple[int, ...] | None, channel_axis: int) -> np.ndarray:
+    """Return the gradient of a parameter in the parameter's own shape; None for one entry a channel."""
+    if shape is None or shape == (value.size,):
         return value.reshape(-1)
+    if len(shape) == 1:  # shared by all groups
+        return value.reshape(-1, *shape).sum(0)
     return np.moveaxis(value[0], 0, _channel_in_sample(channel_axis, value.ndim))
 
 

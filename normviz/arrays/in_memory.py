@@ -34,7 +34,7 @@ def gradient(request: Request) -> tuple[Any, np.ndarray, np.ndarray, Backend]:
     root = pool.size**0.5 if pool.row.statistic == "squared norm" else 1.0
     options = (worker.xp.asarray(gamma) / root, y, pool.block, pool.row.centered)
     parameters = worker.gradient(request.view, request.grad, mean, rstd * root, *options)
-    of_weight, of_bias = (unparameter(worker.host(p), request.elementwise, request.channel_axis) for p in parameters)
+    of_weight, of_bias = (unparameter(worker.host(p), request.weight_shape, request.channel_axis) for p in parameters)
     return request.deliver(y), of_weight / root, of_bias, worker
 
 

@@ -39,8 +39,8 @@ class Request(NamedTuple):
         Whether the caller named the backend; then no other backend takes over.
     weight, bias
         Float64 on the host, in a shape that broadcasts against `view`; None where none is given.
-    elementwise
-        Whether the weight has the shape of one sample.
+    weight_shape
+        The shape of the weight as the caller gave it; None without one.
     eps
         A float > 0.
     given
@@ -59,7 +59,7 @@ class Request(NamedTuple):
     insists: bool
     weight: Any = None
     bias: Any = None
-    elementwise: bool = False
+    weight_shape: tuple[int, ...] | None = None
     eps: float = 1e-5
     given: Any = None
     out: Any = None
@@ -130,7 +130,7 @@ def resolve(
         insists=backend is not None,
         eps=check_eps(eps),
         weight=None if weight is None else parameter(weight, "weight", pool, channel_axis),
-        elementwise=weight is not None and np.ndim(weight) > 1,
+        weight_shape=None if weight is None else np.shape(weight),
         bias=None if bias is None else parameter(bias, "bias", pool, channel_axis),
         given=None if statistics is None else check_statistics(statistics, pool),
         out=out,

@@ -11,6 +11,15 @@ from normviz.core.errors import unknown
 
 Extent = Literal["one", "all", "group"]
 Statistic = Literal["mean and variance", "mean square", "squared norm"]
+Affine = Literal[
+    "per channel",
+    "per channel of a group",
+    "per element",
+    "scale per channel",
+    "scale per channel of a group",
+    "scale per output channel",
+    "none",
+]
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,9 @@ class Method:
         Extent of the block along the samples, the channels, and every spatial axis: "one" cell, "all" of them, or
         "group": C / num_groups channels, or N / num_groups samples.
     affine
-        Which parameters PyTorch's layer (or the paper) learns by default: "per channel", "per element" of one sample,
-        "scale per channel", "scale per output channel", or "none".
+        Which parameters PyTorch's layer (or the paper) learns by default: "per channel", "per channel of a group" (one
+        weight for all groups, of C / num_groups entries), "per element" of one sample, "scale per channel", "scale per
+        channel of a group", "scale per output channel", or "none".
     torch
         PyTorch's equivalent.
     reference
@@ -44,7 +54,7 @@ class Method:
     n: Extent
     c: Extent
     spatial: Extent
-    affine: Literal["per channel", "per element", "scale per channel", "scale per output channel", "none"]
+    affine: Affine
     torch: str
     reference: str
     statistic: Statistic = "mean and variance"
@@ -84,6 +94,11 @@ class Method:
     def elementwise(self) -> bool:
         """Whether weight and bias may have the shape of one sample, as torch.nn.LayerNorm's do."""
         return self.affine == "per element"
+
+    @property
+    def shared(self) -> bool:
+        """Whether all groups may share one weight and bias of C / num_groups entries, as the heads of attention do."""
+        return self.affine.endswith("of a group")
 
 
 class MethodTable(Mapping[str, Method]):
@@ -169,6 +184,27 @@ METHODS = MethodTable(
             affine="scale per channel",
             torch="torch.nn.RMSNorm(C), channels last",
             reference="Zhang & Sennrich 2019 (arXiv 1910.07467)",
+            statistic="mean square",
+        ),
+        Method(
+            name="per_head",
+            label="Per-Head Layer Norm",
+            n="one",
+            c="group",
+            spatial="one",
+            affine="per channel of a group",
+            torch="torch.nn.LayerNorm(C // G) on x.unflatten(-1, (G, C // G)), channels last",
+            reference="Dehghani et al. 2023 (arXiv 2302.05442)",
+        ),
+        Method(
+            name="per_head_rms",
+            label="Per-Head RMS Norm",
+            n="one",
+            c="group",
+            spatial="one",
+            affine="scale per channel of a group",
+            torch="torch.nn.RMSNorm(C // G) on x.unflatten(-1, (G, C // G)), channels last",
+            reference="Zhang & Sennrich 2019 (arXiv 1910.07467), on the queries and keys of each attention head",
             statistic="mean square",
         ),
         Method(

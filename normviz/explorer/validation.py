@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from operator import index as as_int
 from typing import Any
@@ -20,7 +20,7 @@ from normviz.arrays.arguments import check_eps
 from normviz.core.array_kinds import host, real_numbers
 from normviz.core.errors import brief, unknown
 from normviz.core.methods import METHODS, Method, find
-from normviz.core.pooling import canonical, check_cell, check_groups, fitting_divisor, fitting_num_groups
+from normviz.core.pooling import canonical, check_cell, check_groups, divisors, fitting_divisor, fitting_num_groups
 from normviz.explorer import scene
 from normviz.explorer.recipe import Recipe, fill_anew, of_given
 from normviz.explorer.svg.geometry import bins
@@ -155,10 +155,13 @@ class Subject:
 def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
     """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
     shape = checked_shape(x, channel_axis)
-    statistics, per_output = more.get("statistics"), takes_weights(more.get("method"))
+    statistics, method = more.get("statistics"), more.get("method")
+    per_output = takes_weights(method)
+    spread = partial(for_all_groups, method=method, num_groups=more.get("num_groups"), shape=shape)
+    weight, bias = spread(more.get("weight")), spread(more.get("bias"))
     checked = {
-        "weight": parameter("weight", more.get("weight"), shape, channel_axis, per_output=per_output),
-        "bias": parameter("bias", more.get("bias"), shape, channel_axis, per_output=per_output),
+        "weight": parameter("weight", weight, shape, channel_axis, per_output=per_output),
+        "bias": parameter("bias", bias, shape, channel_axis, per_output=per_output),
         "eps": check_eps(eps),
         "running": None if statistics is None else running(statistics, shape),
         "labels": overlay("labels", more.get("labels"), shape),
@@ -216,6 +219,18 @@ def of_length(array: np.ndarray | None, shape: tuple[int, ...], length: int) -> 
     if array is None or array.shape in ((length,), shape[1:]):
         return array
     return None if array.ndim > 1 else np.resize(array, length)
+
+
+def for_all_groups(value: Any, method: Any, num_groups: Any, shape: tuple[int, ...]) -> Any:
+    """A weight or bias that all groups share as one with an entry for each channel, which every method takes.
+
+    `num_groups` is None for the usual one. Any other value stays as it is.
+    """
+    row = METHODS.get(method) if isinstance(method, str) else None
+    if value is None or row is None or not row.shared:
+        return value
+    C, G, array = shape[1], fitting_num_groups(row, shape) if num_groups is None else num_groups, host(value)
+    return np.tile(array, C // array.size) if G in divisors(C) and array.shape == (C // G,) else value
 
 
 def check_taken(array: np.ndarray | None, method: str, shape: tuple[int, ...]) -> None:
@@ -366,7 +381,8 @@ def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]
         if name not in KEYWORDS:
             raise TypeError(f"Explorer(): {unknown('keyword', name, KEYWORDS)}")
     fixed = {key: keywords[key] for key in SUBJECT if key in keywords}
-    on = subject(activations() if x is None else x, method=keywords.get("method"), **fixed)
+    chosen = {key: keywords.get(key) for key in ("method", "num_groups")}
+    on = subject(activations() if x is None else x, **chosen, **fixed)
     if keywords.get("editable"):
         on = on.opened("sample" if x is None else "file")
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})

@@ -156,7 +156,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         # Every ipywidget takes its layout.
         own = {"layout": keywords.pop("layout")} if "layout" in keywords else {}
         subject, first = validation.start(x, keywords | {"num_groups": num_groups})
-        self._begin(subject, first | own, {name: keywords[name] for name in PARAMETERS if name in keywords})
+        chosen = first["method"], first["num_groups"], subject.shape
+        given = {name: validation.for_all_groups(keywords[name], *chosen) for name in PARAMETERS if name in keywords}
+        self._begin(subject, first | own, given)
 
     def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         """Show a subject; all arguments have been checked."""
@@ -289,6 +291,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         name, value, on = proposal["trait"].name, proposal["value"], self._subject
         with refusals():
             if name in PARAMETERS:
+                value = validation.for_all_groups(value, self.method, self.num_groups, on.shape)
                 on.with_parameter(name, value, self.method)
                 return value
             if name == "method":

@@ -7,29 +7,29 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.request import take
-from normviz.streaming.partial_moments import Axes, PartialMoments, join, measure
+from normviz.streaming.partial_moments import WHOLE, Extents, PartialMoments, join, measure
 from normviz.streaming.progress import progress_bar
 
 
 def read(
-    chunks: Iterable[Any], axes_of: Axes, channel_axis: int, backend: str | None, progress: bool | None
+    chunks: Iterable[Any], extents_of: Extents, channel_axis: int, backend: str | None, progress: bool | None
 ) -> PartialMoments:
-    """Return the moments of all chunks over `axes_of(shape)`. Each chunk is asked for once."""
+    """Return the moments of all chunks in blocks of `extents_of(shape)`. Each chunk is asked for once."""
     parts: list[np.ndarray] = []
-    first, axes, name, length, insists = None, (), "", 0, backend is not None
+    first, extents, name, length, insists = None, (0,), "", 0, backend is not None
     with progress_bar(progress, length_hint(chunks) or None, unit=" chunks") as bar:
         for number, chunk in enumerate(chunks):
             dtype = _dtype(chunk, number)
             view, worker, _ = take(chunk, channel_axis, backend, f"chunk {number}")
             here = dtype, view.shape[1:]
             if first is None:
-                first, axes = here, axes_of(view.shape)
+                first, extents = here, extents_of(view.shape)
             elif here != first:
                 _refuse(number, here, first)
-            part, used = measure(view, worker, axes, insists)
+            part, used = measure(view, worker, extents, insists)
             if used is not worker:  # the GPU has no memory left; the rest stays on the host, without another warning
                 backend = used.name
-            if 0 in axes and parts:
+            if parts and extents[0] == WHOLE:
                 parts[0] = join(parts[0], part)
             else:
                 parts.append(part)

@@ -20,15 +20,25 @@ from normviz.backends.threads import at_most
 from normviz.core.array_kinds import is_bfloat16
 from normviz.core.pooling import Pooling, canonical, pooling
 from normviz.core.statistics import Statistics
-from normviz.streaming.partial_moments import PART, Axes, PartialMoments, finish, join_along, measure
+from normviz.streaming.partial_moments import (
+    PART,
+    WHOLE,
+    Extents,
+    PartialMoments,
+    extents_of,
+    finish,
+    join_along,
+    measure,
+    within_positions,
+)
 
 SET = np.dtype([("mean", "f8"), ("var", "f8")])
 
 
-def read(x: Any, axes_of: Axes, channel_axis: int, backend: str | None) -> PartialMoments:
-    """Return the moments of a dask array over `axes_of(shape)`."""
+def read(x: Any, extents_of: Extents, channel_axis: int, backend: str | None) -> PartialMoments:
+    """Return the moments of a dask array in blocks of `extents_of(shape)`."""
     view, worker, _ = take(x, channel_axis, backend)
-    moments = _moments(view, axes_of(view.shape), worker.name, backend is not None)
+    moments = _moments(view, extents_of(view.shape), worker.name, backend is not None)
     return PartialMoments(moments.compute(), view.shape, worker.name)
 
 
@@ -49,43 +59,55 @@ def normalize(request: Request) -> Any:
     statistics are known. For an array larger than memory compute the statistics first and pass them,
     `statistics=nv.statistics(x, "batch")`, which reads x once more.
     """
-    view, pool = request.view, request.pool
+    pool, cut, within = request.pool, request.view.chunks, within_positions(request.pool.row)
+    view = _with_whole_groups(request.view) if within else request.view
     gamma, beta = (None if p is None else _beside(p, view) for p in (request.weight, request.bias))
     if request.given is None:
-        axes = pool.pooled_axes
-        sets = _sets(_moments(view, axes, request.worker.name, request.insists), pool, view)
+        extents = extents_of(pool.row, view.shape, pool.num_groups)
+        sets = _sets(_moments(view, extents, request.worker.name, request.insists), pool, view)
     else:
-        mean, var = map(pool.spread, request.given)
+        mean, var = (p.reshape(pool.grid) if within else pool.spread(p) for p in request.given)
         sets = np.empty(mean.shape, SET)
         sets["mean"], sets["var"] = mean, var
         sets = _beside(sets, view)
     dtype = result_dtype(view)
-    # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are.
-    method = "instance" if pool.row.has_groups else pool.method
+    # A chunk may cut a group, so groups' sets are given by sample and channel, as Instance Norm's are. Only chunks that
+    # were made to hold whole groups keep them.
+    method, groups = ("instance", None) if pool.row.has_groups and not within else (pool.method, pool.num_groups)
     options = {"eps": request.eps, "backend": request.worker.name, "insists": request.insists}
-    part = partial(_normalize_part, method=method, dtype=dtype, **options)
+    part = partial(_normalize_part, method=method, num_groups=groups, dtype=dtype, **options)
     y = _dask_array().map_blocks(part, view, sets, gamma, beta, dtype=dtype, meta=view._meta.astype(dtype))
-    return request.back(uncanonical(y, request.channel_axis))
+    return request.back(uncanonical(y.rechunk(cut), request.channel_axis))
 
 
-def _moments(view: Any, axes: tuple[int, ...], backend: str, insists: bool) -> Any:
-    """Return the moments over `axes`, which keep length 1, as a dask array."""
-    of_part = partial(_moments_of_part, backend=backend, insists=insists)
+def _with_whole_groups(view: Any) -> Any:
+    """Return the array with all channels in each chunk, so that no chunk cuts a group of them."""
+    return view.rechunk({1: -1})
+
+
+def _moments(view: Any, extents: tuple[int, ...], backend: str, insists: bool) -> Any:
+    """Return the moments of every block of `extents` as a dask array."""
     meta = np.empty([0] * view.ndim, PART)
+    of_part = partial(_moments_of_part, extents=extents, backend=backend, insists=insists)
+    axes = tuple(axis for axis, extent in enumerate(extents) if extent == WHOLE)
+    if extents[1] not in (1, WHOLE):  # groups of channels; nothing is merged across the chunks
+        view = _with_whole_groups(view)
+        chunks = tuple((view.shape[1] // extents[1],) if a == 1 else cut for a, cut in enumerate(view.chunks))
+        return view.map_blocks(of_part, chunks=chunks, dtype=PART, meta=meta)
     if not axes:
-        return view.map_blocks(of_part, axis=axes, dtype=PART, meta=meta)
+        return view.map_blocks(of_part, dtype=PART, meta=meta)
     return _dask_array().reduction(view, of_part, join_along, axis=axes, keepdims=True, dtype=PART, meta=meta)
 
 
 def _moments_of_part(
-    part: Any, axis: tuple[int, ...], keepdims: bool = True, *, backend: str, insists: bool
+    part: Any, axis: Any = None, keepdims: bool = True, *, extents: tuple[int, ...], backend: str, insists: bool
 ) -> np.ndarray:
     """Return the moments of one chunk, on one thread, because dask works on several chunks at once."""
     if not part.size:
-        return np.zeros([1 if a in axis else n for a, n in enumerate(part.shape)], PART)
+        return np.zeros([1 if e == WHOLE else n // e for n, e in zip(part.shape, extents, strict=True)], PART)
     with at_most(1):
         view, worker, _ = take_array(part, 1, backend)
-        return measure(view, worker, axis, insists)[0]
+        return measure(view, worker, extents, insists)[0]
 
 
 def _sets(moments: Any, pool: Pooling, view: Any) -> Any:
@@ -94,7 +116,7 @@ def _sets(moments: Any, pool: Pooling, view: Any) -> Any:
         moments = moments.rechunk({pool.row.grouped_axis: -1})
     meta = np.empty([0] * moments.ndim, SET)
     sets = moments.map_blocks(_sets_of_part, pool.method, pool.num_groups, dtype=SET, meta=meta)
-    return sets.rechunk({axis: cut for axis, cut in enumerate(view.chunks) if sets.shape[axis] > 1})
+    return sets.rechunk({axis: cut for axis, cut in enumerate(view.chunks) if sum(cut) == sets.shape[axis]})
 
 
 def _sets_of_part(moments: np.ndarray, method: str, num_groups: int | None) -> np.ndarray:
@@ -108,24 +130,24 @@ def _sets_of_part(moments: np.ndarray, method: str, num_groups: int | None) -> n
 
 def _normalize_part(
     part: Any, sets: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None, *,
-    method: str, dtype: Any, eps: float, backend: str, insists: bool,
+    method: str, num_groups: int | None, dtype: Any, eps: float, backend: str, insists: bool,
 ) -> Any:  # fmt: skip
     if not part.size:
         return part.astype(dtype)
-    pool = pooling(method, part.shape)
+    pool = pooling(method, part.shape, num_groups)
     axis = pool.row.affine_axis
     mean, var = (np.broadcast_to(sets[name], pool.grid).reshape(pool.statistics_shape) for name in ("mean", "var"))
     own = Statistics(mean=mean, var=var, count=pool.size)
     weight, bias = (p if p is None or p.size > p.shape[axis] else p.ravel() for p in (gamma, beta))
     weight, bias = (p if p is None or p.ndim == 1 else p[0] for p in (weight, bias))
     with at_most(1):
-        request = resolve(part, method, None, 1, backend, weight=weight, bias=bias, eps=eps, statistics=own)
+        request = resolve(part, method, num_groups, 1, backend, weight=weight, bias=bias, eps=eps, statistics=own)
         return compute("normalize", request._replace(insists=insists))
 
 
 def _beside(values: np.ndarray, view: Any) -> Any:
-    """Return an array that broadcasts against x as a dask array, cut as x is."""
-    chunks = tuple(cut if n > 1 else (1,) for n, cut in zip(values.shape, view.chunks, strict=True))
+    """Return an array with an entry for each cell, or for each set, along every axis as a dask array, cut as x is."""
+    chunks = tuple(cut if sum(cut) == n else (n,) for n, cut in zip(values.shape, view.chunks, strict=True))
     return _dask_array().from_array(values, chunks=chunks)
 
 

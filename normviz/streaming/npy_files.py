@@ -8,17 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from normviz.arrays.request import take
-from normviz.backends.base import Box, clip
+from normviz.backends.base import Box
 from normviz.core.errors import brief
 from normviz.core.pooling import canonical
-from normviz.streaming.partial_moments import PART, Axes, PartialMoments, in_order, join, measure
+from normviz.streaming.partial_moments import PART, Extents, PartialMoments, in_order, join, measure
 from normviz.streaming.progress import progress_bar
 
 BUFFER = 1 << 22
@@ -50,18 +50,20 @@ class Header:
         return canonical(cells.T if self.fortran else cells, channel_axis)
 
 
-def read(file: Any, axes_of: Axes, channel_axis: int, backend: str | None, progress: bool | None) -> PartialMoments:
-    """Return the moments of a file's array over `axes_of(shape)`."""
+def read(
+    file: Any, extents_of: Extents, channel_axis: int, backend: str | None, progress: bool | None
+) -> PartialMoments:
+    """Return the moments of a file's array in blocks of `extents_of(shape)`."""
     name = _name(file)
     with nullcontext(file) if hasattr(file, "read") else Path(file).open("rb", buffering=0) as stream:
         header = read_header(stream, name)
         # An array of the same shape that takes no memory: every argument is checked before a value is read.
         whole = header.view(np.broadcast_to(np.zeros((), header.dtype), header.shape), channel_axis)
-        axes = axes_of(whole.shape)
+        extents = extents_of(whole.shape)
         found = _size(stream)
         if found is not None and found < header.nbytes:
             _refuse(name, header, found)
-        moments = np.zeros([1 if a in axes else n for a, n in enumerate(whole.shape)], PART)
+        moments = np.zeros([-(-n // extent) for n, extent in zip(whole.shape, extents, strict=True)], PART)
         buffer = np.empty(max(min(BUFFER, header.nbytes), header.dtype.itemsize), np.uint8)
         done, insists, name_used = 0, backend is not None, ""
         with progress_bar(progress, header.nbytes, unit="B", unit_scale=True) as bar:
@@ -72,13 +74,18 @@ def read(file: Any, axes_of: Axes, channel_axis: int, backend: str | None, progr
                 if got < part.size:
                     _refuse(name, header, done + got)
                 view, worker, _ = take(header.view(part.view(header.dtype).reshape(shape), channel_axis), 1, backend)
-                part, used = measure(view, worker, axes, insists)
-                if used is not worker:  # the GPU has no memory left; the rest stays on the host
-                    backend = used.name
                 cuts = in_order(box[::-1] if header.fortran else box, channel_axis)
-                at = clip(cuts, moments.shape)
-                moments[at] = join(moments[at], part)
-                done, name_used = done + got, used.name
+                for start, stop in pairwise(at_groups(cuts[1], extents[1])):
+                    inside = view[:, start - cuts[1].start : stop - cuts[1].start]
+                    part, used = measure(inside, worker, extents, insists)
+                    if used is not worker:  # the GPU has no memory left; the rest stays on the host
+                        worker, backend = used, used.name
+                    cut = (cuts[0], slice(start, stop), *cuts[2:])
+                    at = tuple(
+                        slice(s.start // extent, -(-s.stop // extent)) for s, extent in zip(cut, extents, strict=True)
+                    )
+                    moments[at] = join(moments[at], part)
+                done, name_used = done + got, worker.name
                 bar.update(got)
     return PartialMoments(moments, whole.shape, name_used)
 
@@ -91,6 +98,17 @@ def pieces(shape: tuple[int, ...], cells: int) -> Iterator[Box]:
     for outer in product(*map(range, shape[:split])):
         for start in range(0, shape[split], step):
             yield *(slice(i, i + 1) for i in outer), slice(start, min(start + step, shape[split])), *rest
+
+
+def at_groups(channels: slice, size: int) -> list[int]:
+    """Return where channels are cut so that each run lies in one group of `size` channels, or fills whole ones.
+
+    >>> at_groups(slice(3, 14), 4), at_groups(slice(5, 7), 4)
+    ([3, 4, 12, 14], [5, 7])
+    """
+    start, stop = channels.start, channels.stop
+    first, last = -(-start // size) * size, stop // size * size
+    return sorted({start, min(first, stop), max(last, start), stop})
 
 
 def read_header(stream: BinaryIO, name: str) -> Header:

@@ -1,6 +1,7 @@
 """Count, mean and M2 of parts of pooling sets, in structured arrays that can be cut, merged and sent."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -8,27 +9,46 @@ import numpy as np
 
 from normviz.arrays.paths import box_moments
 from normviz.backends.base import Backend
-from normviz.core.moments import Moments, as_statistics, merge_two
+from normviz.core.methods import Method
+from normviz.core.moments import Moments, as_statistics, merge, merge_two
 from normviz.core.pooling import Pooling
 from normviz.core.statistics import Statistics
 
 T = TypeVar("T")
 PART = np.dtype([("count", "f8"), ("mean", "f8"), ("m2", "f8")])
 """The moments of one part of a set."""
-Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
-"""From the shape (N, C, *spatial) to the axes that the method pools whole."""
+WHOLE = sys.maxsize
+"""The extent of an axis that is merged whole, however long it turns out to be."""
+Extents = Callable[[tuple[int, ...]], tuple[int, ...]]
+"""From the shape (N, C, *spatial) to how many cells along each axis are merged while x is read; see `extents_of`."""
 
 
 class PartialMoments(NamedTuple):
     """What a reading returns.
 
-    `moments` is an array of PART, of length 1 along the axes that are pooled whole; `shape` is (N, C, *spatial) of all
-    that was read. `backend` names the one that computed; the last one, if NumPy took over from a GPU without memory.
+    `moments` is an array of PART, one for each block of `extents_of`; `shape` is (N, C, *spatial) of all that was read.
+    `backend` names the one that computed; the last one, if NumPy took over from a GPU without memory.
     """
 
     moments: np.ndarray
     shape: tuple[int, ...]
     backend: str
+
+
+def extents_of(row: Method, shape: Sequence[int], num_groups: int | None) -> tuple[int, ...]:
+    """Return how many cells along each axis are merged while x is read: WHOLE axes, or one cell.
+
+    Groups of channels are merged at once only within a position, where the moments of single channels would be as many
+    as the cells of x. Otherwise the chunks of x may cut the groups, and `finish` merges them.
+    """
+    spatial = [WHOLE if row.spatial == "all" else 1] * (len(shape) - 2)
+    group = shape[1] // (num_groups or 1) if within_positions(row) else 1
+    return WHOLE if row.n == "all" else 1, {"all": WHOLE, "group": group, "one": 1}[row.c], *spatial
+
+
+def within_positions(row: Method) -> bool:
+    """Return whether the sets are groups of channels within one position."""
+    return row.c == "group" and row.spatial == "one"
 
 
 def in_order(items: Sequence[T], channel_axis: int) -> tuple[T, ...]:
@@ -37,13 +57,13 @@ def in_order(items: Sequence[T], channel_axis: int) -> tuple[T, ...]:
     return first, items[channel_axis], *others
 
 
-def measure(view: Any, worker: Backend, axis: tuple[int, ...], insists: bool) -> tuple[np.ndarray, Backend]:
-    """Return the moments of a canonical view over the axes `axis`, which keep length 1, and the backend.
+def measure(view: Any, worker: Backend, extents: tuple[int, ...], insists: bool) -> tuple[np.ndarray, Backend]:
+    """Return the moments of every block of `extents` in a canonical view, and the backend.
 
     NumPy takes over if the GPU has no memory left, unless the caller `insists` on it. The view is not asked for again,
     so this also holds for chunks that can be read only once.
     """
-    block = tuple(n if a in axis else 1 for a, n in enumerate(view.shape))
+    block = tuple(map(min, extents, view.shape))
     mean, m2, worker = box_moments(view, worker, block, insists)
     return packed(math.prod(block), mean, m2), worker
 
@@ -77,8 +97,12 @@ def as_moments(parts: np.ndarray, backend: str) -> Moments:
     return Moments(count=int(parts["count"].flat[0]), mean=mean, m2=m2, backend=backend)
 
 
+@np.errstate(all="ignore")
 def finish(parts: np.ndarray, pool: Pooling, backend: str) -> Statistics:
-    """Return the statistics of `pool` from the moments over its `Pooling.pooled_axes`."""
-    if pool.row.has_groups:
-        return as_moments(parts, backend).pool(pool.method, pool.num_groups)
-    return as_statistics(parts["mean"], parts["m2"], int(parts["count"].flat[0]), pool, backend)
+    """Return the statistics of `pool` from the moments of blocks of `extents_of`, or of parts of them."""
+    (N, C), (rows, columns) = parts.shape[:2], pool.grid[:2]
+    n, c = N // rows, C // columns  # how many parts of each set are left, along the samples and the channels
+    count = int(parts["count"].flat[0])
+    mean, m2 = (np.moveaxis(parts[name].reshape(N, C, -1), -1, 0).reshape(-1, C) for name in ("mean", "m2"))
+    mean, m2 = (np.moveaxis(a.reshape(-1, rows, columns), 0, -1) for a in merge(mean, m2, count, (n, c)))
+    return as_statistics(mean, m2, n * c * count, pool, backend)

@@ -8,7 +8,7 @@ from normviz.core.moments import Moments
 from normviz.core.pooling import pooling
 from normviz.core.statistics import Statistics
 from normviz.streaming import chunks, dask_arrays, npy_files
-from normviz.streaming.partial_moments import PartialMoments, as_moments, finish
+from normviz.streaming.partial_moments import PartialMoments, as_moments, extents_of, finish
 
 
 def moments(x: Any, channel_axis: int, backend: str | None, progress: bool | None) -> Moments:
@@ -31,12 +31,12 @@ def _read(
     """Return the moments from which the method's statistics follow."""
     kind = source(x)
 
-    def axes_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    def extents(shape: tuple[int, ...]) -> tuple[int, ...]:
         # Only the whole batch tells whether it can be cut into slices; its first chunk does not.
         if kind != "chunks" or find(method).n != "group":
             pooling(method, shape, num_groups)
-        return find(method).pooled_axes(len(shape))
+        return extents_of(find(method), shape, num_groups)
 
     if kind == "dask":
-        return dask_arrays.read(x, axes_of, channel_axis, backend)
-    return (npy_files if kind == "file" else chunks).read(x, axes_of, channel_axis, backend, progress)
+        return dask_arrays.read(x, extents, channel_axis, backend)
+    return (npy_files if kind == "file" else chunks).read(x, extents, channel_axis, backend, progress)

@@ -16,12 +16,14 @@ KEYS = {
     "group": lambda n, c, s, per: (n, c // per),
     "positional": lambda n, c, s, per: (n, *s),
     "rms": lambda n, c, s, per: (n, *s),
+    "per_head": lambda n, c, s, per: (n, c // per, *s),
+    "per_head_rms": lambda n, c, s, per: (n, c // per, *s),
     "frn": lambda n, c, s, per: (n, c),
     "ghost": lambda n, c, s, per: (n // per, c),
     "weight_norm": lambda n, c, s, per: (n,),
     "weight_standardization": lambda n, c, s, per: (n,),
 }
-NO_MEAN = ("rms", "frn", "weight_norm")
+NO_MEAN = ("rms", "per_head_rms", "frn", "weight_norm")
 WEIGHTS = ("weight_norm", "weight_standardization")
 OF_SAMPLES = ("ghost",)
 """Methods whose groups are of samples."""
@@ -59,10 +61,12 @@ def divisor(method, cells):
 
 
 def at(parameter, method, i, default):
-    """The entry of a weight or bias that meets cell i: one a channel, one an output channel, or one an element."""
+    """The entry of a weight or bias that meets cell i: one a channel (of a head), a filter, or an element."""
     if parameter is None:
         return default
-    return float(parameter[i[0 if method in WEIGHTS else 1]] if parameter.ndim == 1 else parameter[i[1:]])
+    if parameter.ndim > 1:
+        return float(parameter[i[1:]])
+    return float(parameter[i[0 if method in WEIGHTS else 1] % len(parameter)])
 
 
 def normalize(x, method, num_groups=None, weight=None, bias=None, eps=1e-5):

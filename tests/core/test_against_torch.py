@@ -37,6 +37,20 @@ def rms(x, w, b, eps):
     return (y + b).movedim(-1, 1)
 
 
+def heads(layer):
+    """A layer over the channels of each of two heads, with channels last."""
+
+    def function(x, w, b, eps):
+        x = x.movedim(1, -1).unflatten(-1, (2, -1))
+        return layer(x, x.shape[-1:], w, b, eps).flatten(-2).movedim(-1, 1)
+
+    return function
+
+
+per_head = heads(lambda x, shape, w, b, eps: nn.functional.layer_norm(x, shape, w, b, eps))
+per_head_rms = heads(lambda x, shape, w, b, eps: nn.functional.rms_norm(x, shape, w, eps) + b)
+
+
 def along(parameter, axis, x):
     return parameter.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
 
@@ -63,8 +77,7 @@ def weight_standardization(x, w, b, eps):
     return nn.functional.layer_norm(x, x.shape[1:], eps=eps) * along(w, 0, x) + along(b, 0, x)
 
 
-FUNCTIONS = (batch, layer, instance, group, positional, rms, frn, ghost, weight_norm, weight_standardization)
-TORCH = {f.__name__: f for f in FUNCTIONS}
+TORCH = {name: globals()[name] for name in nv.METHODS}
 # torch's instance_norm refuses (N, C), where every set is one cell.
 CASES = [(method, shape) for method in TORCH for shape in SHAPES[method == "instance" :]]
 
@@ -73,6 +86,7 @@ CASES = [(method, shape) for method in TORCH for shape in SHAPES[method == "inst
 @pytest.mark.parametrize(("method", "shape"), CASES)
 def test_forward_and_backward(method, shape, dtype, tolerance, backend):
     sample = shape[1:] if method == "layer" else one_each(method, shape)
+    sample = shape[1] // 2 if nv.METHODS[method].shared else sample
     x, g = values(shape, dtype=dtype), values(shape, seed=1, dtype=dtype)
     weight, bias = values(sample, 2, dtype), values(sample, 3, dtype)
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
@@ -109,6 +123,29 @@ def test_layouts_of_transformers_and_channels_last_images():
         x = torch.from_numpy(values(shape))
         expected = nn.LayerNorm(shape[-1], dtype=torch.float64)(x).detach()
         np.testing.assert_allclose(nv.normalize(x, "positional", channel_axis=-1), expected, rtol=1e-10)
+
+
+def test_query_norm_of_attention(backend):
+    """Queries (batch, tokens, heads * width), each head normalized by itself, and back through attention."""
+    N, T, G, C = 2, 5, 4, 12
+    q, k, v, g = (torch.from_numpy(values((N, T, C), seed)) for seed in range(4))
+    normed = {"per_head": nn.LayerNorm(C // G, dtype=q.dtype), "per_head_rms": nn.RMSNorm(C // G, 1e-5, dtype=q.dtype)}
+    for method, layer in normed.items():
+        options = {"num_groups": G, "channel_axis": -1, "backend": backend}
+        nn.init.normal_(layer.weight)
+        q.requires_grad_()
+        normal = layer(q.unflatten(-1, (G, -1)))  # (N, T, G, C // G)
+        normal.retain_grad()
+        split = [a.unflatten(-1, (G, -1)).transpose(1, 2) for a in (k, v)]
+        out = nn.functional.scaled_dot_product_attention(normal.transpose(1, 2), *split)
+        (out.transpose(1, 2).flatten(-2) * g).sum().backward()
+        weight = layer.weight.detach().numpy()
+        found = nv.normalize(q.detach().numpy(), method, weight=weight, **options)
+        np.testing.assert_allclose(found, normal.detach().flatten(-2), rtol=1e-10, atol=1e-10)
+        slopes = nv.gradient(q.detach().numpy(), normal.grad.flatten(-2).numpy(), method, weight=weight, **options)
+        np.testing.assert_allclose(slopes.input, q.grad, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(slopes.weight, layer.weight.grad, rtol=1e-10, atol=1e-10)
+        q.grad = None
 
 
 def test_group_norm_with_one_group_is_not_torch_s_layer_norm():

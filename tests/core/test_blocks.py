@@ -35,6 +35,8 @@ def test_block_and_grid_of_every_method():
             "group": ((1, 2, 4, 3), (2, 4, 1, 1), (2, 4)),
             "positional": ((1, 8, 1, 1), (2, 1, 4, 3), (2, 4, 3)),
             "rms": ((1, 8, 1, 1), (2, 1, 4, 3), (2, 4, 3)),
+            "per_head": ((1, 2, 1, 1), (2, 4, 4, 3), (2, 4, 4, 3)),
+            "per_head_rms": ((1, 2, 1, 1), (2, 4, 4, 3), (2, 4, 4, 3)),
             "frn": ((1, 1, 4, 3), (2, 8, 1, 1), (2, 8)),
             "ghost": ((1, 1, 4, 3), (2, 8, 1, 1), (2, 8)),
             "weight_norm": ((1, 8, 4, 3), (2, 1, 1, 1), (2,)),
@@ -43,7 +45,7 @@ def test_block_and_grid_of_every_method():
     )
     assert list(nv.METHODS) == list(expected)
     for method, facts in expected.items():
-        p = nv.pooling(method, shape, {"group": 4, "ghost": 2}.get(method))
+        p = nv.pooling(method, shape, 2 if method == "ghost" else 4 if nv.METHODS[method].has_groups else None)
         assert (p.block, p.grid, p.statistics_shape) == facts
     p = nv.pooling("ghost", (6, 8, 4, 3), 2)
     assert (p.block, p.grid, p.statistics_shape) == ((3, 1, 4, 3), (2, 8, 1, 1), (2, 8))
@@ -89,9 +91,20 @@ def test_a_batch_is_cut_into_slices_of_more_than_one_sample_where_it_can(N, want
 
 def test_rows_of_the_table():
     assert [row.name for row in nv.METHODS.values() if row.couples_samples] == ["batch", "ghost"]
-    assert [row.name for row in nv.METHODS.values() if row.has_groups] == ["group", "ghost"]
+    assert [row.name for row in nv.METHODS.values() if row.has_groups] == [
+        "group",
+        "per_head",
+        "per_head_rms",
+        "ghost",
+    ]
     assert [row.name for row in nv.METHODS.values() if row.elementwise] == ["layer"]
-    assert [row.name for row in nv.METHODS.values() if not row.centered] == ["rms", "frn", "weight_norm"]
+    assert [row.name for row in nv.METHODS.values() if not row.centered] == [
+        "rms",
+        "per_head_rms",
+        "frn",
+        "weight_norm",
+    ]
+    assert [row.name for row in nv.METHODS.values() if row.shared] == ["per_head", "per_head_rms"]
     assert [row.name for row in nv.METHODS.values() if row.affine_axis == 0] == [
         "weight_norm",
         "weight_standardization",

@@ -13,7 +13,7 @@ from tests.core.test_normalize import parameters
 @pytest.mark.parametrize(("shape", "method", "num_groups"), CASES)
 def test_gradient(shape, method, num_groups, backend):
     g = values(shape, seed=3)
-    for weight, _ in parameters(method, shape):
+    for weight, _ in parameters(method, shape, num_groups):
         for dtype, tolerance in (("f8", 1e-11), ("f4", 1e-5), ("i4", 1e-11)):
             x = (10 * values(shape) if dtype == "i4" else values(shape)).astype(dtype)
             found = nv.gradient(x, g, method, num_groups=num_groups, weight=weight, backend=backend)
@@ -24,12 +24,18 @@ def test_gradient(shape, method, num_groups, backend):
             elementwise = weight is not None and weight.ndim > 1
             one_entry = nv.METHODS[method].affine_axis
             over = 0 if elementwise else tuple(axis for axis in range(x.ndim) if axis != one_entry)
-            np.testing.assert_allclose(found.bias, g.sum(over), rtol=1e-12, atol=1e-12)
+            own = (shape[one_entry],) if weight is None else weight.shape
+
+            def of(values, own=own, over=over):
+                """The sum over all cells that an entry of the weight meets."""
+                return values.sum(over).reshape(-1, *own).sum(0)
+
+            np.testing.assert_allclose(found.bias, of(g), rtol=1e-12, atol=1e-12)
             # The kernels take the moments of float32 in float32, a few values at a time.
             close = 1e-11 if backend == "numpy" or dtype != "f4" else 1e-6
-            np.testing.assert_allclose(found.weight, (g * x_hat).sum(over), rtol=close, atol=10 * close)
+            np.testing.assert_allclose(found.weight, of(g * x_hat), rtol=close, atol=10 * close)
             assert found.input.dtype == (x.dtype if dtype != "i4" else np.float64)
-            assert found.weight.shape == found.bias.shape == (shape[1:] if elementwise else (shape[one_entry],))
+            assert found.weight.shape == found.bias.shape == own
             assert found.backend == backend
             assert {type(found.input), type(found.weight)} == {np.ndarray}
 
@@ -49,7 +55,7 @@ def test_sets_larger_than_a_box(monkeypatch):
 def test_channel_axis(axis, backend):
     x, g = values((2, 6, 3, 4)), values((2, 6, 3, 4), seed=3)
     for method, num_groups in configurations(x.shape):
-        for weight, _ in parameters(method, x.shape):
+        for weight, _ in parameters(method, x.shape, num_groups):
             expected = nv.gradient(x, g, method, num_groups=num_groups, weight=weight)
             options = {"num_groups": num_groups, "weight": sample_on_axis(weight, axis, 4), "backend": backend}
             found = nv.gradient(on_axis(x, axis), on_axis(g, axis), method, channel_axis=axis, **options)

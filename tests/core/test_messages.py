@@ -60,6 +60,11 @@ FUNCTIONS = [
     # weight, bias, eps
     (lambda: normalize(X, "batch", weight=ONES[:3]), ValueError, "weight has shape (3,); ... C=6 ... needs (6,)"),
     (lambda: normalize(X, "layer", bias=np.ones((3, 3))), ValueError, "bias has shape (3, 3); ... (6,) or (6, 3, 3)"),
+    (
+        lambda: normalize(X, "per_head", num_groups=2, weight=ONES[:2]),
+        ValueError,
+        "weight ... (6,) or (3,), shared ...",
+    ),
     (lambda: gradient(X, X, "layer", weight=ONES[:5], channel_axis=-1), ValueError, "weight ... (5,); ... (6, 3, 3)"),
     (lambda: normalize(X, "batch", weight=np.ones(6) * 1j), TypeError, "weight has dtype complex128; use a float"),
     (lambda: normalize(X, "batch", eps=np.inf), ValueError, "eps=inf leaves ... number (PyTorch's default is 1e-5)"),
@@ -79,6 +84,7 @@ FUNCTIONS = [
     (lambda: gradient(X, np.zeros(3), "batch"), ValueError, "grad_output has rank 1, ... 5 axes, (N, C, *spatial)"),
     # statistics
     (lambda: normalize(X, "group", num_groups=2, statistics=BATCH), ValueError, "statistics ... (6,); ... (2, 2)"),
+    (lambda: normalize(X, "per_head", num_groups=2, statistics=RUNNING), ValueError, "running ... leave them out"),
     (lambda: normalize(X, "layer", statistics=RUNNING), ValueError, "running ... 'layer' ... so leave them out"),
     (lambda: normalize(X, "batch", statistics=(0, 1)), TypeError, "statistics must be Statistics ... not tuple"),
     (lambda: Statistics(mean=[0, 1], var=[1], count=2), ValueError, "mean has shape (2,) and var (1,); ... same"),

@@ -12,18 +12,20 @@ from tests.core.cases import CASES, configurations, on_axis, one_each, sample_on
 TOLERANCE = {"f8": 1e-12, "f4": 2e-6, "f2": 2e-3, "i4": 1e-12, "?": 1e-12}
 
 
-def parameters(method, shape, seed=1):
-    """Every weight and bias that the method takes: none, per (output) channel, and for layer per element."""
+def parameters(method, shape, num_groups=None, seed=1):
+    """Every weight and bias that the method takes: none, per (output) channel, for layer per element, one for heads."""
     size = one_each(method, shape)
     yield None, None
     yield values(size, seed), values(size, seed + 1)
     if nv.METHODS[method].elementwise:
         yield values(shape[1:], seed), values(shape[1:], seed + 1)
+    if nv.METHODS[method].shared and num_groups > 1:
+        yield values(shape[1] // num_groups, seed), values(shape[1] // num_groups, seed + 1)
 
 
 @pytest.mark.parametrize(("shape", "method", "num_groups"), CASES)
 def test_normalize(shape, method, num_groups, backend):
-    for weight, bias in parameters(method, shape):
+    for weight, bias in parameters(method, shape, num_groups):
         for dtype, tolerance in TOLERANCE.items():
             x = values(shape).astype(dtype)
             y = nv.normalize(x, method, num_groups=num_groups, weight=weight, bias=bias, backend=backend)
@@ -115,7 +117,7 @@ def test_what_is_not_finite_stays_in_its_set(bad, dtype, backend):
 def test_channel_axis(axis, backend):
     x = values((2, 6, 3, 4))
     for method, num_groups in configurations(x.shape):
-        for parameter in parameters(method, x.shape):
+        for parameter in parameters(method, x.shape, num_groups):
             weight, bias = parameter
             expected = nv.normalize(x, method, num_groups=num_groups, weight=weight, bias=bias)
             weight, bias = (sample_on_axis(p, axis, 4) for p in parameter)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import normviz as nv
 from normviz.core.array_kinds import source
 from normviz.streaming import npy_files as files
+from normviz.streaming.partial_moments import join
 from tests.core.cases import configurations, on_axis, values
 
 shapes = st.tuples(st.integers(1, 5), st.sampled_from([1, 2, 4, 6]), *[st.integers(1, 5)] * 3).flatmap(
@@ -84,6 +85,18 @@ def test_chunks_are_the_array_they_make(case, data):
     close(nv.moments(iter(parts), channel_axis=axis), nv.moments(x, channel_axis=axis), x)
     options = {"channel_axis": axis, "num_groups": num_groups}
     close(nv.statistics((p for p in parts), method, **options), nv.statistics(x, method, **options), x)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_heads_of_a_file_take_no_more_memory_than_their_statistics(axis, monkeypatch):
+    """The groups merge while the file is read, in pieces that cut them."""
+    x, kept = on_axis(values((2, 12, 7)), axis), []
+    monkeypatch.setattr(files, "BUFFER", 40)
+    monkeypatch.setattr(files, "join", lambda a, b: kept.append(a.base.size) or join(a, b))
+    options = {"num_groups": 3, "channel_axis": axis}
+    found = nv.statistics(io.BytesIO(saved(x)), "per_head", **options)
+    close(found, nv.statistics(x, "per_head", **options), x)
+    assert set(kept) == {found.mean.size}
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

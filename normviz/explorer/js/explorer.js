@@ -103,7 +103,7 @@ function isDark(element) {
 }
 
 /** Sentences on what the drawing aggregates or leaves out. */
-function aggregation(data, state) {
+function aggregation(data, state, shown) {
   const { limits } = constants;
   const parts = [];
   const paper = state.view === "paper";
@@ -129,7 +129,7 @@ function aggregation(data, state) {
     parts.push(say("aggregation.positions", { axes: enumerated(lengths.slice(2)), count: H * W, drawn }));
   if (paper && N > limits.paper_samples)
     parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / limits.paper_samples) }));
-  const numbers = data.values ? "exact" : data.mean ? "exact-sets" : "no-numbers";
+  const numbers = data.values ? "exact" : shown.pending ? "no-numbers" : "exact-sets";
   return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
 
@@ -399,7 +399,7 @@ function mount(model, el, createTensor, kept = null) {
     steppers.legend.hidden = Boolean(state.predict);
     steppers.turn.hidden = angles === ANGLES[state.view];
     setText(steppers.hint, quiz.asking(state) ? say("controls.hint-mark") : hintText(steppers, cube.hidden));
-    setText(note, aggregation(data, state));
+    setText(note, aggregation(data, state, shown));
     note.hidden = !note.textContent;
     root.dataset.ready = "true";
   }

@@ -151,10 +151,10 @@ def words(on: Subject, state: State, shown: Readout) -> str:
     elif not (state.get("predict") or shown.evaluating):
         about = texts.words(shown.row, on.shape)
         parts += [about["words"], about["caution"]]
-    return " ".join(filter(None, [*parts, *aggregation(on, state)]))
+    return " ".join(filter(None, [*parts, *aggregation(on, state, shown)]))
 
 
-def aggregation(on: Subject, state: State) -> Iterator[str]:
+def aggregation(on: Subject, state: State, shown: Readout) -> Iterator[str]:
     """What the drawing aggregates or leaves out, as `aggregation` of explorer.js says it."""
     row, (N, _, H, W), size = row_of(state), cube_shape(on.shape), bins(on.shape)
     paper, kind = state["view"] == "paper", "filters" if row.axes == "weights" else "samples"
@@ -181,7 +181,7 @@ def aggregation(on: Subject, state: State) -> Iterator[str]:
     if paper and LIMITS["paper_samples"] < N:
         parts.append(say(f"aggregation.cell-{kind}", count=-(-N // LIMITS["paper_samples"])))
     if parts:
-        exact = "exact" if on.tensor.values is not None else "exact-sets" if on.tensor.atoms else "no-numbers"
+        exact = "exact" if on.tensor.values is not None else "no-numbers" if shown.mean is None else "exact-sets"
         yield from (*parts, say(f"aggregation.numbers-{exact}"))
 
 
