@@ -107,6 +107,32 @@ def test_a_row_that_is_not_in_the_table_needs_no_code_of_its_own(code_of, of, st
 
 
 @pytest.mark.parametrize("framework", ONCE)
+@pytest.mark.parametrize("statistic", ["mean and variance", "mean square"])
+def test_heads_may_share_a_weight(code_of, framework, statistic):
+    """The same code takes an entry for each channel and C/G entries for all heads."""
+    row, G, rng = replace(METHODS["group"], name="new", spatial="one", statistic=statistic), 3, np.random.default_rng(0)
+    cases, wanted, described = [], [], []
+    of = [((4, 6), 1), ((4, 6), 0), ((2, 6, 5), -1), ((2, 6, 3, 1), 0), ((2, 6, 2, 1, 3), 1), ((2, 6, 2, 1, 3), -1)]
+    for shape, channel_axis in of:
+        x = rng.normal(0.5, 1, size=shape).astype(np.float32)
+        (code,) = code_of([case(row, shape, G, channel_axis, ("weight", "bias"))])
+        for entries in (2, 6):
+            arrays = {name: rng.normal(1, 1, entries).astype(np.float32) for name in ("weight", "bias")}
+            y = np.empty(shape)
+            for first in range(0, 6, 2):
+                head = x[:, first : first + 2].astype(np.float64)
+                head -= 0 if statistic == "mean square" else head.mean(1, keepdims=True)
+                y[:, first : first + 2] = head / np.sqrt((head**2).mean(1, keepdims=True) + 1e-5)
+            weight, bias = (np.tile(a.astype(np.float64), 6 // entries) for a in arrays.values())
+            y = np.moveaxis(np.moveaxis(y, 1, -1) * weight + bias, -1, 1)
+            cases.append((code[language(framework)], {"x": user_layout(x, channel_axis), **arrays}))
+            wanted.append(user_layout(y, channel_axis))
+            described.append((shape, channel_axis, entries))
+    assert any("Norm" in source for source, _ in cases) == (framework != "NumPy")
+    compare(framework, cases, wanted, described)
+
+
+@pytest.mark.parametrize("framework", ONCE)
 def test_a_weight_for_each_element_belongs_to_layer_norm(code_of, framework):
     choices, wanted, described, given = [], [], [], []
     rng = np.random.default_rng(0)

@@ -38,6 +38,8 @@ export function codeOf(method, { shape, G, eps, channelAxis = 1, evaluating = fa
     cells: shape.reduce((a, b) => a * b, 1),
     eps: eps && eps < 1e-4 ? eps.toExponential() : String(eps),
     evaluating,
+    // A head's norm is one of C/G channels at one position.
+    heads: method.n === "one" && method.c === "group" && method.spatial === "one",
     given,
     perElement: given.filter((name) => affine[name].length > 1)
   };
@@ -45,51 +47,68 @@ export function codeOf(method, { shape, G, eps, channelAxis = 1, evaluating = fa
 }
 
 function written(choice, framework) {
-  const { method, shape, axis, given, evaluating } = choice;
+  const { method, shape, C, G, axis, last, given, evaluating, heads } = choice;
   const spelling = frameworks.spelling[framework];
-  const layer = LAYERS[framework]?.(choice);
+  const layer = LAYERS[framework]?.(heads ? ofHeads(choice) : choice);
   const lines = [
     // A calculation that is written out needs only the first import, of the arrays.
     ...spelling.imports.slice(0, layer ? 2 : 1),
     "",
-    `# x: ${layout(choice, axis)} = ${tuple(ordered(shape, axis))}`,
+    `# x: ${tuple(layout(choice, axis))} = ${tuple(ordered(shape, axis))}`,
     spelling.convert
   ];
   if (!layer)
     return [
       ...lines,
       ...byHand(choice, spelling),
-      ...scaled(choice, spelling, given),
       ...(method.name === "frn" ? comment(say("code.frn")) : []),
       ...(framework === "PyTorch" && NOT_OF_ONE_CELL.includes(method.name) ? comment(say("code.torch-refuses")) : []),
       ...(framework === "PyTorch" && method.name === "weight_norm" ? comment(say("code.torch-no-eps")) : [])
     ];
-  const moved = (x, from, to) =>
-    from === to
-      ? x
-      : fillText(spelling.move, { x, from: from === choice.last ? -1 : from, to: to === choice.last ? -1 : to });
-  const held = [...given, ...(evaluating ? RUNNING : [])].filter((name) => layer.holds[name]);
+  const wanted = layer.axis;
+  const end = (at) => (at === last ? -1 : at);
+  const moving = (from, to) =>
+    from === to ? [] : [(x) => fillText(spelling.move, { x, from: end(from), to: end(to) })];
+  const shaping = (...lengths) =>
+    heads ? [(x) => fillText(spelling.reshape, { x, lengths: [-1, ...shape.slice(2), ...lengths].join(", ") })] : [];
+  const names = layout(choice, wanted);
+  const holds = heads ? {} : layer.holds;
+  const held = [...given, ...(evaluating ? RUNNING : [])].filter((name) => holds[name]);
+  const outside = given.filter((name) => !holds[name]);
+  const apply = layer.apply ?? "norm(x)";
+  const back = [...shaping(C), ...moving(wanted, axis)];
   return [
     ...lines,
-    ...(layer.axis === axis ? [] : [`x = ${moved("x", axis, layer.axis)}  # ${layout(choice, layer.axis)}`]),
+    ...chained(
+      "x",
+      "x",
+      [...moving(axis, wanted), ...shaping(G, C / G)],
+      tuple(heads ? [...names.slice(0, -1), "G", "C/G"] : names)
+    ),
     ...called(`norm = ${fillText(spelling.layer, layer)}`, layer.options),
     ...(held.length && spelling.before ? [spelling.before] : []),
     ...held.map((name) =>
       fillText((RUNNING.includes(name) && spelling.set_running) || spelling.set, {
-        own: layer.holds[name],
+        own: holds[name],
         array: name
       })
     ),
     ...(evaluating && spelling.evaluate ? [spelling.evaluate] : []),
-    `y = ${moved(layer.apply ?? "norm(x)", layer.axis, axis)}`,
-    ...scaled(
-      choice,
-      spelling,
-      given.filter((name) => !layer.holds[name])
-    ),
-    ...(evaluating ? [] : layer.notes.flatMap(comment))
+    ...(heads && outside.length
+      ? [`y = ${apply}`, ...scaled(choice, spelling, outside, last), ...chained("y", "y", back)]
+      : [...chained("y", apply, back), ...scaled(choice, spelling, outside)]),
+    ...(evaluating ? [] : heads ? comment(say("code.heads")) : layer.notes.flatMap(comment))
   ];
 }
+
+/** What a layer gets to do for heads: it normalizes the last axis, of C/G channels, and takes no weight. */
+const ofHeads = ({ method, C, G, ...rest }) => ({
+  ...rest,
+  method: { ...method, name: { "mean and variance": "positional", "mean square": "rms" }[method.statistic] },
+  C: C / G,
+  G,
+  given: []
+});
 
 /** The layers of each framework, and what they call the arrays; null where none takes this x. */
 const LAYERS = {
@@ -209,9 +228,9 @@ function accepted({ method, given, perElement }, names) {
   return Object.fromEntries(Object.entries(names).filter(([name]) => taken(name)));
 }
 
-/** The calculation: view x by blocks, reduce, normalize, without a branch for each method. */
+/** The calculation: view x by blocks, reduce, normalize, scale and shift, without a branch for each method. */
 function byHand(choice, spelling) {
-  const { method, shape, C, G, axis, eps, evaluating } = choice;
+  const { method, shape, C, G, axis, eps, evaluating, heads } = choice;
   const extents = ordered(
     shape.map((_, a) => [method.n, method.c, method.spatial][Math.min(a, 2)]),
     axis
@@ -230,49 +249,64 @@ function byHand(choice, spelling) {
   }
   const pooled = [...extents.keys()].filter((a) => extents[a] === "all");
   const axes = pooled.length === 1 ? pooled[0] : tuple(pooled);
+  const affine = scaled(choice, spelling, choice.given);
+  const after = heads ? [...affine, ...back] : [...back, ...affine];
   const root = (variance) => fillText(spelling.sqrt, { x: `${variance} + ${eps}` });
   if (evaluating)
     return [
       `mean = ${along(choice, spelling, "running_mean")}`,
       `var = ${along(choice, spelling, "running_var")}`,
-      `y = (x - mean) / ${root("var")}`
+      `y = (x - mean) / ${root("var")}`,
+      ...after
     ];
   if (!method.centered) {
     const pool = method.statistic === "squared norm" ? spelling.sum : spelling.mean;
     const square = pooled.length ? fillText(pool, { x: `(${z}**2)`, axes }) : `${z}**2`;
-    return [...view, `square = ${square}`, noted(`y = ${z} / ${root("square")}`, say("code.no-mean")), ...back];
+    return [...view, `square = ${square}`, noted(`y = ${z} / ${root("square")}`, say("code.no-mean")), ...after];
   }
   // Some frameworks reduce over all axes if none is given.
-  if (!pooled.length) return [noted("y = x - x", say("code.one-cell"))];
+  if (!pooled.length) return [noted("y = x - x", say("code.one-cell")), ...after];
   return [
     ...view,
     `mean = ${fillText(spelling.mean, { x: z, axes })}`,
     noted(`var = ${fillText(spelling.var, { x: z, axes })}`, say("code.biased")),
     `y = (${z} - mean) / ${root("var")}`,
-    ...back
+    ...after
   ];
 }
 
-/** Weight and bias written out, in x's own layout. */
-const scaled = (choice, spelling, names) =>
-  names.map((name) => `y = y ${name === "weight" ? "*" : "+"} ${along(choice, spelling, name)}`);
+/** Weight and bias written out, where the channels are on axis `at`. */
+const scaled = (choice, spelling, names, at = choice.axis) =>
+  names.map((name) => `y = y ${name === "weight" ? "*" : "+"} ${along(choice, spelling, name, at)}`);
 
-/** An array, shaped to broadcast against x in its own layout. */
-function along({ method, shape, axis, last, perElement }, spelling, array) {
+/** An array, shaped to broadcast against x; for heads against (G, C/G), so that it may also be one that they share. */
+function along({ method, shape, C, G, axis, last, perElement, heads }, spelling, array, at = axis) {
   const whole = fillText(spelling.array, { array });
   if (perElement.includes(array)) return axis ? whole : `${whole}[:, None]`;
-  const [length, at] = ofWeights(method) ? [shape[0], axis ? 0 : 1] : [shape[1], axis];
-  if (at === last) return whole;
-  return fillText(spelling.shaped, { array, lengths: [length, ...Array(last - at).fill(1)].join(", ") });
+  const [length, place] = ofWeights(method) ? [shape[0], axis ? 0 : 1] : [C, at];
+  if (place === last && !heads) return whole;
+  const lengths = [...(heads ? [-1, C / G] : [length]), ...Array(last - place).fill(1)];
+  return fillText(spelling.shaped, { array, lengths: lengths.join(", ") });
 }
 
 /** Items of (n, c, ...spatial) in the order that has c at `axis`. @param {any[]} items @returns {any[]} */
 const ordered = ([n, c, ...spatial], axis) => [n, ...spatial].toSpliced(axis, 0, c);
 /** The names of the lengths of the axes, such as (N, H, W, C). */
-const layout = ({ method, shape }, axis) => tuple(ordered(lengthNames(shape, method), axis));
+const layout = ({ method, shape }, axis) => ordered(lengthNames(shape, method), axis);
 /** A list and a truth value as Python writes them. */
 const list = (items) => `[${items.join(", ")}]`;
 const truth = (is) => (is ? "True" : "False");
+
+/** `name` becomes what operations make of `start`, in one line if it fits, which a comment follows if there is room. */
+function chained(name, start, operations, text = "") {
+  const whole = operations.reduce((x, operation) => operation(x), start);
+  if (whole === name) return [];
+  const lines =
+    `${name} = ${whole}`.length <= CODE_WIDTH || operations.length < 2
+      ? [`${name} = ${whole}`]
+      : operations.map((operation, k) => `${name} = ${operation(k ? name : start)}`);
+  return text ? [...lines.slice(0, -1), noted(lines.at(-1), text)] : lines;
+}
 
 /** A line with a comment behind it, where there is room for one. */
 function noted(line, text) {
