@@ -651,3 +651,102 @@ def test_broken_texts_give_an_array_or_a_sentence(reads):
             continue
         np.testing.assert_array_equal(x, expected, err_msg=text)
     assert 50 < read < 450
+
+
+# ---- what is taken away ----------------------------------------------------------------------------------------------
+
+SAVED = """
+const typed = { float32: Float32Array, float64: Float64Array };
+const values = (one) => new typed[one.held](bytes(one.data).buffer);
+"""
+
+
+@pytest.fixture
+def saves(page: Page, tmp_path: Path) -> Call:
+    """Evaluate JavaScript with the writers in `front`."""
+    page.goto(host.write(tmp_path / "files.html", entry="explorer/js/files/save.js").as_uri())
+    page.wait_for_function("window.loaded")
+    return lambda code, given=None: page.evaluate(f"(given) => {{ {OPEN} {SAVED} {code} }}", given)
+
+
+def packed_values(x: np.ndarray) -> dict[str, str]:
+    return {"held": x.dtype.name, "data": base64.b64encode(x.tobytes()).decode()}
+
+
+def test_a_saved_npy_file_is_the_same_array(saves):
+    arrays = [x.astype(dtype) for x in (FLOATS, FLOATS.reshape(10, 12), FLOATS[None, 0]) for dtype in ("f4", "f8")]
+    code = """
+      return given.map(([one, shape]) => {
+        let text = "";
+        for (const byte of front.npyBytes(values(one), shape)) text += String.fromCharCode(byte);
+        return btoa(text);
+      });
+    """
+    for x, found in zip(arrays, saves(code, [[packed_values(x), x.shape] for x in arrays]), strict=True):
+        assert base64.b64decode(found) == npy(x)
+
+
+def test_the_code_makes_the_same_x(saves, tmp_path, monkeypatch):
+    """Run by Python: arrays written out, fills with typed cells, and files, from which C is moved to its place."""
+    monkeypatch.chdir(tmp_path)
+    images = RANDOM.normal(size=(2, 20, 20, 3))
+    canonical = np.moveaxis(images, -1, 1)
+    np.save("a 'b' \"c\".npy", images)
+    np.save("x.npy", images)
+    Path("x.npz").write_bytes(npz(**{"layer/0": canonical.astype("f4")}))
+    recipe = {"shape": [2, 3, 20, 20], "fill": "normal", "seed": 7, "channel_axis": 1, "edits": []}
+    edits = [[[1, 2, 19, 0], 0.1], [[0, 0, 0, 0], "NaN"], [[0, 1, 0, 0], "-Infinity"]]
+    typed = recipe | {"fill": "edited", "base": "normal", "edits": edits}
+    filled = nv.samples.filled((2, 3, 20, 20), "normal", seed=7)
+
+    def with_edits(x: np.ndarray) -> np.ndarray:
+        x = x.astype(np.float64)
+        for cell, value in edits:
+            x[tuple(cell)] = float(value)
+        return x
+
+    opened = {"file": "a 'b' \"c\".npy", "name": "", "format": "npy", "dtype": "float64"}
+    own = {"shape": [2, 3, 20, 20], "file": opened}
+    member = opened | {"file": "x.npz", "name": "layer/0", "format": "npz", "dtype": "float32"}
+    last = recipe | {"fill": "file", "channel_axis": -1}
+    extremes = np.array([[1e300, -5e-324, 2.0**60, 1 / 3], [np.nan, np.inf, -np.inf, -0.0]])
+    small = {"shape": [3, 4, 2, 5]}
+    cases: list[tuple[Any, np.ndarray, Any]] = [
+        (recipe | small, FLOATS.astype("f4"), None),
+        (recipe | small | {"channel_axis": -1}, FLOATS, None),
+        (recipe | {"shape": [2, 4]}, extremes, None),
+        (recipe | {"shape": [2, 256]}, RANDOM.normal(size=(2, 256)).astype("f4"), None),
+        (recipe, filled, None),
+        (typed, with_edits(filled), None),
+        (typed, with_edits(canonical), {"shape": [2, 3, 20, 20]} | {"values": None}),
+        (last, canonical, own),
+        (last | {"fill": "edited", "base": "file", "edits": edits}, with_edits(canonical), own),
+        (recipe | {"fill": "file"}, canonical.astype("f4"), own | {"file": member}),
+        (last, canonical, own | {"file": opened | {"format": "text"}}),
+        (last | {"fill": "edited", "base": "file"}, canonical, own | {"shape": [2, 3, 20, 21]}),
+    ]
+    np.save("x.npy", images)
+    given = [[recipe, packed_values(x), own] for recipe, x, own in cases]
+    codes = saves("return given.map(([r, x, o]) => front.asCode(r, { values: values(x), dtype: x.held }, o))", given)
+    for k, (code, (_, x, _)) in enumerate(zip(codes, cases, strict=True)):
+        made: dict[str, Any] = {}
+        if k == 6:  # saved with channels first
+            np.save("x.npy", with_edits(canonical))
+        exec(code, made)
+        if k == 6:
+            np.save("x.npy", images)
+        np.testing.assert_array_equal(made["x"], x, err_msg=code, strict=True)
+        assert max(map(len, code.splitlines())) < 200
+    assert "-0.0" in codes[2]
+    assert [code.count("samples.filled") for code in codes] == [0] * 4 + [1] * 2 + [0] * 6
+    assert [code.count('np.load("x.npy")') for code in codes] == [0] * 6 + [1] + [0] * 3 + [1] * 2
+    code = """
+      const tensor = { file: "a.safetensors", name: "w", format: "safetensors" };
+      const own = (dtype) => ({ shape: [2, 400], file: { ...tensor, dtype } });
+      const recipe = { shape: [2, 400], fill: "file", seed: 0, channel_axis: -1, edits: [] };
+      return given.map((dtype) => front.asCode(recipe, { values: null, dtype }, own(dtype)));
+    """
+    tensors = saves(code, ["float32", "bfloat16"])
+    for library, end, found in (("numpy", "", tensors[0]), ("torch", ".float().numpy()", tensors[1])):
+        loaded = f'load_file("a.safetensors")["w"]{end}'
+        assert found == f"import numpy as np\nfrom safetensors.{library} import load_file\n\nx = {loaded}\n"
