@@ -27,6 +27,8 @@ KEPT = re.compile("['`/]|^export ")
 """In lines that may hold a template or a regular expression; and the export stays easy to find."""
 STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 
+WORKER = re.compile(r'new URL\("(\./[^"]+)", import\.meta\.url\)')
+
 SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/\n", re.MULTILINE)
 
 PACKAGE = files("normviz")
@@ -74,12 +76,13 @@ def collected(entry: str, package: Traversable = PACKAGE) -> tuple[dict[str, str
         texts[name] = ""
         text = package.joinpath(name).read_text(encoding="utf-8")
         for what, path in IMPORT.findall(text):
-            imported = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+            imported = beside(name, path)
             if imported.endswith(".json"):
                 data[what] = imported
             elif imported not in texts:
                 add(imported)
         text = EXPORT.sub("", IMPORT.sub("", text))
+        text = WORKER.sub(lambda found: carried(beside(name, found[1]), package), text)
         if found := NOT_JOINED.search(text):
             raise ValueError(f"{name}: the line {found[0]!r} has a form that the files of the front-end must not use")
         for top in TOP_LEVEL.findall(text):
@@ -90,6 +93,17 @@ def collected(entry: str, package: Traversable = PACKAGE) -> tuple[dict[str, str
 
     add(entry)
     return texts, data
+
+
+def beside(name: str, path: str) -> str:
+    """The file to which a relative path in the file `name` leads."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+
+
+def carried(entry: str, package: Traversable) -> str:
+    """An expression for the address of the joined script of a worker, which the page carries as a text."""
+    text = json.dumps(joined(entry, package), ensure_ascii=False).replace("<", "\\u003c")
+    return f'URL.createObjectURL(new Blob([{text}], {{ type: "text/javascript" }}))'
 
 
 def compact(line: str) -> str:

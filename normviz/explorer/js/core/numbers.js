@@ -60,6 +60,19 @@ export function twoPass(values, centered) {
   return { mean: 0, var: square / values.length + (Number.isNaN(m2) ? 0 : mean * mean) };
 }
 
+/** Mean and variance of a set with these values, by the statistic of a method. */
+export function statisticsOfValues(values, { centered, statistic }) {
+  const found = twoPass(values, centered);
+  return statistic === "squared norm" ? { mean: 0, var: found.var * values.length } : found;
+}
+
+/** The same of a set with these moments. */
+export function statisticsOfMoments({ count, mean, m2 }, { centered, statistic }) {
+  if (centered) return { mean, var: m2 / count };
+  const square = m2 / count + mean ** 2;
+  return { mean: 0, var: statistic === "squared norm" ? square * count : square };
+}
+
 /** A plain decimal without an exponent, which a screen reader can read; halves of the exact value away from zero. */
 export function decimal(value, digits = 5) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";

@@ -2,8 +2,11 @@
 
 /** @import { Method } from "./geometry.js" */
 import { blockOf, cubeShape, divisors, hasGroups, setOf, toCube } from "./geometry.js";
-import { digitsFor, mergeAtoms, tuple, twoPass, unpack } from "./numbers.js";
+import { digitsFor, mergeAtoms, statisticsOfMoments, statisticsOfValues, tuple, twoPass, unpack } from "./numbers.js";
 import { say } from "./sentences.js";
+
+/** Up to which multiple of the variance the square of the mean may be, so that merged moments keep 13 digits. */
+const MOST_OVER_VARIANCE = 1e4;
 
 /** Unpack the scene once. */
 export function readScene(scene) {
@@ -91,21 +94,17 @@ function compute(data, method, set) {
       }
     merged = mergeAtoms(data.count, means, m2s);
   }
-  // Beside an infinite value there is no variance, but a mean square, which only the values give.
-  const lost = merged && !method.centered && Number.isNaN(merged.m2);
-  if (data.values && (!merged || lost)) {
-    const values = gather(data, set);
-    const found = twoPass(values, method.centered);
-    return method.statistic === "squared norm" ? { mean: 0, var: found.var * values.length } : found;
-  }
+  // Where the mean is large beside the deviations, the means of the atoms have lost digits of their differences. Beside
+  // an infinite value there is no variance, but a mean square. The values give both.
+  const lost =
+    merged &&
+    (method.centered ? merged.mean ** 2 > MOST_OVER_VARIANCE * (merged.m2 / merged.count) : Number.isNaN(merged.m2));
+  if (data.values && (!merged || lost)) return statisticsOfValues(gather(data, set), method);
   if (!merged && data.positions && method.spatial === "one" && method.c === "all") {
     const at = (ns[0] * H + hs[0]) * W + ws[0];
     merged = { count: C, mean: data.positions.mean[at], m2: data.positions.m2[at] };
   }
-  if (!merged) return null;
-  if (method.centered) return { mean: merged.mean, var: merged.m2 / merged.count };
-  const square = merged.m2 / merged.count + merged.mean ** 2;
-  return { mean: 0, var: method.statistic === "squared norm" ? square * merged.count : square };
+  return merged ? statisticsOfMoments(merged, method) : null;
 }
 
 /** Values and statistics of a given set: from its values, or from the scene where it carries no values. */
