@@ -18,8 +18,7 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
-# A page on which the reader makes a tensor calculates in workers of its own text. They must be classic scripts: on a
-# page from the disk and in a sandboxed frame, Chromium refuses a module.
+# A page on which the reader makes a tensor calculates in workers of its own text.
 WORKERS = "; worker-src blob:"
 COMMON = (
     f":root {{ --light: {LIGHT['page']}; --on-light: {LIGHT['ink']}; "

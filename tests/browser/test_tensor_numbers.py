@@ -468,8 +468,11 @@ def test_worker_and_page_make_equal_parts(call):
           return found;
         };
         const real = window.Worker;
-        let workers = 0;
-        window.Worker = class extends real { constructor(...all) { super(...all); workers++; } };
+        let workers = 0, done = 0;
+        const count = ({ data }) => { if (data.result) done++; };
+        window.Worker = class extends real {
+          constructor(...all) { super(...all); workers++; this.addEventListener("message", count); }
+        };
         const inWorker = await run();
         window.Worker = undefined;
         const inPage = await run();
@@ -477,11 +480,12 @@ def test_worker_and_page_make_equal_parts(call):
         window.Worker = class extends real { constructor() { super("blob:nowhere"); } };
         const refused = await run();
         window.Worker = real;
-        return { inWorker, inPage, refused, workers };
+        return { inWorker, inPage, refused, workers, done };
         """,
         {"orders": orders, "questions": questions, "sample": scene.packed_sample(), "data": DATA},
     )
     assert answers["workers"] == 1
+    assert answers["done"] >= 9, "the page did the work, and not the worker"
     assert answers["inWorker"] == answers["inPage"] == answers["refused"]
     asked = 0
     for order, asking, (_, found) in zip(orders, questions, answers["inWorker"], strict=True):

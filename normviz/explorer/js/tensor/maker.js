@@ -111,7 +111,8 @@ function createRemoteBench(here) {
   };
   const perform = async (message, report) => here[message.task](message, report);
   function start() {
-    worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    // Joined, it is a classic script: on a page from the disk and in a sandboxed frame, no worker may be a module.
+    worker = new Worker(new URL("./worker.js", import.meta.url));
     worker.onerror = (event) => {
       event.preventDefault();
       giveUp();
