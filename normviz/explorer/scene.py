@@ -35,7 +35,7 @@ MOST_ATOMS: int = LIMITS["moments"]
 """Where samples times channels are more (a long batch of vectors), the page does not get the moments either."""
 SETS = ("name", "label", "n", "c", "spatial", "axes")
 """What the browser needs of a row of METHODS to draw its sets."""
-ROW = (*SETS, "centered", "statistic")
+ROW = (*SETS, "centered", "statistic", "affine")
 """What it needs for the numbers as well."""
 LARGEST = 1e300
 """The limit of scales: twice as much must be finite."""

@@ -8,7 +8,7 @@ import constants from "../../constants.json" with { type: "json" };
 
 /**
  * @typedef {{name: string, label: string, n: string, c: string, spatial: string, centered: boolean,
- *   statistic: string, axes: string}} Method
+ *   statistic: string, axes: string, affine: string}} Method
  */
 /** @typedef {[number, number]} Range  start and stop */
 /**
@@ -47,6 +47,21 @@ export function blockOf(method, shape, G) {
     return rule === "all" ? size : rule === "group" ? size / fitting(G, size) : 1;
   });
 }
+
+/** Do two methods cut a shape into the same sets, and take the same statistic of each? */
+export const alike = (a, G, b, H, shape) =>
+  a.axes === b.axes && a.statistic === b.statistic && String(blockOf(a, shape, G)) === String(blockOf(b, shape, H));
+
+/**
+ * The other methods, each with its G, that have the sets and the statistic of a method on a shape.
+ * @param {Method[]} rows @param {Method} row @param {number} G @param {number[]} shape
+ */
+export const twinsOf = (rows, row, G, shape) =>
+  rows.flatMap((other) => {
+    const every = other.name === row.name ? [] : hasGroups(other) ? divisors(cutLength(other, shape)) : [1];
+    const H = every.find((g) => alike(row, G, other, g, shape));
+    return H ? [{ row: other, G: H }] : [];
+  });
 
 /**
  * The block that contains a cell, as a [start, stop) for each axis.
