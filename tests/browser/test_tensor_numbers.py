@@ -374,7 +374,8 @@ def test_a_file_in_slices_has_the_numbers_of_one_in_memory(call, dtype):
         "for (const { array, axis } of given.files) {"
         "  const { part, tensor } = await front.fromSlices("
         "    front.createSource(open(array), axis, 5000), given.edits, async () => {});"
-        "  found.push({ ...bitsOf(part), cells: await tensor.numbersAt([0, 77, 1234, 139000, 139001]) });"
+        "  const cells = await tensor.numbersAt([0, 77, 1234, 139000, 139001]);"
+        "  found.push({ ...bitsOf(part), cells, all: bits(await tensor.values()) });"
         "}"
         "return found;",
         {"files": [{"array": array, "axis": axis} for _, array, axis in arrays], "edits": edits},
@@ -387,6 +388,7 @@ def test_a_file_in_slices_has_the_numbers_of_one_in_memory(call, dtype):
         edited = flat.reshape(x.shape)
         sent = scene.read(edited).packed()
         assert found["cells"] == [flat[i] for i in (0, 77, 1234, 139000, 139001)]
+        assert np.array_equal(from_bits(found["all"], "<f8"), flat), x.shape
         assert np.array_equal(from_bits(found["coarse"], "u1"), unpacked(sent["coarse"])), x.shape
         for name in ("mean", "m2"):
             if sent[name] is not None:
@@ -462,7 +464,7 @@ def test_worker_and_page_make_equal_parts(call):
             if (!part.values)
               for (const question of given.questions[k])
                 answers.push(Object.values(await maker.ask(question, given.data.methods[question.method])).map(String));
-            found.push([bitsOf(part), answers]);
+            found.push([bitsOf(part), answers, !part.values && order.fill === "relu" ? bits(await maker.values()) : ""]);
           }
           maker.close();
           return found;
@@ -488,10 +490,12 @@ def test_worker_and_page_make_equal_parts(call):
     assert answers["done"] >= 9, "the page did the work, and not the worker"
     assert answers["inWorker"] == answers["inPage"] == answers["refused"]
     asked = 0
-    for order, asking, (_, found) in zip(orders, questions, answers["inWorker"], strict=True):
+    for order, asking, (_, found, values) in zip(orders, questions, answers["inWorker"], strict=True):
         x = nv.samples.filled(order["shape"], order["fill"], order["seed"]).astype(np.float64)
         for place, value in order["edits"]:
             x.reshape(-1)[int(place)] = value
+        if values:
+            np.testing.assert_array_equal(from_bits(values, "float64"), x.ravel())
         for question, (key, value, mean, var) in zip(asking if found else [], found, strict=True):
             asked += 1
             groups = question["num_groups"] if nv.METHODS[question["method"]].has_groups else None

@@ -87,6 +87,14 @@ export function createMaker(packedSample) {
       if (kept !== of) throw abandoned();
       return answer;
     },
+    /** All values of the tensor that was made last, for a part without values. Rejects as `ask` does. */
+    async values() {
+      const of = kept;
+      if (!of) throw abandoned();
+      const values = await of.bench.values({ tensor: of.id });
+      if (kept !== of) throw abandoned();
+      return values;
+    },
     /** Give up everything. */
     close() {
       cancel();
@@ -140,6 +148,7 @@ function createRemoteBench(here) {
   return {
     make: (details, report) => send("make", details, report),
     ask: (details) => send("ask", details),
+    values: (details) => send("values", details),
     stop: (details) => void send("stop", details),
     keep: (details) => void send("keep", details),
     close() {

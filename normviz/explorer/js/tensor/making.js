@@ -71,7 +71,9 @@ export function createBench() {
       for (const other of tensors.keys()) if (other !== id) tensors.delete(other);
     },
     /** @param {{tensor: number, question: any, row: import("../core/geometry.js").Method}} task */
-    ask: ({ tensor, question, row }) => answerOf(tensors.get(tensor), question, row)
+    ask: ({ tensor, question, row }) => answerOf(tensors.get(tensor), question, row),
+    /** All values of a tensor that is kept, in C order. @param {{tensor: number}} task */
+    values: ({ tensor }) => tensors.get(tensor).values()
   };
 }
 
@@ -151,7 +153,13 @@ async function fromSlices(source, edits = [], pause) {
     const numbers = await source.at(stored);
     return stored.map((place, i) => edited.get(place) ?? numbers[i]);
   };
-  return { part, tensor: { shape, ...tally.moments(), numbersAt } };
+  const values = async () => {
+    const all = new (keeps(part.dtype))(cells);
+    const arrange = createArranger(all, fiveAxes(shape), source);
+    for await (const slice of source.slices()) arrange(withEdits(slice));
+    return all;
+  };
+  return { part, tensor: { shape, ...tally.moments(), numbersAt, values } };
 }
 
 async function inMemory(values, shape, dtype, pause) {
@@ -165,7 +173,7 @@ async function inMemory(values, shape, dtype, pause) {
   const numbersAt = async (places) => places.map((place) => values[place]);
   const part = tally.part(values, dtype);
   // The page that gets all values asks for none.
-  return { part, tensor: part.values ? null : { shape, ...tally.moments(), numbersAt } };
+  return { part, tensor: part.values ? null : { shape, ...tally.moments(), numbersAt, values: async () => values } };
 }
 
 /** The place in C order as indices. */
