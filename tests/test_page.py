@@ -90,7 +90,7 @@ PAGES = ("explorer/js/hosts/plain_page.js", "explorer/js/hosts/editable_page.js"
 
 
 def test_every_module_is_part_of_a_page():
-    entries = (*PAGES, "explorer/js/widget.js", Quiz.SCRIPT, Chooser.SCRIPT)
+    entries = (*PAGES, "explorer/js/widget.js", "explorer/js/tensor/worker.js", Quiz.SCRIPT, Chooser.SCRIPT)
     assert {name for entry in entries for name in js.collected(entry)[0]} == set(modules())
 
 

@@ -76,8 +76,8 @@ def test_every_rank_is_a_cube_and_back(call):
 
 def test_statistics_merge_to_numpys(call):
     x = host.tensor(6, 35, seed=3, dtype="float64") * 10 + 40
-    atoms = {"count": x.shape[1], "means": x.mean(1).tolist(), "m2s": (x.var(1) * x.shape[1]).tolist()}
-    merged = call("return front.mergeAtoms(given.count, given.means, given.m2s)", atoms)
+    atoms = {"count": x.shape[1], "mean": x.mean(1).tolist(), "m2": (x.var(1) * x.shape[1]).tolist()}
+    merged = call("return front.mergeAtoms(given, given.count, [0, 1, 2, 3, 4, 5])", atoms)
     assert merged["count"] == x.size
     assert merged["mean"] == pytest.approx(x.mean(), rel=1e-14)
     assert merged["m2"] / merged["count"] == pytest.approx(x.var(), rel=1e-13)

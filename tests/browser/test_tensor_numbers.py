@@ -109,7 +109,7 @@ def test_the_packed_sample_is_small_and_complete(call):
 
 DATA = {
     "methods": {name: {key: getattr(row, key) for key in scene.ROW} for name, row in nv.METHODS.items()},
-    "eps": 1e-5, "weight": None, "bias": None, "running": None, "labels": None,
+    "eps": 1e-5, "weight": None, "bias": None, "running": None, "labels": None, "elementwise": [],
 }  # fmt: skip
 MEASURE = """
 const measured = (part, { method, G, index }) => {
@@ -238,14 +238,22 @@ def test_a_value_that_is_not_finite_stays_in_its_own_set(call):
 def test_a_part_is_what_python_sends(call):
     """Bins, extents, colours and the bytes of drawn means to the last bit, moments to 1e-12."""
     rng = np.random.default_rng(5)
-    large = [(3, 45, 40, 33), (2, 7, 3, 70, 51), (1, 300, 700), (5, 32, 30, 30), (2, 3, 200, 130), (140_000, 1)]
-    tensors = [rng.normal(size=shape).astype(np.float32) for shape in [(4, 16, 12, 12), (3, 5), (2, 3, 40), *large]]
-    tensors += [
-        nv.samples.filled(shape, fill) for shape in large[:3] for fill in ("sample", "ramp", "constant", "relu")
+    shapes = [(4, 16, 12, 12), (3, 5), (2, 3, 40), (3, 45, 40, 33), (2, 7, 3, 70, 51), (2, 3, 200, 130), (140_000, 1)]
+    tensors = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    filled = [
+        {"shape": shape, "fill": fill} for shape in shapes[3:5] for fill in ("sample", "ramp", "constant", "relu")
     ]
+    tensors += [nv.samples.filled(**recipe) for recipe in filled]
     tensors += hostile()
-    code = "return given.map(({ shape, values, dtype }) => bitsOf(front.partOf(front.unpack(values), shape, dtype)));"
-    parts = call(code, [{"shape": x.shape, "values": scene.pack(x), "dtype": x.dtype.name} for x in tensors])
+    cases = [{"shape": x.shape, "values": scene.pack(x), "dtype": x.dtype.name} for x in tensors]
+    for case, recipe in zip(cases[len(shapes) :], filled, strict=False):
+        case |= recipe | {"values": None}
+    parts = call(
+        "const sample = await front.unpackSample(given.sample);"
+        "return given.cases.map(({ shape, values, dtype, fill }) => bitsOf("
+        "  front.partOf(front.unpack(values) ?? front.filled(shape, fill, 0, sample), shape, dtype)));",
+        {"cases": cases, "sample": scene.packed_sample()},
+    )
     for x, part in zip(tensors, parts, strict=True):
         sent = scene.read(x.astype(np.float64)).packed()
         assert part["shape"] == sent["shape"]

@@ -22,33 +22,37 @@ export function unpack(packed) {
 /**
  * Merge atoms of equal count (Chan, Golub & LeVeque 1983): the mean of the means, and M2 plus the squared differences
  * of the means.
- * @returns {{count: number, mean: number, m2: number}}
+ * @param {{mean: ArrayLike<number>, m2: ArrayLike<number>, rest?: ArrayLike<number>}} moments
+ *   of all atoms; `rest` is what the means lost when they were rounded, if that is known
+ * @param {number[]} atoms  the numbers of those that merge
  */
-export function mergeAtoms(count, means, m2s) {
-  const { mean, m2 } = twoPassMoments(means);
-  return { count: count * means.length, mean, m2: m2s.reduce((a, b) => a + b, count * m2) };
+export function mergeAtoms({ mean: means, m2: m2s, rest }, count, atoms) {
+  const pick = (array) => array && atoms.map((atom) => array[atom]);
+  const { mean, m2 } = twoPassMoments(pick(means), pick(rest));
+  return { count: count * atoms.length, mean, m2: atoms.reduce((sum, atom) => sum + m2s[atom], count * m2) };
 }
 
 /**
  * Mean and M2, the sum of squared deviations from it, in two passes: E[x^2] - E[x]^2 loses every digit once the mean is
  * large beside the deviations. Relative to the first value, so that a constant has its own mean and an M2 of exactly 0.
+ * @param {ArrayLike<number>} [rests]  small numbers to be added to the values
  */
-function twoPassMoments(values) {
+function twoPassMoments(values, rests) {
   const { length } = values;
   const first = Number.isFinite(values[0]) ? values[0] : 0;
   let sum = 0;
-  for (let i = 0; i < length; i++) sum += values[i] - first;
+  for (let i = 0; i < length; i++) sum += values[i] - first + (rests ? rests[i] : 0);
   const mean = first + sum / length;
-  let rest = 0;
+  let left = 0;
   let m2 = 0;
   for (let i = 0; i < length; i++) {
-    const off = values[i] - mean;
-    rest += off;
+    const off = values[i] - mean + (rests ? rests[i] : 0);
+    left += off;
     m2 += off * off;
   }
   // What is left of the sum is the rounding of the mean.
-  const correction = rest / length;
-  return Number.isFinite(m2) ? { mean: mean + correction, m2: Math.max(m2 - rest * correction, 0) } : { mean, m2 };
+  const correction = left / length;
+  return Number.isFinite(m2) ? { mean: mean + correction, m2: Math.max(m2 - left * correction, 0) } : { mean, m2 };
 }
 
 /** Mean and biased variance, or 0 and the mean square where no mean is taken. */

@@ -85,14 +85,9 @@ function compute(data, method, set) {
   const [ns, cs, hs, ws] = set;
   let merged;
   if (method.spatial === "all" && data.mean) {
-    const means = [];
-    const m2s = [];
-    for (let n = ns[0]; n < ns[1]; n++)
-      for (let c = cs[0]; c < cs[1]; c++) {
-        means.push(data.mean[n * C + c]);
-        m2s.push(data.m2[n * C + c]);
-      }
-    merged = mergeAtoms(data.count, means, m2s);
+    const atoms = [];
+    for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) atoms.push(n * C + c);
+    merged = mergeAtoms(data, data.count, atoms);
   }
   // Where the mean is large beside the deviations, the means of the atoms have lost digits of their differences. Beside
   // an infinite value there is no variance, but a mean square. The values give both.

@@ -52,7 +52,7 @@ export function* fillIn(values, shape, fill, seed, sample) {
       for (; start < stop; start++) values[start] = start;
     }
   } else {
-    const key = mix(seed ^ 0x9e3779b9);
+    const key = scrambled(seed ^ 0x9e3779b9);
     const perChannel = product(shape.slice(2));
     // The loud cells are runs of equal length at equal distances.
     const [loud, every, from] =
@@ -78,7 +78,7 @@ export function* fillIn(values, shape, fill, seed, sample) {
 }
 
 /** The finalizer of MurmurHash3 (Appleby 2011). */
-function mix(h) {
+function scrambled(h) {
   h ^= h >>> 16;
   h = Math.imul(h, 0x85ebca6b);
   h ^= h >>> 13;
@@ -90,7 +90,7 @@ function mix(h) {
 function nearlyNormal(key, place) {
   let total = 0;
   for (let k = 0; k < 6; k++) {
-    const word = mix((key + Math.imul((6 * place + k) | 0, 0x9e3779b9)) | 0);
+    const word = scrambled((key + Math.imul((6 * place + k) | 0, 0x9e3779b9)) | 0);
     total += (word & 0xffff) + (word >>> 16);
   }
   return (total - 393210) / 65536;

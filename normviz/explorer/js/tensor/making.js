@@ -9,7 +9,7 @@ import { fiveAxes } from "./stored_order.js";
 
 /**
  * @typedef {{shape: number[], fill: string, seed: number, base?: {values: ArrayLike<number>, shape: number[]} | null,
- *   edits?: [number, number][], file?: import("./source.js").OpenedArray | null, channelAxis?: 1 | -1}} Order
+ *   edits?: [number, number][], file?: import("../files/arrays.js").OpenedArray | null, channelAxis?: 1 | -1}} Order
  *   what to make: a file, cut or repeated to `shape` where that is given; or `base`, cut or repeated; or a fill. Then
  *   come edits, [place in C order, value], with which x is float64.
  */
@@ -197,14 +197,13 @@ async function answerOf(tensor, { method, num_groups, index }, row) {
   const [x] = await tensor.numbersAt([placeOf(...cell)]);
   const channels = [];
   for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) channels.push(n * C + c);
-  if (row.spatial === "all") {
-    const [means, m2s] = [tensor.mean, tensor.m2].map((array) => channels.map((channel) => array[channel]));
-    return { key, x, ...statisticsOfMoments(mergeAtoms(H * W, means, m2s), row) };
-  }
+  if (row.spatial === "all") return { key, x, ...statisticsOfMoments(mergeAtoms(tensor, H * W, channels), row) };
   const values = await tensor.numbersAt(channels.map((channel) => (channel * H + hs[0]) * W + ws[0]));
   return { key, x, ...statisticsOfValues(values, row) };
 }
 
 /** The memory of a part, which moves to the page instead of being copied. */
-export const buffersOf = ({ values, coarse, mean, m2, positions }) =>
-  [values, coarse, mean, m2, positions?.mean, positions?.m2].filter(Boolean).map((array) => array.buffer);
+export const buffersOf = ({ values, coarse, mean, m2, rest, positions }) =>
+  [values, coarse, mean, m2, rest, positions?.mean, positions?.m2, positions?.rest]
+    .filter(Boolean)
+    .map((array) => array.buffer);

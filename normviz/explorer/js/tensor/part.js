@@ -38,7 +38,7 @@ export function createTally(shape, layout = {}) {
   const sizes = binsOf(shape);
   const atoms = sumsOf(N * C);
   const places = !exact && N * H * W <= constants.limits.coarse ? sumsOf(N * H * W) : null;
-  const boxes = exact ? null : boxesOf(cube, sizes);
+  const boxes = exact ? null : boxMeans(cube, sizes);
   const rows = fiveAxes(shape)[3];
   const walk = createWalk(fiveAxes(shape), layout);
   const atomStep = [C, 1, 0, 0, 0][walk.axis];
@@ -74,7 +74,7 @@ export function createTally(shape, layout = {}) {
         backend: "page",
         bins: sizes,
         count: H * W,
-        ...(few ? momentsOf(atoms, H * W) : { mean: null, m2: null }),
+        ...(few ? momentsOf(atoms, H * W) : { mean: null, m2: null, rest: null }),
         values: exact ? values : null,
         positions: places && momentsOf(places, C),
         ...colorsOf(exact ? values : means, exact),
@@ -157,30 +157,35 @@ function restart({ shift, sum, square, plain }, count) {
   for (const array of [sum, square, plain]) array.fill(0);
 }
 
+/** Mean and M2; and the rest of each mean, which is lost when the mean is rounded. */
 function momentsOf({ shift, sum, square, plain }, count) {
-  const mean = new Float64Array(sum.length);
-  const m2 = new Float64Array(sum.length);
+  const [mean, m2, rest] = [0, 0, 0].map(() => new Float64Array(sum.length));
   for (let i = 0; i < mean.length; i++) {
-    const rest = sum[i] / count;
-    const finite = Number.isFinite(plain[i]) && Number.isFinite(rest);
-    mean[i] = finite ? shift[i] + rest : plain[i] / count;
-    m2[i] = Number.isFinite(square[i]) ? Math.max(square[i] - rest * sum[i], 0) : square[i];
-    if (!Number.isFinite(plain[i])) m2[i] = NaN;
+    const off = sum[i] / count;
+    if (!Number.isFinite(plain[i]) || !Number.isFinite(off)) {
+      mean[i] = plain[i] / count;
+      m2[i] = Number.isFinite(plain[i]) ? square[i] : NaN;
+      continue;
+    }
+    mean[i] = shift[i] + off;
+    m2[i] = Number.isFinite(square[i]) ? Math.max(square[i] - off * sum[i], 0) : square[i];
+    const added = mean[i] - shift[i];
+    rest[i] = shift[i] - (mean[i] - added) + (off - added);
   }
-  return { mean, m2 };
+  return { mean, m2, rest };
 }
 
 // ---- what is drawn ----
 
 /** Means of boxes of `sizes` cells; the last box along an axis may be smaller. */
-function boxesOf(cube, sizes) {
+function boxMeans(cube, sizes) {
   const drawn = cube.map((length, a) => Math.ceil(length / sizes[a]));
   const sums = new Float64Array(product(drawn));
   // For every cell along an axis, what its place there adds to the number of its box.
   const steps = drawn.map((_, a) => product(drawn.slice(a + 1)));
   const tables = cube.map((length, a) => Int32Array.from({ length }, (_, i) => Math.floor(i / sizes[a]) * steps[a]));
   return {
-    /** Add values along the axis `run` of n, c, d, h, w, from a cell of the cube on; one step along d is so many rows. */
+    /** Add values along the axis `run` of n, c, d, h, w, from a cell of the cube on; a step along d is `rows` rows. */
     add(values, at, length, cell, run, rows) {
       const axis = run < 2 ? run : run < 4 ? 2 : 3;
       const table = tables[axis];
