@@ -22,6 +22,9 @@ export const EXAMPLE = {
   values: [2, 3, 5, 7, 11, 13, 17, 19, 0, 1, 1, 2, 3, 5, 8, 13, 1, 2, 3, 4, 5, 6, 7, 8]
 };
 
+/** 2^32 over the golden ratio, as 32 bits with a sign: its multiples are spread evenly. */
+const GOLDEN = 0x9e3779b9 | 0;
+
 /** As many cells are filled at a time, so that a worker can be interrupted. */
 const CELLS_AT_ONCE = 1 << 17;
 
@@ -52,7 +55,7 @@ export function* fillIn(values, shape, fill, seed, sample) {
       for (; start < stop; start++) values[start] = start;
     }
   } else {
-    const key = scrambled(seed ^ 0x9e3779b9);
+    const key = scrambled(seed ^ GOLDEN);
     const perChannel = product(shape.slice(2));
     // The loud cells are runs of equal length at equal distances.
     const [loud, every, from] =
@@ -89,9 +92,11 @@ function scrambled(h) {
 /** The sum of twelve random numbers of 16 bits, less its mean, over its deviation. The place and the key decide it. */
 function nearlyNormal(key, place) {
   let total = 0;
+  let word = Math.imul(6 * place, GOLDEN);
   for (let k = 0; k < 6; k++) {
-    const word = scrambled((key + Math.imul((6 * place + k) | 0, 0x9e3779b9)) | 0);
-    total += (word & 0xffff) + (word >>> 16);
+    const bits = scrambled((key + word) | 0);
+    total += (bits & 0xffff) + (bits >>> 16);
+    word = (word + GOLDEN) | 0;
   }
   return (total - 393210) / 65536;
 }

@@ -112,8 +112,11 @@ const sumsOf = (size) => ({
 
 /** Add values that lie side by side to the sets index, index + step, index + 2 step, and so on. */
 function addRun({ shift, sum, square, plain }, values, at, length, index, step) {
+  // The sets of a run begin together.
+  if (Number.isNaN(shift[index]))
+    for (let i = 0; i < (step ? length : 1); i++)
+      shift[index + i * step] = Number.isFinite(values[at + i]) ? values[at + i] : 0;
   if (step === 0) {
-    if (Number.isNaN(shift[index])) shift[index] = Number.isFinite(values[at]) ? values[at] : 0;
     const from = shift[index];
     let total = 0;
     let squares = 0;
@@ -132,7 +135,6 @@ function addRun({ shift, sum, square, plain }, values, at, length, index, step) 
   }
   for (const end = at + length; at < end; at++, index += step) {
     const value = values[at];
-    if (Number.isNaN(shift[index])) shift[index] = Number.isFinite(value) ? value : 0;
     const off = value - shift[index];
     sum[index] += off;
     square[index] += off * off;
@@ -190,7 +192,8 @@ function boxMeans(cube, sizes) {
       const axis = run < 2 ? run : run < 4 ? 2 : 3;
       const table = tables[axis];
       const step = run === 2 ? rows : 1;
-      const base = cell.reduce((box, i, a) => (a === axis ? box : box + tables[a][i]), 0);
+      const [n, c, h, w] = tables;
+      const base = n[cell[0]] + c[cell[1]] + h[cell[2]] + w[cell[3]] - table[cell[axis]];
       for (let k = 0, i = cell[axis]; k < length; k++, i += step) sums[base + table[i]] += values[at + k];
     },
     means() {
