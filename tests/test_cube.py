@@ -254,6 +254,7 @@ def test_slider_has_the_divisors(figure):
         ("layer", 0, "Layer Norm's statistics are Group Norm's with G = "),
         ("instance", 4, "Instance Norm's statistics are Group Norm's with G = "),
         ("positional", 2, "Positional Layer Norm has no groups. Group Norm: G = "),
+        ("per_head", 2, "Per-Head Layer Norm cuts the channels of each position. Group Norm: G = "),
         ("ghost", 2, "Ghost Batch Norm cuts the batch, not the channels. Group Norm: G = "),
     ],
 )

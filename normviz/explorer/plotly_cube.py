@@ -39,6 +39,8 @@ MOST_WIDTH = 100_000
 """Pixels."""
 MAIN = 4
 """Methods with a button of their own; their relatives are in a menu beside them."""
+ENDS = ((0, "left", "layer"), (1, "right", "instance"))
+"""The methods whose statistics Group Norm has at the ends of the slider."""
 
 
 @check_keywords
@@ -164,7 +166,8 @@ def prefix(method: str) -> str:
     row = METHODS[method]
     if method == "group":
         return say("cube.slider")
-    kind = "end" if method in ("layer", "instance") else "batch" if row.has_groups else "no-groups"
+    at_end = method in [name for *_, name in ENDS]
+    kind = "end" if at_end else {"group": "batch"}.get(row.n, "heads" if row.c == "group" else "no-groups")
     return say(f"cube.slider-{kind}", method=row.label)
 
 
@@ -209,7 +212,7 @@ def layout(on: Drawing, now: Pooling) -> dict[str, Any]:
         controls["sliders"] = [{**place, "active": chosen, "steps": [item(G, to) for G, to in steps.items()]}]
         under = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12}}
         under |= {"y": 0, "yshift": -84, "yanchor": "top"}
-        ends = ((0, "left", say("controls.first-group")), (1, "right", say("controls.last")))
+        ends = [(x, side, say("controls.end", method=METHODS[name].label)) for x, side, name in ENDS]
         controls["annotations"] = [
             {**under, "text": text, "x": x, "xanchor": side, "xshift": 14 - 28 * x} for x, side, text in ends
         ]

@@ -256,14 +256,18 @@ def test_a_state_from_anywhere_can_be_drawn(call):
     assert (clipped["method"], clipped["G"], clipped["step"]) == ("batch", 3, 2)
 
 
+EDGES = [(1, 0, 0, 0), *((0, *step) for step in np.ndindex(2, 2, 2) if 0 < sum(step) < 3)]
+EDGES += [(0, 0, 1, -1), (0, 1, -1, 0), (0, 1, 0, -1)]
+
+
 def test_neighbouring_sets_never_share_a_colour(call):
     """Nor do sets that touch at an edge, where the spatial axes are split."""
-    for grid in ([1, 16, 1, 1], [4, 4, 1, 1], [4, 16, 1, 1], [4, 1, 12, 12], [8, 64, 1, 1], [1, 256, 1, 1]):
+    for grid in ([1, 16, 1, 1], [4, 4, 1, 1], [4, 16, 1, 1], [4, 1, 12, 12], [8, 64, 1, 1], [1, 256, 1, 1], [2, 4, 6, 6]):
         cells = list(np.ndindex(*grid))
         code = "return given.cells.map((cell) => String(front.partitionColor(cell, given.grid)));"
         given = {"cells": cells, "grid": grid}
         colours = dict(zip(cells, call(code, given), strict=True))
         for cell in cells:
-            for step in ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 0, 1, 1), (0, 0, 1, -1)):
+            for step in EDGES:
                 near = tuple(np.add(cell, step))
                 assert near not in colours or colours[near] != colours[cell], (grid, cell, near)

@@ -155,7 +155,7 @@ def test_ghost_batches_move_the_slider_over_the_divisors_of_n(page, tmp_path):
     assert (state(root)["num_groups"], state(root)["set"]) == (3, "0:2,0:1,0:2,0:2")
     ghost = root.get_by_role("slider", name="Ghost batches G", exact=True)
     for key, G, said in (
-        ("Home", 1, "Batch Norm's set"),
+        ("Home", 1, "Batch Norm's statistics"),
         ("ArrowRight", 2, "3 samples in a slice"),
         ("End", 6, "Instance Norm's statistics"),
     ):
@@ -320,3 +320,32 @@ def test_the_paper_view_shows_four_methods_at_once(root):
     box = root.locator("path.nv-rest.front").bounding_box()
     root.page.mouse.click(box["x"] + 20, box["y"] + box["height"] / 3)
     assert state(root)["method"] == "batch"
+
+
+def test_heads_move_the_slider_and_have_the_ends_of_their_own_kind(page, tmp_path):
+    root = shown(page, tmp_path, host.tensor(2, 12, 3), "per_head", num_groups=3, index=(1, 5, 2))
+    assert state(root)["set"] == "1:2,4:8,2:3"
+    heads = root.get_by_role("slider", name="Heads G", exact=True)
+    for key, G, said in (
+        ("Home", 1, "Positional Layer Norm's statistics"),
+        ("ArrowRight", 2, "6 channels in a head"),
+        ("End", 12, "1 channel in a head"),
+    ):
+        heads.press(key)
+        assert (state(root)["method"], state(root)["num_groups"]) == ("per_head", G)
+        expect(root.locator(".nv-hint")).to_have_text(f"G = {G}: {said}")
+    choose(root, "Per-Head RMS Norm")
+    heads.press("Home")
+    expect(root.locator(".nv-hint")).to_have_text("G = 1: RMS Norm's statistics")
+    assert "mean square" in root.get_by_role("status").first.text_content()
+
+
+def test_the_slider_stands_where_group_norm_is_the_same_on_this_shape(page, tmp_path):
+    """With one sample, that is so for Batch Norm too."""
+    for shape, method, said in (
+        ((1, 6, 3), "batch", "Batch Norm is like G = 6"),
+        ((2, 6, 3), "batch", "no groups; the slider selects Group Norm"),
+        ((2, 6, 1), "positional", "Positional Layer Norm is like G = 1"),
+        ((2, 6, 1), "rms", "no groups; the slider selects Group Norm"),
+    ):
+        expect(shown(page, tmp_path, host.tensor(*shape), method).locator(".nv-hint")).to_have_text(said)

@@ -19,7 +19,7 @@ from normviz.explorer.axis_names import GIVEN, axis_names, length_names, short_l
 from normviz.explorer.constants import CONSTANTS, LIGHT, LIMITS
 from normviz.explorer.svg import geometry, palette
 from normviz.explorer.svg.geometry import FACES, Box, Frame, Point, Range, View, middle, surface, visible_faces
-from normviz.explorer.svg.readout import Readout, State, row_of
+from normviz.explorer.svg.readout import Readout, State, name_of, row_of
 from normviz.explorer.svg.writer import Pen, number, polygons, segments
 
 if TYPE_CHECKING:
@@ -213,8 +213,8 @@ def paper_letters(pen: Pen, cubes: Cubes) -> Iterator[str]:
         (cdx, cdy), (ndx, ndy) = paper["channel"], paper["samples"]
         yield pen.text(cx + cdx, cy + cdy, "", 15, anchor="end", letter=channel)
         yield pen.text(nx + ndx, ny + ndy, "", 15, letter=first)
-        title, groups = row.label, {}
-        if frame.width < max(over["narrow"], over["letter"] * len(title)):
+        title, groups, state = row.label, {}, cubes.state
+        if frame.width < max(over["narrow"], over["letter"] * len(name_of({**state, "method": name}))):
             title = short_label(row)
         if row.has_groups:
             title, groups = f"{title} ", {"letter": "G", "after": f" = {cubes.sets(k).num_groups}"}

@@ -39,7 +39,8 @@ def partition_color(at: Sequence[int], grid: Sequence[int]) -> Rgb:
     across = grid[0] == 1
     hue = HUES[(c if across else n) % len(HUES)]
     if grid[2] * grid[3] > 1:
-        return mix(hue, WHITE, PARTITION["positions"][(h * 2 + w) % 5])
+        shade = PARTITION["positions"][(h * 2 + w + c * 3) % 5]
+        return mix(hue, WHITE, shade + (c % 2) * PARTITION["between"])
     place, of = (c // len(HUES), -(-grid[1] // len(HUES))) if across else (c, grid[1])
     if of == 1:
         return mix(hue, WHITE, PARTITION["alone"])

@@ -2,7 +2,7 @@
 
 import constants from "../../constants.json" with { type: "json" };
 import { KEYS, button, h, rich, setText } from "../core/dom.js";
-import { clamp, divisors, fitting } from "../core/geometry.js";
+import { clamp, divisors, fitting, hasGroups, twinsOf } from "../core/geometry.js";
 import { decimal } from "../core/numbers.js";
 import { axisNames } from "../core/readout.js";
 import { say } from "../core/sentences.js";
@@ -154,19 +154,29 @@ export function syncControls(c, data, state, shown) {
 /** G has a logarithmic scale: halving the groups is the same distance everywhere. */
 const placeOf = (G, C) => (C === 1 ? 0 : Math.log(G) / Math.log(C));
 
-/** What the slider cuts: the channels into groups or, for ghost batches, the batch into slices. */
+/**
+ * What the slider cuts: the channels into groups or heads or, for ghost batches, the batch into slices. It moves the
+ * chosen method if that has groups, else Group Norm.
+ */
 export function slicing(data, state) {
-  const ghost = data.methods[state.method]?.n === "group";
+  const row = data.methods[hasGroups(data.methods[state.method]) ? state.method : "group"];
+  const ghost = row.n === "group";
   const length = data.shape[ghost ? 0 : 1];
   const all = divisors(length);
-  const what = ghost ? "ghost" : "group";
-  // The methods whose statistics the ends of the slider have, and what lies between.
-  const tell = (G) => {
-    if (G > 1 && G === length) return say("controls.last");
-    return G === 1 ? say(`controls.first-${what}`) : say(`controls.each-${what}`, { count: length / G });
+  const what = ghost ? "ghost" : row.spatial === "one" ? "head" : "group";
+  // The methods whose statistics the ends of the slider have on every shape, and what lies between.
+  const twin = (extent) => {
+    const like = { ...row, [ghost ? "n" : "c"]: extent };
+    return Object.values(data.methods).find((other) =>
+      ["n", "c", "spatial", "statistic", "axes"].every((key) => other[key] === like[key])
+    );
   };
+  const ends = { [length]: twin("one"), 1: twin("all") };
+  const tell = (G) =>
+    ends[G] ? say("controls.end", { method: ends[G].label }) : say(`controls.each-${what}`, { count: length / G });
   return {
-    method: ghost ? state.method : "group",
+    row,
+    method: row.name,
     name: say(`controls.slider-${what}`),
     length,
     all,
@@ -293,16 +303,14 @@ function createSlider(act) {
   return s;
 }
 
-/** The G of the thumb: for Layer and Instance Norm, the G at which Group Norm has the same statistics. */
-function ghostGroups(state, C) {
-  return { layer: 1, instance: C }[state.method] ?? state.G;
-}
-
 function syncSlider(s, data, state) {
   const cut = slicing(data, state);
   const C = cut.length;
   const grouped = state.method === cut.method;
-  const G = ghostGroups(state, C);
+  // Where the chosen method has no groups: the G at which Group Norm is the same on this shape.
+  const chosen = data.methods[state.method];
+  const like = chosen && !grouped && twinsOf([cut.row], chosen, 1, data.shape)[0];
+  const G = like ? like.G : state.G;
   s.G = G;
   if (s.cut?.method !== cut.method || s.cut.length !== C) {
     s.ticks.replaceChildren(...ticksOf(cut));
@@ -318,11 +326,7 @@ function syncSlider(s, data, state) {
     setText(
       s.hint,
       s.why ||
-        (grouped
-          ? cut.tell(G)
-          : ["layer", "instance"].includes(state.method)
-            ? say("controls.ghost", { method: data.methods[state.method].label, G })
-            : say("controls.no-groups"))
+        (grouped ? cut.tell(G) : like ? say("controls.ghost", { method: chosen.label, G }) : say("controls.no-groups"))
     );
   };
   s.refresh();

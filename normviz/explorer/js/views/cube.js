@@ -24,7 +24,15 @@ import {
   toCube,
   visibleFaces
 } from "../core/geometry.js";
-import { axisNames, drawnNormalized, drawnValue, flatIndex, lengthNames, ofWeights } from "../core/readout.js";
+import {
+  axisNames,
+  drawnNormalized,
+  drawnValue,
+  flatIndex,
+  lengthNames,
+  methodName,
+  ofWeights
+} from "../core/readout.js";
 
 const FACES = ["top", "front", "side"];
 export const MOST_SAMPLES = constants.limits.samples;
@@ -102,7 +110,9 @@ function partitionColor([n, c, h, w], grid) {
   const shades = constants.partition;
   const across = grid[0] === 1;
   const hue = HUES[(across ? c : n) % HUES.length];
-  if (grid[2] * grid[3] > 1) return mix(hue, WHITE, shades.positions[(h * 2 + w) % 5]);
+  // Groups of channels within a position lie between the shades of the groups beside them.
+  if (grid[2] * grid[3] > 1)
+    return mix(hue, WHITE, shades.positions[(h * 2 + w + c * 3) % 5] + (c % 2) * shades.between);
   const at = across ? Math.floor(c / HUES.length) : c;
   const of = across ? Math.ceil(grid[1] / HUES.length) : grid[1];
   if (of === 1) return mix(hue, WHITE, shades.alone);
@@ -665,7 +675,7 @@ function paperLabels(frame, view, data, state) {
         class: chosen ? "nv-chosen" : "nv-title",
         "data-method": name
       },
-      frame.width < Math.max(over.narrow, over.letter * row.label.length) ? row.short : row.label
+      frame.width < Math.max(over.narrow, over.letter * methodName(row, state.G).length) ? row.short : row.label
     );
     if (hasGroups(row))
       title.append(
