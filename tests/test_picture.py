@@ -429,7 +429,7 @@ def test_weights_have_axes_of_their_own():
 
 def test_the_classical_figure_beside_ghost_batches_has_groups_that_divide_the_channels():
     said = words(draw(tensor(6, 4, 2, 2), method="ghost", num_groups=3, view="paper"))
-    assert {"Group Norm G = 2", "Ghost Batch Norm G = 3"} <= set(said)
+    assert {"Group Norm G = 2", "Ghost G = 3"} <= set(said)
     assert said[-1].startswith("Ghost Batch Norm, G = 3: the set of cell (0, 0, 0, 0) is n 0 to 1, c 0, ")
 
 

@@ -262,7 +262,15 @@ EDGES += [(0, 0, 1, -1), (0, 1, -1, 0), (0, 1, 0, -1)]
 
 def test_neighbouring_sets_never_share_a_colour(call):
     """Nor do sets that touch at an edge, where the spatial axes are split."""
-    for grid in ([1, 16, 1, 1], [4, 4, 1, 1], [4, 16, 1, 1], [4, 1, 12, 12], [8, 64, 1, 1], [1, 256, 1, 1], [2, 4, 6, 6]):
+    for grid in (
+        [1, 16, 1, 1],
+        [4, 4, 1, 1],
+        [4, 16, 1, 1],
+        [4, 1, 12, 12],
+        [8, 64, 1, 1],
+        [1, 256, 1, 1],
+        [2, 4, 6, 6],
+    ):
         cells = list(np.ndindex(*grid))
         code = "return given.cells.map((cell) => String(front.partitionColor(cell, given.grid)));"
         given = {"cells": cells, "grid": grid}

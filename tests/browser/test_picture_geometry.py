@@ -55,7 +55,7 @@ DRAW = """(cases) => {
     return {
       size, nodes: [...cube.node.querySelectorAll("circle, text, path:not([d=''])")].map(read),
       scale: scale && [scale.parentNode.textContent, scale.style.background],
-      status: front.statusText(data, state, shown), note: front.aggregation(data, state),
+      status: front.statusText(data, state, shown), note: front.aggregation(data, state, shown),
       numbers: [shown.mean, shown.var].map(String), digits: shown.digits, pending: Boolean(shown.pending),
     };
   });
@@ -377,7 +377,7 @@ def test_picture_and_page_say_the_same(scenes, pages):
             shown["scale"] = [shown["scale"][0], [hexed(color) for color in ramp]]
         said = {
             "status": readout.status(on, state, measured),
-            "note": " ".join(readout.aggregation(on, state)),
+            "note": " ".join(readout.aggregation(on, state, measured)),
             "scale": scale,
         }
         # Beside values that are not finite, what is not a number depends on the order of a sum.
