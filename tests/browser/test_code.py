@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS, Method
+from normviz.core.pooling import pooling
 from tests.browser.snippets import NEEDS, case, choices, every_code, language, library, run
 from tests.core import reference
 
@@ -87,6 +88,12 @@ def test_every_snippet_normalizes_as_normviz_does(framework, every):
         found.setdefault((len(choice[1]), statements), ((source, arrays), wanted, choice))
     assert len(found) > 200
     compare(framework, *zip(*found.values(), strict=True))
+
+
+def test_pytorch_is_said_to_refuse_only_sets_of_one_cell(every):
+    refused = {choice[:3] for choice, code, *_ in every if "refuses this x" in code["PyTorch"]}
+    assert {pooling(*choice).size for choice in refused} == {1}
+    assert {name for name, *_ in refused} == {"batch", "layer", "instance", "group"}
 
 
 @pytest.mark.parametrize("spatial", ["one", "all"])

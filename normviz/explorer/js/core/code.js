@@ -139,12 +139,11 @@ const LAYERS = {
     if (!name) return null;
     const holds = Object.fromEntries([...PARAMETERS, ...RUNNING].map((array) => [array, array]));
     const topic = whole ? method.name : "channels";
-    const outside = method.name === "layer" && (whole ? !axis : perElement.length > 0);
     return {
       name,
       axis: at,
       options,
-      holds: outside ? {} : method.centered ? holds : { weight: "weight" },
+      holds: !whole && perElement.length ? {} : method.centered ? holds : { weight: "weight" },
       notes: [say(`code.torch-${topic}`, { shape: tuple(inner) })]
     };
   },
