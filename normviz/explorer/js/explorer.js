@@ -4,12 +4,12 @@
 import constants from "../constants.json" with { type: "json" };
 import { h, setText } from "./core/dom.js";
 import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
+import { gradientOf } from "./core/gradient.js";
 import { decimal, span } from "./core/numbers.js";
 import {
   axisNames,
   cellName,
   enumerated,
-  flatIndex,
   gather,
   keysText,
   lengthNames,
@@ -129,6 +129,7 @@ function aggregation(data, state, shown) {
     parts.push(say("aggregation.positions", { axes: enumerated(lengths.slice(2)), count: H * W, drawn }));
   if (paper && N > limits.paper_samples)
     parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / limits.paper_samples) }));
+  if (state.color === "gradient" && !data.values) parts.push(say("gradient.means"));
   const numbers = data.values ? "exact" : shown.pending ? "no-numbers" : "exact-sets";
   return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
@@ -405,15 +406,18 @@ function mount(model, el, createTensor, kept = null) {
   }
 
   /** The cell under the pointer with its value; nothing where there is none. */
-  function showTip(event, index) {
+  function showTip(event, index, solid) {
     tip.hidden = !index;
     if (!index) return;
     const at = toCube(index, data.shape);
-    const about = () => gather(data, /** @type {any} */ (at.map((i) => [i, i + 1])))[0];
-    const value = data.values
-      ? `x = ${decimal(data.values[flatIndex(data, at)])}`
-      : say("controls.hover-mean", { value: decimal(about(), 3) });
-    setText(tip, `(${index.join(", ")})  ${value}`);
+    const [x] = gather(data, /** @type {any} */ (at.map((i) => [i, i + 1])));
+    const value = data.values ? `x = ${decimal(x)}` : say("controls.hover-mean", { value: decimal(x, 3) });
+    const method = state.view === "paper" ? cube.view.solids[solid] : state.method;
+    const gradient =
+      state.color === "gradient"
+        ? `  ${say("gradient.hover", { value: decimal(gradientOf(data, shown, method).to(at, x), 3) })}`
+        : "";
+    setText(tip, `(${index.join(", ")})  ${value}${gradient}`);
     const area = stage.getBoundingClientRect();
     const left = event.clientX - area.left;
     const side = left < area.width / 2 ? `left:${left + 12}px` : `right:${area.width - left + 12}px`;

@@ -98,6 +98,8 @@ export function fromCube(cell, shape) {
   return [n, c, ...rest, w];
 }
 
+export const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
+
 /** The product of a list of numbers: 1 for none. */
 export const product = (list) => list.reduce((a, b) => a * b, 1);
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);

@@ -66,7 +66,7 @@ export function gather(data, [ns, cs, hs, ws]) {
 }
 
 /** Mean and variance of the set of `cell`; each set is computed once. */
-function statisticsOf(data, method, G, cell) {
+export function statisticsOf(data, method, G, cell) {
   const key = `${method.name}/${hasGroups(method) ? G : ""}`;
   let table = data.statistics.get(key);
   if (!table) {
@@ -144,7 +144,7 @@ export function measure(data, state, ask = () => {}) {
   const flat = flatIndex(data, cell);
   const [, C] = shape;
   const evaluating = state.mode === "eval" && state.method === "batch" && data.running !== null;
-  const shown = { method, given, labels: given && data.labels, cell, evaluating };
+  const shown = { method, given, G, labels: given && data.labels, cell, evaluating };
   if (given) {
     shown.label = data.labels[flat];
     Object.assign(shown, { ...givenSet(data, shown.label), sets: data.given.sets, block: null, ownSet: null });
@@ -208,7 +208,7 @@ export function measure(data, state, ask = () => {}) {
  * and W are one axis, so the cells may begin and end within a row.
  * @returns {number[][][]}
  */
-function boxesBetween(data, cell, last, flat) {
+export function boxesBetween(data, cell, last, flat) {
   const [n, c, h, w] = cell.map((start, a) => [start, last[a] + 1]);
   if (!flat || cell[2] === last[2]) return [[n, c, h, w]];
   // Means of drawn cells do not follow the positions, so those of whole rows are taken.

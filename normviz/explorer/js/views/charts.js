@@ -16,8 +16,8 @@ function chartRange(data) {
   return [Math.min(Math.max(low - room, data.extent[0]), -3), Math.max(Math.min(high + room, data.extent[1]), 3)];
 }
 
-/** Round tick values inside a range. @param {number[]} range @param {number} [about] */
-function ticks([low, high], about = 6) {
+/** Round tick values inside a range. @param {number[]} range @param {number} about  how many */
+function ticks([low, high], about) {
   const raw = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(raw || 1));
   const step = [1, 2, 5, 10].map((s) => s * power).find((s) => s >= raw) ?? power;
@@ -46,62 +46,68 @@ export function createChart() {
   return { node, before, after, marks, axis, titles, height };
 }
 
-export function drawChart(chart, data, shown) {
-  const values = setValues(data, shown);
-  const range = chartRange(data);
+/** With `gradient`, one histogram of the gradient takes the place of the two of the values. */
+export function drawChart(chart, data, shown, gradient = null) {
+  const values = gradient?.all() ?? setValues(data, shown);
+  const end = Number.isFinite(gradient?.end) ? gradient.end : 1;
+  const range = gradient ? [-end, end] : chartRange(data);
   const turn = (v) => ((v - shown.mean) / shown.deviation) * shown.gamma + shown.beta;
   const finite = Number.isFinite(shown.mean) && Number.isFinite(shown.deviation);
-  const rows = [
-    histogram(values, ...range, BINS),
-    finite ? histogram(values.map(turn), ...range, BINS) : new Array(BINS).fill(0)
-  ];
+  const rows = [histogram(values, ...range, BINS)];
+  if (!gradient) rows.push(finite ? histogram(values.map(turn), ...range, BINS) : new Array(BINS).fill(0));
   const most = Math.max(...rows.flat(), 1e-9);
   const plot = CHART.width - CHART.left - CHART.right;
   const x = (v) => CHART.left + (plot * (clamp(v, ...range) - range[0])) / (range[1] - range[0]);
-  const base = [CHART.row, 2 * CHART.row + 8];
+  const low = 2 * CHART.row + 8;
+  const base = gradient ? [low] : [CHART.row, low];
   [chart.before, chart.after].forEach((path, row) => {
     // Square roots: next to a set of equal values, a set of spread values would look flat.
     const bar = (share, i) => {
       if (!share) return "";
       const left = CHART.left + (plot * i) / BINS + 0.5;
       const width = plot / BINS - 1;
-      const height = Math.sqrt(share / most) * (CHART.row - 18);
+      const height = Math.sqrt(share / most) * (base[0] - 18);
       const [at, across, up, back] = [left, width, -height, -width].map((v) => v.toFixed(1));
       return `M${at} ${base[row]}h${across}v${up}h${back}z`;
     };
-    d(path, rows[row].map(bar).join(""));
+    d(path, rows[row]?.map(bar).join("") ?? "");
   });
   const line = (row, v, name) =>
-    svg("path", { class: name, d: `M${x(v).toFixed(1)} ${base[row]}V${base[row] - CHART.row + 17}` });
+    svg("path", { class: name, d: `M${x(v).toFixed(1)} ${base[row]}V${base[row] - base[0] + 17}` });
   const mark = (row, v) => svg("path", { class: "nv-here", d: `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z` });
   const marks = [];
   const centered = shown.given || shown.method.centered;
   const deviation = Math.sqrt(shown.var);
   // A norm is not a distance from the mean.
-  if (finite && deviation > 0 && shown.method?.statistic !== "squared norm")
+  if (!gradient && finite && deviation > 0 && shown.method?.statistic !== "squared norm")
     marks.push(
       svg("path", {
         class: "nv-sigma",
         d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}`
       })
     );
-  if (Number.isFinite(shown.mean) && centered) marks.push(line(0, shown.mean, "nv-mean"));
-  if (finite && centered) marks.push(line(1, shown.beta, "nv-mean"));
-  if (Number.isFinite(shown.x)) marks.push(mark(0, shown.x));
-  if (Number.isFinite(shown.y)) marks.push(mark(1, shown.y));
+  const means = centered ? [shown.mean, finite ? shown.beta : NaN] : [];
+  for (const [row, v] of (gradient ? [0] : means).entries())
+    if (Number.isFinite(v)) marks.push(line(row, v, "nv-mean"));
+  for (const [row, v] of (gradient ? [gradient.own] : [shown.x, shown.y]).entries())
+    if (Number.isFinite(v)) marks.push(mark(row, v));
   chart.marks.replaceChildren(...marks);
-  const titles = [say("panel.before"), say("panel.after", { result: shown.affine ? "y" : "x\u0302" })];
+  const titles = gradient
+    ? [say("gradient.chart"), ""]
+    : [say("panel.before"), say("panel.after", { result: shown.affine ? "y" : "x\u0302" })];
   titles.forEach((title, row) => {
-    chart.titles[row].textContent = data.values ? title : say("panel.of-means", { title });
+    chart.titles[row].textContent = data.values || !title ? title : say("panel.of-means", { title });
   });
   chart.axis.replaceChildren(
     ...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
-    ...ticks(range)
+    ...ticks(range, gradient ? 4 : 6)
       .filter((v) => x(v) < CHART.width - 14 && x(v) > 14)
-      .map((v) => svg("text", { x: x(v), y: base[1] + 17, "text-anchor": "middle" }, decimal(v, 3)))
+      .map((v) => svg("text", { x: x(v), y: low + 17, "text-anchor": "middle" }, decimal(v, 3)))
   );
   chart.node.setAttribute(
     "aria-label",
-    say("panel.chart", { before: decimal(shown.mean), after: decimal(finite ? shown.beta : NaN) })
+    gradient
+      ? titles[0]
+      : say("panel.chart", { before: decimal(shown.mean), after: decimal(finite ? shown.beta : NaN) })
   );
 }

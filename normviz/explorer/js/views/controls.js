@@ -3,12 +3,13 @@
 import constants from "../../constants.json" with { type: "json" };
 import { KEYS, button, h, rich, setText } from "../core/dom.js";
 import { clamp, divisors, fitting, hasGroups, twinsOf } from "../core/geometry.js";
+import { gradientOf } from "../core/gradient.js";
 import { decimal } from "../core/numbers.js";
 import { axisNames } from "../core/readout.js";
 import { say } from "../core/sentences.js";
-import { legendColors } from "./cube.js";
+import { VALUES, legendColors } from "./cube.js";
 
-export const COLORS = ["set", "partition", "value", "normalized"];
+export const COLORS = ["set", "partition", ...VALUES];
 export const VIEWS = ["samples", "paper"];
 export const MODES = ["train", "eval"];
 
@@ -404,19 +405,23 @@ export function hintText(s, inside) {
 }
 
 export function drawLegend(s, data, state, shown) {
-  const key = `${state.color}/${state.method}/${state.mode}/${state.view}/${data.colors}/${data.extent}`;
+  const by = state.color;
+  // In the classical figure every method has ends of its own; given sets have no place there.
+  const method = state.view === "paper" && shown.given ? constants.paper_methods[0] : state.method;
+  const gradient = by === "gradient" ? gradientOf(data, shown, method) : null;
+  const key = [by, method, state.mode, state.view, data.colors, data.extent, gradient?.end].join("/");
   if (s.key === key) return;
   s.key = key;
   const swatch = (name, label) =>
     h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
   const parts = [];
-  if (state.color === "value" || state.color === "normalized") {
-    const range = state.color === "value" ? data.colors : constants.normalized;
+  if (VALUES.includes(by)) {
+    const range = gradient ? [-gradient.end, gradient.end] : by === "value" ? data.colors : constants.normalized;
     const colors = legendColors(range);
     const bound = Math.max(...range.map(Math.abs));
     const [low, high] = range[0] < 0 && range[1] > 0 ? [-bound, bound] : range;
     // The colour at an end also stands for the values beyond it.
-    const [least, most] = state.color === "value" ? data.extent : [-Infinity, Infinity];
+    const [least, most] = gradient?.alone ? range : by === "value" ? data.extent : [-Infinity, Infinity];
     const [from, to] = [decimal(low, 3), decimal(high, 3)];
     parts.push(
       h(
@@ -427,9 +432,12 @@ export function drawLegend(s, data, state, shown) {
         most > high ? say("controls.legend-high", { value: to }) : to
       )
     );
-  } else if (state.color === "partition") parts.push(swatch("nv-many", say("controls.legend-partition")));
-  if (!shown.evaluating && state.color !== "partition") parts.push(swatch("nv-chip-set", say("controls.legend-set")));
-  const chip = state.color === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell";
+    if (gradient) parts.push(say("gradient.scale"));
+    if (gradient && state.view === "paper")
+      parts.push(say("gradient.ends", { method: data.methods[method].label }), say("gradient.other-ends"));
+  } else if (by === "partition") parts.push(swatch("nv-many", say("controls.legend-partition")));
+  if (!shown.evaluating && by !== "partition") parts.push(swatch("nv-chip-set", say("controls.legend-set")));
+  const chip = by === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell";
   parts.push(swatch(chip, say("controls.legend-cell")));
   if (data.marks && state.view === "samples") parts.push(swatch("nv-chip-mark", say("controls.legend-marked")));
   s.legend.replaceChildren(...parts);

@@ -22,8 +22,10 @@ import {
   sampleLengths,
   segments,
   toCube,
-  visibleFaces
+  visibleFaces,
+  within
 } from "../core/geometry.js";
+import { gradientOf, rooted } from "../core/gradient.js";
 import {
   axisNames,
   drawnNormalized,
@@ -37,6 +39,8 @@ import {
 const FACES = ["top", "front", "side"];
 export const MOST_SAMPLES = constants.limits.samples;
 const PAPER_METHODS = constants.paper_methods;
+/** What colours show if they stand for numbers. */
+export const VALUES = ["value", "normalized", "gradient"];
 
 // ---- the views: which solids they have, and how solids map to cells -------------------------------------------------
 
@@ -128,7 +132,10 @@ const levelColor = (level) => {
   const t = (level / (LEVELS - 1)) * 2 - 1;
   return t < 0 ? mix(middle, low, -t) : mix(middle, high, t);
 };
-/** The level of a value: diverging about zero where there are two signs, from light to dark where there is one. */
+/**
+ * The level of a value: diverging about zero where there are two signs, from light to dark where there is one.
+ * @param {number} value @param {number[]} range
+ */
 function levelOf(value, [low, high]) {
   if (!Number.isFinite(value)) return -1;
   const bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
@@ -312,7 +319,7 @@ export function drawCube(c, data, state, shown, size, angles) {
   d(c.one["nv-ghost"], ghost);
   d(c.one["nv-cell-ghost"], cellGhost);
   drawAnswer(c, view, data, state.answer, cut);
-  c.node.dataset.color = state.color;
+  c.node.dataset.color = VALUES.includes(state.color) ? "value" : state.color;
 }
 
 /** In the classical figure H and W are one short axis: a cell is shown as the bin it lies in. */
@@ -392,9 +399,11 @@ function quads(c, view, data, cut) {
 
 function drawColours(c, view, data, state, shown, cut, fresh) {
   const by = state.color;
-  const key = JSON.stringify(
-    by === "normalized" || by === "partition" ? [by, state.method, state.G, shown.evaluating] : by
-  );
+  const key = JSON.stringify([
+    by,
+    ...(by === "set" || by === "value" ? [] : [state.method, state.G, shown.evaluating]),
+    ...(by === "gradient" ? [state.index, shown.x] : [])
+  ]);
   if (fresh) c.quads = null;
   if (!fresh && key === c.colorKey) return;
   c.colorKey = key;
@@ -405,15 +414,24 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
     view.solids.forEach((solid, k) => {
       partition(c, view, data, state, shown, solid, k, cut, add, texts);
     });
-  if (by === "value" || by === "normalized") {
-    const range = by === "value" ? data.colors : constants.normalized;
+  if (VALUES.includes(by)) {
     const found = new Map();
+    const gradients = new Map();
     const paper = view.name === "paper";
     for (const { paths, ...quad } of quads(c, view, data, cut)) {
-      const level = levelOf(
-        by === "value" ? quad.value : drawnNormalized(data, shown, paper ? quad.solid : state.method, quad, paper),
-        range
-      );
+      const method = paper ? quad.solid : state.method;
+      let level;
+      if (by === "value") level = levelOf(quad.value, data.colors);
+      else if (by === "normalized")
+        level = levelOf(drawnNormalized(data, shown, method, quad, paper), constants.normalized);
+      else {
+        // Outside the set nothing is painted: no gradient reaches it.
+        if (!gradients.has(method)) gradients.set(method, gradientOf(data, shown, method));
+        const { drawn, end } = gradients.get(method);
+        const value = drawn(quad, paper);
+        if (value === null) continue;
+        level = levelOf(rooted(value, end), [-1, 1]);
+      }
       for (const [f, text] of paths) {
         const at = level * 3 + f;
         const list = found.get(at);
@@ -522,8 +540,6 @@ const crossed = (text, both = true) => {
   const [p, q, r, s] = text.slice(1, -1).split("L");
   return `M${p}L${r}${both ? `M${q}L${s}` : ""}`;
 };
-
-export const within = (ranges, index) => ranges.every(([a, b], k) => index[k] >= a && index[k] < b);
 
 /** Ranges along the axes of x as ranges of the cube; null if they are empty. */
 function around(ranges, shape) {

@@ -2,6 +2,7 @@
 
 import { FRAMEWORKS, codeOf } from "../core/code.js";
 import { KEYS, button, h, put, setText } from "../core/dom.js";
+import { gradientOf } from "../core/gradient.js";
 import { number, span, tuple, whole } from "../core/numbers.js";
 import { axisNames, lengthNames, methodTexts, ofWeights, setValues, spreadName } from "../core/readout.js";
 import { fillText, say } from "../core/sentences.js";
@@ -184,8 +185,10 @@ export function drawPanel(p, data, state, shown) {
   });
   if (p.tab === "code") drawCode(p);
   else {
-    drawChart(p.chart, data, shown);
-    setText(p.fixed, `${data.values ? "" : `${say("panel.scale-means")} `}${say("panel.scale")}`);
+    const gradient = state.color === "gradient" ? gradientOf(data, shown, state.method) : null;
+    drawChart(p.chart, data, shown, gradient);
+    const scale = say(gradient ? "gradient.bars" : "panel.scale");
+    setText(p.fixed, `${data.values ? "" : `${say("panel.scale-means")} `}${scale}`);
   }
 }
 

@@ -2,11 +2,10 @@
 
 /** @import { Range } from "../core/geometry.js" */
 import { KEYS, button, h, setText } from "../core/dom.js";
-import { blockOf, clamp, cutLength, divisors, hasGroups, setOf } from "../core/geometry.js";
+import { blockOf, clamp, cutLength, divisors, hasGroups, setOf, within } from "../core/geometry.js";
 import { span } from "../core/numbers.js";
 import { axisNames, methodName, methodWithGroups } from "../core/readout.js";
 import { say } from "../core/sentences.js";
-import { within } from "./cube.js";
 
 // ---- arithmetic -----------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ function cellBy({ key, shiftKey }, index, shape) {
  * @param {() => string} [on.view] - the view, if there are several
  * @param {typeof ANGLES} [on.angles] - from which the cube is seen at first, in each view
  * @param {() => void} [on.enter] - Enter or the space bar
- * @param {(event: PointerEvent, index?: number[]) => void} [on.hover] - the pointer is over a cell, or over none
+ * @param {(event: PointerEvent, index?: number[], solid?: number) => void} [on.hover] - the pointer is over a cell, or over none
  * @param {() => boolean} [on.marking] - whether a drag from cell to cell marks them, instead of turning the cube
  * @param {(from: number[], to: number[]) => void} [on.mark] - such a drag
  * @param {AbortSignal} [signal] - ends all listeners
@@ -82,7 +82,7 @@ export function onStage(stage, cube, tensor, on, signal) {
   const hover = (event, hit = null) => {
     stage.classList.toggle("nv-over", hit !== null);
     d(cube.one["nv-hover"], hit ? outlineOf(hit) : "");
-    on.hover?.(event, hit?.index);
+    on.hover?.(event, hit?.index, hit?.solid);
   };
   const sizes = new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = stage;
