@@ -26,7 +26,7 @@ from normviz.explorer.recipe import Recipe, fill_anew, of_given
 from normviz.explorer.svg.geometry import bins
 from normviz.samples import activations
 
-COLORS = ("set", "partition", "value", "normalized")
+COLORS = ("set", "partition", "value", "normalized", "gradient")
 CHOICES = {"view": ("samples", "paper"), "color": COLORS, "mode": ("train", "eval")}
 MOST_LABEL = 2**31 - 1
 MOST_CELLS = 2**36

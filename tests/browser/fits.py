@@ -42,7 +42,7 @@ async function throughStates(root, measure) {
     press("Train");
   }
   const color = root.querySelector("select");
-  for (const value of ["value", "partition"]) {
+  for (const value of ["value", "partition", "gradient"]) {
     color.value = value;
     color.dispatchEvent(new view.Event("change"));
     await state(`color ${value}`);

@@ -84,7 +84,7 @@ NUMBER = r"(-?(?:\d+(?:\.\d+)?|inf|NaN))"
 
 def statistics_of(line: str) -> tuple[int, str, str]:
     """Size, mean and variance (or mean square) from a status line; a number with an exponent is no plain decimal."""
-    found = re.search(rf"; (\d+) cells?, mean {NUMBER}, (?:variance|mean square|squared norm) {NUMBER}\.$", line)
+    found = re.search(rf"; (\d+) cells?, mean {NUMBER}, (?:variance|mean square|squared norm) {NUMBER}\.(?: |$)", line)
     assert found, f"no size, mean and variance as plain decimals in {line!r}"
     return int(found[1]), found[2], found[3]
 

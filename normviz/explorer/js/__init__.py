@@ -25,6 +25,9 @@ SIGNS = r"[=,;:?(){}<>*&|!\[\]]"
 SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) ")
 KEPT = re.compile("['`/]|^export ")
 """In lines that may hold a template or a regular expression; and the export stays easy to find."""
+BREAKS = re.compile(r"(?<=[;{},]) //.*|(?<=[,({[])\n|\n(?=[]).}])")
+"""What a script does not need at the end of a line; a statement keeps a line of its own."""
+STYLE_SPACES = re.compile(r"(?<=[:;,{}]) | (?=[{}])")
 STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 
 WORKER = re.compile(r'new URL\("(\./[^"]+)", import\.meta\.url\)')
@@ -54,7 +57,8 @@ def page(*, editable: bool = False) -> str:
 def joined(entry: str, package: Traversable = PACKAGE) -> str:
     """The file `entry` and all that it imports, as one ES module without imports."""
     texts, data = collected(entry, package)
-    script = "\n".join(map(compact, NOT_NEEDED.sub("", "\n".join(texts.values())).split("\n")))
+    lines = NOT_NEEDED.sub("", "\n".join(texts.values())).split("\n")
+    script = BREAKS.sub("", "\n".join(map(compact, lines)))
     return "".join(f"{constant(what, package.joinpath(path), script)}\n" for what, path in data.items()) + script
 
 
@@ -144,7 +148,7 @@ def with_variables(style: str) -> str:
     lines = (
         f"{where} {{{';'.join(f'--{name}:{value}' for name, value in look.items())}}}" for where, look in looks.items()
     )
-    return "\n".join([*lines, style])
+    return STYLE_SPACES.sub("", "\n".join([*lines, style]))
 
 
 def variables() -> tuple[dict[str, str], dict[str, str]]:

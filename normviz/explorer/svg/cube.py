@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from normviz.explorer.axis_names import GIVEN, axis_names, length_names, short_l
 from normviz.explorer.constants import CONSTANTS, LIGHT, LIMITS
 from normviz.explorer.svg import geometry, palette
 from normviz.explorer.svg.geometry import FACES, Box, Frame, Point, Range, View, middle, surface, visible_faces
+from normviz.explorer.svg.gradient import gradient_of
 from normviz.explorer.svg.readout import Readout, State, name_of, row_of
 from normviz.explorer.svg.writer import Pen, number, polygons, segments
 
@@ -59,7 +60,7 @@ class Cubes:
     @property
     def color(self) -> str:
         """What colours stand for: the set, all sets ("partition"), or "value"."""
-        return "value" if self.state["color"] == "normalized" else self.state["color"]
+        return "value" if self.state["color"] in ("normalized", "gradient") else self.state["color"]
 
     def row(self, k: int) -> Method:
         """The method of solid k."""
@@ -245,10 +246,12 @@ def coloured(cubes: Cubes, k: int) -> Iterator[tuple[Box, palette.Rgb]]:
             label = int(labels[cubes.first_cell(k, box)])
             yield box, palette.partition_color((0, label, 0, 0), (1, total, 1, 1))
     else:
-        value = drawn_values(cubes, k)
-        ends = CONSTANTS["normalized"] if cubes.state["color"] == "normalized" else on.tensor.colors
+        kinds = {"value": on.tensor.colors, "normalized": CONSTANTS["normalized"], "gradient": (-1, 1)}
+        value, ends = drawn_values(cubes, k), kinds[cubes.state["color"]]
         for box in surface(cubes.view):
-            yield box, palette.level_color(palette.level_of(value(box), *ends))
+            found = value(box)
+            if found is not None:
+                yield box, palette.level_color(palette.level_of(found, *ends))
 
 
 def painted(cubes: Cubes, k: int) -> Iterator[str]:
@@ -275,25 +278,82 @@ def painted(cubes: Cubes, k: int) -> Iterator[str]:
         yield f'<g transform="matrix({matrix} {number(left)} {number(top)})">{inside}</g>'
 
 
-def drawn_values(cubes: Cubes, k: int) -> Callable[[Box], float]:
+def drawn_values(cubes: Cubes, k: int) -> Callable[[Box], float | None]:
     """A function that gives what a colour stands for: the mean over a drawn cell, normalized if asked for."""
-    on, n, width = cubes.on, cubes.view.solids[k], cubes.cube[3]
-    field = normalized(cubes, k) if cubes.state["color"] == "normalized" else on.tensor.field
-    exact, paper = on.tensor.values is not None, cubes.view.is_paper
-    flat, size = field.reshape(*field.shape[:2], -1), geometry.bins(on.shape)
+    if cubes.state["color"] == "gradient":
+        return drawn_gradient(cubes, k)
+    field = normalized(cubes, k) if cubes.state["color"] == "normalized" else cubes.on.tensor.field
+    if cubes.on.tensor.values is not None:
+        return lambda box: mean_of(part(cubes, k, field, box))
+    return lambda box: mean_of(coarse(cubes, field, cells_of(cubes, k, box)))
 
-    def mean_of(box: Box) -> float:
-        x, y, z = box
-        if exact:
-            part = flat[slice(*y), slice(*x), slice(*z)] if paper else field[n, slice(*y), slice(*z), slice(*x)]
-            return float(part.mean() if part.size > 1 else part.item())
-        # The coarse means do not follow the positions: in the classical figure a drawn cell takes the rows they touch.
-        (first, start), (last, stop) = (divmod(i, width) for i in (z[0], z[1] - 1))
-        columns = (start, stop + 1) if first == last else (0, width)
-        ranges = (y, x, (first, last + 1), columns) if paper else ((n, n + 1), y, z, x)
-        return float(field[tuple(slice(i // b, -(-j // b)) for (i, j), b in zip(ranges, size, strict=True))].mean())
 
-    return mean_of
+def mean_of(values: np.ndarray) -> float:
+    """The mean, exact for one value."""
+    return float(values.mean() if values.size > 1 else values.item())
+
+
+def part(cubes: Cubes, k: int, field: np.ndarray, box: Box) -> np.ndarray:
+    """The entries of a field, of the shape of the cube, in a box of solid k."""
+    x, y, z = (slice(*each) for each in box)
+    return field.reshape(*field.shape[:2], -1)[y, x, z] if cubes.view.is_paper else field[cubes.view.solids[k], y, z, x]
+
+
+def cells_of(cubes: Cubes, k: int, box: Box) -> Box:
+    """The cells of a box of solid k, as a range for each axis of the cube, where only means of drawn cells are known.
+
+    They do not follow the positions: in the classical figure a drawn cell takes the rows that its positions touch.
+    """
+    x, y, z = box
+    if not cubes.view.is_paper:
+        n = cubes.view.solids[k]
+        return (n, n + 1), y, z, x
+    (first, start), (last, stop) = (divmod(i, cubes.cube[3]) for i in (z[0], z[1] - 1))
+    return y, x, (first, last + 1), (start, stop + 1) if first == last else (0, cubes.cube[3])
+
+
+def coarse(cubes: Cubes, field: np.ndarray, ranges: Box) -> np.ndarray:
+    """The means of the drawn cells that ranges of cells touch."""
+    size = geometry.bins(cubes.on.shape)
+    return field[tuple(slice(i // b, -(-j // b)) for (i, j), b in zip(ranges, size, strict=True))]
+
+
+@np.errstate(all="ignore")
+def drawn_gradient(cubes: Cubes, k: int) -> Callable[[Box], float | None]:
+    """A function that gives the mean gradient over a drawn cell, as a colour shows it; None outside the set."""
+    on, cube = cubes.on, cubes.cube
+    found, field = gradient_of(on, cubes.state, cubes.shown, cubes.row(k)), on.tensor.field
+    if found.block is None:
+        assert on.labels is not None
+        within: Any = on.labels.reshape(cube) == cubes.shown.label
+    else:
+        within = tuple(slice(*each) for each in found.block)
+
+    def of_cells(box: Box) -> float | None:
+        inside = part(cubes, k, members, box)
+        return found.rooted(mean_of(part(cubes, k, values, box))) if inside.any() else None
+
+    def of_means(box: Box) -> float | None:
+        ranges = cells_of(cubes, k, box)
+        total, common = math.prod(stop - start for start, stop in ranges), ranges
+        if found.block is None:
+            inside = np.count_nonzero(within[tuple(slice(*each) for each in ranges)])
+        else:
+            common = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(ranges, found.block, strict=True)]
+            inside = math.prod(max(stop - start, 0) for start, stop in common)
+        if not inside:
+            return None
+        own = all(start <= i < stop for i, (start, stop) in zip(found.cell, ranges, strict=True))
+        mean = found.at(mean_of(coarse(cubes, field, common)))
+        return found.rooted((inside * mean + own / found.deviation) / total)
+
+    if on.tensor.values is None:
+        return of_means
+    members = np.zeros(cube, bool)
+    members[within] = True
+    values = np.where(members, found.at(field), 0)
+    values[found.cell] += 1 / found.deviation
+    return of_cells
 
 
 @np.errstate(all="ignore")

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from normviz.core.methods import METHODS
+from normviz.explorer.axis_names import GIVEN
 from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.sentences import say
 from normviz.explorer.svg import palette
 from normviz.explorer.svg.cube import Cubes, draw
-from normviz.explorer.svg.geometry import stage_of, view_of
+from normviz.explorer.svg.geometry import PAPER_METHODS, stage_of, view_of
+from normviz.explorer.svg.gradient import gradient_of
 from normviz.explorer.svg.readout import Readout, State, decimal, measure, name_of, status, words
 from normviz.explorer.svg.writer import Pen, clipped, number, width_of, wrapped
 
@@ -165,7 +168,7 @@ def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item
         colors = "".join(f'<path fill="{hue}" d="M{4 * k} -10h4v12h-4z"/>' for k, hue in hues)
         yield item(colors + pen.path(BOX, stroke="edge"), say("controls.legend-partition"))
     elif outlined:
-        yield scale(pen, on, state)
+        yield from scale(pen, on, state, shown)
     if not (shown.evaluating or state.get("predict") or color == "partition"):
         box = pen.path(BOX, stroke="set-front") if outlined else pen.path(BOX, "set-front", "set-edge")
         yield item(box, say("controls.legend-set"))
@@ -176,11 +179,18 @@ def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item
         yield item(pen.path(f"{BOX}l12 12m0-12l-12 12", stroke="mark", width=1.3), say("controls.legend-marked"))
 
 
-def scale(pen: Pen, on: Subject, state: State) -> Item:
+def scale(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item]:
     """The colours of the values, and what their ends stand for."""
-    (low, high), (least, most) = on.tensor.colors, on.tensor.extent
-    if state["color"] == "normalized":
+    (low, high), (least, most), notes = on.tensor.colors, on.tensor.extent, []
+    if state["color"] != "value":
         (low, high), (least, most) = CONSTANTS["normalized"], (-math.inf, math.inf)
+    if state["color"] == "gradient":
+        # In the classical figure every cube has ends of its own. Given sets have no cube there: the first cube's are told.
+        paper = state["view"] == "paper"
+        row = METHODS[PAPER_METHODS[0]] if paper and shown.row is GIVEN else shown.row
+        end = gradient_of(on, state, shown, row).end
+        low, high, notes = -end, end, [say(f"gradient.scale-{state['view']}")]
+        least, most = (low, high) if shown.evaluating else (least, most)
     if low < 0 < high:
         low, high = min(low, -high), max(-low, high)
     first, last = decimal(low, 3), decimal(high, 3)
@@ -190,4 +200,5 @@ def scale(pen: Pen, on: Subject, state: State) -> Item:
     end = x + 6 * len(colors) + 6
     ramp = (f'<path fill="{color}" d="M{number(x + 6 * k)} -10h6v12h-6z"/>' for k, color in enumerate(colors))
     texts = pen.text(0, 0, first, TEXT, "muted"), pen.text(end, 0, last, TEXT, "muted")
-    return end + width_of(last, TEXT), "".join((*ramp, *texts))
+    yield end + width_of(last, TEXT), "".join((*ramp, *texts))
+    yield from ((width_of(note, TEXT), pen.text(0, 0, note, TEXT, "muted")) for note in notes)

@@ -17,6 +17,7 @@ from normviz.explorer.axis_names import GIVEN, axis_names, length_names
 from normviz.explorer.constants import LIMITS
 from normviz.explorer.sentences import say
 from normviz.explorer.svg.geometry import Range, bins, cube_shape, ranges_of
+from normviz.explorer.svg.gradient import gradient_of
 
 if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
@@ -124,18 +125,28 @@ def name_of(state: State) -> str:
 
 
 def status(on: Subject, state: State, shown: Readout) -> str:
-    """The status line: the set, its size, mean and variance; in a prediction the question."""
+    """The status line: the set, its size, mean and variance, and the gradient; in a prediction the question."""
     name, cell = name_of(state), say("common.cell", index=", ".join(map(str, shown.index)))
     if state.get("predict"):
         return say("status.question", name=name, cell=cell)
+    more = f" {gradient_text(on, state, shown)}" if state["color"] == "gradient" and shown.mean is not None else ""
     if shown.evaluating:
-        return say("status.eval", name=name, cell=cell, mean=decimal(shown.mean), var=decimal(shown.var))
+        return say("status.eval", name=name, cell=cell, mean=decimal(shown.mean), var=decimal(shown.var)) + more
     axes = zip(axis_names(on.shape, shown.row.axes), shown.ranges, strict=False)
     ranges = ", ".join(f"{axis} {span(each)}" for axis, each in axes) or say("status.given", label=shown.label)
     about = {"name": name, "cell": cell, "set": ranges, "size": shown.size, "spread": spread_name(shown.row)}
     if shown.mean is None:
         return say("status.set-pending", **about)
-    return say("status.set", **about, mean=decimal(shown.mean, digits_for(shown)), var=decimal(shown.var))
+    return say("status.set", **about, mean=decimal(shown.mean, digits_for(shown)), var=decimal(shown.var)) + more
+
+
+def gradient_text(on: Subject, state: State, shown: Readout) -> str:
+    """The gradient at the picked cell, and what its sum over the set means."""
+    found = gradient_of(on, state, shown, shown.row)
+    # Differences of rounding are no gradient.
+    own, total = (decimal(0 if abs(v) < 1e-10 / found.deviation else v) for v in (found.own, found.total))
+    kind = "eval" if shown.evaluating else "mean" if shown.row.centered else "no-mean"
+    return say(f"gradient.{kind}", own=own, sum=total)
 
 
 def spread_name(row: Method) -> str:
@@ -180,6 +191,8 @@ def aggregation(on: Subject, state: State, shown: Readout) -> Iterator[str]:
         parts.append(say("aggregation.positions", axes=enumerated(lengths), count=H * W, drawn=-(-H * W // each)))
     if paper and LIMITS["paper_samples"] < N:
         parts.append(say(f"aggregation.cell-{kind}", count=-(-N // LIMITS["paper_samples"])))
+    if state["color"] == "gradient" and on.tensor.values is None:
+        parts.append(say("gradient.means"))
     if parts:
         exact = "exact" if on.tensor.values is not None else "no-numbers" if shown.mean is None else "exact-sets"
         yield from (*parts, say(f"aggregation.numbers-{exact}"))

@@ -28,10 +28,11 @@ export function gradientOf(data, shown, name) {
   const x = shown.about ?? shown.x;
   const here = hat(x);
   const size = set ? cellsOf(set) : shown.size;
-  const share = alone ? 0 : 1 / deviation / (method?.statistic === "squared norm" ? 1 : size);
+  const share = 1 / deviation / (method?.statistic === "squared norm" ? 1 : size);
   const one = !method || method.centered ? 1 : 0;
-  const at = (v) => share && -share * (one + here * hat(v));
+  const at = (v) => (alone ? 0 : -share * (one + here * hat(v)));
   const own = 1 / deviation + at(x);
+  const reach = alone ? 0 : share * (one + constants.normalized[1] * Math.abs(here));
   const labelled = set ? null : { ...data, values: data.labels };
 
   /** How many cells of a box are in the set, and the sum of their values. */
@@ -48,7 +49,7 @@ export function gradientOf(data, shown, name) {
     at,
     alone,
     // Beyond these ends lie cell i, if the set is large, and cells with an x_hat beyond 3.
-    end: share * (one + constants.normalized[1] * Math.abs(here)) || 1 / deviation,
+    end: reach === 0 ? 1 / deviation : reach,
     drawn({ cell: first, last, value }, flat) {
       const boxes = boxesBetween(data, first, last, flat);
       const total = boxes.reduce((sum, box) => sum + cellsOf(box), 0);
@@ -80,7 +81,7 @@ export function gradientOf(data, shown, name) {
     },
     /** The sum over the set: what x_hat_i does when all its cells grow alike. */
     sum() {
-      if (one) return 0 * own;
+      if (one) return alone ? own : 0 * own;
       const centered = { ...method, name: `mean of ${name}`, centered: true, statistic: "" };
       const found = statisticsOf(data, centered, shown.G, cell);
       const raw = found.pending ? meanOf(setValues(data, shown)) : found.mean;
@@ -91,7 +92,7 @@ export function gradientOf(data, shown, name) {
 
 /** What a colour shows of the gradient, from -1 to 1: a signed root, because cell i's is so much larger than others. */
 export function rooted(value, end) {
-  const part = value / end;
+  const part = value / (end || 1);
   return Math.abs(part) < 1e-6 ? 0 : Math.sign(part) * Math.sqrt(Math.abs(part));
 }
 

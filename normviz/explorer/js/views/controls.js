@@ -406,7 +406,7 @@ export function hintText(s, inside) {
 
 export function drawLegend(s, data, state, shown) {
   const by = state.color;
-  // In the classical figure every method has ends of its own; given sets have no place there.
+  // In the classical figure every cube has ends of its own. Given sets have no cube there: the first cube's are told.
   const method = state.view === "paper" && shown.given ? constants.paper_methods[0] : state.method;
   const gradient = by === "gradient" ? gradientOf(data, shown, method) : null;
   const key = [by, method, state.mode, state.view, data.colors, data.extent, gradient?.end].join("/");
@@ -432,9 +432,7 @@ export function drawLegend(s, data, state, shown) {
         most > high ? say("controls.legend-high", { value: to }) : to
       )
     );
-    if (gradient) parts.push(say("gradient.scale"));
-    if (gradient && state.view === "paper")
-      parts.push(say("gradient.ends", { method: data.methods[method].label }), say("gradient.other-ends"));
+    if (gradient) parts.push(h("span", {}, say(`gradient.scale-${state.view}`)));
   } else if (by === "partition") parts.push(swatch("nv-many", say("controls.legend-partition")));
   if (!shown.evaluating && by !== "partition") parts.push(swatch("nv-chip-set", say("controls.legend-set")));
   const chip = by === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell";
