@@ -117,8 +117,8 @@ def test_a_file_comes_after_those_that_it_imports(tmp_path):
     )
     (tmp_path / "numbers.json").write_text('{"x": 2, "y": "\u2009"}', encoding="utf-8")
     assert js.joined("a.js", tmp_path).split("\n") == [
-        'const numbers = {"x":2};', "const d=1;", "", "const b=numbers.x;", "const c=d;", "",
-        "", "const a=b + c + d;", "export default { a };", "",
+        'const numbers = {"x":2};', "const d=1;const b=numbers.x;const c=d;const a=b + c + d;",
+        "export default { a };",
     ]  # fmt: skip
 
 
@@ -147,6 +147,19 @@ def test_a_script_has_the_parts_of_a_json_file_that_it_names(tmp_path):
 )
 def test_spaces_go_where_they_mean_nothing(line, expected):
     assert js.compact(line) == expected
+
+
+def test_a_script_has_few_line_ends_and_no_comments(tmp_path):
+    lines = ["// What", "const a = f(", "  2", ");", "const b = a; // why", "const c = {", "  d: `${a} // ${b}`", "}"]
+    write_modules(tmp_path, a="\n".join([*lines, ""]))
+    assert js.joined("a.js", tmp_path) == "const a=f(2);const b=a;const c={d: `${a} // ${b}`}\n"
+
+
+def test_a_comment_at_the_end_of_a_line_follows_a_statement():
+    """There it is left out; elsewhere it would hide what follows, because lines are joined."""
+    for name, text in modules().items():
+        bare = re.sub(r"`[^`]*`|\"[^\"]*\"", "", text)
+        assert re.findall(r"^ *[^\s/*].*[^;] //.*", bare, re.MULTILINE) == [], name
 
 
 def test_templates_stay_on_one_line():

@@ -33,13 +33,14 @@ def tensor(*shape, seed=0):
     return np.random.default_rng(seed).normal(0.5, 2, shape)
 
 
+COLORS = validation.COLORS[1:]
 STATES = [
     {},
     *({"method": name} for name in nv.METHODS),
     {"view": "paper"},
     {"view": "paper", "method": "rms"},
-    *({"color": color} for color in ("partition", "value", "normalized")),
-    *({"color": color, "view": "paper", "method": "positional"} for color in ("partition", "value", "normalized")),
+    *({"color": color} for color in COLORS),
+    *({"color": color, "view": "paper", "method": "positional"} for color in COLORS),
     {"step": 5, "title": HOSTILE},
 ]
 
@@ -217,7 +218,7 @@ def test_given_sets_are_drawn_and_counted():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e30])
-@pytest.mark.parametrize("color", ["set", "value", "normalized"])
+@pytest.mark.parametrize("color", ["set", "value", "normalized", "gradient"])
 def test_odd_values_show_something_true(value, color):
     x = np.full((2, 4, 3, 3), 1.0)
     x[0, 1, 1, 1] = value
@@ -226,12 +227,12 @@ def test_odd_values_show_something_true(value, color):
     with np.errstate(all="ignore"):
         mean = x[0, :, 1, 1].mean()
     assert shown.mean == pytest.approx(mean, rel=1e-12) or not np.isfinite([shown.mean, mean]).any()
-    said = re.search("mean (.*), variance (.*)\\.", " ".join(words(text)))
+    said = re.search(r"mean (\S*), variance (\S*)\.(?: |$)", " ".join(words(text)))
     assert said.groups() == (readout.decimal(shown.mean), readout.decimal(shown.var))
     root = ET.fromstring(text)
     # A value that is not finite is grey, so that no colour says how large it is.
     grey = [e for e in root.iter(f"{SVG}path") if e.get("fill") == "#808080"]
-    assert bool(grey) == (False if color == "set" or np.isfinite(value) else color == "normalized")
+    assert bool(grey) == (False if color == "set" or np.isfinite(value) else color in ("normalized", "gradient"))
 
 
 # ---- what stands under the cubes -------------------------------------------------------------------------------------
@@ -316,7 +317,7 @@ def test_the_legend_names_what_is_drawn():
     x = tensor(2, 4, 3, 3)
     said = {color: set(words(draw(x, color=color, marks=x > 1))) for color in validation.COLORS}
     assert all({"cell i", "marked"} <= each for each in said.values())
-    assert {color for color, each in said.items() if "pooling set" in each} == {"set", "value", "normalized"}
+    assert {color for color, each in said.items() if "pooling set" in each} == {*COLORS, "set"} - {"partition"}
     assert {color for color, each in said.items() if "one color per set" in each} == {"partition"}
     assert "marked" not in words(draw(x, marks=x > 1, view="paper"))
 

@@ -73,7 +73,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     view
         "samples" side by side, or "paper": N x C x (H, W), the four methods of Wu & He 2018, Figure 2.
     color
-        "set" lights one set, "partition" tells all sets apart, "value" and "normalized" show x and x_hat.
+        "set" lights one set, "partition" tells all sets apart, "value" and "normalized" show x and x_hat. "gradient"
+        shows d x_hat_i / d x_j of the picked cell i at every cell j; `nv.gradient` gives the same numbers for a
+        grad_output that is 1 at i and 0 elsewhere, as torch.autograd does.
     mode
         "train", or "eval": Batch Norm with the running `statistics`.
     controls

@@ -296,7 +296,7 @@ def test_a_cell_inside_is_seen_to_be_inside(page, tmp_path):
     assert not ghost.get_attribute("d")
 
 
-@pytest.mark.parametrize("color", ["set", "partition", "value", "normalized"])
+@pytest.mark.parametrize("color", ["set", "partition", "value", "normalized", "gradient"])
 @pytest.mark.parametrize("view", ["samples", "paper"])
 def test_every_color_in_every_view(page, tmp_path, view, color):
     root = shown(page, tmp_path, host.tensor(3, 8, 4, 4), view=view, color=color)

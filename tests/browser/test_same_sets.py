@@ -71,6 +71,10 @@ def pytorch(x: torch.Tensor, method: str, groups: int | None, weight: torch.Tens
         return F.layer_norm(x, x.shape[1:], *spread, EPS)
     if method == "ghost":
         return torch.cat([pytorch(part, "batch", None, weight, bias) for part in x.chunk(groups)])
+    if method in ("per_head", "per_head_rms"):
+        heads = zip(x.chunk(groups, 1), weight.chunk(groups), bias.chunk(groups), strict=True)
+        name = "positional" if method == "per_head" else "rms"
+        return torch.cat([pytorch(head, name, None, *parameters) for head, *parameters in heads], 1)
     if method == "frn":
         square = x.flatten(2).square().mean(-1) if x.ndim > 2 else x.square()
         weight, bias, square = (p.reshape(*p.shape, *[1] * (x.ndim - 2)) for p in (weight, bias, square))

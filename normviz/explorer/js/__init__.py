@@ -25,8 +25,9 @@ SIGNS = r"[=,;:?(){}<>*&|!\[\]]"
 SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) ")
 KEPT = re.compile("['`/]|^export ")
 """In lines that may hold a template or a regular expression; and the export stays easy to find."""
-BREAKS = re.compile(r"(?<=[;{},]) //.*|(?<=[,({[])\n|\n(?=[]).}])")
-"""What a script does not need at the end of a line; a statement keeps a line of its own."""
+COMMENT = re.compile("(?<=;) //.*")
+BREAKS = re.compile(r"(?<=[;,({[])\n+(?!export)|\n+(?=[]).}?:&|])")
+"""Ends of lines that a script does not need."""
 STYLE_SPACES = re.compile(r"(?<=[:;,{}]) | (?=[{}])")
 STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 
@@ -57,7 +58,7 @@ def page(*, editable: bool = False) -> str:
 def joined(entry: str, package: Traversable = PACKAGE) -> str:
     """The file `entry` and all that it imports, as one ES module without imports."""
     texts, data = collected(entry, package)
-    lines = NOT_NEEDED.sub("", "\n".join(texts.values())).split("\n")
+    lines = COMMENT.sub("", NOT_NEEDED.sub("", "\n".join(texts.values()))).split("\n")
     script = BREAKS.sub("", "\n".join(map(compact, lines)))
     return "".join(f"{constant(what, package.joinpath(path), script)}\n" for what, path in data.items()) + script
 

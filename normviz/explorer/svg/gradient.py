@@ -95,7 +95,7 @@ def gradient_of(on: Subject, state: Mapping[str, Any], shown: Readout, row: Meth
         elif row.spatial == "all":
             raw = tensor.atoms.mean[within[:2]].mean() if tensor.atoms else math.nan
         else:
-            raw = tensor.positions.mean.flat[number] if tensor.positions else math.nan
+            raw = tensor.positions.mean.flat[number] if tensor.positions and row.c == "all" else math.nan
         total = 1 / deviation - share * here * size * float(raw / deviation)
     block = [(i, i + 1) for i in cell] if alone else block
     return Gradient(alone, cell, block, float(mean), deviation, here, share, int(row.centered), own, total, end)

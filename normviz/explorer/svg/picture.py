@@ -185,7 +185,7 @@ def scale(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item]
     if state["color"] != "value":
         (low, high), (least, most) = CONSTANTS["normalized"], (-math.inf, math.inf)
     if state["color"] == "gradient":
-        # In the classical figure every cube has ends of its own. Given sets have no cube there: the first cube's are told.
+        # In the classical figure every cube has its ends. Given sets have no cube there, so the first cube's are told.
         paper = state["view"] == "paper"
         row = METHODS[PAPER_METHODS[0]] if paper and shown.row is GIVEN else shown.row
         end = gradient_of(on, state, shown, row).end

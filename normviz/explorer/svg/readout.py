@@ -146,7 +146,7 @@ def gradient_text(on: Subject, state: State, shown: Readout) -> str:
     # Differences of rounding are no gradient.
     own, total = (decimal(0 if abs(v) < 1e-10 / found.deviation else v) for v in (found.own, found.total))
     kind = "eval" if shown.evaluating else "mean" if shown.row.centered else "no-mean"
-    return say(f"gradient.{kind}", own=own, sum=total)
+    return say(f"gradient.sum-{kind}", own=own, sum=total)
 
 
 def spread_name(row: Method) -> str:

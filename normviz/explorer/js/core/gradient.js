@@ -10,11 +10,11 @@ const meanOf = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 const cellsOf = (box) => product(box.map(([start, stop]) => stop - start));
 
 /**
- * The gradient under one method: (1/s) (delta_ij - (1 + x_hat_i x_hat_j) / m) in the set of m cells, s = sqrt(var + eps).
- * Without the 1 where no mean is taken; without 1/m for a squared norm; 1/s at i alone in eval.
+ * The gradient under one method: (1/s) (delta_ij - (1 + x_hat_i x_hat_j) / m) in the set of m cells, with
+ * s = sqrt(var + eps). Without the 1 where no mean is taken; without 1/m for a squared norm; 1/s at i alone in eval.
  *
- * `at(x_j)` is the gradient at another cell of the set, `own` at cell i, `end` the end of the colours on both sides, and
- * `drawn` the mean over a drawn cell: null outside the set.
+ * `at(x_j)` is the gradient at another cell of the set, `own` at cell i, `end` the end of the colours on both sides,
+ * and `drawn` the mean over a drawn cell: null outside the set.
  */
 export function gradientOf(data, shown, name) {
   const method = data.methods[name];
@@ -82,7 +82,7 @@ export function gradientOf(data, shown, name) {
     /** The sum over the set: what x_hat_i does when all its cells grow alike. */
     sum() {
       if (one) return alone ? own : 0 * own;
-      const centered = { ...method, name: `mean of ${name}`, centered: true, statistic: "" };
+      const centered = { ...method, name: `${name}/mean`, centered: true, statistic: "" };
       const found = statisticsOf(data, centered, shown.G, cell);
       const raw = found.pending ? meanOf(setValues(data, shown)) : found.mean;
       return 1 / deviation - share * here * size * (raw / deviation);
@@ -102,5 +102,5 @@ export function gradientText(data, shown, name) {
   // Differences of rounding are no gradient.
   const plain = (v) => decimal(Math.abs(v) < 1e-10 / shown.deviation ? 0 : v);
   const key = alone ? "eval" : !shown.method || shown.method.centered ? "mean" : "no-mean";
-  return say(`gradient.${key}`, { own: plain(own), sum: plain(sum()) });
+  return say(`gradient.sum-${key}`, { own: plain(own), sum: plain(sum()) });
 }

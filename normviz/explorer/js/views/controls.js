@@ -406,7 +406,7 @@ export function hintText(s, inside) {
 
 export function drawLegend(s, data, state, shown) {
   const by = state.color;
-  // In the classical figure every cube has ends of its own. Given sets have no cube there: the first cube's are told.
+  // In the classical figure every cube has its ends. Given sets have no cube there, so the first cube's are told.
   const method = state.view === "paper" && shown.given ? constants.paper_methods[0] : state.method;
   const gradient = by === "gradient" ? gradientOf(data, shown, method) : null;
   const key = [by, method, state.mode, state.view, data.colors, data.extent, gradient?.end].join("/");

@@ -45,7 +45,8 @@ function cellBy({ key, shiftKey }, index, shape) {
  * @param {() => string} [on.view] - the view, if there are several
  * @param {typeof ANGLES} [on.angles] - from which the cube is seen at first, in each view
  * @param {() => void} [on.enter] - Enter or the space bar
- * @param {(event: PointerEvent, index?: number[], solid?: number) => void} [on.hover] - the pointer is over a cell, or over none
+ * @param {(event: PointerEvent, index?: number[], solid?: number) => void} [on.hover] - the pointer is over a cell, or
+ *   over none
  * @param {() => boolean} [on.marking] - whether a drag from cell to cell marks them, instead of turning the cube
  * @param {(from: number[], to: number[]) => void} [on.mark] - such a drag
  * @param {AbortSignal} [signal] - ends all listeners
