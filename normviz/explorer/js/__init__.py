@@ -22,14 +22,14 @@ NOT_JOINED = re.compile(r"^(?:import|var|export(?! default )|(?:const|let) (?:[{
 NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
 
 SIGNS = r"[=,;:?(){}<>*&|!\[\]]"
-SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) ")
-KEPT = re.compile("['`/]|^export ")
-"""In lines that may hold a template or a regular expression; and the export stays easy to find."""
+SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) |(?<![+-]) (?=[+-] [^+-])|(?<=[^+-] [+-]) (?![+-])")
+STRING = re.compile(r'("(?:[^"\\]|\\.)*"|`[^`]*`)')
+KEPT = re.compile("['`]|(?<! )/|/(?! )")
+"""Beside the strings of a line that may hold a regular expression."""
 COMMENT = re.compile("(?<=;) //.*")
 BREAKS = re.compile(r"(?<=[;,({[])\n+(?!export)|\n+(?=[]).}?:&|])")
 """Ends of lines that a script does not need."""
 STYLE_SPACES = re.compile(r"(?<=[:;,{}]) | (?=[{}])")
-STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 
 WORKER = re.compile(r'new URL\("(\./[^"]+)", import\.meta\.url\)')
 
@@ -113,9 +113,11 @@ def carried(entry: str, package: Traversable) -> str:
 
 def compact(line: str) -> str:
     """A line without the spaces around signs, which are a twelfth of a script; strings keep theirs."""
-    if KEPT.search(line):
+    parts = STRING.split(line)  # code and strings take turns
+    # A template in a template would end its text; and the export stays easy to find.
+    if line.count("`") > 2 or line.startswith("export ") or any(map(KEPT.search, parts[::2])):
         return line
-    return "".join(part if part.startswith('"') else SPACES.sub("", part) for part in STRING.split(line))
+    return "".join(part if k % 2 else SPACES.sub("", part) for k, part in enumerate(parts))
 
 
 def constant(name: str, file: Traversable, script: str) -> str:
