@@ -472,7 +472,8 @@ def test_worker_and_page_make_equal_parts(call):
             if (!part.values)
               for (const question of given.questions[k])
                 answers.push(Object.values(await maker.ask(question, given.data.methods[question.method])).map(String));
-            found.push([bitsOf(part), answers, !part.values && order.fill === "relu" ? bits(await maker.values()) : ""]);
+            const all = !part.values && order.fill === "relu" ? bits(await maker.values()) : "";
+            found.push([bitsOf(part), answers, all]);
           }
           maker.close();
           return found;
@@ -564,18 +565,22 @@ def test_a_newer_order_takes_the_place_of_an_older_one(call):
     }  # fmt: skip
 
 
-def test_a_file_that_cannot_be_read_is_an_error_and_leaves_the_tensor(call):
-    found = call(
-        """
+def test_what_cannot_be_made_is_told_in_a_sentence_and_leaves_the_tensor(call):
+    """A file that became shorter, and a browser that gives no memory, in the worker and in the page."""
+    code = """
         const row = given.data.methods.layer, maker = front.createMaker("");
+        const said = async (order) => maker.make(order).then(() => "made", (error) => error.message);
         await maker.make({ shape: [3, 40, 31, 40], fill: "ramp", seed: 0 });
-        const file = { name: "x", shape: [2, 3], dtype: "float32", little: true, fortran: false, offset: 0,
+        const file = { file: "x.npy", name: "x.npy", shape: [2, 3], dtype: "float32", offset: 0,
                        blob: new Blob([new Uint8Array(10)]) };
-        const error = await nameOfError(Promise.resolve(maker.make({ file, channelAxis: 1 })));
+        const shorter = await said({ file, channelAxis: 1 });
+        const longer = await said({ file: { ...file, shape: [200, 300] }, channelAxis: 1 });
+        const huge = await said({ shape: [3, 2 ** 20, 2 ** 20, 2 ** 20], fill: "ramp", seed: 0 });
         const { x } = await maker.ask({ method: "layer", num_groups: 1, index: [0, 0, 0, 9] }, row);
         maker.close();
-        return [error, x];
-        """,
-        {"data": DATA},
-    )
-    assert found == ["RangeError", 9]
+        return [shorter, longer, huge, x];
+    """
+    unreadable = "“x.npy” cannot be read any more; if it was moved or changed, open it again."
+    memory = "A tensor of shape (3, 1048576, 1048576, 1048576) needs more memory than this page gets; make it smaller."
+    for before in ("", "const real = window.Worker; window.Worker = undefined;"):
+        assert call(f"{before} {code}", {"data": DATA}) == [unreadable, unreadable, memory, 9]

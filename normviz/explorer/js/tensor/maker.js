@@ -1,6 +1,8 @@
 // Makes a tensor to order: small ones at once, large ones in a worker or, where there is none, piece by piece.
 
 import { product } from "../core/geometry.js";
+import { say } from "../core/sentences.js";
+import { Refusal, fileNamed } from "../files/arrays.js";
 import { abandoned, createBench, makeNow, shapeOf } from "./making.js";
 
 /** A tensor of as many cells takes about as long as a frame of the screen, so it is made at once. */
@@ -70,7 +72,7 @@ export function createMaker(packedSample) {
       };
       return new Promise((resolve, reject) => {
         task.reject = reject;
-        made().then(resolve, reject);
+        made().then(resolve, (error) => reject(inWords(error, order)));
       });
     },
     cancel,
@@ -102,6 +104,13 @@ export function createMaker(packedSample) {
       there.close();
     }
   };
+}
+
+/** What the browser says of a file or of its memory, as a sentence of the catalog. */
+function inWords(error, order) {
+  if (order.file && error.name.startsWith("Not"))
+    return new Refusal(say("files.unreadable", { subject: fileNamed(order.file.file) }));
+  return error.name === "RangeError" ? new Refusal(say("common.memory", { shape: shapeOf(order).join(", ") })) : error;
 }
 
 /** A bench in a worker; where a page may have no worker, all goes to the bench `here`. */

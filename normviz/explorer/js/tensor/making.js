@@ -78,7 +78,7 @@ export function createBench() {
 }
 
 /** The error of what is no longer wanted. */
-export const abandoned = () => new DOMException("another tensor was asked for", "AbortError");
+export const abandoned = () => new DOMException("abandoned", "AbortError");
 
 /**
  * Lets other work come in between, but not more often than every few milliseconds; says how much is done (0 to 1), and

@@ -37,8 +37,9 @@ export function createSource(array, channelAxis, most = CELLS_IN_SLICE) {
   const step = Math.max(1, Math.floor(most / run)) * Math.min(run, most);
   const slice = async (start, stop) => {
     if (array.values) return Float64Array.from(Array.prototype.slice.call(array.values, start, stop));
-    const part = blob.slice(offset + start * width, offset + stop * width);
-    return decoded(await part.arrayBuffer(), dtype, little);
+    const part = await blob.slice(offset + start * width, offset + stop * width).arrayBuffer();
+    if (part.byteLength !== (stop - start) * width) throw new DOMException("shorter", "NotReadableError");
+    return decoded(part, dtype, little);
   };
   return {
     shape,
