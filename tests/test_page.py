@@ -106,6 +106,22 @@ def write_modules(folder, **texts):
     return folder
 
 
+def test_a_worker_travels_as_a_text_that_ends_no_script(tmp_path):
+    write_modules(
+        tmp_path,
+        page='export const start = () => new Worker(new URL("./worker.js", import.meta.url));\n',
+        worker='import { shared } from "./shared.js";\n\npostMessage(`${shared} "</script>"`);\n',
+        shared="export const shared = 1;\n",
+    )
+    text = js.joined("page.js", tmp_path)
+    assert "import" not in text
+    assert "<" not in text
+    carried = re.search(r'new Blob\(\[(".*")\], \{ type', text)
+    assert carried
+    assert json.loads(carried[1]) == js.joined("worker.js", tmp_path)
+    assert "</script>" in json.loads(carried[1])
+
+
 def test_a_file_comes_after_those_that_it_imports(tmp_path):
     write_modules(
         tmp_path,

@@ -222,6 +222,8 @@ NOT_SAID = {
     "light dark": "a value in CSS",
     "the cube": "a part of explorer.css",
     "True": "a word of Python",
+    "loud channel": "the name of a fill",
+    "loud sample": "the name of a fill",
 }
 
 

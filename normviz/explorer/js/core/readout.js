@@ -22,6 +22,7 @@ export function readScene(scene) {
     coarse: unpack(scene.coarse),
     mean: unpack(scene.mean),
     m2: unpack(scene.m2),
+    rest: null,
     weight: unpack(scene.weight),
     bias: unpack(scene.bias),
     labels,
