@@ -116,7 +116,7 @@ def test_a_worker_travels_as_a_text_that_ends_no_script(tmp_path):
     text = js.joined("page.js", tmp_path)
     assert "import" not in text
     assert "<" not in text
-    carried = re.search(r'new Blob\(\[(".*")\], \{ type', text)
+    carried = re.search(r'new Blob\(\[(".*")\], ?\{ ?type', text)
     assert carried
     assert json.loads(carried[1]) == js.joined("worker.js", tmp_path)
     assert "</script>" in json.loads(carried[1])
