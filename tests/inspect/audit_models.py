@@ -197,6 +197,20 @@ class HandGroupNorm(nn.Module):
         return d / (d.square().mean((1, 2, 3), keepdim=True) + 1e-5).sqrt()
 
 
+class HandHeadNorm(nn.Module):
+    """The layer norm of each head of queries (N, C, tokens), written out."""
+
+    def __init__(self, num_heads, c):
+        super().__init__()
+        self.num_heads = num_heads
+        self.gamma, self.beta = nn.Parameter(torch.rand(1, c, 1) + 0.5), nn.Parameter(torch.randn(1, c, 1))
+
+    def forward(self, x):
+        heads = x.unflatten(1, (self.num_heads, -1))
+        d = heads - heads.mean(2, keepdim=True)
+        return (d / (d.square().mean(2, keepdim=True) + 1e-5).sqrt()).flatten(1, 2) * self.gamma + self.beta
+
+
 class HandBatchNorm(nn.Module):
     """Batch Norm written out, with its activation."""
 

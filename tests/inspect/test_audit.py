@@ -85,6 +85,7 @@ OTHERS = {
     "fused in eval": (zoo.BatchNormAct2d(8).eval(), (2, 8, 6, 6), "batch", None, (2, 1, 6, 6), "call"),
     "permuted": (zoo.LayerNorm2d(8), (2, 8, 6, 6), "positional", None, (1, 8, 1, 1), "call"),
     "RMS by hand": (zoo.RMSNorm(16), (2, 9, 16), "rms", None, (1, 1, 16), "output"),
+    "heads by hand": (zoo.HandHeadNorm(4, 16), (2, 16, 5), "per_head", 4, (1, 4, 1), "output"),
     "group by hand": (zoo.HandGroupNorm(4, 8), (2, 8, 6, 6), "group", 4, (1, 2, 6, 6), "output"),
     "group by hand, ReLU": (zoo.HandGroupNorm(4, 8, nn.ReLU()), (2, 8, 6, 6), "group", 4, (1, 2, 6, 6), "output"),
     "batch by hand": (zoo.HandBatchNorm(8), (4, 8, 6, 6), "batch", None, (4, 1, 6, 6), "output"),

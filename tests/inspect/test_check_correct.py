@@ -116,6 +116,19 @@ def torch_layers():
     T, F = torch.nn, torch.nn.functional
     trained = T.GroupNorm(3, 9)
     torch.nn.init.normal_(trained.weight)
+    of_heads = T.LayerNorm(4)
+    torch.nn.init.normal_(of_heads.weight)
+
+    class Heads(T.Module):
+        """As queries and keys are normalized: the layer takes each of three heads, which share its weight."""
+
+        def __init__(self, norm):
+            super().__init__()
+            self.norm = norm
+
+        def forward(self, x):
+            return self.norm(x.unflatten(-1, (3, -1))).flatten(-2)
+
     return {
         "GroupNorm": (T.GroupNorm(4, 8), "group", 4, {}),
         "GroupNorm, one channel a group": (T.GroupNorm(3, 3), "group", 3, {}),
@@ -133,6 +146,9 @@ def torch_layers():
         "LayerNorm of a token": (T.LayerNorm(16), "positional", None, {"channel_axis": -1, "shape": (2, 7, 16)}),
         "LayerNorm, channels last": (T.LayerNorm(6, bias=False), "positional", None, {"channel_axis": -1}),
         "RMSNorm": (T.RMSNorm(6, eps=1e-3), "rms", None, {"channel_axis": -1, "eps": 1e-3}),
+        "LayerNorm of heads": (Heads(T.LayerNorm(4)), "per_head", 3, {"channel_axis": -1}),
+        "LayerNorm of heads, trained": (Heads(of_heads), "per_head", 3, {"channel_axis": -1}),
+        "RMSNorm of heads": (Heads(T.RMSNorm(4, eps=1e-5)), "per_head_rms", 3, {"channel_axis": -1}),
         "group_norm": (F.group_norm, "group", 4, {}),
         "a closure": (
             lambda x: F.group_norm(x, 2, torch.linspace(1, 2, 6), torch.linspace(0, 1, 6)),

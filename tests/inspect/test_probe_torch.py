@@ -56,6 +56,8 @@ def one_size(fn):
 
 
 GROUP, LAYER, PER_TOKEN = (with_values(n) for n in (T.GroupNorm(4, 8), T.LayerNorm([8, 6, 6]), T.LayerNorm(8)))
+HEAD = T.RMSNorm(2, eps=1e-6)
+HEAD.weight.data = torch.tensor([0.5, 2])
 ZERO = T.init.zeros_
 TORCH = {
     "BatchNorm2d": Case(T.BatchNorm2d(8), normal("batch", block=BN)),
@@ -89,6 +91,11 @@ TORCH = {
     "RMSNorm of another house": Case(
         AnyNorm(),
         normal("rms", block=(1, 1, 8), eps=1e-6, affine="channel", weight=np.linspace(0.5, 2, 8), bias=np.zeros(8)),
+        (4, 6, 8), -1, open={"unbiased"},
+    ),
+    "RMSNorm of heads": Case(
+        lambda x: HEAD(x.unflatten(-1, (4, 2))).flatten(-2),
+        normal("per_head_rms", 4, (1, 1, 2), eps=1e-6, affine="channel", weight=[0.5, 2] * 4, bias=np.zeros(8)),
         (4, 6, 8), -1, open={"unbiased"},
     ),
     "normalize": Case(

@@ -243,6 +243,9 @@ def _candidates(
 ) -> Iterator[tuple[Pooling, np.ndarray, bool]]:
     """Yield every block once with its x_hat at the cells, except blocks of one cell; then the running statistics."""
     atoms = moments(x)
+    # Sets within a position need the compared positions alone: each becomes a sample without spatial axes.
+    positions = x.reshape(*x.shape[:2], -1)[cells.n[0], :, cells.s[0]]
+    at_positions = replace(cells, n=np.broadcast_to(np.arange(len(positions)), cells.n.shape), s=0 * cells.s)
     tried: set[tuple] = set()
     for row in METHODS.values():
         if row.axes == "weights" or row.n == "group":
@@ -251,9 +254,12 @@ def _candidates(
             pool = pooling(row.name, x.shape, groups)
             if pool.size > 1 and (pool.block, row.centered) not in tried:
                 tried.add((pool.block, row.centered))
-                whole = row.spatial == "all"
-                of_pool = atoms.pool(row.name, groups) if whole else statistics(x, row.name)
-                mean, var = (cells.of_sets(v, pool) for v in (of_pool.mean, of_pool.var))
+                if row.spatial == "all":
+                    found, where, sets = atoms.pool(row.name, groups), cells, pool
+                else:
+                    found, where = statistics(positions, row.name, num_groups=groups), at_positions
+                    sets = pooling(row.name, positions.shape, groups)
+                mean, var = (where.of_sets(v, sets) for v in (found.mean, found.var))
                 yield pool, (cells.x - mean) / np.sqrt(var + eps), True
     state = {name: own[k].reshape(-1) for name in ("mean", "var") for k in own if name in k.lower()}
     if len(state) == 2 and all(v.size == x.shape[1] for v in state.values()) and (state["var"] >= 0).all():

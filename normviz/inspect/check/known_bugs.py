@@ -85,7 +85,7 @@ def channels_last(case: Case) -> Iterator[Change]:
         return
     # In the canonical order, axis 1 of a channels-last array is axis 2.
     at, where = (rank - 1, "the last axis") if axis % rank == 1 else (2, "axis 1")
-    if pool.num_groups and pool.method == "group" and pool.shape[at] % pool.num_groups:
+    if pool.num_groups and pool.row.grouped_axis == 1 and pool.shape[at] % pool.num_groups:
         return
     cut, text = Cut("axis", axis=at), f"takes {where} for the channels, which are on axis {axis}"
     has_affine = case.weight is not None or case.bias is not None

@@ -139,8 +139,13 @@ def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: 
 
 
 def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
-    """Return layouts of weight and bias: "given", one number for each "channel", "element" or "group", "along" axes."""
+    """Return layouts of weight and bias.
+
+    They are "given", or have one number for each "channel", "element" or "group", or for each channel of a group, which
+    all groups have in "common", or lie "along" the axes of x.
+    """
     row = METHODS[request.method]
+    of_common = row.shared and request.num_groups != 1
     if request.given:
         return ["given"]
     sizes = {p.size for p in (slot.read() for slot in slots.values()) if p is not None}
@@ -148,11 +153,13 @@ def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: 
         C, rest = shape[row.affine_axis], math.prod(shape[1:])
         if sizes == {request.num_groups} != {C} and row.name == "group":
             return ["group"]
+        if of_common and sizes == {shape[1] // (request.num_groups or 1)}:
+            return ["common"]
         return ["element" if sizes == {rest} and rest != C else "channel" if sizes == {C} else "none"]
     if not {"weight", "bias"} & signature(fn).names.keys():
         return ["channel"]
     of_groups = row.name == "group" and request.num_groups != shape[1]
-    return ["channel", "along", *["element"] * row.elementwise, *["group"] * of_groups]
+    return ["channel", "along", *["element"] * row.elementwise, *["group"] * of_groups, *["common"] * of_common]
 
 
 def _random_parameters(
@@ -162,7 +169,8 @@ def _random_parameters(
     axis, sample = pool.row.affine_axis, list(native_order(pool.shape, request.channel_axis))
     del sample[1 if request.channel_axis % len(sample) == 0 else 0]  # the axis of the samples
     along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], request.channel_axis)
-    size = {"element": tuple(sample), "group": pool.num_groups, "along": along}.get(layout, pool.shape[axis])
+    sizes = {"element": tuple(sample), "group": pool.num_groups, "along": along, "common": pool.block[1]}
+    size = sizes.get(layout, pool.shape[axis])
     roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "none" else ()
     return {role: p if role in roles else None for role, p in random_parameters(size, rng).items()}
 
@@ -195,6 +203,8 @@ def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[
             channels.append(lengths[0])
         elif 2 <= len(lengths) <= 4 and min(lengths) > 0 and row.elementwise:
             samples.append(lengths)
+    if G and row.shared:
+        channels = [c * G for c in channels] + channels  # parameters that all groups share
     if G and G in channels and row.name == "group":
         channels.insert(0, G * 2)  # parameters of G numbers: one group for each is likelier than one channel
     shapes = [(3, *canonical_shape((2, *s), axis)[1:]) for s in samples if -1 - len(s) <= axis <= len(s)]
