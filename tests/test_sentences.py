@@ -208,6 +208,7 @@ def said_in_module(source: str) -> list[str]:
 NOT_SAID = {
     "mean and variance": "the name of a statistic in METHODS",
     "squared norm": "the name of a statistic in METHODS",
+    "mean square": "the name of a statistic in METHODS",
     "Cout": "the name of an axis",
     "Cin": "the name of an axis",
     "Keras": "the name of a framework",

@@ -43,10 +43,10 @@ export function codeOf(method, { shape, G, eps, channelAxis = 1, evaluating = fa
     given,
     perElement: given.filter((name) => affine[name].length > 1)
   };
-  return Object.fromEntries(FRAMEWORKS.map((name) => [name, written(choice, name).join("\n")]));
+  return Object.fromEntries(FRAMEWORKS.map((name) => [name, snippetOf(choice, name).join("\n")]));
 }
 
-function written(choice, framework) {
+function snippetOf(choice, framework) {
   const { method, shape, C, G, axis, last, given, evaluating, heads } = choice;
   const spelling = frameworks.spelling[framework];
   const layer = LAYERS[framework]?.(heads ? ofHeads(choice) : choice);
