@@ -21,8 +21,9 @@ export const FRAMEWORKS = Object.keys(frameworks.spelling);
  * @param {{shape: number[], G?: number, eps: number, channelAxis?: number, evaluating?: boolean,
  *   affine?: {weight?: number[], bias?: number[]}}} choice
  *   shape is (N, C, ...spatial), whatever `channelAxis` is, which is the axis of C in the `x` that the code takes;
- *   affine has the shapes of the arrays `weight` and `bias` that scale and shift, (C,), for weights (Cout,), or that of
- *   one sample, which belongs to Layer Norm alone; `evaluating` takes the arrays `running_mean` and `running_var`
+ *   affine has the shapes of the arrays `weight` and `bias` that scale and shift: (C,), for heads also (C/G,), for
+ *   weights (Cout,), or that of one sample, which belongs to Layer Norm alone; `evaluating` takes the arrays
+ *   `running_mean` and `running_var`
  * @returns {Record<string, string>}
  */
 export function codeOf(method, { shape, G, eps, channelAxis = 1, evaluating = false, affine = {} }) {
