@@ -18,6 +18,8 @@ The keys of that file:
   of lines, in pixels; `number` and `ring` say where there is room for the number of a set, and which cells get a ring.
   In cells: `values`, the largest tensor whose values a page contains; `coarse`, how many means it contains instead;
   `moments`, of how many (sample, channel) it contains moments; `filled`, the largest tensor that a rule fills.
+- `tensor_panel`: where the sliders of N, C and the spatial axes end, how many changes can be undone, and how many rows
+  and columns of a map are listed.
 - `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,
   for more, and where the explorer is narrow.
 - `column`: the least width of explorers side by side, in pixels; `heights`: from which width on an explorer needs which

@@ -358,6 +358,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
                 revision, made, values = self._arrivals.made(message, buffers)
                 on = on.made(made, values)
             else:
+                if "revision" in message:
+                    revision = self._arrivals.checked_revision(message["revision"])
                 given = {name: message[name] for name in PARAMETERS if name in message}
                 if not given:
                     return None

@@ -25,7 +25,10 @@ class Model {
   get(name) { return this.values[name]; }
   set(name, value) { this.waiting[name] = this.values[name] = value; }
   save_changes() { this.pushed.push(this.waiting); this.waiting = {}; }
-  send(message) { this.sent.push(message); }
+  send(message, _, buffers = []) {
+    const bytes = buffers.map((view) => [...new Uint8Array(view.buffer, view.byteOffset, view.byteLength)]);
+    this.sent.push(buffers.length ? { ...message, buffers: bytes } : message);
+  }
   on(name, f) { this.listeners.set(name, [...(this.listeners.get(name) ?? []), f]); }
   off(name, f) { this.listeners.set(name, (this.listeners.get(name) ?? []).filter((g) => g !== f)); }
   emit(name, ...args) { for (const f of this.listeners.get(name) ?? []) f(...args); }

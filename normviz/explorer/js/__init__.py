@@ -26,10 +26,11 @@ SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) |(?<![+-]) (?=[+-] [^+-])|(?<=[^
 STRING = re.compile(r'("(?:[^"\\]|\\.)*"|`[^`]*`)')
 KEPT = re.compile("['`]|(?<! )/|/(?! )")
 """Beside the strings of a line that may hold a regular expression."""
+CONST = re.compile(r"\bconst ")
 COMMENT = re.compile("(?<=;) //.*")
 BREAKS = re.compile(r"(?<=[;,({[])\n+(?!export)|\n+(?=[]).}?:&|])")
 """Ends of lines that a script does not need."""
-STYLE_SPACES = re.compile(r"(?<=[:;,{}]) | (?=[{}])")
+STYLE_SPACES = re.compile(r";?\s*(?=\})|\s*(?=[{>])|(?<=[:;,{}>])\s+")
 
 WORKER = re.compile(r'new URL\("(\./[^"]+)", import\.meta\.url\)')
 
@@ -112,12 +113,15 @@ def carried(entry: str, package: Traversable) -> str:
 
 
 def compact(line: str) -> str:
-    """A line without the spaces around signs, which are a twelfth of a script; strings keep theirs."""
+    """A line without the spaces around signs, which are a twelfth of a script, and with the shorter word for a constant.
+
+    Strings stay as they are.
+    """
     parts = STRING.split(line)  # code and strings take turns
     # A template in a template would end its text; and the export stays easy to find.
     if line.count("`") > 2 or line.startswith("export ") or any(map(KEPT.search, parts[::2])):
         return line
-    return "".join(part if k % 2 else SPACES.sub("", part) for k, part in enumerate(parts))
+    return "".join(part if k % 2 else CONST.sub("let ", SPACES.sub("", part)) for k, part in enumerate(parts))
 
 
 def constant(name: str, file: Traversable, script: str) -> str:
@@ -129,17 +133,34 @@ def constant(name: str, file: Traversable, script: str) -> str:
 
 
 @cache
-def stylesheet() -> str:
-    """The text of the explorer's stylesheet; every rule stands under `.normviz`."""
-    return with_variables(read("explorer/js/explorer.css"))
+def stylesheet(*, editable: bool = True) -> str:
+    """The text of the explorer's stylesheet; every rule stands under `.normviz`.
+
+    Parameters
+    ----------
+    editable
+        With the rules of the panel in which the reader makes a tensor.
+    """
+    names = [name for name in sections() if name and (editable or name != "the tensor panel")]
+    return with_variables(part_of_style(*names))
 
 
 @cache
-def rules(own: str, *sections: str) -> str:
+def rules(own: str, *names: str) -> str:
     """The common rules of the explorer's stylesheet, those of the named sections and those of the file `own`."""
-    common, *pairs = SECTION.split(PACKAGE.joinpath("explorer/js/explorer.css").read_text(encoding="utf-8"))
-    found = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    return with_variables(NOT_NEEDED.sub("", common + "".join(found[name] for name in sections)) + read(own))
+    return with_variables(part_of_style(*names) + read(own))
+
+
+@cache
+def sections() -> dict[str, str]:
+    """The sections of the explorer's stylesheet by their names; the rules before the first one are called ""."""
+    pairs = SECTION.split(PACKAGE.joinpath("explorer/js/explorer.css").read_text(encoding="utf-8"))
+    return dict(zip(["", *pairs[1::2]], pairs[::2], strict=True))
+
+
+def part_of_style(*names: str) -> str:
+    """The common rules and those of these sections, without indentation and comments."""
+    return NOT_NEEDED.sub("", "".join(sections()[name] for name in ("", *names)))
 
 
 def with_variables(style: str) -> str:

@@ -193,7 +193,10 @@ function mount(model, el, createTensor, kept = null) {
         ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)
       )
         act.stop("groups");
-      if (by === "person" && Object.keys(patch).length) tour.touched = true;
+      if (by === "person" && Object.keys(patch).length) {
+        tour.touched = true;
+        act.tell("");
+      }
       refresh();
       if (settled) act.push();
     },
@@ -227,7 +230,22 @@ function mount(model, el, createTensor, kept = null) {
       Object.assign(data, part);
       asked.clear();
       Object.assign(cube, { key: "", colorKey: "", cuts: "", place: "" });
-      act.set({}, { by: "tensor" });
+      act.set({}, { settled: false, by: "tensor" });
+    },
+    /** Tell the reader in one sentence what went wrong; the next success takes it away. */
+    tell(sentence) {
+      setText(alert, sentence);
+      alert.hidden = !sentence;
+    },
+    /** Show the state that a link asks for, once its tensor is there. @param {string[]} wrong  parts that do not fit */
+    follow(wrong = [], more = "") {
+      const { state: parts = {}, strange = [] } = model.get("link") ?? {};
+      state = { ...readState(model, data), slice: state.slice };
+      const misfits = Object.entries(parts).filter(([key]) => String(value(state, key)) !== String(model.get(key)));
+      const all = [...misfits.map(([, text]) => text), ...strange, ...wrong];
+      for (const key of TRAITS) model.set(key, value(state, key));
+      refresh();
+      act.tell([all.length ? say("common.bad-link", { parts: enumerated(all) }) : "", more].filter(Boolean).join(" "));
     },
     turn: (by = null) => cubeStage.turn(by),
     later(f, ms) {
@@ -312,6 +330,7 @@ function mount(model, el, createTensor, kept = null) {
   const quiz = createPrediction(data, act);
   const presenter = createPresenter(act);
   const tensor = data.editable && createTensor ? createTensor({ data, act, model, signal: life.signal }) : null;
+  const alert = h("p", { class: "nv-alert", role: "alert", hidden: true });
   const status = h("p", { class: "nv-status", role: "status" });
   const note = h("p", { class: "nv-note nv-aggregated" });
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
@@ -325,8 +344,9 @@ function mount(model, el, createTensor, kept = null) {
     heading,
     presenter.node,
     controls.node,
-    tensor?.node,
-    h("div", { class: "nv-main" }, tour.node, quiz.node, picture),
+    alert,
+    h("div", { class: "nv-main" }, tour.node, quiz.node, picture, tensor?.node),
+    tensor?.grid,
     panel.node
   );
 
@@ -522,13 +542,17 @@ function mount(model, el, createTensor, kept = null) {
   refresh();
   syncPlay();
   theme();
+  tensor?.attach(root);
+  const follow = () => (tensor ? tensor.follow() : act.follow());
+  if (model.get("link")) follow();
+  listen("change:link", follow);
 
   const close = () => {
     life.abort();
     themes.disconnect();
     clearInterval(timer);
     later.forEach(clearTimeout);
-    for (const [name, listener] of [...listeners, ["msg:custom", onAnswer]])
+    for (const [name, listener] of [...listeners, ["msg:custom", onAnswer], ["change:link", follow]])
       try {
         model.off?.(name, listener);
       } catch {

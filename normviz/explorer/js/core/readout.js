@@ -66,6 +66,14 @@ export function gather(data, [ns, cs, hs, ws]) {
     : out.map((level) => (level === 255 ? NaN : data.extent[0] + (level / 254) * (data.extent[1] - data.extent[0])));
 }
 
+/** Does x hold NaN or infinity? The cube of a quiz or of the guide has no values. */
+export function hasHoles({ statistics, values, coarse }) {
+  if (!statistics) return false;
+  if (!statistics.has("holes"))
+    statistics.set("holes", values ? !values.every(Number.isFinite) : Boolean(coarse?.includes(255)));
+  return statistics.get("holes");
+}
+
 /** Mean and variance of the set of `cell`; each set is computed once. */
 export function statisticsOf(data, method, G, cell) {
   const key = `${method.name}/${hasGroups(method) ? G : ""}`;

@@ -31,7 +31,7 @@ export function asCode(recipe, { values, dtype }, own = null) {
   const { shape, fill, seed, base = fill, edits, channel_axis: channelAxis } = recipe;
   if (values && values.length <= MOST_WRITTEN) {
     const kept = ["float16", "float32"].includes(dtype) ? dtype : "float64";
-    return say("files.code-written", { values: written(values, shape, 4), dtype: kept });
+    return say("files.code-written", { values: nestedLists(values, shape, 4), dtype: kept });
   }
   const cells = edits.map(([index, value]) => `x[${index.join(", ")}] = ${numeral(Number(value))}\n`);
   const typed = cells.length ? `x = x.astype(np.float64)\n${cells.join("")}` : "";
@@ -57,7 +57,7 @@ function loading({ file, name, format, dtype }) {
 }
 
 /** Nested lists of Python. */
-function written(values, shape, indent) {
+function nestedLists(values, shape, indent) {
   const texts = Array.from(values, (value) => numeral(value, values instanceof Float32Array));
   const list = (axis, start, space) => {
     const size = shape.slice(axis + 1).reduce((a, b) => a * b, 1);

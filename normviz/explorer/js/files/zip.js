@@ -16,7 +16,7 @@ const DEFLATED_MEMBER = 8;
 
 /** @typedef {{name: string, deflated: boolean, crc: number, size: number, start: number, packed: Blob}} Member */
 
-const viewOf = async (file, begin, length) => new DataView(await file.slice(begin, begin + length).arrayBuffer());
+const dataViewOf = async (file, begin, length) => new DataView(await file.slice(begin, begin + length).arrayBuffer());
 const long = (view, at) => Number(view.getBigUint64(at, true));
 
 /**
@@ -29,7 +29,7 @@ export async function zipMembers(file, ending, subject) {
   const { count, begin, length } = await directoryOf(file, damaged);
   if (count > constants.files.members)
     throw new Refusal(say("files.zip-members", { subject, count, most: constants.files.members }));
-  const view = await viewOf(file, begin, length);
+  const view = await dataViewOf(file, begin, length);
   const members = [];
   for (let k = 0, at = 0; k < count; k++) {
     if (at + 46 > length || view.getUint32(at, true) !== MEMBER) throw damaged();
@@ -53,7 +53,7 @@ export async function zipMembers(file, ending, subject) {
     at = next;
   }
   if (members.some((member) => !(member.start + 30 <= begin))) throw damaged();
-  const locals = await Promise.all(members.map((member) => viewOf(file, member.start, 30)));
+  const locals = await Promise.all(members.map((member) => dataViewOf(file, member.start, 30)));
   let free = begin;
   for (const k of [...members.keys()].sort((a, b) => members[b].start - members[a].start)) {
     const [member, local] = [members[k], locals[k]];
@@ -74,7 +74,7 @@ export async function zipMembers(file, ending, subject) {
 
 /** Where the list of members stands: it is told at the end of the file. */
 async function directoryOf(file, damaged) {
-  const tail = await viewOf(file, Math.max(0, file.size - 65557), 65557);
+  const tail = await dataViewOf(file, Math.max(0, file.size - 65557), 65557);
   let at = tail.byteLength - 22;
   while (at >= 0 && (tail.getUint32(at, true) !== END || at + 22 + tail.getUint16(at + 20, true) !== tail.byteLength))
     at--;
@@ -85,7 +85,7 @@ async function directoryOf(file, damaged) {
   if (at >= 20 && tail.getUint32(at - 20, true) === LOCATOR_64) {
     end = long(tail, at - 12);
     if (!(end + 56 <= file.size)) throw damaged();
-    const view = await viewOf(file, end, 56);
+    const view = await dataViewOf(file, end, 56);
     if (view.getUint32(0, true) !== END_64) throw damaged();
     found = { count: long(view, 32), length: long(view, 40), begin: long(view, 48) };
   }

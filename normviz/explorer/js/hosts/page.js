@@ -1,7 +1,7 @@
 // An exported page: a stand-in for anywidget's model, and the state in the address.
 
 import { say } from "../core/sentences.js";
-import { fit, render } from "../explorer.js";
+import { render } from "../explorer.js";
 import { inFrame } from "./frame.js";
 import { keepInLine } from "./in_line.js";
 
@@ -17,15 +17,17 @@ const IN_ADDRESS = {
   predict: "predict",
   presenter: "presenter"
 };
+/** The most characters of the address that a tensor may fill up. */
+const MOST_ADDRESS = 2000;
 /** Default values are omitted from the URL. */
 const OMITTED = { mode: "train", predict: false, presenter: false };
 
 /** Traits that linked explorers share. */
-const SHARED = ["index", "step", "view", "color", "mode", "predict", "presenter"];
+const SHARED = ["tensor", "index", "step", "view", "color", "mode", "predict", "presenter"];
 
 /** A stand-in for anywidget's model, without a kernel. */
 function standIn(scene, state) {
-  const values = { ...state, _scene: scene };
+  const values = { ...state, _scene: scene, tensor: null };
   const listeners = new Map();
   const listenersOf = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
   const emit = (name, ...details) => {
@@ -34,7 +36,8 @@ function standIn(scene, state) {
   return {
     get: (key) => values[key],
     set(key, value) {
-      if (JSON.stringify(values[key]) === JSON.stringify(value)) return;
+      // A tensor is large, and never changed in place.
+      if (key === "tensor" ? values[key] === value : JSON.stringify(values[key]) === JSON.stringify(value)) return;
       values[key] = value;
       emit(`change:${key}`, this, value);
     },
@@ -47,6 +50,11 @@ function standIn(scene, state) {
     save_changes() {
       emit("saved");
     },
+    /** Take the values of a link all together. */
+    follow(link) {
+      Object.assign(values, link);
+      emit("change:link");
+    },
     send() {}
   };
 }
@@ -54,28 +62,40 @@ function standIn(scene, state) {
 /** Keys of the first explorer have no prefix; those of the second begin with "2.". */
 const prefixOf = (k) => (k ? `${k + 1}.` : "");
 
-/** The state of explorer k in the address. Invalid values in the URL are ignored. */
-function readAddress(hash, k, scene, first) {
-  const given = new URLSearchParams(hash.replace(/^#/, ""));
-  const state = { ...first };
-  for (const [key, short] of Object.entries(IN_ADDRESS)) {
-    const text = given.get(prefixOf(k) + short);
-    if (text === null) continue;
-    const whole = /^\d+(,\d+)*$/.test(text) ? text.split(",").map(Number) : null;
-    if (key === "index") {
-      if (whole?.length === scene.shape.length) state.index = whole;
-    } else if (key === "predict" || key === "presenter") state[key] = text === "true" || text === "1";
-    else if (key === "num_groups" || key === "step") {
-      if (whole?.length === 1) state[key] = whole[0];
-    } else if (key !== "method" || scene.methods.some((row) => row.name === text) || (text === "given" && scene.labels))
-      state[key] = text;
+/**
+ * What the address asks of explorer k. `link` tells the explorer which parts of the address these were: by trait, by
+ * key of the tensor, and those that mean nothing. Linked explorers have one tensor, whose keys are those of the first.
+ * @param {number} leader  the first of the linked explorers
+ * @param {string[]} tensorKeys
+ */
+function readAddress(hash, k, leader, { scene, state: first }, tensorKeys) {
+  const link = { state: {}, tensor: {}, strange: [] };
+  const state = { ...first, link };
+  for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
+    const [, number = "1", short] = /^(?:(\d+)\.)?(.*)$/.exec(name);
+    const key = Object.keys(IN_ADDRESS).find((trait) => IN_ADDRESS[trait] === short);
+    const isTensor = tensorKeys.includes(short);
+    if (Number(number) !== (isTensor ? leader : k) + 1) continue;
+    const value = key && traitOf(key, text, scene);
+    const part = `${name}=${text}`;
+    if (isTensor) link.tensor[short] = text;
+    else if (value === undefined) link.strange.push(part);
+    else {
+      state[key] = value;
+      link.state[key] = part;
+    }
   }
-  const methods = Object.fromEntries(scene.methods.map((row) => [row.name, row]));
-  const { G, ...rest } = fit(
-    { ...state, G: state.num_groups },
-    { shape: scene.shape, methods, labels: scene.labels, running: scene.running }
-  );
-  return { ...rest, num_groups: G };
+  return state;
+}
+
+/** A text of the address as the value of a trait; undefined where it is none. */
+function traitOf(key, text, scene) {
+  const whole = /^\d+(,\d+)*$/.test(text) ? text.split(",").map(Number) : undefined;
+  if (key === "index") return whole;
+  if (key === "num_groups" || key === "step") return whole?.length === 1 ? whole[0] : undefined;
+  if (key === "predict" || key === "presenter") return { true: true, 1: true, false: false, 0: false }[text];
+  if (key === "method" && text !== "given" && !scene.methods.some((row) => row.name === text)) return undefined;
+  return text;
 }
 
 /** The state of explorer k as a part of the address. */
@@ -85,17 +105,20 @@ const writeAddress = (model, k) =>
     .map(([key, short]) => `${prefixOf(k)}${short}=${model.get(key)}`)
     .join("&");
 
-/** Start the explorers of the page. @param {Function | null} createTensor  as `render` takes it */
+/**
+ * Start the explorers of the page.
+ * @param {(Function & {keys?: string[]}) | null} createTensor  as `render` takes it, with the keys of its address
+ */
 export function startPage(createTensor = null) {
   const shown = JSON.parse(document.getElementById("normviz-data").textContent);
   const touched = new Set();
   // Linked explorers share one scene, which the page holds once.
   for (const one of shown) if (typeof one.scene === "number") one.scene = shown[one.scene].scene;
+  const leader = (k) => (shown[k].link === undefined ? k : shown.findIndex(({ link }) => link === shown[k].link));
+  const asked = (hash, k) => readAddress(hash, k, leader(k), shown[k], createTensor?.keys ?? []);
   const live = shown.map(({ scene, state }, k) => {
     const place = document.querySelectorAll(".nvp-explorer")[k];
-    const model = standIn(scene, readAddress(location.hash, k, scene, state));
-    if (JSON.stringify(writeAddress(model, k)) !== JSON.stringify(writeAddress(standIn(scene, state), k)))
-      touched.add(k);
+    const model = standIn(scene, asked(location.hash, k));
     // A frame in a notebook has no address to copy.
     if (location.protocol !== "about:")
       model.address = () => {
@@ -113,6 +136,7 @@ export function startPage(createTensor = null) {
       return null;
     }
     place.querySelector(".nvp-still")?.remove();
+    if (model.get("tensor") || writeAddress(model, k) !== writeAddress(standIn(scene, state), k)) touched.add(k);
     // With several explorers, each part needs a name of its own.
     if (shown.length > 1)
       for (const part of el.querySelectorAll("section, [role=region]"))
@@ -134,11 +158,15 @@ export function startPage(createTensor = null) {
     return model;
   });
   for (const row of document.querySelectorAll(".nvp-row")) keepInLine(row);
-  const addressed = () =>
-    [...touched]
-      .sort((a, b) => a - b)
-      .map((k) => writeAddress(live[k], k))
-      .join("&");
+  const addressed = () => {
+    const order = [...touched].sort((a, b) => a - b);
+    const parts = order.map((k) => writeAddress(live[k], k));
+    for (const k of order) {
+      const tensor = leader(k) === k ? live[k].get("tensor") : null;
+      parts.push(tensor?.address(prefixOf(k), MOST_ADDRESS - parts.join("&").length) ?? "");
+    }
+    return parts.filter(Boolean).join("&");
+  };
   const keep = () => {
     const hash = addressed();
     // A sandboxed frame may not write its address, and some browsers limit how often a page may.
@@ -152,8 +180,7 @@ export function startPage(createTensor = null) {
   addEventListener("hashchange", (event) =>
     live.forEach((model, k) => {
       if (!model) return;
-      const asked = readAddress(new URL(event.newURL).hash, k, shown[k].scene, shown[k].state);
-      for (const key of Object.keys(IN_ADDRESS)) model.set(key, asked[key]);
+      model.follow(asked(new URL(event.newURL).hash, k));
     })
   );
   // In the frame of `nv.show`, the still picture below stays visible until everything is drawn.

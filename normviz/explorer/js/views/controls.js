@@ -5,7 +5,7 @@ import { KEYS, button, h, rich, setText } from "../core/dom.js";
 import { clamp, divisors, fitting, hasGroups, twinsOf } from "../core/geometry.js";
 import { gradientOf } from "../core/gradient.js";
 import { decimal } from "../core/numbers.js";
-import { axisNames } from "../core/readout.js";
+import { axisNames, hasHoles } from "../core/readout.js";
 import { say } from "../core/sentences.js";
 import { VALUES, legendColors } from "./cube.js";
 
@@ -409,7 +409,7 @@ export function drawLegend(s, data, state, shown) {
   // In the classical figure every cube has its ends. Given sets have no cube there, so the first cube's are told.
   const method = state.view === "paper" && shown.given ? constants.paper_methods[0] : state.method;
   const gradient = by === "gradient" ? gradientOf(data, shown, method) : null;
-  const key = [by, method, state.mode, state.view, data.colors, data.extent, gradient?.end].join("/");
+  const key = [by, method, state.mode, state.view, data.colors, data.extent, gradient?.end, hasHoles(data)].join("/");
   if (s.key === key) return;
   s.key = key;
   const swatch = (name, label) =>
@@ -437,6 +437,7 @@ export function drawLegend(s, data, state, shown) {
   if (!shown.evaluating && by !== "partition") parts.push(swatch("nv-chip-set", say("controls.legend-set")));
   const chip = by === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell";
   parts.push(swatch(chip, say("controls.legend-cell")));
+  if (hasHoles(data)) parts.push(swatch("nv-chip-hole", say("controls.legend-holes")));
   if (data.marks && state.view === "samples") parts.push(swatch("nv-chip-mark", say("controls.legend-marked")));
   s.legend.replaceChildren(...parts);
 }

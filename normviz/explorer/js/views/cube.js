@@ -31,6 +31,7 @@ import {
   drawnNormalized,
   drawnValue,
   flatIndex,
+  hasHoles,
   lengthNames,
   methodName,
   ofWeights
@@ -173,6 +174,7 @@ export function createCube() {
       "nv-grid",
       "nv-borders",
       "nv-marks",
+      "nv-holes",
       "nv-set-edge",
       "nv-outline",
       "nv-away",
@@ -194,6 +196,7 @@ export function createCube() {
     one["nv-grid"],
     one["nv-borders"],
     one["nv-marks"],
+    one["nv-holes"],
     one["nv-crosses"],
     one["nv-set-edge"],
     one["nv-outline"],
@@ -448,6 +451,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
     by === "partition" && bordered(c.frame, view, data, state, shown) ? [...fills.values()].join("") : ""
   );
   d(c.one["nv-marks"], data.marks ? markedFaces(view, data, quads(c, view, data, cut)) : "");
+  d(c.one["nv-holes"], hasHoles(data) ? struckOut(quads(c, view, data, cut)) : "");
 }
 
 /** Are sets thick enough for borders? Very thin ones would show nothing but borders. */
@@ -593,6 +597,13 @@ function drawAnswer(c, view, data, answer, cut) {
       : ""
   );
 }
+
+/** Drawn cells with NaN or infinity are struck out in every colour, because one of them spoils its whole set. */
+const struckOut = (cells) =>
+  cells
+    .filter(({ value }) => !Number.isFinite(value))
+    .flatMap(({ paths }) => paths.map(([, text]) => text + crossed(text, false)))
+    .join("");
 
 /** Marked cells are crossed, so that the mark needs no colour. */
 function markedFaces(view, data, cells) {

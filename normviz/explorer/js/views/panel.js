@@ -41,7 +41,7 @@ export function createPanel(act) {
     code: h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": say("panel.code"), ...KEYS }),
     framework: FRAMEWORKS[0],
     tab: "values",
-    copy: button({ class: "nv-small", onclick: () => copyCode(p) }, say("common.copy")),
+    copy: button({ class: "nv-small", onclick: () => copyText(p.code, p.copy, act.later) }, say("common.copy")),
     fixed: h("p", { class: "nv-note" })
   };
   p.tabs = {
@@ -120,23 +120,24 @@ export function showTab(p, name) {
   p.act.redraw();
 }
 
-async function copyCode(p) {
+/** Copy the text of a node; the button says whether that was possible. */
+export async function copyText(node, press, later) {
   let done = false;
   try {
-    await navigator.clipboard.writeText(p.code.textContent);
+    await navigator.clipboard.writeText(node.textContent);
     done = true;
   } catch {
     // A sandboxed frame has no clipboard, but may copy what is selected.
-    getSelection().selectAllChildren(p.code);
+    getSelection().selectAllChildren(node);
     try {
       done = document.execCommand("copy");
     } catch {
       /* the button then asks for Ctrl+C */
     }
   }
-  p.copy.textContent = say(done ? "panel.copied" : "panel.copy-failed");
-  p.act.later(() => {
-    p.copy.textContent = say("common.copy");
+  setText(press, say(done ? "panel.copied" : "panel.copy-failed"));
+  later(() => {
+    setText(press, say("common.copy"));
   }, 1600);
 }
 

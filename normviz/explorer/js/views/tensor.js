@@ -1,14 +1,776 @@
-// The panel "Tensor", in which the reader makes x.
+// The panel "Tensor", in which the reader makes x: axes, fill, file, typed cells, weight, bias and eps.
 
-import { h } from "../core/dom.js";
+/** @import { Recipe } from "../tensor/recipe.js" */
+import constants from "../../constants.json" with { type: "json" };
+import { KEYS, button, h, setText } from "../core/dom.js";
+import { product, toCube } from "../core/geometry.js";
+import { flatIndex } from "../core/readout.js";
+import { sameAs } from "../core/same_sets.js";
 import { say } from "../core/sentences.js";
+import { openFile, readPasted, unpacked } from "../files/open.js";
+import { asCode, npyBytes } from "../files/save.js";
+import { EXAMPLE, FILLS } from "../tensor/fills.js";
+import { createMaker } from "../tensor/maker.js";
+import { channelsSecond } from "../tensor/source.js";
+import {
+  RANKS,
+  TENSOR_KEYS,
+  axesOf,
+  checkList,
+  checkMade,
+  edited,
+  forPython,
+  orderOf,
+  perChannel,
+  recipeAddress,
+  recipeInAddress,
+  reshaped,
+  shownFill,
+  typedList,
+  typedNumber,
+  typedWhole
+} from "../tensor/recipe.js";
+import { copyText } from "./panel.js";
+import { createValueGrid } from "./value_grid.js";
 
-export function createTensorPanel() {
+const CHOICES = [...FILLS, "file", "edited"];
+/** The most bytes of a message to Python. */
+const MOST_BYTES = 2 ** 22;
+const MOST_SEED = 2 ** 32 - 1;
+
+/** The shortest text from which the value is read again, as the dtype of x keeps it. */
+function exactly(value, dtype) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
+  if (dtype === "float64") return value && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
+  const digits = [6, 7, 8, 9].find((n) => Math.fround(Number(value.toPrecision(n))) === Math.fround(value)) ?? 17;
+  return String(Number(value.toPrecision(digits)));
+}
+
+/** What was typed, for a sentence. */
+const clipped = (text) => (text.length > 60 ? `${text.slice(0, 60)}…` : text);
+
+/** The recipe with which the page begins. @returns {Recipe} */
+function firstRecipe(data) {
+  const { recipe } = data.editable;
+  const own = ["file", "edited"].includes(recipe.fill);
+  const listed = (parameter) => parameter && Array.from(parameter);
   return {
-    node: h("section", { class: "nv-tensor", "aria-label": say("tensor.name") }),
-    hooks: () => ({}),
-    sync() {},
-    ask: () => false,
-    made: () => false
+    shape: data.shape,
+    fill: own ? "file" : recipe.fill,
+    seed: recipe.seed,
+    channelAxis: recipe.channel_axis,
+    edits: [],
+    own: own ? { shape: data.shape, values: data.values } : null,
+    eps: data.eps,
+    weight: listed(data.weight),
+    bias: listed(data.bias),
+    elementwise: data.elementwise
   };
+}
+
+export function createTensorPanel({ data, act, model, signal }) {
+  const first = firstRecipe(data);
+  const scene = { ...data };
+  const maker = /** @type {any} */ (createMaker(data.editable.sample));
+  signal.addEventListener("abort", () => maker.close());
+
+  // ---- what is shown, what was asked for, and what was shown before ----
+  /** @type {Recipe} */
+  let recipe = first;
+  let wanted = first;
+  let history = [first];
+  let at = 0;
+  let turn = 0;
+  let waiting = false;
+  let unsettled = false;
+  let quietly = false;
+  /** What follows once the picture is there. @type {(() => void)[]} */
+  let then = [];
+  /** The arrays of the file that was opened last. */
+  let opened = { name: "", arrays: [] };
+  let stopReading = new AbortController();
+  // Python sends back what it was told; by these numbers a view knows its own among those of other views.
+  const begin = Math.max(model.get("_scene").revision ?? 0, Math.floor(Math.random() * 2 ** 40));
+  let revision = begin;
+  /** What Python knows. */
+  let told = first;
+
+  /** Make what a recipe says, and show it: at once, or when the maker is done. */
+  function run(next, { settled = true, quiet = false, after = null } = {}) {
+    act.unready();
+    const same = next === wanted;
+    wanted = next;
+    unsettled = unsettled || settled;
+    quietly = quiet;
+    if (after) then.push(after);
+    if (same) {
+      if (!waiting) finish();
+      return;
+    }
+    turn++;
+    const mine = turn;
+    try {
+      maker.cancel();
+      const part = isFirst(next)
+        ? firstPart()
+        : maker.make(orderOf(next), { onProgress: (share) => mine === turn && busy(share) });
+      if (!(part instanceof Promise)) return show(next, part);
+      waiting = true;
+      act.later(() => waiting && mine === turn && busy(0), 150);
+      part.then(
+        (made) => mine === turn && !signal.aborted && show(next, made),
+        (error) => mine === turn && !signal.aborted && fail(error)
+      );
+    } catch (error) {
+      fail(error);
+    }
+  }
+  /** Does the scene of the page have this x? */
+  const isFirst = ({ shape, fill, seed, edits, own }) =>
+    String(shape) === String(first.shape) &&
+    fill === first.fill &&
+    seed === first.seed &&
+    own === first.own &&
+    !edits.length;
+
+  /** What x decides of `data`; of the scene it is what every part has. */
+  let partNow = {};
+  const firstPart = () => Object.fromEntries(Object.keys(partNow).map((key) => [key, scene[key]]));
+  function show(next, part) {
+    waiting = false;
+    partNow = part;
+    busy(null);
+    recipe = next;
+    act.tell("");
+    const own = next.weight === first.weight && next.bias === first.bias;
+    const length = next.shape[1];
+    act.take({
+      ...part,
+      eps: next.eps,
+      channel_axis: next.channelAxis,
+      elementwise: next.elementwise,
+      weight: next.elementwise && own ? scene.weight : perChannel(next.weight, length),
+      bias: next.elementwise && own ? scene.bias : perChannel(next.bias, length)
+    });
+    finish();
+  }
+  function finish() {
+    if (unsettled) settle();
+    else syncFields();
+    const follows = then;
+    then = [];
+    for (const f of follows) f();
+    act.redraw();
+  }
+  /** Nothing has changed: say why, and show again what is true. */
+  function fail(error) {
+    waiting = false;
+    unsettled = false;
+    then = [];
+    busy(null);
+    wanted = recipe;
+    if (error && error.name !== "AbortError") act.tell(error.message);
+    syncFields();
+    act.redraw();
+  }
+  /** The reader is done with a change: it can be undone, stands in the address, and Python hears of it. */
+  function settle() {
+    unsettled = false;
+    remember();
+    syncFields();
+    publish();
+  }
+  function remember() {
+    if (recipe === history[at]) return;
+    history = [...history.slice(Math.max(0, at + 2 - constants.tensor_panel.undo), at + 1), recipe];
+    at = history.length - 1;
+  }
+  const goTo = (place) => {
+    at = place;
+    run(history[at]);
+  };
+
+  // ---- the host ----
+  function publish() {
+    act.push();
+    if (model.get("tensor") !== undefined) {
+      const address = (prefix, room) => recipeAddress(recipe, first, prefix, room);
+      model.set("tensor", recipe === first ? null : { recipe, part: partNow, address });
+      // A link is followed by every explorer that it speaks of.
+      if (!quietly) model.save_changes();
+      return;
+    }
+    try {
+      tell();
+    } catch {
+      /* without a kernel the page goes on by itself */
+    }
+  }
+
+  /** Call `f` with all values of x: at once, or once the maker has handed them out. */
+  const withValues = (f) => {
+    if (data.values) f(data.values);
+    else if (isFirst(recipe)) act.tell(say("tensor.no-values"));
+    else maker.values().then(f, () => {});
+  };
+  /** Tell Python what has changed since it was told, or since the view began. */
+  function tell() {
+    const before = told;
+    told = recipe;
+    const sameTensor = ["shape", "fill", "seed", "channelAxis", "edits", "own"].every(
+      (key) => before[key] === told[key]
+    );
+    const { eps, weight, bias, elementwise } = told;
+    const parameters = elementwise ? { eps } : { eps, weight: sendable(data.weight), bias: sendable(data.bias) };
+    const rest = () => {
+      if (eps !== before.eps || weight !== before.weight || bias !== before.bias || ((weight || bias) && !sameTensor))
+        model.send({ kind: "parameters", ...parameters, revision: ++revision });
+    };
+    if (sameTensor) return rest();
+    const message = { kind: "made", recipe: forPython(told), shape: told.shape };
+    if (["file", "edited"].includes(message.recipe.fill))
+      withValues((values) => {
+        sendValues(message, values);
+        rest();
+      });
+    else {
+      model.send({ ...message, revision: ++revision });
+      rest();
+    }
+  }
+  const sendable = (list) => list && Array.from(list);
+  function sendValues(message, values) {
+    const named = { ...message, revision: ++revision, dtype: values instanceof Float32Array ? "float32" : "float64" };
+    const parts = Math.ceil(values.byteLength / MOST_BYTES);
+    const piece = (part) => {
+      const start = part * MOST_BYTES;
+      return [new DataView(values.buffer, values.byteOffset + start, Math.min(MOST_BYTES, values.byteLength - start))];
+    };
+    if (parts === 1) return model.send(named, undefined, piece(0));
+    for (let part = 0; part < parts; part++)
+      model.send({ kind: "piece", revision, part, parts }, undefined, piece(part));
+    model.send(named);
+  }
+
+  /** A linked explorer has another tensor. */
+  const onTensor = () => {
+    const given = model.get("tensor") ?? { recipe: first, part: firstPart() };
+    if (given.recipe === recipe) return;
+    turn++;
+    wanted = given.recipe;
+    show(given.recipe, given.part);
+    remember();
+    syncFields();
+  };
+  /** Show what a link asks for: first the tensor, then the state, which depends on its shape. */
+  function follow() {
+    const { recipe: asked, later, wrong, lost } = recipeInAddress(model.get("link").tensor, first, EXAMPLE.shape);
+    const after = () => act.follow(wrong, lost);
+    if (later) run(asked, { settled: false, after: () => run(later(data.values), { quiet: true, after }) });
+    else run(asked, { quiet: true, after });
+  }
+
+  // ---- what the reader does ----
+  const on = (target, type, listener, options = {}) => target.addEventListener(type, listener, { signal, ...options });
+  /** Do what a control asks for; a sentence that it throws is told. */
+  const attempt = (f) => {
+    act.unready();
+    try {
+      const next = f();
+      if (next) run(next);
+      else act.redraw();
+    } catch (error) {
+      fail(error);
+    }
+  };
+  const lengths = { L: first.shape.at(-1), H: first.shape.at(-2), W: first.shape.at(-1), D: 2 };
+  if (first.shape.length < 4) Object.assign(lengths, { H: 4, W: 4, L: 4 });
+  const withShape = (shape) => {
+    checkMade(shape);
+    const values = recipe === wanted ? data.values : null;
+    return String(shape) === String(wanted.shape) ? wanted : reshaped(wanted, shape, values);
+  };
+  const withAxis = (a, length) => withShape(wanted.shape.map((l, b) => (a === b ? length : l)));
+
+  const fold = button(
+    { class: "nv-fold", "aria-expanded": "true", onclick: () => setOpen(body.hidden) },
+    say("tensor.name")
+  );
+  const summary = h("span", { class: "nv-note" });
+  const small = (name, onclick) => button({ class: "nv-small", onclick }, say(`tensor.${name}`));
+  const undo = small("undo", () => at > 0 && goTo(at - 1));
+  const redo = small("redo", () => at < history.length - 1 && goTo(at + 1));
+  const reset = small("reset", () => run(first));
+  const setOpen = (open) => {
+    body.hidden = !open;
+    fold.setAttribute("aria-expanded", String(open));
+  };
+
+  const axes = h("div", { class: "nv-axes" });
+  let axisRows = [];
+  function axisRow(a) {
+    const slider = h("input", {
+      type: "range",
+      min: 1,
+      step: 1,
+      ...KEYS,
+      oninput: () => attemptLive(() => withAxis(a, slider.valueAsNumber), false),
+      onchange: () => attemptLive(() => withAxis(a, slider.valueAsNumber), true)
+    });
+    const input = h("input", { type: "number", min: 1, step: 1, ...KEYS });
+    input.addEventListener("change", () => attempt(() => withAxis(a, input.value === "" ? NaN : Number(input.value))));
+    const letter = h("span", { class: "nv-letter", "aria-hidden": "true" });
+    return { slider, input, letter, nodes: [letter, slider, input] };
+  }
+  const attemptLive = (f, settled) => {
+    act.unready();
+    try {
+      run(f(), { settled });
+    } catch (error) {
+      fail(error);
+    }
+  };
+  const select = (name, options, onchange) => {
+    const node = h(
+      "select",
+      { "aria-label": say(`tensor.${name}`), ...KEYS },
+      ...options.map(([value, text]) => h("option", { value }, text))
+    );
+    node.addEventListener("change", () => onchange(node.value));
+    return node;
+  };
+  const field = (label, node, wide = "") => h("label", { class: `nv-field ${wide}` }, h("span", {}, label), node);
+  const rank = select(
+    "rank",
+    RANKS.map((r) => [r, String(r)]),
+    (value) =>
+      attempt(() => withShape(axesOf(Number(value)).map((axis, a) => (a < 2 ? wanted.shape[a] : lengths[axis]))))
+  );
+  const channels = select(
+    "channels",
+    [
+      [1, say("tensor.channels-first")],
+      [-1, say("tensor.channels-last")]
+    ],
+    (value) =>
+      attempt(() => {
+        const channelAxis = /** @type {1 | -1} */ (Number(value));
+        if (!wanted.own?.file) return { ...wanted, channelAxis };
+        return fromFile(wanted.own.file, channelAxis);
+      })
+  );
+  const fill = select(
+    "fill",
+    CHOICES.map((name) => [name, say(`tensor.fill-${name.replace(" ", "-")}`)]),
+    (name) =>
+      attempt(() => {
+        const plain = { ...wanted, edits: [], own: null };
+        if (name === "file") return latestOwn() ?? wanted;
+        if (name === "edited") return wanted;
+        return name === "example" ? { ...plain, fill: name, shape: [...EXAMPLE.shape] } : { ...plain, fill: name };
+      })
+  );
+  /** The recipe that last showed values of one's own, without typed cells. */
+  const latestOwn = () => {
+    const last = [...history, first].reverse().find(({ fill: name, own }) => name === "file" && own);
+    return last && { ...last, shape: last.own.shape, edits: [] };
+  };
+  const text = (name, attributes = {}) =>
+    h("input", {
+      type: "text",
+      "aria-label": say(`tensor.${name}`),
+      spellcheck: "false",
+      autocomplete: "off",
+      ...attributes,
+      ...KEYS
+    });
+  const seed = h("input", {
+    type: "number",
+    min: 0,
+    max: MOST_SEED,
+    step: 1,
+    "aria-label": say("tensor.seed"),
+    ...KEYS
+  });
+  seed.addEventListener("change", () =>
+    attempt(() => {
+      const number = typedWhole(seed.value);
+      if (!(number <= MOST_SEED)) throw new Error(say("tensor.seed-refused", { most: MOST_SEED }));
+      return { ...wanted, seed: number };
+    })
+  );
+  const value = text("value", { inputmode: "decimal" });
+  const eps = text("eps", { inputmode: "decimal" });
+  const weight = text("weight", { placeholder: say("tensor.none") });
+  const bias = text("bias", { placeholder: say("tensor.none") });
+
+  /** Type over a cell; false, and a sentence, if the text is no number. */
+  function write(index, words) {
+    act.unready();
+    const number = typedNumber(words);
+    if (number === undefined) {
+      fail(new Error(say("tensor.value-refused", { text: clipped(words) })));
+      return false;
+    }
+    const now = data.values?.[flatIndex(data, toCube(index, data.shape))];
+    run(Object.is(now, number) && recipe === wanted ? wanted : edited(wanted, index, number));
+    return true;
+  }
+  value.addEventListener("change", () => write(act.state().index, value.value));
+  eps.addEventListener("change", () =>
+    attempt(() => {
+      const number = typedNumber(eps.value);
+      if (!(number > 0 && number < Infinity)) throw new Error(say("tensor.eps-refused", { text: clipped(eps.value) }));
+      return { ...wanted, eps: number };
+    })
+  );
+  for (const [name, input] of Object.entries({ weight, bias }))
+    input.addEventListener("change", () =>
+      attempt(() => {
+        const list = typedList(input.value);
+        if (list === undefined) throw new Error(say("tensor.list-refused", { name, text: clipped(input.value) }));
+        checkList(name, list, wanted.shape[1]);
+        const plain = wanted.elementwise ? { weight: null, bias: null, elementwise: false } : {};
+        return { ...wanted, ...plain, [name]: list };
+      })
+    );
+
+  // ---- files ----
+  const file = h("input", { type: "file", class: "nv-unseen", "aria-label": say("tensor.open"), ...KEYS });
+  const array = h("select", { "aria-label": say("tensor.array"), ...KEYS });
+  const arrayField = field(say("tensor.array"), array);
+  const fromFile = (one, channelAxis) => {
+    const shape = channelsSecond(one.shape, channelAxis);
+    return { ...wanted, shape, channelAxis, fill: "file", edits: [], own: { shape, values: null, file: one } };
+  };
+  /** Read one of the arrays that `find` gives, and show it. */
+  async function open(find, k = 0) {
+    act.unready();
+    turn++;
+    const mine = turn;
+    stopReading = new AbortController();
+    const { signal: stopped } = stopReading;
+    waiting = true;
+    act.later(() => waiting && mine === turn && busy(0), 150);
+    try {
+      const found = await find();
+      const one = await unpacked(found.arrays[k], {
+        onProgress: (share) => mine === turn && busy(share),
+        signal: stopped
+      });
+      if (mine !== turn || signal.aborted) return;
+      if (opened !== found)
+        array.replaceChildren(
+          ...found.arrays.map(({ name, shape, dtype }, at) =>
+            h("option", { value: at }, `${name} (${shape.join(", ")}) ${dtype}`)
+          )
+        );
+      opened = found;
+      run(fromFile(one, wanted.channelAxis));
+    } catch (error) {
+      if (mine === turn && !signal.aborted) fail(error);
+    }
+  }
+  array.addEventListener("change", () => open(() => opened, Number(array.value)));
+  file.addEventListener("change", () => {
+    const [one] = file.files;
+    if (one) open(() => openFile(one));
+    file.value = ""; // so that the same file can be opened again
+  });
+  const paste = (words) => open(() => ({ name: "", arrays: [readPasted(words)] }));
+  const pasted = h("textarea", {
+    rows: 4,
+    "aria-label": say("tensor.numbers"),
+    placeholder: say("tensor.numbers-hint"),
+    spellcheck: "false",
+    ...KEYS
+  });
+  const pasteBox = h(
+    "div",
+    { class: "nv-paste", hidden: true },
+    pasted,
+    small("use", async () => {
+      await paste(pasted.value);
+      if (!recipe.own?.file) return;
+      pasted.value = "";
+      toggle(pasteButton, pasteBox, false);
+      pasteButton.focus();
+    })
+  );
+  const toggle = (opener, node, isOpen = node.hidden) => {
+    node.hidden = !isOpen;
+    opener.setAttribute("aria-expanded", String(isOpen));
+  };
+  const opener = (name, node, opening = () => {}) => {
+    const one = button({ class: "nv-small", "aria-expanded": "false" }, say(`tensor.${name}`));
+    one.addEventListener("click", () => {
+      toggle(one, node);
+      if (!node.hidden) opening();
+    });
+    return one;
+  };
+  const pasteButton = opener("paste", pasteBox, () => pasted.focus());
+
+  // ---- take away ----
+  const save = small("save", () => {
+    withValues((all) => {
+      const [values, shape] = recipe.channelAxis === 1 ? [all, data.shape] : channelsLast(all, data.shape);
+      const address = URL.createObjectURL(new Blob([npyBytes(values, shape)]));
+      h("a", { href: address, download: "x.npy" }).click();
+      act.later(() => URL.revokeObjectURL(address), 10000);
+    });
+  });
+  const code = h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": say("tensor.code"), ...KEYS });
+  const copy = button({ class: "nv-small", onclick: () => copyText(code, copy, act.later) }, say("common.copy"));
+  const codeBox = h("div", { class: "nv-code-box", hidden: true }, code, copy);
+  const codeButton = opener("code", codeBox, () => syncCode());
+  const syncCode = () => {
+    if (!codeBox.hidden) setText(code, asCode(forPython(recipe), data, recipe.own));
+  };
+  const grid = createValueGrid(data, act, write);
+  const gridButton = opener("table", grid.node, () => grid.sync(act.state()));
+
+  // ---- progress ----
+  const bar = h(
+    "div",
+    { role: "progressbar", "aria-label": say("tensor.reading"), "aria-valuemin": 0, "aria-valuemax": 100 },
+    h("span")
+  );
+  const progress = h(
+    "div",
+    { class: "nv-row nv-progress", hidden: true },
+    bar,
+    small("cancel", () => cancel())
+  );
+  const busy = (share) => {
+    progress.hidden = share === null;
+    if (share === null) return;
+    const percent = Math.round(100 * share);
+    bar.setAttribute("aria-valuenow", String(percent));
+    bar.firstElementChild.style.width = `${percent}%`;
+  };
+  const cancel = () => {
+    turn++;
+    stopReading.abort();
+    maker.cancel();
+    fail(null);
+  };
+
+  // ---- the whole ----
+  const alike = h("summary", { ...KEYS });
+  const alikeMore = h("p");
+  const same = h("details", { class: "nv-note nv-same" }, alike, alikeMore);
+  const body = h(
+    "div",
+    { class: "nv-tensor-body" },
+    h(
+      "div",
+      { class: "nv-tensor-part" },
+      axes,
+      h("div", { class: "nv-row" }, field(say("tensor.rank"), rank), field(say("tensor.channels"), channels))
+    ),
+    h(
+      "div",
+      { class: "nv-tensor-part" },
+      h("div", { class: "nv-row" }, field(say("tensor.fill"), fill, "nv-wide"), field(say("tensor.seed"), seed)),
+      h(
+        "div",
+        { class: "nv-row" },
+        h("label", { class: "nv-file" }, h("span", { "aria-hidden": "true" }, say("tensor.open")), file),
+        pasteButton
+      ),
+      pasteBox,
+      arrayField,
+      progress,
+      h("div", { class: "nv-row" }, field(say("tensor.value"), value), gridButton)
+    ),
+    h(
+      "div",
+      { class: "nv-tensor-part" },
+      h(
+        "div",
+        { class: "nv-row nv-parameters" },
+        field(say("tensor.eps"), eps),
+        field(say("tensor.weight"), weight),
+        field(say("tensor.bias"), bias)
+      ),
+      h("div", { class: "nv-row" }, save, codeButton),
+      codeBox
+    ),
+    same
+  );
+  const node = h(
+    "section",
+    { class: "nv-card nv-tensor", "aria-label": say("tensor.name") },
+    h("div", { class: "nv-row" }, fold, h("span", { class: "nv-spring" }), undo, redo, reset),
+    summary,
+    body
+  );
+
+  /** Show the recipe in the controls. */
+  function syncFields() {
+    const { shape, own } = wanted;
+    const names = axesOf(shape.length);
+    names.forEach((name, a) => {
+      if (a >= 2) lengths[name] = shape[a];
+    });
+    if (axisRows.length !== names.length) {
+      axisRows = names.map((_, a) => axisRow(a));
+      axes.replaceChildren(...axisRows.flatMap((row) => row.nodes));
+    }
+    axisRows.forEach(({ slider, input, letter }, a) => {
+      setText(letter, names[a]);
+      input.setAttribute("aria-label", names[a]);
+      slider.setAttribute("aria-label", say("tensor.slider", { axis: names[a] }));
+      slider.max = String(Math.max(constants.tensor_panel.sliders[Math.min(a, 2)], shape[a]));
+      slider.value = input.value = String(shape[a]);
+    });
+    rank.value = String(shape.length);
+    channels.value = String(wanted.channelAxis);
+    channels.disabled = shape.length === 2;
+    const name = shownFill(wanted);
+    for (const option of fill.options) {
+      if (option.value === "file") option.disabled = !latestOwn();
+      if (option.value === "edited") option.disabled = name !== "edited";
+    }
+    fill.value = name;
+    seed.value = String(wanted.seed);
+    const texts = { eps: exactly(wanted.eps, "float64"), weight: listText(wanted.weight), bias: listText(wanted.bias) };
+    for (const [key, input] of Object.entries({ eps, weight, bias })) keep(input, texts[key]);
+    const { name: shown = "", file: source = "" } = own?.file ?? {};
+    arrayField.hidden = !(opened.arrays.length > 1 && opened.name === source);
+    array.value = String(
+      Math.max(
+        0,
+        opened.arrays.findIndex(({ name: each }) => each === shown)
+      )
+    );
+    const cells = say("tensor.cells", { count: product(recipe.shape), dtype: data.dtype });
+    setText(summary, source ? `${cells} · ${source}` : cells);
+    undo.disabled = at === 0;
+    redo.disabled = at === history.length - 1;
+    reset.disabled = recipe === first;
+    syncCode();
+    shownValue = null;
+    syncValue();
+  }
+  const listText = (list) => (list ? list.map((v) => exactly(v, "float64")).join(", ") : "");
+  const keep = (input, words) => {
+    input.dataset.kept = words;
+    if (input.value !== words) input.value = words;
+  };
+  let shownValue = null;
+  function syncValue(shown = lastShown) {
+    if (!shown) return;
+    lastShown = shown;
+    const { index } = act.state();
+    const key = `${index}/${shown.x}`;
+    if (key === shownValue) return;
+    shownValue = key;
+    keep(value, data.values || shown.about === undefined ? exactly(shown.x, data.dtype) : "");
+  }
+  let lastShown = null;
+
+  /** Files, numbers and Ctrl+Z may come anywhere on the explorer. */
+  function attach(root) {
+    const holds = (event) => event.dataTransfer?.types.some((type) => type === "Files" || type === "text/plain");
+    for (const type of ["dragenter", "dragover"])
+      on(root, type, (event) => {
+        if (!holds(event)) return;
+        event.preventDefault();
+        root.classList.add("nv-dropping");
+      });
+    on(root, "dragleave", (event) => {
+      if (!root.contains(event.relatedTarget)) root.classList.remove("nv-dropping");
+    });
+    const receive = (event, from) => {
+      const one = from?.files[0];
+      const words = from?.getData("text/plain");
+      if (!one && !words?.trim()) return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (one) open(() => openFile(one));
+      else paste(words);
+    };
+    on(root, "drop", (event) => {
+      root.classList.remove("nv-dropping");
+      receive(event, event.dataTransfer);
+    });
+    const typing = (target) => target?.matches?.("textarea, input[type=text], input[type=number]");
+    on(document, "paste", (event) => {
+      const [target] = event.composedPath();
+      const inside = event.composedPath().includes(root);
+      const nowhere = target === document.body || target === document.documentElement;
+      if (!inside && !(nowhere && document.querySelector(".normviz:has(.nv-tensor)") === root)) return;
+      if (typing(target) && !event.clipboardData?.files.length) return;
+      receive(event, event.clipboardData);
+    });
+    on(root, "keydown", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+      const [target] = event.composedPath();
+      const key = event.key.toLowerCase();
+      const by = key === "z" ? (event.shiftKey ? 1 : -1) : key === "y" ? 1 : 0;
+      // While a text is typed, the keys undo the typing.
+      if (
+        !by ||
+        (typing(target) &&
+          (target.dataset.kept === undefined || target.value !== target.dataset.kept) &&
+          target.type !== "number")
+      )
+        return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (at + by >= 0 && at + by < history.length) goTo(at + by);
+    });
+    try {
+      model.on?.("change:tensor", onTensor);
+    } catch {
+      /* static */
+    }
+    signal.addEventListener("abort", () => {
+      try {
+        model.off?.("change:tensor", onTensor);
+      } catch {
+        /* static */
+      }
+    });
+    syncFields();
+  }
+
+  return {
+    node,
+    grid: grid.node,
+    attach,
+    follow,
+    hooks: () => ({ fill: shownFill(recipe), seed: recipe.seed }),
+    sync(state, shown) {
+      syncValue(shown);
+      const [most = "", ...more] = sameAs(data, state);
+      same.hidden = !most;
+      setText(alike, most);
+      setText(alikeMore, more.join(" "));
+      grid.sync(state);
+    },
+    /** Ask the maker for the numbers of a cell that the page does not carry; false if Python has them. */
+    ask(question, answer) {
+      if (isFirst(recipe)) return false;
+      maker.ask(question, data.methods[question.method]).then(
+        (found) => signal.aborted || answer({ kind: "cell", ...found }),
+        () => {}
+      );
+      return true;
+    },
+    made: (number) => number > begin && number <= revision
+  };
+}
+createTensorPanel.keys = TENSOR_KEYS;
+
+/** The values in the order (N, *spatial, C), with that shape. */
+function channelsLast(values, [N, C, ...spatial]) {
+  const each = product(spatial);
+  const out = new values.constructor(values.length);
+  for (let n = 0; n < N; n++)
+    for (let c = 0; c < C; c++)
+      for (let p = 0; p < each; p++) out[(n * each + p) * C + c] = values[(n * C + c) * each + p];
+  return [out, [N, ...spatial, C]];
 }
