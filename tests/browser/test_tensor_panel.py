@@ -69,7 +69,8 @@ def set_shape(root: Locator, shape: tuple[int, ...]) -> None:
 
 
 def hooks(root: Locator) -> dict[str, str]:
-    return root.evaluate("root => ({...root.dataset})")
+    data = root.evaluate("root => ({...root.dataset})")
+    return {name: value for name, value in data.items() if name not in ("ready", "theme")}
 
 
 def shape_of(root: Locator) -> tuple[int, ...]:

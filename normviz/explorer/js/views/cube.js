@@ -228,7 +228,7 @@ export function createCube() {
   };
 }
 
-/** Where the samples are cut open: the slice opens all of them at the selected channel, so that they can be compared. */
+/** Where the samples are cut open: the slice opens all at the selected channel, so that they can be compared. */
 export const cutOf = (view, state, cube) => (view.name === "samples" && state.slice ? cube[1] : 0);
 
 /** The cell of x under the pointer, with its solid; or null. With `slice` the box is open at `index`. */
