@@ -223,6 +223,26 @@ def test_hostile_values_lose_no_digits(call):
                 assert [float(number) for number in answer[:2]] == [x.flat[0], 0], choice
 
 
+def test_numbers_from_a_scene_of_python_lose_no_digits(call):
+    """Its means are rounded, so the page goes back to the values where the mean is large beside the deviations."""
+    rng = np.random.default_rng(10)
+    tensors = [x for x in hostile() if x.size <= LIMITS["values"]]
+    cases = [
+        {"scene": host.model(x)["_scene"], "choices": random_choices(rng, list(x.shape), len(nv.METHODS))}
+        for x in tensors
+    ]
+    answers = call(
+        MEASURE + "return given.cases.map(({ scene, choices }) => {"
+        "  const data = front.readScene(scene);"
+        "  return choices.map((choice) => measured(data, choice));"
+        "});",
+        {"cases": cases},
+    )
+    for x, case, found in zip(tensors, cases, answers, strict=True):
+        for choice, answer in zip(case["choices"], found, strict=True):
+            check_numbers(x, choice, answer)
+
+
 def test_a_value_that_is_not_finite_stays_in_its_own_set(call):
     x = hostile()[6]
     choices = [{"method": "instance", "G": None, "index": [n, c, 0, 0]} for n in range(3) for c in range(8)]
@@ -244,6 +264,7 @@ def test_a_part_is_what_python_sends(call):
         {"shape": shape, "fill": fill} for shape in shapes[3:5] for fill in ("sample", "ramp", "constant", "relu")
     ]
     tensors += [nv.samples.filled(**recipe) for recipe in filled]
+    tensors.append((np.arange(140_000.0) % 509).reshape(140_000, 1))  # half of them lie between two bytes
     tensors += hostile()
     cases = [{"shape": x.shape, "values": scene.pack(x), "dtype": x.dtype.name} for x in tensors]
     for case, recipe in zip(cases[len(shapes) :], filled, strict=False):
