@@ -32,7 +32,7 @@ class Pooling:
     shape
         (N, C, *spatial), 2 to 5 axes; (Cout, Cin, *kernel) for the methods that normalize weights.
     num_groups
-        G for Group Norm and Ghost Batch Norm, None for every other method.
+        G for the methods that have groups, None for every other.
     block
         Extent of one set along each axis.
     """
@@ -79,8 +79,8 @@ class Pooling:
     def statistics_shape(self) -> tuple[int, ...]:
         """Shape of the mean and of the variance: the grid without the axes that are pooled whole.
 
-        Batch (C,), layer (N,), instance and frn (N, C), group (N, G), positional and rms (N, *spatial), ghost (G, C),
-        weight_norm and weight_standardization (Cout,).
+        Batch (C,), layer (N,), instance and frn (N, C), group (N, G), positional and rms (N, *spatial), per_head and
+        per_head_rms (N, G, *spatial), ghost (G, C), weight_norm and weight_standardization (Cout,).
         """
         return tuple(n for axis, n in enumerate(self.grid) if axis not in self.pooled_axes)
 
@@ -153,12 +153,13 @@ def pooling(method: str, shape: Sequence[int], num_groups: int | None = None) ->
     Parameters
     ----------
     method
-        A key of METHODS: "batch", "layer", "instance", "group", "positional", "rms", "frn", "ghost", "weight_norm" or
-        "weight_standardization".
+        A key of METHODS: "batch", "layer", "instance", "group", "positional", "rms", "per_head", "per_head_rms", "frn",
+        "ghost", "weight_norm" or "weight_standardization".
     shape
         (N, C, *spatial), with 0 to 3 spatial axes; for the last two methods that of weights, (Cout, Cin, *kernel).
     num_groups
-        For "group" the number of groups of channels, which must divide C; for "ghost" the number of slices that the
+        For "group" the number of groups of channels, and for "per_head" and "per_head_rms" the number of attention
+        heads, which must divide C; for "ghost" the number of slices that the
         batch is cut into, each of N / num_groups neighbouring samples, which must divide N. None for any other method.
 
     Raises

@@ -47,9 +47,9 @@ class Statistics:
     ----------
     mean, var
         Float64 NumPy arrays, read-only: (C,) for batch, (N,) for layer, (N, C) for instance, (N, G) for group,
-        (N, *spatial) for positional and rms, (N, C) for frn, (G, C) for ghost, (Cout,) for the two that normalize
-        weights. Where a method takes no mean, mean is 0 and var is the mean square (rms, frn) or the sum of squares
-        (weight_norm).
+        (N, *spatial) for positional and rms, (N, G, *spatial) for per_head and per_head_rms, (N, C) for frn, (G, C) for
+        ghost, (Cout,) for the two that normalize weights. Where a method takes no mean, mean is 0 and var is the mean
+        square (rms, per_head_rms, frn) or the sum of squares (weight_norm).
     count
         Cells per set.
     backend

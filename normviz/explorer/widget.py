@@ -81,7 +81,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     controls
         False hides the controls, for slides.
     weight, bias
-        Shape (C,); for "layer" also x.shape[1:], as torch.nn.LayerNorm has; for weights (Cout,).
+        Shape (C,); for "layer" also x.shape[1:], as torch.nn.LayerNorm has; for "per_head" and "per_head_rms" also
+        (C / num_groups,), which is kept with an entry for each channel; for weights (Cout,).
     eps
         Added to the variance, inside the root; above 0. Like weight and bias it can be assigned later.
     statistics

@@ -19,7 +19,8 @@ class Gradients:
     input
         The same kind of array as x, in its shape.
     weight, bias
-        Float64 NumPy arrays in the shape of the weight. Without a weight they are (C,), or (Cout,) for weights.
+        Float64 NumPy arrays in the shape of the weight, also where all heads share it. Without a weight they are (C,),
+        or (Cout,) for weights.
     backend
         The backend that computed them.
     """
@@ -56,8 +57,8 @@ def gradient(
     Notes
     -----
     dL/dx = (g - mean(g) - x_hat * mean(g * x_hat)) / sqrt(var + eps), with g = weight * grad_output and means over the
-    cell's set. For rms and frn there is no mean(g); for weight_norm the last mean is a sum. PyTorch computes the same
-    by loss.backward(). A grad_output that is 1 at one cell i and 0 elsewhere gives d y_i / d x_j for every j, as the
+    cell's set. For a method that takes no mean there is no mean(g); for weight_norm the last mean is a sum.
+    PyTorch computes the same by loss.backward(). A grad_output that is 1 at one cell i and 0 elsewhere gives d y_i / d x_j for every j, as the
     explorer shows it with color="gradient".
 
     Examples

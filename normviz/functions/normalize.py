@@ -37,12 +37,14 @@ def normalize(
         Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch (detached), JAX, or a nested list; or a
         dask array, for which the result is lazy.
     method
-        A key of METHODS; rms, frn and weight_norm subtract no mean.
+        A key of METHODS; rms, per_head_rms, frn and weight_norm subtract no mean.
     num_groups
-        G: the number of groups of channels for "group", of slices of the batch for "ghost". No other method takes it.
+        G: the number of groups of channels for "group", of heads for "per_head" and "per_head_rms", of slices of the
+        batch for "ghost". No other method takes it.
     weight, bias
-        Shape (C,); for "layer" also the shape of one sample, x.shape[1:], as in torch.nn.LayerNorm. For weight_norm
-        and weight_standardization (Cout,), one entry for each filter.
+        Shape (C,); for "layer" also the shape of one sample, x.shape[1:], as in torch.nn.LayerNorm; for "per_head" and
+        "per_head_rms" also (C / num_groups,), shared by all heads. For weight_norm and weight_standardization (Cout,),
+        one entry for each filter.
     eps
         Added to the variance; in units of x squared, and > 0.
     statistics

@@ -82,7 +82,7 @@ def statistics(
     method
         A key of METHODS.
     num_groups
-        G, for "group" (groups of channels) and "ghost" (slices of the batch) only.
+        G, for "group" (groups of channels), "per_head" and "per_head_rms" (heads) and "ghost" (slices of the batch).
     channel_axis
         Where C is: -1 for (N, H, W, C) images and (batch, tokens, features). For weights, where Cin is; Cout is then
         the first of the other axes; transpose Keras's (kH, kW, Cin, Cout) first, w.transpose(3, 2, 0, 1).
@@ -95,7 +95,8 @@ def statistics(
     -------
     Statistics
         (C,) for batch, (N,) for layer, (N, C) for instance and frn, (N, G) for group, (N, *spatial) for positional and
-        rms, (G, C) for ghost, (Cout,) for weight_norm and weight_standardization.
+        rms, (N, G, *spatial) for per_head and per_head_rms, (G, C) for ghost, (Cout,) for weight_norm and
+        weight_standardization.
 
     Examples
     --------
