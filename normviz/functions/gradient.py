@@ -57,9 +57,9 @@ def gradient(
     Notes
     -----
     dL/dx = (g - mean(g) - x_hat * mean(g * x_hat)) / sqrt(var + eps), with g = weight * grad_output and means over the
-    cell's set. For a method that takes no mean there is no mean(g); for weight_norm the last mean is a sum.
-    PyTorch computes the same by loss.backward(). A grad_output that is 1 at one cell i and 0 elsewhere gives d y_i / d x_j for every j, as the
-    explorer shows it with color="gradient".
+    cell's set. For a method that takes no mean there is no mean(g); for weight_norm the last mean is a sum. PyTorch
+    computes the same by loss.backward(). A grad_output that is 1 at one cell i and 0 elsewhere gives d y_i / d x_j for
+    every j, as the explorer shows it with color="gradient".
 
     Examples
     --------
