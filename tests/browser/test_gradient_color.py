@@ -45,6 +45,37 @@ def test_the_pages_numbers_are_those_of_finite_differences_and_of_pytorch(call):
     assert compared > 12
 
 
+PAPER = """({ model, methods, size }) => {
+  const data = front.readScene(model._scene), state = front.fit({ ...model, G: model.num_groups }, data);
+  const shown = front.measure(data, state), [N, C, H, W] = data.cube, found = {};
+  for (const name of methods) {
+    const { drawn } = front.gradientOf(data, shown, name);
+    for (let n = 0; n < N; n++) for (let c = 0; c < C; c++) for (let z = 0; z < H * W; z += size) {
+      const [cell, last] = [z, z + size - 1].map((at) => [n, c, Math.floor(at / W), at % W]);
+      (found[name] ??= []).push(drawn({ cell, last, value: front.drawnValue(data, cell, last, true) }, true));
+    }
+  }
+  return found;
+}"""
+
+
+def test_in_the_classical_figure_a_drawn_cell_has_the_mean_gradient_of_its_positions(call):
+    """18 positions, which begin and end within a row of 12; each cube by its own method."""
+    x, index = host.tensor(3, 4, 12, 12, dtype="float64"), (1, 2, 4, 7)
+    model = host.model(x, "group", 2, index=index, view="paper")
+    found = call(f"return ({PAPER})(given)", {"model": model, "methods": list(nv.METHODS), "size": 18})
+    one = np.zeros(x.shape)
+    one[index] = 1
+    for name, row in nv.METHODS.items():
+        groups = (1 if row.grouped_axis == 0 else 2) if row.has_groups else None
+        inside = np.zeros(x.shape, bool)
+        inside[nv.pooling(name, x.shape, groups).set_of(index)] = True
+        bins = nv.gradient(x, one, name, num_groups=groups).input.reshape(-1, 18).mean(axis=1)
+        expected = np.where(inside.reshape(-1, 18).any(axis=1), bins, np.nan)
+        values = [np.nan if value is None else value for value in found[name]]
+        np.testing.assert_allclose(values, expected, atol=1e-12, err_msg=name)
+
+
 X = host.tensor(3, 8, 6, 5)
 INDEX = (1, 3, 0, 4)
 

@@ -9,6 +9,12 @@ import { say } from "./sentences.js";
 const meanOf = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 const cellsOf = (box) => product(box.map(([start, stop]) => stop - start));
 
+/** Do ranges and the cells from `first` to `last` have nothing in common along one of the first axes? */
+function apart(ranges, first, last, axes) {
+  for (let a = 0; a < axes; a++) if (last[a] < ranges[a][0] || first[a] >= ranges[a][1]) return true;
+  return false;
+}
+
 /**
  * The gradient under one method: (1/s) (delta_ij - (1 + x_hat_i x_hat_j) / m) in the set of m cells, with
  * s = sqrt(var + eps). Without the 1 where no mean is taken; without 1/m for a squared norm; 1/s at i alone in eval.
@@ -20,7 +26,8 @@ export function gradientOf(data, shown, name) {
   const method = data.methods[name];
   const { cell } = shown;
   const alone = shown.evaluating && name === "batch";
-  const set = alone ? cell.map((i) => [i, i + 1]) : shown.setBy(name);
+  const point = cell.map((i) => [i, i + 1]);
+  const set = alone ? point : shown.setBy(name);
   const { mean, var: spread } = shown.statisticsAt(cell, name);
   const deviation = Math.sqrt(spread + data.eps);
   const hat = (v) => (v - mean) / deviation;
@@ -51,9 +58,13 @@ export function gradientOf(data, shown, name) {
     // Beyond these ends lie cell i, if the set is large, and cells with an x_hat beyond 3.
     end: reach === 0 ? 1 / deviation : reach,
     drawn({ cell: first, last, value }, flat) {
+      // Most drawn cells lie outside the set, or inside without cell i: no list of their cells is made.
+      const axes = flat ? 2 : 4;
+      if (set && apart(set, first, last, axes)) return null;
+      const whole = set && within(set, first) && within(set, last);
+      if (whole && apart(point, first, last, axes)) return at(value);
       const boxes = boxesBetween(data, first, last, flat);
       const total = boxes.reduce((sum, box) => sum + cellsOf(box), 0);
-      const whole = set && within(set, first) && within(set, last);
       const [count, sum] = whole
         ? [total, total * value]
         : boxes.map(inside).reduce(([n, s], [more, values]) => [n + more, s + values], [0, 0]);
@@ -62,13 +73,7 @@ export function gradientOf(data, shown, name) {
     },
     /** The gradient at one cell j with that value. */
     to(index, value) {
-      if (
-        within(
-          index.map((i) => [i, i + 1]),
-          cell
-        )
-      )
-        return own;
+      if (within(point, index)) return own;
       const inside = set ? within(set, index) : data.labels[flatIndex(data, index)] === shown.label;
       return inside ? at(value) : 0;
     },

@@ -421,7 +421,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
     const found = new Map();
     const gradients = new Map();
     const paper = view.name === "paper";
-    for (const { paths, ...quad } of quads(c, view, data, cut)) {
+    for (const quad of quads(c, view, data, cut)) {
       const method = paper ? quad.solid : state.method;
       let level;
       if (by === "value") level = levelOf(quad.value, data.colors);
@@ -435,7 +435,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
         if (value === null) continue;
         level = levelOf(rooted(value, end), [-1, 1]);
       }
-      for (const [f, text] of paths) {
+      for (const [f, text] of quad.paths) {
         const at = level * 3 + f;
         const list = found.get(at);
         list ? list.push(text) : found.set(at, [text]);
