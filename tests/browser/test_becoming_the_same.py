@@ -131,9 +131,9 @@ def test_the_sentences(ask):
     assert head[0] == "Because G = 1, RMS Norm has the same sets and the same mean square."
     assert weights == ["Every set is one cell. Its mean is x itself, so x̂ is 0."]
     assert cell[1:3] == [
-        "Group Norm with G = C = 6 and Ghost Batch Norm with G = N = 2 have the same sets and the same mean and "
-        "variance on every shape.",
         "Because x has no spatial axes, Per-Head Layer Norm with G = C = 6 has the same sets and the same mean and "
         "variance.",
+        "Group Norm with G = C = 6 and Ghost Batch Norm with G = N = 2 have the same sets and the same mean and "
+        "variance on every shape.",
     ]
     assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in (*batch, *layer, *group, *head, *cell))

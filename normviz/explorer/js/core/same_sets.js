@@ -51,7 +51,8 @@ export function sameAs(data, state) {
   const said = [];
   if (product(blockOf(row, data.shape, state.G)) === 1) said.push(say(row.centered ? "same.cell" : "same.cell-size"));
   const why = ({ row: other }) => enumerated(whyAlike(row, state.G, other, data.shape));
-  for (const [reason, these] of grouped(twins, why)) {
+  // What this shape has brought about comes before what is true on every shape.
+  for (const [reason, these] of grouped(twins, why).sort(([a], [b]) => Number(!a) - Number(!b))) {
     const about = { methods: enumerated(these.map(name)), count: these.length, statistic: row.statistic };
     said.push(reason ? say("same.because", { ...about, reason }) : say("same.always", about));
   }
