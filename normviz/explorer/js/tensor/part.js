@@ -43,15 +43,20 @@ export function createTally(shape, layout = {}) {
   const walk = createWalk(fiveAxes(shape), layout);
   const atomStep = [C, 1, 0, 0, 0][walk.axis];
   const placeStep = [H * W, 0, rows * W, W, 1][walk.axis];
+  const boxAxis = [0, 1, 2, 2, 3][walk.axis];
+  const boxStep = walk.axis === 2 ? rows : 1;
   let passes = 0;
   return {
     /** @param {ArrayLike<number>} values */
     add(values) {
-      walk.by(values.length, (at, length, [n, c, d, h, w]) => {
-        const y = d * rows + h;
+      walk.by(values.length, (at, length, cell) => {
+        const n = cell[0]; // taking five numbers out at once would cost as much as a run of cells
+        const c = cell[1];
+        const w = cell[4];
+        const y = cell[2] * rows + cell[3];
         addRun(atoms, values, at, length, n * C + c, atomStep);
         if (places) addRun(places, values, at, length, (n * H + y) * W + w, placeStep);
-        if (boxes && !passes) boxes.add(values, at, length, [n, c, y, w], walk.axis, rows);
+        if (boxes && !passes) boxes.add(values, at, length, n, c, y, w, boxAxis, boxStep);
       });
     },
     /** Is another pass needed? */
@@ -106,73 +111,66 @@ export function binsOf(shape) {
 const sumsOf = (size) => ({
   shift: new Float64Array(size).fill(NaN),
   sum: new Float64Array(size),
-  square: new Float64Array(size),
-  plain: new Float64Array(size)
+  square: new Float64Array(size)
 });
 
 /** Add values that lie side by side to the sets index, index + step, index + 2 step, and so on. */
-function addRun({ shift, sum, square, plain }, values, at, length, index, step) {
+function addRun({ shift, sum, square }, values, at, length, index, step) {
   // The sets of a run begin together.
   if (Number.isNaN(shift[index]))
     for (let i = 0; i < (step ? length : 1); i++)
       shift[index + i * step] = Number.isFinite(values[at + i]) ? values[at + i] : 0;
-  if (step === 0) {
-    const from = shift[index];
-    let total = 0;
-    let squares = 0;
-    let all = 0;
-    for (const end = at + length; at < end; at++) {
-      const value = values[at];
-      const off = value - from;
-      total += off;
-      squares += off * off;
-      all += value;
+  const end = at + length;
+  if (step) {
+    for (; at < end; at++, index += step) {
+      const off = values[at] - shift[index];
+      sum[index] += off;
+      square[index] += off * off;
     }
-    sum[index] += total;
-    square[index] += squares;
-    plain[index] += all;
     return;
   }
-  for (const end = at + length; at < end; at++, index += step) {
-    const value = values[at];
-    const off = value - shift[index];
-    sum[index] += off;
-    square[index] += off * off;
-    plain[index] += value;
+  const from = shift[index];
+  let total = 0;
+  let squares = 0;
+  for (; at < end; at++) {
+    const off = values[at] - from;
+    total += off;
+    squares += off * off;
   }
+  sum[index] += total;
+  square[index] += squares;
 }
 
-/** Were digits lost in some set? Not where a value is infinite or NaN, because such a set has no moments. */
-function isRough({ sum, square, plain }, count) {
+/** Were digits lost in some set, or did its sums overflow? */
+function isRough({ sum, square }, count) {
   for (let i = 0; i < sum.length; i++) {
     const lost = (sum[i] * sum[i]) / count;
-    if (!(lost <= MOST_CANCELLED * (square[i] - lost)) && Number.isFinite(plain[i])) return true;
+    if (!(lost <= MOST_CANCELLED * (square[i] - lost))) return true;
   }
   return false;
 }
 
-function restart({ shift, sum, square, plain }, count) {
+/** Sum relative to the means; where those overflowed, or a value is not finite, the values themselves. */
+function restart({ shift, sum, square }, count) {
   for (let i = 0; i < sum.length; i++) {
     const mean = shift[i] + sum[i] / count;
-    shift[i] = Number.isFinite(mean) ? mean : plain[i] / count;
+    shift[i] = Number.isFinite(mean) ? mean : 0;
   }
-  for (const array of [sum, square, plain]) array.fill(0);
+  for (const array of [sum, square]) array.fill(0);
 }
 
 /** Mean and M2; and the rest of each mean, which is lost when the mean is rounded. */
-function momentsOf({ shift, sum, square, plain }, count) {
+function momentsOf({ shift, sum, square }, count) {
   const [mean, m2, rest] = [0, 0, 0].map(() => new Float64Array(sum.length));
   for (let i = 0; i < mean.length; i++) {
     const off = sum[i] / count;
-    if (!Number.isFinite(plain[i]) || !Number.isFinite(off)) {
-      mean[i] = plain[i] / count;
-      m2[i] = Number.isFinite(plain[i]) ? square[i] : NaN;
-      continue;
-    }
     mean[i] = shift[i] + off;
-    m2[i] = Number.isFinite(square[i]) ? Math.max(square[i] - off * sum[i], 0) : square[i];
-    const added = mean[i] - shift[i];
-    rest[i] = shift[i] - (mean[i] - added) + (off - added);
+    if (!Number.isFinite(off)) m2[i] = NaN;
+    else {
+      m2[i] = Number.isFinite(square[i]) ? Math.max(square[i] - off * sum[i], 0) : square[i];
+      const added = mean[i] - shift[i];
+      rest[i] = shift[i] - (mean[i] - added) + (off - added);
+    }
   }
   return { mean, m2, rest };
 }
@@ -187,14 +185,22 @@ function boxMeans(cube, sizes) {
   const steps = drawn.map((_, a) => product(drawn.slice(a + 1)));
   const tables = cube.map((length, a) => Int32Array.from({ length }, (_, i) => Math.floor(i / sizes[a]) * steps[a]));
   return {
-    /** Add values along the axis `run` of n, c, d, h, w, from a cell of the cube on; a step along d is `rows` rows. */
-    add(values, at, length, cell, run, rows) {
-      const axis = run < 2 ? run : run < 4 ? 2 : 3;
+    /** Add values from a cell of the cube on, along the axis with this number. */
+    add(values, at, length, n, c, h, w, axis, step) {
+      const first = axis === 0 ? n : axis === 1 ? c : axis === 2 ? h : w;
       const table = tables[axis];
-      const step = run === 2 ? rows : 1;
-      const [n, c, h, w] = tables;
-      const base = n[cell[0]] + c[cell[1]] + h[cell[2]] + w[cell[3]] - table[cell[axis]];
-      for (let k = 0, i = cell[axis]; k < length; k++, i += step) sums[base + table[i]] += values[at + k];
+      const base = tables[0][n] + tables[1][c] + tables[2][h] + tables[3][w] - table[first];
+      let box = base + table[first];
+      let sum = 0;
+      for (let k = 0, i = first; k < length; k++, i += step) {
+        if (base + table[i] !== box) {
+          sums[box] += sum;
+          sum = 0;
+          box = base + table[i];
+        }
+        sum += values[at + k];
+      }
+      sums[box] += sum;
     },
     means() {
       const cells = drawn.map((count, a) =>
