@@ -16,8 +16,6 @@ from normviz.explorer import scene
 from normviz.explorer.constants import LIMITS
 from tests.browser import host
 
-ENTRIES = ("maker",)
-
 BITS = """
 const bits = (values) => {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -43,10 +41,6 @@ def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
     """Evaluate JavaScript with the functions of the front-end in `front` and the argument in `given`."""
     page.goto(host.write(tmp_path / "module.html").as_uri())
     page.wait_for_function("window.loaded")
-    for entry in ENTRIES:
-        module = host.exporting(f"explorer/js/tensor/{entry}.js")
-        load = "async (text) => { const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' })); "
-        page.evaluate(load + "front = { ...front, ...(await import(url)) }; }", module)
     return lambda code, given=None: page.evaluate(f"async (given) => {{ {BITS} {code} }}", given)
 
 
