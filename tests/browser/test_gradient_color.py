@@ -61,7 +61,7 @@ PAPER = """({ model, methods, size }) => {
 
 def test_in_the_classical_figure_a_drawn_cell_has_the_mean_gradient_of_its_positions(call):
     """18 positions, which begin and end within a row of 12; each cube by its own method."""
-    x, index = host.tensor(3, 4, 12, 12, dtype="float64"), (1, 2, 4, 7)
+    x, index = host.tensor(3, 4, 12, 12, dtype="float64"), (1, 2, 5, 2)
     model = host.model(x, "group", 2, index=index, view="paper")
     found = call(f"return ({PAPER})(given)", {"model": model, "methods": list(nv.METHODS), "size": 18})
     one = np.zeros(x.shape)

@@ -100,7 +100,7 @@ export function drawChart(chart, data, shown, gradient = null) {
   });
   chart.axis.replaceChildren(
     ...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
-    ...ticks(range, gradient ? 4 : 6)
+    ...ticks(range, gradient ? 5 : 6)
       .filter((v) => x(v) < CHART.width - 14 && x(v) > 14)
       .map((v) => svg("text", { x: x(v), y: low + 17, "text-anchor": "middle" }, decimal(v, 3)))
   );
