@@ -26,8 +26,8 @@ The keys of that file:
   height in the frame of `nv.show`, with its controls and without them; the second height is that of one with a title,
   running statistics, notes and the like (`Subject.says_more`).
 - `still`: the size of the still picture, in pixels.
-- `files`: the most that is read of files, in bytes: the header of a .safetensors file, a text, the list of an .npz
-  file's `members` and how many these may be, an array that is `inflated`; and the `pixels` of a picture.
+- `files`: the most that is read of files: bytes of the `header` of a .safetensors file, of a `text`, of the `directory`
+  of an .npz file, of an array when it is `inflated`; how many arrays (`members`), and the `pixels` of a picture.
 """
 
 from __future__ import annotations

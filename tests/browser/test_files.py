@@ -467,7 +467,7 @@ def refused_files() -> list[tuple[str, bytes, str]]:
         else case(flat.replace(x.tobytes()[8:16], bytes(8)), "checksum", "changed.npz", "x"),
         case(central(packed, 8, b"\1\0"), "zip-encrypted", "secret.npz"),
         case(central(packed, 10, b"\x0c\0"), "zip-method", "bzip2.npz", method=12),
-        case(central(packed, 24, struct.pack("<I", 2**31)), "checksum", "less.npz", "x"),
+        case(central(packed, 24, struct.pack("<I", 2**31)), "size", "less.npz", "x", found=2**31 - 128, **sizes),
         case(central(packed, 42, struct.pack("<I", 10**9)), "zip", "far.npz"),
         case(central(npz(x=x, y=x), 42, bytes(4), 1), "zip", "overlap.npz"),
         case(tensors[:6], "tensors", "six.safetensors"),
@@ -493,6 +493,65 @@ def refused_files() -> list[tuple[str, bytes, str]]:
     ]  # fmt: skip
     long = "n" * 300 + ".npy"
     return [*cases, (long, b"", say("files.header", subject=f"“{'n' * 40}…{'n' * 15}.npy”"))]
+
+
+def zipped(name: str, data: bytes, packed: bytes, *, size: int | None = None, count: int = 1) -> bytes:
+    """A zip file with one deflated member, and a size or a number of members that may not be true."""
+    entry = struct.pack("<HHHIIIHH", 8, 0, 0, zlib.crc32(data), len(packed), size or len(data), len(name), 0)
+    local = b"PK\3\4" + struct.pack("<HH", 20, 0) + entry + name.encode()
+    directory = (
+        b"PK\1\2" + struct.pack("<HHH", 20, 20, 0) + entry + struct.pack("<HHHII", 0, 0, 0, 0, 0) + name.encode()
+    )
+    end = struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(local) + len(packed), 0)
+    return local + packed + directory + b"PK\5\6" + end
+
+
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+def test_zip_files_that_unpack_to_more_than_they_say_are_refused(reads):
+    """And those that say more than is unpacked, before it is; what is packed well is read, though."""
+    x = np.zeros((2, 1 << 16))
+    file, half = npy(x), npy(x[:1])
+    head = headed("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 134217728), }", b"")
+    size = len(head) + (8 << 28)
+    cases = [
+        (zipped("x.npy", file, deflated(file)), None),
+        (zipped("x.npy", half, deflated(half + bytes(1 << 22))), "checksum"),
+        (zipped("x.npy", file, deflated(file[:-8])), "checksum"),
+        (zipped("x.npy", file, deflated(file)[:-9]), "checksum"),
+        (zipped("x.npy", file, deflated(file)[:-9] + b"\xff" * 9), "checksum"),
+        (zipped("x.npy", head, deflated(head + bytes(1 << 20)), size=size), "inflated"),
+        (zipped("x.npy", file, deflated(file), count=20000), "many"),
+    ]  # fmt: skip
+    found = open_all(reads, [("a.npz", data) for data, _ in cases])
+    np.testing.assert_array_equal(array(found[0][0]), x)
+    values = {"size": (size + 10**6 - 1) // 10**6, "most": 536}
+    for (_, key), one in zip(cases[1:], found[1:], strict=True):
+        subject = say("files.array", file="a.npz", array="x")
+        if key == "many":
+            assert one["message"] == say("files.many", subject="“a.npz”", count=20000, most=10000)
+        else:
+            assert one["message"] == say(f"files.{key}", subject=subject, **(values if key == "inflated" else {}))
+
+
+def test_unpacking_tells_how_far_it_is_and_can_be_ended(reads):
+    data = npz(x=RANDOM.normal(size=(2, 100_000)))
+    code = """
+      const { arrays } = await front.openFile(new File([bytes(given)], "x.npz"));
+      const shares = [];
+      await front.unpacked(arrays[0], { onProgress: (share) => shares.push(share) });
+      const stop = new AbortController();
+      const ended = front.unpacked(arrays[0], { onProgress: () => stop.abort(), signal: stop.signal });
+      return [shares, await ended.catch((error) => error.name)];
+    """
+    shares, ended = reads(code, base64.b64encode(data).decode())
+    assert shares
+    assert shares == sorted(shares)
+    assert all(0 <= share <= 1 for share in shares)
+    assert ended == "AbortError"
 
 
 def test_files_are_refused_in_one_sentence(reads):
@@ -693,7 +752,8 @@ def test_the_code_makes_the_same_x(saves, tmp_path, monkeypatch):
     canonical = np.moveaxis(images, -1, 1)
     np.save("a 'b' \"c\".npy", images)
     np.save("x.npy", images)
-    Path("x.npz").write_bytes(npz(**{"layer/0": canonical.astype("f4")}))
+    arrays: dict[str, Any] = {"layer/0": canonical.astype("f4")}
+    Path("x.npz").write_bytes(npz(**arrays))
     recipe = {"shape": [2, 3, 20, 20], "fill": "normal", "seed": 7, "channel_axis": 1, "edits": []}
     edits = [[[1, 2, 19, 0], 0.1], [[0, 0, 0, 0], "NaN"], [[0, 1, 0, 0], "-Infinity"]]
     typed = recipe | {"fill": "edited", "base": "normal", "edits": edits}

@@ -1,5 +1,6 @@
 // An array as a file stores it: what is checked before a number is read.
 
+import constants from "../../constants.json" with { type: "json" };
 import { say } from "../core/sentences.js";
 import { bytesOf } from "./dtypes.js";
 
@@ -29,6 +30,12 @@ export const fileNamed = (file) => say("files.file", { file: quoted(file) });
 
 /** How a message names an array of a file that may hold several. */
 export const arrayNamed = (file, array) => say("files.array", { file: quoted(file), array: quoted(array) });
+
+/** Refuse a file that holds more arrays than a reader can choose from. */
+export function checkCount(count, subject) {
+  const most = constants.files.members;
+  if (count > most) throw new Refusal(say("files.many", { subject, count, most }));
+}
 
 /** Refuse a shape that no tensor of the explorer has. @param {readonly (number | bigint)[]} shape */
 export function checkShape(shape, subject) {

@@ -15,6 +15,12 @@ const REFUSED = { c: "complex", O: "object", V: "structured", S: "text", U: "tex
 /** Does a file begin like a .npy file? @param {Uint8Array} bytes */
 export const isNpy = (bytes) => String.fromCharCode(...bytes.subarray(0, MAGIC.length)) === MAGIC;
 
+/** Where the numbers begin: after the header, whose length its first 12 bytes tell. @param {Uint8Array} bytes */
+export function npyOffset(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 12);
+  return bytes[6] === 1 ? 10 + view.getUint16(8, true) : 12 + view.getUint32(8, true);
+}
+
 /**
  * Read and check the header of a .npy file.
  * @param {Uint8Array} bytes  the first MOST_HEADER bytes, or all of a smaller file
@@ -27,9 +33,8 @@ export function readNpyHeader(bytes, size, subject) {
   const [major, minor] = bytes.subarray(6, 8);
   if (major < 1 || major > 3 || minor)
     throw new Refusal(say("files.version", { subject, version: `${major}.${minor}` }));
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
   const start = major === 1 ? 10 : 12;
-  const offset = start + (major === 1 ? view.getUint16(8, true) : view.getUint32(8, true));
+  const offset = npyOffset(bytes);
   if (offset > bytes.length) throw damaged();
   const header = new TextDecoder(major === 3 ? "utf-8" : "latin1").decode(bytes.subarray(start, offset));
   const dict = header.trim();

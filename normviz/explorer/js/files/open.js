@@ -3,7 +3,7 @@
 import constants from "../../constants.json" with { type: "json" };
 import { say } from "../core/sentences.js";
 import { Refusal, arrayNamed, fileNamed } from "./arrays.js";
-import { MOST_HEADER, isNpy, readNpyHeader } from "./npy.js";
+import { MOST_HEADER, isNpy, npyOffset, readNpyHeader } from "./npy.js";
 import { ACTIVATIONS_SHAPE, pictureSize, readPicture } from "./picture.js";
 import { isSafetensors, readSafetensors } from "./safetensors.js";
 import { numbersIn } from "./text.js";
@@ -11,6 +11,10 @@ import { beginningOf, contentOf, zipMembers } from "./zip.js";
 
 /** @typedef {import("./arrays.js").OpenedArray} OpenedArray */
 
+/** So many arrays of a file are looked at together: a browser answers single reads slowly. */
+const TOGETHER = 32;
+/** Bytes of nearly every header of a .npy file. */
+const USUAL_HEADER = 128;
 const TABLE = /\.(csv|tsv)$/i;
 
 /**
@@ -21,14 +25,7 @@ const TABLE = /\.(csv|tsv)$/i;
  */
 export async function openFile(file) {
   const subject = fileNamed(file.name);
-  try {
-    return { name: file.name, arrays: await arraysIn(file, subject) };
-  } catch (error) {
-    // The file was moved, changed or locked after it was chosen.
-    if (error instanceof DOMException && error.name.startsWith("Not"))
-      throw new Refusal(say("files.unreadable", { subject }));
-    throw error;
-  }
+  return { name: file.name, arrays: await told(arraysIn(file, subject), subject) };
 }
 
 /**
@@ -38,9 +35,21 @@ export async function openFile(file) {
  * @param {{onProgress?: (share: number) => void, signal?: AbortSignal}} [options]  share from 0 to 1
  * @returns {Promise<OpenedArray>}
  */
-export async function unpacked(array, options) {
+export async function unpacked(array, options = {}) {
   const { member, ...rest } = array;
-  return member ? { ...rest, blob: await contentOf(member, arrayNamed(array.file, array.name), options) } : array;
+  if (!member) return array;
+  const subject = arrayNamed(array.file, array.name);
+  return { ...rest, blob: await told(contentOf(member, subject, options), subject) };
+}
+
+/** What is read; a sentence where the file was moved, changed or locked after it was chosen. */
+async function told(reading, subject) {
+  try {
+    return await reading;
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name.startsWith("Not"))) throw error;
+    throw new Refusal(say("files.unreadable", { subject }));
+  }
 }
 
 /**
@@ -66,7 +75,9 @@ async function arraysIn(file, subject) {
   const alone = (format, array) => [{ file: file.name, name: file.name, format, ...array }];
   const several = async (format, named, none) => {
     const read = async ([name, reader]) => ({ file: file.name, name, format, ...(await reader()) });
-    const tried = await Promise.allSettled(named.map(read));
+    const tried = [];
+    for (let k = 0; k < named.length; k += TOGETHER)
+      tried.push(...(await Promise.allSettled(named.slice(k, k + TOGETHER).map(read))));
     const refused = tried.flatMap((each) => (each.status === "rejected" ? [each.reason] : []));
     const failed = refused.find((reason) => !(reason instanceof Refusal));
     if (failed || refused.length === tried.length) throw failed ?? refused[0] ?? new Refusal(none);
@@ -76,8 +87,7 @@ async function arraysIn(file, subject) {
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) {
     const members = await zipMembers(file, ".npy", subject);
     const named = members.map((member) => [member.name.slice(0, -4), () => arrayOf(member, file)]);
-    const arrays = await several("npz", named, say("files.zip-none", { subject }));
-    return arrays.length === 1 ? [await unpacked(arrays[0])] : arrays;
+    return several("npz", named, say("files.zip-none", { subject }));
   }
   if (pictureSize(bytes))
     return alone("picture", {
@@ -111,7 +121,8 @@ async function textIn(file, bytes, subject) {
 /** An array of an .npz file: its header is read, its numbers are not. */
 async function arrayOf(member, file) {
   const named = arrayNamed(file.name, member.name.slice(0, -4));
-  const beginning = await beginningOf(member, MOST_HEADER);
-  if (!beginning) throw new Refusal(say("files.checksum", { subject: named }));
+  let beginning = await beginningOf(member, USUAL_HEADER);
+  if (beginning.length === USUAL_HEADER && npyOffset(beginning) > USUAL_HEADER)
+    beginning = await beginningOf(member, MOST_HEADER);
   return { ...readNpyHeader(beginning, member.size, named), blob: member.deflated ? null : member.packed, member };
 }

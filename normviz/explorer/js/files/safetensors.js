@@ -2,7 +2,7 @@
 
 import constants from "../../constants.json" with { type: "json" };
 import { say } from "../core/sentences.js";
-import { Refusal, arrayNamed, checkShape, checkSize, quoted } from "./arrays.js";
+import { Refusal, arrayNamed, checkCount, checkShape, checkSize, quoted } from "./arrays.js";
 
 const DTYPES = {
   F64: "float64",
@@ -44,6 +44,7 @@ export async function readSafetensors(file, subject) {
   }
   if (header === null || typeof header !== "object" || Array.isArray(header)) throw damaged();
   const tensors = Object.entries(header).filter(([name]) => name !== "__metadata__");
+  checkCount(tensors.length, subject);
   return tensors.map(([name, tensor]) => [
     name,
     () => {

@@ -2,8 +2,9 @@
 // file claims is checked against the file before it is used.
 
 import constants from "../../constants.json" with { type: "json" };
+import { createPause } from "../core/pause.js";
 import { say } from "../core/sentences.js";
-import { Refusal } from "./arrays.js";
+import { Refusal, checkCount } from "./arrays.js";
 
 const END = 0x06054b50;
 const END_64 = 0x06064b50;
@@ -27,8 +28,7 @@ const long = (view, at) => Number(view.getBigUint64(at, true));
 export async function zipMembers(file, ending, subject) {
   const damaged = () => new Refusal(say("files.zip", { subject }));
   const { count, begin, length } = await directoryOf(file, damaged);
-  if (count > constants.files.members)
-    throw new Refusal(say("files.zip-members", { subject, count, most: constants.files.members }));
+  checkCount(count, subject);
   const view = await dataViewOf(file, begin, length);
   const members = [];
   for (let k = 0, at = 0; k < count; k++) {
@@ -111,29 +111,40 @@ function sizesOf(view, at, begin, end, damaged) {
   throw damaged();
 }
 
-const inflated = (blob) => blob.stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
+/** Few bytes at a time: each may become a thousand, and the browser keeps what they become until it is read. */
+const inPortions = (size) =>
+  new TransformStream({
+    transform(chunk, controller) {
+      for (let at = 0; at < chunk.length; at += size) controller.enqueue(chunk.subarray(at, at + size));
+    }
+  });
+const inflated = (blob, size) =>
+  blob.stream().pipeThrough(inPortions(size)).pipeThrough(new DecompressionStream("deflate-raw")).getReader();
+const PORTION = 1 << 14;
+const FIRST_PORTION = 1 << 8;
+const MOST_PORTIONS = 16;
 
-/** The first bytes of a member, without its checksum; null where they cannot be unpacked. @param {Member} member */
-export async function beginningOf(member, length) {
-  if (!member.deflated) return new Uint8Array(await member.packed.slice(0, length).arrayBuffer());
-  const reader = inflated(member.packed);
-  const bytes = new Uint8Array(Math.min(length, member.size));
+/** Bytes with which a member begins, at most so many; their checksum is not known. @param {Member} member */
+export async function beginningOf(member, most) {
+  if (!member.deflated) return new Uint8Array(await member.packed.slice(0, most).arrayBuffer());
+  const reader = inflated(member.packed.slice(0, MOST_PORTIONS * FIRST_PORTION), FIRST_PORTION);
+  const bytes = new Uint8Array(Math.min(most, member.size));
   let filled = 0;
   try {
     while (filled < bytes.length) {
       const { value, done } = await reader.read();
-      if (done) return null;
+      if (done) break;
       const part = value.subarray(0, bytes.length - filled);
       bytes.set(part, filled);
       filled += part.length;
     }
-    return bytes;
   } catch (error) {
-    if (error instanceof TypeError) return null;
-    throw error;
+    // The member goes on, or is damaged, which its checksum will tell.
+    if (!(error instanceof TypeError)) throw error;
   } finally {
     reader.cancel().catch(() => {});
   }
+  return bytes.subarray(0, filled);
 }
 
 const PIECE = 1 << 20;
@@ -145,7 +156,7 @@ async function* pieces(blob) {
 
 /** The bytes of a deflated member as the browser unpacks them. */
 async function* unpackedPieces(blob, damaged) {
-  const reader = inflated(blob);
+  const reader = inflated(blob, PORTION);
   try {
     for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) yield value;
   } catch (error) {
@@ -158,30 +169,34 @@ async function* unpackedPieces(blob, damaged) {
 /**
  * A member, unpacked; its size and its checksum are compared with those that the zip file names.
  * @param {Member} member
- * @param {{onProgress?: (share: number) => void, signal?: AbortSignal}} [options]
+ * @param {{onProgress?: (share: number) => void, signal?: AbortSignal}} options
  * @returns {Promise<Blob>}
  */
-export async function contentOf(member, subject, options = {}) {
+export async function contentOf(member, subject, options) {
   const most = constants.files.inflated;
   if (member.deflated && member.size > most)
     throw new Refusal(
       say("files.inflated", { subject, size: Math.ceil(member.size / 1e6), most: Math.floor(most / 1e6) })
     );
   const damaged = new Refusal(say("files.checksum", { subject }));
+  const pause = createPause(() => !options.signal?.aborted, options.onProgress ?? (() => {}));
   const parts = [];
+  let loose = [];
   let size = 0;
   let crc = -1;
   for await (const piece of member.deflated ? unpackedPieces(member.packed, damaged) : pieces(member.packed)) {
-    options.signal?.throwIfAborted();
     size += piece.length;
     if (size > member.size) throw damaged;
     crc = crc32(piece, crc);
-    // A Blob keeps its bytes outside the script's memory.
-    if (member.deflated) parts.push(new Blob([piece]));
-    options.onProgress?.(size / member.size);
+    if (member.deflated) loose.push(piece);
+    if (loose.length * PORTION > PIECE) {
+      parts.push(new Blob(loose)); // which keeps its bytes outside the script's memory
+      loose = [];
+    }
+    await pause(size / member.size);
   }
   if (size !== member.size || ~crc >>> 0 !== member.crc) throw damaged;
-  return member.deflated ? new Blob(parts) : member.packed;
+  return member.deflated ? new Blob([...parts, ...loose]) : member.packed;
 }
 
 let table = null;

@@ -1,9 +1,10 @@
 // Makes a tensor to order: small ones at once, large ones in a worker or, where there is none, piece by piece.
 
 import { product } from "../core/geometry.js";
+import { abandoned } from "../core/pause.js";
 import { say } from "../core/sentences.js";
 import { Refusal, fileNamed } from "../files/arrays.js";
-import { abandoned, createBench, makeNow, shapeOf } from "./making.js";
+import { createBench, makeNow, shapeOf } from "./making.js";
 
 /** A tensor of as many cells takes about as long as a frame of the screen, so it is made at once. */
 const MOST_AT_ONCE = 1 << 15;

@@ -2,6 +2,7 @@
 
 import { blockOf, cubeShape, product, setOf, toCube } from "../core/geometry.js";
 import { mergeAtoms, statisticsOfMoments, statisticsOfValues } from "../core/numbers.js";
+import { createPause } from "../core/pause.js";
 import { EXAMPLE, fillIn, repeatInto } from "./fills.js";
 import { createTally, partOf } from "./part.js";
 import { channelsSecond, createArranger, createSource, keeps } from "./source.js";
@@ -74,31 +75,6 @@ export function createBench() {
     ask: ({ tensor, question, row }) => answerOf(tensors.get(tensor), question, row),
     /** All values of a tensor that is kept, in C order. @param {{tensor: number}} task */
     values: ({ tensor }) => tensors.get(tensor).values()
-  };
-}
-
-/** The error of what is no longer wanted. */
-export const abandoned = () => new DOMException("abandoned", "AbortError");
-
-/**
- * Lets other work come in between, but not more often than every few milliseconds; says how much is done (0 to 1), and
- * throws where the work is no longer wanted.
- */
-function createPause(isWanted, report) {
-  let last = -Infinity;
-  return async (share) => {
-    if (performance.now() - last < 8) return;
-    report(share);
-    await new Promise((/** @type {(value?: any) => void} */ resolve) => {
-      const { port1, port2 } = new MessageChannel(); // a timer would wait
-      port1.onmessage = () => {
-        port1.close();
-        resolve();
-      };
-      port2.postMessage(null);
-    });
-    last = performance.now();
-    if (!isWanted()) throw abandoned();
   };
 }
 
