@@ -119,18 +119,24 @@ function createRemoteBench(here) {
   const waiting = new Map();
   let calls = 0;
   let worker = null;
+  let address = "";
   let broken = false;
-  const giveUp = () => {
-    broken = true;
+  const end = () => {
     worker?.terminate();
     worker = null;
+    URL.revokeObjectURL(address);
+  };
+  const giveUp = () => {
+    broken = true;
+    end();
     for (const { message, report, resolve, reject } of waiting.values()) perform(message, report).then(resolve, reject);
     waiting.clear();
   };
   const perform = async (message, report) => here[message.task](message, report);
   function start() {
     // Joined, it is a classic script: on a page from the disk and in a sandboxed frame, no worker may be a module.
-    worker = new Worker(new URL("./worker.js", import.meta.url));
+    address = String(new URL("./worker.js", import.meta.url));
+    worker = new Worker(address);
     worker.onerror = (event) => {
       event.preventDefault();
       giveUp();
@@ -162,8 +168,7 @@ function createRemoteBench(here) {
     stop: (details) => void send("stop", details),
     keep: (details) => void send("keep", details),
     close() {
-      worker?.terminate();
-      worker = null;
+      end();
       waiting.clear();
     }
   };
