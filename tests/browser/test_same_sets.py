@@ -19,7 +19,6 @@ SHAPES = [
     *[(2, 8, 4, 4), (4, 16, 6, 6), (3, 6, 1, 5), (1, 4, 3, 2), (5, 12, 2, 3), (2, 7, 5, 1), (9, 4, 3, 3)],
     *[(2, 4, 2, 3, 3), (3, 6, 1, 2, 4), (1, 8, 3, 2, 2), (2, 5, 2, 1, 3), (1, 1, 1, 1, 1)],
 ]
-EACH = 22
 EPS = 1e-3
 
 # What a person does: the radio, the slider by keyboard, the steppers. All but the panel is right when the handlers are
@@ -27,9 +26,9 @@ EPS = 1e-3
 CHOOSE = """async (root, { label, presses, index }) => {
   const all = (query) => [...root.querySelectorAll(query)], slider = root.querySelector("[role=slider]");
   const press = (key) => slider.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  // The slider is Group Norm's, or that of ghost batches while they are chosen.
-  const other = (label === "Ghost Batch Norm") !== (root.dataset.method === "ghost");
-  if (presses === null || other) all("[role=radio]").find((e) => e.firstChild.textContent === label).click();
+  // The slider is Group Norm's, or that of the chosen method if it has groups of its own.
+  const taken = ["ghost", "per_head", "per_head_rms"].includes(root.dataset.method);
+  if (label !== "Group Norm" || taken) all("[role=radio]").find((e) => e.firstChild.textContent === label).click();
   if (presses !== null) for (const key of ["Home", ...Array(presses).fill("ArrowRight")]) press(key);
   all("input[type=number]").forEach((input, a) => {
     input.value = index[a];
@@ -98,7 +97,7 @@ def expected(x: torch.Tensor, state: dict[str, Any], weight: torch.Tensor, bias:
     method, index = state["method"], tuple(state["index"])
     where = nv.pooling(method, tuple(x.shape), state["num_groups"]).set_of(index)
     members, ones = x[where], torch.ones_like(weight)
-    mean = 0.0 if method in ("rms", "frn", "weight_norm") else members.mean().item()
+    mean = members.mean().item() if nv.METHODS[method].centered else 0.0
     squares = (members - mean) ** 2
     var = (squares.sum() if method == "weight_norm" else squares.mean()).item()
     numbers = {"x": x[index].item(), "mean": mean, "var": var}
@@ -116,7 +115,7 @@ def answers(browser, tmp_path_factory) -> Iterator[list[tuple[Any, ...]]]:
     for k, shape in enumerate(SHAPES):
         x = host.tensor(*shape, seed=k, dtype="float64" if k % 2 else "float32")
         weight, bias = rng.normal(1, 0.5, shape[1]), rng.normal(0, 0.5, shape[1])
-        states = [draw(rng, shape, method) for method in (*nv.METHODS, *nv.METHODS, "group", "ghost")[:EACH]]
+        states = [draw(rng, shape, method) for method in (*nv.METHODS, *nv.METHODS, "group", "ghost")]
         rng.shuffle(states)
         inputs.append((shape, x, weight, bias, states))
     context = browser.new_context(viewport={"width": 900, "height": 900}, offline=True, bypass_csp=True)
