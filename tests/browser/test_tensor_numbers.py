@@ -531,6 +531,22 @@ def test_worker_and_page_make_equal_parts(call):
     assert asked > 20
 
 
+def test_a_large_tensor_of_the_page_needs_no_kernel(call):
+    """The note below the picture says so only of one that Python sent."""
+    shape = [3, 45, 40, 33]
+    code = """
+    const state = { method: "layer", G: 1, index: [0, 0, 0, 0], mode: "train", step: 0, view: "samples" };
+    const noteOf = (data) => front.aggregation(data, state, front.measure(data, state));
+    const part = front.partOf(front.filled(given.shape, "normal", 1), given.shape, "float32");
+    return [noteOf(dataOf(part)), noteOf(front.readScene(given.scene))];
+    """
+    sent = host.model(nv.samples.filled(shape, "normal", 1))["_scene"]
+    made, from_python = call(code, {"shape": shape, "scene": sent, "data": DATA})
+    assert made.startswith("Drawn aggregated: each drawn cell stands for ")
+    assert made.endswith(" All numbers are exact.")
+    assert from_python.endswith(" Single values need a running kernel.")
+
+
 def test_a_newer_order_takes_the_place_of_an_older_one(call):
     """In the worker and in the page: cancelled, superseded, or asked about too late, a promise says so."""
     code = """

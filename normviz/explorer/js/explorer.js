@@ -130,7 +130,8 @@ function aggregation(data, state, shown) {
   if (paper && N > limits.paper_samples)
     parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / limits.paper_samples) }));
   if (state.color === "gradient" && !data.values) parts.push(say("gradient.means"));
-  const numbers = data.values ? "exact" : shown.pending ? "no-numbers" : "exact-sets";
+  // A tensor that was made in the page is asked for there; one that Python sent needs Python.
+  const numbers = data.values || data.backend === "page" ? "exact" : shown.pending ? "no-numbers" : "exact-sets";
   return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
 
