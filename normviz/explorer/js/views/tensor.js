@@ -146,8 +146,6 @@ export function createTensorPanel({ data, act, model, signal }) {
     const length = next.shape[1];
     act.take({
       ...part,
-      // Of a large tensor that was made here, the maker knows every value.
-      complete: !isFirst(next),
       eps: next.eps,
       channel_axis: next.channelAxis,
       elementwise: next.elementwise,
