@@ -140,3 +140,23 @@ def test_values_at_the_edge_of_float64_make_a_scene_and_pictures_without_a_warni
 def test_moments_of_single_values_weigh_no_more_than_the_values(rng):
     built = scene_of(rng.normal(size=(4, 8)).astype(np.float32))
     assert (built["mean"]["dtype"], built["m2"]["dtype"]) == ("float32", "float16")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("zeros", [0, 0.05, 0.5, 1])
+def test_a_page_leaves_out_zeros_where_there_are_many(rng, dtype, zeros):
+    x = rng.normal(size=(2, 3, 5, 7)).astype(dtype)
+    x[rng.uniform(size=x.shape) < zeros] = 0
+    x.flat[0] = -0.0
+    full = scene_of(x)
+    sent = scene.without_zeros(full)
+    assert {**sent, "values": 0} == {**full, "values": 0}
+    packed = sent["values"]
+    if zeros < 0.1:
+        assert packed == full["values"]
+        return
+    assert len(json.dumps(packed)) < len(json.dumps(full["values"])) + 60
+    filled = np.unpackbits(np.frombuffer(base64.b64decode(packed["filled"]), np.uint8), bitorder="little")
+    found = np.zeros(packed["size"], packed["dtype"])
+    found[np.flatnonzero(filled)] = unpack(packed)
+    assert found.tobytes() == unpack(full["values"]).tobytes()

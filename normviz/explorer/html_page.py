@@ -33,6 +33,7 @@ body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 12px; display: flex; flex-direction: column; gap: 20px; }
 .nvp-title { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
 main:has(> .nvp-row) { max-width: 1600px; }
+main > .nvp-explorer .nv-presenter { position: fixed; inset: 0; z-index: 9; overflow: auto; border-radius: 0; }
 .nvp-row { gap: 12px; }
 .nvp-still { margin: 0; }
 .nvp-still > svg { display: block; width: 100%; height: auto; }

@@ -18,6 +18,7 @@ from normviz.core.errors import unknown, whole_within
 from normviz.core.pooling import divisors, pooling
 from normviz.explorer import frame_height, js, validation
 from normviz.explorer.html_page import as_json, document, over
+from normviz.explorer.scene import without_zeros
 from normviz.explorer.sentences import say
 from normviz.explorer.svg import gif, picture
 from normviz.explorer.svg.picture import Still
@@ -138,7 +139,8 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
             # Linked explorers show one tensor, which travels once.
             shared = len(explorers) > first and subject is row[0][0]
             link = {"link": number} if len(row) > 1 else {}
-            explorers.append({"scene": first if shared else subject.scene, "state": dict(state), **link})
+            scene = first if shared else without_zeros(subject.scene)
+            explorers.append({"scene": scene, "state": dict(state), **link})
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     editable = any(subject.recipe is not None for row in rows for subject, _ in row)

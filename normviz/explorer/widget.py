@@ -99,7 +99,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         Predict, then reveal: the set and all numbers are hidden, and the explorer asks which cells S_i holds. What was
         revealed comes back as `answer`.
     presenter
-        Large type, and a clicker's keys walk the steps; numbers are hidden until they are asked for.
+        Large type, and a clicker's keys walk the steps; numbers show up to the current step.
     editable
         The page gets the panel "Tensor", in which its reader makes x; `recipe` says how. Not with labels, marks or
         statistics, which belong to one x; `channel_axis` is then 1 or -1. A weight or bias is repeated or cut where

@@ -1,4 +1,4 @@
-"""Features for teaching in the browser: prediction, linked explorers, the presenter's keys, the link, the worksheet."""
+"""Features for teaching in the browser: prediction, linked explorers, the link, the worksheet."""
 
 import re
 
@@ -184,42 +184,6 @@ def test_what_moves_in_one_moves_in_all_but_the_method(page, tmp_path):
     stacked = [page.locator(".normviz").nth(k).bounding_box() for k in (0, 1)]
     assert stacked[1]["y"] >= stacked[0]["y"] + stacked[0]["height"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
-
-
-# ---- the presenter ---------------------------------------------------------------------------------------------------
-
-
-def test_a_clicker_walks_the_steps_and_asks_for_numbers(page, tmp_path):
-    root = opened(page, tmp_path / "p.html", presenter=True)
-    mean = root.locator('[data-step="2"] .nv-result')
-    expect(mean).to_be_hidden()
-    assert "mean" not in root.locator(".nv-status").inner_text()
-    for key, step in (("PageDown", "1"), ("ArrowRight", "2"), ("PageUp", "1"), ("ArrowLeft", "0"), ("PageUp", "0")):
-        page.keyboard.press(key)
-        expect(root).to_have_attribute("data-step", step)
-    page.keyboard.press(".")
-    expect(mean).to_be_visible()
-    assert "mean" in root.locator(".nv-status").inner_text()
-    # The next step is a question again.
-    page.keyboard.press("PageDown")
-    expect(mean).to_be_hidden()
-    root.get_by_role("button", name="Show numbers").click()
-    expect(mean).to_be_visible()
-    assert root.evaluate("r => parseFloat(getComputedStyle(r.querySelector('.nv-status')).fontSize)") >= 20
-    page.keyboard.press("Escape")
-    expect(root.get_by_role("button", name="Present")).to_be_focused()
-    root.get_by_role("button", name="Present").click()
-    expect(root.get_by_role("button", name="Forward")).to_be_focused()
-
-
-def test_other_explorers_keep_their_keys(page, tmp_path):
-    x = host.tensor(*SHAPE)
-    nv.to_html([nv.show(x), nv.show(x, presenter=True)], tmp_path / "two.html")
-    page.goto((tmp_path / "two.html").as_uri())
-    plain, presenting = (page.locator(".normviz[data-ready]").nth(k) for k in (0, 1))
-    plain.locator(".nv-stage").press("PageDown")
-    expect(plain).to_have_attribute("data-index", "0,1,0,0")
-    expect(presenting).to_have_attribute("data-step", "0")
 
 
 # ---- the link --------------------------------------------------------------------------------------------------------

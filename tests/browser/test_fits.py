@@ -247,6 +247,35 @@ def test_explorers_side_by_side_stand_in_line(page, tmp_path, controls, framed):
     assert first == second
 
 
+SCALES = """() => [...document.querySelectorAll(".normviz")].map((root) => {
+    const { x, y, width, height } = root.querySelector(".nv-outline").getBBox();
+    return [x, y, width, height].map((v) => Math.round(v));
+})"""
+
+
+@pytest.mark.parametrize("controls", [True, False])
+@pytest.mark.parametrize("width", [720, 1000, 1600])
+def test_compared_explorers_have_one_scale_and_their_names(page, tmp_path, controls, width):
+    """The cubes stand in the same place of each picture, and are as large."""
+    names = ["batch", "weight_norm"] if width < 1600 else ["batch", "per_head_rms", "weight_norm", "layer"]
+    compared = nv.compare_methods(methods=names, controls=controls, title="Methods", index=(0, 9, 3, 3))
+    compared.to_html(tmp_path / "page.html")
+    page.set_viewport_size({"width": width, "height": 900})
+    open_file(page, tmp_path / "page.html", explorers=len(names))
+    drawn(page)
+    first, *others = page.evaluate(SCALES)
+    assert others == [first] * len(others)
+    for k, root in enumerate(page.locator(".normviz").all()):
+        label = nv.METHODS[names[k]].label
+        if controls:
+            checked = root.get_by_role("radiogroup", name="Method").get_by_role("radio", checked=True)
+            expect(checked).to_have_accessible_name(label)
+            expect(checked).to_be_visible()
+        else:
+            expect(root.locator(".nv-method")).to_contain_text(label)
+            expect(root.locator(".nv-method")).to_be_visible()
+
+
 HEIGHTS_SET = """() => {
     window.set = 0;
     const count = (found) => { window.set += found.filter(({ target }) => target.closest(".nv-card")).length; };
@@ -280,7 +309,7 @@ def test_an_explorer_without_controls_says_its_method(page, tmp_path):
 # ---- a page of its own -----------------------------------------------------------------------------------------------
 
 OUTSIDE = """() => [...document.querySelectorAll("body *")]
-    .filter((part) => part.checkVisibility() && !part.closest("pre, svg, .nvp-title"))
+    .filter((part) => part.checkVisibility() && !part.closest("pre, svg, .nvp-title, .nv-presenter .nv-status"))
     .filter((part) => part.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5
         || (part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX !== "visible"))
     .map((part) => part.outerHTML.slice(0, 90))"""

@@ -279,3 +279,13 @@ def test_neighbouring_sets_never_share_a_colour(call):
             for step in EDGES:
                 near = tuple(np.add(cell, step))
                 assert near not in colours or colours[near] != colours[cell], (grid, cell, near)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_page_puts_back_the_zeros_that_did_not_travel(call, dtype):
+    x = np.maximum(np.random.default_rng(5).normal(size=1003), 0).astype(dtype)
+    sent = scene.without_zeros({"values": scene.pack(x)})["values"]
+    assert len(sent["data"]) < 0.6 * len(scene.pack(x)["data"])
+    found = call("const x = front.unpack(given); return [x.constructor.name, [...x].map(String)]", sent)
+    assert found[0] == ("Float64Array" if dtype == np.float64 else "Float32Array")
+    np.testing.assert_array_equal([float(text) for text in found[1]], x.astype(np.float64))

@@ -228,10 +228,9 @@ function mount(model, el, createTensor, kept = null) {
     },
     /** Show another tensor, or other parameters: `part` replaces what `data` has of them. */
     take(part) {
-      const sameShape = String(part.shape) === String(data.shape);
       Object.assign(data, part);
       asked.clear();
-      Object.assign(cube, { colorKey: "", values: null }, sameShape ? {} : { key: "", cuts: "", place: "" });
+      Object.assign(cube, { key: "", colorKey: "", cuts: "", place: "" });
       act.set({}, { settled: false, by: "tensor" });
     },
     /** Tell the reader in one sentence what went wrong; the next success takes it away. */
@@ -292,6 +291,14 @@ function mount(model, el, createTensor, kept = null) {
       presenter.forward.focus({ preventScroll: true });
     },
     focus: (name) => controls[name].focus({ preventScroll: true }),
+    /** Choose a method by its digit, if it has one. */
+    digit(key) {
+      const method = data.order.slice(0, 4)[Number(key) - 1];
+      if (method) act.set({ method });
+      return Boolean(method);
+    },
+    groups: (by) => controls.slider.step(by),
+    unfolded: () => controls.open,
     answer(found) {
       act.later(() => {
         try {
@@ -338,13 +345,13 @@ function mount(model, el, createTensor, kept = null) {
   const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
   const stage = createStage(cube.node, tip);
   const heading = h("p", { class: "nv-method" });
+  const top = h("div", { class: "nv-top" }, heading, presenter.node);
   const picture = h("div", { class: "nv-picture" }, stage, note, steppers.node, status);
   const root = h(
     "div",
     { class: "normviz", lang: "en" },
     data.title ? h("p", { class: "nv-heading" }, data.title) : null,
-    heading,
-    presenter.node,
+    top,
     controls.node,
     alert,
     h("div", { class: "nv-main" }, tour.node, quiz.node, picture, tensor?.node),
@@ -359,7 +366,9 @@ function mount(model, el, createTensor, kept = null) {
     quiz.sync(state, shown);
     presenter.sync(state);
     const asking = quiz.asking(state);
-    const silent = state.presenter && !state.numbers;
+    // For a presenter, numbers show up to the current step; the status line's are of step 3.
+    const reached = state.presenter && !state.numbers;
+    const silent = reached && state.step < 3;
     const ranges = asking
       ? ""
       : shown.evaluating
@@ -376,7 +385,7 @@ function mount(model, el, createTensor, kept = null) {
       view: state.view,
       color: state.color,
       mode: state.mode,
-      numbers: silent || asking ? "hidden" : "shown",
+      numbers: asking ? "hidden" : reached ? "reached" : "shown",
       shape: data.shape.join(","),
       ...tensor?.hooks()
     });
@@ -385,13 +394,14 @@ function mount(model, el, createTensor, kept = null) {
       "aria-label",
       `${say(ofWeights(shown.method) ? "common.weights" : "common.tensor", { shape: data.shape.join(", ") })} ${keys}`
     );
-    setText(heading, methodName(shown.method, state.G));
-    heading.hidden = state.controls;
+    const name = methodName(shown.method, state.G);
+    setText(heading, shown.evaluating ? say("common.named-eval", { method: name }) : name);
+    top.hidden = state.controls && !state.presenter;
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > constants.stage.tall_above);
     root.classList.toggle("nv-asking", asking);
     root.classList.toggle("nv-presenter", state.presenter);
-    const question = { name: methodName(shown.method, state.G), cell: cellName(state.index) };
+    const question = { name, cell: cellName(state.index) };
     setText(status, asking ? say("status.question", question) : statusText(data, state, shown, silent));
     syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
@@ -424,7 +434,7 @@ function mount(model, el, createTensor, kept = null) {
     setText(steppers.hint, quiz.asking(state) ? say("controls.hint-mark") : hintText(steppers, cube.hidden));
     setText(note, aggregation(data, state, shown));
     note.hidden = !note.textContent;
-    if (!tensor?.waiting()) root.dataset.ready = "true";
+    root.dataset.ready = "true";
   }
 
   /** The cell under the pointer with its value; nothing where there is none. */
@@ -489,12 +499,10 @@ function mount(model, el, createTensor, kept = null) {
     { capture: true }
   );
   on(root, "keydown", (event) => {
-    const method = [...data.order.slice(0, 4)][Number(event.key) - 1];
-    if (!method || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea"))
-      return;
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea")) return;
+    if (!act.digit(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
-    act.set({ method });
   });
 
   // ---- the host ----

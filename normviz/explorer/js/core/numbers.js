@@ -11,12 +11,21 @@ export const half = (bits) => {
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
 };
 
-/** @param {{dtype: string, data: string} | null} packed  base64 of little-endian numbers */
+export const fromBase64 = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+
+/**
+ * @param {{dtype: string, data: string, filled?: string, size?: number} | null} packed  numbers in base64;
+ *   with `filled` only of those whose bit is set there, among `size` numbers of which the others are 0
+ */
 export function unpack(packed) {
   if (!packed) return null;
-  const bytes = Uint8Array.from(atob(packed.data), (char) => char.charCodeAt(0));
-  if (packed.dtype === "float16") return Float32Array.from(new Uint16Array(bytes.buffer), half);
-  return new ARRAYS[packed.dtype](bytes.buffer);
+  const { buffer } = fromBase64(packed.data);
+  const numbers =
+    packed.dtype === "float16" ? Float32Array.from(new Uint16Array(buffer), half) : new ARRAYS[packed.dtype](buffer);
+  if (!packed.filled) return numbers;
+  const filled = fromBase64(packed.filled);
+  let at = 0;
+  return new numbers.constructor(packed.size).map((_, i) => ((filled[i >> 3] >> (i & 7)) & 1 ? numbers[at++] : 0));
 }
 
 /**

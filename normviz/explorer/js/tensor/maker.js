@@ -1,6 +1,7 @@
 // Makes a tensor to order: small ones at once, large ones in a worker or, where there is none, piece by piece.
 
 import { product } from "../core/geometry.js";
+import { fromBase64 } from "../core/numbers.js";
 import { abandoned } from "../core/pause.js";
 import { say } from "../core/sentences.js";
 import { Refusal, fileNamed } from "../files/arrays.js";
@@ -14,8 +15,7 @@ const SAMPLE = { shape: [16, 16, 12, 12], step: 1 / 128 };
 
 /** The sample activations from the bytes that scene.py packed. @param {string} packed */
 export async function unpackSample(packed) {
-  const deflated = Uint8Array.from(atob(packed), (char) => char.charCodeAt(0));
-  const stream = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([fromBase64(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
   const size = bytes.length / 2;
   const values = Float32Array.from({ length: size }, (_, i) => (bytes[i] + 256 * bytes[size + i]) * SAMPLE.step);

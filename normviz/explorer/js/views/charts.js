@@ -32,7 +32,7 @@ export function createChart() {
   const after = svg("path", { class: "nv-bars after" });
   const marks = svg("g");
   const axis = svg("g", { class: "nv-axis" });
-  const titles = [svg("text", { x: 6, y: 12 }), svg("text", { x: 6, y: 12 + CHART.row + 8 })];
+  const titles = [0, CHART.row + 8].map((y) => svg("text", { x: 6, y: y + 13 }));
   const height = 2 * CHART.row + 30;
   const node = svg(
     "svg",

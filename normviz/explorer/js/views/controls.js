@@ -67,26 +67,39 @@ export function createControls(data, act, address) {
     say("controls.method"),
     labels.map(([name, label]) => [name, name === "layer" ? [label, sample] : [label]]),
     (method) => act.set(chosen(data, act.state(), method)),
-    { class: "nv-segments nv-methods" }
+    { class: "nv-methods" }
   );
   const extra = data.order.slice(4);
-  // The relatives stand in a row of their own, or in two rows of equal length.
-  for (const [k, name] of [
-    [0, "nv-break"],
-    [extra.length >> 1, "nv-break nv-half"]
-  ])
-    if (extra.length) methods.radios.get(extra[k]).before(h("span", { class: name, "aria-hidden": "true" }));
+  // The relatives unfold over what follows, so that the picture stays in its place. Folded, the chosen one shows.
+  const relatives = h("div", { class: "nv-relatives" });
+  if (extra.length) methods.radios.get(extra[0]).before(relatives);
+  for (const name of extra) {
+    const radio = methods.radios.get(name);
+    const { label, short } = data.methods[name];
+    radio.setAttribute("aria-label", label);
+    radio.replaceChildren(h("span", { class: "nv-long" }, label), h("span", { class: "nv-short" }, short));
+    relatives.append(radio);
+  }
+  const unfold = (open) => {
+    c.open = open;
+    syncControls(c, data, c.state, c.shown);
+  };
   const more = button(
-    {
-      class: "nv-more",
-      "aria-expanded": "false",
-      onclick: () => {
-        c.open = !c.open;
-        syncControls(c, data, c.state, c.shown);
-      }
-    },
+    { class: "nv-more", "aria-expanded": "false", onclick: () => unfold(!c.open) },
     say("controls.more")
   );
+  const choice = h("div", { class: "nv-segments nv-choice" }, methods.node, extra.length ? more : null);
+  methods.node.addEventListener("click", () => c.open && unfold(false));
+  choice.addEventListener("focusout", ({ relatedTarget }) => {
+    if (c.open && !choice.contains(/** @type {Node} */ (relatedTarget))) unfold(false);
+  });
+  choice.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !c.open) return;
+    event.preventDefault();
+    event.stopPropagation();
+    unfold(false);
+    more.focus();
+  });
   const view = radioGroup(
     say("controls.view"),
     VIEWS.map((name) => [name, [say(`controls.view-${name}`)]]),
@@ -95,7 +108,8 @@ export function createControls(data, act, address) {
   const mode = radioGroup(
     say("controls.mode"),
     MODES.map((name) => [name, [say(`controls.mode-${name}`)]]),
-    (name) => act.set({ mode: name })
+    (name) => act.set({ mode: name }),
+    { class: "nv-segments", "data-modes": true }
   );
   const color = h(
     "select",
@@ -115,27 +129,20 @@ export function createControls(data, act, address) {
   c.node = h(
     "div",
     { class: "nv-controls" },
-    h(
-      "div",
-      { class: "nv-bar" },
-      methods.node,
-      extra.length ? more : null,
-      h("span", { class: "nv-spring" }),
-      h("span", { class: "nv-row" }, predict, present, tour, link)
-    ),
-    h("div", { class: "nv-bar" }, slider.node, h("span", { class: "nv-spring" }), mode.node, view.node, shade)
+    choice,
+    h("span", { class: "nv-row nv-actions" }, predict, present, tour, link),
+    slider.node,
+    h("span", { class: "nv-row" }, mode.node, view.node, shade)
   );
   return c;
 }
 
 export function syncControls(c, data, state, shown) {
   Object.assign(c, { state, shown });
-  const unfolded = c.open || c.extra.includes(state.method);
-  for (const name of c.extra) c.methods.radios.get(name).hidden = !unfolded;
-  c.more.setAttribute("aria-expanded", String(unfolded));
-  setText(c.more, say(unfolded ? "controls.fewer" : "controls.more"));
-  c.methods.node.classList.toggle("nv-unfolded", unfolded);
-  c.more.disabled = c.extra.includes(state.method);
+  for (const name of c.extra) c.methods.radios.get(name).hidden = !c.open && name !== state.method;
+  c.more.setAttribute("aria-expanded", String(c.open));
+  setText(c.more, say(c.open ? "controls.fewer" : "controls.more"));
+  c.methods.node.classList.toggle("nv-unfolded", c.open);
   // Hide what would show the answer of a prediction, or does not apply to one.
   for (const node of [c.view.node, c.shade, c.tour, c.mode.node]) node.hidden = Boolean(state.predict);
   if (!data.running) c.mode.node.hidden = true;
@@ -234,6 +241,10 @@ function createSlider(act) {
   const play = button({ class: "nv-play", "aria-label": say("controls.play-groups"), onclick: () => act.playGroups() });
   const s = { play, track, thumb, hint, ticks };
   const go = (G, settled = true) => act.set({ method: s.cut.method, num_groups: G }, { settled });
+  s.step = (by) => {
+    const { all } = s.cut;
+    go(all[clamp(all.indexOf(s.G) + by, 0, all.length - 1)]);
+  };
   const nearest = (event) => {
     const { length: C, all } = s.cut;
     const box = track.getBoundingClientRect();
@@ -274,24 +285,21 @@ function createSlider(act) {
   track.addEventListener("pointerup", drop);
   track.addEventListener("pointercancel", drop);
   track.addEventListener("keydown", (event) => {
-    const { all } = s.cut;
-    const at = all.indexOf(s.G);
-    const { key } = event;
-    const next = {
-      ArrowRight: at + 1,
-      ArrowUp: at + 1,
-      PageUp: at + 1,
-      ArrowLeft: at - 1,
-      ArrowDown: at - 1,
-      PageDown: at - 1,
-      Home: 0,
-      End: all.length - 1
-    }[key];
-    if (next === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    const by = {
+      ArrowRight: 1,
+      ArrowUp: 1,
+      PageUp: 1,
+      ArrowLeft: -1,
+      ArrowDown: -1,
+      PageDown: -1,
+      Home: -Infinity,
+      End: Infinity
+    }[event.key];
+    if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     s.why = "";
-    go(all[clamp(next, 0, all.length - 1)]);
+    s.step(by);
   });
   s.node = h(
     "div",

@@ -10,7 +10,7 @@ import { createChart, drawChart } from "./charts.js";
 import sentences from "../../sentences.json" with { type: "json" };
 
 export const STEPS = ["pick", "gather", "mean", "variance", "normalize", "scale"];
-export const stepName = (step) => say(`steps.name-${STEPS[step]}`);
+const stepName = (step) => say(`steps.name-${STEPS[step]}`);
 const FACTS = ["size", "sets", "shape", "couples"];
 const HAT = "x\u0302";
 
@@ -23,6 +23,7 @@ export function createPanel(act) {
     where: h("p", { class: "nv-where" }),
     words: h("p", { class: "nv-words" }),
     caution: h("p", { class: "nv-caution" }),
+    now: Object.fromEntries(["name", "result", "work"].map((part) => [part, h("span", { class: `nv-now-${part}` })])),
     rows: STEPS.map((_, k) => {
       const body = h("span", { class: "nv-result" });
       const work = h("span", { class: "nv-formula" });
@@ -98,6 +99,7 @@ export function createPanel(act) {
         p.next,
         p.play
       ),
+      h("p", { class: "nv-now" }, ...Object.values(p.now)),
       h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))
     ),
     h(
@@ -181,8 +183,13 @@ export function drawPanel(p, data, state, shown) {
   p.drawn = { data, state, shown };
   drawSet(p, data, state, shown);
   stepTexts(data, state, shown).forEach(([result, work], k) => {
-    put(p.rows[k].body, result);
-    put(p.rows[k].work, k === state.step ? work : "");
+    const row = p.rows[k];
+    put(row.body, result.replace(" = ", "\u00a0=\u00a0"));
+    put(row.work, k === state.step ? work : "");
+    // For a presenter the current step also stands by itself, in large type.
+    if (k === state.step)
+      for (const [part, text] of Object.entries({ name: `${k} ${row.label.textContent}`, result, work }))
+        put(p.now[part], state.presenter ? text : "");
   });
   if (p.tab === "code") drawCode(p);
   else {
@@ -213,7 +220,7 @@ function drawSet(p, data, state, shown) {
     put(p.where, say("panel.where-given", { index }));
   } else if (evaluating) {
     put(p.symbol, say("panel.symbol-eval"));
-    put(p.where, say("panel.where-eval", { channel: shown.cell[1] }));
+    put(p.where, "");
   } else {
     put(p.symbol, say("sets.symbol", { symbol: texts.symbol }));
     const part = (r, a) =>
@@ -229,7 +236,8 @@ function drawSet(p, data, state, shown) {
   put(p.facts.sets, evaluating ? "" : `<b>${whole(shown.sets)}</b>`);
   put(p.facts.shape, given ? say("panel.shape-given") : `${texts.statistics} = <b>${tuple(shown.statisticsShape)}</b>`);
   put(p.facts.couples, couples(data, shown));
-  put(p.words, given ? say("sets.given") : evaluating ? "" : texts.words);
+  const own = evaluating ? say("panel.where-eval", { channel: shown.cell[1] }) : texts?.words;
+  put(p.words, given ? say("sets.given") : own);
   put(p.caution, given || evaluating ? "" : cautionOf(shown.method, data.shape));
 }
 
@@ -289,7 +297,7 @@ function stepTexts(data, state, shown) {
     values.length > 2 ? `${f(values[0])} + … + ${f(values[values.length - 1])}` : values.map(f).join(" + ");
   const sum = (f) => (!values.length ? "" : norm ? terms(f) : `(${terms(f)}) / ${whole(shown.size)}`);
   const c = shown.cell[1];
-  const square = (v) => (centered && mean !== 0 ? `(${number(v, digits - 2)} − ${short(mean)})²` : `${short(v)}²`);
+  const square = (v) => (centered && mean !== 0 ? `(${number(v, digits - 2)} −\u00a0${short(mean)})²` : `${short(v)}²`);
   const spread = centered ? "<i>σ</i>²" : norm ? "‖<i>x</i>‖²" : say("steps.mean-square");
   const unknown = ["?", say("steps.absent-x")];
   return [
@@ -311,7 +319,7 @@ function stepTexts(data, state, shown) {
       ? unknown
       : [
           `<i>${HAT}</i> = <b>${N5(normalized)}</b>`,
-          `(${N(x)} − ${wrap(mean, digits)}) / √(${N5(variance)} + ${N5(data.eps)})`
+          `(${N(x)} −\u00a0${wrap(mean, digits)}) / √(${N5(variance)} + ${N5(data.eps)})`
         ],
     absent
       ? unknown

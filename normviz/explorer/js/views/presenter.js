@@ -1,12 +1,11 @@
-// The presenter's bar: large type, steps by a clicker, and numbers that are hidden until they are asked for.
+// For a lecture: a bar with the steps, and keys for a clicker. Numbers show up to the current step.
 
 import { button, h, setText } from "../core/dom.js";
 import { say } from "../core/sentences.js";
-import { stepName } from "./panel.js";
 
 export function createPresenter(act) {
-  const at = h("strong");
-  const numbers = button({ onclick: () => act.set({ numbers: !act.state().numbers }) });
+  const toggle = () => act.set({ numbers: !act.state().numbers });
+  const numbers = button({ onclick: toggle });
   const forward = button({ onclick: () => act.step(1) }, say("presenter.forward"));
   const leave = () => {
     act.set({ presenter: false });
@@ -15,9 +14,7 @@ export function createPresenter(act) {
   const p = { forward };
   p.node = h(
     "div",
-    { class: "nv-presenter-bar", role: "group", "aria-label": say("presenter.name"), hidden: true },
-    at,
-    h("span", { class: "nv-spring" }),
+    { class: "nv-row", role: "group", "aria-label": say("presenter.name"), hidden: true },
     button({ onclick: () => act.step(-1) }, say("presenter.back")),
     forward,
     numbers,
@@ -25,24 +22,24 @@ export function createPresenter(act) {
   );
   p.sync = (state) => {
     p.node.hidden = !state.presenter;
-    setText(at, `${state.step} ${stepName(state.step)}`);
     setText(numbers, say(state.numbers ? "presenter.hide" : "presenter.show"));
   };
-  /** Keys of a clicker: pages or arrows for the steps; a full stop or B, which blank a screen, for the numbers. */
+  /**
+   * Keys of a clicker: pages or arrows for the steps; a full stop or B, which blank a screen, for all numbers. Keys of
+   * a keyboard: 1 to 4 for the methods, comma and slash for the next smaller and larger G.
+   */
   p.key = (event) => {
-    if (
-      event.altKey ||
-      event.ctrlKey ||
-      event.metaKey ||
-      event.shiftKey ||
-      event.target.matches?.("input, select, textarea, [role=radio], [role=slider]")
-    )
-      return;
-    const by = { PageDown: 1, ArrowRight: 1, PageUp: -1, ArrowLeft: -1 }[event.key];
+    const { key, target } = event;
+    const typed = target.matches?.("input, select, textarea");
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || typed) return;
+    const by = { PageDown: 1, ArrowRight: 1, PageUp: -1, ArrowLeft: -1 }[key];
+    // Arrows move within the methods and along the slider.
+    if (by && key.startsWith("Arrow") && target.matches?.("[role=radio], [role=slider]")) return;
     if (by) act.step(by);
-    else if (event.key === "." || event.key === "b" || event.key === "B") act.set({ numbers: !act.state().numbers });
-    else if (event.key === "Escape") leave();
-    else return;
+    else if (key === "," || key === "/") act.groups(key === "," ? -1 : 1);
+    else if (key === "." || key === "b" || key === "B") toggle();
+    else if (key === "Escape" && !act.unfolded()) leave();
+    else if (!act.digit(key)) return;
     event.preventDefault();
     event.stopPropagation();
   };
