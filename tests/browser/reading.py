@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Frame, Locator, Page, expect
 
-HANGS = 200_000
+HANGS = 20_000
 """Milliseconds after which a page or a process hangs for certain, on a slow machine too. No test waits for less."""
 READY = ".normviz[data-ready]"
 

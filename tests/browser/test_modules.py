@@ -15,6 +15,7 @@ SERVER = "http://normviz.test"
 TYPES = {".js": "text/javascript", ".json": "application/json"}
 PAGES = {
     "explorer/js/hosts/plain_page.js": lambda: nv.to_html(nv.show(host.tensor(3, 8, 4, 5), color="partition")),
+    "explorer/js/hosts/editable_page.js": lambda: nv.to_html(nv.show(host.tensor(3, 8, 4, 5), editable=True)),
     "classroom/quiz.js": lambda: nv.quiz(questions=1, seed=3).to_html(),
     "method_chooser/chooser.js": lambda: nv.chooser().to_html(),
 }

@@ -113,10 +113,7 @@ def carried(entry: str, package: Traversable) -> str:
 
 
 def compact(line: str) -> str:
-    """A line without the spaces around signs, which are a twelfth of a script, and with the shorter word for a constant.
-
-    Strings stay as they are.
-    """
+    """A line in fewer bytes: without the spaces around signs, and with `let` for `const`; strings stay as they are."""
     parts = STRING.split(line)  # code and strings take turns
     # A template in a template would end its text; and the export stays easy to find.
     if line.count("`") > 2 or line.startswith("export ") or any(map(KEPT.search, parts[::2])):

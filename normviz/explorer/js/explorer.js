@@ -228,9 +228,10 @@ function mount(model, el, createTensor, kept = null) {
     },
     /** Show another tensor, or other parameters: `part` replaces what `data` has of them. */
     take(part) {
+      const sameShape = String(part.shape) === String(data.shape);
       Object.assign(data, part);
       asked.clear();
-      Object.assign(cube, { key: "", colorKey: "", cuts: "", place: "" });
+      Object.assign(cube, { colorKey: "", values: null }, sameShape ? {} : { key: "", cuts: "", place: "" });
       act.set({}, { settled: false, by: "tensor" });
     },
     /** Tell the reader in one sentence what went wrong; the next success takes it away. */
@@ -434,7 +435,7 @@ function mount(model, el, createTensor, kept = null) {
     setText(steppers.hint, quiz.asking(state) ? say("controls.hint-mark") : hintText(steppers, cube.hidden));
     setText(note, aggregation(data, state, shown));
     note.hidden = !note.textContent;
-    root.dataset.ready = "true";
+    if (!tensor?.waiting()) root.dataset.ready = "true";
   }
 
   /** The cell under the pointer with its value; nothing where there is none. */

@@ -269,7 +269,7 @@ export function drawCube(c, data, state, shown, size, angles) {
     c.key = key;
     c.view = view;
     const cuts = JSON.stringify([view.name, view.solids, cut]);
-    if (cuts !== c.cuts) Object.assign(c, { cuts, worth: new Map() }); // turning the cube changes no value
+    if (cuts !== c.cuts) Object.assign(c, { cuts, values: null }); // turning the cube changes no value
     c.frame = makeFrame(view.cells, view.lengths, view.solids.length, size, angles, view.margin);
     drawStill(c, view, data, state, cut, size);
   }
@@ -380,24 +380,21 @@ function surface({ cells: [X, Y, Z], bins: [bx, by, bz] }, cut) {
   return boxes;
 }
 
-/** The drawn cells on the visible faces, with paths and values for colouring; kept until the view turns. */
+/** The drawn cells on the visible faces, with paths until the view turns, and with values while x is the same. */
 function quads(c, view, data, cut) {
-  return (c.quads ??= view.solids.flatMap((solid, k) =>
+  c.quads ??= view.solids.flatMap((solid, k) =>
     surface(view, cut).map((box) => {
       const seen = visibleFaces(c.frame, k, box, cut);
       const [cell, last] = extremes(view, k, box);
-      const at = cell.join();
-      const value = c.worth.get(at) ?? drawnValue(data, cell, last, view.name === "paper");
-      c.worth.set(at, value);
-      return {
-        solid,
-        cell,
-        last,
-        value,
-        paths: FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : []))
-      };
+      const paths = FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : []));
+      return { solid, cell, last, paths, value: NaN };
     })
-  ));
+  );
+  c.values ??= c.quads.map(({ cell, last }) => drawnValue(data, cell, last, view.name === "paper"));
+  c.quads.forEach((quad, i) => {
+    quad.value = c.values[i];
+  });
+  return c.quads;
 }
 
 function drawColours(c, view, data, state, shown, cut, fresh) {

@@ -443,7 +443,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     const shape = channelsSecond(one.shape, channelAxis);
     return { ...wanted, shape, channelAxis, fill: "file", edits: [], own: { shape, values: null, file: one } };
   };
-  /** Read one of the arrays that `find` gives, and show it. */
+  /** Read one of the arrays that `find` gives, and show it; false if that is not possible. */
   async function open(find, k = 0) {
     act.unready();
     turn++;
@@ -458,7 +458,7 @@ export function createTensorPanel({ data, act, model, signal }) {
         onProgress: (share) => mine === turn && busy(share),
         signal: stopped
       });
-      if (mine !== turn || signal.aborted) return;
+      if (mine !== turn || signal.aborted) return false;
       if (opened !== found)
         array.replaceChildren(
           ...found.arrays.map(({ name, shape, dtype }, at) =>
@@ -466,9 +466,12 @@ export function createTensorPanel({ data, act, model, signal }) {
           )
         );
       opened = found;
+      waiting = false;
       run(fromFile(one, wanted.channelAxis));
+      return true;
     } catch (error) {
       if (mine === turn && !signal.aborted) fail(error);
+      return false;
     }
   }
   array.addEventListener("change", () => open(() => opened, Number(array.value)));
@@ -490,8 +493,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     { class: "nv-paste", hidden: true },
     pasted,
     small("use", async () => {
-      await paste(pasted.value);
-      if (!recipe.own?.file) return;
+      if (!(await paste(pasted.value))) return;
       pasted.value = "";
       toggle(pasteButton, pasteBox, false);
       pasteButton.focus();
@@ -623,7 +625,8 @@ export function createTensorPanel({ data, act, model, signal }) {
       input.setAttribute("aria-label", names[a]);
       slider.setAttribute("aria-label", say("tensor.slider", { axis: names[a] }));
       slider.max = String(Math.max(constants.tensor_panel.sliders[Math.min(a, 2)], shape[a]));
-      slider.value = input.value = String(shape[a]);
+      slider.value = String(shape[a]);
+      keep(input, slider.value);
     });
     rank.value = String(shape.length);
     channels.value = String(wanted.channelAxis);
@@ -634,7 +637,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       if (option.value === "edited") option.disabled = name !== "edited";
     }
     fill.value = name;
-    seed.value = String(wanted.seed);
+    keep(seed, String(wanted.seed));
     const texts = { eps: exactly(wanted.eps, "float64"), weight: listText(wanted.weight), bias: listText(wanted.bias) };
     for (const [key, input] of Object.entries({ eps, weight, bias })) keep(input, texts[key]);
     const { name: shown = "", file: source = "" } = own?.file ?? {};
@@ -655,10 +658,13 @@ export function createTensorPanel({ data, act, model, signal }) {
     syncValue();
   }
   const listText = (list) => (list ? list.map((v) => exactly(v, "float64")).join(", ") : "");
+  /** Show a text in a field, unless the reader is just typing another one there. */
   const keep = (input, words) => {
-    input.dataset.kept = words;
-    if (input.value !== words) input.value = words;
+    const isTyping = input.getRootNode().activeElement === input && input.value !== (input.dataset.kept ?? input.value);
+    if (isTyping) return;
+    input.dataset.kept = input.value = words;
   };
+  node.addEventListener("change", ({ target }) => (target.dataset.kept = target.value), { capture: true });
   let shownValue = null;
   function syncValue(shown = lastShown) {
     if (!shown) return;
@@ -711,13 +717,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       const key = event.key.toLowerCase();
       const by = key === "z" ? (event.shiftKey ? 1 : -1) : key === "y" ? 1 : 0;
       // While a text is typed, the keys undo the typing.
-      if (
-        !by ||
-        (typing(target) &&
-          (target.dataset.kept === undefined || target.value !== target.dataset.kept) &&
-          target.type !== "number")
-      )
-        return;
+      if (!by || (typing(target) && target.value !== target.dataset.kept)) return;
       event.preventDefault();
       event.stopPropagation();
       if (at + by >= 0 && at + by < history.length) goTo(at + by);
@@ -760,6 +760,8 @@ export function createTensorPanel({ data, act, model, signal }) {
       );
       return true;
     },
+    /** Is another tensor on its way? */
+    waiting: () => waiting,
     made: (number) => number > begin && number <= revision
   };
 }
