@@ -356,7 +356,7 @@ function mount(model, el, createTensor, kept = null) {
     controls.node,
     alert,
     h("div", { class: "nv-main" }, tour.node, quiz.node, picture, tensor?.node),
-    tensor?.grid,
+    ...(tensor?.below ?? []),
     panel.node
   );
 

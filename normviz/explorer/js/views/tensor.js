@@ -524,7 +524,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   });
   const code = h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": say("tensor.code"), ...KEYS });
   const copy = button({ class: "nv-small", onclick: () => copyText(code, copy, act.later) }, say("common.copy"));
-  const codeBox = h("div", { class: "nv-code-box", hidden: true }, code, copy);
+  const codeBox = h("div", { class: "nv-card", hidden: true }, code, copy);
   const codeButton = opener("code", codeBox, () => syncCode());
   const syncCode = () => {
     if (!codeBox.hidden) setText(code, asCode(forPython(recipe), data, recipe.own));
@@ -596,8 +596,7 @@ export function createTensorPanel({ data, act, model, signal }) {
         field(say("tensor.weight"), weight),
         field(say("tensor.bias"), bias)
       ),
-      h("div", { class: "nv-row" }, save, codeButton),
-      codeBox
+      h("div", { class: "nv-row" }, save, codeButton)
     ),
     same
   );
@@ -739,7 +738,7 @@ export function createTensorPanel({ data, act, model, signal }) {
 
   return {
     node,
-    grid: grid.node,
+    below: [grid.node, codeBox],
     attach,
     follow,
     hooks: () => ({ fill: shownFill(recipe), seed: recipe.seed }),
