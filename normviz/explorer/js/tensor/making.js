@@ -4,7 +4,7 @@ import { blockOf, cubeShape, product, setOf, toCube } from "../core/geometry.js"
 import { mergeAtoms, statisticsOfMoments, statisticsOfValues } from "../core/numbers.js";
 import { createPause } from "../core/pause.js";
 import { EXAMPLE, fillIn, repeatInto } from "./fills.js";
-import { createTally, partOf } from "./part.js";
+import { createSetTally, createTally, partOf } from "./part.js";
 import { channelsSecond, createArranger, createSource, keeps } from "./source.js";
 import { fiveAxes } from "./stored_order.js";
 
@@ -129,13 +129,17 @@ async function fromSlices(source, edits = [], pause) {
     const numbers = await source.at(stored);
     return stored.map((place, i) => edited.get(place) ?? numbers[i]);
   };
+  async function* slices() {
+    for await (const slice of source.slices()) yield withEdits(slice);
+  }
   const values = async () => {
     const all = new (keeps(part.dtype))(cells);
     const arrange = createArranger(all, fiveAxes(shape), source);
-    for await (const slice of source.slices()) arrange(withEdits(slice));
+    for await (const slice of slices()) arrange(slice);
     return all;
   };
-  return { part, tensor: { shape, ...tally.moments(), numbersAt, values } };
+  const tensor = { shape, layout: source.layout, moments: tally.moments(), numbersAt, values, slices };
+  return { part, tensor };
 }
 
 async function inMemory(values, shape, dtype, pause) {
@@ -148,8 +152,12 @@ async function inMemory(values, shape, dtype, pause) {
   while (tally.again());
   const numbersAt = async (places) => places.map((place) => values[place]);
   const part = tally.part(values, dtype);
+  async function* slices() {
+    yield values;
+  }
+  const tensor = { shape, layout: {}, moments: tally.moments(), numbersAt, values: async () => values, slices };
   // The page that gets all values asks for none.
-  return { part, tensor: part.values ? null : { shape, ...tally.moments(), numbersAt, values: async () => values } };
+  return { part, tensor: part.values ? null : tensor };
 }
 
 /** The place in C order as indices. */
@@ -173,7 +181,14 @@ async function answerOf(tensor, { method, num_groups, index }, row) {
   const [x] = await tensor.numbersAt([placeOf(...cell)]);
   const channels = [];
   for (let n = ns[0]; n < ns[1]; n++) for (let c = cs[0]; c < cs[1]; c++) channels.push(n * C + c);
-  if (row.spatial === "all") return { key, x, ...statisticsOfMoments(mergeAtoms(tensor, H * W, channels), row) };
+  if (row.spatial === "all" && tensor.moments)
+    return { key, x, ...statisticsOfMoments(mergeAtoms(tensor.moments, H * W, channels), row) };
+  if (row.spatial === "all") {
+    const tally = createSetTally(tensor.shape, tensor.layout, [ns, cs]);
+    do for await (const values of tensor.slices()) tally.add(values);
+    while (tally.again());
+    return { key, x, ...statisticsOfMoments(tally.moments(), row) };
+  }
   const values = await tensor.numbersAt(channels.map((channel) => (channel * H + hs[0]) * W + ws[0]));
   return { key, x, ...statisticsOfValues(values, row) };
 }

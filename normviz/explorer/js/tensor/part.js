@@ -12,6 +12,8 @@ const LARGEST = 1e300;
  * relative to, too many digits cancel, and a second pass sums relative to the mean.
  */
 const MOST_CANCELLED = 64;
+/** With fewer positions, the moments of a large tensor would need much more memory than its values. */
+const LEAST_POSITIONS = 16;
 
 /**
  * The part of the data of an explorer that belongs to a tensor with these values, in C order.
@@ -36,7 +38,8 @@ export function createTally(shape, layout = {}) {
   const [N, C, H, W] = cube;
   const exact = product(cube) <= constants.limits.values;
   const sizes = binsOf(shape);
-  const atoms = sumsOf(N * C);
+  const few = exact || N * C <= constants.limits.moments;
+  const atoms = few || H * W >= LEAST_POSITIONS ? sumsOf(N * C) : null;
   const places = !exact && N * H * W <= constants.limits.coarse ? sumsOf(N * H * W) : null;
   const boxes = exact ? null : boxMeans(cube, sizes);
   const rows = fiveAxes(shape)[3];
@@ -54,24 +57,23 @@ export function createTally(shape, layout = {}) {
         const c = cell[1];
         const w = cell[4];
         const y = cell[2] * rows + cell[3];
-        addRun(atoms, values, at, length, n * C + c, atomStep);
+        if (atoms) addRun(atoms, values, at, length, n * C + c, atomStep);
         if (places) addRun(places, values, at, length, (n * H + y) * W + w, placeStep);
         if (boxes && !passes) boxes.add(values, at, length, n, c, y, w, boxAxis, boxStep);
       });
     },
     /** Is another pass needed? */
     again() {
-      const rough = [isRough(atoms, H * W), places !== null && isRough(places, C)];
-      if (passes++ || !(rough[0] || rough[1])) return false;
-      restart(atoms, H * W);
-      if (places) restart(places, C);
-      return true;
+      const sums = [
+        [atoms, H * W],
+        [places, C]
+      ].filter(([one]) => one);
+      return !passes++ && startAgain(sums);
     },
-    /** Mean and M2 of every (sample, channel). */
-    moments: () => momentsOf(atoms, H * W),
+    /** Mean and M2 of every (sample, channel), unless they would need more memory than the values. */
+    moments: () => atoms && momentsOf(atoms, H * W),
     /** @param {Float32Array | Float64Array | null} values  needed up to as many cells as the page keeps */
     part(values, dtype) {
-      const few = exact || N * C <= constants.limits.moments;
       const means = boxes?.means();
       return {
         shape,
@@ -88,6 +90,37 @@ export function createTally(shape, layout = {}) {
         statistics: new Map(),
         answers: new Map()
       };
+    }
+  };
+}
+
+/**
+ * The same for one set alone that has all positions.
+ * @param {number[]} shape @param {import("./stored_order.js").Layout} layout
+ * @param {number[][]} ranges  of the set, [start, stop) along n and c
+ */
+export function createSetTally(shape, layout, ranges) {
+  const walk = createWalk(fiveAxes(shape), layout);
+  const count = product(shape.slice(2)) * product(ranges.map(([start, stop]) => stop - start));
+  const sums = sumsOf(1);
+  let passes = 0;
+  return {
+    /** @param {ArrayLike<number>} values */
+    add(values) {
+      walk.by(values.length, (at, length, cell) => {
+        let [start, stop] = [0, length];
+        for (let a = 0; a < 2; a++)
+          if (a === walk.axis) {
+            start = Math.max(start, ranges[a][0] - cell[a]);
+            stop = Math.min(stop, ranges[a][1] - cell[a]);
+          } else if (cell[a] < ranges[a][0] || cell[a] >= ranges[a][1]) return;
+        if (start < stop) addRun(sums, values, at + start, stop - start, 0, 0);
+      });
+    },
+    again: () => !passes++ && startAgain([[sums, count]]),
+    moments() {
+      const { mean, m2 } = momentsOf(sums, count);
+      return { count, mean: mean[0], m2: m2[0] };
     }
   };
 }
@@ -148,6 +181,13 @@ function isRough({ sum, square }, count) {
     if (!(lost <= MOST_CANCELLED * (square[i] - lost))) return true;
   }
   return false;
+}
+
+/** Start again where a set needs it; each entry is the sums of sets of so many cells. Does one need it? */
+function startAgain(entries) {
+  const needed = entries.some(([sums, count]) => isRough(sums, count));
+  if (needed) for (const [sums, count] of entries) restart(sums, count);
+  return needed;
 }
 
 /** Sum relative to the means; where those overflowed, or a value is not finite, the values themselves. */
