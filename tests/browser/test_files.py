@@ -305,6 +305,7 @@ def test_a_picture_goes_through_the_layer_of_the_sample(reads):
     """The photographs give the sample's activations, but for what lies beyond their edges; larger ones are shrunk."""
     photographs = nv.samples.photographs().transpose(0, 2, 3, 1)
     clear = np.concatenate([photographs[1], np.full((64, 64, 1), 255, "u1")], axis=2)
+    outside = np.arange(64)[:, None] < 32  # transparent, which is as white
     files = [(f"{k}.png", png(pixels)) for k, pixels in enumerate(photographs)]
     files += [
         ("twice.png", png(photographs[0].repeat(2, 0).repeat(2, 1))),
@@ -312,16 +313,18 @@ def test_a_picture_goes_through_the_layer_of_the_sample(reads):
         ("clear.png", png(clear)),
         ("odd.png", png(photographs[3][:61, :63])),
         ("dot.png", png(np.full((1, 1, 3), 7, "u1"))),
+        ("hole.png", png(np.where(outside, np.uint8(0), clear))),
+        ("white.png", png(np.where(outside, np.uint8(255), clear))),
     ]
     found = open_all(reads, files)
     assert all(isinstance(one, list) and one[0]["dtype"] == "float32" for one in found)
     x = np.concatenate([array(one[0]) for one in found])
-    assert x.shape == (13, 16, 12, 12)
+    assert x.shape == (15, 16, 12, 12)
     expected = nv.samples.activations(8)
     by_python = [make.layer(make.grey(pixels / 255), 8, 8) * make.GAIN for pixels in photographs]
     assert np.abs(x[:8] - by_python).max() <= make.STEP
     assert min(np.corrcoef(x[k].ravel(), expected[k].ravel())[0, 1] for k in range(8)) > 0.998
-    for same, k in ((8, 0), (9, 2), (10, 1)):
+    for same, k in ((8, 0), (9, 2), (10, 1), (13, 14)):
         assert np.abs(x[same] - x[k]).max() <= make.STEP
     assert np.corrcoef(x[11].ravel(), x[3].ravel())[0, 1] > 0.5
     assert not x[12].any()
@@ -469,6 +472,7 @@ def refused_files() -> list[tuple[str, bytes, str]]:
         case(central(packed, 10, b"\x0c\0"), "zip-method", "bzip2.npz", method=12),
         case(central(packed, 24, struct.pack("<I", 2**31)), "size", "less.npz", "x", found=2**31 - 128, **sizes),
         case(central(packed, 42, struct.pack("<I", 10**9)), "zip", "far.npz"),
+        case(npz(x=x, y=x).replace(b"\2\0\2\0", b"\1\0\1\0"), "zip", "one of two.npz"),
         case(central(npz(x=x, y=x), 42, bytes(4), 1), "zip", "overlap.npz"),
         case(tensors[:6], "tensors", "six.safetensors"),
         case(tensors[:-1], "tensors", "cut.safetensors"),
@@ -540,14 +544,21 @@ def test_zip_files_that_unpack_to_more_than_they_say_are_refused(reads):
 def test_unpacking_tells_how_far_it_is_and_can_be_ended(reads):
     data = npz(x=RANDOM.normal(size=(2, 100_000)))
     code = """
-      const { arrays } = await front.openFile(new File([bytes(given)], "x.npz"));
+      const { arrays } = await front.openFile(new File([bytes(given[0])], "x.npz"));
       const shares = [];
       await front.unpacked(arrays[0], { onProgress: (share) => shares.push(share) });
       const stop = new AbortController();
-      const ended = front.unpacked(arrays[0], { onProgress: () => stop.abort(), signal: stop.signal });
-      return [shares, await ended.catch((error) => error.name)];
+      const ended = front.unpacked(arrays[0], { onProgress: () => stop.abort(), signal: stop.signal })
+        .catch((error) => error.name);
+      const far = [];
+      const [long] = (await front.openFile(new File([bytes(given[1])], "x.npz"))).arrays;
+      const refused = front.unpacked(long, { onProgress: (share) => far.push(share) }).catch(() => far);
+      return [shares, await ended, await refused];
     """
-    shares, ended = reads(code, base64.b64encode(data).decode())
+    small = npy(np.ones((2, 2)))
+    long = zipped("x.npy", small, deflated(small + bytes(1 << 22)))
+    shares, ended, far = reads(code, [base64.b64encode(file).decode() for file in (data, long)])
+    assert far == []  # more than is expected is not unpacked to its end
     assert shares
     assert shares == sorted(shares)
     assert all(0 <= share <= 1 for share in shares)

@@ -31,7 +31,8 @@ export async function zipMembers(file, ending, subject) {
   checkCount(count, subject);
   const view = await dataViewOf(file, begin, length);
   const members = [];
-  for (let k = 0, at = 0; k < count; k++) {
+  let at = 0;
+  for (let k = 0; k < count; k++) {
     if (at + 46 > length || view.getUint32(at, true) !== MEMBER) throw damaged();
     const [nameLength, extraLength, commentLength] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
     const extra = at + 46 + nameLength;
@@ -52,6 +53,7 @@ export async function zipMembers(file, ending, subject) {
     }
     at = next;
   }
+  if (at !== length) throw damaged();
   if (members.some((member) => !(member.start + 30 <= begin))) throw damaged();
   const locals = await Promise.all(members.map((member) => dataViewOf(file, member.start, 30)));
   let free = begin;
