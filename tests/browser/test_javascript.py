@@ -289,3 +289,14 @@ def test_the_page_puts_back_the_zeros_that_did_not_travel(call, dtype):
     found = call("const x = front.unpack(given); return [x.constructor.name, [...x].map(String)]", sent)
     assert found[0] == ("Float64Array" if dtype == np.float64 else "Float32Array")
     np.testing.assert_array_equal([float(text) for text in found[1]], x.astype(np.float64))
+
+
+def test_the_fewest_digits_give_a_number_again(call):
+    """Of a float32 as NumPy writes it; a number that float32 does not hold keeps all its digits."""
+    rng = np.random.default_rng(4)
+    single = (rng.normal(size=300) * 10.0 ** rng.integers(-20, 20, size=300)).astype("f4")
+    whole = [16777217.0, 123456789.0, 0.1, 1 / 3, 5e-324]
+    texts = call("return given.map((value) => front.shortest(value, true))", [*single.astype(float).tolist(), *whole])
+    assert [np.float32(text) for text in texts[:300]] == single.tolist()
+    assert all(len(t.strip("-").split("e")[0].replace(".", "").strip("0")) <= 9 for t in texts[:300])
+    assert [float(text) for text in texts[300:]] == whole

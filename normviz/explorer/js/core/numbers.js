@@ -114,6 +114,12 @@ export function digitsFor(x, mean, deviation) {
   return Number.isFinite(lost) ? Math.min(5 + Math.max(0, Math.ceil(lost - 1)), 15) : 5;
 }
 
+/** The fewest digits from which a number is read again: as float32 if it is `single` and one of those. */
+export function shortest(value, single) {
+  const digits = single && [6, 7, 8, 9].find((n) => Math.fround(Number(value.toPrecision(n))) === value);
+  return String(digits ? Number(value.toPrecision(digits)) : value);
+}
+
 /** A whole number with thin spaces between the thousands. */
 export const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 

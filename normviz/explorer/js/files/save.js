@@ -1,5 +1,6 @@
 // What takes x away from the page: the bytes of a .npy file, and NumPy code.
 
+import { shortest } from "../core/numbers.js";
 import { say } from "../core/sentences.js";
 
 /** A larger x is not written out in the code. */
@@ -79,6 +80,5 @@ function nestedLists(values, shape, indent) {
 function numeral(value, single = false) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "np.nan" : value > 0 ? "np.inf" : "-np.inf";
   if (Object.is(value, -0)) return "-0.0";
-  const digits = single ? [6, 7, 8, 9].find((n) => Math.fround(Number(value.toPrecision(n))) === value) : null;
-  return String(digits ? Number(value.toPrecision(digits)) : value);
+  return shortest(value, single);
 }

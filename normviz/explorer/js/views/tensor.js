@@ -4,6 +4,7 @@
 import constants from "../../constants.json" with { type: "json" };
 import { KEYS, button, h, setText } from "../core/dom.js";
 import { product, toCube } from "../core/geometry.js";
+import { shortest } from "../core/numbers.js";
 import { flatIndex } from "../core/readout.js";
 import { sameAs } from "../core/same_sets.js";
 import { say } from "../core/sentences.js";
@@ -42,8 +43,7 @@ const MOST_SEED = 2 ** 32 - 1;
 function exactly(value, dtype) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
   if (dtype === "float64") return value && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
-  const digits = [6, 7, 8, 9].find((n) => Math.fround(Number(value.toPrecision(n))) === Math.fround(value)) ?? 17;
-  return String(Number(value.toPrecision(digits)));
+  return shortest(value, true);
 }
 
 /** What was typed, for a sentence. */
