@@ -7,7 +7,7 @@ export const abandoned = () => new DOMException("abandoned", "AbortError");
  * Lets other work come in between, but not more often than every few milliseconds; says how much is done (0 to 1), and
  * throws where the work is no longer wanted.
  */
-export function createPause(isWanted, report) {
+export function createPause(isWanted = () => true, report = (_share) => {}) {
   let last = -Infinity;
   return async (share) => {
     if (performance.now() - last < 8) return;

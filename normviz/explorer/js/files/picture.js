@@ -2,6 +2,7 @@
 // of a picture, which is brought to the size of the sample's photographs.
 
 import constants from "../../constants.json" with { type: "json" };
+import { createPause } from "../core/pause.js";
 import { say } from "../core/sentences.js";
 import { Refusal } from "./arrays.js";
 
@@ -65,13 +66,13 @@ export async function readPicture(file, subject) {
   } catch (error) {
     throw error instanceof DOMException ? unreadable() : error;
   }
-  const grey = greyOf(bitmap);
+  const grey = await greyOf(bitmap);
   bitmap.close();
   return filtered(grey);
 }
 
 /** The luminance of the middle square, from 0 to 1, as SIDE x SIDE means of equal areas. @param {ImageBitmap} bitmap */
-function greyOf(bitmap) {
+async function greyOf(bitmap) {
   const side = Math.min(bitmap.width, bitmap.height);
   const step = side / SIDE;
   // One row of the result at a time: a large picture is never in memory twice.
@@ -81,7 +82,9 @@ function greyOf(bitmap) {
   const columns = Array.from({ length: SIDE }, (_, column) => overlaps(column, step));
   const [red, green, blue] = LUMINANCE.map((share) => share / (255 * step * step));
   const grey = new Float64Array(SIDE * SIDE);
+  const pause = createPause();
   for (let row = 0; row < SIDE; row++) {
+    await pause(row / SIDE);
     const first = Math.floor(row * step);
     pen.fillRect(0, 0, side, canvas.height);
     pen.drawImage(bitmap, -Math.floor((bitmap.width - side) / 2), -Math.floor((bitmap.height - side) / 2) - first);

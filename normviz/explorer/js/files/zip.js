@@ -181,7 +181,7 @@ export async function contentOf(member, subject, options) {
       say("files.inflated", { subject, size: Math.ceil(member.size / 1e6), most: Math.floor(most / 1e6) })
     );
   const damaged = new Refusal(say("files.checksum", { subject }));
-  const pause = createPause(() => !options.signal?.aborted, options.onProgress ?? (() => {}));
+  const pause = createPause(() => !options.signal?.aborted, options.onProgress);
   const parts = [];
   let loose = [];
   let size = 0;
