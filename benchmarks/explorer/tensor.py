@@ -1,0 +1,106 @@
+"""What a change of x costs in a page: a slider of the tensor panel, and a large file.
+
+    python -m benchmarks.explorer.tensor [--changes 40]
+
+Script is what the browser's own record says of the page's main thread from one key to the next, in processor time.
+Input to paint goes from the key's time stamp to the first frame after `data-ready` is back. The file is a .npy file of
+float32 numbers, and its time stands beside that of np.load and nv.show, with which Python makes the same page. Numbers
+are reported, not judged; a machine that does nothing else gives those to quote.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+import normviz as nv
+from benchmarks.explorer.__main__ import at, recorded
+from tools.find_browser import find
+
+SHAPES = ((4, 16, 12, 12), (32, 256, 14, 14))
+FILE = (64, 128, 56, 56)
+"""Of float32 numbers: 103 MB."""
+PROBE = """
+{
+  const bench = (window.bench = { asked: null, shown: [] });
+  addEventListener("keydown", (event) => { bench.asked ??= event.timeStamp; }, true);
+  new MutationObserver((records) => {
+    if (bench.asked === null || !records.some(({ target }) => target.matches(".normviz[data-ready]"))) return;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      if (bench.asked !== null) bench.shown.push(performance.now() - bench.asked);
+      bench.asked = null;
+    };
+    channel.port2.postMessage(0);
+  }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
+}
+"""
+PYTHON = """
+import sys, time, numpy as np, normviz as nv
+start = time.perf_counter()
+nv.show(np.load(sys.argv[1]))._repr_mimebundle_()
+print(time.perf_counter() - start)
+"""
+
+
+def changes(page: Page, name: str, count: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of script and from input to paint, of keys that move a slider to and fro."""
+
+    def press(count: int) -> None:
+        for k in range(count):
+            before = page.evaluate("bench.shown.length")
+            page.keyboard.press(("ArrowLeft", "ArrowRight")[k % 2])
+            page.wait_for_function("(before) => bench.shown.length > before", arg=before)
+            time.sleep(0.7)  # one window of the record
+
+    page.get_by_role("slider", name=name, exact=True).focus()
+    press(4)  # the first ones compile what they run
+    page.evaluate("() => { bench.shown.length = 0; }")
+    page.context.browser.start_tracing(page=page, categories=["devtools.timeline"])
+    press(count)
+    script, _ = recorded(page.context.browser.stop_tracing(), count)
+    return script, page.evaluate("bench.shown")
+
+
+def measure(count: int) -> None:
+    """Measure all, and print the tables."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=find(), args=["--no-sandbox"]) as browser,
+    ):
+        path, file = Path(folder) / "page.html", Path(folder) / "x.npy"
+        nv.to_html(nv.show(editable=True), path)
+        np.save(file, nv.samples.filled(FILE, "normal"))
+        print(f"Chromium {browser.version}; {count} changes of the number of samples\n")
+        print(f"{'ms a change: p50 / p95':32}{'script':>19}{'input to paint':>19}")
+        for shape in SHAPES:
+            page = browser.new_page(reduced_motion="reduce", bypass_csp=True)
+            page.add_init_script(PROBE)
+            page.goto(f"{path.as_uri()}#shape={','.join(map(str, shape))}&fill=normal")
+            page.wait_for_selector(".normviz[data-ready]")
+            columns = (f"{at(v, 50):.1f} / {at(v, 95):.1f}" for v in changes(page, "N slider", count))
+            print(f"{shape!s:32}" + "".join(f"{column:>19}" for column in columns))
+            page.close()
+        page = browser.new_page(bypass_csp=True)
+        page.goto(path.as_uri())
+        page.wait_for_selector(".normviz[data-ready]")
+        start = time.perf_counter()
+        page.get_by_label("Open a file", exact=True).set_input_files(file)
+        page.wait_for_selector(f".normviz[data-ready][data-shape='{','.join(map(str, FILE))}']")
+        ours = time.perf_counter() - start
+        theirs = float(subprocess.check_output([sys.executable, "-c", PYTHON, str(file)], text=True))
+        size = file.stat().st_size / 1e6
+        print(f"\nA file of {size:.0f} MB: {ours:.2f} s to the first picture in the page,")
+        print(f"{theirs:.2f} s for np.load and nv.show; {ours / theirs:.2f} times as long")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.explorer.tensor", description=__doc__.splitlines()[0])
+    parser.add_argument("--changes", type=int, default=40, help="changes to measure for each shape [default: 40]")
+    measure(parser.parse_args().changes)
