@@ -138,7 +138,7 @@ def literals(code: str) -> list[tuple[str, str]]:
 
 
 OTHER_USE = re.compile(
-    r"(?:[kK]ey [=!]==|startsWith\(|querySelector(?:All)?\(|matches(?:\?\.)?\(|closest\(|\bsay\(|Error\("
+    r"(?:(?:[kK]ey|type) [=!]==|replace\(|startsWith\(|querySelector(?:All)?\(|matches(?:\?\.)?\(|closest\(|\bsay\(|Error\("
     r"|matchMedia\(|\bfrom)\s*$"
 )
 

@@ -8,7 +8,7 @@ export const MOST_HEADER = 12 + 10000;
 
 const MAGIC = "\x93NUMPY";
 const ITEM =
-  /\s*(['"])(descr|fortran_order|shape)\1\s*:\s*(?:(True|False)|(['"])([^'"\\]*)\4|\(([\d\sL,]*)\)|([[({]).*)\s*(,|$)/sy;
+  /\s*(['"])(descr|fortran_order|shape)\1 *: *(?:(True|False)|(['"])([^'"\\]*)\4|\(([\d\sL,]*)\)|([[({]).*)\s*(,|$)/sy;
 const KINDS = { f: "float", i: "int", u: "uint" };
 const REFUSED = { c: "complex", O: "object", V: "structured", S: "text", U: "text", a: "text" };
 

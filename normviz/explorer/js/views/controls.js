@@ -401,14 +401,14 @@ export function syncSteppers(s, data, state) {
   });
   const front = state.index[1] === 0;
   s.slice.hidden = state.view === "paper";
-  s.slice.title = say(`controls.slice-${front ? "front" : "title"}`, { axis: axes[1] });
+  s.slice.title = say(front ? "controls.slice-front" : "controls.slice-title", { axis: axes[1] });
   s.slice.setAttribute("aria-pressed", String(state.slice));
   s.idle = state.slice && front && !s.slice.hidden;
 }
 
 /** What to do with the cube, or what cannot be seen of it. @param {boolean} inside  whether the picked cell is */
 export function hintText(s, inside) {
-  if (inside) return say(`controls.hint-${s.slice.hidden ? "deep" : "inside"}`);
+  if (inside) return say(s.slice.hidden ? "controls.hint-deep" : "controls.hint-inside");
   return s.idle ? s.slice.title : say("controls.hint");
 }
 

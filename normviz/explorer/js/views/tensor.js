@@ -297,7 +297,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     say("tensor.name")
   );
   const summary = h("span", { class: "nv-note" });
-  const small = (name, onclick) => button({ class: "nv-small", onclick }, say(`tensor.${name}`));
+  const small = (name, onclick) => button({ class: "nv-small", onclick }, say(`tensor.do-${name}`));
   const undo = small("undo", () => at > 0 && goTo(at - 1));
   const redo = small("redo", () => at < history.length - 1 && goTo(at + 1));
   const reset = small("reset", () => run(first));
@@ -333,7 +333,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   const select = (name, options, onchange) => {
     const node = h(
       "select",
-      { "aria-label": say(`tensor.${name}`), ...KEYS },
+      { "aria-label": say(`tensor.name-${name}`), ...KEYS },
       ...options.map(([value, text]) => h("option", { value }, text))
     );
     node.addEventListener("change", () => onchange(node.value));
@@ -361,7 +361,10 @@ export function createTensorPanel({ data, act, model, signal }) {
   );
   const fill = select(
     "fill",
-    CHOICES.map((name) => [name, say(`tensor.fill-${name.replace(" ", "-")}`)]),
+    CHOICES.map((name) => {
+      const key = name.replace(" ", "-");
+      return [name, say(`tensor.fill-${key}`)];
+    }),
     (name) =>
       attempt(() => {
         const plain = { ...wanted, edits: [], own: null };
@@ -378,7 +381,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   const text = (name, attributes = {}) =>
     h("input", {
       type: "text",
-      "aria-label": say(`tensor.${name}`),
+      "aria-label": say(`tensor.name-${name}`),
       spellcheck: "false",
       autocomplete: "off",
       ...attributes,
@@ -437,8 +440,8 @@ export function createTensorPanel({ data, act, model, signal }) {
 
   // ---- files ----
   const file = h("input", { type: "file", class: "nv-unseen", "aria-label": say("tensor.open"), ...KEYS });
-  const array = h("select", { "aria-label": say("tensor.array"), ...KEYS });
-  const arrayField = field(say("tensor.array"), array);
+  const array = h("select", { "aria-label": say("tensor.name-array"), ...KEYS });
+  const arrayField = field(say("tensor.name-array"), array);
   const fromFile = (one, channelAxis) => {
     const shape = channelsSecond(one.shape, channelAxis);
     return { ...wanted, shape, channelAxis, fill: "file", edits: [], own: { shape, values: null, file: one } };
@@ -504,7 +507,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     opener.setAttribute("aria-expanded", String(isOpen));
   };
   const opener = (name, node, opening = () => {}) => {
-    const one = button({ class: "nv-small", "aria-expanded": "false" }, say(`tensor.${name}`));
+    const one = button({ class: "nv-small", "aria-expanded": "false" }, say(`tensor.do-${name}`));
     one.addEventListener("click", () => {
       toggle(one, node);
       if (!node.hidden) opening();
@@ -522,7 +525,13 @@ export function createTensorPanel({ data, act, model, signal }) {
       act.later(() => URL.revokeObjectURL(address), 10000);
     });
   });
-  const code = h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": say("tensor.code"), ...KEYS });
+  const code = h("pre", {
+    class: "nv-code",
+    tabindex: "0",
+    role: "region",
+    "aria-label": say("tensor.do-code"),
+    ...KEYS
+  });
   const copy = button({ class: "nv-small", onclick: () => copyText(code, copy, act.later) }, say("common.copy"));
   const codeBox = h("div", { class: "nv-card", hidden: true }, code, copy);
   const codeButton = opener("code", codeBox, () => syncCode());
@@ -569,12 +578,12 @@ export function createTensorPanel({ data, act, model, signal }) {
       "div",
       { class: "nv-tensor-part" },
       axes,
-      h("div", { class: "nv-row" }, field(say("tensor.rank"), rank), field(say("tensor.channels"), channels))
+      h("div", { class: "nv-row" }, field(say("tensor.name-rank"), rank), field(say("tensor.name-channels"), channels))
     ),
     h(
       "div",
       { class: "nv-tensor-part" },
-      h("div", { class: "nv-row" }, field(say("tensor.fill"), fill, "nv-wide"), field(say("tensor.seed"), seed)),
+      h("div", { class: "nv-row" }, field(say("tensor.name-fill"), fill, "nv-wide"), field(say("tensor.seed"), seed)),
       h(
         "div",
         { class: "nv-row" },
@@ -584,7 +593,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       pasteBox,
       arrayField,
       progress,
-      h("div", { class: "nv-row" }, field(say("tensor.value"), value), gridButton)
+      h("div", { class: "nv-row" }, field(say("tensor.name-value"), value), gridButton)
     ),
     h(
       "div",
@@ -592,9 +601,9 @@ export function createTensorPanel({ data, act, model, signal }) {
       h(
         "div",
         { class: "nv-row nv-parameters" },
-        field(say("tensor.eps"), eps),
-        field(say("tensor.weight"), weight),
-        field(say("tensor.bias"), bias)
+        field(say("tensor.name-eps"), eps),
+        field(say("tensor.name-weight"), weight),
+        field(say("tensor.name-bias"), bias)
       ),
       h("div", { class: "nv-row" }, save, codeButton)
     ),

@@ -114,7 +114,7 @@ export function createValueGrid(data, act, write) {
       )
     );
     const head = (role, text) => h("span", { role }, text);
-    table.style.gridTemplateColumns = `auto repeat(${columns}, minmax(58px, 1fr))`;
+    table.style.setProperty("--columns", String(columns));
     table.replaceChildren(
       h(
         "div",
