@@ -130,6 +130,35 @@ def test_each_control_has_its_name_once(root):
     expect(root.get_by_text(f"({', '.join(axes[1:])})", exact=True)).to_be_visible()
 
 
+def test_the_other_parts_follow_another_rank(root):
+    choose(root, "Group Norm")
+    set_shape(root, (2, 6, 5))
+    groups = root.get_by_role("slider", name="Groups G", exact=True)
+    assert groups.get_attribute("aria-valuemax") == "6"
+    titles = groups.evaluate("e => [...e.querySelectorAll('[title]')].map((one) => one.title)")
+    assert "G = 4 does not divide C = 6" in titles
+    groups.press("End")
+    assert state(root)["set"] == "0:1,0:1,0:5"
+    cube = root.get_by_role("application")
+    for key in ("ArrowRight", "ArrowDown", "PageDown", "Shift+ArrowRight"):
+        cube.press(key)
+    assert state(root)["index"] == (1, 1, 1)
+    box = cube.bounding_box()
+    root.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert len(state(root)["index"]) == 3
+    root.get_by_role("button", name="Tour", exact=True).click()
+    for _ in range(3):
+        root.get_by_role("button", name="Next stop", exact=True).click()
+    expect(root.get_by_text("here 3 groups of 2 neighboring channels")).to_be_visible()
+    root.get_by_role("button", name="End tour", exact=True).click()
+    root.get_by_role("button", name="Predict", exact=True).click()
+    expect(root.get_by_role("spinbutton", name=re.compile("from, 0 to"))).to_have_count(3)
+    expect(root.get_by_label("l to, 0 to 4", exact=True)).to_be_visible()
+    root.page.evaluate("() => { location.hash = 'shape=2,4&predict=true'; }")
+    wait_for(root, shape="2,4")
+    expect(root.get_by_role("spinbutton", name=re.compile("from, 0 to"))).to_have_count(2)
+
+
 def test_ready_goes_in_the_handler_and_the_hooks_come_with_the_picture(root):
     """Before anything is computed or read, `data-ready` is gone; the attributes change before it is back."""
     got = root.evaluate(

@@ -273,12 +273,10 @@ export function createTensorPanel({ data, act, model, signal }) {
   // ---- what the reader does ----
   const on = (target, type, listener, options = {}) => target.addEventListener(type, listener, { signal, ...options });
   /** Do what a control asks for; a sentence that it throws is told. */
-  const attempt = (f) => {
+  const attempt = (f, settled = true) => {
     act.unready();
     try {
-      const next = f();
-      if (next) run(next);
-      else act.redraw();
+      run(f(), { settled });
     } catch (error) {
       fail(error);
     }
@@ -314,22 +312,14 @@ export function createTensorPanel({ data, act, model, signal }) {
       min: 1,
       step: 1,
       ...KEYS,
-      oninput: () => attemptLive(() => withAxis(a, slider.valueAsNumber), false),
-      onchange: () => attemptLive(() => withAxis(a, slider.valueAsNumber), true)
+      oninput: () => attempt(() => withAxis(a, slider.valueAsNumber), false),
+      onchange: () => attempt(() => withAxis(a, slider.valueAsNumber))
     });
     const input = h("input", { type: "number", min: 1, step: 1, ...KEYS });
     input.addEventListener("change", () => attempt(() => withAxis(a, input.value === "" ? NaN : Number(input.value))));
     const letter = h("span", { class: "nv-letter", "aria-hidden": "true" });
     return { slider, input, letter, nodes: [letter, slider, input] };
   }
-  const attemptLive = (f, settled) => {
-    act.unready();
-    try {
-      run(f(), { settled });
-    } catch (error) {
-      fail(error);
-    }
-  };
   const select = (name, options, onchange) => {
     const node = h(
       "select",
