@@ -125,6 +125,13 @@ def test_each_control_has_its_name_once(root):
             expect(field(root, f"{axis} slider")).to_have_count(0)
         expect(root.get_by_role("spinbutton", name=re.compile("^index "))).to_have_count(rank)
         assert len(shape_of(root)) == rank
+    for name in ("Table", "Paste numbers", "As code"):
+        root.get_by_role("button", name=name, exact=True).click()
+    # JupyterLab would take keys from a control that does not ask for them.
+    silent = root.locator("button, input, select, textarea, summary, [tabindex]").evaluate_all(
+        "all => all.filter((e) => e.dataset.lmSuppressShortcuts !== 'true').map((e) => e.outerHTML)"
+    )
+    assert silent == []
     assert field(root, "Open a file").get_attribute("type") == "file"
     assert root.locator("[role=status]").first.inner_text() == status(root)
     expect(root.get_by_text(f"({', '.join(axes[1:])})", exact=True)).to_be_visible()

@@ -595,7 +595,7 @@ export function createTensorPanel({ data, act, model, signal }) {
         field(say("tensor.name-weight"), weight),
         field(say("tensor.name-bias"), bias)
       ),
-      h("div", { class: "nv-row" }, save, codeButton)
+      h("div", { class: "nv-row" }, save, codeButton, summary)
     ),
     same
   );
@@ -603,7 +603,6 @@ export function createTensorPanel({ data, act, model, signal }) {
     "section",
     { class: "nv-card nv-tensor", "aria-label": say("tensor.name") },
     h("div", { class: "nv-row" }, fold, h("span", { class: "nv-spring" }), undo, redo, reset),
-    summary,
     body
   );
 
