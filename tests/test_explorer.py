@@ -1,6 +1,7 @@
 """The widget in Python: traits, their checks, what the scene carries, and what an export keeps."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
@@ -283,13 +284,18 @@ def test_exported_state_keeps_the_module_even_when_defaults_are_dropped(x):
     explorer = nv.Explorer(x)
     saved = ipywidgets.embed.embed_data(views=[explorer])["manager_state"]["state"][explorer.model_id]["state"]
     assert saved["_esm"] == js.module()
+    assert "Open a file" not in js.module()
+    explorer.editable = True
+    assert explorer._esm == nv.Explorer(editable=True)._esm == js.module(editable=True) != js.module()
     assert saved["_css"] == js.stylesheet()
     assert saved["_scene"]["shape"] == [2, 8, 4, 4]
 
 
-def test_the_front_end_imports_nothing_and_asks_nobody():
-    text = js.module()
-    for word in ("import ", "fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML", "eval("):
+@pytest.mark.parametrize("editable", [False, True])
+def test_the_front_end_imports_nothing_and_asks_nobody(editable):
+    text = js.module(editable=editable)
+    assert not re.search(r"^import |\bimport\(", text, re.MULTILINE)
+    for word in ("fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML", "eval("):
         lines = [line for line in text.splitlines() if word in line and "www.w3.org/2000/svg" not in line]
         assert not [line for line in lines if not line.lstrip().startswith(("//", "*", "/*"))], word
 

@@ -86,11 +86,12 @@ def modules() -> dict[str, str]:
     return {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-PAGES = ("explorer/js/hosts/plain_page.js", "explorer/js/hosts/editable_page.js")
+PAGES = tuple(f"explorer/js/hosts/{kind}_page.js" for kind in ("plain", "editable"))
+WIDGETS = tuple(f"explorer/js/hosts/{kind}_widget.js" for kind in ("plain", "editable"))
 
 
 def test_every_module_is_part_of_a_page():
-    entries = (*PAGES, "explorer/js/widget.js", "explorer/js/tensor/worker.js", Quiz.SCRIPT, Chooser.SCRIPT)
+    entries = (*PAGES, *WIDGETS, "explorer/js/tensor/worker.js", Quiz.SCRIPT, Chooser.SCRIPT)
     assert {name for entry in entries for name in js.collected(entry)[0]} == set(modules())
 
 

@@ -167,7 +167,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         """Show a subject; all arguments have been checked."""
         self._subject, self._arrivals, self._filled = subject, Arrivals(), None
         self._given = dict(parameters)
-        super().__init__(**{"_scene": subject.scene, **traits, **of_recipe(subject)})
+        # Only an editable explorer brings along the panel, because every saved notebook keeps the script.
+        script = js.module(editable=subject.recipe is not None)
+        super().__init__(**{"_esm": script, "_scene": subject.scene, **traits, **of_recipe(subject)})
         with self.cross_validation_lock:
             for name, value in parameters.items():
                 self.set_trait(name, value)
@@ -330,6 +332,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         """Let the reader of the page change x, or no longer; `_check` has accepted it."""
         on = self._subject
         if change["new"] != (on.recipe is not None):
+            self._esm = js.module(editable=change["new"])
             self._show(on.opened() if change["new"] else replace(on, recipe=None))
 
     @observe("method")

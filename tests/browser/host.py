@@ -57,7 +57,11 @@ def model(x: Any, method: str = "group", num_groups: int | None = None, **keywor
 
 
 def write(
-    path: Path, models: Iterable[dict[str, Any]] = (), *, style: str = "", entry: str = "explorer/js/widget.js"
+    path: Path,
+    models: Iterable[dict[str, Any]] = (),
+    *,
+    style: str = "",
+    entry: str = "explorer/js/hosts/editable_widget.js",
 ) -> Path:
     """Write a page with an explorer for each model, or with another file of the front-end and no explorer."""
     style = f"{js.stylesheet()}\nbody {{ margin: 0; {style} }}"

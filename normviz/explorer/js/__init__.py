@@ -39,9 +39,9 @@ SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/\n", re.MULTILINE)
 PACKAGE = files("normviz")
 
 
-def module() -> str:
-    """The text of the ES module, whose default export is `{ render }`, as anywidget wants it."""
-    return joined("explorer/js/widget.js")
+def module(*, editable: bool = False) -> str:
+    """The text of the ES module, whose default export is `{ render }`, as anywidget wants it; `editable` as in `page`."""
+    return joined(f"explorer/js/hosts/{'editable' if editable else 'plain'}_widget.js")
 
 
 def page(*, editable: bool = False) -> str:

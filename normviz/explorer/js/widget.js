@@ -1,6 +1,0 @@
-// The explorer as a widget: anywidget calls the `render` of the default export.
-
-import { render } from "./explorer.js";
-import { createTensorPanel } from "./views/tensor.js";
-
-export default { render: (context) => render(context, createTensorPanel) };
