@@ -294,8 +294,8 @@ def test_exported_state_keeps_the_module_even_when_defaults_are_dropped(x):
 @pytest.mark.parametrize("editable", [False, True])
 def test_the_front_end_imports_nothing_and_asks_nobody(editable):
     text = js.module(editable=editable)
-    assert not re.search(r"^import |\bimport\(", text, re.MULTILINE)
-    for word in ("fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML", "eval("):
+    assert not re.search(r"^import |\bimport\(|(?<![.\w])eval\(", text, re.MULTILINE)
+    for word in ("fetch(", "XMLHttpRequest", "http://", "https://", "innerHTML"):
         lines = [line for line in text.splitlines() if word in line and "www.w3.org/2000/svg" not in line]
         assert not [line for line in lines if not line.lstrip().startswith(("//", "*", "/*"))], word
 

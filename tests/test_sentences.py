@@ -138,8 +138,8 @@ def literals(code: str) -> list[tuple[str, str]]:
 
 
 OTHER_USE = re.compile(
-    r"(?:(?:[kK]ey|type) [=!]==|replace\(|startsWith\(|querySelector(?:All)?\(|matches(?:\?\.)?\(|closest\(|\bsay\(|Error\("
-    r"|matchMedia\(|\bfrom)\s*$"
+    r"(?:(?:[kK]ey|type) [=!]==|replace\(|startsWith\(|querySelector(?:All)?\(|matches(?:\?\.)?\(|closest\(|\bsay\("
+    r"|Error\(|matchMedia\(|\bfrom)\s*$"
 )
 
 

@@ -40,7 +40,7 @@ PACKAGE = files("normviz")
 
 
 def module(*, editable: bool = False) -> str:
-    """The text of the ES module, whose default export is `{ render }`, as anywidget wants it; `editable` as in `page`."""
+    """The text of the ES module, as anywidget wants it; `editable` as in `page`."""
     return joined(f"explorer/js/hosts/{'editable' if editable else 'plain'}_widget.js")
 
 
