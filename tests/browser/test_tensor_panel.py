@@ -815,6 +815,17 @@ def test_everything_by_keyboard(root):
     expect(field(root, "N")).to_be_hidden()
 
 
+def test_a_slider_leads_back_to_a_long_axis(root):
+    """The slider of a length beyond its usual end does not lose that end while it is moved."""
+    type_in(root, "N", 20)
+    slider = root.get_by_role("slider", name="N slider", exact=True)
+    slider.focus()
+    for key, length in (("ArrowLeft", 19), ("ArrowRight", 20), ("Home", 1), ("End", 20)):
+        slider.press(key)
+        is_ready(root)
+        assert shape_of(root)[0] == length
+
+
 def test_a_drag_of_a_slider_is_one_step_back(root):
     slider = field(root, "C slider")
     box = slider.bounding_box()

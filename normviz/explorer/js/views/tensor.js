@@ -621,7 +621,9 @@ export function createTensorPanel({ data, act, model, signal }) {
       setText(letter, names[a]);
       input.setAttribute("aria-label", names[a]);
       slider.setAttribute("aria-label", say("tensor.slider", { axis: names[a] }));
-      slider.max = String(Math.max(constants.tensor_panel.sliders[Math.min(a, 2)], shape[a]));
+      // While it is moved, the slider keeps the way back to a longer axis.
+      const longest = slider.matches(":focus") ? Number(slider.max) : 0;
+      slider.max = String(Math.max(constants.tensor_panel.sliders[Math.min(a, 2)], shape[a], longest));
       slider.value = String(shape[a]);
       keep(input, slider.value);
     });
