@@ -23,8 +23,8 @@ The keys of that file:
 - `stage`: the height of the explorer's picture as [least, share of its width, most], for up to `tall_above` samples,
   for more, and where the explorer is narrow.
 - `column`: the least width of explorers side by side, in pixels; `heights`: from which width on an explorer needs which
-  height in the frame of `nv.show`, with its controls and without them; the second height is that of one with a title,
-  running statistics, notes and the like (`Subject.says_more`).
+  height in the frame of `nv.show`, with its controls, without them, and with the panel in which the reader makes a
+  tensor; the second height is that of one with a title, running statistics, notes and the like (`Subject.says_more`).
 - `still`: the size of the still picture, in pixels.
 - `files`: the most that is read of files: bytes of the `header` of a .safetensors file, of a `text`, of the `directory`
   of an .npz file, of an array when it is `inflated`; how many arrays (`members`), and the `pixels` of a picture.

@@ -19,7 +19,7 @@ COLUMN: int = CONSTANTS["column"]
 """The least width of explorers that stand side by side, in pixels."""
 
 
-def of_explorers(count: int, *, controls: bool, more: bool) -> Steps:
+def of_explorers(count: int, *, controls: bool, more: bool, editable: bool = False) -> Steps:
     """The height of `count` explorers, in as many columns as there is room for.
 
     Parameters
@@ -30,10 +30,11 @@ def of_explorers(count: int, *, controls: bool, more: bool) -> Steps:
         Whether they have their controls.
     more
         Whether they say more than the shape and the values of the tensor ask for, such as a title.
+    editable
+        Whether they have the panel in which the reader makes the tensor.
     """
-    needs = [
-        (width, (plain, full)[more]) for width, plain, full in CONSTANTS["heights"][("bare", "controls")[controls]]
-    ]
+    kind = "editable" if editable else "controls" if controls else "bare"
+    needs = [(width, (plain, full)[more]) for width, plain, full in CONSTANTS["heights"][kind]]
     ends = [width for width, _ in needs[1:]] + [float("inf")]
     steps: list[tuple[int, int]] = []
     for columns in range(1, count + 1):

@@ -48,19 +48,20 @@ body { margin: 0; visibility: hidden; }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
 :root:not([data-fitted]) main { min-height: 100vh; }
 .nvp-row { flex: 1; }
+:root:not([data-fitted]) :is(.nv-map, .nv-card > .nv-code) { max-height: 140px; }
 .nvp-live > *, .nv-place > .normviz { flex: 1 1 auto; border-radius: 0; }
 :root:not([data-fitted]) :is(.nv-main, .nv-picture) { flex-grow: 1; }
 :root:not([data-fitted]) .nvp-live .nv-stage { flex: 1 0 200px; height: auto; }
 @media (prefers-color-scheme: dark) { [data-drawn]:not([data-theme]) body { background: var(--dark); } }
 [data-drawn][data-theme=dark] body { background: var(--dark); }
 """
-UNPACKED = (
+UNPACK_SCRIPT = (
     "await new Response(new Blob([Uint8Array.from(atob('%s'),c=>c.charCodeAt(0))]).stream()"
     ".pipeThrough(new DecompressionStream('gzip'))).text()"
 )
-OPEN_PAGE = f"(async()=>{{const t={UNPACKED};document.open();document.write(t);document.close()}})()"
+OPEN_SCRIPT = f"(async()=>{{const t={UNPACK_SCRIPT};document.open();document.write(t);document.close()}})()"
 RUN_SCRIPT = (
-    f"const t={UNPACKED};"
+    f"const t={UNPACK_SCRIPT};"
     "document.head.append(Object.assign(document.createElement('script'),{type:'module',textContent:t}))"
 )
 
@@ -145,7 +146,7 @@ def over(
         In this frame the reader makes a tensor, and may save it.
     """
     shown = base64.b64encode(still.encode()).decode("ascii")
-    inside = f"<!doctype html><script>{OPEN_PAGE % packed(live)}</script>"
+    inside = f"<!doctype html><script>{OPEN_SCRIPT % packed(live)}</script>"
     allowed = "allow-scripts allow-downloads" if editable else "allow-scripts"
     caption = f'<figcaption style="padding:8px 12px">{escape(words)}</figcaption>' if words else ""
     # In padding 100% is the width of the element around, so one stands around that is as wide. The figure has a width

@@ -26,6 +26,8 @@ from normviz.explorer.svg.readout import State, enumerated, name_of, row_of
 from normviz.explorer.validation import Subject
 
 MOST_COMPARED = 4
+WIDEST_EDITABLE = 1200
+"""Pixels of an explorer whose panel "Tensor" stands beside the cubes."""
 ARRAYS = ("__array__", "__array_interface__", "__cuda_array_interface__", "__dlpack__")
 """Attributes that arrays have."""
 
@@ -159,8 +161,8 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
     still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
     controls, more = any(state["controls"] for _, state in parts), any(subject.says_more for subject, _ in parts)
     editable = any(subject.recipe is not None for subject, _ in parts)
-    heights = frame_height.of_explorers(len(parts), controls=controls, more=more)
-    widest = picture.WIDTH if len(parts) == 1 else 1600
+    heights = frame_height.of_explorers(len(parts), controls=controls, more=more, editable=editable)
+    widest = 1600 if len(parts) > 1 else WIDEST_EDITABLE if editable else picture.WIDTH
     live = page([parts], framed=True)
     html = over(still, live, size, title, alt, words, heights, widest=widest, editable=editable)
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.

@@ -10,6 +10,30 @@ DRAWN = "root => root.querySelector('.nv-svg').viewBox.baseVal.width === root.qu
 """Whether the picture is drawn for the width that it has."""
 
 THROUGH_STATES = r"""
+/** Bring the panel "Tensor" into each state that may need much room, and leave the one that needs most. */
+async function throughTensorStates(root, state) {
+  const view = root.ownerDocument.defaultView;
+  const button = (text) => [...root.querySelectorAll("button")].find((e) => e.textContent === text);
+  const enter = async (selector, value, name) => {
+    const field = root.querySelector(selector);
+    field.value = value;
+    field.dispatchEvent(new view.Event("change"));
+    await state(name);
+  };
+  for (const method of [...root.querySelectorAll(".nv-methods [role=radio]")].slice(0, 4)) {
+    method.click();
+    await enter(".nv-tensor [aria-label=N]", 1, `${method.textContent}, N = 1`);
+  }
+  await enter(".nv-tensor [aria-label=Seed]", -1, "a sentence");
+  const rank = ".nv-tensor select:has([value='5'])";
+  await enter(rank, 5, "rank 5");
+  for (const name of ["Paste numbers", "As code", "Table"]) {
+    button(name).click();
+    await state(name);
+    button(name).click();
+  }
+}
+
 /** Bring an explorer into each state that may need much room; `measure(name)` looks at it. */
 async function throughStates(root, measure) {
   const view = root.ownerDocument.defaultView, isBare = root.classList.contains("nv-bare");
@@ -24,6 +48,7 @@ async function throughStates(root, measure) {
     measure(name);
   };
   await state("as it opens");
+  if (root.querySelector(".nv-tensor")) await throughTensorStates(root, state);
   press("More");
   for (const method of methods) {
     method.click();
