@@ -255,6 +255,21 @@ def test_an_older_tensor_that_comes_late_is_ignored(explorer):
     assert explorer.x[0, 0, 0] == 1
 
 
+def test_the_page_goes_back_to_the_tensor_that_python_gave(x):
+    explorer = nv.Explorer(x, editable=True, weight=np.arange(8))
+    heard(explorer, made(FILE, 1, VALUES), VALUES.tobytes())
+    assert len(explorer.weight) == 3
+    heard(explorer, {"kind": "first", "revision": 2})
+    assert explorer.x is x
+    assert explorer.recipe["fill"] == "file"
+    assert explorer._scene["revision"] == 2
+    np.testing.assert_array_equal(explorer.weight, [0, 1, 2, 0, 1, 2, 0, 1])
+    explorer.x = x + 1
+    heard(explorer, made(FILE, 3, VALUES), VALUES.tobytes())
+    heard(explorer, {"kind": "first", "revision": 4})
+    np.testing.assert_array_equal(explorer.x, x + 1)
+
+
 def test_parameters_of_the_page_arrive(explorer):
     heard(explorer, {"kind": "parameters", "eps": 0.1, "weight": list(range(8)), "bias": None})
     assert explorer.eps == 0.1
@@ -299,6 +314,8 @@ def test_a_message_of_another_form_changes_nothing(explorer):
         ),
         *((made({key: edited[key] for key in edited if key != left}, 1, VALUES), [data]) for left in edited),
         *((made(FILE | {"fill": "ramp", "shape": [2**13, 2**14]}, 1), each) for each in ([], [data])),
+        *(({"kind": "first", "revision": each}, []) for each in WRONG),
+        ({"kind": "first"}, []),
         *(({**piece, key: each}, [data]) for key in piece for each in WRONG if key != "kind"),
         *((piece, each) for each in ([], [None], [b""], [data, data], [bytes(2**22 + 1)], ["text"], [5])),
         *(

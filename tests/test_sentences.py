@@ -188,8 +188,8 @@ def text_of(node: ast.AST) -> str | None:
 
 NO_TEXT = re.compile(r"<[^<>]*>|[\w:-]+=\"[^\"]*\"?|@media[^{]*\{|[^{}]*\{[^{}]+\}")
 """Tags, attributes and CSS rules."""
-NO_SENTENCES = "__all__|(?:[A-Z]+_)?(?:STYLE|COMMON|POLICY)"
-"""Names of constants that hold no sentences: style sheets, and which requests a page may make."""
+NO_SENTENCES = "__all__|(?:[A-Z]+_)?(?:STYLE|COMMON|POLICY|SCRIPT)"
+"""Names of constants that hold no sentences: style sheets, scripts, and which requests a page may make."""
 
 
 def said_in_module(source: str) -> list[str]:

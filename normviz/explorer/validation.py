@@ -132,14 +132,20 @@ class Subject:
 
     def made(self, recipe: Recipe, values: np.ndarray) -> Subject:
         """The same with an x of a recipe and its values; weight and bias follow the number of channels."""
-        axis, length = recipe["channel_axis"], values.shape[0 if self.per_output else 1]
-        on = replace(
-            self,
-            channel_axis=axis,
-            weight=of_length(self.weight, values.shape, length),
-            bias=of_length(self.bias, values.shape, length),
-        )
+        axis = recipe["channel_axis"]
+        on = replace(self.for_shape(values.shape), channel_axis=axis)
         return replace(on.with_x(np.ascontiguousarray(np.moveaxis(values, 1, axis))), recipe=recipe)
+
+    def back_to(self, first: Subject) -> Subject:
+        """The same with the tensor of an earlier one."""
+        on = self.for_shape(first.shape)
+        return replace(on, x=first.x, tensor=first.tensor, channel_axis=first.channel_axis, recipe=first.recipe)
+
+    def for_shape(self, shape: tuple[int, ...]) -> Subject:
+        """The same with a weight and a bias that fit a tensor of this shape."""
+        length = shape[0 if self.per_output else 1]
+        weight, bias = (of_length(array, shape, length) for array in (self.weight, self.bias))
+        return replace(self, weight=weight, bias=bias)
 
     def with_parameter(self, name: str, value: Any, method: str) -> Subject:
         """The same with another weight, bias or eps; a weight or bias is laid out like x and must fit `method`."""

@@ -166,7 +166,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         """Show a subject; all arguments have been checked."""
         self._subject, self._arrivals, self._filled = subject, Arrivals(), None
-        self._given = dict(parameters)
+        self._given, self._first = dict(parameters), subject
         # Only an editable explorer brings along the panel, because every saved notebook keeps the script.
         script = js.module(editable=subject.recipe is not None)
         super().__init__(**{"_esm": script, "_scene": subject.scene, **traits, **of_recipe(subject)})
@@ -218,6 +218,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         own = {name: list(value) if name == "index" else value for name, value in fitted.items() if revision}
         changed = [name for name in ("weight", "bias") if getattr(subject, name) is not getattr(before, name)]
         given = {name: getattr(subject, name) for name in changed} | dict(parameters)
+        if not revision:
+            self._first = subject
         with self._lock_property(**own), self.hold_sync(), self.hold_trait_notifications():
             self._subject, self._arrivals.revision = subject, revision
             self._given |= given
@@ -352,7 +354,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def _hear(self, widget: Any, message: Any, buffers: Any) -> None:
         """Take what the page sends: a tensor that its reader made, parameters, or a question; ignore all else."""
         kind = message.get("kind") if isinstance(message, dict) else None
-        if not self.editable or kind not in ("piece", "made", "parameters"):
+        if not self.editable or kind not in ("piece", "made", "first", "parameters"):
             return self._answer(widget, message, buffers)
         on, given, revision = self._subject, {}, self._arrivals.revision
         try:
@@ -361,6 +363,8 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
             if kind == "made":
                 revision, made, values = self._arrivals.made(message, buffers)
                 on = on.made(made, values)
+            elif kind == "first":  # the tensor with which the page began
+                revision, on = self._arrivals.checked_revision(message["revision"]), on.back_to(self._first)
             else:
                 if "revision" in message:
                     revision = self._arrivals.checked_revision(message["revision"])

@@ -270,6 +270,41 @@ def test_a_large_tensor_asks_python_for_single_values(root, lab):
     wait_for(root, index="3,15,5,6")
 
 
+TOLD = """\
+made, kinds = [], []
+explorer.observe(lambda change: made.append(change["new"].get("fill")), "recipe")
+explorer.on_msg(lambda _widget, message, _buffers: kinds.append(message.get("kind")))
+explorer.editable = True
+"""
+
+
+def test_a_tensor_that_the_reader_makes_reaches_python(root, lab):
+    """As bytes if it is of the reader's own, and else as a recipe; what Python makes takes its place."""
+    lab.run(NAME, TOLD)
+    wait_for(root, fill="file", ready="true")
+    root.evaluate("root => { root.dataset.mark = 'the same view'; }")
+
+    def number(name: str, value: int) -> None:
+        field = root.get_by_role("spinbutton", name=name, exact=True)
+        field.fill(str(value))
+        field.press("Enter")
+
+    number("N", 1)
+    until(lambda: lab.value(NAME, "made") == ["file", "edited"], "Python to have the cut tensor")
+    assert lab.value(NAME, "bool((explorer.x == nv.samples.activations(1)).all())")
+    root.get_by_label("Fill", exact=True).select_option("normal")
+    number("Seed", 7)
+    until(lambda: lab.value(NAME, "made") == ["file", "edited", "normal", "normal"], "Python to fill")
+    assert lab.value(NAME, "bool((explorer.x == nv.samples.filled((1, 16, 12, 12), 'normal', 7)).all())")
+    expect(root).to_have_attribute("data-mark", "the same view")
+    lab.run(NAME, "explorer.recipe = {'shape': (2, 6, 5), 'fill': 'ramp'}")
+    wait_for(root, shape="2,6,5", fill="ramp", ready="true")
+    # Nothing goes round.
+    assert lab.value(NAME, "made[4:], kinds") == (["ramp"], ["made"] * 3)
+    lab.run(NAME, "explorer.editable = False; explorer.x = nv.samples.activations()")
+    wait_for(root, shape="4,16,12,12")
+
+
 def test_after_a_restart_the_page_still_answers(root, lab):
     page = root.page
     restart_kernel(page)

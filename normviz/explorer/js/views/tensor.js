@@ -64,7 +64,7 @@ function firstRecipe(data) {
     eps: data.eps,
     weight: listed(data.weight),
     bias: listed(data.bias),
-    elementwise: data.elementwise
+    elementwise: data.elementwise.length > 0
   };
 }
 
@@ -148,7 +148,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       ...part,
       eps: next.eps,
       channel_axis: next.channelAxis,
-      elementwise: next.elementwise,
+      elementwise: next.elementwise ? scene.elementwise : [],
       weight: next.elementwise && own ? scene.weight : perChannel(next.weight, length),
       bias: next.elementwise && own ? scene.bias : perChannel(next.bias, length)
     });
@@ -228,7 +228,11 @@ export function createTensorPanel({ data, act, model, signal }) {
     };
     if (sameTensor) return rest();
     const message = { kind: "made", recipe: forPython(told), shape: told.shape };
-    if (["file", "edited"].includes(message.recipe.fill))
+    if (isFirst(told) && !scene.revision) {
+      // The tensor that Python has given.
+      model.send({ kind: "first", revision: ++revision });
+      rest();
+    } else if (["file", "edited"].includes(message.recipe.fill))
       withValues((values) => {
         sendValues(message, values);
         rest();
@@ -496,10 +500,13 @@ export function createTensorPanel({ data, act, model, signal }) {
     node.hidden = !isOpen;
     opener.setAttribute("aria-expanded", String(isOpen));
   };
+  const openers = new Map();
+  /** A button that opens a part of the panel. One is open at a time: a frame has no room for more. */
   const opener = (name, node, opening = () => {}) => {
     const one = button({ class: "nv-small", "aria-expanded": "false" }, say(`tensor.do-${name}`));
+    openers.set(one, node);
     one.addEventListener("click", () => {
-      toggle(one, node);
+      for (const [other, part] of openers) toggle(other, part, other === one && part.hidden);
       if (!node.hidden) opening();
     });
     return one;
@@ -678,6 +685,15 @@ export function createTensorPanel({ data, act, model, signal }) {
 
   /** Files, numbers and Ctrl+Z may come anywhere on the explorer. */
   function attach(root) {
+    // JupyterLab takes Enter from a field, which would then say only when it is left that its text has changed.
+    on(node, "keydown", (event) => {
+      const { key, target, shiftKey, ctrlKey, altKey, metaKey } = event;
+      if (key !== "Enter" || shiftKey || ctrlKey || altKey || metaKey || !target.matches("input:not([type=file])"))
+        return;
+      event.preventDefault();
+      target.blur();
+      target.focus({ preventScroll: true });
+    });
     const holds = (event) => event.dataTransfer?.types.some((type) => type === "Files" || type === "text/plain");
     for (const type of ["dragenter", "dragover"])
       on(root, type, (event) => {
