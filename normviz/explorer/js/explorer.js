@@ -554,7 +554,10 @@ function mount(model, el, createTensor, kept = null) {
   syncPlay();
   theme();
   tensor?.attach(root);
-  const follow = () => (tensor ? tensor.follow() : act.follow());
+  const follow = () => {
+    if (tensor) tensor.follow();
+    else act.follow(Object.entries(model.get("link").tensor).map(([key, text]) => `${key}=${text}`));
+  };
   if (model.get("link")) follow();
   listen("change:link", follow);
 

@@ -67,16 +67,19 @@ const prefixOf = (k) => (k ? `${k + 1}.` : "");
  * key of the tensor, and those that mean nothing. Linked explorers have one tensor, whose keys are those of the first.
  * @param {number} leader  the first of the linked explorers
  * @param {string[]} tensorKeys
+ * @param {number} count  of the explorers; the first one hears of parts that belong to none
  */
-function readAddress(hash, k, leader, { scene, state: first }, tensorKeys) {
+function readAddress(hash, k, leader, { scene, state: first }, tensorKeys, count) {
   const link = { state: {}, tensor: {}, strange: [] };
   const state = { ...first, link };
   for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    const [, number = "1", short] = /^(?:(\d+)\.)?(.*)$/.exec(name);
+    const [, before = "1", short] = /^(?:(\d+)\.)?(.*)$/.exec(name);
+    const number = Number(before);
     const key = Object.keys(IN_ADDRESS).find((trait) => IN_ADDRESS[trait] === short);
-    const isTensor = tensorKeys.includes(short);
-    if (Number(number) !== (isTensor ? leader : k) + 1) continue;
-    const value = key && traitOf(key, text, scene);
+    if (!key && !text) continue; // an anchor of the page around
+    const isTensor = tensorKeys.includes(short) && number <= count;
+    if ((number <= count ? number - 1 : 0) !== (isTensor ? leader : k)) continue;
+    const value = key && number <= count ? traitOf(key, text, scene) : undefined;
     const part = `${name}=${text}`;
     if (isTensor) link.tensor[short] = text;
     else if (value === undefined) link.strange.push(part);
@@ -115,7 +118,7 @@ export function startPage(createTensor = null) {
   // Linked explorers share one scene, which the page holds once.
   for (const one of shown) if (typeof one.scene === "number") one.scene = shown[one.scene].scene;
   const leader = (k) => (shown[k].link === undefined ? k : shown.findIndex(({ link }) => link === shown[k].link));
-  const asked = (hash, k) => readAddress(hash, k, leader(k), shown[k], createTensor?.keys ?? []);
+  const asked = (hash, k) => readAddress(hash, k, leader(k), shown[k], createTensor?.keys ?? [], shown.length);
   const live = shown.map(({ scene, state }, k) => {
     const place = document.querySelectorAll(".nvp-explorer")[k];
     const model = standIn(scene, asked(location.hash, k));
