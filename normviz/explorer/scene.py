@@ -124,6 +124,11 @@ class Tensor:
         assert self.coarse is not None
         return np.where(self.coarse == 255, np.nan, low + self.coarse / 254 * (high - low))
 
+    @cached_property
+    def has_holes(self) -> bool:
+        """Whether x holds NaN or infinity."""
+        return not np.isfinite(self.field).all()
+
     def travelling(self) -> Tensor:
         """Only what travels to a page, so that a large x is not kept in memory."""
         return self if self.coarse is None else replace(self, source=None, moments=self.atoms)

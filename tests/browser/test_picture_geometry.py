@@ -291,6 +291,8 @@ def part_of(fill: str | None, stroke: str | None, width: float, node: Any) -> st
         return "underline"
     dashed = "stroke-dasharray" in node.attrib
     parts = {"grid": "grid", "ghost": "ghost", "mark": "marks", "set-edge": "set-edge", "set-front": "set-edge"}
+    if stroke == "mark" and dashed:
+        return "holes"
     if stroke in parts or dashed:
         return parts.get(stroke or "", "cell-ghost")
     return next((part for part, each in WIDTHS.items() if each == width), "set-edge")

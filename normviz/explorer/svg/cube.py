@@ -127,6 +127,9 @@ def draw(pen: Pen, cubes: Cubes) -> Iterator[str]:
         marked = [quad for k in solids for quad in cubes.quads(k, cubes.holding(k, on.marks))]
         crosses = segments(ends for a, b, c, d in marked for ends in ((a, c), (b, d)))
         yield line(pen, "marks", polygons(marked) + crosses, "mark")
+    if on.tensor.has_holes:
+        struck = [quad for k in solids for quad in cubes.quads(k, list(holes(cubes, k)))]
+        yield line(pen, "holes", "".join(polygons([quad]) + segments([(quad[0], quad[2])]) for quad in struck), "mark")
     name, ink = EDGES[color]
     yield line(pen, name, polygons(quad for seen in lit for quad in seen.values()), ink)
     yield line(pen, "outline", polygons(quads[face] for quads in rest for face in FACES), "edge")
@@ -283,9 +286,21 @@ def drawn_values(cubes: Cubes, k: int) -> Callable[[Box], float | None]:
     if cubes.state["color"] == "gradient":
         return drawn_gradient(cubes, k)
     field = normalized(cubes, k) if cubes.state["color"] == "normalized" else cubes.on.tensor.field
+    return means_of(cubes, k, field)
+
+
+def means_of(cubes: Cubes, k: int, field: np.ndarray) -> Callable[[Box], float]:
+    """A function that gives the mean of a field over a drawn cell of solid k."""
     if cubes.on.tensor.values is not None:
         return lambda box: mean_of(part(cubes, k, field, box))
     return lambda box: mean_of(coarse(cubes, field, cells_of(cubes, k, box)))
+
+
+@np.errstate(all="ignore")
+def holes(cubes: Cubes, k: int) -> Iterator[Box]:
+    """The drawn cells of solid k with NaN or infinity, which are struck out because one spoils its whole set."""
+    mean = means_of(cubes, k, cubes.on.tensor.field)
+    return (box for box in surface(cubes.view) if not math.isfinite(mean(box)))
 
 
 def mean_of(values: np.ndarray) -> float:

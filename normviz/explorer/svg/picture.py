@@ -18,7 +18,7 @@ from normviz.explorer.axis_names import GIVEN
 from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.sentences import say
 from normviz.explorer.svg import palette
-from normviz.explorer.svg.cube import Cubes, draw
+from normviz.explorer.svg.cube import Cubes, draw, line
 from normviz.explorer.svg.geometry import PAPER_METHODS, stage_of, view_of
 from normviz.explorer.svg.gradient import gradient_of
 from normviz.explorer.svg.readout import Readout, State, decimal, measure, name_of, status, words
@@ -175,6 +175,8 @@ def legend(pen: Pen, on: Subject, state: State, shown: Readout) -> Iterator[Item
     ink = "edge" if color == "partition" else "cell-front"
     box = pen.path(BOX, stroke=ink) if outlined else pen.path(BOX, "cell-front", "cell-edge")
     yield item(box, say("controls.legend-cell"))
+    if on.tensor.has_holes:
+        yield item(line(pen, "holes", f"{BOX}l12 12", "mark"), say("controls.legend-holes"))
     if on.marks is not None and state["view"] != "paper":
         yield item(pen.path(f"{BOX}l12 12m0-12l-12 12", stroke="mark", width=1.3), say("controls.legend-marked"))
 
