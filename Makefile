@@ -62,6 +62,7 @@ bench-gpu: .venv/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks
 bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/python -m benchmarks.explorer
+	$(BIN)/python -m benchmarks.explorer.tensor
 
 bench-book: .venv/dev-ready ## what a page of ten explorers weighs, and when it is painted
 	@$(BIN)/python tools/find_browser.py
