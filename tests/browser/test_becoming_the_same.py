@@ -113,27 +113,29 @@ def test_the_sentences(ask):
         ]
     )
     assert batch == [
-        "Because N = 1, Instance Norm and Group Norm with G = C = 6 have the same sets and the same mean and variance.",
-        "Ghost Batch Norm with G = 1 has the same sets and the same mean and variance on every shape.",
+        "Because N = 1, Batch Norm has the same sets and the same mean and variance as Instance Norm and Group Norm with "
+        "G = C = 6.",
+        "On every shape, Batch Norm has the same sets and the same mean and variance as Ghost Batch Norm with G = 1.",
         "By default the learned numbers differ: Batch Norm, Group Norm with G = C = 6 and Ghost Batch Norm with G = 1 "
         "have a weight and a bias per channel; Instance Norm has no weight and no bias.",
         "At inference Batch Norm and Ghost Batch Norm with G = 1 take running statistics; Instance Norm and Group Norm "
         "with G = C = 6 take the same sets as in training.",
     ]
     assert layer == [
-        "Group Norm with G = 1 has the same sets and the same mean and variance on every shape.",
+        "On every shape, Layer Norm has the same sets and the same mean and variance as Group Norm with G = 1.",
         "By default the learned numbers differ: Layer Norm has a weight and a bias per element of a sample; Group Norm "
         "with G = 1 has a weight and a bias per channel.",
     ]
     assert group[0] == (
-        "Because H = W = 1, Per-Head Layer Norm with G = 2 has the same sets and the same mean and variance."
+        "Because H = W = 1, Group Norm has the same sets and the same mean and variance as Per-Head Layer Norm with "
+        "G = 2."
     )
-    assert head[0] == "Because G = 1, RMS Norm has the same sets and the same mean square."
+    assert head[0] == "Because G = 1, Per-Head RMS Norm has the same sets and the same mean square as RMS Norm."
     assert weights == ["Every set is one cell. Its mean is x itself, so x̂ is 0."]
     assert cell[1:3] == [
-        "Because x has no spatial axes, Per-Head Layer Norm with G = C = 6 has the same sets and the same mean and "
-        "variance.",
-        "Group Norm with G = C = 6 and Ghost Batch Norm with G = N = 2 have the same sets and the same mean and "
-        "variance on every shape.",
+        "Because x has no spatial axes, Instance Norm has the same sets and the same mean and variance as Per-Head "
+        "Layer Norm with G = C = 6.",
+        "On every shape, Instance Norm has the same sets and the same mean and variance as Group Norm with G = C = 6 "
+        "and Ghost Batch Norm with G = N = 2.",
     ]
     assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in (*batch, *layer, *group, *head, *cell))

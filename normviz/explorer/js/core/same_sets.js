@@ -53,7 +53,7 @@ export function sameAs(data, state) {
   const why = ({ row: other }) => enumerated(whyAlike(row, state.G, other, data.shape));
   // What this shape has brought about comes before what is true on every shape.
   for (const [reason, these] of grouped(twins, why).sort(([a], [b]) => Number(!a) - Number(!b))) {
-    const about = { methods: enumerated(these.map(name)), count: these.length, statistic: row.statistic };
+    const about = { method: row.label, others: enumerated(these.map(name)), statistic: row.statistic };
     said.push(reason ? say("same.because", { ...about, reason }) : say("same.always", about));
   }
   const every = [{ row, G: state.G }, ...twins];
