@@ -923,6 +923,45 @@ def test_linked_explorers_show_one_tensor(page, pages):
         assert alert(one) == ""
 
 
+def test_a_large_tensor_of_linked_explorers_is_asked_where_it_was_made(page, pages):
+    """Above 2**17 cells a page has no copy of the values; either explorer may be the one that made them."""
+    shape = (3, 64, 32, 32)
+    open_file(page, pages / "linked.html", f"#shape={','.join(map(str, shape))}&fill=normal&seed=3", explorers=2)
+    both = [page.locator(".normviz").nth(k) for k in (0, 1)]
+    for seed, maker in ((3, None), (5, both[1]), (6, both[0])):
+        if maker:
+            type_in(maker, "Seed", seed)
+        for one in both:
+            wait_for(one, seed=seed)
+            is_ready(one)
+            value = nv.samples.filled(shape, "normal", seed=seed)[0, 0, 0, 0]
+            expect(field(one, "Value")).to_have_value(str(value))
+
+
+def test_a_file_that_cannot_be_read_leaves_the_values_of_a_large_tensor(page, pages):
+    """Also if it is opened while the next tensor is made."""
+    shape = (3, 64, 32, 32)
+    root = open_file(page, pages / "sample.html", f"#shape={','.join(map(str, shape))}&fill=normal&seed=3")
+    root.evaluate(
+        """async (root) => {
+            const change = (name, value) => {
+              const input = root.querySelector(`[aria-label="${name}"]`);
+              Object.assign(input, value);
+              input.dispatchEvent(new Event("change", { bubbles: true }));
+            };
+            const list = new DataTransfer();
+            list.items.add(new File(["no numbers"], "broken.npy"));
+            change("Seed", { value: "9" });
+            change("Open a file", { files: list.files });
+        }"""
+    )
+    is_ready(root)
+    assert "broken.npy" in alert(root)
+    assert hooks(root)["seed"] == "3"
+    root.get_by_label("index w, 0 to 31", exact=True).fill("3")
+    expect(field(root, "Value")).to_have_value(str(nv.samples.filled(shape, "normal", seed=3)[0, 0, 0, 3]))
+
+
 WORKERS = """
 window.workers = 0;
 window.Worker = class extends Worker {

@@ -77,23 +77,23 @@ export function createMaker(packedSample) {
       });
     },
     cancel,
+    /** What stands for the tensor that was made last in `ask` and `values`; null if its part has the values. */
+    kept: () => kept,
     /**
      * The value of one cell of the tensor that was made last, and mean and variance of its set, for a part without
-     * values. Rejects with an AbortError if another tensor was made meanwhile.
+     * values. Rejects with an AbortError if another tensor than `of` is kept by now.
      * @param {{method: string, num_groups: number, index: number[]}} question
      * @param {import("../core/geometry.js").Method} row  the row of the method
      */
-    async ask(question, row) {
-      const of = kept;
-      if (!of) throw abandoned();
+    async ask(question, row, of = kept) {
+      if (!of || kept !== of) throw abandoned();
       const answer = await of.bench.ask({ tensor: of.id, question, row });
       if (kept !== of) throw abandoned();
       return answer;
     },
     /** All values of the tensor that was made last, for a part without values. Rejects as `ask` does. */
-    async values() {
-      const of = kept;
-      if (!of) throw abandoned();
+    async values(of = kept) {
+      if (!of || kept !== of) throw abandoned();
       const values = await of.bench.values({ tensor: of.id });
       if (kept !== of) throw abandoned();
       return values;

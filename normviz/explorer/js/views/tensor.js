@@ -135,10 +135,13 @@ export function createTensorPanel({ data, act, model, signal }) {
 
   /** What x decides of `data`; of the scene it is what every part has. */
   let partNow = {};
+  /** Who has the values of a large x, which may be the panel of a linked explorer. */
+  let holder = { maker, of: null };
   const firstPart = () => Object.fromEntries(Object.keys(partNow).map((key) => [key, scene[key]]));
-  function show(next, part) {
+  function show(next, part, from = { maker, of: maker.kept() }) {
     waiting = false;
     partNow = part;
+    holder = from;
     busy(null);
     recipe = next;
     act.tell("");
@@ -195,7 +198,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     act.push();
     if (model.get("tensor") !== undefined) {
       const address = (prefix, room) => recipeAddress(recipe, first, prefix, room);
-      model.set("tensor", recipe === first ? null : { recipe, part: partNow, address });
+      model.set("tensor", recipe === first ? null : { recipe, part: partNow, address, holder });
       // A link is followed by every explorer that it speaks of.
       if (!quietly) model.save_changes();
       return;
@@ -211,7 +214,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   const withValues = (f) => {
     if (data.values) f(data.values);
     else if (isFirst(recipe)) act.tell(say("tensor.no-values"));
-    else maker.values().then(f, () => {});
+    else holder.maker.values(holder.of).then(f, () => {});
   };
   /** Tell Python what has changed since it was told, or since the view began. */
   function tell() {
@@ -261,8 +264,9 @@ export function createTensorPanel({ data, act, model, signal }) {
     const given = model.get("tensor") ?? { recipe: first, part: firstPart() };
     if (given.recipe === recipe) return;
     turn++;
+    maker.cancel();
     wanted = given.recipe;
-    show(given.recipe, given.part);
+    show(given.recipe, given.part, given.holder);
     remember();
     syncFields();
   };
@@ -444,6 +448,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   async function open(find, k = 0) {
     act.unready();
     turn++;
+    maker.cancel();
     const mine = turn;
     stopReading = new AbortController();
     const { signal: stopped } = stopReading;
@@ -769,7 +774,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     /** Ask the maker for the numbers of a cell that the page does not carry; false if Python has them. */
     ask(question, answer) {
       if (isFirst(recipe)) return false;
-      maker.ask(question, data.methods[question.method]).then(
+      holder.maker.ask(question, data.methods[question.method], holder.of).then(
         (found) => signal.aborted || answer({ kind: "cell", ...found }),
         () => {}
       );
