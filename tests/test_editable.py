@@ -202,6 +202,12 @@ def test_a_fill_of_the_page_is_filled_in_python_too(explorer):
     assert explorer.index == (0, 3, 0)
 
 
+def test_a_seed_of_any_size_is_taken_modulo_2_32(explorer):
+    """As `samples.filled` does; a page could not read a larger one."""
+    heard(explorer, made(FILE | {"seed": 2**400 + 3}, 1, VALUES), VALUES.tobytes())
+    assert explorer.recipe == FILE | {"seed": 3}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_values_come_as_bytes_of_a_stated_type_and_shape(explorer, dtype):
     values = VALUES.astype(dtype)

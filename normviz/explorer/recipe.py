@@ -186,7 +186,7 @@ class Arrivals:
         if math.prod(shape) > MOST_CELLS:
             raise ValueError(f"shape {shape} has more than {MOST_CELLS} cells")
         edits = checked_edits(given["edits"], shape)
-        given |= {"shape": list(shape), "seed": whole(given["seed"], "seed"), "edits": edits}
+        given |= {"shape": list(shape), "seed": whole(given["seed"], "seed") % 2**32, "edits": edits}
         given["channel_axis"] = checked_axis(given["channel_axis"])
         data = b"".join(parts) + (checked_bytes(buffers) if buffers else b"")
         values = np.frombuffer(data, DTYPES[message["dtype"]])

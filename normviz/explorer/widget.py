@@ -49,6 +49,12 @@ def refusals() -> Iterator[None]:
         raise TraitError(str(error)) from None
 
 
+class Given(AnyTrait):
+    """A trait that `_check` checks. Traitlets would take None for it without a check."""
+
+    allow_none = False
+
+
 class Explorer(OneExplorer, anywidget.AnyWidget):
     """An activation tensor as a cube with the pooling set of one cell lit; Python and the page change each other.
 
@@ -126,7 +132,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     method = Unicode("group").tag(sync=True)
     num_groups = Int(1).tag(sync=True)
-    index = AnyTrait(()).tag(sync=True)
+    index = Given(()).tag(sync=True)
     step = Int(0).tag(sync=True)
     view = Unicode("samples").tag(sync=True)
     color = Unicode("set").tag(sync=True)
@@ -148,7 +154,7 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     # The page gets these three with the scene.
     weight = AnyTrait(None)
     bias = AnyTrait(None)
-    eps = AnyTrait(1e-5)
+    eps = Given(1e-5)
     _scene = Dict().tag(sync=True)
 
     def __init__(

@@ -28,6 +28,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nv.to_html(nv.show(method="batch", editable=True), folder / "sample.html")
     nv.to_html(nv.show(host.tensor(3, 4, 5, 6), method="group", num_groups=2, editable=True), folder / "own.html")
     nv.to_html(nv.compare_methods(methods=["batch", "layer"], editable=True), folder / "linked.html")
+    given = nv.compare_methods(host.tensor(2, 4, 3, 3), methods=["batch", "layer"], editable=True)
+    nv.to_html(given, folder / "linked_own.html")
     return folder
 
 
@@ -358,9 +360,9 @@ def test_nan_and_infinity_are_seen(root):
 # ---- what does not fit -----------------------------------------------------------------------------------------------
 
 REFUSED = [
-    ("N", "0", "N takes a whole number, 1 or more, not 0."),
-    ("C", "2.5", "C takes a whole number, 1 or more, not 2.5."),
-    ("W", "", "W takes a whole number, 1 or more, not NaN."),
+    ("N", "0", "N takes a whole number, 1 or more."),
+    ("C", "2.5", "C takes a whole number, 1 or more."),
+    ("W", "", "W takes a whole number, 1 or more."),
     ("N", "100000", "has 230400000 cells, and this page makes at most 67108864; choose a smaller shape."),
     ("Seed", "-1", "Seed takes a whole number from 0 to 4294967295."),
     ("Seed", "4294967296", "Seed takes a whole number from 0 to 4294967295."),
@@ -370,6 +372,7 @@ REFUSED = [
     ("eps", "0", "eps takes a number above 0, such as 1e-5, not “0”."),
     ("eps", "inf", "eps takes a number above 0, such as 1e-5, not “inf”."),
     ("weight", "1, 2", "weight takes one number or a number for each of the C = 16 channels, not 2 numbers."),
+    ("weight", "NaN", "weight takes numbers with commas between them, such as 1, 0.5, 2, not “NaN”."),
     ("bias", "1 two", "bias takes numbers with commas between them, such as 1, 0.5, 2, not “1 two”."),
 ]
 
@@ -921,6 +924,37 @@ def test_linked_explorers_show_one_tensor(page, pages):
     for one in (left, right):
         check(one, x)
         assert alert(one) == ""
+
+
+def test_each_linked_explorer_keeps_a_given_tensor_in_the_address(page, pages):
+    """Also where one changes what the other has begun."""
+    open_file(page, pages / "linked_own.html", explorers=2)
+    left, right = (page.locator(".normviz").nth(k) for k in (0, 1))
+    type_in(left, "Value", 5)
+    wait_for(right, fill="edited")
+    type_in(right, "eps", 0.1)
+    expect(field(left, "eps")).to_have_value("0.1")
+    keys = address(page)
+    assert keys | {"shape": "2,4,3,3", "edits": "0,0,0,0:5", "eps": "0.1"} == keys
+    assert "fill" not in keys
+
+
+def test_a_link_has_only_the_typed_cells_of_its_shape(page, own, pages):
+    """A cell that was typed in the last sample is not in a link to the ones before."""
+    x = host.tensor(3, 4, 5, 6)
+    root = own
+    type_in(root, "Value", 5)
+    root.get_by_label(re.compile("^index n")).fill("2")
+    type_in(root, "Value", 7)
+    type_in(root, "N", 2)
+    x[0, 0, 0, 0] = 5
+    check(root, x[:2])
+    assert address(page)["edits"] == "0,0,0,0:5"
+    hash = page.evaluate("location.hash")
+    page.goto("about:blank")
+    root = open_file(page, pages / "own.html", hash)
+    check(root, x[:2])
+    assert alert(root) == ""
 
 
 def test_a_large_tensor_of_linked_explorers_is_asked_where_it_was_made(page, pages):

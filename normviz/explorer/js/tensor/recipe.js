@@ -27,6 +27,7 @@ import { FILLS } from "./fills.js";
  * @property {ArrayLike<number> | null} values  null if they are only in a file, or in Python
  * @property {OpenedArray} [file]  where they were read
  * @property {Recipe} [made]  how they were filled and typed over
+ * @property {boolean} [given]  are they those with which the page began? Linked explorers have them in common
  */
 
 const LETTERS = { 2: "", 3: "L", 4: "HW", 5: "DHW" };
@@ -34,11 +35,13 @@ const LETTERS = { 2: "", 3: "L", 4: "HW", 5: "DHW" };
 export const axesOf = (rank) => [..."NC", ...LETTERS[rank]];
 export const RANKS = Object.keys(LETTERS).map(Number);
 const inside = (index, shape) => index.length === shape.length && index.every((i, a) => i >= 0 && i < shape[a]);
+/** The typed cells that a shape has: those of a longer axis or another rank are seen again only there. */
+const typedIn = ({ shape, edits }) => edits.filter(([index]) => inside(index, shape));
 const sameList = (a, b) => String(a) === String(b);
 
 /** The name of the fill as a person sees it: "edited" if cells were typed over, or values of one's own were cut. */
 export function shownFill({ shape, fill, edits, own }) {
-  const typed = edits.some(([index]) => inside(index, shape)) || own?.made?.edits.length;
+  const typed = typedIn({ shape, edits }).length || own?.made?.edits.length;
   return typed || (own && !sameList(own.shape, shape)) ? "edited" : fill;
 }
 
@@ -62,7 +65,7 @@ export function edited(recipe, index, value) {
 /** What the maker is asked for. */
 export function orderOf({ shape, fill, seed, edits, own, channelAxis }) {
   const flat = (index) => index.reduce((at, i, a) => at * shape[a] + i, 0);
-  const typed = edits.filter(([index]) => inside(index, shape)).map(([index, value]) => [flat(index), value]);
+  const typed = typedIn({ shape, edits }).map(([index, value]) => [flat(index), value]);
   const file = own?.file ?? null;
   if (own && !file && !own.values) throw new Error(say("tensor.no-values"));
   const base = own && !file ? { values: own.values, shape: own.shape } : null;
@@ -74,12 +77,10 @@ export const perChannel = (list, length) => list && Float64Array.from({ length }
 
 /** The recipe as Python reads it. */
 export function forPython(recipe) {
-  const { shape, seed, channelAxis, edits, own } = recipe;
+  const { shape, seed, channelAxis, own } = recipe;
   const fill = shownFill(recipe);
   // JSON has no NaN and no infinity.
-  const typed = edits
-    .filter(([index]) => inside(index, shape))
-    .map(([index, value]) => [index, Number.isFinite(value) ? value : String(value)]);
+  const typed = typedIn(recipe).map(([index, value]) => [index, Number.isFinite(value) ? value : String(value)]);
   const below = fill === "edited" ? { base: own?.made?.fill ?? recipe.fill } : {};
   return { shape, fill, seed, channel_axis: channelAxis, edits: typed, ...below };
 }
@@ -97,14 +98,14 @@ export function typedNumber(text) {
 /** A whole number as it is typed; undefined for other text. */
 export const typedWhole = (text) => (/^\s*\d{1,15}\s*$/.test(text) ? Number(text) : undefined);
 
-/** A list of numbers, with commas or spaces between; null for none, undefined for other text. */
+/** A list of finite numbers, with commas or spaces between; null for none, undefined for other text. */
 export function typedList(text) {
   const words = text
     .replace(/[[\]()]/g, " ")
     .split(/[\s,;]+/)
     .filter(Boolean);
   const numbers = words.map(typedNumber);
-  return numbers.includes(undefined) ? undefined : numbers.length ? numbers : null;
+  return numbers.every(Number.isFinite) ? (numbers.length ? numbers : null) : undefined;
 }
 
 /** Throws a sentence if a shape cannot be made. */
@@ -112,7 +113,7 @@ export function checkMade(shape) {
   const most = constants.limits.filled;
   shape.forEach((length, a) => {
     if (!(Number.isInteger(length) && length >= 1))
-      throw new Error(say("tensor.length", { axis: axesOf(shape.length)[a], given: String(length) }));
+      throw new Error(say("tensor.length", { axis: axesOf(shape.length)[a] }));
   });
   const cells = product(shape);
   if (cells > most) throw new Error(say("tensor.too-many", { shape: shape.join(", "), cells, most }));
@@ -156,7 +157,7 @@ function addressParts(recipe, first) {
   const made = own?.made ?? null;
   const below = made ?? recipe;
   const parts = [["shape", recipe.shape.join(",")]];
-  if (!made && own && own !== first.own) return [["fill", "file"]];
+  if (!made && own && !own.given) return [["fill", "file"]];
   if (below.fill !== first.fill || below.fill !== "file") parts.push(["fill", below.fill]);
   if (below.seed !== first.seed) parts.push(["seed", below.seed]);
   if (recipe.channelAxis !== first.channelAxis) parts.push(["channel_axis", recipe.channelAxis]);
@@ -165,10 +166,10 @@ function addressParts(recipe, first) {
   const typed = /** @type {[string, Recipe["edits"]][]} */ (
     made
       ? [
-          ["edits", made.edits],
-          ["later", recipe.edits]
+          ["edits", typedIn(made)],
+          ["later", typedIn(recipe)]
         ]
-      : [["edits", recipe.edits]]
+      : [["edits", typedIn(recipe)]]
   );
   const long = typed.filter(([, edits]) => edits.length).map(([key, edits]) => [key, typedCells(edits)]);
   for (const key of ["weight", "bias"])

@@ -60,7 +60,7 @@ function firstRecipe(data) {
     seed: recipe.seed,
     channelAxis: recipe.channel_axis,
     edits: [],
-    own: own ? { shape: data.shape, values: data.values } : null,
+    own: own ? { shape: data.shape, values: data.values, given: true } : null,
     eps: data.eps,
     weight: listed(data.weight),
     bias: listed(data.bias),
@@ -130,7 +130,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     String(shape) === String(first.shape) &&
     fill === first.fill &&
     seed === first.seed &&
-    own === first.own &&
+    (own === first.own || own?.given) &&
     !edits.length;
 
   /** What x decides of `data`; of the scene it is what every part has. */
