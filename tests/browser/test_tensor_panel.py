@@ -273,6 +273,25 @@ def test_typed_cells_change_x_alone_and_can_be_undone(root):
     check(root, before[1])
 
 
+def test_undo_brings_back_g_and_the_cell(root):
+    """A shape that does not have them changes both; G moves alone are no step of their own."""
+    choose(root, "Group Norm")
+    root.get_by_role("slider", name="Groups G").press("ArrowRight")
+    for axis, i in zip("nc", (3, 9), strict=True):
+        root.get_by_label(re.compile(f"^index {axis}")).fill(str(i))
+    before = state(root)
+    type_in(root, "C", 6)
+    type_in(root, "N", 2)
+    assert (state(root)["num_groups"], state(root)["index"]) == (6, (1, 5, 0, 0))
+    for _ in range(2):
+        root.get_by_role("button", name="Undo", exact=True).click()
+        is_ready(root)
+    assert state(root) == before
+    root.get_by_role("button", name="Redo", exact=True).click()
+    is_ready(root)
+    assert (state(root)["num_groups"], state(root)["index"]) == (6, (3, 5, 0, 0))
+
+
 def test_values_of_ones_own_are_cut_and_repeated_and_come_back(own):
     x = host.tensor(3, 4, 5, 6)
     check(own, x)
@@ -503,7 +522,7 @@ def test_a_bad_link_is_told(root, pages):
     assert shape_of(reopened(root.page, pages / "sample.html", "#shape=2,6,3,3&G=4")) == (2, 6, 3, 3)
     assert "G=4" in alert(root)
     reopened(root.page, pages / "sample.html", "#fill=file")
-    assert alert(root) == "The link shows a tensor from a file, which a link cannot contain; open the file here."
+    assert alert(root) == "The link shows values from a file or pasted values, which a link cannot contain; open or paste them here."
 
 
 def test_a_bad_link_is_told_on_a_page_without_the_panel(page, exported):

@@ -95,10 +95,15 @@ export function createTensorPanel({ data, act, model, signal }) {
   /** What Python knows. */
   let told = first;
 
+  /** G and cell, which another shape may change, at the time when each tensor was left. */
+  const left = new WeakMap();
+  const chosen = () => ({ num_groups: act.state().G, index: act.state().index });
+
   /** Make what a recipe says, and show it: at once, or when the maker is done. */
   function run(next, { settled = true, quiet = false, after = null } = {}) {
     act.unready();
     const same = next === wanted;
+    if (wanted === history[at]) left.set(wanted, chosen());
     wanted = next;
     unsettled = unsettled || settled;
     quietly = quiet;
@@ -188,9 +193,12 @@ export function createTensorPanel({ data, act, model, signal }) {
     history = [...history.slice(Math.max(0, at + 2 - constants.tensor_panel.undo), at + 1), recipe];
     at = history.length - 1;
   }
+  /** Go back or on to another tensor, and to the G and the cell with which it was left. */
   const goTo = (place) => {
+    if (wanted === history[at]) left.set(wanted, chosen());
     at = place;
-    run(history[at]);
+    const state = left.get(history[at]);
+    run(history[at], { after: () => state && act.set(state) });
   };
 
   // ---- the host ----
