@@ -945,6 +945,21 @@ def test_linked_explorers_show_one_tensor(page, pages):
         assert alert(one) == ""
 
 
+def test_what_a_slider_shows_stays_when_the_next_change_is_given_up(page, pages):
+    """The slider is not let go yet: linked explorers, the address and Undo follow all the same."""
+    open_file(page, pages / "linked.html", explorers=2)
+    left, right = (page.locator(".normviz").nth(k) for k in (0, 1))
+    drag = "e => { e.value = '5'; e.dispatchEvent(new Event('input')); }"
+    field(left, "W slider").evaluate(drag)
+    field(left, "C").fill("0")
+    field(left, "C").blur()
+    assert alert(left) == "C takes a whole number, 1 or more."
+    wait_for(right, shape="4,16,12,5")
+    assert address(page)["shape"] == "4,16,12,5"
+    left.get_by_role("button", name="Undo", exact=True).click()
+    wait_for(right, shape="4,16,12,12")
+
+
 def test_each_linked_explorer_keeps_a_given_tensor_in_the_address(page, pages):
     """Also where one changes what the other has begun."""
     open_file(page, pages / "linked_own.html", explorers=2)

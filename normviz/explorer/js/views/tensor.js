@@ -170,7 +170,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     for (const f of follows) f();
     act.redraw();
   }
-  /** Nothing has changed: say why, and show again what is true. */
+  /** Nothing has changed: say why, and show again what is true, of which a slider may not have told yet. */
   function fail(error) {
     waiting = false;
     unsettled = false;
@@ -178,7 +178,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     busy(null);
     wanted = recipe;
     if (error && error.name !== "AbortError") act.tell(error.message);
-    syncFields();
+    if (recipe === history[at]) syncFields();
+    else settle();
     act.redraw();
   }
   /** The reader is done with a change: it can be undone, stands in the address, and Python hears of it. */
