@@ -216,7 +216,7 @@ def test_the_bundle_has_no_widget_and_no_address():
 def test_the_page_is_small_and_makes_no_request():
     chosen = nv.chooser()
     text, bundle = chosen.to_html(), chosen._repr_mimebundle_()["text/html"]
-    assert len(inside(bundle).encode()) < 110_000
+    assert len(inside(bundle).encode()) < 112_000
     assert len(bundle) < 90_000
     assert len(text.encode()) < 140_000
     assert "default-src 'none'" in text

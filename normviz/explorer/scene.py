@@ -127,7 +127,7 @@ class Tensor:
     @cached_property
     def has_holes(self) -> bool:
         """Whether x holds NaN or infinity."""
-        return not np.isfinite(self.field).all()
+        return not np.isfinite(self.values).all() if self.values is not None else bool((self.coarse == 255).any())
 
     def travelling(self) -> Tensor:
         """Only what travels to a page, so that a large x is not kept in memory."""

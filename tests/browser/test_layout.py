@@ -49,7 +49,12 @@ FAULTS = r"""(root) => {
 WALK = """async ([widths, faults]) => {
   const root = document.querySelector(".normviz"), find = eval(faults), found = [];
   const frame = () => new Promise(requestAnimationFrame);
-  const painted = async () => { for (let k = 0; k < 3; k++) await frame(); };
+  const drawing = root.querySelector(".nv-svg");
+  const fits = () => Math.abs(drawing.viewBox.baseVal.width - drawing.getBoundingClientRect().width) < 1.5;
+  const painted = async () => {
+    for (let k = 0; k < 3; k++) await frame();
+    while (!fits()) await frame();
+  };
   for (const method of ["batch", "group", "rms", "weight_standardization"]) {
     root.querySelector(`[role=radio][data-value=${method}]`).click();
     for (const step of [2, 3, 4, 5]) {

@@ -522,7 +522,9 @@ def test_a_bad_link_is_told(root, pages):
     assert shape_of(reopened(root.page, pages / "sample.html", "#shape=2,6,3,3&G=4")) == (2, 6, 3, 3)
     assert "G=4" in alert(root)
     reopened(root.page, pages / "sample.html", "#fill=file")
-    assert alert(root) == "The link shows values from a file or pasted values, which a link cannot contain; open or paste them here."
+    assert alert(root) == (
+        "The link shows values from a file or pasted values, which a link cannot contain; open or paste them here."
+    )
 
 
 def test_a_bad_link_is_told_on_a_page_without_the_panel(page, exported):

@@ -19,7 +19,7 @@ EXPORT = re.compile(r"^export (?=(?:async|class|const|function|let)\b)", re.MULT
 TOP_LEVEL = re.compile(r"^(?:async )?(?:class|const|function|let) (\w+)", re.MULTILINE)
 NOT_JOINED = re.compile(r"^(?:import|var|export(?! default )|(?:const|let) (?:[{[]|\w+,)).*", re.MULTILINE)
 
-NOT_NEEDED = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n)?[ \t]*", re.MULTILINE | re.DOTALL)
+NOT_NEEDED = re.compile(r"^(?:[ \t]*(?:/\*(?:(?!\*/).)*\*/[ \t]*\n|//[^\n]*\n))*[ \t]*", re.MULTILINE | re.DOTALL)
 
 SIGNS = r"[=,;:?(){}<>*&|!\[\]]"
 SPACES = re.compile(f" (?={SIGNS})|(?<={SIGNS}) |(?<![+-]) (?=[+-] [^+-])|(?<=[^+-] [+-]) (?![+-])")
