@@ -115,8 +115,7 @@ def test_the_sentences(ask):
     assert batch == [
         "Because N = 1, Batch Norm has the same sets and the same mean and variance as Instance Norm and Group Norm "
         "with G = C = 6.",
-        "On every shape, Batch Norm has the same sets and the same mean and variance as Ghost Batch Norm with "
-        "G = 1.",
+        "On every shape, Batch Norm has the same sets and the same mean and variance as Ghost Batch Norm with G = 1.",
         "By default the learned numbers differ: Batch Norm, Group Norm with G = C = 6 and Ghost Batch Norm with G = 1 "
         "have a weight and a bias per channel; Instance Norm has no weight and no bias.",
         "At inference Batch Norm and Ghost Batch Norm with G = 1 take running statistics; Instance Norm and Group Norm "
