@@ -169,6 +169,8 @@ MOUNT = """async ([parents, counts, widths]) => {
     for (const width of widths) {
       main.style.cssText = `display: flow-root; position: relative; width: ${width}px`;
       await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      const waiting = () => roots.some((root) => !root.dataset.ready);
+      for (let k = 0; k < 300 && waiting(); k++) await new Promise(requestAnimationFrame);
       found.push({ parent, count, width, more: main.scrollWidth - main.clientWidth,
         widths: roots.map((root) => root.clientWidth), drawn: roots.every((root) => root.dataset.ready) });
     }
