@@ -34,7 +34,7 @@ DTYPES = {"float32": "<f4", "float64": "<f8"}
 """The types in which a page sends values, and how NumPy calls them: little-endian."""
 MOST_CELLS: int = LIMITS["filled"]
 """Of a tensor that is filled, or that comes from a page."""
-PIECE = 2**22
+PIECE: int = LIMITS["piece"]
 """The most bytes of one message of the page, which cuts its values into pieces."""
 LAST_REVISION = 2**53
 """The page's whole numbers are exact up to this one."""

@@ -37,7 +37,7 @@ SETS = ("name", "label", "n", "c", "spatial", "axes")
 """What the browser needs of a row of METHODS to draw its sets."""
 ROW = (*SETS, "centered", "statistic", "affine")
 """What it needs for the numbers as well."""
-LARGEST = 1e300
+LARGEST: float = LIMITS["largest"]
 """The limit of scales: twice as much must be finite."""
 ALONE = {"mean and variance": "layer", "mean square": "rms", "squared norm": "weight_norm"}
 """For each statistic, the method that measures one sample whose channels are all pooled."""

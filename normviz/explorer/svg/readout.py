@@ -143,6 +143,8 @@ def status(on: Subject, state: State, shown: Readout) -> str:
 def gradient_text(on: Subject, state: State, shown: Readout) -> str:
     """The gradient at the picked cell, and what its sum over the set means."""
     found = gradient_of(on, state, shown, shown.row)
+    if not math.isfinite(found.own):
+        return say("gradient.sum-lost")
     # Differences of rounding are no gradient.
     own, total = (decimal(0 if abs(v) < 1e-10 / found.deviation else v) for v in (found.own, found.total))
     kind = "eval" if shown.evaluating else "mean" if shown.row.centered else "no-mean"

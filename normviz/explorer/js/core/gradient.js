@@ -104,6 +104,7 @@ export function rooted(value, end) {
 /** The gradient in one sentence, for the status line. */
 export function gradientText(data, shown, name) {
   const { own, alone, sum } = gradientOf(data, shown, name);
+  if (!Number.isFinite(own)) return say("gradient.sum-lost");
   // Differences of rounding are no gradient.
   const plain = (v) => decimal(Math.abs(v) < 1e-10 / shown.deviation ? 0 : v);
   const key = alone ? "eval" : !shown.method || shown.method.centered ? "mean" : "no-mean";

@@ -5,8 +5,6 @@ import constants from "../../constants.json" with { type: "json" };
 import { clamp, cubeShape, divisors, product } from "../core/geometry.js";
 import { createWalk, fiveAxes } from "./stored_order.js";
 
-/** Scales end here: twice as much must be finite. */
-const LARGEST = 1e300;
 /**
  * Where the mean of a set lies further than the root of this, in standard deviations, from the value that its sums are
  * relative to, too many digits cancel, and a second pass sums relative to the mean.
@@ -126,7 +124,7 @@ export function createSetTally(shape, layout, ranges) {
 }
 
 /** How many cells one drawn cell stands for, along n, c, h, w. The same rule as in svg/geometry.py. */
-export function binsOf(shape) {
+function binsOf(shape) {
   const cube = cubeShape(shape);
   const size = [1, ...cube.slice(1).map((length) => Math.ceil(length / constants.limits.lines))];
   if (product(cube) <= constants.limits.values) return size;
@@ -254,12 +252,14 @@ function boxMeans(cube, sizes) {
   };
 }
 
+/** Scales end where twice as much is still finite. */
+const clampToScale = (value) => clamp(value, -constants.limits.largest, constants.limits.largest);
+
 /** The range of the drawn values, the range that their colours span, and the means in steps of one byte. */
 function colorsOf(drawn, exact) {
   const finite = new Float64Array(drawn.length);
   let count = 0;
-  for (let i = 0; i < drawn.length; i++)
-    if (Number.isFinite(drawn[i])) finite[count++] = clamp(drawn[i], -LARGEST, LARGEST);
+  for (let i = 0; i < drawn.length; i++) if (Number.isFinite(drawn[i])) finite[count++] = clampToScale(drawn[i]);
   const sorted = finite.subarray(0, count).sort();
   const extent = count ? [sorted[0], sorted[count - 1]] : [0, 0];
   const colors = count ? [percentile(sorted, 0.02), percentile(sorted, 0.98)] : [0, 0];
@@ -267,7 +267,7 @@ function colorsOf(drawn, exact) {
   const coarse = new Uint8Array(drawn.length);
   const range = extent[1] - extent[0] || 1;
   for (let i = 0; i < drawn.length; i++) {
-    const share = (clamp(drawn[i], -LARGEST, LARGEST) - extent[0]) / range;
+    const share = (clampToScale(drawn[i]) - extent[0]) / range;
     coarse[i] = Number.isFinite(drawn[i]) ? halfToEven(share * 254) : 255;
   }
   return { coarse, extent, colors };

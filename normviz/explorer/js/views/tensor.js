@@ -4,7 +4,7 @@
 import constants from "../../constants.json" with { type: "json" };
 import { KEYS, button, h, setText } from "../core/dom.js";
 import { product, toCube } from "../core/geometry.js";
-import { shortest } from "../core/numbers.js";
+import { decimal, shortest } from "../core/numbers.js";
 import { flatIndex } from "../core/readout.js";
 import { sameAs } from "../core/same_sets.js";
 import { say } from "../core/sentences.js";
@@ -12,6 +12,7 @@ import { openFile, readPasted, unpacked } from "../files/open.js";
 import { asCode, npyBytes } from "../files/save.js";
 import { EXAMPLE, FILLS } from "../tensor/fills.js";
 import { createMaker } from "../tensor/maker.js";
+import { createMessages } from "../tensor/messages.js";
 import { channelsSecond } from "../tensor/source.js";
 import {
   RANKS,
@@ -35,13 +36,11 @@ import { copyText } from "./panel.js";
 import { createValueGrid } from "./value_grid.js";
 
 const CHOICES = [...FILLS, "file", "edited"];
-/** The most bytes of a message to Python. */
-const MOST_BYTES = 2 ** 22;
 const MOST_SEED = 2 ** 32 - 1;
 
 /** The shortest text from which the value is read again, as the dtype of x keeps it. */
 function exactly(value, dtype) {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "inf" : "-inf";
+  if (!Number.isFinite(value)) return decimal(value);
   if (dtype === "float64") return value && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
   return shortest(value, true);
 }
@@ -89,11 +88,6 @@ export function createTensorPanel({ data, act, model, signal }) {
   /** The arrays of the file that was opened last. */
   let opened = { name: "", arrays: [] };
   let stopReading = new AbortController();
-  // Python sends back what it was told; by these numbers a view knows its own among those of other views.
-  const begin = Math.max(model.get("_scene").revision ?? 0, Math.floor(Math.random() * 2 ** 40));
-  let revision = begin;
-  /** What Python knows. */
-  let told = first;
 
   /** G and cell, which another shape may change, at the time when each tensor was left. */
   const left = new WeakMap();
@@ -212,11 +206,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       if (!quietly) model.save_changes();
       return;
     }
-    try {
-      tell();
-    } catch {
-      /* without a kernel the page goes on by itself */
-    }
+    messages.tell(recipe);
   }
 
   /** Call `f` with all values of x: at once, or once the maker has handed them out. */
@@ -225,48 +215,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     else if (isFirst(recipe)) act.tell(say("tensor.no-values"));
     else holder.maker.values(holder.of).then(f, () => {});
   };
-  /** Tell Python what has changed since it was told, or since the view began. */
-  function tell() {
-    const before = told;
-    told = recipe;
-    const sameTensor = ["shape", "fill", "seed", "channelAxis", "edits", "own"].every(
-      (key) => before[key] === told[key]
-    );
-    const { eps, weight, bias, elementwise } = told;
-    const parameters = elementwise ? { eps } : { eps, weight: sendable(data.weight), bias: sendable(data.bias) };
-    const rest = () => {
-      if (eps !== before.eps || weight !== before.weight || bias !== before.bias || ((weight || bias) && !sameTensor))
-        model.send({ kind: "parameters", ...parameters, revision: ++revision });
-    };
-    if (sameTensor) return rest();
-    const message = { kind: "made", recipe: forPython(told), shape: told.shape };
-    if (isFirst(told) && !scene.revision) {
-      // The tensor that Python has given.
-      model.send({ kind: "first", revision: ++revision });
-      rest();
-    } else if (["file", "edited"].includes(message.recipe.fill))
-      withValues((values) => {
-        sendValues(message, values);
-        rest();
-      });
-    else {
-      model.send({ ...message, revision: ++revision });
-      rest();
-    }
-  }
-  const sendable = (list) => list && Array.from(list);
-  function sendValues(message, values) {
-    const named = { ...message, revision: ++revision, dtype: values instanceof Float32Array ? "float32" : "float64" };
-    const parts = Math.ceil(values.byteLength / MOST_BYTES);
-    const piece = (part) => {
-      const start = part * MOST_BYTES;
-      return [new DataView(values.buffer, values.byteOffset + start, Math.min(MOST_BYTES, values.byteLength - start))];
-    };
-    if (parts === 1) return model.send(named, undefined, piece(0));
-    for (let part = 0; part < parts; part++)
-      model.send({ kind: "piece", revision, part, parts }, undefined, piece(part));
-    model.send(named);
-  }
+  const messages = createMessages(model, first, { data, isFirst, withValues });
 
   /** A linked explorer has another tensor. */
   const onTensor = () => {
@@ -791,7 +740,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     },
     /** Is another tensor on its way? */
     waiting: () => waiting,
-    made: (number) => number > begin && number <= revision
+    made: messages.sent
   };
 }
 createTensorPanel.keys = TENSOR_KEYS;
