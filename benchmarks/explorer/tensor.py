@@ -67,6 +67,37 @@ def changes(page: Page, name: str, count: int) -> tuple[list[float], list[float]
     return script, page.evaluate("bench.shown")
 
 
+SOAK = """async (count) => {
+  const root = document.querySelector(".normviz"), named = (name) => root.querySelector(`[aria-label="${name}"]`);
+  const put = (name, value) => {
+    named(name).value = value;
+    for (const type of ["input", "change"]) named(name).dispatchEvent(new Event(type, { bubbles: true }));
+  };
+  const methods = root.querySelectorAll("[role=radiogroup][aria-label=Method] [role=radio]");
+  for (let k = 0; k < count; k++) {
+    if (k % 4 === 0) put("N slider", 1 + (k / 4) % 6);
+    else if (k % 4 === 1) put("Seed", k);
+    else if (k % 4 === 2) put("Value", k % 7);
+    else methods[(k >> 2) % 4].click();
+    if (k % 50 === 49) await new Promise(requestAnimationFrame);
+  }
+}"""
+
+
+def kept(page: Page) -> dict[str, float]:
+    """What the page keeps in memory, after all that is unused has been freed."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    session.send("Performance.enable")
+    found = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    session.detach()
+    return {
+        "MB of heap": found["JSHeapUsedSize"] / 1e6,
+        "nodes": found["Nodes"],
+        "listeners": found["JSEventListeners"],
+    }
+
+
 def measure(count: int) -> None:
     """Measure all, and print the tables."""
     with (
@@ -90,6 +121,12 @@ def measure(count: int) -> None:
         page = browser.new_page(bypass_csp=True)
         page.goto(path.as_uri())
         page.wait_for_selector(".normviz[data-ready]")
+        page.evaluate(SOAK, 1000)
+        before = kept(page)
+        page.evaluate(SOAK, 10_000)
+        after = kept(page)
+        told = "; ".join(f"{name} {before[name]:.4g} before, {after[name]:.4g} after" for name in before)
+        print(f"\n10,000 more changes of N, seed, value and method: {told}")
         start = time.perf_counter()
         page.get_by_label("Open a file", exact=True).set_input_files(file)
         page.wait_for_selector(f".normviz[data-ready][data-shape='{','.join(map(str, FILE))}']")
