@@ -9,6 +9,9 @@ WIDTHS = (320, 360, 420, 480, 560, 620, 680, 720, 800, 880, 960, 1100, 1400)
 DRAWN = "root => root.querySelector('.nv-svg').viewBox.baseVal.width === root.querySelector('.nv-stage').clientWidth"
 """Whether the picture is drawn for the width that it has."""
 
+ALL_DRAWN = f"() => [...document.querySelectorAll('.normviz:has(.nv-stage)')].every({DRAWN})"
+"""Whether the picture of each explorer on a page is drawn for the width that it has."""
+
 THROUGH_STATES = r"""
 /** Bring the panel "Tensor" into each state that may need much room, and leave the one that needs most. */
 async function throughTensorStates(root, state) {
@@ -125,6 +128,8 @@ def what_scrolls(element: Locator, inside: Frame, resize: str, widths: tuple[int
         # The page inside hears later than the page around it how large it is.
         size = element.evaluate("frame => [frame.clientWidth, frame.clientHeight]")
         inside.wait_for_function("([width, height]) => innerWidth === width && innerHeight === height", arg=size)
+        # Until it is drawn again, a picture keeps the height that it had at the width before.
+        inside.wait_for_function(ALL_DRAWN)
         page = "document.scrollingElement"
         more = inside.evaluate(f"[{page}.scrollWidth - innerWidth, {page}.scrollHeight - innerHeight]")
         if max(more) > 0:
