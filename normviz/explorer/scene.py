@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +70,17 @@ def pack_labels(labels: np.ndarray) -> dict[str, str]:
     return pack(labels.astype(np.uint8 if labels.max() < 256 else np.int32))
 
 
+class Room(NamedTuple):
+    """How many cells a page has room for: single values, drawn cells with their means, positions with statistics."""
+
+    values: int = MOST_VALUES
+    coarse: int = MOST_COARSE
+    positions: int = MOST_COARSE
+
+
+USUAL_ROOM = Room()
+
+
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """All data of x, read once, so picture and statistics agree even if x is changed in place later.
@@ -92,6 +103,8 @@ class Tensor:
         colour. 255 stands for "not finite".
     extent, colors
         The lowest and the highest of the drawn values, and the range that their colours span (2nd to 98th percentile).
+    room
+        How much of it a page has room for. The still picture is drawn with the usual room only.
     """
 
     shape: tuple[int, ...]
@@ -103,6 +116,7 @@ class Tensor:
     coarse: np.ndarray | None
     extent: tuple[float, float]
     colors: tuple[float, float]
+    room: Room = USUAL_ROOM
 
     @property
     def values(self) -> np.ndarray | None:
@@ -171,7 +185,7 @@ class Tensor:
             "shape": list(self.shape),
             "dtype": self.dtype,
             "backend": self.backend,
-            "bins": list(bins(self.shape)),
+            "bins": list(bins(self.shape, *self.room[:2])),
             "count": math.prod(self.shape[2:]),
             "mean": atoms and pack(smallest(atoms.mean)),
             "m2": atoms and pack(smallest(atoms.m2)),
@@ -186,16 +200,16 @@ class Tensor:
 
 
 @np.errstate(all="ignore")
-def read(x: Any, channel_axis: int = 1) -> Tensor:
+def read(x: Any, channel_axis: int = 1, room: Room = USUAL_ROOM) -> Tensor:
     """Read what a scene and the statistics of x are made of; the shape of x has been checked."""
     values = canonical(host(x), channel_axis)
-    exact, C, shape = values.size <= MOST_VALUES, values.shape[1], values.shape
+    exact, C, shape = values.size <= room.values, values.shape[1], values.shape
     values = values.copy() if exact else values
     try:
         atoms = moments(x, channel_axis=channel_axis)
     except MemoryError as error:
         raise MemoryError(f"x of shape {shape} is too large for the memory; give a smaller part") from error
-    few = not exact and values.size // C <= MOST_COARSE
+    few = not exact and values.size // C <= room.positions
     return Tensor(
         shape,
         str(getattr(x, "dtype", values.dtype)).removeprefix("torch."),
@@ -203,7 +217,8 @@ def read(x: Any, channel_axis: int = 1) -> Tensor:
         values,
         atoms,
         statistics(values, "positional") if few else None,
-        *colors(values if exact else means(values.reshape(cube_shape(shape)), bins(shape)), exact=exact),
+        *colors(values if exact else means(values.reshape(cube_shape(shape)), bins(shape, *room[:2])), exact=exact),
+        room,
     )
 
 

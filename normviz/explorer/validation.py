@@ -158,7 +158,15 @@ class Subject:
         return replace(self, per_output=per_output, **{name: array})
 
 
-def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | None = None, **more: Any) -> Subject:
+def subject(
+    x: Any,
+    *,
+    channel_axis: int = 1,
+    eps: float = 1e-5,
+    title: str | None = None,
+    room: scene.Room = scene.USUAL_ROOM,
+    **more: Any,
+) -> Subject:
     """Check a tensor and its fixed parameters; ValueError or TypeError in one sentence."""
     shape = checked_shape(x, channel_axis)
     statistics, method = more.get("statistics"), more.get("method")
@@ -174,7 +182,7 @@ def subject(x: Any, *, channel_axis: int = 1, eps: float = 1e-5, title: str | No
         "marks": overlay("marks", more.get("marks"), shape),
         "title": None if title is None else drawable(title),
     }
-    tensor = scene.read(x, channel_axis)
+    tensor = scene.read(x, channel_axis, room)
     sets = scene.given_sets(tensor, checked["labels"])
     return Subject(x=x, tensor=tensor, channel_axis=channel_axis, per_output=per_output, sets=sets, **checked)
 
@@ -381,14 +389,17 @@ def fitted_state(state: Mapping[str, Any], on: Subject) -> dict[str, Any]:
     }
 
 
-def start(x: Any, keywords: Mapping[str, Any]) -> tuple[Subject, dict[str, Any]]:
-    """Check all arguments of an explorer of x, or of the sample activations; a misspelt keyword is a TypeError."""
+def start(x: Any, keywords: Mapping[str, Any], **options: Any) -> tuple[Subject, dict[str, Any]]:
+    """Check all arguments of an explorer of x, or of the sample activations; a misspelt keyword is a TypeError.
+
+    `options` go to `subject` unchecked.
+    """
     for name in keywords:
         if name not in KEYWORDS:
             raise TypeError(f"Explorer(): {unknown('keyword', name, KEYWORDS)}")
     fixed = {key: keywords[key] for key in SUBJECT if key in keywords}
     chosen = {key: keywords.get(key) for key in ("method", "num_groups")}
-    on = subject(activations() if x is None else x, **chosen, **fixed)
+    on = subject(activations() if x is None else x, **chosen, **fixed, **options)
     if keywords.get("editable"):
         on = on.opened("sample" if x is None else "file")
     return on, first_state(on, {key: keywords[key] for key in STATE if key in keywords})

@@ -69,13 +69,18 @@ def to_cube(index: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int, 
     return n, c, h, spatial[-1] if spatial else 0
 
 
-def bins(shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """How many cells of x one drawn cell stands for, along n, c, h, w: 1 unless an axis is longer than is drawn."""
+def bins(
+    shape: Sequence[int], most_values: int = MOST_VALUES, most_coarse: int = MOST_COARSE
+) -> tuple[int, int, int, int]:
+    """How many cells of x one drawn cell stands for, along n, c, h, w: 1 unless an axis is longer than is drawn.
+
+    Above `most_values` cells there are at most `most_coarse` drawn cells, or one for each sample.
+    """
     cube = cube_shape(shape)
     size = [1, *(-(-length // LIMITS["lines"]) for length in cube[1:])]
-    if math.prod(cube) > MOST_VALUES:
+    if math.prod(cube) > most_values:
         drawn = lambda: [-(-length // s) for length, s in zip(cube, size, strict=True)]  # noqa: E731
-        while math.prod(drawn()) > MOST_COARSE and max(drawn()[1:]) > 1:
+        while math.prod(drawn()) > most_coarse and max(drawn()[1:]) > 1:
             axis = 1 + int(np.argmax(drawn()[1:]))
             size[axis] *= 2
     return tuple(size)  # type: ignore[return-value]

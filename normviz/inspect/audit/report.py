@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from normviz.core.methods import METHODS
 from normviz.core.statistics import Statistics
 from normviz.explorer.widget import Explorer
 from normviz.inspect.audit.rules import AuditWarning
-from normviz.inspect.audit.run import ModelRun, observe
+from normviz.inspect.audit.run import LayerReached, ModelRun, observe
+from normviz.inspect.audit.table import NUMERIC, html_box, html_table, times
 from normviz.inspect.audit.tensors import has_values, short_name, values
 from normviz.inspect.audit.torch_norms import LOCAL, Norm
 
@@ -153,17 +154,28 @@ class Audit:
         if layer.block is None:
             why = "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
             raise ValueError(f"{subject} has no sets to explore: {why}")
+        reached: list[tuple[Any, Norm]] = []
+
+        def take(at: str, number: int, x: Any, norm: Norm) -> None:
+            if (at, number) == (name, use):
+                reached.append((x.clone(), norm))
+                raise LayerReached
+
+        self._run_again(take)
+        if not reached:
+            raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
+        (x, norm), *_ = reached
+        if not has_values(x):
+            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no values to read")
+        return Explorer(**(_shown(layer, norm, x) | keywords))
+
+    def _run_again(self, take: Callable[[str, int, Any, Norm], None]) -> None:
+        """Run the model on the example once more, with the random state of the audit."""
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self._random_state)
-            run = observe(self._model, self._example, lambda model: ModelRun(model, want=(name, use)))
-        if run.wanted is None:
-            raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
-        x, norm = run.wanted
-        if not has_values(x):
-            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no values to read")
-        return _explorer(layer, norm, values(x).reshape(norm.shape), keywords)
+            observe(self._model, self._example, lambda model: ModelRun(model, take=take))
 
     def to_dict(self) -> dict[str, Any]:
         """Return layers, warnings and unseen as plain values that JSON can hold."""
@@ -229,8 +241,9 @@ class Audit:
         return f"{_plural(len(self.layers), 'normalization layer')}, {_plural(len(self.warnings), 'warning')}"
 
 
-def _explorer(layer: NormLayer, norm: Norm, x: np.ndarray, keywords: dict[str, Any]) -> Explorer:
-    """Make the explorer by the method's name if the sets are the method's, and by labels of the sets otherwise."""
+def _shown(layer: NormLayer, norm: Norm, tensor: Any) -> dict[str, Any]:
+    """Return what an explorer of a layer's input takes: labels of the sets if they are not those of a method."""
+    x = values(tensor).reshape(norm.shape)
     options = {"title": f"{short_name(layer.name)}: {layer.label}", "channel_axis": norm.channel_axis}
     options |= {"eps": norm.eps} if norm.eps else {}
     if not norm.is_method():
@@ -238,8 +251,8 @@ def _explorer(layer: NormLayer, norm: Norm, x: np.ndarray, keywords: dict[str, A
         if x.ndim > 5:  # an explorer has five axes at most
             merged = (x.shape[0], -1, x.shape[-1]) if norm.channel_axis == -1 else (*x.shape[:2], -1)
             x, labels = x.reshape(merged), labels.reshape(merged)
-        return Explorer(x, **{**options, "labels": np.moveaxis(labels, norm.channel_axis, 1), **keywords})
-    options |= {"method": norm.kind, "num_groups": norm.num_groups}
+        return options | {"x": x, "labels": np.moveaxis(labels, norm.channel_axis, 1)}
+    options |= {"x": x, "method": norm.kind, "num_groups": norm.num_groups}
     for name in ("weight", "bias"):
         tensor = getattr(norm, name)
         if tensor is not None and (tensor.numel() == norm.channels or norm.kind == "layer"):
@@ -248,7 +261,7 @@ def _explorer(layer: NormLayer, norm: Norm, x: np.ndarray, keywords: dict[str, A
     if norm.running is not None and norm.kind == "batch":
         options["statistics"] = Statistics(mean=norm.running[0], var=norm.running[1], count=norm.size or 1)
         options["mode"] = "train" if norm.own else "eval"
-    return Explorer(x, **(options | keywords))
+    return options
 
 
 def _plain(value: Any) -> Any:
@@ -262,64 +275,8 @@ def _plain(value: Any) -> Any:
 
 
 HEADS = ("layer", "kind", "input", "block", "|S|", "sets", "uses", "parameters", "share", "state", "gap")
-NUMERIC = frozenset(["|S|", "sets", "uses", "parameters", "share", "gap"])
 MAX_SHOWN = 3
 """Warnings of one code that are shown at once; the others are a click away."""
-# The colours are the notebook's own text colour, made transparent, so that they suit a light and a dark theme.
-STYLE = """
-.normviz-audit{color:inherit;font-size:13px;line-height:1.45;max-width:100%}
-.normviz-audit .scroll{overflow:auto;max-height:32em;border:1px solid rgba(128,128,128,.35);border-radius:6px}
-.normviz-audit table{table-layout:auto;font-size:inherit;border-collapse:collapse;width:100%;margin:0;color:inherit}
-.normviz-audit caption{text-align:left;padding:6px 10px;font-weight:600;color:inherit}
-.normviz-audit th,.normviz-audit td{padding:3px 10px;text-align:left;white-space:nowrap;color:inherit;background:none;
-border:0;border-top:1px solid rgba(128,128,128,.2)}
-.normviz-audit thead th{border-top:0;font-weight:600;opacity:.75}
-.normviz-audit .scroll th,.normviz-audit .scroll td{text-align:left}
-.normviz-audit .scroll .n{text-align:right;font-variant-numeric:tabular-nums}
-.normviz-audit .scroll td.wide{white-space:normal;min-width:14em}
-.normviz-audit tbody th{font-weight:500;font-family:ui-monospace,monospace}
-.normviz-audit tr.warned td,.normviz-audit tr.warned th{background:rgba(230,159,0,.16)}
-.normviz-audit ul{list-style:none;margin:8px 0;padding:0}
-.normviz-audit li{margin:6px 0;padding:4px 10px;border-left:4px solid #e69f00;white-space:normal}
-.normviz-audit li.unseen{border-color:rgba(128,128,128,.5)}
-.normviz-audit code{font-family:ui-monospace,monospace;background:rgba(128,128,128,.15);padding:0 4px;border-radius:3px;
-color:inherit}
-"""
-
-
-def html_box(content: str) -> str:
-    """Return HTML in the box that audits and comparisons share."""
-    return f'<div class="normviz-audit"><style>{STYLE}</style>{content}</div>'
-
-
-def html_table(
-    heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str | None]], *, caption: str = "", wide: str = ""
-) -> str:
-    """Return a table that scrolls where it is too large, by keys as well; all texts are escaped.
-
-    A row has its cells and, if it is marked, a warning, which may be empty. Numbers are aligned to the right in the
-    columns of NUMERIC; the text of the column `wide` is wrapped.
-    """
-
-    def css(head: str) -> str:
-        return ' class="n"' if head in NUMERIC else ' class="wide"' if head == wide else ""
-
-    body = []
-    for (name, *cells), warning in rows:
-        title = f' title="{html.escape(warning)}"' if warning else ""
-        mark, sign = (f' class="warned"{title}', "⚠ ") if warning is not None else ("", "")
-        tds = "".join(f"<td{css(h)}>{html.escape(c)}</td>" for h, c in zip(heads[1:], cells, strict=True))
-        body.append(f'<tr{mark}><th scope="row">{sign}{html.escape(name)}</th>{tds}</tr>')
-    table = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    if body:
-        ths = "".join(f'<th scope="col"{css(h)}>{html.escape(h)}</th>' for h in heads)
-        table += f"<thead><tr>{ths}</tr></thead><tbody>{''.join(body)}</tbody>"
-    return f'<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>{table}</table></div>'
-
-
-def times(shape: Iterable[int]) -> str:
-    """Return a shape as text: 2×8×7×7."""
-    return "×".join(map(str, shape))
 
 
 def _row(layer: NormLayer) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ MAX_SHAPES = 8
 
 
 class LayerReached(BaseException):
-    """The input asked for has been copied, so the run can end; a model's `except Exception` does not catch this."""
+    """The input that was wanted is there, so the run can end; a model's `except Exception` does not catch this."""
 
 
 @dataclass
@@ -153,16 +153,21 @@ class ModelRun:
     """A run of a torch model; `layers` holds the records of its normalizations by name.
 
     Where a layer raises for the reason of a warning, the run goes on, unless `ignore` has its code. `dead` looks for
-    channels that carry nothing, which takes a pass over every input. `want` is the name and number of a use: the run
-    ends there, and `wanted` is then a copy of its input, and its Norm.
+    channels that carry nothing, which takes a pass over every input. `take` gets the name of a layer, the number of the
+    use, its input, which the model may write into later, and its Norm; it may end the run with LayerReached.
     """
 
     def __init__(
-        self, model: Any, *, ignore: Collection[str] = (), dead: bool = False, want: tuple[str, int] | None = None
+        self,
+        model: Any,
+        *,
+        ignore: Collection[str] = (),
+        dead: bool = False,
+        take: Callable[[str, int, Any, Norm], None] | None = None,
     ) -> None:
         self.modules = [*named_modules(model)]
         self.names = {id(module): name or MODEL for name, module in self.modules}
-        self.ignore, self.dead, self.want, self.wanted = ignore, dead, want, None
+        self.ignore, self.dead, self.take = ignore, dead, take
         self.layers: dict[str, LayerRecord] = {}
         self.stack: list[RunningModule] = []
         self._called: set[int] = set()
@@ -268,7 +273,7 @@ class ModelRun:
             norm = norm_around_call(module, call.norm, call.y, x, y, before) if alone else None
             running.has_norms = True
             if norm is not None:
-                self._copy_wanted(name, x, norm)
+                self._offer(name, x, norm)
                 self._add(name, module, norm, "call", call)
             else:
                 for call in running.calls:
@@ -281,7 +286,7 @@ class ModelRun:
 
     def _record(self, name: str, running: RunningModule, norm: Norm, known_by: str, given: Any, x: Any, y: Any) -> None:
         """Record a use of a module that is a normalization; x is its input `given`, or a copy from before the call."""
-        self._copy_wanted(name, x, norm)
+        self._offer(name, x, norm)
         measured, before = measure_use(norm, x, y, dead=self.dead), self._origins.before(given, norm)
         function = class_name(running.module)
         call = NormCall(running.order, function, name, norm, measured, None, before, running.refused)
@@ -323,12 +328,11 @@ class ModelRun:
             refused=call.refused,
         )
 
-    def _copy_wanted(self, name: str, x: Any, norm: Norm) -> None:
-        """Copy the input that was asked for, and end the run there."""
+    def _offer(self, name: str, x: Any, norm: Norm) -> None:
+        """Hand the input of one use of a layer to whoever takes inputs."""
         number, self._uses[name] = self._uses[name], self._uses[name] + 1
-        if (name, number) == self.want:
-            self.wanted = x.detach().clone(), norm
-            raise LayerReached
+        if self.take is not None:
+            self.take(name, number, x.detach(), norm)
 
     def function(self, func: Callable, name: str, arguments: list[str], args: tuple, kwargs: dict) -> Any:
         """Call one of torch's functions that normalize, and record the call."""
@@ -355,7 +359,7 @@ class ModelRun:
             running.refused = running.refused or refused
             return y
         label = self._label(running, name, given.get("weight"))
-        self._copy_wanted(label, x, norm)
+        self._offer(label, x, norm)
         before, measured = self._origins.before(x, norm), measure_use(norm, x, y, dead=self.dead)
         running.calls.append(NormCall(next(self._order), name, label, norm, measured, y, before, refused))
         if len(running.calls) > 1:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from normviz.core.errors import brief, check_keywords, unknown
-from normviz.inspect.audit.report import html_box, html_table, times
 from normviz.inspect.audit.run import ModelRun, NormCall, RunningModule, check_model, materialized, observe
+from normviz.inspect.audit.table import html_box, html_table, times
 from normviz.inspect.audit.tensors import attribute, copied_values, first_tensor, has_values, short_name, values
 from normviz.inspect.audit.torch_norms import Norm
 from normviz.inspect.compare.layer_diff import LayerPair, LayerUse, compare_layers, relative_difference, tolerance_of

@@ -1,9 +1,10 @@
-// An exported page: a stand-in for anywidget's model, and the state in the address.
+// An exported page: its explorers, and their state in the address.
 
 import { say } from "../core/sentences.js";
 import { render } from "../explorer.js";
 import { inFrame } from "./frame.js";
 import { keepInLine } from "./in_line.js";
+import { standIn } from "./stand_in.js";
 
 /** Traits that the page's address keeps, and their names there. */
 const IN_ADDRESS = {
@@ -24,40 +25,6 @@ const OMITTED = { mode: "train", predict: false, presenter: false };
 
 /** Traits that linked explorers share. */
 const SHARED = ["tensor", "index", "step", "view", "color", "mode", "predict", "presenter"];
-
-/** A stand-in for anywidget's model, without a kernel. */
-function standIn(scene, state) {
-  const values = { ...state, _scene: scene, tensor: null };
-  const listeners = new Map();
-  const listenersOf = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
-  const emit = (name, ...details) => {
-    for (const listener of [...listenersOf(name)]) listener(...details);
-  };
-  return {
-    get: (key) => values[key],
-    set(key, value) {
-      // A tensor is large, and never changed in place.
-      if (key === "tensor" ? values[key] === value : JSON.stringify(values[key]) === JSON.stringify(value)) return;
-      values[key] = value;
-      emit(`change:${key}`, this, value);
-    },
-    on(name, listener) {
-      listenersOf(name).add(listener);
-    },
-    off(name, listener) {
-      listener ? listenersOf(name).delete(listener) : listeners.delete(name);
-    },
-    save_changes() {
-      emit("saved");
-    },
-    /** Take the values of a link all together. */
-    follow(link) {
-      Object.assign(values, link);
-      emit("change:link");
-    },
-    send() {}
-  };
-}
 
 /** Keys of the first explorer have no prefix; those of the second begin with "2.". */
 const prefixOf = (k) => (k ? `${k + 1}.` : "");
