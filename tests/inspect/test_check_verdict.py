@@ -1,5 +1,6 @@
 """The text, the picture and the exception of a verdict."""
 
+import html
 import inspect
 import re
 
@@ -185,6 +186,35 @@ def test_print():
     assert repr(group) == "<Verdict on Group Norm with G = 2: interleaved-groups, 11 calls>"
     assert str(group).startswith("Failed: this is not Group Norm with G = 2 and eps = 1e-05. 1 finding:")
     assert passed.findings == ()
+
+
+def test_what_check_handed_in_is_said():
+    """Only what the caller did not give: a weight given to check is no news, and fn(x) takes nothing else."""
+    ones = np.ones(8)
+
+    class Layer:
+        def __init__(self):
+            self.gamma, self.running_mean, self.running_var = np.ones(8), np.zeros(8), np.ones(8)
+
+        def __call__(self, x):
+            return nv.normalize(x, "batch", weight=self.gamma)
+
+    def takes_all(x, weight, num_groups, eps):
+        return nv.normalize(x, "group", num_groups=num_groups, weight=weight, eps=eps)
+
+    owned = "check put random numbers into fn's own weight, running_mean, running_var, and then the old ones back."
+    passed = "check passed a random weight of shape (8,), and num_groups = 2 and eps = 1e-05."
+    for fn, method, groups, more, notes in (
+        (faulty.unbiased, "batch", None, {}, ()),
+        (faulty.right, "batch", None, {}, ("check passed a random weight and bias of shape (8,).",)),
+        (faulty.right, "batch", None, {"weight": ones, "bias": ones}, ()),
+        (takes_all, "group", 2, {}, (passed,)),
+        (Layer(), "batch", None, {}, (owned,)),
+    ):
+        verdict = nv.check(fn, method, groups, **more)
+        assert verdict.notes == notes
+        assert str(verdict).splitlines()[-1 - len(notes) : -1] == [*notes]
+        assert all(note in html.unescape(verdict._repr_html_()) for note in notes)
 
 
 def test_raise_if_failed():

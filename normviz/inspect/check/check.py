@@ -172,7 +172,9 @@ class Check:
         self.fn, self.request = fn, request
         self.mismatches: list[Mismatch] = []
         self.skipped: dict[str, str] = {}
+        self.notes: list[str] = []
         self.state: RunningState | None = None
+        self.filled: tuple[str, ...] = ()  # the running statistics that hold random numbers during the check
         self.subject: Subject | None = None
         self.cause: BaseException | None = None
 
@@ -180,6 +182,9 @@ class Check:
         """Run the experiments."""
         try:
             self.subject = set_up(self.fn, self.request, self._find_state)
+            self.note(self.subject.handed_in())
+            if replaced := (*self.subject.replaced, *self.filled):
+                self.note(f"check put random numbers into fn's own {', '.join(replaced)}, and then the old ones back.")
             self._examine(self.subject)
         except Refusal as error:
             code = "no-array" if str(error).startswith("fn returned") else "raises"
@@ -196,7 +201,7 @@ class Check:
                 break
         known |= {name: getattr(request, name) for name in ("method", "num_groups", "eps", "channel_axis")}
         findings = tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches)
-        return Verdict(findings=findings, skipped=self.skipped, cause=self.cause, **known)
+        return Verdict(findings=findings, skipped=self.skipped, notes=tuple(self.notes), cause=self.cause, **known)
 
     @property
     def codes(self) -> set[str]:
@@ -206,6 +211,11 @@ class Check:
     def add(self, code: str, text: str, **fields: Any) -> None:
         """Add a finding."""
         self.mismatches.append(Mismatch(code, text, **fields))
+
+    def note(self, sentence: str) -> None:
+        """Add a whole sentence about what check handed in or assumed, unless it is empty or said already."""
+        if sentence and sentence not in self.notes:
+            self.notes.append(sentence)
 
     def _add_changes(self, found: Explanation, base: Recipe, trials: Sequence[Trial]) -> None:
         """Add a finding for each change that explains the output, with the cell where it shows best."""
@@ -224,7 +234,7 @@ class Check:
 
     def _find_state(self, fn: Callable, call: FunctionUnderTest, pool: Pooling) -> Callable[[], Any] | None:
         """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
-        self.state = None
+        self.state, self.filled = None, ()
         if self.request.method != "batch":
             return None
         mode, slots = find_mode(owner(fn), call), find_running(owner(fn), self.request.running)
@@ -232,7 +242,7 @@ class Check:
         if state is not None and state.has_all_channels:
             self.state = state
             self.skipped.pop("running statistics", None)
-            state.fill(np.random.default_rng(self.request.seed))
+            self.filled = state.fill(np.random.default_rng(self.request.seed))
             call.snapshot = Snapshot(fn)
         elif state is not None:
             names = " and ".join(state.names)

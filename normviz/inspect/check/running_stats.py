@@ -56,11 +56,13 @@ class RunningState:
             raise Refusal(f"fn leaves {needed} in {' and '.join(self.names)} once it is called")
         return mean.reshape(-1), var.reshape(-1)
 
-    def fill(self, rng: np.random.Generator) -> None:
-        """Write numbers that differ from 0 and 1, if the attributes can be written at all."""
+    def fill(self, rng: np.random.Generator) -> tuple[str, ...]:
+        """Write numbers that differ from 0 and 1; return the names of the attributes that could be written."""
+        written = []
         for slot, low, high in zip(self.slots, (-1.0, 0.5), (1.0, 2.0), strict=True):
-            if (numbers := slot.read()) is not None:
-                slot.write(rng.uniform(low, high, numbers.shape))
+            if (numbers := slot.read()) is not None and slot.write(rng.uniform(low, high, numbers.shape)):
+                written.append(slot.name)
+        return tuple(written)
 
     @property
     def library(self) -> str:

@@ -53,6 +53,8 @@ class Subject:
     bias: np.ndarray | None
     per_group: bool  # whether it takes one weight for each group
     first: tuple[np.ndarray, Answer]  # input and answer of the first call
+    given: bool = False  # whether the caller gave weight and bias
+    replaced: tuple[str, ...] = ()  # which of fn's own weight and bias hold random numbers during the check
     # arrange: maps an output of another shape to the shape of the input
     arrange: Callable[[np.ndarray], np.ndarray] = lambda y: y
 
@@ -65,6 +67,16 @@ class Subject:
     def tolerance(self) -> float:
         """The relative tolerance of the outputs."""
         return TOLERANCE[self.call.resolution]
+
+    def handed_in(self) -> str:
+        """Return a sentence about what fn was handed besides x and beyond what the caller gave; empty if nothing."""
+        values = {role: value for role, value in self.call.values.items() if role in self.call.takes.names}
+        shapes = {role: p.shape for role, p in values.items() if isinstance(p, np.ndarray)}
+        numbers = [f"{role} = {values[role]:.4g}" for role in ("num_groups", "eps") if values.get(role) is not None]
+        of = " and ".join(dict.fromkeys(map(str, shapes.values())))
+        arrays = [f"a random {' and '.join(shapes)} of shape {of}"] if shapes and not self.given else []
+        passed = arrays + [" and ".join(numbers)] * bool(numbers)
+        return f"check passed {', and '.join(passed)}." if passed else ""
 
     def scene(self, x: np.ndarray) -> Scene:
         """Return the scene of an input."""
@@ -121,11 +133,16 @@ def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: 
     pool = Pooling(request.method, shape, request.num_groups)
     takes, rng, axis = signature(fn), np.random.default_rng(request.seed), request.channel_axis
     known = request.given or _random_parameters(takes.names, request, pool, slots, layout, rng)
+    replaced = []
     if not {"weight", "bias"} & takes.names.keys():
         for role, slot in slots.items():
             now: Any = slot.read()
             new = known[role]
-            if new is not None and now.size == new.size and not slot.write(new.reshape(now.shape)):
+            if new is None or now.size != new.size:
+                continue
+            if slot.write(new.reshape(now.shape)):
+                replaced.append(role)
+            else:
                 known[role] = now
     broadcast = {role: None if p is None else _broadcast(p, role, pool, layout, axis) for role, p in known.items()}
     values = {"num_groups": request.num_groups, "eps": request.eps}
@@ -135,7 +152,9 @@ def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: 
     call.before = prepare(fn, call, pool) or call.before
     answer = call.begin(x := plain(shape, rng), request.dtype)
     weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
-    return Subject(call, pool, weight, bias, layout == "group", (call.round(x), answer))
+    return Subject(
+        call, pool, weight, bias, layout == "group", (call.round(x), answer), bool(request.given), tuple(replaced)
+    )
 
 
 def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:

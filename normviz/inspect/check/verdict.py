@@ -100,6 +100,8 @@ class Verdict:
         Number of forward calls.
     skipped
         Maps what could not be checked to the reason.
+    notes
+        Sentences about what check handed to fn beyond what its caller gave, and what it assumed.
     x, wrong
         The input that shows the first finding, as fn has it, and its wrong cells, with axes (N, C, *spatial).
     cause
@@ -116,6 +118,7 @@ class Verdict:
     dtype: str = "float64"
     calls: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     x: np.ndarray | None = None
     wrong: np.ndarray | None = None
     cause: BaseException | None = None
@@ -167,7 +170,7 @@ class Verdict:
     def _last_lines(self) -> list[str]:
         calls = f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"
         skipped = [f"Not checked: {what} ({why})." for what, why in self.skipped.items()]
-        return [*skipped, calls if self.shape else "(No output could be compared.)"]
+        return [*skipped, *self.notes, calls if self.shape else "(No output could be compared.)"]
 
     def _headline(self) -> str:
         requested = f"{self._name()} {'and' if self.num_groups else 'with'} eps = {self.eps:.4g}"
