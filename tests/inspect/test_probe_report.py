@@ -48,6 +48,12 @@ def test_a_word_for_each_finding(words):
     assert ".." not in said
 
 
+def test_the_sets_alone_in_words():
+    found = nv.probe(lambda x: hat(x, (3,)), LAST, channel_axis=-1)
+    assert found.sets_in_words() == "144 sets of 8 cells each, in boxes of 1 × 1 × 1 × 8"
+    assert nv.probe(lambda x: x + np.roll(x, 1, 3)).sets_in_words() is None
+
+
 def test_the_table_is_escaped():
     def fn(x):
         if np.nanmax(np.abs(x)) > 100:

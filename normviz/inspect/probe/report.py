@@ -111,6 +111,32 @@ class Probe:
             keywords = {"weight": self.weight, "bias": self.bias} | keywords
         return Explorer(x, **keywords)
 
+    def sets_in_words(self) -> str | None:
+        """Describe the measured sets, for use within a sentence.
+
+        None where there are no such sets or none were measured; `undetermined["labels"]` then gives the reason.
+
+        Boxes are given with their extents along the axes of `shape`, in fn's own layout: "16 sets of 72 cells each, in
+        boxes of 1 × 2 × 6 × 6". Other forms are "all 1152 cells share one set", "1152 sets of one cell each", and
+        "8 sets of 108 to 180 cells, which are not equal boxes: the first cell's set has cells of channels 0, 1, 2".
+        """
+        if self.labels is None:
+            return None
+        labels = self.labels
+        sizes = np.bincount(labels.ravel())
+        if len(sizes) == 1:
+            return f"all {labels.size} cells share one set"
+        if sizes.max() == 1:
+            return f"{len(sizes)} sets of one cell each"
+        low, high = sizes.min(), sizes.max()
+        cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
+        if self.block:
+            return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, self.block))}"
+        first = np.unique(np.nonzero(labels == labels.flat[0])[self.channel_axis])
+        channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
+        text = f"{len(sizes)} sets of {cells}, which are not equal boxes"
+        return f"{text}: the first cell's set has cells of channels {channels}"
+
     def __str__(self) -> str:
         return " ".join(self._sentences())
 
@@ -165,24 +191,7 @@ class Probe:
         }[self.is_normalizer]
         if self.labels is None:
             return [f"{verdict}."]
-        return [f"{verdict}: {self._sets()}.", *self._coupled()]
-
-    def _sets(self) -> str:
-        """Describe the sets, for instance as "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6"."""
-        labels = np.asarray(self.labels)
-        sizes = np.bincount(labels.ravel())
-        if len(sizes) == 1:
-            return f"all {labels.size} cells share one set"
-        if sizes.max() == 1:
-            return f"{len(sizes)} sets of one cell each"
-        low, high = sizes.min(), sizes.max()
-        cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
-        if self.block:
-            return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, self.block))}"
-        first = np.unique(np.nonzero(labels == labels.flat[0])[self.channel_axis])
-        channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
-        text = f"{len(sizes)} sets of {cells}, which are not equal boxes"
-        return f"{text}: the first cell's set has cells of channels {channels}"
+        return [f"{verdict}: {self.sets_in_words()}.", *self._coupled()]
 
     def _coupled(self) -> list[str]:
         texts = {True: "Samples influence one another.", False: "Samples do not influence one another."}
