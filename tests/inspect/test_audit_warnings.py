@@ -1,5 +1,7 @@
 """Every warning appears on models that deserve it, and on no similar healthy model."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -207,3 +209,24 @@ def test_what_is_written_into_is_no_longer_what_the_layer_before_made(in_between
             return self.norm(x.relu_() if in_between else x)
 
     assert codes(Model(), spread(2, 8, 6, 6), also="bias-before-norm") == ["bias-before-norm"] * (not in_between)
+
+
+# ---- the remedies as code ----
+
+
+@pytest.mark.parametrize(("code", "model", "x", "options"), cases(FIRES))
+def test_the_fix_is_code_that_runs_on_a_model_of_ones_own(code, model, x, options):
+    """A module that it puts in takes the place; what is loaded, printed or trained is not there to be run."""
+    for w in nv.audit(model, x, also=(code,) if code in OPT_IN else (), **options).warnings:
+        compile(w.fix, code, "exec")
+        if not any(word in w.fix for word in ("load", "training_batches", "x =", "in [")):
+            exec(w.fix, {"torch": torch, "nv": nv, "model": copy.deepcopy(model), "example": x})
+
+
+def test_the_fix_mends_it():
+    model = zoo.UNet(lambda c: nn.GroupNorm(c, c)).eval()
+    x = torch.randn(2, 3, 32, 32)
+    for w in nv.audit(model, x).warnings:
+        exec(w.fix)
+    assert codes(model, x) == []
+    assert model.down[1][1].num_groups == 16

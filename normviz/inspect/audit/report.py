@@ -98,7 +98,7 @@ class Audit:
     layers
         A list of NormLayer, in order of use.
     warnings
-        A list of AuditWarning: `.code`, `.layer`, `.message`, `.remedy`, `.numbers`.
+        A list of AuditWarning: `.code`, `.layer`, `.message`, `.remedy`, `.numbers`, `.fix`.
     unseen
         Name -> reason, for modules that may normalize and that the run could not show.
     """
@@ -180,6 +180,8 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return layers, warnings and unseen as plain values that JSON can hold."""
         rows = {name: [_plain(dataclasses.asdict(v)) for v in getattr(self, name)] for name in ("layers", "warnings")}
+        for warning in rows["warnings"]:
+            del warning["fix"]
         return {**rows, "unseen": dict(self.unseen)}
 
     def to_frame(self) -> Any:

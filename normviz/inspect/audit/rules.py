@@ -1,4 +1,4 @@
-"""What an audit measures at every normalization, and the rules that turn it into warnings.
+"""The rules that turn what an audit measured into warnings.
 
 To add a warning, add one function with the decorator `rule`. Its code is then known to `audit`, to the command line and
 to the messages about unknown codes. A number that it needs from the run goes into `Measurements`.
@@ -8,107 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from normviz.core.methods import METHODS
-from normviz.core.moments import Moments
-from normviz.core.pooling import canonical, divisors
-from normviz.functions.reduce import moments
-from normviz.inspect.audit.detect import DEFAULT_EPS
-from normviz.inspect.audit.tensors import has_values, short_name, values
-from normviz.inspect.audit.torch_norms import Norm
+from normviz.core.pooling import divisors
+from normviz.inspect.audit.fixes import group_norm, path_to, replace_by
+from normviz.inspect.audit.measurements import independent_values
+from normviz.inspect.audit.tensors import short_name
 
 if TYPE_CHECKING:
     from normviz.inspect.audit.run import LayerRecord
-
-# ---- measurements ----
-
-CORRELATION = 4.4
-"""How much larger the error of a batch's mean is than for independent cells, as measured on filter responses of
-photographs: neighbouring cells of a map are correlated, so N * H * W of them count like N * H * W / 4.4^2."""
-DEAD = 1e-5
-"""A channel whose standard deviation is below this part of the layer's root mean square is constant to rounding."""
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """Numbers of one use of a layer, taken during the run so that no activation has to be kept."""
-
-    # finite_in, finite_out, finite_state: whether input, output, and running statistics with weight and bias have no
-    # NaN or infinity
-    finite_in: bool = True
-    finite_out: bool = True
-    finite_state: bool = True
-    gap: float | None = None  # as `NormLayer.gap`
-    ratio: float | None = None  # mean over the channels of the example's variance, unbiased, over the running one
-    independent: float | None = None  # `independent_values` of the example
-    dead: tuple[int, ...] = ()  # channels that carry nothing: constant, or with the weight 0 while others are not 0
-
-    def and_then(self, later: Measurements) -> Measurements:
-        """Return this with a later use of the same layer: gap and ratio stay those of the first use."""
-        finite = {k: getattr(self, k) and getattr(later, k) for k in ("finite_in", "finite_out", "finite_state")}
-        return replace(self, **finite, dead=tuple(c for c in self.dead if c in later.dead))
-
-
-def measure_use(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
-    """Measure one use: its input x and output y are torch tensors, y may be None."""
-    if not has_values(x) or not (y is None or has_values(y)):
-        return Measurements()
-    found = Measurements(_finite(x), y is None or _finite(y), norm.parameters_finite)
-    if dead and 2 <= x.ndim <= 5 and norm.shape[0] * norm.cells > 1 and found.finite_in:
-        found = replace(found, dead=_dead_channels(values(x), norm))
-    if norm.running is None or norm.running_untouched or not (found.finite_in and found.finite_state):
-        return found
-    gap, ratio = _gap(moments(values(x).reshape(norm.shape), channel_axis=norm.channel_axis), norm)
-    independent = independent_values(norm.shape[0] if norm.kind == "batch" else 1, norm.cells)
-    return replace(found, gap=gap, independent=independent, ratio=ratio * independent / max(independent - 1, 1))
-
-
-def independent_values(samples: int, cells: int) -> float:
-    """Return how many independent values would have the same error of the mean as `samples` maps of `cells` cells.
-
-    Each sample counts as at least one.
-
-    >>> independent_values(32, 1), independent_values(8, 49)  # vectors; ResNet-50's last maps
-    (32.0, 20.247933884297517)
-    """
-    return max(float(samples), samples * cells / CORRELATION**2)
-
-
-def _gap(atoms: Moments, norm: Norm) -> tuple[float, float]:
-    """Compare the output by the sets' own statistics with the one by the running statistics.
-
-    If z is the output by the sets' own, then a + b z is the output by the running ones. So the mean square of the
-    difference follows from the sets' means and variances: a^2 + (b - 1)^2 var(z).
-    """
-    own, eps = atoms.pool("batch" if norm.kind == "batch" else "instance"), norm.eps
-    eps = DEFAULT_EPS if eps is None else eps
-    mean, var = norm.running  # type: ignore[misc]
-    spread = np.sqrt(var + eps)
-    with np.errstate(all="ignore"):
-        a, b = (own.mean - mean) / spread, np.sqrt(own.var + eps) / spread
-        square = np.square(a) + np.square(b - 1) * own.var / (own.var + eps)
-        return float(np.sqrt(square.mean())), float(np.mean((own.var + eps) / (var + eps)))
-
-
-def _dead_channels(x: np.ndarray, norm: Norm) -> tuple[int, ...]:
-    view = canonical(x, norm.channel_axis)
-    spread = np.sqrt(moments(view).pool("batch").var)
-    dead = spread <= DEAD * np.sqrt(np.square(view, dtype=np.float64).mean())
-    if norm.weight is not None and norm.weight.numel() == view.shape[1]:
-        weight = np.abs(values(norm.weight).reshape(-1))
-        dead |= (weight <= DEAD * weight.max()) & bool(weight.any())  # a layer whose weights are all 0 starts so
-    return tuple(np.flatnonzero(dead).tolist())
-
-
-def _finite(x: Any) -> bool:
-    return bool((x.dequantize() if x.is_quantized else x).isfinite().all())
-
-
-# ---- warnings ----
 
 SMALL_SET = 8
 """Sets of fewer cells are warned of. Mean and variance take two of |S| degrees of freedom: of 8 a quarter, of 4 half,
@@ -124,6 +34,7 @@ GAP_NOISE = {False: 3.0, True: 2.0}
 SHRUNK = 0.25
 """An example whose variance is a quarter of the running one on average comes out half as wide in eval mode; the gap,
 which cannot exceed 1 on that side, would not show it."""
+_LOAD = 'model.load_state_dict(torch.load("checkpoint.pt"), strict=True)  # with the buffers running_mean, running_var'
 _REFUSED = " (torch refuses to run it; the audit continued with its input)"
 
 
@@ -141,6 +52,8 @@ class AuditWarning:
         One sentence with the sizes, and how to mend it.
     numbers
         The numbers of the message, by name.
+    fix
+        The remedy as one or two lines of Python, in which `model` is the model; not part of the JSON.
     """
 
     code: str
@@ -148,13 +61,14 @@ class AuditWarning:
     message: str
     remedy: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    fix: str = ""
 
     def __str__(self) -> str:
         return f"{self.code} at {short_name(self.layer)}: {self.message}; {self.remedy}"
 
 
-Text = tuple[str, str, dict[str, Any]]
-"""What a rule yields for a warning: message, remedy, and the numbers by name."""
+Text = tuple[str, str, dict[str, Any]] | tuple[str, str, dict[str, Any], str]
+"""What a rule yields for a warning: message, remedy, the numbers by name, and the remedy as code."""
 
 
 class Rule(NamedTuple):
@@ -195,9 +109,9 @@ def find_warnings(layers: Sequence[LayerRecord], training_batch: int | None, cod
 def _one_value_per_set(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     """Each set has one cell, so that the output is the bias whatever the input."""
     if _set_size(layer, training_batch) == 1:
-        where, remedy, numbers = _set_words(layer, 1, training_batch)
+        where, remedy, numbers, fix = _set_words(layer, 1, training_batch)
         message = f"{where} has one cell in each set, so that its output is the bias whatever the input"
-        yield message + _REFUSED * bool(layer.refused), remedy, numbers
+        yield message + _REFUSED * bool(layer.refused), remedy, numbers, fix
 
 
 @rule("small-set")
@@ -205,10 +119,10 @@ def _small_set(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]
     """Sets of fewer than SMALL_SET cells."""
     size = _set_size(layer, training_batch)
     if size is not None and 1 < size < SMALL_SET and layer.smallest.kind != "batch":
-        where, remedy, numbers = _set_words(layer, size, training_batch)
+        where, remedy, numbers, fix = _set_words(layer, size, training_batch)
         lost = min(2 if layer.smallest.centered else 1, size)
         message = f"{where} has {size} cells in each set, of which the statistics take {lost} degrees of freedom"
-        yield message, remedy, numbers
+        yield message, remedy, numbers, fix
 
 
 def _set_size(layer: LayerRecord, training_batch: int | None) -> int | None:
@@ -223,8 +137,8 @@ def _set_size(layer: LayerRecord, training_batch: int | None) -> int | None:
     return norm.size if norm.own and norm.size == 1 else None
 
 
-def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tuple[str, str, dict[str, Any]]:
-    """Return the place, the remedy and the numbers of a warning about the size of sets."""
+def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tuple[str, str, dict[str, Any], str]:
+    """Return the place, and the remedy, numbers and code of a warning about the size of sets."""
     norm = layer.smallest
     where = f"{METHODS[norm.kind].label} on {norm.shape}"
     if norm.kind == "batch" and training_batch is not None:
@@ -235,7 +149,8 @@ def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tup
     }
     remedies |= dict.fromkeys(("instance", "frn"), "use Group Norm with several channels to a group, or larger maps")
     remedy = remedies.get(norm.kind, "pool more channels, or leave it out here")
-    return where, remedy, {"size": size, "block": norm.block, "input_shape": norm.shape}
+    fix = group_norm(layer, least_size=SMALL_SET) if norm.kind in remedies else replace_by(layer, "torch.nn.Identity()")
+    return where, remedy, {"size": size, "block": norm.block, "input_shape": norm.shape}, fix
 
 
 @rule("accidental-instance")
@@ -244,7 +159,8 @@ def _accidental_instance(layer: LayerRecord, training_batch: int | None) -> Iter
     G, C, numbers = _groups(layer)
     if G == C > 1:
         message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
-        yield message, "use fewer groups, or InstanceNorm if it is meant", numbers
+        remedy = "use fewer groups, or InstanceNorm if it is meant"
+        yield message, remedy, numbers, group_norm(layer, most_groups=C // 2)
 
 
 @rule("small-batch", of_model=True)
@@ -267,7 +183,9 @@ def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> I
     )
     numbers = {"training_batch": training_batch, "noise": of_mean, "noise_std": of_std}
     remedy = "use Group Norm, synchronize the statistics over devices, or freeze them"
-    yield worst, (message, remedy, {**numbers, "layers": [layer.name for layer in noisy]})
+    fix = f"{group_norm(worst)}  # or, with several devices:\n"
+    fix += "model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)"
+    yield worst, (message, remedy, {**numbers, "layers": [layer.name for layer in noisy]}, fix)
 
 
 @rule("non-finite", of_model=True)
@@ -276,16 +194,19 @@ def _non_finite(layers: Sequence[LayerRecord], training_batch: int | None) -> It
     bad = [r for r in layers if not (r.measured.finite_in and r.measured.finite_out and r.measured.finite_state)]
     if not bad:
         return
-    first = bad[0].measured
+    first, path = bad[0].measured, path_to(bad[0].name)
     if not first.finite_state:
         message, remedy = "its weight, bias or running statistics hold NaN or infinity", "load a checkpoint from before"
+        fix = 'model.load_state_dict(torch.load("before.pt"))'
     elif not first.finite_in:
         message, remedy = "its input holds NaN or infinity", "look for the cause between it and the layer before it"
+        fix = f"{path}.register_forward_pre_hook(lambda _, args: print(args[0].isfinite().all()))"
     else:
         message, remedy = "its input is finite and its output is not", "use a larger eps, or float32 in this layer"
+        fix = f"{path}.eps = 1e-5"
     if len(bad) > 1:
         message += f" ({len(bad) - 1} later layer{'s' * (len(bad) > 2)} as well)"
-    yield bad[0], (message, remedy, {"layers": [layer.name for layer in bad]})
+    yield bad[0], (message, remedy, {"layers": [layer.name for layer in bad]}, fix)
 
 
 @rule("train-eval-gap")
@@ -311,7 +232,8 @@ def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> Iterator[
         message += f"; after {updates} update{s} {start:.0%} of the initial 0 and 1 is still in them"
     remedy = "give an example like the training data; if it is one, run the model in train mode over more batches"
     numbers = {"gap": gap, "chance": chance, "limit": limit, "variance_ratio": ratio}
-    yield message, f"{remedy} to renew the statistics", numbers
+    fix = "torch.optim.swa_utils.update_bn(training_batches, model)"
+    yield message, f"{remedy} to renew the statistics", numbers, fix
 
 
 @rule("groups-do-not-divide")
@@ -321,7 +243,7 @@ def _groups_do_not_divide(layer: LayerRecord, training_batch: int | None) -> Ite
     if G and C % G:
         message = f"num_groups={G} does not divide C={C}"
         message += _REFUSED if layer.refused else ", so groups differ in size"
-        yield message, f"use one of {', '.join(map(str, divisors(C)))}", numbers
+        yield message, f"use one of {', '.join(map(str, divisors(C)))}", numbers, group_norm(layer, most_groups=G)
 
 
 def _groups(layer: LayerRecord) -> tuple[int, int, dict[str, Any]]:
@@ -337,7 +259,7 @@ def _train_mode(layer: LayerRecord, training_batch: int | None) -> Iterator[Text
         effect = "running it moves its running statistics"
         if layer.norm.kind == "batch":
             effect = "its output depends on the other samples and running it moves the statistics"
-        yield f"it is in train mode, so that {effect}", "call model.eval() before inference", {}
+        yield f"it is in train mode, so that {effect}", "call model.eval() before inference", {}, "model.eval()"
 
 
 @rule("running-untouched", default=False)
@@ -345,7 +267,7 @@ def _running_untouched(layer: LayerRecord, training_batch: int | None) -> Iterat
     """Running statistics that are still 0 and 1."""
     if layer.norm.running_untouched:
         message = f"its running statistics are still 0 and 1 in all C = {layer.norm.channels} channels"
-        yield message, "train it, or load the buffers along with the weights", {}
+        yield message, "train it, or load the buffers along with the weights", {}, _LOAD
 
 
 @rule("dead-channel", default=False)
@@ -354,7 +276,8 @@ def _dead_channel(layer: LayerRecord, training_batch: int | None) -> Iterator[Te
     if dead := layer.measured.dead:
         first = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
         message = f"{len(dead)} of C = {layer.norm.channels} channels carry nothing on this example: {first}"
-        yield message, "look at the layers before it, or prune them", {"channels": dead}
+        fix = f"nv.audit(model, example).explore({short_name(layer.name)!r})"
+        yield message, "look at the layers before it, or prune them", {"channels": dead}, fix
 
 
 @rule("bias-before-norm", default=False)
@@ -366,7 +289,7 @@ def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> Iterato
         before = short_name(str(layer.before))
         message = f"the bias of {before} is taken out again by the mean, as each set is one channel"
         numbers = {"before": layer.before, "parameters": layer.norm.channels}
-        yield message, f"give {before} bias=False", numbers
+        yield message, f"give {before} bias=False", numbers, f"{path_to(str(layer.before))}.bias = None"
 
 
 @rule("group-one", default=False)
@@ -375,7 +298,7 @@ def _group_one(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]
     G, C, numbers = _groups(layer)
     if G == 1 < C:
         message = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
-        yield message, "use more groups if they are meant", numbers
+        yield message, "use more groups if they are meant", numbers, group_norm(layer)
 
 
 @rule("back-to-back", default=False, of_model=True)
@@ -386,4 +309,5 @@ def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> 
         before = next((n for n in (layer.before, str(layer.before).partition(":")[0]) if n in names), None)
         if before:
             message = f"its input is the output of {short_name(before)}, with nothing in between"
-            yield layer, (message, "leave one of them out", {"before": before})
+            fix = replace_by(layer, "torch.nn.Identity()")
+            yield layer, (message, "leave one of them out", {"before": before}, fix)

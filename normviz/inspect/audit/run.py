@@ -25,8 +25,9 @@ import numpy as np
 
 from normviz.inspect._snapshot import first_line, restore_after
 from normviz.inspect.audit.detect import MAX_CELLS, norm_around_call, norm_by_output
-from normviz.inspect.audit.rules import Measurements, measure_use
+from normviz.inspect.audit.measurements import Measurements, measure_use
 from normviz.inspect.audit.tensors import (
+    MODEL,
     attribute,
     buffers,
     class_name,
@@ -50,8 +51,6 @@ from normviz.inspect.audit.tensors import (
 from normviz.inspect.audit.torch_norms import Norm, arguments_of, bias_axis, function_of, norm_functions, norm_of_call
 
 AnyRun = TypeVar("AnyRun", bound="ModelRun")
-MODEL = "(model)"
-"""Name of the model itself, which has the name "" in torch."""
 MAX_SHAPES = 8
 """Shapes of an example that a message names."""
 
@@ -78,6 +77,7 @@ class LayerRecord:
     updates: int | None = None
     momentum: float | None = None
     refused: str | None = None
+    is_call: bool = False  # whether it is the call of a function in the middle of a module's forward
     uses: int = 0
     cells: int = 0
     smallest: Norm = field(init=False)
@@ -301,7 +301,7 @@ class ModelRun:
     def _new_record(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> LayerRecord:
         import torch
 
-        is_call = name != self._name(module)  # of a function in the middle of the module's forward
+        is_call = name != self._name(module)
         learned = [*parameters(module).values()]
         if is_call:
             learned = [p for p in (norm.weight, norm.bias) if isinstance(p, torch.nn.Parameter)]
@@ -326,6 +326,7 @@ class ModelRun:
             updates=None if updates is None or updated.size != 1 else int(updated.item()),
             momentum=momentum if isinstance(momentum, float) else None,
             refused=call.refused,
+            is_call=is_call,
         )
 
     def _offer(self, name: str, x: Any, norm: Norm) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+MODEL = "(model)"
+"""Name of the model itself, which has the name "" in torch."""
 MAX_NAME = 200
 """Characters of a name that messages and tables show."""
 

@@ -1,0 +1,48 @@
+"""The remedies of an audit's warnings as lines of Python, in which `model` is the model that was audited."""
+
+from __future__ import annotations
+
+import keyword
+from typing import TYPE_CHECKING
+
+from normviz.core.pooling import divisors
+from normviz.inspect.audit.tensors import MAX_NAME, MODEL, short_name
+
+if TYPE_CHECKING:
+    from normviz.inspect.audit.run import LayerRecord
+
+MOST_GROUPS = 32
+"""Groups of Group Norm in its paper, and of most networks since."""
+
+
+def path_to(name: str) -> str:
+    """Return the expression for a module with this name; of a function's call that of the module that calls it.
+
+    >>> path_to("layer1.0.bn1"), path_to("0:layer_norm"), path_to("my-norm")
+    ('model.layer1[0].bn1', 'model[0]', "model.get_submodule('my-norm')")
+    """
+    name = name.partition(":")[0]
+    if name == MODEL:
+        return "model"
+    parts = name.split(".")
+    if len(name) > MAX_NAME or not all(p.isdecimal() or (p.isidentifier() and not keyword.iskeyword(p)) for p in parts):
+        return f"model.get_submodule({short_name(name)!r})"
+    return "model" + "".join(f"[{p}]" if p.isdecimal() else f".{p}" for p in parts)
+
+
+def replace_by(layer: LayerRecord, new: str) -> str:
+    """Return the line that puts another module in the place of a layer, or another call in the place of a call."""
+    path = path_to(layer.name)
+    if layer.is_call:
+        return f"x = {new}(x)  # in the forward of {path}, where it calls {layer.type}"
+    if path.startswith("model.get_submodule"):
+        return f"model.set_submodule({short_name(layer.name)!r}, {new})"
+    return f"{path} = {new}"
+
+
+def group_norm(layer: LayerRecord, most_groups: int | None = None, least_size: int = 1) -> str:
+    """Return the line that makes a layer a Group Norm, of sets of `least_size` cells if there are so many."""
+    norm = layer.smallest
+    groups = [g for g in divisors(norm.channels) if g <= (MOST_GROUPS if most_groups is None else most_groups)]
+    large = [g for g in groups if norm.channels // g * norm.cells >= least_size]
+    return replace_by(layer, f"torch.nn.GroupNorm({(large or [1])[-1]}, {norm.channels})")
