@@ -153,6 +153,50 @@ def not_centered_rms(x, weight, bias):
     return x / np.sqrt((x * x).mean((1, 2, 3), keepdims=True) + EPS) * along(weight) + along(bias)
 
 
+def sum_of_squares(x, weight, bias):
+    centred = x - x.mean((0, 2, 3), keepdims=True)
+    return centred / np.sqrt(np.square(centred).sum((0, 2, 3), keepdims=True) + EPS) * along(weight) + along(bias)
+
+
+def by_the_norm(x):
+    """Over the last axis, where the channels are."""
+    return x / np.sqrt(np.linalg.norm(x, axis=-1, keepdims=True) ** 2 + EPS)
+
+
+def sum_for_mean(x):
+    total = x.sum((2, 3), keepdims=True)
+    return (x - total) / np.sqrt(x.var((2, 3), keepdims=True) + EPS)
+
+
+def sum_for_mean_throughout(x):
+    centred = x - x.sum((2, 3), keepdims=True)
+    return centred / np.sqrt(np.square(centred).sum((2, 3), keepdims=True) + EPS)
+
+
+def mean_for_sum(x, weight):
+    """Weight Norm by the root mean square of the weights, not by their length."""
+    return weight.reshape(-1, 1, 1, 1) * x / np.sqrt((x * x).mean((1, 2, 3), keepdims=True) + EPS)
+
+
+def multiplied(x):
+    return (x - x.mean((1, 2, 3), keepdims=True)) * np.sqrt(x.var((1, 2, 3), keepdims=True) + EPS)
+
+
+def divided_by_reciprocal(x, weight):
+    """Response normalization of maps: one scale for each map, and its reciprocal was meant."""
+    scale = ((x**2).mean((2, 3), keepdims=True) + EPS) ** -0.5
+    return x / scale * along(weight)
+
+
+def eps_after_quotient(x, weight, bias):
+    mean, std = x.mean((0, 2, 3), keepdims=True), x.std((0, 2, 3), keepdims=True)
+    return along(weight) * ((x - mean) / std + EPS) + along(bias)
+
+
+def eps_at_the_end(x, weight):
+    return x / np.sqrt((x * x).mean(1, keepdims=True)) * along(weight) + EPS
+
+
 def cancellation(x):
     mean = x.mean((0, 2, 3), keepdims=True)
     return (x - mean) / np.sqrt((x**2).mean((0, 2, 3), keepdims=True) - mean**2 + EPS)
@@ -262,6 +306,15 @@ NUMPY = [
     ("variance-not-std", divided_by_variance_loops, "layer", None),
     ("not-centered", not_centered, "batch", None),
     ("not-centered", not_centered_rms, "layer", None),
+    ("not-averaged", sum_of_squares, "batch", None),
+    ("not-averaged", by_the_norm, "rms", None),
+    ("not-averaged", sum_for_mean, "instance", None),
+    ("not-averaged", sum_for_mean_throughout, "instance", None),
+    ("averaged", mean_for_sum, "weight_norm", None),
+    ("root-inverted", multiplied, "layer", None),
+    ("root-inverted", divided_by_reciprocal, "frn", None),
+    ("eps-on-output", eps_after_quotient, "batch", None),
+    ("eps-on-output", eps_at_the_end, "rms", None),
     ("cancellation", cancellation, "batch", None),
     ("cancellation", cancellation_by_sums, "instance", None),
     ("float16-accumulation", float16_mean, "batch", None),

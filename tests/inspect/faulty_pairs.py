@@ -33,6 +33,9 @@ def torch_cases():
         var, mean = torch.var_mean(x, dims, correction=correction, keepdim=True)
         return (x - mean) / (var.sqrt() + eps if outside else (var + eps) ** power)
 
+    def norm_of(x, dims):
+        return torch.rsqrt(x.var(dims, correction=0, keepdim=True) + EPS)
+
     def share(x):
         """1, unless the map is constant: 0 / 0."""
         std = x.std((2, 3), keepdim=True)
@@ -60,6 +63,9 @@ def torch_cases():
             None,
         ),
         ("float16-accumulation", lambda x: norm(x.half(), (0, 2, 3)).to(x.dtype), "batch", None),
+        ("not-averaged", lambda x: x * torch.rsqrt(x.square().sum(1, True) + EPS), "rms", None),
+        ("root-inverted", lambda x: (x - x.mean((2, 3), True)) / norm_of(x, (2, 3)), "instance", None),
+        ("eps-on-output", lambda x: norm(x, (0, 2, 3), eps=0).add(EPS), "batch", None),
         ("changes-input", in_place, "batch", None),
         ("wrong-dtype", lambda x: norm(x, (0, 2, 3)).double(), "batch", None),
         ("wrong-shape", lambda x: norm(x, (0, 2, 3)).flatten(1), "batch", None),
@@ -105,9 +111,11 @@ def student(bugs, method, groups=2):
                 square = (cells * cells).sum() / cells.size - mean * mean
             else:
                 square = ((cells - mean) ** 2).sum() / cells.size
+            if "not-averaged" in bugs:
+                square *= cells.size
             if "unbiased-variance" in bugs:
                 square *= cells.size / (cells.size - 1)
-            eps = 2e-4 if "eps-value" in bugs else 0.0 if "eps-missing" in bugs else EPS
+            eps = 2e-4 if "eps-value" in bugs else 0.0 if {"eps-missing", "eps-on-output"} & {*bugs} else EPS
             if "variance-not-std" in bugs:
                 below = square + eps
             elif "eps-outside" in bugs:
@@ -118,7 +126,8 @@ def student(bugs, method, groups=2):
                 below = below * (square / square)
             above = cells if "not-centered" in bugs else cells - mean
             block = y[samples]
-            block[:, channels] = above / below
+            block[:, channels] = above * below if "root-inverted" in bugs else above / below
+            block[:, channels] += EPS * ("eps-on-output" in bugs)
         if "channels-last" in bugs:
             y = np.moveaxis(y, 1, -1)
         if "affine-per-group" in bugs:
@@ -156,6 +165,12 @@ PAIRS = [
             "affine-per-group + eps-outside",
             "affine-per-group + variance-not-std",
             "affine-per-group + changes-input",
+            "interleaved-groups + not-averaged",
+            "interleaved-groups + root-inverted",
+            "interleaved-groups + eps-on-output",
+            "affine-per-group + not-averaged",
+            "affine-per-group + eps-on-output",
+            "wrong-axes + root-inverted",
         ],
         "layer": [
             "wrong-axes + eps-outside",
@@ -169,6 +184,12 @@ PAIRS = [
             "eps-outside + affine-before",
             "cancellation + affine-swapped",
             "changes-input + not-centered",
+            "not-averaged + eps-outside",
+            "not-averaged + root-inverted",
+            "not-averaged + affine-before",
+            "wrong-axes + not-averaged",
+            "eps-on-output + affine-swapped",
+            "root-inverted + cancellation",
         ],
         "batch": [
             "wrong-axes + not-centered",
@@ -192,6 +213,18 @@ PAIRS = [
             "changes-input + wrong-dtype",
             "wrong-shape + wrong-dtype",
             "wrong-dtype + eps-missing",
+            "not-averaged + eps-value",
+            "not-averaged + not-centered",
+            "not-averaged + variance-not-std",
+            "not-averaged + cancellation",
+            "channels-last + not-averaged",
+            "unbiased-variance + root-inverted",
+            "unbiased-variance + eps-on-output",
+            "root-inverted + variance-not-std",
+            "root-inverted + eps-outside",
+            "root-inverted + affine-swapped",
+            "eps-on-output + wrong-shape",
+            "eps-on-output + not-centered",
         ],
     }.items()
     for pair in pairs

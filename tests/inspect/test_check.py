@@ -14,7 +14,8 @@ GROUPS = {"group": 2}
 
 @pytest.mark.parametrize(("code", "fn", "method", "groups"), NUMPY, ids=[f"{c[0]}: {c[1].__name__}" for c in NUMPY])
 def test_each_bug_in_numpy(code, fn, method, groups):
-    verdict = nv.check(fn, method, groups, dtype="float16" if fn is faulty.float16_sums else None)
+    dtype = "float16" if fn is faulty.float16_sums else None
+    verdict = nv.check(fn, method, groups, dtype=dtype, channel_axis=-1 if fn is faulty.by_the_norm else 1)
     assert verdict.codes == (code,), str(verdict)
     assert not verdict.passed
 
@@ -129,6 +130,23 @@ def test_the_numbers_of_a_finding_are_those_of_the_output():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_eps_on_the_output_is_distinguished_from_none(dtype):
+    """In float32 it is far below the tolerance, so the one that fits better is named."""
+
+    def fn(x, eps):
+        return (x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True) + x.dtype.type(eps)
+
+    assert nv.check(lambda x: fn(x, 1e-5), "batch", dtype=dtype).codes == ("eps-on-output",)
+    assert nv.check(lambda x: fn(x, 0), "batch", dtype=dtype).codes == ("eps-missing",)
+    assert nv.check(lambda x: fn(x, 0.03), "batch", dtype=dtype).codes == ("eps-on-output", "eps-value")
+    for eps, code in ((1e-3, "eps-on-output"), (0, "eps-missing")):
+        verdict = nv.check(
+            lambda x, eps=eps: fn(x.astype("f4"), eps).astype(x.dtype), "batch", eps=1e-3, dtype="float16"
+        )
+        assert verdict.codes == (code,), str(verdict)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_tiny_eps_is_distinguished_from_none(dtype):
     def norm(x, eps):
         root = np.sqrt(x.var((0, 2, 3), keepdims=True) + eps)
@@ -145,13 +163,13 @@ def test_an_output_that_two_bugs_explain_names_neither():
     weight, bias = np.linspace(0.5, 1.5, 8), np.linspace(-1, 1, 8)
 
     def fn(x, weight, bias):
-        return nv.normalize(x, "batch", bias=bias)
+        return nv.normalize(x, "batch", bias=bias, eps=1e-7)
 
-    verdict = nv.check(fn, "batch", weight=weight, bias=bias, dtype="float16")
+    verdict = nv.check(fn, "batch", weight=weight, bias=bias, eps=1e-7, dtype="float16")
     assert len(verdict.findings) == 1
     assert verdict.findings[0].details["either"] == ["affine", "affine-before"]
     assert "Either affine or affine-before would explain it" in verdict.findings[0].message
-    assert nv.check(fn, "batch", weight=weight, bias=bias).codes == ("affine",)
+    assert nv.check(fn, "batch", weight=weight, bias=bias, eps=1e-7).codes == ("affine",)
 
 
 def test_float16_must_be_requested():

@@ -15,7 +15,20 @@ from typing import Any
 import numpy as np
 
 from normviz.core.pooling import Pooling, divisors
-from normviz.inspect.check.simulate import Affine, Cut, Output, Recipe, divisor, mean, mean_square, nothing, variance
+from normviz.inspect.check.simulate import (
+    Affine,
+    Cut,
+    Output,
+    Recipe,
+    SetStatistics,
+    all_cells,
+    divisor,
+    mean,
+    mean_square,
+    nothing,
+    one,
+    variance,
+)
 
 
 @dataclass(frozen=True)
@@ -164,7 +177,38 @@ def unbiased_variance(case: Case) -> Iterator[Change]:
     """The sum of squares divided by m - 1."""
     m = case.pool.size
     if case.pool.row.centered:
-        yield Change({"ddof": 1}, f"divides the sum of squares by m - 1 = {m - 1}, not by m = {m}", {"m": m})
+        text = f"divides the sum of squares by m - 1 = {m - 1}, not by m = {m}"
+        yield Change({"divided_by": lambda m: m - 1}, text, {"m": m})
+
+
+@known_bug(
+    "not-averaged",
+    "Suppose that every cell of x stands there twice: a sum grows, and a mean does not. Which of the two are yours?",
+)
+def not_averaged(case: Case) -> Iterator[Change]:
+    """A sum, as in a norm, where a mean is asked for."""
+    m, row = case.pool.size, case.pool.row
+    # For two cells the sum of squares is also what m - 1 gives.
+    if row.statistic != "squared norm" and m > 1 + row.centered:
+        text = f"divides by the root of a sum of squares, which it does not divide by m = {m}"
+        yield Change({"divided_by": one}, text, {"m": m})
+        text = f"subtracts the sum of the cells, which it does not divide by m = {m}"
+        around = {"subtract": _sum, "spread": lambda s: s.var + np.square(s.mean - _sum(s))}
+        for fields in ({"subtract": _sum}, around, around | {"divided_by": one}) if row.centered else ():
+            yield Change(fields, text, {"m": m})
+
+
+def _sum(s: SetStatistics) -> np.ndarray:
+    return s.mean * s.count
+
+
+@known_bug("averaged", "Is the squared norm of a vector the mean of its squares, or their sum?")
+def averaged(case: Case) -> Iterator[Change]:
+    """The mean of squares, where their sum is asked for."""
+    m = case.pool.size
+    if case.pool.row.statistic == "squared norm" and m > 1:
+        text = f"divides the sum of squares by m = {m}, which {case.pool.row.label} does not"
+        yield Change({"divided_by": all_cells}, text, {"m": m})
 
 
 @known_bug("not-centered", "What should the mean of each set of x_hat be? Compute it from your output.")
@@ -197,10 +241,29 @@ def eps_missing(case: Case) -> Iterator[Change]:
     yield Change({"eps_at": "missing", "eps": case.eps}, text)
 
 
+@known_bug("eps-on-output", "Which number must not be 0: the quotient, or what you divide by?")
+def eps_on_output(case: Case) -> Iterator[Change]:
+    """The eps added to x_hat, or to the output."""
+    text = f"adds eps = {case.eps:.4g} to the quotient, not to the {_spread_name(case)} that it divides by"
+    yield Change({"eps_at": "output"}, text)
+    if case.weight is not None or case.bias is not None:
+        text = text.replace("the quotient", "the output")
+        yield Change({"eps_at": "missing", "affine": Affine(pick=lambda w, b: (w, b + case.eps), name="eps")}, text)
+
+
 @known_bug("variance-not-std", "If x is in metres, what is the unit of your divisor? x_hat should have no unit.")
 def variance_not_std(case: Case) -> Iterator[Change]:
     """No root."""
     yield Change({"power": 1.0}, f"divides by the {_spread_name(case)} itself, not by its root")
+
+
+@known_bug(
+    "root-inverted",
+    "Multiply every cell of x by 10: x_hat should stay as it is. By what factor does yours grow? Look for rsqrt.",
+)
+def root_inverted(case: Case) -> Iterator[Change]:
+    """A product with the root, or a quotient by its reciprocal."""
+    yield Change({"inverted": True}, "multiplies by the root, or divides by its reciprocal (rsqrt)")
 
 
 def _spread_name(case: Case) -> str:
@@ -294,18 +357,41 @@ def changes(case: Case) -> list[Change]:
     return found
 
 
-def explain(tests: Sequence[Output], known: Sequence[Change], base: Recipe, tolerance: float) -> list[Explanation]:
-    """Return the smallest combinations of up to three changes that reproduce all outputs, one for each set of codes."""
+def explain(
+    tests: Sequence[Output], known: Sequence[Change], base: Recipe, tolerances: Sequence[float]
+) -> tuple[list[Explanation], float]:
+    """Return the smallest combinations of up to three changes that reproduce all outputs, one for each set of codes.
+
+    Also return the first of the tolerances, the finest one first, for which there are any. Of the combinations within
+    it, those are left out that fit far worse than the best.
+    """
+    coarse: list[Explanation] = []
     for size in (1, 2, 3):
-        found: dict[frozenset, Explanation] = {}
-        for chosen in _combinations(known, size, base, tests, tolerance):
+        found: list[dict[frozenset, Explanation]] = [{} for _ in tolerances]
+        for chosen, limit in _combinations(known, size, base, tests, tolerances[0]):
             recipe = apply(base, chosen)
-            if all(scene.agrees(y, recipe, tolerance).all() for scene, y in tests):
-                explanation = Explanation(chosen, recipe)
-                found.setdefault(explanation.codes, explanation)
-        if found:
-            return [*found.values()]
-    return []
+            explanation = Explanation(chosen, recipe)
+            for tolerance, explanations in zip(tolerances[::-1], found[::-1], strict=True):
+                if not all(scene.agrees(y, recipe, tolerance).all() for scene, y in tests):
+                    break
+                if tolerance < limit:
+                    explanations.setdefault(explanation.codes, explanation)
+        if found[0]:
+            return _best(tests, found[0]), tolerances[0]
+        coarse = coarse or _best(tests, found[-1])
+    return coarse, tolerances[-1]
+
+
+def _best(tests: Sequence[Output], found: dict[frozenset, Explanation]) -> list[Explanation]:
+    """Leave out those whose sum of squared errors is more than twice the least."""
+    if len(found) < 2:
+        return [*found.values()]
+    errors = [_squared_error(tests, explanation.recipe) for explanation in found.values()]
+    return [e for e, error in zip(found.values(), errors, strict=True) if error <= 2 * min(errors)]
+
+
+def _squared_error(tests: Sequence[Output], recipe: Recipe) -> float:
+    return sum(float(np.nansum(np.square(y - scene.output(recipe)))) for scene, y in tests)
 
 
 def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
@@ -315,40 +401,50 @@ def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
 
 def _combinations(
     known: Sequence[Change], size: int, base: Recipe, tests: Sequence[Output], tolerance: float
-) -> Iterator[tuple[Change, ...]]:
-    """Yield every combination of changes to different fields, and those of one change less with an eps that fits."""
+) -> Iterator[tuple[tuple[Change, ...], float]]:
+    """Yield every combination of changes to different fields, and those of one change less with an eps that fits.
+
+    The number beside it is the tolerance from which on it cannot be told from an eps of 0.
+    """
     for chosen in combinations(known, size):
         names = [name for change in chosen for name in change.fields]
         if len({*names}) == len(names) and len({c.code for c in chosen}) == size:
-            yield chosen
+            yield chosen, math.inf
     if size > 2:
         return
     for chosen in combinations(known, size - 1):
         recipe = apply(base, chosen)
         if recipe.eps_at != "missing":
-            for eps in _estimates(tests, recipe, base.eps, tolerance):
+            for eps, limit in _estimates(tests, recipe, base.eps, tolerance):
                 text = f"adds {eps:.4g} where eps = {base.eps:.4g} is asked for"
-                yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value"))
+                yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value")), limit
 
 
-@np.errstate(all="ignore")
-def _estimates(tests: Sequence[Output], recipe: Recipe, requested: float, tolerance: float) -> list[float]:
-    """Estimate eps from each input, assuming that everything else is as in the recipe."""
+def _estimates(
+    tests: Sequence[Output], recipe: Recipe, requested: float, tolerance: float
+) -> list[tuple[float, float]]:
+    """Estimate eps from each input, assuming that everything else is as in the recipe; see `_combinations`."""
     found = []
     for scene, y in tests:
         numerator, spread = scene.parts(recipe)
-        root = np.abs(numerator / scene.undo_affine(y, recipe.affine))
-        inside = recipe.eps_at == "inside"
-        with_eps = root**2 if inside and recipe.power == 0.5 else root
-        without = spread if inside else divisor(spread, replace(recipe, eps=0.0))
+        quotient = scene.undo_affine(y, recipe.affine)
+        root = np.abs(quotient / numerator if recipe.inverted else numerator / quotient)
+        if recipe.eps_at == "output":
+            with_eps, without = quotient, numerator / divisor(spread, recipe)
+        elif recipe.eps_at == "inside":
+            with_eps, without = root**2 if recipe.power == 0.5 else root, spread
+        else:
+            with_eps, without = root, divisor(spread, replace(recipe, eps=0.0, inverted=False))
         clear = (np.abs(numerator) > 0.3 * np.sqrt(spread)) & np.isfinite(with_eps) & (with_eps > 0)
         if not clear.any():
             continue
         eps = float(np.median((with_eps - without)[clear]))
         # An eps far below the variance cannot be distinguished from 0.
-        if eps > 100 * tolerance * float(np.median(without[clear])) and not math.isclose(eps, requested, rel_tol=1e-3):
+        size = 100 * float(np.median(without[clear]))
+        if eps > tolerance * size and not math.isclose(eps, requested, rel_tol=1e-3):
             rounded = float(f"{eps:.0e}")
-            found.append(rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}"))
+            eps = rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}")
+            found.append((eps, eps / size if size else math.inf))
     return found
 
 

@@ -1,4 +1,7 @@
-"""Simulated versions of a normalizer: the parts that can be wrong, the inputs, and the output of each version."""
+"""Simulated versions of a normalizer: the parts that can be wrong, the inputs, and the output of each version.
+
+A bug may divide by 0; `check` has told NumPy to say nothing about that.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,16 @@ def nothing(s: SetStatistics) -> np.ndarray:
     return np.zeros_like(s.mean)
 
 
+def all_cells(m: np.ndarray) -> np.ndarray:
+    """Return m, for `Recipe.divided_by`: the squares are averaged."""
+    return m
+
+
+def one(m: np.ndarray) -> float:
+    """Return 1, for `Recipe.divided_by`: the squares are added up."""
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Affine:
     """How a version applies weight and bias."""
@@ -104,22 +117,26 @@ class Recipe:
     """One version of a normalizer."""
 
     cut: Cut  # the sets
-    # eps, eps_at: what is added, and where: "inside" the root, "outside", or "missing"
+    # eps, eps_at: what is added, and where: "inside" the root, "outside", to the "output" x_hat, or "missing"
     eps: float
     eps_at: str = "inside"
     # subtract: what is subtracted from x: `mean`, `nothing`, or another function of the statistics
     subtract: Callable[[SetStatistics], np.ndarray] = mean
     # spread: what the divisor is made of: `variance`, `mean_square`, or another function of the statistics
     spread: Callable[[SetStatistics], np.ndarray] = variance
-    ddof: int = 0  # subtracted from the number of cells before the sum of squares is divided by it
+    # divided_by: what the sum of squares is divided by, a function of the number of cells
+    divided_by: Callable[[np.ndarray], Any] = all_cells
     power: float = 0.5  # 0.5 for the standard deviation, 1.0 for the variance itself
+    inverted: bool = False  # whether x is multiplied by the root, and not divided by it
     affine: Affine = Affine()  # how weight and bias are applied
 
 
 def right(pool: Pooling, eps: float) -> Recipe:
     """Return the version without a bug."""
-    cut = Cut("block", pool.block)
-    return Recipe(cut, eps) if pool.row.centered else Recipe(cut, eps, subtract=nothing, spread=mean_square)
+    cut, summed = Cut("block", pool.block), pool.row.statistic == "squared norm"
+    if pool.row.centered:
+        return Recipe(cut, eps)
+    return Recipe(cut, eps, subtract=nothing, spread=mean_square, divided_by=one if summed else all_cells)
 
 
 @dataclass
@@ -147,7 +164,6 @@ class Scene:
         """Return the compared cells of an array of as many cells as x."""
         return y.reshape(-1)[self.cells]
 
-    @np.errstate(all="ignore")
     def statistics(self, recipe: Recipe) -> SetStatistics:
         """Return the statistics of the recipe's sets."""
         key = recipe.cut, recipe.affine.before
@@ -177,40 +193,35 @@ class Scene:
         w, b = (d if p is None else p for p, d in ((self.weight, 1.0), (self.bias, 0.0)))
         return np.broadcast_to(affine.before(self.x, w, b), self.x.shape)
 
-    @np.errstate(all="ignore")
     def parts(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
         """Return the numerator of x_hat, and the spread: the variance or what stands in for it, before eps."""
         s = self.statistics(recipe)
         spread = recipe.spread(s)
-        if self.pool.row.statistic == "squared norm":
-            spread = spread * s.count
-        if recipe.ddof:
-            spread = spread * s.count / (s.count - recipe.ddof)
+        if recipe.divided_by is not all_cells:
+            spread = spread * s.count / recipe.divided_by(s.count)
         return s.value - recipe.subtract(s), spread
 
-    @np.errstate(all="ignore")
     def output(self, recipe: Recipe) -> np.ndarray:
         """Return the output of a version for the compared cells."""
         numerator, spread = self.parts(recipe)
-        return self.apply_affine(numerator / divisor(spread, recipe), recipe.affine)
+        return self.apply_affine(x_hat(numerator, divisor(spread, recipe), recipe), recipe.affine)
 
-    @np.errstate(all="ignore")
     def agrees(self, y: np.ndarray, recipe: Recipe, tolerance: float) -> np.ndarray:
         """Return which compared cells of the output y agree with a version of the normalizer."""
         numerator, spread = self.parts(recipe)
-        root = divisor(spread, recipe)
+        root, (weight, _) = divisor(spread, recipe), self.parameters(recipe.affine)
         # The dtype of fn rounds the mean; in a set of nearly equal values the small divisor enlarges that.
         subtracted = np.abs(self.statistics(recipe).value - numerator)
-        rounding = 2 * self.resolution * subtracted / root * np.abs(self.parameters(recipe.affine)[0])
-        return near(y, self.apply_affine(numerator / root, recipe.affine), tolerance, rounding)
+        rounding = 2 * self.resolution * subtracted / root * np.abs(weight)
+        return near(y, self.apply_affine(x_hat(numerator, root, recipe), recipe.affine), tolerance, rounding)
 
-    @np.errstate(all="ignore")
     def running_output(self, recipe: Recipe, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
         """Return the output of a version with the given statistics of each channel."""
         along = [1, -1, *[1] * (self.x.ndim - 2)]
         numerator = self._normalized(recipe.affine)
         numerator = numerator if recipe.subtract is nothing else numerator - mean.reshape(along)
-        return self.apply_affine(self.flat(numerator / divisor(var.reshape(along), recipe)), recipe.affine)
+        root = divisor(var.reshape(along), recipe)
+        return self.apply_affine(self.flat(x_hat(numerator, root, recipe)), recipe.affine)
 
     def apply_affine(self, x_hat: np.ndarray, affine: Affine) -> np.ndarray:
         """Return x_hat with weight and bias applied."""
@@ -255,21 +266,23 @@ Output = tuple[Scene, np.ndarray]
 """An input, and the output of fn for its compared cells."""
 
 
-@np.errstate(all="ignore")
 def divisor(spread: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Return what a version divides by."""
-    eps = 0.0 if recipe.eps_at == "missing" else recipe.eps
-    if recipe.eps_at == "inside":
-        spread = spread + eps
+    spread = spread + recipe.eps if recipe.eps_at == "inside" else spread
     root = np.sqrt(spread) if recipe.power == 0.5 else spread
-    return root + eps if recipe.eps_at == "outside" else root
+    root = root + recipe.eps if recipe.eps_at == "outside" else root
+    return 1 / root if recipe.inverted else root
 
 
-@np.errstate(all="ignore")
+def x_hat(numerator: np.ndarray, root: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Return the normalized numbers of a version that divides by `root`, before weight and bias."""
+    return numerator / root + recipe.eps if recipe.eps_at == "output" else numerator / root
+
+
 def near(seen: np.ndarray, expected: np.ndarray, tolerance: float, rounding: np.ndarray | float = 0.0) -> np.ndarray:
     """Return which cells agree to within the tolerance and the rounding error; NaN agrees with NaN, inf with inf."""
     size = np.abs(expected)
-    mean_square = np.mean(np.square(size))
+    mean_square = np.vdot(size, size) / size.size
     if all_finite := np.isfinite(mean_square):
         allowed = tolerance * (size + np.sqrt(mean_square)) + rounding
     else:
