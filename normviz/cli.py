@@ -160,8 +160,11 @@ def export(
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave out this warning; may be repeated.")
 @click.option("--also", multiple=True, metavar="CODE", help="Add this optional warning; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print layers and warnings as JSON.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with all layers live.")
 @click.pass_context
-def audit(context: click.Context, source: tuple[str, ...], shape: bool, **options: Any) -> None:
+def audit(
+    context: click.Context, source: tuple[str, ...], shape: bool, as_json: bool, html: Path | None, **options: Any
+) -> None:
     """Check the normalization layers of a torch model.
 
     All layers are listed in order of use, each with the cells that it pools; the warnings follow.
@@ -179,12 +182,16 @@ def audit(context: click.Context, source: tuple[str, ...], shape: bool, **option
         raise click.UsageError("audit takes one MODULE:FACTORY, and either --shape with sizes or --example with a file")
     try:
         x = read_npy(example) if example else random_normal(sizes)
+        if html is not None:
+            atomic_write.check_path(html)
         found = command.run(names[0], x, options)
+        if html is not None:
+            found.to_html(html)
     except click.UsageError:
         raise
     except BAD_INPUT as error:
         raise click.UsageError(one_line(error)) from error
-    click.echo(command.as_json(found) if options["as_json"] else str(found))
+    click.echo(command.as_json(found) if as_json else str(found))
     context.exit(1 if found.warnings else 0)
 
 

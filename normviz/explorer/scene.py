@@ -181,21 +181,24 @@ class Tensor:
     def packed(self) -> dict[str, Any]:
         """The part of the scene that x alone decides."""
         atoms, positions = self.atoms, self.positions
+        # Where room is short the moments travel in float32, which has more digits than an explorer shows.
+        small = smallest if self.room == USUAL_ROOM else in_float32
         scene: dict[str, Any] = {
             "shape": list(self.shape),
             "dtype": self.dtype,
             "backend": self.backend,
             "bins": list(bins(self.shape, *self.room[:2])),
             "count": math.prod(self.shape[2:]),
-            "mean": atoms and pack(smallest(atoms.mean)),
-            "m2": atoms and pack(smallest(atoms.m2)),
+            "mean": atoms and pack(small(atoms.mean)),
+            "m2": atoms and pack(small(atoms.m2)),
             "values": None if self.values is None else pack(smallest(self.values)),
             "colors": list(self.colors),
             "extent": list(self.extent),
         }
         if self.coarse is not None:
-            m2 = positions and pack(positions.var * self.shape[1])
-            scene |= {"coarse": pack(self.coarse), "positions": positions and {"mean": pack(positions.mean), "m2": m2}}
+            places = positions and {"mean": positions.mean, "m2": positions.var * self.shape[1]}
+            places = places and {name: pack(small(each)) for name, each in places.items()}
+            scene |= {"coarse": pack(self.coarse), "positions": places}
         return scene
 
 
@@ -224,7 +227,7 @@ def read(x: Any, channel_axis: int = 1, room: Room = USUAL_ROOM) -> Tensor:
 
 def build(on: Subject) -> dict[str, Any]:
     """Everything that the page shows of a checked tensor, as JSON."""
-    packed = {name: None if p is None else pack(p) for name, p in (("weight", on.weight), ("bias", on.bias))}
+    packed = {name: None if p is None else pack(smallest(p)) for name, p in (("weight", on.weight), ("bias", on.bias))}
     scene: dict[str, Any] = {
         **on.tensor.packed(),
         **packed,
@@ -232,17 +235,24 @@ def build(on: Subject) -> dict[str, Any]:
         "channel_axis": on.channel_axis,
         "elementwise": [name for name in packed if (p := getattr(on, name)) is not None and p.ndim > 1],
         "per_output": on.per_output,
-        "running": None if on.running is None else {"mean": pack(on.running[0]), "var": pack(on.running[1])},
+        "running": None
+        if on.running is None
+        else {name: pack(smallest(each)) for name, each in zip(("mean", "var"), on.running, strict=True)},
         "labels": None if on.labels is None else pack_labels(on.labels),
         "marks": None if on.marks is None else np.flatnonzero(on.marks).tolist(),
         "title": on.title,
-        "methods": [{key: getattr(row, key) for key in ROW} | {"short": short_label(row)} for row in METHODS.values()],
+        "methods": rows(),
     }
     if on.recipe is not None:
         scene["editable"] = {"recipe": on.recipe, "sample": packed_sample()}
     if on.tensor.coarse is not None and on.sets is not None:
         scene["sets"] = {key: pack(array) for key, array in on.sets.items()}
     return scene
+
+
+def rows() -> list[dict[str, Any]]:
+    """What the browser needs of METHODS."""
+    return [{key: getattr(row, key) for key in ROW} | {"short": short_label(row)} for row in METHODS.values()]
 
 
 @np.errstate(all="ignore")
@@ -280,6 +290,12 @@ def smallest(values: np.ndarray) -> np.ndarray:
         if np.array_equal(values.astype(dtype).astype(np.float64), exact, equal_nan=True):
             return values.astype(dtype)
     return exact
+
+
+@np.errstate(all="ignore")
+def in_float32(values: np.ndarray) -> np.ndarray:
+    """The values in float32 or, where that keeps every one of them, in float16."""
+    return smallest(values.astype(np.float32))
 
 
 @cache

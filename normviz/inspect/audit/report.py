@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from normviz.atomic_write import write
 from normviz.core.errors import unknown, whole
 from normviz.core.methods import METHODS
 from normviz.core.statistics import Statistics
 from normviz.explorer.widget import Explorer
+from normviz.inspect.audit import page
 from normviz.inspect.audit.rules import AuditWarning
 from normviz.inspect.audit.run import LayerReached, ModelRun, observe
-from normviz.inspect.audit.table import NUMERIC, html_box, html_table, times
-from normviz.inspect.audit.tensors import has_values, short_name, values
+from normviz.inspect.audit.table import NUMERIC, Row, html_box, html_table, times
+from normviz.inspect.audit.tensors import has_values, short_name, tensors_in, unwrapped, values
 from normviz.inspect.audit.torch_norms import LOCAL, Norm
 
 
@@ -152,8 +155,7 @@ class Audit:
             raise ValueError(f"use={use}: {short_name(name)!r} is used {layer.uses} times in a run; count from 0")
         subject = f"layer {short_name(name)!r}"
         if layer.block is None:
-            why = "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
-            raise ValueError(f"{subject} has no sets to explore: {why}")
+            raise ValueError(f"{subject} {_without_sets(layer)}")
         reached: list[tuple[Any, Norm]] = []
 
         def take(at: str, number: int, x: Any, norm: Norm) -> None:
@@ -166,8 +168,58 @@ class Audit:
             raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
         (x, norm), *_ = reached
         if not has_values(x):
-            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no values to read")
+            raise ValueError(f"{subject} {_without_values(norm)}")
         return Explorer(**(_shown(layer, norm, x) | keywords))
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Return one page of the audit that needs no Python and no network, or write it to `path` and return None.
+
+        The page has the table, each warning with its numbers and its remedy, and the input of each layer, of its first
+        use, in an explorer that opens on demand. The model is run again, as by `explore`.
+
+        Parameters
+        ----------
+        path
+            Where to write it.
+
+        Notes
+        -----
+        The page of a model as large as ResNet-50 has less than 3 MB. So a large input is drawn by the means of several
+        cells each; the mean and the variance of every set are those of all cells. A layer is left out, with the reason,
+        where it has no sets to show, or where so many samples and channels would take more room.
+        """
+        warned = {warning.layer for warning in self.warnings}
+        room = page.rooms({layer.name for layer in self.layers}, warned)
+        made: dict[str, str] = {}
+        reasons: dict[str, str] = {}
+
+        def take(name: str, number: int, x: Any, norm: Norm) -> None:
+            if number:
+                return
+            layer = self[name]
+            if layer.block is None or not has_values(x):
+                reasons[name] = _without_values(norm) if layer.block else _without_sets(layer)
+                return
+            try:
+                made[name] = page.explorer(_shown(layer, norm, x), room[name])
+            except (ValueError, TypeError) as error:
+                reasons[name] = f"cannot be shown: {error}"
+
+        self._run_again(take)
+        kept = page.fitting(made, warned)
+        reasons |= dict.fromkeys(made.keys() - kept, "the page has no room for its input; use explore() instead")
+        missing = room.keys() - made.keys() - reasons.keys()
+        reasons |= dict.fromkeys(missing, "was not reached this time: the model is not as it was")
+        title = f"Audit of {type(unwrapped(self._model)).__name__}"
+        absent = {**self.unseen, **reasons}
+        text = page.page(title, self._about(), HEADS, self._rows(), self.warnings, kept, absent)
+        return text if path is None else write(path, text)
+
+    def _about(self) -> str:
+        shapes = [times(x.shape) for x in tensors_in(self._example)]
+        mode = "train" if self._model.training else "eval"
+        example = f" on an example of {' and '.join(shapes)}" if shapes else ""
+        return f"{self._summary()[:1].upper()}{self._summary()[1:]}. The model was run once, in {mode} mode{example}."
 
     def _run_again(self, take: Callable[[str, int, Any, Norm], None]) -> None:
         """Run the model on the example once more, with the random state of the audit."""
@@ -215,14 +267,18 @@ class Audit:
         return f"<Audit: {self._summary()}>"
 
     def _repr_html_(self) -> str:
-        codes = {w.layer: w.code for w in reversed(self.warnings)}
-        rows = [(_row(layer), codes.get(layer.name)) for layer in self.layers]
         items = [item for code in dict.fromkeys(w.code for w in self.warnings) for item in self._warning_items(code)]
         items += [
             f'<li class="unseen"><b>{html.escape(short_name(name))}</b>: {html.escape(reason)}.</li>'
             for name, reason in self.unseen.items()
         ]
-        return html_box(html_table(HEADS, rows, caption=self._summary()) + (f"<ul>{''.join(items)}</ul>" * bool(items)))
+        table = html_table(HEADS, self._rows(), caption=self._summary())
+        return html_box(table + (f"<ul>{''.join(items)}</ul>" * bool(items)))
+
+    def _rows(self) -> list[Row]:
+        """Return the cells of each layer, one for each of HEADS, and the code of its first warning."""
+        codes = {w.layer: w.code for w in reversed(self.warnings)}
+        return [(_row(layer), codes.get(layer.name)) for layer in self.layers]
 
     def _warning_items(self, code: str) -> list[str]:
         """Return the warnings of one code as list items, all but the first MAX_SHOWN folded away."""
@@ -241,6 +297,16 @@ class Audit:
 
     def _summary(self) -> str:
         return f"{_plural(len(self.layers), 'normalization layer')}, {_plural(len(self.warnings), 'warning')}"
+
+
+def _without_sets(layer: NormLayer) -> str:
+    """Say why there is no explorer of a layer that has no equal sets."""
+    why = "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
+    return f"has no sets to explore: {why}"
+
+
+def _without_values(norm: Norm) -> str:
+    return f"gets an input of shape {norm.shape} that has no values to read"
 
 
 def _shown(layer: NormLayer, norm: Norm, tensor: Any) -> dict[str, Any]:

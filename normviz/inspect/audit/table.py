@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable, Sequence
 
+Row = tuple[Sequence[str], str | None]
+"""The cells of a row and, if it is marked, a warning, which may be empty."""
 NUMERIC = frozenset(["|S|", "sets", "uses", "parameters", "share", "gap"])
 # The colours are the notebook's own text colour, made transparent, so that they suit a light and a dark theme.
 STYLE = """
@@ -35,7 +37,7 @@ def html_box(content: str) -> str:
 
 def html_table(
     heads: Sequence[str],
-    rows: Iterable[tuple[Sequence[str], str | None]],
+    rows: Iterable[Row],
     *,
     caption: str = "",
     wide: str = "",
@@ -43,7 +45,7 @@ def html_table(
 ) -> str:
     """Return a table that scrolls where it is too large, by keys as well; all texts are escaped.
 
-    A row has its cells and, if it is marked, a warning, which may be empty. Numbers are aligned to the right in the
+    Numbers are aligned to the right in the
     columns of NUMERIC; the text of the column `wide` is wrapped. `first` makes HTML of the first cell.
     """
 
