@@ -16,6 +16,7 @@ SCRIPTS = [
     *(PACKAGE / "explorer/js").rglob("*.js"),
     PACKAGE / "classroom/quiz.js",
     PACKAGE / "method_chooser/chooser.js",
+    PACKAGE / "inspect/audit/page.js",
 ]
 MODULES = [
     *(PACKAGE / "explorer/svg").glob("*.py"),

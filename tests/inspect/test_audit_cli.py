@@ -113,6 +113,17 @@ def test_json(models):
     assert found["unseen"] == {}
 
 
+def test_a_page(models, folder):
+    result = invoke(f"{models}:bad --shape 2 3 8 8 --html audit.html --json")
+    assert result.exit_code == 1
+    assert json.loads(result.output)["warnings"]
+    written = (folder / "audit.html").read_text("utf-8")
+    assert "<code>accidental-instance</code>" in written
+    result = invoke(f"{models}:bad --shape 2 3 8 8 --html nowhere/audit.html")
+    assert result.exit_code == 2
+    assert "nowhere" in result.output
+
+
 def test_an_example_from_a_file(models, folder):
     np.save("x.npy", np.random.default_rng(0).normal(size=(2, 3, 9, 9)))
     np.save("tokens.npy", np.arange(6).reshape(2, 3))

@@ -91,8 +91,11 @@ def page(
         return _finding(warning, layer, opener(layer, "Show its input") if layer in number else "")
 
     table = html_table(heads, rows, first=lambda layer: opener(layer, layer))
+    alike: dict[str, list[str]] = {}
+    for layer, why in absent.items():
+        alike.setdefault(why, []).append(layer)
     others = "".join(
-        f'<li class="unseen"><b>{escape(short_name(layer))}</b> {escape(why)}.</li>' for layer, why in absent.items()
+        f'<li class="unseen"><b>{escape(_words(layers))}</b>: {escape(why)}.</li>' for why, layers in alike.items()
     )
     parts = [
         f'<p class="nva-about">{escape(about)}</p>',
@@ -120,6 +123,7 @@ def _finding(warning: AuditWarning, layer: str, opener: str) -> str:
         f"<p>{escape(warning.message[:1].upper() + warning.message[1:])}.</p>"
         + f"<details><summary>Numbers</summary><dl>{numbers}</dl></details>" * bool(numbers)
         + f"<p><b>Remedy.</b> {escape(remedy)}.</p>"
+        + f"<pre><code>{escape(warning.fix)}</code></pre>" * bool(warning.fix)
         + f"<p>{opener}</p>" * bool(opener)
         + "</article>"
     )

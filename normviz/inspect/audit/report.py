@@ -155,7 +155,7 @@ class Audit:
             raise ValueError(f"use={use}: {short_name(name)!r} is used {layer.uses} times in a run; count from 0")
         subject = f"layer {short_name(name)!r}"
         if layer.block is None:
-            raise ValueError(f"{subject} {_without_sets(layer)}")
+            raise ValueError(f"{subject} has no sets to explore: {_without_sets(layer)}")
         reached: list[tuple[Any, Norm]] = []
 
         def take(at: str, number: int, x: Any, norm: Norm) -> None:
@@ -168,7 +168,7 @@ class Audit:
             raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
         (x, norm), *_ = reached
         if not has_values(x):
-            raise ValueError(f"{subject} {_without_values(norm)}")
+            raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no values to read")
         return Explorer(**(_shown(layer, norm, x) | keywords))
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
@@ -198,12 +198,13 @@ class Audit:
                 return
             layer = self[name]
             if layer.block is None or not has_values(x):
-                reasons[name] = _without_values(norm) if layer.block else _without_sets(layer)
+                no_sets = f"there are no sets to show, because {_without_sets(layer)}"
+                reasons[name] = "its input has no values to read" if layer.block else no_sets
                 return
             try:
                 made[name] = page.explorer(_shown(layer, norm, x), room[name])
             except (ValueError, TypeError) as error:
-                reasons[name] = f"cannot be shown: {error}"
+                reasons[name] = f"it cannot be shown: {error}"
 
         self._run_again(take)
         kept = page.fitting(made, warned)
@@ -300,13 +301,7 @@ class Audit:
 
 
 def _without_sets(layer: NormLayer) -> str:
-    """Say why there is no explorer of a layer that has no equal sets."""
-    why = "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
-    return f"has no sets to explore: {why}"
-
-
-def _without_values(norm: Norm) -> str:
-    return f"gets an input of shape {norm.shape} that has no values to read"
+    return "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
 
 
 def _shown(layer: NormLayer, norm: Norm, tensor: Any) -> dict[str, Any]:
