@@ -86,6 +86,46 @@ def test_wrong_gradients_of_weight_and_bias():
     assert "with respect to bias" in nv.check(affine, "batch", backward=mean_for_bias).findings[0].message
 
 
+def scaled(through_x=1, through_mean=1, through_var=1):
+    """A backward whose parts are multiples of the right ones."""
+
+    def backward(grad, x):
+        hat, root = parts(x)
+        of_mean, of_var = grad.mean(AXES, keepdims=True), hat * (grad * hat).mean(AXES, keepdims=True)
+        return (through_x * grad - through_mean * of_mean - through_var * of_var) / root
+
+    return backward
+
+
+CAUSES = {
+    "the sign": (scaled(-1, -1, -1), ": it is -1 times the right one"),
+    "divided by the samples": (lambda grad, x: backward(grad, x) / x.shape[0], "(N = 3 samples) of the right one"),
+    "m times": (lambda grad, x: backward(grad, x) * x[:, 0].size, " cells in a set) the right one"),
+    "divided by m once too often": (
+        lambda grad, x: scaled(1, 1, 1 / x[:, 0].size)(grad, x),
+        ": its part through the variance is 1 / ",
+    ),
+    "twice": (scaled(1, 2, 1), ": its part through the mean is 2 times the right one"),
+    "something else": (lambda grad, x: np.abs(backward(grad, x)), "than its output. At cell"),
+}
+
+
+@pytest.mark.parametrize("wrong", CAUSES)
+def test_the_cause_of_a_wrong_gradient(wrong):
+    faulty, cause = CAUSES[wrong]
+    verdict = nv.check(plain, "batch", backward=faulty)
+    assert verdict.codes == ("gradient-wrong",)
+    assert cause in verdict.findings[0].message
+
+
+def test_a_gradient_without_the_weight():
+    def weightless(x, grad, weight):
+        return backward(grad, x)
+
+    message = nv.check(affine, "batch", backward=weightless).findings[0].message
+    assert ": it is the one for a weight of 1. At cell" in message
+
+
 def test_a_backward_that_raises():
     verdict = nv.check(plain, "batch", backward=lambda grad, x: grad @ x.nothing)
     assert verdict.codes == ("gradient-wrong",)

@@ -15,7 +15,7 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.core.array_kinds import real_numbers
-from normviz.core.pooling import canonical
+from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import GRAD, Refusal, described, first_line, owner, signature, take_back
 from normviz.inspect.check.layer_state import attribute, method
 from normviz.inspect.check.setup import Subject
@@ -60,20 +60,22 @@ def gradient_errors(
         yield Mismatch("gradient-wrong", f"cannot be differentiated: {error}")
         return
     scene = subject.scene(x)
-    expected = _finite_differences(scene, recipe, g) if faulty else _exact(scene, recipe, g)
+    weighted = g.reshape(-1) * scene.parameters(recipe.affine)[0]
+    expected = _finite_differences(scene, recipe, g) if faulty else _sum(_parts(scene, recipe, weighted))
     if not np.isfinite(expected).all():
         raise NotComparable("it is not finite where it should be compared")
     allowed = 1e-5 if faulty and tolerance < 1e-5 else max(10 * tolerance, 1e-7)
     seen = np.array(canonical(found["input"], call.channel_axis)).reshape(-1)
     # In a small set the terms of the gradient nearly cancel, while the rounding error is that of each term.
-    weighted = g.reshape(-1) * scene.parameters(recipe.affine)[0]
     terms = np.sqrt(scene.statistics(recipe).average(np.square(weighted))) / divisor(scene.parts(recipe)[1], recipe)
     wrong = ~_close(seen, expected, allowed, terms)
     if wrong.any():
+        parts = {} if faulty else _parts(scene, recipe, weighted)
+        cause = "" if faulty else _cause(seen, parts, allowed, pool) or _weightless(seen, scene, recipe, g, allowed)
         text = "has another gradient with respect to x than its output"
-        yield Mismatch("gradient-wrong", text, x, seen, expected, wrong)
-        for via_mean, via_var, which in () if faulty else _DETACHED:
-            if _close(seen, _exact(scene, recipe, g, via_mean, via_var), allowed, terms).all():
+        yield Mismatch("gradient-wrong", text + cause, x, seen, expected, wrong)
+        for via_mean, via_var, which in _DETACHED if parts else ():
+            if _close(seen, _sum(parts, via_mean, via_var), allowed, terms).all():
                 text = f"takes {which} for a constant: its gradient is the one without the way through {which}"
                 yield Mismatch("statistics-detached", text, x, seen, expected, wrong)
                 break
@@ -87,7 +89,7 @@ def gradient_errors(
         if seen.size == expected.size and not _close(seen, expected, allowed).all():
             c = int(np.argmax(np.abs(seen - expected)))
             text = f"has a gradient of {seen[c]:.6g} with respect to {role} {c}, where {expected[c]:.6g} is right"
-            yield Mismatch("gradient-wrong", text)
+            yield Mismatch("gradient-wrong", text + _cause(seen, {"all": expected}, allowed, pool))
 
 
 def _close(seen: np.ndarray, expected: np.ndarray, allowed: float, size: Any = None) -> np.ndarray:
@@ -95,18 +97,57 @@ def _close(seen: np.ndarray, expected: np.ndarray, allowed: float, size: Any = N
     return np.abs(seen - expected) <= allowed * (np.abs(expected) + size)
 
 
-def _exact(scene: Scene, recipe: Recipe, g: np.ndarray, via_mean: bool = True, via_var: bool = True) -> np.ndarray:
-    """Return the gradient of the right normalizer, with or without the part that flows through its statistics."""
+def _parts(scene: Scene, recipe: Recipe, upstream: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the parts of the gradient of the right normalizer: through x, through the mean and through the variance.
+
+    `upstream` is the gradient of x_hat. The mean has no part where none is taken.
+    """
     numerator, spread = scene.parts(recipe)
     root, statistics = divisor(spread, recipe), scene.statistics(recipe)
-    result = upstream = g.reshape(-1) * scene.parameters(recipe.affine)[0]
-    if recipe.subtract is mean and via_mean:
-        result = result - statistics.average(upstream)
-    if via_var:
-        x_hat = numerator / root
-        flow = x_hat * statistics.average(upstream * x_hat)
-        result = result - (flow * statistics.count if scene.pool.row.statistic == "squared norm" else flow)
-    return result / root
+    parts = {"x": upstream / root}
+    if recipe.subtract is mean:
+        parts["the mean"] = -statistics.average(upstream) / root
+    x_hat = numerator / root
+    flow = x_hat * statistics.average(upstream * x_hat) / root
+    parts["the variance"] = -flow * (statistics.count if scene.pool.row.statistic == "squared norm" else 1)
+    return parts
+
+
+def _sum(parts: dict[str, np.ndarray], via_mean: bool = True, via_var: bool = True) -> np.ndarray:
+    left_out = {"the mean": not via_mean, "the variance": not via_var}
+    return sum((part for name, part in parts.items() if not left_out.get(name)), np.zeros(()))
+
+
+def _cause(seen: np.ndarray, parts: dict[str, np.ndarray], allowed: float, pool: Pooling) -> str:
+    """Say which multiples of the parts of the right gradient make up this one; nothing if none do."""
+    columns = np.stack([*parts.values()], axis=1)
+    shares, _, rank, _ = np.linalg.lstsq(columns, seen, rcond=None)
+    if rank < len(parts) or not _close(seen, columns @ shares, allowed).all():
+        return ""
+    within = 100 * allowed
+    if np.ptp(shares) <= within * np.abs(shares).max():
+        return f": it is {_multiple(float(shares[0]), pool, within)} the right one"
+    wrong = [(name, float(s)) for name, s in zip(parts, shares, strict=True) if abs(s - 1) > within]
+    told = [f"its part through {name} is {_multiple(s, pool, within)} the right one" for name, s in wrong]
+    return ": " + ", and ".join(told) if all(abs(s) > within for _, s in wrong) else ""
+
+
+def _multiple(share: float, pool: Pooling, within: float) -> str:
+    """Return "1 / 105 of", "3 times", with the number that it may come from."""
+    numbers = {"m": (pool.size, "cells in a set"), "N": (pool.shape[0], "samples"), "C": (pool.shape[1], "channels")}
+    for name, (n, what) in numbers.items():
+        if n > 1 and abs(share * n - 1) <= within:
+            return f"1 / {n} ({name} = {n} {what}) of"
+        if n > 1 and abs(share / n - 1) <= within:
+            return f"{n} times ({name} = {n} {what})"
+    return f"{share:.4g} times"
+
+
+def _weightless(seen: np.ndarray, scene: Scene, recipe: Recipe, g: np.ndarray, allowed: float) -> str:
+    if scene.weight is None:
+        return ""
+    without = _sum(_parts(scene, recipe, g.reshape(-1)))
+    return ": it is the one for a weight of 1" if _close(seen, without, allowed).all() else ""
 
 
 def _finite_differences(scene: Scene, recipe: Recipe, g: np.ndarray) -> np.ndarray:
