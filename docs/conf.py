@@ -1,6 +1,11 @@
 """Sphinx's settings for the book; `make book` copies notebooks and pages into one folder and builds it from there."""
 
+import json
 import re
+from importlib.resources import files
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
 
 import normviz
 
@@ -66,6 +71,24 @@ def _plain(_app: object, _what: str, _name: str, _thing: object, _options: objec
     lines[:] = [line if ">>>" in line else re.sub(r"(?<!\\)([*|])", r"\\\1", line) for line in lines]
 
 
+class Codes(SphinxDirective):
+    """All codes of `check` or of `audit`, with cause and remedy, under the headings of codes.json."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections; each code has an anchor, such as check-unbiased-variance."""
+        (tool,) = self.arguments
+        text = ""
+        for title, codes in json.loads((files("normviz.inspect") / "codes.json").read_text("utf-8"))[tool].items():
+            text += f"### {title}\n\n"
+            for code, said in codes.items():
+                text += f'<a id="{tool}-{code}"></a>`{code}`\n'
+                text += f": {said['cause']}\n\n  **Remedy.** {said['remedy']}\n\n"
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
 def setup(app: object) -> None:
-    """Connect the escaping of docstrings with Sphinx."""
+    """Connect the escaping of docstrings and the directive `codes` with Sphinx."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]
+    app.add_directive("codes", Codes)  # type: ignore[attr-defined]

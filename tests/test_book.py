@@ -1,12 +1,15 @@
 """The book's extension: what a chart becomes on a page, whatever stands in the figure's JSON."""
 
 import json
+from importlib.resources import files
 from types import SimpleNamespace
 
 import pytest
 
 import normviz as nv
 from normviz.book import EXTENSION, PLOTLY, Charts, chart
+from normviz.inspect.audit.rules import RULES
+from normviz.inspect.check.check import HINTS
 from tests.pages import HOSTILE, Reader
 
 BREAKOUT = 'px"><img src=x onerror=alert(1)><i title="'
@@ -78,6 +81,16 @@ def test_a_chart_has_a_name_and_words(layout, title, alt):
         if "aria-label" in attributes
     ]
     assert labels == [title, alt]
+
+
+def test_every_code_of_check_and_audit_has_a_cause_and_a_remedy_and_no_other_has():
+    parts = json.loads((files("normviz.inspect") / "codes.json").read_text("utf-8"))
+    for tool, known in (("check", HINTS), ("audit", RULES)):
+        codes = [code for part in parts[tool].values() for code in part]
+        assert {*codes} >= {*known}
+        said = [text for part in parts[tool].values() for each in part.values() for text in each.values()]
+        assert len(said) == 2 * len({*codes})
+        assert all(text.endswith(".") and text.count("`") % 2 == 0 for text in said)
 
 
 def renderer(extensions):

@@ -14,6 +14,8 @@ from filelock import FileLock
 from playwright.sync_api import Page, expect
 
 import normviz as nv
+from normviz.inspect.audit.rules import RULES
+from normviz.inspect.check.check import HINTS
 from tests.browser.reading import drawn, ready, slider, wait_for
 from tests.course import NOTEBOOKS
 
@@ -182,6 +184,11 @@ def test_a_chapter_has_its_notebook_to_download(book, page):
     page.goto((book / "course" / "02_group_norm.html").as_uri())
     link = page.get_by_role("link", name="download the notebook").get_attribute("href")
     assert (book / "course" / link).read_bytes() == (ROOT / "notebooks" / "02_group_norm.ipynb").read_bytes()
+
+
+def test_the_page_of_codes_lists_every_code(book):
+    found = re.findall(r'id="((?:check|audit)-[a-z0-9-]+)"', (book / "reference" / "codes.html").read_text("utf-8"))
+    assert {*found} >= {*[f"check-{code}" for code in HINTS] + [f"audit-{code}" for code in RULES]}
 
 
 def test_ten_explorers_are_light(book, page):

@@ -1,7 +1,8 @@
 """The rules that turn what an audit measured into warnings.
 
-To add a warning, add one function with the decorator `rule`. Its code is then known to `audit`, to the command line and
-to the messages about unknown codes. A number that it needs from the run goes into `Measurements`.
+To add a warning, add one function with the decorator `rule`, and its cause and remedy in `inspect/codes.json`. Its code
+is then known to `audit`, to the command line and to the messages about unknown codes. A number that it needs from the
+run goes into `Measurements`.
 """
 
 from __future__ import annotations
