@@ -129,7 +129,6 @@ def test_a_given_weight_is_the_one_that_is_compared():
         lambda x, g: nv.normalize(x, "batch", weight=g),
         lambda x, beta: nv.normalize(x, "batch", bias=beta),
         lambda x, *, bias, weight: faulty.right(x, weight, bias),
-        lambda x, weight, bias: nv.normalize(x, "batch") * weight + bias,  # (1, C, 1, 1)
     ],
 )
 def test_how_weight_and_bias_are_taken(fn):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -259,12 +261,15 @@ class Check:
             self.add("changes-input", "writes its result into its input array; the caller's x is lost")
         if answer.dtype != call.dtype and "keras" not in call.snapshot.packages:
             self.add("wrong-dtype", f"returns {answer.dtype} for {call.dtype}", pair=(call.dtype, answer.dtype))
+        roles = [role for role in ("weight", "bias") if getattr(subject, role) is not None]
         if subject.per_group:
             G, C = self.request.num_groups, subject.pool.shape[1]
-            text = f"has one weight and one bias for each of its {G} groups, not for each of the {C} channels"
+            text = f"has one {' and one '.join(roles)} for each of its {G} groups, not for each of the {C} channels"
             self.add("affine-per-group", text, pair=((C,), (G,)))
         base = right(subject.pool, self.request.eps)
         recipe, tolerance = self._compare_outputs(subject, base, self._trials(subject))
+        if subject.layout == "along" and "channels-last" not in self.codes:
+            self._compare_layouts(subject, base)
         if "float16-accumulation" in self.codes:
             return
         if recipe is None:
@@ -287,6 +292,18 @@ class Check:
             self.mismatches += gradients.gradient_errors(subject, recipe, backward, tolerance)
         except gradients.NotComparable as reason:
             self.skipped["gradient"] = str(reason)
+
+    def _compare_layouts(self, subject: Subject, base: Recipe) -> None:
+        """Report that a weight and a bias of shape (C,) have to be reshaped by the caller, unless fn says so."""
+        flat, roles = subject.with_flat, subject.not_reshaped()
+        if not roles or re.search(r"\(\s*1\s*,[^()]*,\s*1\s*\)", inspect.getdoc(self.fn) or ""):
+            return
+        told, shown = (subject.pool, self.request.channel_axis, " and ".join(roles)), {}
+        if isinstance(flat, Subject):
+            scene, y = flat.scene(flat.first[0]), flat.flat(flat.first[1].y)
+            expected = scene.output(base)
+            shown = {"x": scene.x, "y": y, "expected": expected, "wrong": ~near(y, expected, subject.tolerance)}
+        self.add("affine-not-reshaped", known_bugs.without_reshape(*told, raises=not shown), **shown)
 
     def _has_comparable_shape(self, subject: Subject, x: np.ndarray, answer: Answer) -> bool:
         """Compare the shape of the output; where it is wrong, look for a way to compare the values anyway."""
@@ -343,8 +360,8 @@ class Check:
         tolerances = [*dict.fromkeys((strict, max(strict, 1e-4)))]
         found, tolerance = [Explanation((), base)], strict
         if not is_right(strict):
-            case = Case(subject.pool, self.request.eps, self.request.channel_axis, subject.weight, subject.bias)
-            known = known_bugs.changes(case)
+            asked = self.request.eps, self.request.channel_axis
+            known = known_bugs.changes(Case(subject.pool, *asked, subject.weight, subject.bias, subject.flattens))
             found, tolerance = explain(tests, known, base, tolerances)
             if tolerance > strict and is_right(tolerance):
                 found = [Explanation((), base)]

@@ -25,6 +25,7 @@ from normviz.inspect.check.simulate import (
     divisor,
     mean,
     mean_square,
+    native_order,
     nothing,
     one,
     variance,
@@ -63,6 +64,7 @@ class Case:
     channel_axis: int
     weight: np.ndarray | None
     bias: np.ndarray | None
+    flattens: bool = False  # whether fn itself gives weight and bias their shape, and takes (1, C, 1, 1) no other way
 
 
 KNOWN_BUGS: list[tuple[str, Callable[[Case], Iterator[Change]]]] = []
@@ -101,11 +103,10 @@ def channels_last(case: Case) -> Iterator[Change]:
     if pool.num_groups and pool.row.grouped_axis == 1 and pool.shape[at] % pool.num_groups:
         return
     cut, text = Cut("axis", axis=at), f"takes {where} for the channels, which are on axis {axis}"
-    has_affine = case.weight is not None or case.bias is not None
-    if has_affine and at == rank - 1 and pool.shape[1] == pool.shape[at]:
-        last = Affine(layout=lambda p: np.moveaxis(p, 1, -1), name="last axis")
-        yield Change({"cut": cut, "affine": last}, text)
-        yield Change({"affine": last}, f"{text}, for weight and bias")
+    if at == rank - 1 and _pattern(cut.labels(pool)) != _pattern(pool.labels()):
+        yield from (Change({"cut": cut, "affine": affine}, text) for _, affine in _along_the_last_axis(case))
+    if case.flattens:
+        yield from (Change({"affine": a}, f"{text}, for {roles}") for roles, a in _along_the_last_axis(case))
     yield Change({"cut": cut}, text)
 
 
@@ -301,6 +302,44 @@ def affine_before(case: Case) -> Iterator[Change]:
 
 
 @known_bug(
+    "affine-not-reshaped",
+    "Arrays broadcast from the last axis on. Which axis of x does a weight of shape (C,) meet, and what shape makes it "
+    "meet that of the channels?",
+)
+def affine_not_reshaped(case: Case) -> Iterator[Change]:
+    """Weight and bias of shape (C,) along the last axis, where that is as long as the axis of the channels."""
+    for roles, affine in _along_the_last_axis(case) if not case.flattens else ():
+        yield Change({"affine": affine}, without_reshape(case.pool, case.channel_axis, roles), {"order": affine.name})
+
+
+def without_reshape(pool: Pooling, channel_axis: int, roles: str, raises: bool = False) -> str:
+    """Say that fn applies weight and bias of shape (C,) as they are, and whether it then raises or scales an axis."""
+    axis, shape = pool.row.affine_axis, native_order(pool.shape, channel_axis)
+    along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], channel_axis)
+    text = f"applies {roles} of shape ({pool.shape[axis]},) along the last axis of x, as nothing reshapes to {along}: "
+    if raises:
+        return f"{text}in use it raises on an input of shape {shape}, and scales the wrong axis where both are as long"
+    return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
+
+
+def _along_the_last_axis(case: Case) -> Iterator[tuple[str, Affine]]:
+    """Yield ways to apply a weight and a bias of one number for each channel to the last axis of fn's array."""
+    shape, axis = case.pool.shape, case.pool.row.affine_axis
+    arrays = {role: p for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None}
+    # The canonical order leaves the last axis of an array in its place, unless that is the axis of the channels.
+    if shape[axis] != shape[-1] or case.channel_axis % len(shape) == len(shape) - 1:
+        return
+    if any(p.size != shape[axis] for p in arrays.values()):
+        return
+    for roles in dict.fromkeys(((*arrays,), *((role,) for role in arrays))) if arrays else ():
+
+        def moved(p: np.ndarray, role: str, roles: tuple[str, ...] = roles) -> np.ndarray:
+            return np.moveaxis(p, axis, -1) if role in roles else p
+
+        yield " and ".join(roles), Affine(layout=moved, name=f"{' and '.join(roles)} along the last axis")
+
+
+@known_bug(
     "affine-per-group",
     "How many weights are there: C or G? Look at the shape of x when they are applied: groups are for the statistics "
     "only.",
@@ -319,7 +358,7 @@ def affine_per_group(case: Case) -> Iterator[Change]:
     ):
         yield _affine(
             text + which,
-            layout=lambda p, of_groups=of_groups: of_groups(p.reshape(-1)).repeat(C // G).reshape(p.shape),
+            layout=lambda p, role, of_groups=of_groups: of_groups(p.reshape(-1)).repeat(C // G).reshape(p.shape),
             name=name,
         )
 

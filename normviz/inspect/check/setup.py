@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,17 @@ from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner, signature
 from normviz.inspect._snapshot import Snapshot, is_array
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
-from normviz.inspect.check.simulate import TOLERANCE, Scene, native_order, plain, random_parameters, right
+from normviz.inspect.check.simulate import (
+    TOLERANCE,
+    Cut,
+    Recipe,
+    Scene,
+    native_order,
+    near,
+    plain,
+    random_parameters,
+    right,
+)
 
 
 class ShapeChanged(Refusal):
@@ -51,12 +61,19 @@ class Subject:
     # weight, bias: what it applies, broadcasting against canonical x; None where it has none
     weight: np.ndarray | None
     bias: np.ndarray | None
-    per_group: bool  # whether it takes one weight for each group
+    layout: str  # that of weight and bias, one of `_layouts`
     first: tuple[np.ndarray, Answer]  # input and answer of the first call
     given: bool = False  # whether the caller gave weight and bias
     replaced: tuple[str, ...] = ()  # which of fn's own weight and bias hold random numbers during the check
+    with_flat: Subject | Refusal | None = None  # what shape (C,) of weight and bias gave, where they are "along" x
+    flattens: bool = False  # whether it takes weight and bias of shape (C,), and those "along" x not in another way
     # arrange: maps an output of another shape to the shape of the input
     arrange: Callable[[np.ndarray], np.ndarray] = lambda y: y
+
+    @property
+    def per_group(self) -> bool:
+        """Whether it takes one weight for each group."""
+        return self.layout == "group"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,9 +95,35 @@ class Subject:
         passed = arrays + [" and ".join(numbers)] * bool(numbers)
         return f"check passed {', and '.join(passed)}." if passed else ""
 
+    def gives(self, other: Answer) -> bool:
+        """Whether another answer is that of the first call."""
+        first = self.first[1]
+        return other.shape == first.shape and bool(near(other.y, first.y, self.tolerance).all())
+
+    def not_reshaped(self) -> list[str]:
+        """Return which of weight and bias fn needs "along" the axes of x, as a caller does not have them."""
+        x, _ = self.first
+        needed, values = [], self.call.values
+        for role in [role for role in ("weight", "bias") if isinstance(values.get(role), np.ndarray)]:
+            self.call.values = values | {role: values[role].reshape(-1)}
+            try:
+                if not self.gives(self.call.ask(x)):
+                    needed.append(role)
+            except Refusal:
+                needed.append(role)
+        self.call.values = values
+        return needed
+
     def scene(self, x: np.ndarray) -> Scene:
         """Return the scene of an input."""
         return Scene(self.pool, x, self.weight, self.bias, self.call.resolution)
+
+    def begins_with(self, recipe: Recipe) -> bool:
+        """Whether the output of the first call is that of a version of the normalizer."""
+        x, answer = self.first
+        if answer.shape != self.shape:
+            return False
+        return bool(self.scene(x).agrees(self.flat(answer.y), recipe, self.tolerance).all())
 
     def flat(self, y: np.ndarray) -> np.ndarray:
         """Return an output of fn as a flat array in the canonical order."""
@@ -109,30 +152,49 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
     `prepare` finds the state of fn, and returns what to call before every call. Refusal if fn takes none of them.
     """
     slots = {} if request.given else find_parameters(owner(fn))
-    refusal = None
+    refusal, fallback, other_rank = None, None, False
     for shape in _shapes(fn, request, slots):
-        accepted = []
+        tried: dict[str, Subject | Refusal] = {}
         for layout in _layouts(fn, request, shape, slots):
             try:
-                subject = _try(fn, request, shape, slots, layout, prepare)
+                tried[layout] = subject = _try(fn, request, shape, slots, layout, prepare)
             except Refusal as error:
+                tried[layout] = error
                 refusal = refusal or error
                 continue
-            x, answer = subject.first
-            if answer.shape == subject.shape and not subject.per_group:
-                base = right(subject.pool, request.eps)
-                if subject.scene(x).agrees(subject.flat(answer.y), base, subject.tolerance).all():
-                    return subject
-            accepted.append(subject)
-        if accepted:
-            return accepted[0]
+            if layout == "along":
+                subject.with_flat = next(iter(tried.values()))
+            tells = fallback is None or subject.pool.size > 1
+            if tells and not subject.per_group and subject.begins_with(right(subject.pool, request.eps)):
+                return subject
+        accepted = [subject for subject in tried.values() if isinstance(subject, Subject)]
+        if accepted and fallback is None:
+            fallback = min(accepted, key=lambda s: (s.first[1].shape != s.shape, s.layout != "element"))
+            along = tried.get("along")
+            fallback.flattens = isinstance(along, Refusal) or (along is not None and along.gives(fallback.first[1]))
+            other_rank = fallback.layout == "along" and not _is_channels_last(fallback, request.eps)
+        # A function of (N, C) alone may take longer shapes too, but its weight of shape (C,) does not broadcast there.
+        if fallback is not None and not other_rank:
+            break
+    if fallback is not None:
+        return fallback
     raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
+
+
+def _is_channels_last(subject: Subject, eps: float) -> bool:
+    """Whether fn takes the last axis of its array for that of the channels."""
+    row, cut = subject.pool.row, Cut("axis", axis=len(subject.pool.shape) - 1)
+    return row.has_groups or row.axes == "weights" or subject.begins_with(replace(right(subject.pool, eps), cut=cut))
 
 
 def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
     pool = Pooling(request.method, shape, request.num_groups)
     takes, rng, axis = signature(fn), np.random.default_rng(request.seed), request.channel_axis
     known = request.given or _random_parameters(takes.names, request, pool, slots, layout, rng)
+    if layout == "along":
+        lengths = [n if a == pool.row.affine_axis else 1 for a, n in enumerate(shape)]
+        along = native_order(lengths, axis)
+        known = {role: None if p is None else p.reshape(along) for role, p in known.items()}
     replaced = []
     if not {"weight", "bias"} & takes.names.keys():
         for role, slot in slots.items():
@@ -152,44 +214,44 @@ def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: 
     call.before = prepare(fn, call, pool) or call.before
     answer = call.begin(x := plain(shape, rng), request.dtype)
     weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
-    return Subject(
-        call, pool, weight, bias, layout == "group", (call.round(x), answer), bool(request.given), tuple(replaced)
-    )
+    return Subject(call, pool, weight, bias, layout, (call.round(x), answer), bool(request.given), tuple(replaced))
 
 
 def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
-    """Return layouts of weight and bias.
+    """Return layouts of weight and bias, that of a caller first.
 
-    They are "given", or have one number for each "channel", "element" or "group", or for each channel of a group, which
-    all groups have in "common", or lie "along" the axes of x.
+    They are as "given", or have one number for each "channel", "element" or "group", or for each channel of a group,
+    which all groups have in "common", or lie "along" the axes of x, as (1, C, 1, 1) does.
     """
-    row = METHODS[request.method]
+    row, C = METHODS[request.method], shape[METHODS[request.method].affine_axis]
     of_common = row.shared and request.num_groups != 1
+    takes = bool({"weight", "bias"} & signature(fn).names.keys())
+    arrays = request.given.values() if request.given else [slot.read() for slot in slots.values()]
+    sizes = {p.size for p in arrays if p is not None}
+    if sizes == {request.num_groups} != {C} and row.name == "group":
+        return ["group"]
     if request.given:
-        return ["given"]
-    sizes = {p.size for p in (slot.read() for slot in slots.values()) if p is not None}
+        one_axis = all(p.shape == (C,) for p in request.given.values() if p is not None)
+        return ["given", *["along"] * (takes and one_axis)]
     if sizes:
-        C, rest = shape[row.affine_axis], math.prod(shape[1:])
-        if sizes == {request.num_groups} != {C} and row.name == "group":
-            return ["group"]
+        rest = math.prod(shape[1:])
         if of_common and sizes == {shape[1] // (request.num_groups or 1)}:
             return ["common"]
         return ["element" if sizes == {rest} and rest != C else "channel" if sizes == {C} else "none"]
-    if not {"weight", "bias"} & signature(fn).names.keys():
+    if not takes:
         return ["channel"]
     of_groups = row.name == "group" and request.num_groups != shape[1]
-    return ["channel", "along", *["element"] * row.elementwise, *["group"] * of_groups, *["common"] * of_common]
+    return ["channel", *["element"] * row.elementwise, "along", *["group"] * of_groups, *["common"] * of_common]
 
 
 def _random_parameters(
     names: dict[str, str], request: Expectation, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
 ) -> dict[str, np.ndarray | None]:
     """Return a random weight and bias in a layout; None where fn takes and has none."""
-    axis, sample = pool.row.affine_axis, list(native_order(pool.shape, request.channel_axis))
+    sample = list(native_order(pool.shape, request.channel_axis))
     del sample[1 if request.channel_axis % len(sample) == 0 else 0]  # the axis of the samples
-    along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], request.channel_axis)
-    sizes = {"element": tuple(sample), "group": pool.num_groups, "along": along, "common": pool.block[1]}
-    size = sizes.get(layout, pool.shape[axis])
+    sizes = {"element": tuple(sample), "group": pool.num_groups, "common": pool.block[1]}
+    size = sizes.get(layout, pool.shape[pool.row.affine_axis])
     roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "none" else ()
     return {role: p if role in roles else None for role, p in random_parameters(size, rng).items()}
 
@@ -237,7 +299,7 @@ def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[
         with suppress(ValueError):
             for role, p in request.given.items():
                 if p is not None:
-                    _broadcast(p, role, pool, "given", axis)
+                    _broadcast(p, role, pool, _layouts(fn, request, shape, slots)[0], axis)
             fitting.append(shape)
     return fitting or shapes
 

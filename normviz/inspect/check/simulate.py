@@ -106,8 +106,8 @@ class Affine:
     before: Callable[[Any, Any, Any], Any] | None = None
     # pick: maps the weight and the bias of each cell to those that are applied to x_hat
     pick: Callable[[np.ndarray, np.ndarray], tuple[Any, Any]] = lambda w, b: (w, b)
-    # layout: maps a parameter that broadcasts against x to the one that is used instead; None uses the parameter itself
-    layout: Callable[[np.ndarray], np.ndarray] | None = None
+    # layout: maps a parameter that broadcasts against x, and its role, to the one that is used instead of it
+    layout: Callable[[np.ndarray, str], np.ndarray] | None = None
     shift_first: bool = False  # whether the bias is added before the multiplication
     name: str = "right"  # for `Finding.details`
 
@@ -237,9 +237,9 @@ class Scene:
         """Return the weight and the bias of each compared cell, as a version takes them."""
         if affine not in self._cache:
             spread = []
-            for p, default in ((self.weight, 1.0), (self.bias, 0.0)):
+            for role, p, default in (("weight", self.weight, 1.0), ("bias", self.bias, 0.0)):
                 if p is not None and affine.layout is not None:
-                    p = affine.layout(p)
+                    p = affine.layout(p, role)
                 spread.append(self.flat(np.broadcast_to(default if p is None else p, self.x.shape)))
             self._cache[affine] = tuple(p + np.zeros_like(spread[0]) for p in affine.pick(*spread))
         return self._cache[affine]
