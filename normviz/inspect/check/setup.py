@@ -169,14 +169,18 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
                 return subject
         accepted = [subject for subject in tried.values() if isinstance(subject, Subject)]
         if accepted and fallback is None:
-            fallback = min(accepted, key=lambda s: (s.first[1].shape != s.shape, s.layout != "element"))
-            along = tried.get("along")
+            fallback = min(accepted, key=lambda subject: subject.first[1].shape != subject.shape)
+            along, element = tried.get("along"), tried.get("element")
             fallback.flattens = isinstance(along, Refusal) or (along is not None and along.gives(fallback.first[1]))
+            if isinstance(element, Subject) and not fallback.flattens:
+                fallback = element
             other_rank = fallback.layout == "along" and not _is_channels_last(fallback, request.eps)
         # A function of (N, C) alone may take longer shapes too, but its weight of shape (C,) does not broadcast there.
         if fallback is not None and not other_rank:
             break
     if fallback is not None:
+        if other_rank:  # what fn keeps was read for another shape since then
+            fallback.call.before = prepare(fn, fallback.call, fallback.pool) or fallback.call.before
         return fallback
     raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
 
