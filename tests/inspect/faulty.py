@@ -281,7 +281,50 @@ def nan_by_correlation(x, weight, bias):
     return centred / length * along(weight) + along(bias)
 
 
+def averaged_by_sample(x, weight, bias):
+    """The statistics of each sample, averaged over the batch."""
+    mean, var = x.mean((2, 3)).mean(0), x.var((2, 3)).mean(0)
+    return (x - along(mean)) / np.sqrt(along(var) + EPS) * along(weight) + along(bias)
+
+
+def averaged_over_devices(x):
+    """Two devices with different numbers of samples, whose statistics are averaged."""
+    parts = x[: len(x) // 2], x[len(x) // 2 :]
+    mean = sum(p.mean((0, 2, 3), keepdims=True) for p in parts) / 2
+    var = sum(p.var((0, 2, 3), keepdims=True) for p in parts) / 2
+    return (x - mean) / np.sqrt(var + EPS)
+
+
+def averaged_by_channel(x):
+    """Layer Norm from the variance of each channel."""
+    mean, var = x.mean((1, 2, 3), keepdims=True), x.var((2, 3), keepdims=True).mean(1, keepdims=True)
+    return (x - mean) / np.sqrt(var + EPS)
+
+
+def averaged_within_groups(x, weight, bias):
+    n, c, *_ = x.shape
+    mean = x.reshape(n, 2, -1).mean(-1).repeat(c // 2, 1)[..., None, None]
+    var = x.var((2, 3)).reshape(n, 2, -1).mean(-1).repeat(c // 2, 1)[..., None, None]
+    return (x - mean) / np.sqrt(var + EPS) * along(weight) + along(bias)
+
+
+def scaled_before_eps(x):
+    most = np.abs(x).max((1, 2, 3), keepdims=True)
+    z = x / most
+    return (z - z.mean((1, 2, 3), keepdims=True)) / np.sqrt(z.var((1, 2, 3), keepdims=True) + EPS)
+
+
+def rms_scaled_before_eps(x, weight):
+    z = x / np.abs(x).max(1, keepdims=True)
+    return z / np.sqrt((z * z).mean(1, keepdims=True) + EPS) * along(weight)
+
+
 NUMPY = [
+    ("averaged-variances", averaged_by_sample, "batch", None),
+    ("averaged-variances", averaged_by_channel, "layer", None),
+    ("averaged-variances", averaged_within_groups, "group", 2),
+    ("eps-scaled", scaled_before_eps, "layer", None),
+    ("eps-scaled", rms_scaled_before_eps, "rms", None),
     ("wrong-axes", wrong_axes, "batch", None),
     ("wrong-axes", wrong_axes_loops, "group", 2),
     ("wrong-axes", whole_tensor, "layer", None),

@@ -208,3 +208,10 @@ def test_one_function_adds_a_bug(monkeypatch):
     assert finding.message.startswith("fn divides by the mean absolute deviation. At cell ")
     assert nv.check(lambda x: fn(x, outside=True), "batch").codes == ("eps-outside", "mean-deviation")
     assert nv.check(fn, "batch", ignore="mean-deviation").passed
+
+
+@pytest.mark.parametrize("samples", [4, 5, 7])
+def test_statistics_averaged_over_devices(samples):
+    verdict = nv.check(faulty.averaged_over_devices, "batch", shape=(samples, 4, 3, 3))
+    assert verdict.codes == ("averaged-variances",)
+    assert "the variance between the means of these parts is missing" in verdict.findings[0].message

@@ -203,6 +203,53 @@ def _sum(s: SetStatistics) -> np.ndarray:
     return s.mean * s.count
 
 
+@known_bug(
+    "averaged-variances",
+    "Two groups of people have average heights of 1.2 m and 1.8 m. Do their two variances alone tell how much all the "
+    "heights vary?",
+)
+def averaged_variances(case: Case) -> Iterator[Change]:
+    """Mean and variance of each part of a set, averaged over the parts: the variance between the parts is lost."""
+    pool, rank = case.pool, len(case.pool.shape)
+    if not pool.row.centered:
+        return
+    where = np.indices(pool.shape, sparse=True)
+    axes = [a for a in range(rank) if pool.block[a] > 1]
+    order = native_order(range(rank), case.channel_axis)
+    parts: dict[str, list[np.ndarray]] = {}
+    for kept in (kept for r in range(1, len(axes)) for kept in combinations(axes, r)):
+        at = ", ".join(str(order.index(a)) for a in kept)
+        parts[f"index along {'axis' if len(kept) == 1 else 'axes'} {at}"] = [where[a] for a in kept]
+    if (n := pool.block[0]) > 3:
+        parts |= {f"part of the samples (0 to {k - 1}, and the others)": [where[0] >= k] for k in {n // 2, -(-n // 2)}}
+    for name, at in parts.items():
+        text = f"averages the variances of each {name}: the variance between the means of these parts is missing"
+        subtract, spread = _averaged_over(pool.labels(), at)
+        yield Change({"subtract": subtract, "spread": spread}, text)
+
+
+def _averaged_over(sets: np.ndarray, at: Sequence[np.ndarray]) -> tuple[Callable, Callable]:
+    """Return `subtract` and `spread` of a recipe: mean and variance of each part of a set, averaged over its parts."""
+    labels = sets
+    for where in at:
+        labels = labels * (int(where.max()) + 1) + where
+    sets = sets.reshape(-1)
+    _, first, part = np.unique(labels, return_index=True, return_inverse=True)
+    part = part.reshape(-1)
+    count = np.bincount(part)
+    # With these weights the average over the cells of a set is the average over its parts, whatever their sizes.
+    share = np.bincount(sets)[sets] / count[part] / np.bincount(sets[first])[sets]
+
+    def subtract(s: SetStatistics) -> np.ndarray:
+        return s.mean + s.average(share * s.deviation)
+
+    def spread(s: SetStatistics) -> np.ndarray:
+        within = s.deviation - (np.bincount(part, s.deviation) / count)[part]
+        return s.average(share * np.square(within))
+
+    return subtract, spread
+
+
 @known_bug("averaged", "Is the squared norm of a vector the mean of its squares, or their sum?")
 def averaged(case: Case) -> Iterator[Change]:
     """The mean of squares, where their sum is asked for."""
@@ -250,6 +297,16 @@ def eps_on_output(case: Case) -> Iterator[Change]:
     if case.weight is not None or case.bias is not None:
         text = text.replace("the quotient", "the output")
         yield Change({"eps_at": "missing", "affine": Affine(pick=lambda w, b: (w, b + case.eps), name="eps")}, text)
+
+
+@known_bug(
+    "eps-scaled", "Divide x by 1000. Does eps still count as much as before, or do you divide x before you add it?"
+)
+def eps_scaled(case: Case) -> Iterator[Change]:
+    """The eps added to numbers that were divided by the largest |x| first."""
+    text = f"divides each set by its largest |x| before it adds eps = {case.eps:.4g}, so eps counts max|x|^2 times"
+    spread = variance if case.pool.row.centered else mean_square
+    yield Change({"spread": lambda s: spread(s) + case.eps * (np.square(s.largest()) - 1)}, text)
 
 
 @known_bug("variance-not-std", "If x is in metres, what is the unit of your divisor? x_hat should have no unit.")

@@ -77,6 +77,7 @@ class SetStatistics:
     deviation: np.ndarray  # value - mean of every cell of x, flat
     # average: takes one number for each cell of x, flat, and returns its mean over the set of each compared cell
     average: Callable[[np.ndarray], np.ndarray]
+    largest: Callable[[], np.ndarray]  # returns the largest |x| in the set of each compared cell
 
 
 mean, variance, mean_square = (attrgetter(name) for name in ("mean", "var", "mean_square"))
@@ -182,8 +183,13 @@ class Scene:
             def average(values: np.ndarray) -> np.ndarray:
                 return (np.bincount(labels, values) / count)[cells]
 
+            def largest() -> np.ndarray:
+                most = np.zeros(len(count))
+                np.maximum.at(most, labels, np.abs(x))
+                return most[cells]
+
             numbers = (mean + first)[cells], average(np.square(deviation)), average(np.square(x)), count[cells]
-            self._cache[key] = SetStatistics(x[self.cells], *numbers, deviation, average)
+            self._cache[key] = SetStatistics(x[self.cells], *numbers, deviation, average, largest)
         return self._cache[key]
 
     def _normalized(self, affine: Affine) -> np.ndarray:
