@@ -91,8 +91,8 @@ def check(
     framework
         "numpy", "torch", "jax" or "cupy"; None finds out.
     dtype
-        "float64", "float32", "float16" or "bfloat16"; None uses the first of them that fn takes. Sums that overflow in
-        float16 are found only if float16 is requested, or if fn takes nothing else.
+        "float64", "float32", "float16" or "bfloat16"; None uses the first of them that fn takes. Sums and squares that
+        overflow in float16 are looked for only if float16 is requested, or if fn takes nothing else.
     seed
         Seed of the random inputs, at least 0. The same seed gives the same calls.
     backward
@@ -292,6 +292,8 @@ class Check:
             self.mismatches += gradients.gradient_errors(subject, recipe, backward, tolerance)
         except gradients.NotComparable as reason:
             self.skipped["gradient"] = str(reason)
+        if not self.mismatches and self.request.dtype is None and call.dtype in ("float64", "float32"):
+            self.skipped["overflow in float16"] = 'dtype="float16" was not given'
 
     def _compare_layouts(self, subject: Subject, base: Recipe) -> None:
         """Report that a weight and a bias of shape (C,) have to be reshaped by the caller, unless fn says so."""

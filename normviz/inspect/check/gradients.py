@@ -68,7 +68,7 @@ def gradient_errors(
     seen = np.array(canonical(found["input"], call.channel_axis)).reshape(-1)
     # In a small set the terms of the gradient nearly cancel, while the rounding error is that of each term.
     terms = np.sqrt(scene.statistics(recipe).average(np.square(weighted))) / divisor(scene.parts(recipe)[1], recipe)
-    wrong = ~_close(seen, expected, allowed, terms)
+    wrong = ~_close(seen, expected, allowed, terms) & scene.holds(expected)
     if wrong.any():
         parts = {} if faulty else _parts(scene, recipe, weighted)
         cause = "" if faulty else _cause(seen, parts, allowed, pool) or _weightless(seen, scene, recipe, g, allowed)

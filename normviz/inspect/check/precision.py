@@ -1,4 +1,4 @@
-"""Rounding: cancellation, sums in float16, constant sets, and the dtype of the output."""
+"""Rounding: cancellation, sums and squares in float16, constant sets, and the dtype of the output."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.layer_state import find_parameters
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import Affine, Recipe, Scene, mean_square, nothing, plain, right
+from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean_square, nothing, plain, right, x_hat
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
     "cancellation": "Try x + 10000: the variance should not change. E[x^2] - E[x]^2 takes a small number as the "
     "difference of two large ones; is there a formula that subtracts the mean before it squares?",
     "float16-accumulation": "float16 ends at 65504, and a sum gets there quickly. In what dtype are your sums?",
+    "float16-overflow": "float16 ends at 65504, and 256 squared is more. In what dtype is x squared, and in what dtype "
+    "is its variance?",
     "wrong-dtype": "What is the dtype of each array that you combine with x? One of them decides for the result.",
     "nan-on-constant": "Give it a set of equal numbers and follow the variance: where does 0 / 0, or the root of "
     "something below 0, come from?",
@@ -33,8 +35,8 @@ def rounding_errors(subject: Subject, recipe: Recipe, tolerance: float) -> Itera
         found += _constant_sets(subject, recipe, labels, rng)
     if recipe.spread is not mean_square:
         found += _cancellation(subject, recipe, labels, 2.0**28 if tolerance < 1e-8 else 2.0**13)
-    # Either of those makes a formula fail for large numbers too, whatever the dtype of its sums.
-    yield from found or _float16_sums(subject, recipe, labels, rng)
+    # Either of those makes a formula fail for large means too, whatever the dtype of its sums.
+    yield from [*found, *_float16_range(subject, recipe, labels, rng, with_means=not found)]
     yield from _float32_output(subject)
 
 
@@ -65,7 +67,7 @@ def _constant_sets(
     constant = 0.0 if recipe.subtract is nothing else 3.0
     scene, y = subject.output(np.where(labels % 2 == 0, constant, plain(labels.shape, rng)))
     expected = scene.output(recipe)
-    wrong = ~np.isfinite(y) & np.isfinite(expected)
+    wrong = ~np.isfinite(y) & scene.holds(expected)
     if wrong.any():
         text = f"gives NaN or infinity for {wrong.sum()} cells of an input with constant sets, where x_hat is 0"
         yield Mismatch("nan-on-constant", text, scene.x, y, expected, wrong)
@@ -76,11 +78,11 @@ def _cancellation(subject: Subject, recipe: Recipe, labels: np.ndarray, far: flo
     if subject.call.resolution > 2.0**-23 or too_large or recipe.affine.before is not None:
         return
     scene, y = subject.output(_plus_minus_one(labels, 8.0))
-    if not _about(y, scene.output(recipe), scene, 0.05, recipe.affine).all():
+    if not _about(y, scene, 0.05, recipe).all():
         return
     scene, y = subject.output(_plus_minus_one(labels, far))
     expected = scene.output(recipe)
-    wrong = ~_about(y, expected, scene, 0.3, recipe.affine)
+    wrong = ~_about(y, scene, 0.3, recipe)
     if wrong.any():
         text = (
             f"loses the variance where the mean is large: on {far:.6g} - 1 and {far:.6g} + 1, whose variance is 1, "
@@ -107,22 +109,36 @@ def _float32_output(subject: Subject) -> Iterator[Mismatch]:
         yield Mismatch("wrong-dtype", f"returns {answer.dtype} for float32", pair=("float32", answer.dtype))
 
 
-def _float16_sums(subject: Subject, recipe: Recipe, labels: np.ndarray, rng: np.random.Generator) -> Iterator[Mismatch]:
-    """Call fn with numbers that float16 holds, as it does their squared deviations, but not the sums over a set."""
-    m = int(np.bincount(labels.ravel()).max())
-    # Sums of float16 overflow in NumPy by default, so that is a bug only where float16 was requested.
-    if m < 4 or recipe.affine.before is not None or recipe.power != 0.5 or subject.call.dtype != "float16":
+def _float16_range(
+    subject: Subject, recipe: Recipe, labels: np.ndarray, rng: np.random.Generator, with_means: bool
+) -> Iterator[Mismatch]:
+    """Call fn with numbers that float16 holds, as it does their deviations, but not their sums or squares.
+
+    NumPy keeps sums and squares of float16 in float16, so that is a bug only where float16 was requested.
+    """
+    if subject.call.dtype != "float16":
         return
-    x = rng.uniform(100, 200, labels.shape) * np.where(rng.random(labels.shape) < 0.5, -1, 1)
-    scene, y = subject.output(x + (min(90000 / m, 40000) if subject.pool.row.centered else 0))
-    expected = scene.output(recipe)
-    wrong = ~_about(y, expected, scene, 0.4, recipe.affine)
-    if wrong.any():
-        text = (
-            f"adds up in float16: with {m} cells of about {np.abs(scene.x).mean():.0f} in a set, whose sum float16 "
-            f"cannot hold, {wrong.sum()} of {wrong.size} cells are wrong"
-        )
-        yield Mismatch("float16-accumulation", text, scene.x, y, expected, wrong)
+    m, before = int(np.bincount(labels.ravel()).max()), recipe.affine.before is not None
+    x = _plus_minus_one(labels, 0.0) * rng.uniform(0.75, 1, labels.shape)
+    # What fn divides by, in units of x: the root of a sum of squares is larger than x, and float16 may not hold it.
+    root = max(1.0, divisor(subject.scene(x).parts(recipe)[1], recipe).max())
+    adds = f"adds up in float16, which ends at 65504: {m} cells of about {{:.0f}}, or their squares"
+    sums, squares = "float16-accumulation", "float16-overflow"
+    for code, wanted, large in (
+        (sums, m >= 4 and not before, x * 200),
+        (squares, root < 100, x * 400),
+        (squares, root < 100 and not before, x * min(54000, 60000 / root)),
+        (sums, m >= 4 and with_means and subject.pool.row.centered and not before, x * 200 + min(90000 / m, 40000)),
+    ):
+        if not wanted:
+            continue
+        scene, y = subject.output(large)
+        expected = scene.output(recipe)
+        wrong = ~_about(y, scene, 0.4, recipe) & scene.holds(expected)
+        if wrong.any():
+            text = adds if code == sums else "squares in float16, which ends at 65504: cells of about {:.0f}"
+            yield Mismatch(code, text.format(np.abs(scene.x).mean()), scene.x, y, expected, wrong)
+            return
 
 
 def _plus_minus_one(labels: np.ndarray, far: float) -> np.ndarray:
@@ -137,9 +153,12 @@ def _plus_minus_one(labels: np.ndarray, far: float) -> np.ndarray:
     return x.reshape(labels.shape)
 
 
-@np.errstate(all="ignore")
-def _about(y: np.ndarray, expected: np.ndarray, scene: Scene, share: float, affine: Affine) -> np.ndarray:
-    """Return which cells are right to within a share of the unit of x_hat, scaled by weight and bias of the cell."""
-    w, b = scene.parameters(affine)
-    close = np.abs(y - expected) <= share * (np.abs(w) + np.abs(b) / 16 + np.abs(expected) / 4)
+def _about(y: np.ndarray, scene: Scene, share: float, recipe: Recipe) -> np.ndarray:
+    """Return which cells are right to within a share of x_hat's root mean square, scaled by weight and bias."""
+    w, b = scene.parameters(recipe.affine)
+    numerator, spread = scene.parts(recipe)
+    normalized = x_hat(numerator, divisor(spread, recipe), recipe)
+    unit = np.sqrt(scene.statistics(recipe).average(np.square(normalized)))
+    expected = scene.apply_affine(normalized, recipe.affine)
+    close = np.abs(y - expected) <= share * (np.abs(w) * unit + np.abs(b) / 16 + np.abs(expected) / 4)
     return close | (y == expected) | ~np.isfinite(expected)
