@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.inspect.audit.torch_norms import LOCAL
+from normviz.inspect.compare.matching import Match, match, relative, same_partition
+from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 
+OTHER_ORDER = "{} is the same in a and b, but what reaches it has another order"
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
 EPS_DIFFERS, FITTED_EPS_DIFFERS = 1e-3, 0.1
 """Relative differences of eps above this are a setting; an eps found from an output is less exact."""
-
-
-@dataclass(frozen=True, eq=False)
-class LayerUse:
-    """One use of a normalization layer in one of the models, axes as (N, C, *spatial).
-
-    Attributes
-    ----------
-    name, type, kind, num_groups, block, input_shape, eps, mode, known_by
-        As in `NormLayer`.
-    momentum
-        The share of the newest batch in the running statistics; None for a cumulative mean, and where there are none.
-    weight, bias
-        Flat, float64; None where there is none.
-    running
-        Running mean and variance before the run; None where there are none.
-    own
-        Whether the input's own statistics were used.
-    before
-        The module or function that made the input, where it is known.
-    dtype
-        Of the input.
-    x, y
-        Input and output during the comparison; None afterwards, and where a tensor has no values to read.
-    """
-
-    order: int
-    name: str
-    type: str
-    kind: str
-    num_groups: int | None
-    block: tuple[int, ...] | None
-    input_shape: tuple[int, ...]
-    eps: float | None
-    momentum: float | None
-    running: tuple[np.ndarray, np.ndarray] | None
-    own: bool
-    mode: str
-    known_by: str
-    before: str | None
-    dtype: str
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    x: np.ndarray | None = None
-    y: np.ndarray | None = None
-
-    def without_activations(self) -> LayerUse:
-        """Return this without the input and the output."""
-        return replace(self, x=None, y=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +57,17 @@ class LayerPair:
     differences
         The settings that differ, a tuple of SettingDifference.
     input_difference, output_difference
-        Root mean square of the difference over that of the numbers; infinite where shapes differ; None where a tensor
-        has no values to read.
+        Root mean square of the difference over that of the numbers, each cell of a against the cell of b that holds the
+        same input, whatever the layouts; infinite where shapes differ and the inputs are not the same numbers; None
+        where a tensor has no values to read.
     tolerance
         Larger differences are more than rounding.
+    unmatched
+        Why it is not known which cell of a is which of b; "" if it is known.
+    pools
+        How many cells the two pool, in words, where the sets differ; "" elsewhere.
+    activation
+        Whether one output is a function of the other, cell by cell, and no straight line: an activation is inside.
     """
 
     a: LayerUse
@@ -115,11 +76,19 @@ class LayerPair:
     input_difference: float | None
     output_difference: float | None
     tolerance: float
+    unmatched: str = ""
+    pools: str = ""
+    activation: bool = False
 
     @property
     def name(self) -> str:
         """The name, or both where they differ."""
         return self.a.name if self.a.name == self.b.name else f"{self.a.name} / {self.b.name}"
+
+    @property
+    def matched(self) -> bool:
+        """Whether both get the same numbers, in any shape and order."""
+        return not self.unmatched
 
     @property
     def input_parts(self) -> bool:
@@ -140,14 +109,44 @@ class LayerPair:
 def compare_layers(a: LayerUse, b: LayerUse, tolerance: float | None) -> LayerPair:
     """Compare two uses; the pair does not keep their activations."""
     tolerance = tolerance_of(a.dtype, b.dtype) if tolerance is None else tolerance
+    cells, inputs, outputs = Match(np.inf, why="its input has no values that can be read"), None, None
+    if a.x is not None and b.x is not None:
+        cells = match(a.x, b.x, tolerance)
+        inputs = cells.difference
+    if a.y is not None and b.y is not None:
+        outputs = relative(a.y, b.y) if cells.why else relative(*cells.both(a.y, b.y))
+    same_sets = _same_sets(a, b, cells)
     return LayerPair(
         a=a.without_activations(),
         b=b.without_activations(),
-        differences=tuple(_differences(a, b, tolerance)),
-        input_difference=relative_difference(a.x, b.x),
-        output_difference=relative_difference(a.y, b.y),
+        differences=tuple(_differences(a, b, cells, same_sets, tolerance)),
+        input_difference=inputs,
+        output_difference=outputs,
         tolerance=tolerance,
+        unmatched=cells.why,
+        pools="" if same_sets is not False else _pools(a, b),
+        activation=not cells.why and (outputs or 0.0) > tolerance and _activation(a, b, cells, tolerance),
     )
+
+
+def _activation(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> bool:
+    """Whether an activation inside a hand-written layer can explain the difference of the outputs."""
+    if not any(use.known_by in ("output", "name") for use in (a, b)):
+        return False
+    y_a, y_b = (y.reshape(-1).astype(np.float64) for y in cells.both(a.y, b.y))  # type: ignore[arg-type]
+    flat = any(not np.isfinite(y).all() or np.ptp(y) == 0 for y in (y_a, y_b))
+    if flat or not (_is_function(y_a, y_b, tolerance) or _is_function(y_b, y_a, tolerance)):
+        return False
+    return bool(1 - np.corrcoef(y_a, y_b)[0, 1] ** 2 > 1e-4)
+
+
+def _is_function(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:
+    """Whether y is a function of x, with a slope of at most 2: cells with nearly the same x have nearly the same y."""
+    order = np.argsort(x)
+    dx, dy = np.diff(x[order]), np.diff(y[order])
+    near = dx <= np.quantile(dx, 0.25)
+    step, limit = (float(np.sqrt(np.square(d[near]).mean())) for d in (dy, dx))
+    return step <= 2 * limit + 2 * tolerance * float(np.sqrt(np.square(y).mean()))
 
 
 def tolerance_of(*dtypes: str) -> float:
@@ -155,55 +154,74 @@ def tolerance_of(*dtypes: str) -> float:
     return max((TOLERANCES.get(d, TOLERANCES["float32"]) for d in dtypes), default=TOLERANCES["float32"])
 
 
-def relative_difference(a: np.ndarray | None, b: np.ndarray | None) -> float | None:
-    """Return the relative difference of two arrays of the models; None if one of them is None."""
-    return None if a is None or b is None else relative(a, b)
+def _same_sets(a: LayerUse, b: LayerUse, cells: Match) -> bool | None:
+    """Whether the two pool the same cells; None if that is not known, or if one takes fixed statistics."""
+    if a.labels is None or b.labels is None or not (a.own and b.own):
+        return None
+    if cells.why:  # sets of other sizes are not the same in any order
+        alike = a.x is None or b.x is None or a.x.size == b.x.size
+        return False if alike and a.calls == b.calls and _sizes(a) != _sizes(b) else None
+    if cells.order is None and a.block == b.block and a.calls == b.calls == 1:
+        return True
+    together = same_partition(*(labels.reshape(-1) for labels in cells.both(a.labels(), b.labels())))
+    return together and _sizes(a) == _sizes(b)
 
 
-def relative(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
-    """Return the root mean square of a - b over that of the larger of them, in float64; infinite for other shapes.
-
-    >>> relative(np.array([3.0, 4.0]), np.array([3.0, 4.5])) < 0.1, relative(np.zeros(2), np.zeros(3))
-    (True, inf)
-    """
-    if a.shape != b.shape:
-        return np.inf
-    # Along axes that are broadcast in both all numbers are the same, and the mean is that of one.
-    once = tuple(slice(0, 1) if s == t == 0 else slice(None) for s, t in zip(a.strides, b.strides, strict=True))
-    a, b = a[once], b[once]
-    if np.array_equal(a, b, equal_nan=True):
-        return 0.0
-    with np.errstate(all="ignore"):
-        difference = np.subtract(a, b, dtype=np.float64)
-        off, size_a, size_b = (float(np.sqrt(np.square(t, dtype=np.float64).mean())) for t in (difference, a, b))
-        found = off / max(size_a, size_b, least)
-    return found if np.isfinite(found) else np.inf
+def _sizes(use: LayerUse) -> tuple[int, int]:
+    """Return the number of cells of the smallest set and of the largest."""
+    counts = np.bincount(use.labels().reshape(-1))  # type: ignore[misc]
+    return int(counts.min()), int(counts.max())
 
 
-def _differences(a: LayerUse, b: LayerUse, tolerance: float) -> Iterator[SettingDifference]:
-    by_output = "output" in (a.known_by, b.known_by)
-    if a.kind != b.kind:
-        yield _differs("kind", _method(a), _method(b))
-    elif a.num_groups != b.num_groups:
-        yield _differs("num_groups", a.num_groups, b.num_groups)
-    elif a.block != b.block and a.input_shape == b.input_shape:
-        yield _differs("block", a.block, b.block, "the block of a set")
-    if a.input_shape != b.input_shape:
+def _pools(a: LayerUse, b: LayerUse) -> str:
+    sizes = [_sizes(use) for use in (a, b)]
+    in_a, in_b = (f"{low}" if low == high else f"{low} to {high}" for low, high in sizes)
+    if sizes[0] == sizes[1]:
+        boxes = [f"boxes of {' × '.join(map(str, use.block or ()))} in {m}" for use, m in ((a, "a"), (b, "b"))]
+        return f"pools {in_a} cells in both, but not the same ones: {' and '.join(boxes)}, with axes (N, C, ...)"
+    calls = f" (a calls it {times_in_words(a.calls)}, b {times_in_words(b.calls)})" if a.calls != b.calls else ""
+    return f"pools {in_a} cells in a, {in_b} in b{calls}"
+
+
+def times_in_words(calls: int) -> str:
+    """Return "once" or, for instance, "3 times"."""
+    return "once" if calls == 1 else f"{calls} times"
+
+
+def _differences(
+    a: LayerUse, b: LayerUse, cells: Match, same_sets: bool | None, tolerance: float
+) -> Iterator[SettingDifference]:
+    by_output = not {"output", "name"}.isdisjoint((a.known_by, b.known_by))
+    known = UNKNOWN not in (a.kind, b.kind)
+    if known and (a.own or b.own) and not (same_sets and _statistic(a) == _statistic(b)):
+        if a.kind != b.kind:
+            yield _differs("kind", _method(a), _method(b))
+        elif a.num_groups != b.num_groups:
+            yield _differs("num_groups", a.num_groups, b.num_groups)
+        elif same_sets is False:
+            yield SettingDifference("block", a.block, b.block, _pools(a, b))
+        elif a.block != b.block and a.input_shape == b.input_shape:
+            yield _differs("block", a.block, b.block, "the block of a set")
+    if cells.why and a.calls == b.calls and a.input_shape != b.input_shape:
         yield _differs("input_shape", a.input_shape, b.input_shape, "the input's shape")
-    if a.eps is not None and b.eps is not None:
+    if a.eps is not None and b.eps is not None and known:
         room = FITTED_EPS_DIFFERS if by_output else EPS_DIFFERS
         if abs(a.eps - b.eps) > room * max(a.eps, b.eps):
             yield _differs("eps", a.eps, b.eps)
-    if a.own != b.own and "batch" in (a.kind, b.kind):
+    if known and a.own != b.own and "batch" in (a.kind, b.kind):
         of_a, of_b = ("the batch's own" if use.own else "its running" for use in (a, b))
         message = f"statistics are {of_a} in a ({a.mode} mode) and {of_b} in b ({b.mode} mode)"
         yield SettingDifference("mode", a.mode, b.mode, message)
-    yield from _running(a, b, tolerance, by_output)
-    if not by_output:  # theirs may be stored under any name
-        yield from _affine(a, b, tolerance)
+    yield from _running(a, b, cells, tolerance, by_output)
+    if not by_output:  # theirs may be used in any way
+        yield from _affine(a, b, cells, tolerance)
 
 
-def _running(a: LayerUse, b: LayerUse, tolerance: float, by_output: bool) -> Iterator[SettingDifference]:
+def _statistic(use: LayerUse) -> str:
+    return METHODS[use.kind].statistic if use.kind in METHODS else use.kind
+
+
+def _running(a: LayerUse, b: LayerUse, cells: Match, tolerance: float, by_output: bool) -> Iterator[SettingDifference]:
     """Compare momentum and running statistics."""
     if a.running is None or b.running is None:
         if (a.running is None) != (b.running is None) and a.kind == b.kind and not by_output:
@@ -211,7 +229,7 @@ def _running(a: LayerUse, b: LayerUse, tolerance: float, by_output: bool) -> Ite
             message = f"{with_} keeps running statistics and {without} does not"
             yield SettingDifference("running", a.running is not None, b.running is not None, message)
         return
-    if a.momentum != b.momentum:
+    if a.momentum != b.momentum and not by_output:
         acts = a.own or b.own
         why = "it moves the running statistics alone"
         if not acts:
@@ -223,45 +241,90 @@ def _running(a: LayerUse, b: LayerUse, tolerance: float, by_output: bool) -> Ite
     acts = not (a.own and b.own)
     for k, (name, least) in enumerate((("running_mean", spread), ("running_var", 0.0))):
         of_a, of_b = a.running[k], b.running[k]
-        by = _broadcast_difference(of_a, of_b, least)
+        in_order = of_a, of_b
+        if cells.order is not None and a.x.ndim > 1 < b.x.ndim:  # type: ignore[union-attr]  # channels in another order
+            in_order = cells.both(*(_along_channels(v, use) for v, use in ((of_a, a), (of_b, b))))
+        by = _broadcast_difference(*in_order, least)
         if by > tolerance:
             message = f"{name} has {len(of_a)} entries in a and {len(of_b)} in b"
-            if np.isfinite(by):
+            if np.isfinite(by) and relative(of_a, of_b) <= tolerance:
+                message = OTHER_ORDER.format(name)
+            elif np.isfinite(by):
                 message = f"{name} differs by {by:.2g} (relative)"
             yield SettingDifference(name, of_a, of_b, message + ("" if acts else ", not used in this mode"), acts)
 
 
-def _affine(a: LayerUse, b: LayerUse, tolerance: float) -> Iterator[SettingDifference]:
-    """Compare weights and biases; a missing one counts as ones or zeros."""
-    weight_a, weight_b = (_filled(use.weight, use.bias, 1.0) for use in (a, b))
-    bias_a, bias_b = (_filled(use.bias, use.weight, 0.0) for use in (a, b))
+def _along_channels(values: np.ndarray, use: LayerUse) -> np.ndarray:
+    return np.broadcast_to(values.reshape(1, -1, *[1] * (use.x.ndim - 2)), use.x.shape)  # type: ignore[union-attr]
+
+
+def _affine(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> Iterator[SettingDifference]:
+    """Compare weights and biases cell by cell; a missing one counts as ones or zeros."""
+    weights, biases = (_at_cells(a, b, cells, *row) for row in (("weight", "scale", 1.0), ("bias", "shift", 0.0)))
+    if weights is None or biases is None:
+        return
+    (weight_a, weight_b), (bias_a, bias_b) = weights, biases
     least = 1e-6 + np.sqrt(np.square(weight_a).mean())
     by_weight, by_bias = _broadcast_difference(weight_a, weight_b), _broadcast_difference(bias_a, bias_b, least)
     swapped = max(_broadcast_difference(weight_a, bias_b), _broadcast_difference(bias_a, weight_b))
     if max(by_weight, by_bias) > tolerance >= swapped:
         yield SettingDifference("affine", "weight, bias", "bias, weight", "weight and bias are swapped")
         return
-    for name, by in (("weight", by_weight), ("bias", by_bias)):
+    for name, by, at_a, at_b in (("weight", by_weight, *weights), ("bias", by_bias, *biases)):
         of_a, of_b = getattr(a, name), getattr(b, name)
         if by > tolerance:
-            yield SettingDifference(name, of_a, of_b, _affine_message(name, by, of_a, of_b))
+            message = _affine_message(name, by, of_a, of_b, cells, tolerance)
+            for x, y, more, less in (("a", "b", at_a, at_b), ("b", "a", at_b, at_a)):
+                both = name == "weight" and of_a is not None and of_b is not None
+                if both and _broadcast_difference(more, 1 + less) <= tolerance:
+                    message = plus_one(x, y)
+            yield SettingDifference(name, of_a, of_b, message)
         elif (of_a is None) != (of_b is None):
             with_, without = ("a", "b") if of_b is None else ("b", "a")
             message = f"{with_} learns a {name} and {without} has none (no difference yet)"
             yield SettingDifference("affine", of_a is not None, of_b is not None, message, acts=False)
 
 
-def _affine_message(name: str, by: float, a: np.ndarray | None, b: np.ndarray | None) -> str:
+def plus_one(more: str, less: str) -> str:
+    """Say which model multiplies by 1 + weight."""
+    return f"{less} multiplies by weight, {more} by 1 + weight"
+
+
+def _at_cells(
+    a: LayerUse, b: LayerUse, cells: Match, name: str, placed: str, default: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the parameter of a and of b in one order; None if it is not known which number is for which cell."""
+    flat, spread = ([getattr(use, attribute) for use in (a, b)] for attribute in (name, placed))
+    if any(f is not None and s is None for f, s in zip(flat, spread, strict=True)):
+        return None
+    if cells.why:
+        other = a.bias if name == "weight" else a.weight, b.bias if name == "weight" else b.weight
+        flat = [
+            np.full(1 if like is None else like.shape, default) if f is None else f
+            for f, like in zip(flat, other, strict=True)
+        ]
+        return flat[0], flat[1]
+    full = [np.full((1,) * use.x.ndim, default) if s is None else s for use, s in zip((a, b), spread, strict=True)]  # type: ignore[union-attr]
+    if cells.order is None:
+        both = np.broadcast_arrays(*full)
+        return both[0], both[1]
+    return cells.both(*(np.broadcast_to(p, use.x.shape) for p, use in zip(full, (a, b), strict=True)))  # type: ignore[union-attr]
+
+
+def _affine_message(
+    name: str, by: float, a: np.ndarray | None, b: np.ndarray | None, cells: Match, tolerance: float
+) -> str:
     if a is None or b is None:
         return f"{name}: {'none' if a is None else a.size} in a and {'none' if b is None else b.size} in b"
     if a.size != b.size:
         return f"{name} has {a.size} entries in a and {b.size} in b"
+    if cells.order is not None and relative(a, b) <= tolerance:
+        return OTHER_ORDER.format(name)
     worst = int(np.abs(a - b).argmax())
-    return f"{name} differs by {by:.2g} (relative), most at entry {worst}: {a[worst]:.6g} in a and {b[worst]:.6g} in b"
-
-
-def _filled(values: np.ndarray | None, like: np.ndarray | None, value: float) -> np.ndarray:
-    return np.full(1 if like is None else like.shape, value) if values is None else values
+    most = f"most at entry {worst}: {a[worst]:.6g} in a and {b[worst]:.6g} in b"
+    if relative(np.sort(a), np.sort(b)) <= tolerance:
+        return f"{name} has the same entries in another order, {most}"
+    return f"{name} differs by {by:.2g} (relative), {most}"
 
 
 def _broadcast_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:

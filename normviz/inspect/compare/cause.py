@@ -1,0 +1,177 @@
+"""Why the outputs of two layers differ that get the same input: which known bug explains one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from normviz.core.methods import METHODS
+from normviz.core.pooling import Pooling
+from normviz.inspect._call import RESOLUTION
+from normviz.inspect.check.known_bugs import Case, changes, explain
+from normviz.inspect.check.simulate import Cut, Recipe, Scene, native_order, right
+from normviz.inspect.compare.layer_diff import LayerPair, plus_one
+from normviz.inspect.compare.matching import match
+from normviz.inspect.compare.recording import UNKNOWN, LayerUse
+from normviz.inspect.probe.probe import probe
+
+MOST_PROBED = 2**15
+"""Cells of an input up to which a layer is probed, which takes some 30 calls."""
+LARGEST_HALF = 65504.0
+"""The largest number of float16."""
+
+
+@np.errstate(all="ignore")
+def causes(pair: LayerPair, a: LayerUse, b: LayerUse) -> list[str]:
+    """Return sentences, without a subject, on what model a or b does that its layer's own settings do not say.
+
+    a and b are the uses of the pair, with their activations.
+    """
+    found: list[str] = []
+    for m, use, other in (("a", a, b), ("b", b, a)):
+        if use.kind == UNKNOWN:
+            use = _as(use, other, pair.tolerance)
+        for text in _of_one(use, pair) if use is not None else ():
+            found.append(plus_one(m, "b" if m == "a" else "a") if text == PLUS_ONE else f"{m} {text}")
+    return found
+
+
+PLUS_ONE = "weight-plus-one"
+
+
+def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:
+    """Return a sentence on what probe measures of a layer whose output its settings do not explain."""
+    shape = native_order(use.input_shape, use.channel_axis)
+    if not callable(module) or math.prod(shape) > MOST_PROBED or not 2 <= len(shape) <= 5:
+        return []
+    try:
+        found = probe(module, shape, channel_axis=use.channel_axis)
+    except (TypeError, ValueError):  # it takes something else, or only numbers that probe does not give it
+        return []
+    sets = found.sets_in_words()
+    if sets is None:
+        return [f"{name}: measured in {m}: no sets, as {found.undetermined['labels']}."]
+    return [f"{name}: measured in {m}: {sets}" + (f"; it gives {found.form}." if found.form else ".")]
+
+
+def _as(use: LayerUse, known: LayerUse, tolerance: float) -> LayerUse | None:
+    """Return a layer of unknown kind as if it were the known one, its cells in that order; None if it cannot be."""
+    if known.kind == UNKNOWN or known.x is None or use.x is None or use.y is None:
+        return None
+    cells = match(use.x, known.x, tolerance)
+    if cells.why or cells.clear is not None or use.x.size != known.x.size:
+        return None
+    y = use.y if cells.order is None else use.y.reshape(-1)[cells.order].reshape(known.x.shape)
+    affine = {}
+    for flat, placed in (("weight", "scale"), ("bias", "shift")):
+        own, theirs = getattr(use, flat), getattr(known, placed)
+        affine[placed] = (
+            own.reshape(theirs.shape) if own is not None and theirs is not None and own.size == theirs.size else theirs
+        )
+    return replace(known, y=y, eps=known.eps if use.eps is None else use.eps, **affine)
+
+
+def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str]:
+    """Return what one layer does beside its settings: nothing if they explain its output, or if nothing does."""
+    scene, base = _scene(use)
+    if scene is None or use.y is None or not use.own:
+        return ()
+    y = use.y.astype(np.float64)
+    if use.dtype == "float16" and (text := _overflow(scene, base, y)):
+        return (text,)
+    tolerance = float(np.clip((pair.output_difference or 0.0) / 4, pair.tolerance / 2, 10 * pair.tolerance))
+    few = scene.sample()
+    y = few.flat(y)
+    if few.agrees(y, base, tolerance).all():
+        return ()
+    case = Case(scene.pool, base.eps, 1, scene.weight, scene.bias)
+    found, _ = explain([(few, y)], changes(case), base, [tolerance])
+    if len(found) == 1:
+        return [_text(change) for change in found[0].changes]
+    if found:
+        return ("either " + ", or ".join(" and ".join(map(_text, f.changes)) for f in found[:3]),)
+    return _rounded(few, base, y, tolerance, use)
+
+
+def _text(change: Any) -> str:
+    if change.code == PLUS_ONE:
+        return PLUS_ONE
+    return f"adds eps = {change.details['eps']:.4g}" if change.code == "eps-value" else change.text
+
+
+def _scene(use: LayerUse) -> tuple[Scene | None, Recipe]:
+    """Return the layer's input and what its settings say that it does; no scene if they do not say enough."""
+    rank = len(use.input_shape)
+    placed = all(flat is None or p is not None for flat, p in ((use.weight, use.scale), (use.bias, use.shift)))
+    if (
+        use.x is None
+        or use.block is None
+        or use.kind not in METHODS
+        or use.calls > 1
+        or not placed
+        or not 2 <= rank <= 5
+    ):
+        return None, Recipe(Cut(), 0.0)
+    groups = use.num_groups if METHODS[use.kind].has_groups else None
+    pool = Pooling(use.kind, use.input_shape, groups)
+    base = replace(right(pool, use.eps or 0.0), cut=Cut("block", use.block))
+    resolution = RESOLUTION.get(use.dtype, RESOLUTION["float32"])
+    return Scene(pool, use.x.astype(np.float64), use.scale, use.shift, resolution), base
+
+
+def _overflow(scene: Scene, base: Recipe, y: np.ndarray) -> str:
+    """Say that squares overflow in float16, if the sets of which that is true are those that come out as 0 or NaN."""
+    labels = base.cut.labels(scene.pool).reshape(-1)
+    peak = np.zeros(labels.max() + 1)
+    np.maximum.at(peak, labels, np.abs(scene.x).reshape(-1))
+    over = (peak**2 > LARGEST_HALF)[labels]
+    lost = (~np.isfinite(y)).reshape(-1) | (y.reshape(-1) == scene.parameters(base.affine)[1])
+    if over.any() and lost[over].all():
+        return f"squares its input in float16, which overflows above 255.9: |x| is up to {peak.max():.4g}"
+    return ""
+
+
+def _rounded(scene: Scene, base: Recipe, y: np.ndarray, tolerance: float, use: LayerUse) -> Sequence[str]:
+    """Say that the numbers of a layer are rounded to fewer digits than its input has, if they are."""
+    if use.dtype not in ("float32", "float64"):
+        return ()
+    expected = scene.output(base)
+    off = float(np.abs(y - expected).max() / np.sqrt(np.square(expected).mean()))
+    if off > 0.05:
+        return ()
+    for dtype, cut in _HALVES.items():
+        if np.array_equal(cut(y), y) and not np.array_equal(cut(scene.flat(scene.x)), scene.flat(scene.x)):
+            return (f"gives numbers that are rounded to {dtype}, while its input is {use.dtype}",)
+    # One set after another: is the output an exact line of the input, with a slope that is a little off?
+    numerator, spread = scene.parts(base)
+    right_root = np.sqrt(spread + base.eps)
+    x_hat, labels = scene.undo_affine(y, base.affine), scene.flat(base.cut.labels(scene.pool))
+    slopes = []
+    for label in np.unique(labels)[:64]:
+        here = labels == label
+        if here.sum() > 3:
+            slope, shift = np.polyfit(numerator[here], x_hat[here], 1)
+            if np.abs(x_hat[here] - slope * numerator[here] - shift).max() > 30 * tolerance:
+                return ()
+            slopes.append(slope * right_root[here][0] - 1)
+    if len(slopes) > 1 and np.ptp(slopes) > 4 * tolerance:
+        return (
+            f"takes statistics that are up to {max(map(abs, slopes)):.1g} (relative) off, as half precision makes them",
+        )
+    return ()
+
+
+def _bfloat16(x: np.ndarray) -> np.ndarray:
+    bits = x.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32).astype(np.float64)
+
+
+_HALVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "bfloat16": _bfloat16,
+    "float16": lambda x: x.astype(np.float16).astype(np.float64),
+}
+"""The coarser one first: many of its numbers are numbers of the other as well."""

@@ -1,0 +1,215 @@
+"""The result of a comparison: where two models part, as fields, a text and a table."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from normviz.inspect.audit.table import html_box, html_table, times
+from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.compare.layer_diff import LayerPair, times_in_words
+from normviz.inspect.compare.recording import UNKNOWN, LayerUse
+
+HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
+MAX_OTHERS = 8
+"""Pairs other than the first that a text lists."""
+SHOWN_BY_LAYER = (
+    "eps",
+    "kind",
+    "num_groups",
+    "block",
+    "running",
+    "running_mean",
+    "running_var",
+    "weight",
+    "bias",
+    "affine",
+)
+"""Settings that say nothing where the outputs of the models agree and those of the layers do not: something else makes
+up for them."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Comparison:
+    """Where two models part, made by `compare`.
+
+    Attributes
+    ----------
+    pairs
+        A list of LayerPair, in order of use; empty if one of the two is not a torch model.
+    only_a, only_b
+        Lists of LayerUse: layers without a counterpart in the other model.
+    first
+        The first pair at which the numbers part. If the outputs of the models agree, the first with a setting that
+        differs and acts, such as an eps far below the variance, or momentum in train mode. None if there is neither.
+    between
+        If the inputs of `first` part already, the cause is not a normalization layer of both models: then the names of
+        the layer before, whose outputs agree, and of `first`. "(input)" and "(output)" stand for the models' ends.
+    same
+        Whether the models' outputs agree, and no setting that acts differs.
+    output_difference, tolerance
+        Of the models' first output: cell by cell, also if one has its axes in another order.
+    notes, measured
+        Sentences on the first pair: known bugs that explain an output; what probe measures where nothing explains it.
+    """
+
+    pairs: list[LayerPair]
+    only_a: list[LayerUse]
+    only_b: list[LayerUse]
+    output_difference: float | None
+    tolerance: float
+    notes: list[str] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.first: LayerPair | None = None
+        self.between: tuple[str, str] | None = None
+        self.outputs_agree = self.output_difference is not None and self.output_difference <= self.tolerance
+        if not self.outputs_agree:
+            self._find_where_they_part()
+        if self.between is None and self.first is None:
+            self.first = next((p for p in self.pairs if self._acts(p)), None)
+        known = self.output_difference is not None
+        self.same = self.outputs_agree if known else self.between is None
+        self.same = self.same and self.first is None
+
+    def _find_where_they_part(self) -> None:
+        before = "(input)"
+        for number, pair in enumerate(self.pairs):
+            if self._made_up_for(number):
+                continue
+            if pair.input_parts or pair.output_parts:
+                self.first, self.between = pair, (before, pair.name) if pair.input_parts else None
+                return
+            before = pair.name
+        if self.output_difference is not None:
+            self.between = (before, "(output)")
+
+    def _made_up_for(self, number: int) -> bool:
+        """Whether a pair that differs cannot be where the models part."""
+        pair, *later = self.pairs[number:]
+        agree_again = any(p.matched and not p.input_parts for p in later)
+        if pair.input_parts and np.isinf(pair.input_difference or 0.0):  # there is nothing to compare
+            return agree_again
+        if pair.input_parts:
+            return pair.output_difference is not None and not pair.output_parts  # the layer itself takes it out again
+        return pair.activation and bool(later) and not later[0].input_parts
+
+    def _acts(self, pair: LayerPair) -> bool:
+        """Whether a setting differs that a run on other values would show."""
+        shown = pair.input_parts or pair.output_parts
+        return any(not (shown and d.what in SHOWN_BY_LAYER) and d.what != "input_shape" for d in pair.acting)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [self._headline(), *self._cause(), *(f"  {n}" for n in self.notes + self.measured), *self._others()]
+        )
+
+    def __repr__(self) -> str:
+        where = "the same" if self.same else f"part at {short_name(self.first.name)}" if self.first else "not the same"
+        if self.outputs_agree and not self.same and self.first:
+            where = f"{short_name(self.first.name)} is set differently"
+        return f"<Comparison of {len(self.pairs)} pairs of layers: {where}>"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for p in self.pairs:
+            differences = _number(p.input_difference), _number(p.output_difference)
+            settings = "; ".join(map(str, p.differences)) or "–"
+            cells = (short_name(p.a.name), short_name(p.b.name), p.a.kind, *differences, settings)
+            rows.append((cells, "" if p is self.first else None))
+        items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in str(self).splitlines()[1:])
+        headline = f"<p><b>{html.escape(self._headline())}</b></p>" + (f"<ul>{items}</ul>" if items else "")
+        return html_box(headline + (html_table(HEADS, rows, wide=HEADS[-1]) if rows else ""))
+
+    def _headline(self) -> str:
+        p = self.first
+        all_agree = not any(pair.input_parts or pair.output_parts for pair in self.pairs)
+        if self.same:
+            if not self.pairs or not all_agree:
+                return "The outputs of the two models agree, on this example."
+            if self.only_a or self.only_b:
+                return "All numbers that can be compared agree, but not every layer has a counterpart."
+            many = f"{len(self.pairs)} pair{'s' * (len(self.pairs) != 1)} of normalization layers"
+            return f"The two models agree at {many} and in their output, on this example."
+        if self.between:
+            before, after = self.between
+            start = "the input" if before == "(input)" else f"{short_name(before)}, whose outputs agree,"
+            end = "the output"
+            if p:
+                end = f"{short_name(after)}, whose inputs {_differ(p.input_difference)}"
+            if not self.pairs and not self.only_a and not self.only_b:
+                return f"The outputs of the two {_differ(self.output_difference)}."
+            text = f"The two models part between {start} and {end}:"
+            if p and np.isinf(p.input_difference or 0.0):
+                return f"{text} no comparison of {short_name(after)} was possible."
+            return f"{text} no normalization layer of both is the cause."
+        if p and p.output_parts and not self.outputs_agree:
+            return (
+                f"The two models part at {short_name(p.name)}: inputs agree "
+                f"(they differ by {_number(p.input_difference)}), outputs differ by {_number(p.output_difference)} "
+                f"(relative; {p.tolerance:g} counts as rounding)."
+            )
+        subject = "All numbers agree" if all_agree else "The outputs agree"
+        return f"{subject} on this example, but {short_name(p.name if p else '')} is set differently."
+
+    def _cause(self) -> list[str]:
+        """Return lines on what differs in the first pair, or before it."""
+        p = self.first
+        if p is None:
+            return [f"  The outputs {_differ(self.output_difference)}."] if self.between and self.pairs else []
+        name = short_name(p.name)
+        if self.between:
+            made = [f"{short_name(use.before)} in {m}" for m, use in (("a", p.a), ("b", p.b)) if use.before]
+            return [f"  The input of {name} is made by {' and '.join(made)}."] if made else []
+        lines = [f"  {name} {p.pools}."] if p.pools else []
+        lines += [f"  {name}: {d}." for d in p.differences if d.what != "block" or not p.pools]
+        if p.activation and not self.outputs_agree:
+            lines.append(
+                f"  In one model {name} has an activation inside: if it follows in the other, look further on."
+            )
+        if lines or self.notes:
+            return lines
+        if UNKNOWN in (p.a.kind, p.b.kind):
+            m = "a" if p.a.kind == UNKNOWN else "b"
+            return [f"  {name} could not be compared further: no sets of its input explain its output in {m}."]
+        if "output" in (p.a.known_by, p.b.known_by):
+            return [f"  {name} is known by its output alone, so weight and bias could not be compared."]
+        return [f"  No setting of {name} differs: its arithmetic does, or it enlarges a difference of its inputs."]
+
+    def _others(self) -> list[str]:
+        lines = []
+        for m, uses in (("a", self.only_a), ("b", self.only_b)):
+            paired = {getattr(p, m).name: p for p in self.pairs}
+            for use in uses:
+                name = short_name(use.name)
+                if use.name in paired:
+                    continue
+                lines.append(f"  Only in {m}: {name} ({short_name(use.type)}, input {times(use.input_shape)}).")
+                if use.mode == "train" and use.running is not None and use.own:
+                    why = "it takes the statistics of the batch, and not its running ones"
+                    lines.append(f"  Layer {name}, only in {m}, is in train mode: {why}.")
+            for name in dict.fromkeys(use.name for use in uses if use.name in paired):
+                of_it = [p for p in self.pairs if getattr(p, m).name == name]
+                own, other = (sum(getattr(p, which).calls for p in of_it) for which in (m, "ab".replace(m, "")))
+                own += sum(use.name == name for use in uses)
+                lines.append(f"  {m} calls {short_name(name)} {own} times, the other model {times_in_words(other)}.")
+        others = [p for p in self.pairs if p is not self.first]
+        for p in others:
+            if p.unmatched and p.input_difference is not None and not p.input_parts:
+                lines.append(f"  {short_name(p.name)} could not be compared: {p.unmatched}.")
+        told = [p for p in others if p.differences]
+        lines += [f"  Also: {short_name(p.name)}: {'; '.join(map(str, p.differences))}." for p in told[:MAX_OTHERS]]
+        if len(told) > MAX_OTHERS:
+            lines.append(f"  Also: {len(told) - MAX_OTHERS} more pairs are set differently; see .pairs.")
+        return lines
+
+
+def _differ(value: float | None) -> str:
+    return "have other shapes" if value is not None and np.isinf(value) else f"differ by {_number(value)}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else "0" if value == 0 else "shape" if np.isinf(value) else f"{value:.2g}"

@@ -1,0 +1,139 @@
+"""Which normalization of one model is which of the other: by name, by order, and by the values that reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from normviz.inspect.compare.layer_diff import LayerPair, compare_layers
+from normviz.inspect.compare.recording import UNKNOWN, LayerUse, together
+
+MATCH, SIMILAR, UNMATCHED = range(3)
+"""How sure a pair is: inputs and outputs agree; inputs agree; neither."""
+
+
+class Pairing:
+    """The uses of two models, and which pairs they form."""
+
+    def __init__(self, a: Sequence[LayerUse], b: Sequence[LayerUse], names: Mapping[str, str], tolerance: float | None):
+        self.a, self.b, self.names, self.tolerance = a, b, names, tolerance
+        self.pairs: dict[tuple[int, int], LayerPair] = {}
+        self.merged: tuple[set[int], set[int]] = set(), set()  # uses that belong to a pair beside its first
+        self._align()
+        if any([self._by_values(MATCH), not names and self._by_values(SIMILAR)]):
+            self._align()
+        for at in [*self.pairs]:
+            self._merge(at)
+        for (i, j), pair in [*self.pairs.items()]:
+            if UNKNOWN in (a[i].kind, b[j].kind) and not pair.matched:
+                del self.pairs[i, j]
+
+    def in_order(self) -> list[LayerPair]:
+        """Return the pairs in the order of a's run."""
+        return [self.pairs[at] for at in sorted(self.pairs)]
+
+    def uses_of(self, pair: LayerPair) -> tuple[LayerPair, LayerUse, LayerUse]:
+        """Return a pair, and its two uses with their activations."""
+        i, j = next(at for at, p in self.pairs.items() if p is pair)
+        return pair, self.a[i], self.b[j]
+
+    def alone(self, side: int) -> list[LayerUse]:
+        """Return the uses of model a (0) or b (1) that have no counterpart."""
+        uses = (self.a, self.b)[side]
+        return [uses[k].without_activations() for k in self._free(side) if uses[k].kind != UNKNOWN]
+
+    def _free(self, side: int) -> list[int]:
+        taken = {at[side] for at in self.pairs} | self.merged[side]
+        return [k for k in range(len((self.a, self.b)[side])) if k not in taken]
+
+    def _align(self) -> None:
+        free_a, free_b = self._free(0), self._free(1)
+        for i, j in align([self.a[i] for i in free_a], [self.b[j] for j in free_b], self.names):
+            at = free_a[i], free_b[j]
+            self.pairs[at] = compare_layers(self.a[at[0]], self.b[at[1]], self.tolerance)
+
+    def _by_values(self, wanted: int) -> bool:
+        """Pair anew what is not sure, as layers in another order get the same values; return whether a pair changed."""
+        sure: tuple[dict[int, int], dict[int, int]] = {}, {}
+        for (i, j), pair in self.pairs.items():
+            by_name = self.a[i].name in self.names or (pair.matched and self.a[i].name == self.b[j].name)
+            sure[0][i] = sure[1][j] = MATCH if by_name else _sureness(pair)
+        loose = [
+            [k for k in range(len(u)) if s.get(k, UNMATCHED) > wanted]
+            for u, s in zip((self.a, self.b), sure, strict=True)
+        ]
+        sums = [{k: _sums(uses[k].x) for k in ks} for uses, ks in zip((self.a, self.b), loose, strict=True)]
+        changed = False
+        for i in loose[0]:
+            for j in sorted(loose[1], key=lambda j: (self.a[i].kind != self.b[j].kind, abs(i - j))):
+                if (i, j) in self.pairs or not np.allclose(sums[0][i], sums[1][j], rtol=0.2):
+                    continue
+                pair = compare_layers(self.a[i], self.b[j], self.tolerance)
+                if _sureness(pair) <= wanted:
+                    self.pairs = {at: p for at, p in self.pairs.items() if at[0] != i and at[1] != j} | {(i, j): pair}
+                    loose[1].remove(j)
+                    changed = True
+                    break
+        return changed
+
+    def _merge(self, at: tuple[int, int]) -> None:
+        """Take more uses into a pair, where one model calls a layer on parts of what the other one calls it on."""
+        uses = self.a, self.b
+        if any(uses[side][at[side]].x is None for side in (0, 1)):
+            return
+        sizes = [uses[side][at[side]].x.size for side in (0, 1)]  # type: ignore[union-attr]
+        if sizes[0] == sizes[1]:
+            return
+        side = 0 if sizes[0] < sizes[1] else 1
+        own, free = at[side], self._free(side)
+        same_name = [k for k in free if uses[side][k].name == uses[side][own].name]
+        for others in (same_name, [k for k in free if k > own], [k for k in reversed(free) if k < own]):
+            taken, total = [own], sizes[side]
+            for k in others:
+                x = uses[side][k].x
+                if total < sizes[1 - side] and x is not None:
+                    taken.append(k)
+                    total += x.size
+            if total == sizes[1 - side]:
+                both = [uses[s][at[s]] for s in (0, 1)]
+                both[side] = together([uses[side][k] for k in sorted(taken)])
+                found = compare_layers(both[0], both[1], self.tolerance)
+                if found.matched or others is same_name:
+                    self.pairs[at] = found
+                    self.merged[side].update(taken)
+                    return
+
+
+def _sureness(pair: LayerPair) -> int:
+    return UNMATCHED if not pair.matched else SIMILAR if pair.output_parts else MATCH
+
+
+def _sums(x: np.ndarray | None) -> tuple[float, float]:
+    """Return numbers that do not depend on the order of the values."""
+    return (0.0, 0.0) if x is None else (float(x.size), float(np.square(x, dtype=np.float64).sum()))
+
+
+def align(a: Sequence[LayerUse], b: Sequence[LayerUse], names: Mapping[str, str]) -> list[tuple[int, int]]:
+    """Return which layer of a is which of b: by name, between those by kind and channels, and then by order."""
+    keys: list[tuple[Callable[[LayerUse], Hashable], Callable[[LayerUse], Hashable]]] = [
+        (lambda use: names.get(use.name, use.name), lambda use: use.name),
+        (lambda use: (use.kind, use.input_shape[1:]), lambda use: (use.kind, use.input_shape[1:])),
+        (lambda use: use.input_shape[1:], lambda use: use.input_shape[1:]),
+    ]
+    return _align_by(keys, a, b, 0, 0)
+
+
+def _align_by(keys: list, a: Sequence[LayerUse], b: Sequence[LayerUse], i: int, j: int) -> list[tuple[int, int]]:
+    """Align by the first key, and by the others between the matches; a and b start at i and j of the whole."""
+    if not keys:
+        return [(i + k, j + k) for k in range(min(len(a), len(b)))]
+    (of_a, of_b), *rest = keys
+    blocks = SequenceMatcher(None, [of_a(u) for u in a], [of_b(u) for u in b], autojunk=False).get_matching_blocks()
+    found, p, q = [], 0, 0
+    for block in blocks:  # the last one is empty and stands at the end of both
+        found += _align_by(rest, a[p : block.a], b[q : block.b], i + p, j + q)
+        found += [(i + block.a + k, j + block.b + k) for k in range(block.size)]
+        p, q = block.a + block.size, block.b + block.size
+    return found
