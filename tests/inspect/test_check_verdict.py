@@ -137,10 +137,25 @@ MESSAGES = {
         "fn gives another output for the same input once it has been called.",
     ),
     "sets": (
+        lambda x: nv.normalize(x, "per_head_rms", num_groups=2),
+        "rms",
+        None,
+        "fn pools other cells: probe measures 120 sets of 4 cells each, in boxes of 1 × 4 × 1 × 1, where the method asks "
+        "for 60 sets of 8 cells each, in boxes of 1 × 8 × 1 × 1.",
+    ),
+    "wrong-groups": (
         lambda x: nv.normalize(x, "group", num_groups=4),
         "group",
         2,
-        "fn makes 4 groups of 2, not 2 of 4.",
+        "fn makes 4 groups of 2 channels, where 2 groups of 4 are asked for: it takes num_groups = 2 for the number of "
+        "channels in a group.",
+    ),
+    "reshape-not-transpose": (
+        lambda x: nv.normalize(x.reshape(3, 5, 4, 8), "positional", channel_axis=-1).reshape(x.shape),
+        "positional",
+        None,
+        "fn reshapes where a transpose is meant: x of shape (N, C, H, W) is read as (N, H, W, C) = (3, 5, 4, 8) without "
+        "moving the channels.",
     ),
 }
 

@@ -33,6 +33,7 @@ from normviz.inspect._snapshot import Snapshot, restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
 from normviz.inspect.check.layer_state import find_mode, find_running
+from normviz.inspect.check.measured_sets import measured_sets, renamed_on_another_shape
 from normviz.inspect.check.running_stats import RunningState
 from normviz.inspect.check.setup import Expectation, ShapeChanged, Subject, canonical_shape, set_up
 from normviz.inspect.check.simulate import Recipe, Trial, comparison_inputs, near, right
@@ -360,18 +361,24 @@ class Check:
 
         strict, known, tests = subject.tolerance, [], [trial.sampled for trial in trials]
         tolerances = [*dict.fromkeys((strict, max(strict, 1e-4)))]
+        asked = self.request.eps, self.request.channel_axis
+        case = Case(subject.pool, *asked, subject.weight, subject.bias, subject.flattens)
         found, tolerance = [Explanation((), base)], strict
         if not is_right(strict):
-            asked = self.request.eps, self.request.channel_axis
-            known = known_bugs.changes(Case(subject.pool, *asked, subject.weight, subject.bias, subject.flattens))
-            found, tolerance = explain(tests, known, base, tolerances)
+            known = known_bugs.changes(case)
+            found, tolerance = explain(tests, known, base, tolerances, most=1)
+            if len(found) != 1 or tolerance > strict:
+                # With the sets measured, combinations with bugs that make others need no trial.
+                case = replace(case, measured=measured_sets(subject))
+                known = known_bugs.changes(case)
+                found, tolerance = explain(tests, known, base, tolerances)
             if tolerance > strict and is_right(tolerance):
                 found = [Explanation((), base)]
         if len(found) > 1:
-            self._add_ambiguous(found, base, trials, tolerance)
+            self._add_ambiguous(found, localize.first_wrong_stage(trials, base, tolerance, case, known))
             return None, tolerance
         if found:
-            self._add_changes(found[0], base, trials)
+            self._add_changes(renamed_on_another_shape(found[0], subject, case), base, trials)
             if tolerance > strict:
                 self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
             return found[0].recipe, tolerance
@@ -382,7 +389,7 @@ class Check:
                 return recipe, tolerance
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None:
-            self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6)))
+            self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6), case, known))
         return recipe, strict
 
     def _in_float16(self, subject: Subject, known: list[Change], base: Recipe, trials: list[Trial]) -> Recipe | None:
@@ -400,9 +407,8 @@ class Check:
         self.skipped["eps"] = "float16 is too coarse for it"
         return found[0].recipe
 
-    def _add_ambiguous(self, found: list[Explanation], base: Recipe, trials: list[Trial], tolerance: float) -> None:
+    def _add_ambiguous(self, found: list[Explanation], stage: Mismatch) -> None:
         """Add the first wrong stage, with the different sets of bugs that explain it."""
         ways = sorted({" with ".join(sorted(e.codes)) for e in found})
-        stage = localize.first_wrong_stage(trials, base, tolerance)
         text = f"{stage.text}. Either {' or '.join(ways)} would explain it, and these inputs cannot tell which"
         self.mismatches.append(replace(stage, text=text, details={"either": ways}))

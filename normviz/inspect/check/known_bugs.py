@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from typing import Any
 
 import numpy as np
 
-from normviz.core.pooling import Pooling, divisors
+from normviz.arrays.arguments import uncanonical
+from normviz.core.methods import METHODS
+from normviz.core.pooling import Pooling, canonical, divisors
 from normviz.inspect.check.simulate import (
     Affine,
     Cut,
@@ -30,6 +32,8 @@ from normviz.inspect.check.simulate import (
     one,
     variance,
 )
+from normviz.inspect.probe.reading import Reading, misread, readings
+from normviz.inspect.probe.sets import every_pooling, number
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Case:
     weight: np.ndarray | None
     bias: np.ndarray | None
     flattens: bool = False  # whether fn itself gives weight and bias their shape, and takes (1, C, 1, 1) no other way
+    measured: np.ndarray | None = None  # the sets that fn has, as labels of the shape of x; None if they are not known
 
 
 KNOWN_BUGS: list[tuple[str, Callable[[Case], Iterator[Change]]]] = []
@@ -103,10 +108,10 @@ def channels_last(case: Case) -> Iterator[Change]:
     if pool.num_groups and pool.row.grouped_axis == 1 and pool.shape[at] % pool.num_groups:
         return
     cut, text = Cut("axis", axis=at), f"takes {where} for the channels, which are on axis {axis}"
-    if at == rank - 1 and _pattern(cut.labels(pool)) != _pattern(pool.labels()):
-        yield from (Change({"cut": cut, "affine": affine}, text) for _, affine in _along_the_last_axis(case))
-    if case.flattens:
-        yield from (Change({"affine": a}, f"{text}, for {roles}") for roles, a in _along_the_last_axis(case))
+    if _pattern(cut.labels(pool)) != _pattern(pool.labels()):
+        yield from (Change({"cut": cut, "affine": affine}, text) for _, affine in _along_axis(case, at))
+    if case.flattens or axis % rank > 1:
+        yield from (Change({"affine": affine}, f"{text}, for {roles}") for roles, affine in _along_axis(case, at))
     yield Change({"cut": cut}, text)
 
 
@@ -136,7 +141,7 @@ def interleaved_groups(case: Case) -> Iterator[Change]:
 )
 def wrong_axes(case: Case) -> Iterator[Change]:
     """Statistics over other axes."""
-    shape, rank, axis = case.pool.shape, len(case.pool.shape), case.pool.row.grouped_axis
+    shape, rank, axis, own = case.pool.shape, len(case.pool.shape), case.pool.row.grouped_axis, case.pool.block
     lengths = [sorted({1, n}) for n in shape]
     if case.pool.num_groups:
         lengths[axis] = sorted({1, shape[axis] // case.pool.num_groups, shape[axis]})
@@ -151,19 +156,78 @@ def wrong_axes(case: Case) -> Iterator[Change]:
         over += [f"axis {parted[0]} within each group"] if parted else []
         text = f"takes mean and variance over {' and '.join(over)}"
         sizes = " × ".join(str(block[order.index(a)]) for a in range(rank))
+        text += f", so its sets are boxes of {sizes}"
         details = {"axes": whole, "within_groups": parted, "block": block}
-        yield Change({"cut": Cut("block", block)}, f"{text}, so its sets are boxes of {sizes}", details)
+        if case.pool.num_groups and (*block[:axis], *block[axis + 1 :]) == (*own[:axis], *own[axis + 1 :]):
+            details["num_groups"] = groups = shape[axis] // block[axis]
+            same = (r for r, p in every_pooling(shape) if p.block == block and r.centered == case.pool.row.centered)
+            made = f"{groups} groups" if groups > 1 else "1 group"
+            text += f", those of {next(same).label}: {made}, where {case.pool.num_groups} are asked for"
+        yield Change({"cut": Cut("block", block)}, text, details)
 
 
-@known_bug("sets", "Which cells should share a mean? normviz.probe(fn).explore() shows those that do.")
-def other_num_groups(case: Case) -> Iterator[Change]:
+@known_bug(
+    "wrong-groups",
+    "num_groups is the number of groups, and each has C / num_groups channels. Which of the two numbers do you pass?",
+)
+def wrong_groups(case: Case) -> Iterator[Change]:
     """Another number of groups."""
     pool, G, axis = case.pool, case.pool.num_groups, case.pool.row.grouped_axis
-    length = pool.shape[axis]
+    what, length = ("samples", "channels")[axis], pool.shape[axis]
     for other in divisors(length) if G else ():
         block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
-        text = f"makes {other} groups of {length // other}, not {G} of {length // (G or 1)}"
-        yield Change({"cut": Cut("block", block)}, text, {"num_groups": other})
+        size = length // other
+        text = f"makes {other} groups of {size} {what}, where {G} groups of {length // (G or 1)} are asked for"
+        if size == G:
+            text += f": it takes num_groups = {G} for the number of {what} in a group"
+        yield Change({"cut": Cut("block", block)}, text, {"num_groups": other, "asked": G})
+
+
+RESHAPES = "reshapes where a transpose is meant: "
+
+
+@known_bug(
+    "reshape-not-transpose",
+    "reshape and view leave every number where it is in memory; only transpose, permute and moveaxis bring an axis to "
+    "another place. Which axes does your reshape join or cut, and do they stand next to each other?",
+)
+def reshape_not_transpose(case: Case) -> Iterator[Change]:
+    """The axes of another layout, without moving the numbers to it."""
+    pool, axis, C = case.pool, case.channel_axis, case.pool.shape[1]
+    if case.measured is None or pool.row.axes == "weights":
+        return
+    measured, seen = uncanonical(case.measured, axis), set()
+    has_affine = any(p is not None and p.size == C for p in (case.weight, case.bias))
+
+    def affine(reading: Reading) -> Iterator[Affine]:
+        """Yield weight and bias along the channels as they are read, if those lie along no axis of x."""
+        channels = np.ascontiguousarray(canonical(reading.channels, axis))
+        if has_affine and _along_no_axis(channels) and channels.tobytes() not in seen:
+            seen.add(channels.tobytes())
+            yield Affine(layout=lambda p, role: p.reshape(-1)[channels] if p.size == C else p, name="as read")
+
+    if np.array_equal(number(case.measured), number(pool.labels())):
+        for reading in readings(measured.shape, axis, METHODS["batch"], None):
+            if reading.moves_channels_only:
+                for along in affine(reading):
+                    yield Change({"affine": along}, f"{RESHAPES}for weight and bias, {reading}", {"read": reading.read})
+        return
+    for reading in islice(misread(measured, axis, [(pool.row, pool.num_groups)]), 20):
+        fields = {"cut": Cut("read", reading=reading)}
+        yield reshape_of(reading, fields)
+        for along in affine(reading):
+            yield reshape_of(reading, fields | {"affine": along})
+
+
+def reshape_of(reading: Reading, fields: dict[str, Any]) -> Change:
+    """Return a change of sets, and perhaps of weight and bias, that comes from a reshape."""
+    text = f"{RESHAPES}{reading}" + (", for weight and bias too" if "affine" in fields else "")
+    return Change(fields, text, {"read": reading.read, "lengths": reading.lengths}, "reshape-not-transpose")
+
+
+def _along_no_axis(numbers: np.ndarray) -> bool:
+    """Whether numbers, one for each cell, vary along several axes."""
+    return sum(bool((numbers != numbers.take([0], a)).any()) for a in range(numbers.ndim)) > 1
 
 
 # ---- the bugs: mean, variance, eps ----
@@ -365,7 +429,8 @@ def affine_before(case: Case) -> Iterator[Change]:
 )
 def affine_not_reshaped(case: Case) -> Iterator[Change]:
     """Weight and bias of shape (C,) along the last axis, where that is as long as the axis of the channels."""
-    for roles, affine in _along_the_last_axis(case) if not case.flattens else ():
+    last = case.channel_axis % len(case.pool.shape) == len(case.pool.shape) - 1
+    for roles, affine in _along_axis(case, -1) if not case.flattens and not last else ():
         yield Change({"affine": affine}, without_reshape(case.pool, case.channel_axis, roles), {"order": affine.name})
 
 
@@ -379,21 +444,19 @@ def without_reshape(pool: Pooling, channel_axis: int, roles: str, raises: bool =
     return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
 
 
-def _along_the_last_axis(case: Case) -> Iterator[tuple[str, Affine]]:
-    """Yield ways to apply a weight and a bias of one number for each channel to the last axis of fn's array."""
+def _along_axis(case: Case, at: int) -> Iterator[tuple[str, Affine]]:
+    """Yield ways to apply a weight and a bias of one number for each channel along another axis of canonical x."""
     shape, axis = case.pool.shape, case.pool.row.affine_axis
     arrays = {role: p for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None}
-    # The canonical order leaves the last axis of an array in its place, unless that is the axis of the channels.
-    if shape[axis] != shape[-1] or case.channel_axis % len(shape) == len(shape) - 1:
-        return
-    if any(p.size != shape[axis] for p in arrays.values()):
+    if shape[axis] != shape[at] or any(p.size != shape[axis] for p in arrays.values()):
         return
     for roles in dict.fromkeys(((*arrays,), *((role,) for role in arrays))) if arrays else ():
 
         def moved(p: np.ndarray, role: str, roles: tuple[str, ...] = roles) -> np.ndarray:
-            return np.moveaxis(p, axis, -1) if role in roles else p
+            return np.moveaxis(p, axis, at) if role in roles else p
 
-        yield " and ".join(roles), Affine(layout=moved, name=f"{' and '.join(roles)} along the last axis")
+        where = "axis 1" if at == 2 < len(shape) - 1 else "the last axis"
+        yield " and ".join(roles), Affine(layout=moved, name=f"{' and '.join(roles)} along {where}")
 
 
 @known_bug(
@@ -440,13 +503,14 @@ def affine_missing(case: Case) -> Iterator[Change]:
 
 
 def changes(case: Case) -> list[Change]:
-    """Return every version of every known bug; of those that make the same sets only the first."""
+    """Return every version of every known bug that can make the measured sets, one for each way to make them."""
     found, patterns = [], {_pattern(case.pool.labels())}
+    measured = None if case.measured is None else _pattern(case.measured)
     for code, versions in KNOWN_BUGS:
         for change in versions(case):
-            if [*change.fields] == ["cut"]:
+            if "cut" in change.fields:
                 pattern = _pattern(change.fields["cut"].labels(case.pool))
-                if pattern in patterns:
+                if measured not in (None, pattern) or (len(change.fields) == 1 and pattern in patterns):
                     continue
                 patterns.add(pattern)
             found.append(replace(change, code=code))
@@ -454,15 +518,15 @@ def changes(case: Case) -> list[Change]:
 
 
 def explain(
-    tests: Sequence[Output], known: Sequence[Change], base: Recipe, tolerances: Sequence[float]
+    tests: Sequence[Output], known: Sequence[Change], base: Recipe, tolerances: Sequence[float], most: int = 3
 ) -> tuple[list[Explanation], float]:
-    """Return the smallest combinations of up to three changes that reproduce all outputs, one for each set of codes.
+    """Return the smallest combinations of at most so many changes that reproduce all outputs, one a set of codes.
 
     Also return the first of the tolerances, the finest one first, for which there are any. Of the combinations within
     it, those are left out that fit far worse than the best.
     """
     coarse: list[Explanation] = []
-    for size in (1, 2, 3):
+    for size in range(1, most + 1):
         found: list[dict[frozenset, Explanation]] = [{} for _ in tolerances]
         for chosen, limit in _combinations(known, size, base, tests, tolerances[0]):
             recipe = apply(base, chosen)

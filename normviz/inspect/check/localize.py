@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from normviz.arrays.arguments import uncanonical
+from normviz.inspect.check.known_bugs import Case, Change
 from normviz.inspect.check.simulate import Recipe, Trial, divisor
 from normviz.inspect.check.verdict import Mismatch
+from normviz.inspect.probe.report import sets_in_words
+from normviz.inspect.probe.sets import block_of, number
 
 HINTS = {
+    "sets": "Which cells should share a mean? normviz.probe(fn).explore() shows those that do.",
     "variance": "Print the variance of this one set beside that of the same cells, and check what it is divided by.",
     "eps": "The output is right while the variance is large; look at what is added to it.",
     "non-finite": "Look for the root of something below 0, and for a division by 0.",
@@ -18,8 +23,13 @@ HINTS = {
 
 
 @np.errstate(all="ignore")
-def first_wrong_stage(trials: Sequence[Trial], base: Recipe, tolerance: float) -> Mismatch:
-    """Return the first wrong stage in the first of the outputs that differ from those of the right recipe `base`."""
+def first_wrong_stage(
+    trials: Sequence[Trial], base: Recipe, tolerance: float, case: Case, known: Sequence[Change]
+) -> Mismatch:
+    """Return the first wrong stage in the first of the outputs that differ from those of the right recipe `base`.
+
+    `known` are the bugs that can make the sets that were measured, `case.measured`.
+    """
     trial = next(t for t in trials if not t.scene.agrees(t.y, base, tolerance).all())
     scene, y = trial.scene, trial.y
     expected = scene.output(base)
@@ -34,6 +44,11 @@ def first_wrong_stage(trials: Sequence[Trial], base: Recipe, tolerance: float) -
         text = f"gives NaN or infinite numbers for {bad.sum()} of {bad.size} ordinary cells"
         return stage("non-finite", text, int(np.argmax(bad)))
     labels = base.cut.labels(scene.pool).reshape(-1)
+    others = _other_sets(case)
+    if others and (cut := next((c for c in known if [*c.fields] == ["cut"]), None)):
+        return stage(cut.code, f"{cut.text}, and more is wrong", **cut.details)
+    if others and block_of(number(case.measured)):
+        return stage("sets", others)
     _, _, straight = _lines_of_sets(trial, base, labels, tolerance)
     if straight[labels].all():
         code, text, details = _wrong_line(trial, trials[1], base, labels, worst, tolerance)
@@ -60,7 +75,23 @@ def first_wrong_stage(trials: Sequence[Trial], base: Recipe, tolerance: float) -
     if 0 < bad.size <= (sets - 1) // 2 + 1 < sets:
         few = ", ".join(map(str, bad[:6].tolist())) + (", ..." if bad.size > 6 else "")
         return stage("sets", f"gives wrong numbers in {bad.size} of {sets} sets ({few}), and right ones in the others")
-    return stage("sets", "gives no linear function of x in each set: other cells share a mean, or another step follows")
+    if others:
+        return stage("sets", others)
+    shared = "other cells share a mean, or another step follows"
+    if case.measured is not None:
+        shared = "the cells that share a mean are the right ones, but another step follows"
+    return stage("sets", f"gives no linear function of x in each set: {shared}")
+
+
+def _other_sets(case: Case) -> str:
+    """Describe the measured sets, if they are known to be wrong, and larger than single cells."""
+    if case.measured is None or case.measured.max() + 1 == case.measured.size:
+        return ""
+    measured, right = (number(uncanonical(sets, case.channel_axis)) for sets in (case.measured, case.pool.labels()))
+    if np.array_equal(measured, right):
+        return ""
+    seen, asked = (sets_in_words(sets, case.channel_axis) for sets in (measured, right))
+    return f"pools other cells: probe measures {seen}, where the method asks for {asked}"
 
 
 def _wrong_line(

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from normviz.core.pooling import Pooling
+from normviz.core.pooling import Pooling, canonical
+from normviz.inspect.probe.reading import Reading
 
 MOST_CELLS = 4096
 """`Scene.sample` keeps at most this many cells."""
@@ -43,15 +44,18 @@ class Cut:
     """Which cells share a set."""
 
     # kind: "block"; "strided", index i of the grouped axis in group i % G; "scattered", the cells of a sample dealt out
-    # to G groups one by one; or "axis", the method's own sets with another axis as the channels
+    # to G groups one by one; "axis", the method's own sets with another axis as the channels; or "read"
     kind: str = "block"
     block: tuple[int, ...] = ()  # extents of a set along each axis of (N, C, *spatial), for "block" and "strided"
     axis: int = 1  # the axis of the channels, for "axis"
+    reading: Reading | None = None  # whose sets these are, for "read"
 
     def labels(self, pool: Pooling) -> np.ndarray:
         """Return an int array of the shape of x: the number of the set that each cell is in."""
         shape, groups = pool.shape, pool.num_groups or 1
         where = np.indices(shape, sparse=True)
+        if self.reading:
+            return canonical(self.reading.labels, self.reading.names.index("C"))
         if self.kind == "axis":
             order = [0, self.axis, *(a for a in range(1, len(shape)) if a != self.axis)]
             other = Pooling(pool.method, tuple(shape[a] for a in order), pool.num_groups).labels()

@@ -11,6 +11,7 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
+from normviz.inspect.probe.sets import block_of
 
 if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
@@ -112,30 +113,8 @@ class Probe:
         return Explorer(x, **keywords)
 
     def sets_in_words(self) -> str | None:
-        """Describe the measured sets, for use within a sentence.
-
-        None where there are no such sets or none were measured; `undetermined["labels"]` then gives the reason.
-
-        Boxes are given with their extents along the axes of `shape`, in fn's own layout: "16 sets of 72 cells each, in
-        boxes of 1 × 2 × 6 × 6". Other forms are "all 1152 cells share one set", "1152 sets of one cell each", and
-        "8 sets of 108 to 180 cells, which are not equal boxes: the first cell's set has cells of channels 0, 1, 2".
-        """
-        if self.labels is None:
-            return None
-        labels = self.labels
-        sizes = np.bincount(labels.ravel())
-        if len(sizes) == 1:
-            return f"all {labels.size} cells share one set"
-        if sizes.max() == 1:
-            return f"{len(sizes)} sets of one cell each"
-        low, high = sizes.min(), sizes.max()
-        cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
-        if self.block:
-            return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, self.block))}"
-        first = np.unique(np.nonzero(labels == labels.flat[0])[self.channel_axis])
-        channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
-        text = f"{len(sizes)} sets of {cells}, which are not equal boxes"
-        return f"{text}: the first cell's set has cells of channels {channels}"
+        """Describe the measured sets, as `sets_in_words` does; None where `undetermined["labels"]` gives the reason."""
+        return None if self.labels is None else sets_in_words(self.labels, self.channel_axis)
 
     def __str__(self) -> str:
         return " ".join(self._sentences())
@@ -228,6 +207,28 @@ class Probe:
         shown = ("method", "num_groups", "block", "centered", "eps", "eps_inside", "unbiased", "affine")
         shown += ("couples_samples", "elementwise", "stochastic", "is_normalizer", "calls")
         return [(n, f"? {self.undetermined[n]}" if n in self.undetermined else str(getattr(self, n))) for n in shown]
+
+
+def sets_in_words(labels: np.ndarray, channel_axis: int) -> str:
+    """Describe sets, given as labels in fn's own layout, for use within a sentence.
+
+    Boxes are given with their extents along fn's axes: "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6". Other
+    forms are "all 1152 cells share one set", "1152 sets of one cell each", and "8 sets of 108 to 180 cells, which are
+    not equal boxes: the first cell's set has cells of channels 0, 1, 2".
+    """
+    sizes = np.bincount(labels.ravel())
+    if len(sizes) == 1:
+        return f"all {labels.size} cells share one set"
+    if sizes.max() == 1:
+        return f"{len(sizes)} sets of one cell each"
+    low, high = sizes.min(), sizes.max()
+    cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
+    if block := block_of(labels):
+        return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, block))}"
+    first = np.unique(np.nonzero(labels == labels.flat[0])[channel_axis])
+    channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
+    text = f"{len(sizes)} sets of {cells}, which are not equal boxes"
+    return f"{text}: the first cell's set has cells of channels {channels}"
 
 
 def _range(values: np.ndarray) -> str:
