@@ -140,8 +140,8 @@ MESSAGES = {
         lambda x: nv.normalize(x, "per_head_rms", num_groups=2),
         "rms",
         None,
-        "fn pools other cells: probe measures 120 sets of 4 cells each, in boxes of 1 × 4 × 1 × 1, where the method asks "
-        "for 60 sets of 8 cells each, in boxes of 1 × 8 × 1 × 1.",
+        "fn pools other cells: probe measures 120 sets of 4 cells each, in boxes of 1 × 4 × 1 × 1, where the method "
+        "asks for 60 sets of 8 cells each, in boxes of 1 × 8 × 1 × 1.",
     ),
     "wrong-groups": (
         lambda x: nv.normalize(x, "group", num_groups=4),
@@ -154,8 +154,8 @@ MESSAGES = {
         lambda x: nv.normalize(x.reshape(3, 5, 4, 8), "positional", channel_axis=-1).reshape(x.shape),
         "positional",
         None,
-        "fn reshapes where a transpose is meant: x of shape (N, C, H, W) is read as (N, H, W, C) = (3, 5, 4, 8) without "
-        "moving the channels.",
+        "fn reshapes where a transpose is meant: x of shape (N, C, H, W) is read as (N, H, W, C) = (3, 5, 4, 8) "
+        "without moving the channels.",
     ),
 }
 

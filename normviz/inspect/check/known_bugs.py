@@ -157,7 +157,7 @@ def wrong_axes(case: Case) -> Iterator[Change]:
         text = f"takes mean and variance over {' and '.join(over)}"
         sizes = " × ".join(str(block[order.index(a)]) for a in range(rank))
         text += f", so its sets are boxes of {sizes}"
-        details = {"axes": whole, "within_groups": parted, "block": block}
+        details: dict[str, Any] = {"axes": whole, "within_groups": parted, "block": block}
         if case.pool.num_groups and (*block[:axis], *block[axis + 1 :]) == (*own[:axis], *own[axis + 1 :]):
             details["num_groups"] = groups = shape[axis] // block[axis]
             same = (r for r, p in every_pooling(shape) if p.block == block and r.centered == case.pool.row.centered)

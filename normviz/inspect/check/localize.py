@@ -47,7 +47,7 @@ def first_wrong_stage(
     others = _other_sets(case)
     if others and (cut := next((c for c in known if [*c.fields] == ["cut"]), None)):
         return stage(cut.code, f"{cut.text}, and more is wrong", **cut.details)
-    if others and block_of(number(case.measured)):
+    if others and case.measured is not None and block_of(case.measured):
         return stage("sets", others)
     _, _, straight = _lines_of_sets(trial, base, labels, tolerance)
     if straight[labels].all():
