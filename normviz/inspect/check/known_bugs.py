@@ -455,7 +455,7 @@ def _along_axis(case: Case, at: int) -> Iterator[tuple[str, Affine]]:
         def moved(p: np.ndarray, role: str, roles: tuple[str, ...] = roles) -> np.ndarray:
             return np.moveaxis(p, axis, at) if role in roles else p
 
-        where = "axis 1" if at == 2 < len(shape) - 1 else "the last axis"
+        where = "axis 1" if case.channel_axis % len(shape) == len(shape) - 1 else "the last axis"
         yield " and ".join(roles), Affine(layout=moved, name=f"{' and '.join(roles)} along {where}")
 
 
