@@ -3,7 +3,7 @@
 import pytest
 
 import normviz as nv
-from tests.inspect.zoo import hat
+from tests.inspect.zoo import NUMPY, hat
 
 RESHAPE, LAST = "reshape-not-transpose", {"channel_axis": -1}
 ALSO = {"unbiased-variance": {"ddof": 1}, "eps-outside": {"outside": True}}
@@ -235,3 +235,23 @@ def test_sets_are_named_or_measured_where_the_rest_is_not_explained():
     )
     finding = nv.check(lambda x: abs(hat(x, (0, 2, 3))), "batch").findings[0]
     assert "the cells that share a mean are the right ones, but another step follows" in finding.message
+
+
+def test_probe_names_the_reshape():
+    for bug, shape, axis, said in (
+        (
+            read(keras, (2, 3, 4)),
+            (3, 5, 4, 8),
+            -1,
+            "Group Norm with G = 2 where x of shape (N, H, W, C) is read as (N, G",
+        ),
+        (read(lambda n, c, t: (-1, c), 0), (4, 6, 5), 1, "Batch Norm where x of shape (N, C, L) is read as (N, L, C)"),
+        (read(lambda n, c, h, w: (n, h, w, c), 3), (4, 8, 6, 6), 1, "Positional Layer Norm where x of shape (N, C, H"),
+        (read(keras, (2, 3, 4)), (2, 8, 8, 16), -1, "Group Norm with G = 2 where x of shape (N, H, W, C) is read as"),
+    ):
+        text = str(nv.probe(bug(), shape, channel_axis=axis))
+        assert f" They are those of {said}" in text, text
+        assert ": a reshape, where a transpose was meant? Samples " in text
+    for name, case in NUMPY.items():
+        if case.sets is not None or (case.truth["block"] and not case.truth["method"]):
+            assert "reshape" not in str(nv.probe(case.fn, case.shape, channel_axis=case.axis)), name

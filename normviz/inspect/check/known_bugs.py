@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, islice, product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -208,11 +208,11 @@ def reshape_not_transpose(case: Case) -> Iterator[Change]:
 
     if np.array_equal(number(case.measured), number(pool.labels())):
         for reading in readings(measured.shape, axis, METHODS["batch"], None):
-            if reading.moves_channels_only:
+            if reading.moves and reading.moves_channels_only:
                 for along in affine(reading):
                     yield Change({"affine": along}, f"{RESHAPES}for weight and bias, {reading}", {"read": reading.read})
         return
-    for reading in islice(misread(measured, axis, [(pool.row, pool.num_groups)]), 20):
+    for reading in misread(measured, axis, [(pool.row, pool.num_groups)])[:20]:
         fields = {"cut": Cut("read", reading=reading)}
         yield reshape_of(reading, fields)
         for along in affine(reading):

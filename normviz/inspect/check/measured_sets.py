@@ -60,7 +60,7 @@ def renamed_on_another_shape(found: Explanation, subject: Subject, case: Case) -
     for change in found.changes:
         if "cut" not in change.fields or change.code in ("interleaved-groups", "reshape-not-transpose"):
             continue
-        here = [*misread(uncanonical(change.fields["cut"].labels(pool), axis), axis, methods)]
+        here = misread(uncanonical(change.fields["cut"].labels(pool), axis), axis, methods)
         if not here or (measured := measured_sets(subject, larger)) is None:
             continue
         there = {(r.order, r.read) for r in misread(uncanonical(measured, axis), axis, methods)}

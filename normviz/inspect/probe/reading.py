@@ -20,6 +20,7 @@ SPATIAL = ("", "", "", "L", "HW", "DHW")
 class Reading:
     """An array whose cells, in some order of its axes, are read as those of an array of another shape."""
 
+    method: str  # the method that pools them, for readers
     names: tuple[str, ...]  # the axes of x, in fn's own layout
     shape: tuple[int, ...]  # their lengths
     order: tuple[int, ...]  # the axes of x in the order in which its cells are read: the last one changes fastest
@@ -97,19 +98,21 @@ def readings(shape: Sequence[int], channel_axis: int, row: Method, num_groups: i
             axes |= {"G": (num_groups or 1, False), f"{name}/G": (length // (num_groups or 1), True)}
         else:
             axes[name] = length, extent == "all"
+    label = row.label + (f" with G = {num_groups}" if num_groups else "")
     inner = [a for a in range(1, rank) if a != axis]
     orders = (range(rank), (0, *inner, axis), (0, axis, *inner), range(rank)[::-1])
     for order, read in product(dict.fromkeys(map(tuple, orders)), _permutations([*axes])):
         lengths, pooled = zip(*(axes[name] for name in read), strict=True)
-        reading = Reading((*names,), (*shape,), order, read, lengths, pooled)
-        if reading.moves:
-            yield reading
+        yield Reading(label, (*names,), (*shape,), order, read, lengths, pooled)
 
 
-def misread(labels: np.ndarray, channel_axis: int, methods: Iterable[tuple[Method, int | None]]) -> Iterator[Reading]:
-    """Yield the readings of some methods that have these sets, given in fn's own layout."""
+def misread(labels: np.ndarray, channel_axis: int, methods: Iterable[tuple[Method, int | None]]) -> list[Reading]:
+    """Return the readings of some methods, (method, num_groups), that have these sets, given in fn's own layout.
+
+    There are none if a method has these sets without a misread axis.
+    """
     runs: dict[tuple[int, ...], list[tuple[int, bool]] | None] = {}
-    size = np.count_nonzero(labels == labels.flat[0])
+    size, found = np.count_nonzero(labels == labels.flat[0]), []
     for row, num_groups in methods:
         for reading in readings(labels.shape, channel_axis, row, num_groups):
             if math.prod(n for n, pooled in zip(reading.lengths, reading.pooled, strict=True) if pooled) != size:
@@ -117,7 +120,8 @@ def misread(labels: np.ndarray, channel_axis: int, methods: Iterable[tuple[Metho
             if reading.order not in runs:
                 runs[reading.order] = _runs(labels.transpose(reading.order).ravel())
             if reading.runs == runs[reading.order] and np.array_equal(number(reading.labels), number(labels)):
-                yield reading
+                found.append(reading)
+    return found if all(reading.moves for reading in found) else []
 
 
 def _runs(labels: np.ndarray) -> list[tuple[int, bool]] | None:

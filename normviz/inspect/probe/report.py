@@ -11,7 +11,8 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
-from normviz.inspect.probe.sets import block_of
+from normviz.inspect.probe.reading import misread
+from normviz.inspect.probe.sets import block_of, every_pooling
 
 if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
@@ -170,7 +171,21 @@ class Probe:
         }[self.is_normalizer]
         if self.labels is None:
             return [f"{verdict}."]
-        return [f"{verdict}: {self.sets_in_words()}.", *self._coupled()]
+        return [f"{verdict}: {self.sets_in_words()}.", *self._reshaped(), *self._coupled()]
+
+    def _reshaped(self) -> list[str]:
+        """Name the reshape that makes such sets, where no method has them."""
+        labels = self.labels
+        if labels is None or self.method or "method" in self.undetermined or len(np.unique(labels)) in (1, labels.size):
+            return []
+        rows = [(row, pool.num_groups) for row, pool in every_pooling(canonical(labels, self.channel_axis).shape)]
+        rows = [pair for pair in rows if pair[0].axes == "activations" and pair[0].centered in (self.centered, None)]
+        if self.block:  # only Group Norm, since other boxes come from wrong axes or from windows
+            rows = [(row, groups) for row, groups in rows if row.name == "group"]
+        found = misread(labels, self.channel_axis, rows)
+        found = [r for r in found if not self.block or (r.read[0] == "N" and r.moves_channels_only)]
+        text = "They are those of {0.method} where {0}: a reshape, where a transpose was meant?"
+        return [text.format(reading) for reading in found[:1]]
 
     def _coupled(self) -> list[str]:
         texts = {True: "Samples influence one another.", False: "Samples do not influence one another."}
