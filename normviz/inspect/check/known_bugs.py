@@ -484,13 +484,26 @@ def affine_per_group(case: Case) -> Iterator[Change]:
 
 
 @known_bug(
+    "weight-plus-one",
+    "Where a weight starts at 0, it is kept as w and 1 + w is applied. Which of the two is the weight in your file, and "
+    "which one does fn multiply by?",
+)
+def weight_plus_one(case: Case) -> Iterator[Change]:
+    """The weight as 1 + w, where w is asked for, or the other way round."""
+    if case.weight is not None:
+        yield _affine("multiplies by 1 + weight, not by the weight", pick=lambda w, b: (1 + w, b), name="1 + weight")
+        text = "multiplies by weight - 1: it takes the weight for the w of 1 + w, and leaves the 1 out"
+        yield _affine(text, pick=lambda w, b: (w - 1, b), name="weight - 1")
+
+
+@known_bug(
     "affine",
     "Call it with a weight of ones and a bias of zeros, then with one of the two as it was. If fn has its own weight "
     "and bias, pass check the same ones.",
 )
 def affine_missing(case: Case) -> Iterator[Change]:
-    """Weight or bias left out."""
-    roles = [role for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None]
+    """Weight or bias left out; where the weight is 0, that would be 1 + weight too, which is likelier."""
+    roles = [role for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None and p.any()]
     if roles:
         what = "the " + roles[0] if len(roles) == 1 else "weight and bias"
         yield _affine(f"leaves {what} out", pick=lambda w, b: (1.0, 0.0), name="none")
