@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def first_wrong_stage(
         bad = ~np.isfinite(y) & np.isfinite(expected)
         text = f"gives NaN or infinite numbers for {bad.sum()} of {bad.size} ordinary cells"
         return stage("non-finite", text, int(np.argmax(bad)))
+    if of_groups := _one_weight_a_group(trials, base, tolerance):
+        return stage("affine-per-group", of_groups)
     labels = base.cut.labels(scene.pool).reshape(-1)
     others = _other_sets(case)
     if others and (cut := next((c for c in known if [*c.fields] == ["cut"]), None)):
@@ -61,7 +64,7 @@ def first_wrong_stage(
     axis = 0 if scene.pool.method.startswith("weight") else 1
     channel = np.broadcast_to(np.indices(scene.x.shape, sparse=True)[axis], scene.x.shape).reshape(-1)
     numerator, spread = scene.parts(base)
-    weight, bias, straight = _lines(channel, numerator / divisor(spread, base), y, tolerance)
+    weight, bias, straight = lines(channel, numerator / divisor(spread, base), y, tolerance)
     if straight.all():
         expected_weight, expected_bias = scene.parameters(base.affine)
         c = int(channel[worst])
@@ -92,6 +95,36 @@ def _other_sets(case: Case) -> str:
         return ""
     seen, asked = (sets_in_words(sets, case.channel_axis) for sets in (measured, right))
     return f"pools other cells: probe measures {seen}, where the method asks for {asked}"
+
+
+def _one_weight_a_group(trials: Sequence[Trial], base: Recipe, tolerance: float) -> str:
+    """Say that weight or bias is not what is asked for, but one number for each group in every input; else ""."""
+    pool, found = trials[0].scene.pool, []
+    C, G = pool.shape[1], pool.num_groups or 1
+    if pool.method != "group" or not 1 < G < C:
+        return ""
+    channel = np.broadcast_to(np.indices(pool.shape, sparse=True)[1], pool.shape).reshape(-1)
+    for trial in trials[:2]:
+        numerator, spread = trial.scene.parts(base)
+        *weight_and_bias, straight = lines(channel, numerator / divisor(spread, base), trial.y, tolerance)
+        found.append(np.reshape(weight_and_bias, (2, G, -1)))
+        if not straight.all():
+            return ""
+    asked = np.array(trials[0].scene.parameters(base.affine))[:, np.unique(channel, return_index=True)[1]]
+    near = partial(np.allclose, rtol=10 * tolerance, atol=10 * tolerance)
+    wrong = [
+        (role, seen)
+        for role, seen, p in zip(("weight", "bias"), found[0], asked, strict=True)
+        if not near(seen.ravel(), p)
+    ]
+    of_groups = all(near(seen, seen[:, :1]) and not near(seen, seen[0, 0]) for _, seen in wrong)
+    if not wrong or not of_groups or not near(*found):
+        return ""
+    role, seen = wrong[0]
+    numbers = ", ".join(f"{number:.4g}" for number in seen[:4, 0]) + (", ..." if G > 4 else "")
+    return (
+        f"has one {' and one '.join(role for role, _ in wrong)} for each group, not for each channel: {role} {numbers}"
+    )
 
 
 def _wrong_line(
@@ -128,10 +161,10 @@ def _wrong_line(
 
 
 def _lines_of_sets(trial: Trial, base: Recipe, labels: np.ndarray, tolerance: float) -> tuple[np.ndarray, ...]:
-    return _lines(labels, trial.scene.x.reshape(-1), trial.scene.undo_affine(trial.y, base.affine), tolerance)
+    return lines(labels, trial.scene.x.reshape(-1), trial.scene.undo_affine(trial.y, base.affine), tolerance)
 
 
-def _lines(labels: np.ndarray, x: np.ndarray, y: np.ndarray, tolerance: float) -> tuple[np.ndarray, ...]:
+def lines(labels: np.ndarray, x: np.ndarray, y: np.ndarray, tolerance: float) -> tuple[np.ndarray, ...]:
     """Fit y = slope * x + shift for each label; return slope, shift, and whether all its cells lie on the line."""
     count = np.maximum(np.bincount(labels), 1)
     mx, my = np.bincount(labels, x) / count, np.bincount(labels, y) / count
