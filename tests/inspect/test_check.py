@@ -112,10 +112,10 @@ def eps_that_grows(x):
 
 @pytest.mark.parametrize("method", ["positional", "layer", "group", "instance"])
 def test_another_weight_is_distinguished_from_other_sets(method):
-    def one_more(x, weight, bias):
-        return nv.normalize(x, method, num_groups=GROUPS.get(method), weight=1 + weight, bias=bias)
+    def two_more(x, weight, bias):
+        return nv.normalize(x, method, num_groups=GROUPS.get(method), weight=2 + weight, bias=bias)
 
-    verdict = nv.check(one_more, method, GROUPS.get(method))
+    verdict = nv.check(two_more, method, GROUPS.get(method))
     assert verdict.codes == ("affine",), str(verdict)
 
 

@@ -139,3 +139,94 @@ def test_other_frameworks(framework):
 
     assert nv.check(bare, "batch", framework=framework).codes == ("affine-not-reshaped",)
     assert nv.check(reshaped, "batch", framework=framework).passed
+
+
+# ---- 1 + weight ----
+
+
+def test_one_plus_weight():
+    """As Gemma, adaptive Layer Norm and "zero-centred" weights apply it, and a port that leaves the 1 out."""
+    rng = np.random.default_rng(0)
+    w, zeros, last = rng.normal(size=8), np.zeros(8), {"channel_axis": -1}
+
+    def rms(x, weight, plus=1, eps=EPS):
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * (plus + weight)
+
+    def adaptive(x, shift, scale):
+        return nv.normalize(x, "positional", channel_axis=-1) * (1 + scale) + shift
+
+    class Gemma:
+        def __init__(self):
+            self.weight = np.zeros(8)
+
+        def __call__(self, x):
+            return rms(x, self.weight)
+
+    more, left_out = "multiplies by 1 + weight", "multiplies by weight - 1"
+    for fn, method, given, says in (
+        (rms, "rms", last, more),
+        (adaptive, "positional", last, more),
+        (Gemma(), "rms", last, more),
+        (lambda x: rms(x, w), "rms", last | {"weight": w}, more),
+        (lambda x: rms(x, zeros), "rms", last | {"weight": zeros}, more),
+        (lambda x: rms(x, w, 0), "rms", last | {"weight": 1 + w}, left_out),
+        (lambda x: rms(x, zeros, 0), "rms", last | {"weight": 1 + zeros}, left_out),
+        (lambda x, weight, bias: nv.normalize(x, "batch", weight=1 + weight, bias=bias), "batch", {}, more),
+        (lambda x, weight, bias: nv.normalize(x, "frn", weight=weight - 1, bias=bias), "frn", {}, left_out),
+        (lambda x, w: nv.normalize(x, "layer", weight=1 + w), "layer", {"shape": (3, 6, 4)}, more),
+    ):
+        verdict = nv.check(fn, method, **given)
+        assert verdict.codes == ("weight-plus-one",), str(verdict)
+        assert says in verdict.findings[0].message
+    assert nv.check(lambda x: rms(x, w), "rms", weight=1 + w, **last).passed
+    assert nv.check(lambda x: rms(x, w, 0), "rms", weight=w, **last).passed
+    assert nv.check(Gemma(), "rms", weight=np.ones(8), **last).passed
+    with_eps = nv.check(lambda x, weight: rms(x, weight, eps=1e-3), "rms", **last)
+    assert {*with_eps.codes} == {"weight-plus-one", "eps-value"}
+    bare = nv.check(lambda x, weight, bias: hat(x, "batch", ddof=1) * (1 + weight) + bias, "batch")
+    assert {*bare.codes} == {"weight-plus-one", "affine-not-reshaped", "unbiased-variance"}
+
+
+# ---- one weight for each group ----
+
+
+def test_one_weight_a_group_behind_a_callable():
+    """As ONNX's GroupNormalization had it before opset 21, whatever the caller says that the weights are."""
+    rng = np.random.default_rng(1)
+    G, scale, shift = 4, *rng.normal(size=(2, 4))
+    w, b = rng.normal(size=(2, 8))
+
+    def onnx(x, scale, shift, ddof=0, eps=EPS):
+        groups = x.reshape(len(x), G, -1)
+        centred = groups - groups.mean(-1, keepdims=True)
+        y = centred / np.sqrt(groups.var(-1, keepdims=True, ddof=ddof) + eps)
+        return (y * scale[:, None] + shift[:, None]).reshape(x.shape)
+
+    def mixed(x):
+        return hat(x.reshape(len(x), G, -1), "instance").reshape(x.shape) * along(scale.repeat(2), x) + along(b, x)
+
+    given, per_group = {"weight": w, "bias": b}, {"weight": scale, "bias": shift}
+    for fn, more in (
+        (lambda x: onnx(x, scale, shift), per_group),
+        (lambda x: onnx(x, scale, 0 * shift), {"weight": scale}),
+        (lambda x: onnx(x, scale, shift), given),
+        (lambda x: onnx(x, scale, shift), {}),
+        (lambda x: onnx(x, w[::2], b[::2]), given),
+        (lambda x: onnx(x, w[1::2], b[1::2]), given),
+        (lambda x: onnx(x, w[:G], b[:G]), given),
+        (lambda x: onnx(x, w.reshape(G, 2).mean(1), b.reshape(G, 2).mean(1)), given),
+        (mixed, given),
+        (lambda x, scale, bias: onnx(x, scale[::2], bias[::2]), {}),
+        (lambda x, scale, bias: onnx(x, scale, bias), {}),
+        (lambda x, scale, bias: onnx(x, scale, bias), per_group),
+        (lambda x, scale: onnx(x, scale, 0 * scale), {"weight": scale, "shape": (2, 8, 5)}),
+    ):
+        verdict = nv.check(fn, "group", G, **more)
+        assert verdict.codes == ("affine-per-group",), f"{more}: {verdict}"
+    repeated = {"weight": scale.repeat(2), "bias": shift.repeat(2)}
+    assert nv.check(lambda x: onnx(x, scale, shift), "group", G, **repeated).passed
+    assert nv.check(lambda x: nv.normalize(x, "group", num_groups=G, **given), "group", G, **given).passed
+    for more, code in (({"ddof": 1}, "unbiased-variance"), ({"eps": 1e-2}, "eps-value")):
+        for weights, asked in (((scale, shift), per_group), ((w[::2], b[::2]), given)):
+            verdict = nv.check(lambda x, a=weights, m=more: onnx(x, *a, **m), "group", G, **asked)
+            assert {*verdict.codes} == {"affine-per-group", code}, str(verdict)

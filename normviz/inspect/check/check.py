@@ -283,9 +283,9 @@ class Check:
                 self.mismatches.append(mismatch)
         if self.state is not None and recipe.cut != base.cut:
             self.skipped["running statistics"] = "the sets are wrong"
-        elif self.state is not None:
+        elif self.state is not None and "uses-running-statistics" not in self.codes:
             self.mismatches += running_stats.running_errors(subject, self.state, recipe, base, tolerance)
-        if {"train-uses-running", "wrong-shape"} & self.codes:
+        if {"train-uses-running", "uses-running-statistics", "wrong-shape"} & self.codes:
             self.skipped["gradient"] = "the output is that of another function"
             return
         backward = gradients.backward_of(self.fn, self.request.backward)
@@ -363,11 +363,11 @@ class Check:
         tolerances = [*dict.fromkeys((strict, max(strict, 1e-4)))]
         asked = self.request.eps, self.request.channel_axis
         case = Case(subject.pool, *asked, subject.weight, subject.bias, subject.flattens)
-        found, tolerance = [Explanation((), base)], strict
+        found, tolerance, line = [Explanation((), base)], strict, None
         if not is_right(strict):
-            known = known_bugs.changes(case)
-            found, tolerance = explain(tests, known, base, tolerances, most=1)
-            if len(found) != 1 or tolerance > strict:
+            known, line = known_bugs.changes(case), running_stats.fixed_line(trials, strict)
+            found, tolerance = explain(tests, known, base, tolerances, most=1) if line is None else ([], strict)
+            if line is None and (len(found) != 1 or tolerance > strict):
                 # With the sets measured, combinations with bugs that make others need no trial.
                 case = replace(case, measured=measured_sets(subject))
                 known = known_bugs.changes(case)
@@ -382,11 +382,14 @@ class Check:
             if tolerance > strict:
                 self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
             return found[0].recipe, tolerance
-        for tolerance in tolerances if self.state is not None else ():
-            recipe, mismatches = running_stats.train_uses_running(trials, base, known, tolerance)
+        for tolerance, state in [(t, self.state) for t in tolerances if self.state]:
+            recipe, mismatches = running_stats.train_uses_running(state, trials, base, known, tolerance)
             if recipe is not None:
                 self.mismatches += mismatches
                 return recipe, tolerance
+        if line is not None:
+            self.mismatches.append(running_stats.uses_running(subject, trials, base, line, strict))
+            return None, strict
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None:
             self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6), case, known))

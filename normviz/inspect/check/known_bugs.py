@@ -485,7 +485,7 @@ def affine_per_group(case: Case) -> Iterator[Change]:
 
 @known_bug(
     "weight-plus-one",
-    "Where a weight starts at 0, it is kept as w and 1 + w is applied. Which of the two is the weight in your file, and "
+    "A weight that starts at 0 is kept as w, and 1 + w is applied. Which of the two is the weight in your file, and "
     "which one does fn multiply by?",
 )
 def weight_plus_one(case: Case) -> Iterator[Change]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 
 import numpy as np
 
-from normviz.inspect._call import Refusal
+from normviz.core.array_kinds import real_numbers
+from normviz.inspect._call import EPS, Refusal
+from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.known_bugs import Change, apply
-from normviz.inspect.check.layer_state import Mode, Slot
+from normviz.inspect.check.layer_state import Mode, Slot, attribute, find_parameters, find_running
+from normviz.inspect.check.localize import lines
 from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import Pair, Recipe, Scene, Trial, near, plain
 from normviz.inspect.check.verdict import Mismatch
@@ -23,6 +28,8 @@ HINTS = {
     "momentum is the share of the new batch.",
     "eval-uses-batch": "In eval mode, should the output for one sample change with the others in the batch?",
     "train-uses-running": "Which statistics does Batch Norm normalize with while it learns?",
+    "uses-running-statistics": "From what should mean and variance be computed? Look for eval mode, training=False, or "
+    "numbers that are kept from before.",
     "running-not-updated": "Where is the result of the update stored? A new local variable is gone after the call.",
     "updates-in-eval": "Evaluating twice should give the same output twice. What does eval mode have to leave alone?",
     "state": "Print the running statistics before and after one call in train mode, and work the update out by hand.",
@@ -65,6 +72,11 @@ class RunningState:
         return tuple(written)
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether it seems to be meant never to update: nothing says how much a new batch counts."""
+        return self.momentum is None and attribute(self.slots[0].owner, "momentum") is None
+
+    @property
     def library(self) -> str:
         """The package of the layer, if it has conventions of its own."""
         package = type(self.slots[0].owner).__module__.partition(".")[0]
@@ -72,7 +84,7 @@ class RunningState:
 
 
 def train_uses_running(
-    trials: Sequence[Trial], base: Recipe, known: Sequence[Change], tolerance: float
+    state: RunningState, trials: Sequence[Trial], base: Recipe, known: Sequence[Change], tolerance: float
 ) -> tuple[Recipe | None, list[Mismatch]]:
     """Return the recipe of a fn that normalizes with its running statistics in train mode, and what is wrong."""
     singles = [c for c in known if "cut" not in c.fields and c.code != "unbiased-variance"]
@@ -83,11 +95,72 @@ def train_uses_running(
             tests = zip(sampled, kept, strict=True)
             if all(p is not None and near(y, s.running_output(recipe, *p), tolerance).all() for (s, y), p in tests):
                 scene, y = trials[0].scene, trials[0].y
-                text = "normalizes with its running statistics in train mode, not with the batch's own"
+                code, text = "train-uses-running", "normalizes with its running statistics in train mode"
+                if state.is_frozen and np.array_equal(trials[0].before or (), trials[0].after or ()):
+                    names = " and ".join(state.names)
+                    code, text = "uses-running-statistics", f"normalizes with {names}, which it never updates"
                 wrong = ~scene.agrees(y, base, tolerance)
-                first = Mismatch("train-uses-running", text, scene.x, y, scene.output(base), wrong)
+                first = Mismatch(code, f"{text}, not with the batch's own", scene.x, y, scene.output(base), wrong)
                 return recipe, [first, *(Mismatch(c.code, c.text, details=c.details) for c in chosen)]
     return None, []
+
+
+def fixed_line(trials: Sequence[Trial], tolerance: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return scale and offset of every channel, (C,) each, if they map x to the output of every trial; else None."""
+    pool = trials[0].scene.pool
+    channel = np.broadcast_to(np.indices(pool.shape, sparse=True)[1], pool.shape).reshape(-1)
+    x, y = np.concatenate([t.scene.x.reshape(-1) for t in trials]), np.concatenate([t.y for t in trials])
+    if pool.row.axes == "weights" or not np.isfinite(y).all():
+        return None
+    scale, offset, straight = lines(np.tile(channel, len(trials)), x, y, tolerance)
+    offset = np.where(np.abs(offset) < 1e-3 * tolerance, 0.0, offset)
+    return (scale, offset) if straight.all() and np.abs(scale).max() > 1e-6 else None
+
+
+def uses_running(
+    subject: Subject, trials: Sequence[Trial], base: Recipe, line: tuple[np.ndarray, np.ndarray], tolerance: float
+) -> Mismatch:
+    """Return what is wrong with a fn that maps each channel by the same scale and offset whatever x is."""
+    scene, y, (scale, offset) = trials[0].scene, trials[0].y, line
+    expected, wrong = scene.output(base), ~scene.agrees(trials[0].y, base, tolerance)
+    cell = int(np.argmax(np.abs(y - expected) * wrong))
+    c = int(np.unravel_index(cell, scene.x.shape)[1])
+    line_of_c = f"{scale[c]:.5g} * x {'-' if offset[c] < 0 else '+'} {abs(offset[c]):.5g}"
+    text = f"takes no statistics from x: in channel {c} it gives {line_of_c} for any x"
+    text += _where_from(subject, scale, offset, base.eps, c)
+    details = {"scale": tuple(scale.tolist()), "offset": tuple(offset.tolist())}
+    return Mismatch("uses-running-statistics", text, scene.x, y, expected, wrong, cell, details=details)
+
+
+def _where_from(subject: Subject, scale: np.ndarray, offset: np.ndarray, eps: float, c: int) -> str:
+    """Say which fixed mean and variance make scale and offset in channel c, and what in reach of fn keeps them."""
+    alike = partial(np.allclose, rtol=max(1e-3, 4 * subject.call.resolution), atol=1e-4)
+    arrays = []
+    for held in subject.call.snapshot.objects:
+        if is_array(held):
+            with suppress(Exception):  # it has no real numbers, or none that can be read
+                arrays.append(real_numbers(held, "an array").reshape(-1))
+            continue
+        slots = find_running(held) if hasattr(held, "__dict__") else None
+        if slots is None:
+            continue
+        layer, own = slots[0].owner, find_parameters(slots[0].owner)
+        added = next((e for name in EPS if isinstance(e := attribute(layer, name), Real)), eps)
+        parts = [slot and slot.read() for slot in (*slots, own.get("weight"), own.get("bias"))]
+        mean, var, w, b = (np.ravel(d if p is None else p) for p, d in zip(parts, (0.0, 1.0, 1.0, 0.0), strict=True))
+        with suppress(ValueError, IndexError):  # another number of channels
+            times = w / np.sqrt(var + added)
+            if alike(times, scale) and alike(b - mean * times, offset):
+                names = (f"{slot.name} = {number[c]:.5g}" for slot, number in zip(slots, (mean, var), strict=True))
+                return f", as {' and '.join(names)} of {type(layer).__name__} make it"
+    w, b = (np.ones_like(scale) * (d if p is None else p.ravel()) for p, d in ((subject.weight, 1), (subject.bias, 0)))
+    mean, var = (b - offset) / scale, np.square(w / scale) - eps
+    if w[c] / scale[c] < 0 or var[c] < 0:
+        return ""
+    arrays = [a for a in arrays if a.size == len(scale)]
+    held = any(alike(a, mean) for a in arrays) and any(alike(a, p) for a in arrays for p in (var, np.sqrt(var)))
+    kept = ", and fn holds an array of each" if held else ""
+    return f", as a fixed mean of {mean[c]:.5g} and a fixed variance of {var[c]:.5g} make it{kept}"
 
 
 def running_errors(
