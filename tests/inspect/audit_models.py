@@ -157,14 +157,16 @@ class FrozenBatchNorm2d(nn.Module):
 class BatchNormAct2d(nn.BatchNorm2d):
     """As in timm: Batch Norm with its activation in one module."""
 
-    def __init__(self, c, act=nn.ReLU):
-        super().__init__(c)
+    def __init__(self, c, act=nn.ReLU, **options):
+        super().__init__(c, **options)
         self.drop, self.act = nn.Identity(), act()
 
     def forward(self, x):
         training = self.training or self.running_mean is None
         state = self.running_mean, self.running_var
-        x = F.batch_norm(x, *state, self.weight, self.bias, training, self.momentum or 0.0, self.eps)
+        # Without a momentum it averages all batches so far, and the first one counts in full.
+        momentum = 1.0 if self.momentum is None else self.momentum
+        x = F.batch_norm(x, *state, self.weight, self.bias, training, momentum, self.eps)
         return self.act(self.drop(x))
 
 
@@ -177,6 +179,64 @@ class RMSNorm(nn.Module):
 
     def forward(self, x):
         return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+
+class SquaredLayerNorm(nn.Module):
+    """Layer Norm of tokens, with squares in the dtype of its input."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.gain, self.shift = nn.Parameter(torch.rand(dim) + 0.5), nn.Parameter(torch.randn(dim))
+
+    def forward(self, x):
+        d = x - x.mean(-1, keepdim=True)
+        return d * torch.rsqrt(d.pow(2).mean(-1, keepdim=True) + 1e-5) * self.gain + self.shift
+
+
+class InFloat32(nn.Module):
+    """A norm that is computed in float32, whatever the dtype of its input."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        return self.norm(x.float()).to(x.dtype)
+
+
+class GlobalResponseNorm(nn.Module):
+    """As in ConvNeXt V2: channels last, and the identity as long as its weight is 0."""
+
+    def __init__(self, c, weight=0.0):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.full((1, 1, 1, c), weight)), nn.Parameter(torch.zeros(1, 1, 1, c))
+
+    def forward(self, x):
+        norms = x.norm(dim=(1, 2), keepdim=True)
+        return self.gamma * (x * norms / (norms.mean(-1, keepdim=True) + 1e-6)) + self.beta + x
+
+
+class EvoNorm2dS0(nn.Module):
+    """Liu et al. 2020: a SiLU over the standard deviation of a group."""
+
+    def __init__(self, groups, c):
+        super().__init__()
+        self.groups = groups
+        made = lambda v: nn.Parameter(torch.full((1, c, 1, 1), v))  # noqa: E731
+        self.gamma, self.beta, self.v = made(1.0), made(0.0), made(1.0)
+
+    def forward(self, x):
+        var = x.reshape(len(x), self.groups, -1).var(-1, keepdim=True) + 1e-5
+        std = var.sqrt().repeat_interleave(x.shape[1] // self.groups, 1)[..., None]
+        return x * (self.v * x).sigmoid() / std * self.gamma + self.beta
+
+
+class EvoNorm2dB0(EvoNorm2dS0):
+    """Its other form: the larger of the batch's standard deviation and of one of the sample's."""
+
+    def forward(self, x):
+        batch, sample = x.var((0, 2, 3), keepdim=True), x.var((2, 3), keepdim=True)
+        return x / torch.maximum((batch + 1e-5).sqrt(), self.v * x + (sample + 1e-5).sqrt()) * self.gamma + self.beta
 
 
 class HandGroupNorm(nn.Module):
@@ -212,10 +272,13 @@ class HandHeadNorm(nn.Module):
 
 
 class HandBatchNorm(nn.Module):
-    """Batch Norm written out, with its activation."""
+    """Batch Norm written out; a batch replaces the part `momentum` of the running statistics, or leaves `keeps`."""
 
-    def __init__(self, c, act=None):
+    def __init__(self, c, act=None, momentum=0.1, keeps=None):
         super().__init__()
+        self.part = momentum
+        if keeps is not None:
+            self.momentum, self.part = keeps, 1 - keeps
         self.weight, self.bias = nn.Parameter(torch.rand(c) + 0.5), nn.Parameter(torch.randn(c))
         self.register_buffer("running_mean", torch.zeros(c))
         self.register_buffer("running_var", torch.ones(c))
@@ -225,8 +288,8 @@ class HandBatchNorm(nn.Module):
         mean, var = self.running_mean, self.running_var
         if self.training:
             mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-            self.running_mean += 0.1 * (mean - self.running_mean)
-            self.running_var += 0.1 * (var - self.running_var)
+            self.running_mean += self.part * (mean - self.running_mean)
+            self.running_var += self.part * (var - self.running_var)
         lined = lambda t: t.reshape(1, -1, 1, 1)  # noqa: E731
         return self.act((x - lined(mean)) / lined(var + 1e-5).sqrt() * lined(self.weight) + lined(self.bias))
 

@@ -1,6 +1,8 @@
 """The layers that an audit finds, and their numbers against float64 loops."""
 
+import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -116,6 +118,67 @@ class Call(nn.Module):
         return self.f(x)
 
 
+@pytest.mark.parametrize(
+    "make", [nn.BatchNorm2d, partial(nn.InstanceNorm2d, track_running_stats=True), zoo.HandBatchNorm]
+)
+def test_a_layer_that_uses_running_statistics_is_shown_as_fixed(make):
+    model, x = nn.Sequential(make(8)), spread(2, 8, 6, 6)
+    model[0].running_mean += 0.5
+    found = nv.audit(model.eval(), x)
+    (layer,) = found.layers
+    assert layer.fixed
+    assert str(found).splitlines()[1].split("2×8×6×6")[1].split()[:3] == ["fixed", "–", "–"]
+    explorer = found.explore("0")
+    assert (explorer.mode, explorer.statistics.mean.tolist()) == ("eval", [0.5] * 8)
+    trained = nv.audit(model.train(), x)
+    assert not trained.layers[0].fixed
+    assert "fixed" not in str(trained)
+
+
+def adaptive(x):
+    """Give each sample the spread of the one before it."""
+    std, mean = torch.std_mean(x, (2, 3), keepdim=True)
+    return (x - mean) / std * std.roll(1, 0)
+
+
+# what pools maps without being a normalizer: layer, input shape, axis of the channels
+NO_PLAIN_NORMS = {
+    "GRN": (zoo.GlobalResponseNorm(8, 0.5), (2, 6, 6, 8), -1),
+    "GRN as built": (zoo.GlobalResponseNorm(8), (2, 6, 6, 8), -1),
+    "EvoNorm-S0": (zoo.EvoNorm2dS0(2, 8), (2, 8, 6, 6), 1),
+    "EvoNorm-B0": (zoo.EvoNorm2dB0(2, 8), (3, 8, 6, 6), 1),
+    "AdaIN": (Call(adaptive), (2, 8, 6, 6), 1),
+    "by the exponential of the spread": (Call(lambda x: x / x.var((2, 3), keepdim=True).sqrt().exp()), (2, 8, 6, 6), 1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", NO_PLAIN_NORMS)
+def test_what_pools_maps_and_is_no_plain_normalizer(name, dtype):
+    module, shape, axis = NO_PLAIN_NORMS[name]
+    layer = one(nn.Sequential(nn.Identity(), copy.deepcopy(module)).to(dtype), spread(*shape).to(dtype))
+    assert (layer.kind, layer.label, layer.block) == ("other", "pools H x W, no plain normalizer", None)
+    assert (layer.name, layer.channel_axis, layer.known_by) == ("1", axis, "output")
+
+
+HIDDEN = {
+    "RMS": (zoo.RMSNorm(64), (1, 1, 64), "rms"),
+    "Layer": (zoo.SquaredLayerNorm(64), (1, 1, 64), "positional"),
+    "RMS in float32": (zoo.InFloat32(zoo.RMSNorm(64)), (1, 1, 64), "rms"),
+    "heads": (zoo.HandHeadNorm(3, 9), (1, 3, 1), "per_head"),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_sets_are_told_where_one_channel_outshines_the_others(name, dtype):
+    module, block, kind = HIDDEN[name]
+    x = spread(2, 9, 64)
+    x[:, :, 5] = x[:, 4] = 3000.0
+    layer = one(nn.Sequential(copy.deepcopy(module)).to(dtype), x.to(dtype))
+    assert (layer.block, layer.kind) == (block, kind)
+
+
 NO_NORMS = {
     "identity": lambda x: x,
     "copy": lambda x: x.clone(),
@@ -130,6 +193,10 @@ NO_NORMS = {
     "blurred": lambda x: F.avg_pool2d(x, 3, 1, 1),
     "mixed": lambda x: torch.einsum("nchw,cd->ndhw", x, torch.ones(8, 8) + torch.eye(8)),
     "residual": lambda x: x + 0.1 * torch.tanh(x.roll(1, 2)),
+    "a gate by the largest": lambda x: x * x.amax((2, 3), keepdim=True).sigmoid(),
+    "spatial softmax": lambda x: x * x.flatten(2).softmax(-1).reshape(x.shape),
+    "attention": lambda x: F.scaled_dot_product_attention(x, x, x),
+    "a power mean": lambda x: x * x.abs().pow(3).mean((2, 3), keepdim=True).pow(1 / 3),
     "noise": torch.rand_like,
     "zeros": torch.zeros_like,
 }

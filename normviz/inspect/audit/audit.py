@@ -36,7 +36,7 @@ def audit(
         Codes of warnings to leave out.
     also
         Codes of warnings to add to the default ones: "train-mode", "running-untouched", "dead-channel",
-        "bias-before-norm", "group-one", "back-to-back".
+        "bias-before-norm", "group-one", "back-to-back", "eps-underflow".
 
     Returns
     -------
@@ -55,11 +55,16 @@ def audit(
     The model, the example and the random state are left as they were, also when the model raises. Activations are not
     kept; `explore` runs the model again, up to the layer asked for. During the run, the parameters are in memory twice.
     Layers are recognized by their class, by the functions of torch.nn.functional that a forward calls, and by their
-    output, if sets of the input explain it. A normalization written out by hand in the middle of a longer forward is
-    not found, nor is anything that torch.jit has compiled; `unseen` names the modules.
+    output, if sets of the input explain it. Where the example hides them, as with squares that overflow, a module that
+    holds no other module's parameters is called a few times more, on noise; what takes mean and variance over H x W
+    without being a plain normalizer, such as EvoNorm and GRN, is found in this way. A normalization written out by hand
+    in the middle of a longer forward is not found, nor is anything that torch.jit has compiled; `unseen` names the
+    modules.
 
     Default codes: "one-value-per-set", "small-set", "accidental-instance", "small-batch" (needs training_batch),
-    "non-finite", "train-eval-gap" (silent while the running statistics are untouched), "groups-do-not-divide".
+    "non-finite", "constant-output", "groups-do-not-divide", "train-eval-gap" (silent while the running statistics are
+    untouched), "statistics-not-loaded", "frozen-but-training", "momentum-reversed". Those of running statistics but
+    "train-eval-gap", and "non-finite", are given once, at the first such layer; `numbers["layers"]` names all.
 
     Examples
     --------
@@ -99,6 +104,7 @@ def _layers(records: list[LayerRecord]) -> list[NormLayer]:
             input_shape=record.norm.shape,
             share=record.cells / cells,
             gap=record.measured.gap,
+            fixed=not record.norm.own,
             **{name: getattr(record.norm, name) for name in of_norm},
             **{name: getattr(record, name) for name in of_record},
         )

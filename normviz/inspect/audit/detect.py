@@ -38,11 +38,15 @@ UNEXPLAINED = 1e-4
 1e-3 where sets differ at all."""
 SMOOTH = 0.01
 """Von Neumann's ratio of a smooth function of some hundred points is below this."""
+EXACT = 1e-13
+"""Share that is left unexplained by rounding to float32 alone."""
 BETTER, BETTER_SORTED = 25.0, 4.0
 """How many times worse x itself must explain the output. The sorted tests ask for less, as some steps remain whatever
 the order."""
 CHANNELS, CELLS = 16, 1024
 """Number of channels, and of cells of each, that are compared; the statistics are those of all cells."""
+OUTSHONE = 100.0
+"""How many times the median the largest cell may be."""
 MIN_FITTED = 8
 """Cells of a channel that are needed to fit a weight and a bias."""
 MIN_SORTED = 64
@@ -53,42 +57,39 @@ _BIAS_NAMES = ("bias", "beta", "shift", "offset")
 _STATE_NAMES = ("mean", "var", "std", "track", "momentum")
 
 
-def norm_by_output(module: Any, x: Any, y: Any, before: BuffersBefore, *, eps: float | None = None) -> Norm | None:
+def norm_by_output(
+    module: Any, x: Any, y: Any, before: BuffersBefore, *, eps: float | None = None, size: int | None = None
+) -> Norm | None:
     """Return what a module normalizes if sets of its input explain its output; None otherwise.
 
-    Running statistics are those of `before`, by id of the buffer: as they were before the run.
+    Running statistics are those of `before`, by id of the buffer: as they were before the run. `size` is that of the
+    sets, where it is known.
     """
-    if not 2 <= x.ndim <= 5:
-        return None
     learned = parameters(module)
-    shapes = (x.shape[1:], *(p.shape for p in learned.values()))
-    features, *others = (tuple(n for n in shape if n > 1) for shape in shapes)
-    if any(len(shape) > 1 and shape != features for shape in others):
-        return None  # it has matrices, as no normalization does
-    channels = {x.shape[1], x.shape[-1]}
-    own = {n: t for n, t in (learned | buffers(module)).items() if t.ndim and has_values(t)}
-    own = {n: t for n, t in own.items() if t.numel() in channels or t.shape == x.shape[1:]}
-    arrays = {n: values(t).reshape(-1) if t.numel() in channels else values(t) for n, t in own.items()}
+    if not 2 <= x.ndim <= 5 or has_matrices(module, x):
+        return None
+    own = _numbers_per_channel(module, x)
+    arrays = {n: values(t) if t.shape == x.shape[1:] else values(t).reshape(-1) for n, t in own.items()}
     x_values, y_values = values(x), values(y)
-    if not own and is_elementwise(x_values, y_values):
-        return None  # an activation, which is the commonest case
     if eps is None:
         eps = next((e for e in (attribute(module, n) for n in _EPS_NAMES) if isinstance(e, float)), None)
     groups = (attribute(module, n) for n in _GROUP_NAMES)
     G = next((g for g in groups if type(g) is int and g > 1), None)
     affine = own.get("weight"), own.get("bias")
-    match = match_sets(x_values, y_values, parameters=arrays, eps=eps)
+    match = match_sets(x_values, y_values, parameters=arrays, eps=eps, size=size)
     if match is None:
         uneven = G is not None and _has_uneven_groups(x_values, y_values, G, arrays, eps)
         return Norm("group", tuple(x.shape), None, 1, G, eps, *affine, grouped=True) if uneven else None
     grouped = G is not None and (match.num_groups == G or (match.kind == "instance" and x.shape[1] == G))
     mean, var = (next((n for n in own if word in n), None) for word in ("mean", "var"))
-    running = None
-    if match.kind == "batch" and mean and var and (match.own or learned):  # without parameters it is frozen for good
-        running = before.get(id(own[mean]), arrays[mean]), before.get(id(own[var]), arrays[var])
+    stored = running = mean_after = None
+    if mean and var:
+        stored = before.get(id(own[mean]), arrays[mean]), before.get(id(own[var]), arrays[var])
+        if match.kind == "batch" and (match.own or learned):  # without parameters it is frozen for good
+            running, mean_after = stored, arrays[mean]
     kind, num_groups = ("group", G) if grouped else (match.kind, match.num_groups)
     sets = kind, tuple(x.shape), match.block, match.channel_axis, num_groups
-    return Norm(*sets, eps, *affine, running, match.own, grouped)
+    return Norm(*sets, eps, *affine, running, match.own, grouped, stored=stored, mean_after=mean_after)
 
 
 def norm_around_call(module: Any, norm: Norm, call_output: Any, x: Any, y: Any, before: BuffersBefore) -> Norm | None:
@@ -98,11 +99,36 @@ def norm_around_call(module: Any, norm: Norm, call_output: Any, x: Any, y: Any, 
     """
     if call_output is not None and norm.shape == tuple(x.shape):
         return norm if is_elementwise(values(call_output), values(y)) else None
-    found = norm_by_output(module, x, y, before, eps=norm.eps)
+    found = norm_by_output(module, x, y, before, eps=norm.eps, size=norm.size)
     if found is None or found.size != norm.size:
         return None
     names = ["weight", "bias", "eps", "grouped", *(("kind", "num_groups") if norm.kind == "group" else ())]
     return replace(found, **{name: getattr(norm, name) for name in names})
+
+
+def is_activation(module: Any, x: Any, y: Any) -> bool:
+    """Whether a module has no numbers of its own for channels, and its output is a function of its input's cells."""
+    return not _numbers_per_channel(module, x) and is_elementwise(values(x), values(y))
+
+
+def is_outshone(x: Any) -> bool:
+    """Whether some cells are so large that the sets around them hardly differ, whichever way they are cut."""
+    sizes = np.abs(values(x)).reshape(-1)
+    typical = np.median(sizes[:: max(1, sizes.size // 4096)])
+    return float(sizes.max()) > OUTSHONE * float(typical)
+
+
+def _numbers_per_channel(module: Any, x: Any) -> dict[str, Any]:
+    """Return the parameters and buffers that have one number per channel, on either axis, or per element."""
+    own = {n: t for n, t in (parameters(module) | buffers(module)).items() if t.ndim and has_values(t)}
+    return {n: t for n, t in own.items() if t.numel() in (x.shape[1], x.shape[-1]) or t.shape == x.shape[1:]}
+
+
+def has_matrices(module: Any, x: Any) -> bool:
+    """Whether a module has parameters that are neither numbers nor one per channel or element, as no norm has."""
+    shapes = (x.shape[1:], *(p.shape for p in parameters(module).values()))
+    features, *others = (tuple(n for n in shape if n > 1) for shape in shapes)
+    return any(len(shape) > 1 and shape != features for shape in others)
 
 
 def is_elementwise(x: np.ndarray, y: np.ndarray) -> bool:
@@ -179,14 +205,19 @@ class _SampledCells:
 
 
 def match_sets(
-    x: np.ndarray, y: np.ndarray, *, parameters: Mapping[str, np.ndarray] | None = None, eps: float | None = None
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    parameters: Mapping[str, np.ndarray] | None = None,
+    eps: float | None = None,
+    size: int | None = None,
 ) -> SetMatch | None:
     """Return the sets of x whose statistics explain y, or None.
 
     `x`, `y`: Input and output, of one shape with 2 to 5 axes.
     `parameters`: The layer's own, by name. Those with one number per channel or element are tried as weight and bias,
         and as running mean and variance.
-    `eps`: The layer's, where it is known.
+    `eps`, `size`: The layer's, and that of its sets, where they are known.
     """
     if not (np.isfinite(x).all() and np.isfinite(y).all()) or np.ptp(y) == 0:
         return None
@@ -194,8 +225,11 @@ def match_sets(
     by_axis = []
     for axis in (1, -1) if x.ndim > 2 else (1,):
         cells = _sample_cells(canonical(x, axis), canonical(y, axis))
-        candidates = list(_candidates(canonical(x, axis), cells, own, DEFAULT_EPS if eps is None else eps))
-        by_axis.append((axis, _FitTests(cells, list(_affines(own, cells, per_element=axis == 1))), candidates))
+        tests = _FitTests(cells, list(_affines(own, cells, per_element=axis == 1)))
+        if tests.is_affine and not any(word in name.lower() for name in own for word in _STATE_NAMES):
+            return None
+        candidates = [*_candidates(canonical(x, axis), cells, own, DEFAULT_EPS if eps is None else eps, size)]
+        by_axis.append((axis, tests, candidates))
     for ranks in (range(2), range(2, 4)):  # the sorted tests take longest, and are needed least
         found = [
             (rank, _match(pool, axis, is_own, error))
@@ -239,9 +273,12 @@ def _sample_cells(x: np.ndarray, y: np.ndarray) -> _SampledCells:
 
 
 def _candidates(
-    x: np.ndarray, cells: _SampledCells, own: Mapping[str, np.ndarray], eps: float
+    x: np.ndarray, cells: _SampledCells, own: Mapping[str, np.ndarray], eps: float, size: int | None
 ) -> Iterator[tuple[Pooling, np.ndarray, bool]]:
-    """Yield every block once with its x_hat at the cells, except blocks of one cell; then the running statistics."""
+    """Yield every block once with its x_hat at the cells, except blocks of one cell; then the running statistics.
+
+    If the `size` of the sets is known, only blocks of this size.
+    """
     atoms = moments(x)
     # Sets within a position need the compared positions alone: each becomes a sample without spatial axes.
     positions = x.reshape(*x.shape[:2], -1)[cells.n[0], :, cells.s[0]]
@@ -252,7 +289,7 @@ def _candidates(
             continue
         for groups in divisors(x.shape[1])[1:-1] if row.has_groups else (None,):
             pool = pooling(row.name, x.shape, groups)
-            if pool.size > 1 and (pool.block, row.centered) not in tried:
+            if pool.size > 1 and size in (None, pool.size) and (pool.block, row.centered) not in tried:
                 tried.add((pool.block, row.centered))
                 if row.spatial == "all":
                     found, where, sets = atoms.pool(row.name, groups), cells, pool
@@ -289,9 +326,14 @@ class _FitTests:
     """The four tests on one choice of cells, and how well x itself passes them."""
 
     def __init__(self, cells: _SampledCells, affines: list) -> None:
-        self.y, self.affines = cells.y, affines
+        self.x, self.y, self.affines = cells.x, cells.y, affines
         self.spread = _sum_of_squares(cells.y - cells.y.mean())
         self.error_of_x = cache(lambda test: test(cells.x))
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether y is x with the layer's own weight and bias, to rounding: then no sets can explain it better."""
+        return bool(self.spread) and self._own_affine(self.x) <= EXACT
 
     def passed(self, x_hat: np.ndarray, ranks: range, *, several_sets: bool, own: bool) -> Iterator[tuple[int, float]]:
         """Yield the tests of these ranks that x_hat passes: (rank, 0 for the strictest; what is left unexplained).
@@ -333,7 +375,7 @@ class _FitTests:
 
 
 def _sum_of_squares(a: np.ndarray) -> float:
-    return float(np.vdot(a, a))
+    return float(np.square(a).sum())  # np.vdot would wake the threads of the BLAS, which takes longer
 
 
 def _roughness(by: np.ndarray, y: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from normviz.core.pooling import divisors
@@ -46,3 +47,11 @@ def group_norm(layer: LayerRecord, most_groups: int | None = None, least_size: i
     groups = [g for g in divisors(norm.channels) if g <= (MOST_GROUPS if most_groups is None else most_groups)]
     large = [g for g in groups if norm.channels // g * norm.cells >= least_size]
     return replace_by(layer, f"torch.nn.GroupNorm({(large or [1])[-1]}, {norm.channels})")
+
+
+def for_each(layers: Sequence[LayerRecord], line: str) -> str:
+    """Return a line for a layer, with {} for it; a loop over the names of the modules if there are several."""
+    if len(layers) == 1:
+        return line.format(path_to(layers[0].name))
+    names = ", ".join(repr(short_name(layer.name.partition(":")[0])) for layer in layers)
+    return f"for name in [{names}]:\n    {line.format('model.get_submodule(name)')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,13 @@ photographs: neighbouring cells of a map are correlated, so N * H * W of them co
 DEAD = 1e-5
 """A channel whose standard deviation is below this part of the layer's root mean square is constant to rounding."""
 
+LARGE_EPS = 0.01
+"""The largest eps in use is 1e-3, that of Keras."""
+TRACE = 0.03
+"""An output whose root mean square, before weight and bias, is below this is as good as constant."""
+FIRST = 0.999
+"""The part that a first update replaces, if the running mean is the average of all batches so far."""
+
 
 @dataclass(frozen=True)
 class Measurements:
@@ -34,25 +42,101 @@ class Measurements:
     ratio: float | None = None  # mean over the channels of the example's variance, unbiased, over the running one
     independent: float | None = None  # `independent_values` of the example
     dead: tuple[int, ...] = ()  # channels that carry nothing: constant, or with the weight 0 while others are not 0
+    dtype: str = "float32"  # of the input
+    eps_lost_in: str = ""  # the dtype of the weight, or of the input if there is none, if eps is 0 in it
+    momentum: float | None = None  # the part of the running mean that this use replaced, of a norm known by its output
+    # how many sets of the input, which are not constant, left no trace in the output; of how many; "overflow" or "eps"
+    vanished: tuple[int, int, str] = (0, 0, "")
 
     def and_then(self, later: Measurements) -> Measurements:
         """Return this with a later use of the same layer: gap and ratio stay those of the first use."""
         finite = {k: getattr(self, k) and getattr(later, k) for k in ("finite_in", "finite_out", "finite_state")}
-        return replace(self, **finite, dead=tuple(c for c in self.dead if c in later.dead))
+        dead = tuple(c for c in self.dead if c in later.dead)
+        return replace(self, **finite, dead=dead, vanished=max(self.vanished, later.vanished))
 
 
 def measure_use(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
     """Measure one use: its input x and output y are torch tensors, y may be None."""
     if not has_values(x) or not (y is None or has_values(y)):
         return Measurements()
-    found = Measurements(_finite(x), y is None or _finite(y), norm.parameters_finite)
-    if dead and 2 <= x.ndim <= 5 and norm.shape[0] * norm.cells > 1 and found.finite_in:
-        found = replace(found, dead=_dead_channels(values(x), norm))
-    if norm.running is None or norm.running_untouched or not (found.finite_in and found.finite_state):
+    low, high = _range(x)
+    finite_out = y is None or all(map(math.isfinite, _range(y)))
+    found = Measurements(math.isfinite(high - low), finite_out, norm.parameters_finite)
+    found = replace(found, dtype=str(x.dtype).removeprefix("torch."), eps_lost_in=_eps_lost_in(norm, x))
+    if not found.finite_in or not found.finite_state:
         return found
-    gap, ratio = _gap(moments(values(x).reshape(norm.shape), channel_axis=norm.channel_axis), norm)
+    if dead and 2 <= x.ndim <= 5 and norm.shape[0] * norm.cells > 1:
+        found = replace(found, dead=_dead_channels(values(x), norm))
+    if y is not None and finite_out and norm.own and norm.size not in (None, 0, 1):
+        found = replace(found, vanished=_vanished_sets(norm, x, y, max(-low, high)))
+    if norm.running is None or (norm.running_untouched and norm.mean_after is None):
+        return found
+    atoms = moments(values(x).reshape(norm.shape), channel_axis=norm.channel_axis)
+    if norm.mean_after is not None and norm.own:
+        found = replace(found, momentum=_replaced_part(atoms, norm))
+    if norm.running_untouched:
+        return found
+    gap, ratio = _gap(atoms, norm)
     independent = independent_values(norm.shape[0] if norm.kind == "batch" else 1, norm.cells)
     return replace(found, gap=gap, independent=independent, ratio=ratio * independent / max(independent - 1, 1))
+
+
+def _vanished_sets(norm: Norm, x: Any, y: Any, largest: float) -> tuple[int, int, str]:
+    """Return how many sets of x, which are not constant, left no trace in y, of how many, and why."""
+    import torch
+
+    eps, limit = norm.eps or 0.0, math.sqrt(torch.finfo(x.dtype).max) if x.is_floating_point() else math.inf
+    block, count = norm.block or (), norm.count or 0
+    if eps <= LARGE_EPS and largest <= limit:
+        return 0, 0, ""
+
+    def of_sets(t: Any) -> Any:
+        """Return the cells with an axis for the sets and one for the cells of a set."""
+        pairs = [part for n, b in zip(norm.shape, block, strict=True) for part in (n // b, b)]
+        parts = t.reshape(pairs)
+        return parts.permute(*range(0, parts.ndim, 2), *range(1, parts.ndim, 2)).reshape(count, -1)
+
+    cells = of_sets(x.double())
+    if norm.centered:
+        cells = cells - cells.mean(1, keepdim=True)
+    if eps > LARGE_EPS:
+        var = cells.square().mean(1)
+        return int(((var > 0) & (var < TRACE**2 * eps)).sum()), count, "eps"
+    bias = torch.zeros((), dtype=y.dtype) if norm.bias is None else norm.bias
+    if bias.numel() == norm.channels and norm.channel_axis == 1:
+        bias = bias.reshape(-1, *[1] * (len(norm.shape) - 2))
+    of_channel = y.reshape(norm.shape).movedim(norm.channel_axis, 0).flatten(1)
+    all_empty = count > 1 and bool((of_channel == of_channel[:, :1]).all())  # an activation may follow the bias
+    empty = of_sets(y.reshape(norm.shape) == bias).all(1) | all_empty
+    return int(((cells.abs().amax(1) > limit) & empty).sum()), count, "overflow"
+
+
+def _eps_lost_in(norm: Norm, x: Any) -> str:
+    """Return the dtype of the weight, or of the input if there is none, if eps is 0 in it; else an empty text."""
+    import torch
+
+    dtype = (x if norm.weight is None else norm.weight).dtype
+    lost = norm.eps is not None and dtype.is_floating_point and not torch.tensor(norm.eps).to(dtype).any()
+    return str(dtype).removeprefix("torch.") * bool(lost)
+
+
+def _range(x: Any) -> tuple[float, float]:
+    """Return the least and the largest value; NaN if there is one."""
+    low, high = (x.dequantize() if x.is_quantized else x).aminmax()
+    return low.item(), high.item()
+
+
+def _replaced_part(atoms: Moments, norm: Norm) -> float | None:
+    """Return which part of the running mean the batch's mean has replaced; None if it cannot be told.
+
+    A cumulative average replaces all of it at its first update.
+    """
+    before, after = norm.running[0], norm.mean_after  # type: ignore[index]
+    way = atoms.pool("batch").mean.reshape(-1) - before
+    if not way.any():
+        return None
+    part = float(way @ (after - before) / (way @ way))
+    return None if norm.running_untouched and part > FIRST else part
 
 
 def independent_values(samples: int, cells: int) -> float:
@@ -90,7 +174,3 @@ def _dead_channels(x: np.ndarray, norm: Norm) -> tuple[int, ...]:
         weight = np.abs(values(norm.weight).reshape(-1))
         dead |= (weight <= DEAD * weight.max()) & bool(weight.any())  # a layer whose weights are all 0 starts so
     return tuple(np.flatnonzero(dead).tolist())
-
-
-def _finite(x: Any) -> bool:
-    return bool((x.dequantize() if x.is_quantized else x).isfinite().all())

@@ -16,7 +16,7 @@ from normviz.inspect.audit.table import STYLE, Row, html_table
 from normviz.inspect.audit.tensors import short_name
 
 if TYPE_CHECKING:
-    from normviz.inspect.audit.rules import AuditWarning
+    from normviz.inspect.audit.registry import AuditWarning
 
 MOST_PACKED = 2_500_000
 """Bytes that the explorers of a page take up, packed. Script, table and findings of ResNet-50 take less than 300 kB."""

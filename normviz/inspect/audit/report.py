@@ -18,11 +18,11 @@ from normviz.core.methods import METHODS
 from normviz.core.statistics import Statistics
 from normviz.explorer.widget import Explorer
 from normviz.inspect.audit import page
-from normviz.inspect.audit.rules import AuditWarning
+from normviz.inspect.audit.registry import AuditWarning
 from normviz.inspect.audit.run import LayerReached, ModelRun, observe
 from normviz.inspect.audit.table import NUMERIC, Row, html_box, html_table, times
 from normviz.inspect.audit.tensors import has_values, short_name, tensors_in, unwrapped, values
-from normviz.inspect.audit.torch_norms import LOCAL, Norm
+from normviz.inspect.audit.torch_norms import LOCAL, OTHER, Norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class NormLayer:
     type
         Name of the class, or of the function.
     kind
-        A key of METHODS by what is pooled, or "local_response", which has no sets. GroupNorm stays "group" at any G.
+        A key of METHODS by what is pooled; GroupNorm stays "group" at any G. "local_response" has no sets, and "other"
+        takes mean and variance over the spatial axes, but is no plain normalizer (EvoNorm, GRN).
     num_groups
         G of Group Norm.
     input_shape
@@ -65,6 +66,9 @@ class NormLayer:
     known_by
         "class", "call" (a function of torch.nn.functional was called inside) or "output" (the output is explained by
         sets of the input).
+    fixed
+        Whether it used its running statistics in the run, so that nothing was pooled; `block`, `size` and `count` are
+        then those of train mode.
     """
 
     name: str
@@ -84,12 +88,16 @@ class NormLayer:
     uses: int
     eps: float | None
     known_by: str
+    fixed: bool = False
 
     @property
     def label(self) -> str:
         """The method's name as it is written in a text, with G."""
         if self.kind == LOCAL:
             return "Local Response Norm (no sets)"
+        if self.kind == OTHER:
+            spatial = {3: "L", 4: "H x W"}.get(len(self.input_shape), "D x H x W")
+            return f"pools {spatial}, no plain normalizer"
         return METHODS[self.kind].label + (f", G = {self.num_groups}" if self.num_groups else "")
 
 
@@ -301,7 +309,8 @@ class Audit:
 
 
 def _without_sets(layer: NormLayer) -> str:
-    return "each cell has a window of channels of its own" if layer.kind == LOCAL else "groups differ in size"
+    reasons = {LOCAL: "each cell has a window of channels of its own", OTHER: "it is no plain normalizer"}
+    return reasons.get(layer.kind, "groups differ in size")
 
 
 def _shown(layer: NormLayer, norm: Norm, tensor: Any) -> dict[str, Any]:
@@ -315,13 +324,15 @@ def _shown(layer: NormLayer, norm: Norm, tensor: Any) -> dict[str, Any]:
             merged = (x.shape[0], -1, x.shape[-1]) if norm.channel_axis == -1 else (*x.shape[:2], -1)
             x, labels = x.reshape(merged), labels.reshape(merged)
         return options | {"x": x, "labels": np.moveaxis(labels, norm.channel_axis, 1)}
-    options |= {"x": x, "method": norm.kind, "num_groups": norm.num_groups}
+    # With running statistics Instance Norm has one mean and variance a channel, as Batch Norm has.
+    method = norm.kind if norm.own else "batch"
+    options |= {"x": x, "method": method, "num_groups": norm.num_groups}
     for name in ("weight", "bias"):
         tensor = getattr(norm, name)
         if tensor is not None and (tensor.numel() == norm.channels or norm.kind == "layer"):
             array = values(tensor)
             options[name] = array.reshape(-1) if array.size == norm.channels else array
-    if norm.running is not None and norm.kind == "batch":
+    if norm.running is not None and method == "batch":
         options["statistics"] = Statistics(mean=norm.running[0], var=norm.running[1], count=norm.size or 1)
         options["mode"] = "train" if norm.own else "eval"
     return options
@@ -348,9 +359,9 @@ def _row(layer: NormLayer) -> tuple[str, ...]:
         short_name(layer.name),
         layer.label,
         times(layer.input_shape),
-        times(layer.block) if layer.block else "–",
-        f"{layer.size:,}" if layer.size else "–",
-        f"{layer.count:,}" if layer.count else "–",
+        "fixed" if layer.fixed else times(layer.block) if layer.block else "–",
+        f"{layer.size:,}" if layer.size and not layer.fixed else "–",
+        f"{layer.count:,}" if layer.count and not layer.fixed else "–",
         str(layer.uses),
         f"{layer.parameters:,}",
         f"{layer.share:.1%}",

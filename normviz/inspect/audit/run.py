@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from normviz.inspect._snapshot import first_line, restore_after
-from normviz.inspect.audit.detect import MAX_CELLS, norm_around_call, norm_by_output
+from normviz.inspect.audit.detect import MAX_CELLS, is_activation, is_outshone, norm_around_call, norm_by_output
 from normviz.inspect.audit.measurements import Measurements, measure_use
 from normviz.inspect.audit.tensors import (
     MODEL,
@@ -49,6 +49,7 @@ from normviz.inspect.audit.tensors import (
     version,
 )
 from normviz.inspect.audit.torch_norms import Norm, arguments_of, bias_axis, function_of, norm_functions, norm_of_call
+from normviz.inspect.audit.trial import norm_by_trial
 
 AnyRun = TypeVar("AnyRun", bound="ModelRun")
 MAX_SHAPES = 8
@@ -76,6 +77,8 @@ class LayerRecord:
     bias_before: bool
     updates: int | None = None
     momentum: float | None = None
+    held: bool = False  # whether its parameters, or those of the module around it if it has none, get no gradient
+    moves: bool = False  # whether a run in this mode changes its running statistics
     refused: str | None = None
     is_call: bool = False  # whether it is the call of a function in the middle of a module's forward
     uses: int = 0
@@ -171,6 +174,8 @@ class ModelRun:
         self.layers: dict[str, LayerRecord] = {}
         self.stack: list[RunningModule] = []
         self._called: set[int] = set()
+        self._tried: dict[tuple, Norm | None] = {}
+        self._paused = False
         self._unreadable: dict[str, str] = {}
         self._order, self._thread = count(1), threading.get_ident()
         self._origins = TensorOrigins()
@@ -223,7 +228,7 @@ class ModelRun:
         return reasons
 
     def _observes(self, module: Any) -> bool:
-        return threading.get_ident() == self._thread and id(module) in self.names
+        return not self._paused and threading.get_ident() == self._thread and id(module) in self.names
 
     def _name(self, module: Any) -> str:
         return self.names.get(id(module), MODEL)
@@ -247,7 +252,7 @@ class ModelRun:
             pass
         x, y = first_tensor((*args, *kwargs.values())), first_tensor(output)
         if x is not None:
-            self._classify(running, x, y)
+            self._classify(running, args, kwargs, x, y)
         elif running.function:
             self._unreadable[self._name(module)] = "its input is not a tensor of one shape"
         if running.has_norms and self.stack:
@@ -255,7 +260,7 @@ class ModelRun:
         if y is not None:
             self._origins.add(y, self._name(module), module)
 
-    def _classify(self, running: RunningModule, x: Any, y: Any) -> None:
+    def _classify(self, running: RunningModule, args: tuple, kwargs: dict, x: Any, y: Any) -> None:
         """Decide whether the module that has just returned is a normalization, or calls some, or neither."""
         module, name = running.module, self._name(running.module)
         before = self._buffers_before
@@ -278,11 +283,25 @@ class ModelRun:
             else:
                 for call in running.calls:
                     self._add(call.label, module, call.norm, "call", call)
-        elif readable and not running.has_norms and not is_torchs_own(module):
-            norm = norm_by_output(module, x, y, before)
+        elif readable and not (running.has_norms or is_torchs_own(module) or is_activation(module, x, y)):
+            norm = self._norm_by_trial(module, args, kwargs, x) if is_outshone(x) else None
+            norm = norm or norm_by_output(module, x, y, before) or self._norm_by_trial(module, args, kwargs, x)
             if norm is not None:
                 running.has_norms = True
                 self._record(name, running, norm, "output", given, x, y)
+
+    def _norm_by_trial(self, module: Any, args: tuple, kwargs: dict, x: Any) -> Norm | None:
+        """Call a module without layers inside again, unobserved, to see what it normalizes; once for each shape."""
+        if is_scripted(module) or any("." in name for name in (*parameters(module), *buffers(module))):
+            return None
+        key = id(module), tuple(x.shape)
+        if key not in self._tried:
+            self._paused = True
+            try:
+                self._tried[key] = norm_by_trial(module, args, kwargs, x, self._buffers_before)
+            finally:
+                self._paused = False
+        return self._tried[key]
 
     def _record(self, name: str, running: RunningModule, norm: Norm, known_by: str, given: Any, x: Any, y: Any) -> None:
         """Record a use of a module that is a normalization; x is its input `given`, or a copy from before the call."""
@@ -305,10 +324,12 @@ class ModelRun:
         learned = [*parameters(module).values()]
         if is_call:
             learned = [p for p in (norm.weight, norm.bias) if isinstance(p, torch.nn.Parameter)]
-        momentum, updates = attribute(module, "momentum"), attribute(module, "num_batches_tracked")
-        training = attribute(module, "training", False) is True
-        moves = norm.running is not None and (norm.own if is_call else training)
-        moves = moves and not (isinstance(momentum, int | float) and momentum == 0)
+        momentum, updates = norm.momentum, attribute(module, "num_batches_tracked")
+        if not is_call and known_by != "output":
+            momentum = attribute(module, "momentum", momentum)
+        elif known_by == "output":
+            momentum = call.measured.momentum
+        moves = norm.running is not None and norm.own and momentum != 0
         has_state = norm.running is not None or not norm.own
         updated = self._buffers_before.get(id(updates), np.zeros(()))
         return LayerRecord(
@@ -319,15 +340,25 @@ class ModelRun:
             known_by=known_by,
             parameters=sum(p.numel() for p in learned),
             frozen=bool(learned or has_state) and not moves and not any(p.requires_grad for p in learned),
-            mode="train" if training else "eval",
+            mode="train" if attribute(module, "training", False) is True else "eval",
             measured=call.measured,
             before=call.before[0],
             bias_before=call.before[1],
             updates=None if updates is None or updated.size != 1 else int(updated.item()),
-            momentum=momentum if isinstance(momentum, float) else None,
+            momentum=float(momentum) if isinstance(momentum, int | float) else None,
+            held=moves and self._gets_no_gradient(learned, name),
+            moves=moves,
             refused=call.refused,
             is_call=is_call,
         )
+
+    def _gets_no_gradient(self, learned: list[Any], name: str) -> bool:
+        """Whether no parameter of a layer, or of the innermost module around it if it has none, gets a gradient."""
+        modules = dict(self.modules)
+        while not learned and name not in ("", MODEL):
+            name = name.rpartition(":" if ":" in name else ".")[0]
+            learned = [*parameters(modules[name]).values()] if name in modules else []
+        return bool(learned) and not any(p.requires_grad for p in learned)
 
     def _offer(self, name: str, x: Any, norm: Norm) -> None:
         """Hand the input of one use of a layer to whoever takes inputs."""
@@ -352,7 +383,7 @@ class ModelRun:
             if not refused or refused in self.ignore:
                 raise
             y = x.clone()  # so that the rest of the model can be observed as well
-        in_run = bool(self.stack) and threading.get_ident() == self._thread
+        in_run = bool(self.stack) and not self._paused and threading.get_ident() == self._thread
         if norm is None or not in_run or is_view_of(x, self._weight_storages):
             return y  # a view of a weight: weight standardization normalizes no activations
         running = self.stack[-1]

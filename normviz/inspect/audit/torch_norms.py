@@ -17,6 +17,8 @@ from normviz.inspect.audit.tensors import attribute, class_name, has_values, is_
 
 LOCAL = "local_response"
 """Not a row of METHODS: every cell has a window of channels of its own, so no two cells share statistics."""
+OTHER = "other"
+"""Not a row of METHODS: mean and variance over the spatial axes decide the output, but not as those of a normalizer."""
 
 # By name of the function: its arguments in order, in torch.nn.functional and in torch itself.
 _FUNCTIONAL = {
@@ -31,7 +33,7 @@ _DIRECT = _FUNCTIONAL | {
     "batch_norm": "input weight bias running_mean running_var training momentum eps",
     "instance_norm": "input weight bias running_mean running_var use_input_stats momentum eps",
 }
-_DEFAULTS = {"training": False, "use_input_stats": True, "eps": 1e-5}
+_DEFAULTS = {"training": False, "use_input_stats": True, "eps": 1e-5, "momentum": 0.1}
 
 BuffersBefore = Mapping[int, np.ndarray]
 """Buffers before the run, by id: in train mode a call changes them."""
@@ -41,7 +43,7 @@ BuffersBefore = Mapping[int, np.ndarray]
 class Norm:
     """One normalization of one input."""
 
-    kind: str  # a key of METHODS, or LOCAL
+    kind: str  # a key of METHODS, LOCAL or OTHER
     # shape, block: of the input and of a set, in the input's own order of axes; block is None where the sets are not
     # equal boxes
     shape: tuple[int, ...]
@@ -57,6 +59,11 @@ class Norm:
     running: tuple[np.ndarray, np.ndarray] | None = None
     own: bool = True  # whether the input's own statistics were used, rather than the running ones
     grouped: bool = False  # whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not
+    momentum: float | None = None  # the call's own, in torch's sense
+    # stored, mean_after: of a norm known by its output: as `running`, also if it is frozen for good; and the running
+    # mean after the call
+    stored: tuple[np.ndarray, np.ndarray] | None = None
+    mean_after: np.ndarray | None = None
 
     @property
     def size(self) -> int | None:
@@ -87,7 +94,7 @@ class Norm:
     def parameters_finite(self) -> bool:
         """Whether weight, bias and running statistics have no NaN or infinity."""
         tensors = [t for t in (self.weight, self.bias) if t is not None and has_values(t)]
-        return all(np.isfinite(a).all() for a in (*map(values, tensors), *(self.running or ())))
+        return all(np.isfinite(a).all() for a in (*map(values, tensors), *(self.running or self.stored or ())))
 
     @property
     def running_untouched(self) -> bool:
@@ -164,7 +171,9 @@ def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore)
     dtype = str(given["input"].dtype).removeprefix("torch.")
     eps = RESOLUTION.get(dtype, RESOLUTION["float32"]) if given["eps"] is None else float(given["eps"])
     affine = {k: v if hasattr(v, "shape") else None for k, v in given.items() if k in ("weight", "bias")}
-    return Norm(shape=shape, running=running, eps=eps if name != "local_response_norm" else None, **row, **affine)  # type: ignore[arg-type]
+    momentum = given["momentum"] if isinstance(given["momentum"], int | float) else None
+    numbers = {"eps": eps if name != "local_response_norm" else None, "momentum": momentum if readable else None}
+    return Norm(shape=shape, running=running, **numbers, **row, **affine)  # type: ignore[arg-type]
 
 
 def _group(shape: tuple[int, ...], groups: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from normviz.core.methods import METHODS
-from normviz.inspect.audit.torch_norms import LOCAL
+from normviz.inspect.audit.torch_norms import LOCAL, OTHER
 from normviz.inspect.compare.matching import Match, match, relative, same_partition
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 
@@ -336,8 +336,8 @@ def _broadcast_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> f
 
 
 def _method(use: LayerUse) -> str:
-    if use.kind == LOCAL:
-        return "Local Response Norm"
+    if use.kind in (LOCAL, OTHER):
+        return "Local Response Norm" if use.kind == LOCAL else "no plain normalizer"
     return METHODS[use.kind].label + (f" with G = {use.num_groups}" if use.num_groups else "")
 
 

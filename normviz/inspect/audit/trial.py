@@ -1,0 +1,141 @@
+"""Recognize a normalization by calling its module again, on inputs of our own.
+
+The example may hide what a module does: squares overflow in half precision, one channel outshines all others, a weight
+is 0. So a module without layers inside, which its output did not explain, is called on noise; parameters that are all 0
+or not finite are replaced for the trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from normviz.core.pooling import canonical
+from normviz.inspect.audit.detect import has_matrices, norm_by_output
+from normviz.inspect.audit.tensors import buffers, first_tensor, has_values, values
+from normviz.inspect.audit.torch_norms import OTHER, BuffersBefore, Norm
+
+SAMPLES = 2
+"""Samples of a trial's input."""
+WIDER = 8.0
+"""How many times wider the cells of a map are spread."""
+CHANGED = 0.02
+"""Relative change of an output that counts as one."""
+SAME = 1e-4
+"""A change is none if it is below this part of the other one, beside rounding."""
+
+
+def norm_by_trial(module: Any, args: tuple, kwargs: dict, x: Any, before: BuffersBefore) -> Norm | None:
+    """Return what a module normalizes if calls on noise show it; None otherwise, and if they raise.
+
+    `args`, `kwargs` are those of its call in the run, with x as the first argument. The caller sees to it that these
+    calls are not observed. Parameters, buffers and random states are left as they were.
+    """
+    import torch
+
+    if not args or not 2 <= x.ndim <= 5 or has_matrices(module, x):
+        return None
+    shape = (min(SAMPLES, x.shape[0]), *x.shape[1:])
+
+    def rounded(noise: np.ndarray) -> Any:
+        return torch.from_numpy(noise).to(x.device, _wide(x.dtype))
+
+    def call(noise: np.ndarray) -> np.ndarray:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            y = module.forward(rounded(noise), *args[1:], **kwargs)
+        if first_tensor(y) is not y or tuple(y.shape) != shape or not y.isfinite().all():
+            raise ValueError("not an output of a normalization")
+        return np.array(values(y), np.float64)
+
+    try:
+        with _replaced(module) as originals:
+            noise, other = _noise(shape, 0), _noise(shape, 1)
+            rounding = torch.finfo(_wide(x.dtype)).eps
+            y = call(noise)
+            cell = np.unravel_index(np.abs(y).argmax(), shape)
+            other[cell] = noise[cell]
+            if not buffers(module) and abs(call(other)[cell] - y[cell]) <= CHANGED * abs(y[cell]):
+                return None  # the output depends on this cell alone
+            state = {i: before.get(id(t), np.array(values(t), np.float64)) for i, t in originals.items()}
+            norm = norm_by_output(module, rounded(noise), torch.from_numpy(y), state)
+            if norm is None:
+                axis = next((a for a in (1, -1)[: x.ndim - 2] if _pools_maps(noise, y, a, call, rounding)), None)
+                return None if axis is None else Norm(OTHER, tuple(x.shape), None, axis)
+    except Exception:  # it may ask for other sizes, or for values that it knows
+        return None
+    block = norm.block and (x.shape[0] if norm.block[0] > 1 else 1, *norm.block[1:])
+    weight, bias = (originals.get(id(t)) for t in (norm.weight, norm.bias))
+    return replace(norm, shape=tuple(x.shape), block=block, weight=weight, bias=bias, mean_after=None)
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return noise, skewed, whose maps differ in mean and spread along the first two axes and along the last one."""
+    rng = np.random.default_rng(seed)
+    maps, features = (*shape[:2], *[1] * (len(shape) - 2)), shape[-1:]
+    x = rng.exponential(size=shape) * rng.uniform(0.5, 1.5, maps) * rng.uniform(0.5, 1.5, features)
+    return x + rng.standard_normal(maps) + rng.standard_normal(features)
+
+
+def _pools_maps(
+    x: np.ndarray, y: np.ndarray, axis: int, call: Callable[[np.ndarray], np.ndarray], rounding: float
+) -> bool:
+    """Whether a cell of the output depends on the mean and variance of its map, and on nothing else of the other cells.
+
+    They are moved away from their mean, which changes the variance alone, and mirrored at it, which changes neither.
+    `rounding` is the relative one of the dtype.
+    """
+    of_map = canonical(y, axis)[0, 0]
+    cell = np.unravel_index(np.abs(of_map).argmax(), of_map.shape)
+    others = np.ones(of_map.shape, bool)
+    others[cell] = False
+
+    def change(factor: float) -> float:
+        moved = x.copy()
+        one = canonical(moved, axis)[0, 0]  # a view
+        mean = one[others].mean()
+        one[others] = mean + factor * (one[others] - mean)
+        return abs(canonical(call(moved), axis)[0, 0][cell] - of_map[cell])
+
+    size = abs(of_map[cell])
+    wider = change(WIDER) if others.sum() > 2 else 0.0
+    return wider > max(CHANGED, 32 * rounding) * size and change(-1.0) <= 8 * rounding * size + SAME * wider
+
+
+@contextmanager
+def _replaced(module: Any) -> Iterator[dict[int, Any]]:
+    """Give a module copies of its own parameters and buffers, in float32 at least; yield id of the copy -> original.
+
+    Those that are all 0 or not finite become noise about 1.
+    """
+    import torch
+
+    stores = [object.__getattribute__(module, "__dict__")[store] for store in ("_parameters", "_buffers")]
+    kept = [dict(store) for store in stores]
+    try:
+        originals = {}
+        for store in stores:
+            for name, tensor in store.items():
+                if tensor is not None and has_values(tensor):
+                    new = tensor.detach().to(_wide(tensor.dtype), copy=True)
+                    if not (new.isfinite().all() and new.any()):
+                        noise = np.random.default_rng(0).uniform(0.5, 1.5, tuple(new.shape))
+                        new = torch.from_numpy(noise).to(new.device, new.dtype)
+                    store[name] = new
+                    originals[id(new)] = tensor
+        yield originals
+    finally:
+        for store, before in zip(stores, kept, strict=True):
+            store.clear()
+            store.update(before)
+
+
+def _wide(dtype: Any) -> Any:
+    """Return float32 for a shorter dtype, whose rounding would cover what a trial shows."""
+    import torch
+
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
