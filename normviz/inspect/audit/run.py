@@ -123,6 +123,7 @@ class RunningModule:
     x: Any = None  # a copy of its input, if it may have to be recognized by its output
     calls: list[NormCall] = field(default_factory=list)  # the functions that normalize, called in its forward
     labels: dict[tuple, str] = field(default_factory=dict)  # names of these calls, by function and weight
+    arguments: tuple[tuple, dict] = ((), {})  # those of its call, once it has returned
     has_norms: bool = False  # whether it is a normalization, or one was found inside
     refused: str | None = None  # the code of the reason for which torch raised in it
 
@@ -252,7 +253,8 @@ class ModelRun:
             pass
         x, y = first_tensor((*args, *kwargs.values())), first_tensor(output)
         if x is not None:
-            self._classify(running, args, kwargs, x, y)
+            running.arguments = args, kwargs
+            self._classify(running, x, y)
         elif running.function:
             self._unreadable[self._name(module)] = "its input is not a tensor of one shape"
         if running.has_norms and self.stack:
@@ -260,7 +262,7 @@ class ModelRun:
         if y is not None:
             self._origins.add(y, self._name(module), module)
 
-    def _classify(self, running: RunningModule, args: tuple, kwargs: dict, x: Any, y: Any) -> None:
+    def _classify(self, running: RunningModule, x: Any, y: Any) -> None:
         """Decide whether the module that has just returned is a normalization, or calls some, or neither."""
         module, name = running.module, self._name(running.module)
         before = self._buffers_before
@@ -284,21 +286,22 @@ class ModelRun:
                 for call in running.calls:
                     self._add(call.label, module, call.norm, "call", call)
         elif readable and not (running.has_norms or is_torchs_own(module) or is_activation(module, x, y)):
-            norm = self._norm_by_trial(module, args, kwargs, x) if is_outshone(x) else None
-            norm = norm or norm_by_output(module, x, y, before) or self._norm_by_trial(module, args, kwargs, x)
+            norm = self._norm_by_trial(running, x) if is_outshone(x) else None
+            norm = norm or norm_by_output(module, x, y, before) or self._norm_by_trial(running, x)
             if norm is not None:
                 running.has_norms = True
                 self._record(name, running, norm, "output", given, x, y)
 
-    def _norm_by_trial(self, module: Any, args: tuple, kwargs: dict, x: Any) -> Norm | None:
+    def _norm_by_trial(self, running: RunningModule, x: Any) -> Norm | None:
         """Call a module without layers inside again, unobserved, to see what it normalizes; once for each shape."""
+        module = running.module
         if is_scripted(module) or any("." in name for name in (*parameters(module), *buffers(module))):
             return None
         key = id(module), tuple(x.shape)
         if key not in self._tried:
             self._paused = True
             try:
-                self._tried[key] = norm_by_trial(module, args, kwargs, x, self._buffers_before)
+                self._tried[key] = norm_by_trial(module, *running.arguments, x, self._buffers_before)
             finally:
                 self._paused = False
         return self._tried[key]
