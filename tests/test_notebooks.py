@@ -31,6 +31,7 @@ OWN = {  # computed or chosen in the notebook itself
     "02_group_norm": "0.25 0.5 2.5 3.5 4.25 14.75 0.625 3.6875",
     "03_batch_norm_breaks": "0.01 0.1 4.4",
     "07_gradients": "0.1",
+    "10_real_bugs": "1.34 2.37",  # of the report
 }
 
 QUESTION = "**Question.**"
@@ -109,15 +110,39 @@ def test_a_notebook_runs_once_also_when_it_fails(tmp_path):
     assert count.read_text() == "x"
 
 
-def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
-    """The sections that need NumPy alone still run."""
-    notebook = read(next(path for path in NOTEBOOKS if path.stem == "09_your_own_layer"))
+@pytest.mark.parametrize(
+    ("name", "empty", "printed_all_the_same"),
+    [
+        ("09_your_own_layer", "sections 1, 4 and 5", "momentum-reversed"),
+        ("10_real_bugs", "rooms 9 to 12", "affine-per-group"),
+    ],
+)
+def test_a_notebook_says_once_that_torch_is_missing(tmp_path, name, empty, printed_all_the_same):
+    """What needs NumPy alone still runs."""
+    notebook = read(next(path for path in NOTEBOOKS if path.stem == name))
     hide = nbformat.v4.new_code_cell("import sys\nsys.modules['torch'] = None", id="hide")
     notebook.cells = [hide, *(cell for cell in notebook.cells if cell.cell_type == "code")]
     execute(notebook, folder=tmp_path)
     printed = "".join(out["text"] for cell in notebook.cells for out in cell.outputs if out.output_type == "stream")
-    assert printed.count("PyTorch is not installed, so sections 1, 4 and 5 stay empty") == 1
-    assert "momentum-reversed" in printed
+    assert printed.count(f"PyTorch is not installed, so {empty} stay empty") == 1
+    assert printed_all_the_same in printed
+
+
+def test_each_room_of_the_museum_shows_a_picture_and_the_verdict_that_the_guide_promises(course):
+    """Twelve rooms of one form. The guide's last column is "tool: `code`", and the tool says this code."""
+    notebook = course.run(next(path for path in NOTEBOOKS if path.stem == "10_real_bugs")).first
+    guide = next(cell.source for cell in notebook.cells if cell.id == "guide")
+    promised = re.findall(r"^\| (\d+) \|.*\| (\w+): `(.+)` \|$", guide, flags=re.M)
+    rooms = [cell.id for cell in notebook.cells if cell.source.startswith("## Room ")]
+    assert [int(number) for number, _, _ in promised] == [*range(1, len(rooms) + 1)] == [*range(1, 13)]
+    by_id = {cell.id: cell for cell in notebook.cells}
+    for room, (number, tool, code) in zip(rooms, promised, strict=True):
+        assert re.match(rf"## Room {number}: .+\n\n\*\*[\w.-]+/[\w.-]+ #\d+", by_id[room].source)
+        answer = by_id[f"{room}-answer"]
+        said = "".join(out.get("text", "") or out.get("data", {}).get("text/html", "") for out in answer.outputs)
+        assert f"nv.{tool}(" in answer.source
+        assert code in (answer.source if tool == "probe" else said), f"{room} does not say {code}"
+        assert any("<iframe" in out.get("data", {}).get("text/html", "") for out in answer.outputs), room
 
 
 # --- It is written as a course should be -----------------------------------------------------------------------------
@@ -125,7 +150,7 @@ def test_your_own_layer_says_once_that_torch_is_missing(tmp_path):
 
 def test_there_are_the_notebooks_that_the_course_names():
     chapters = "tour pooling_sets group_norm batch_norm_breaks instance_norm_and_style wider_family numerics gradients"
-    names = [*chapters.split(), "large_tensors", "your_own_layer"]
+    names = [*chapters.split(), "large_tensors", "your_own_layer", "real_bugs"]
     assert [path.stem for path in NOTEBOOKS] == [f"{k:02}_{name}" for k, name in enumerate(names)]
 
 
