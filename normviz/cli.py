@@ -6,7 +6,6 @@ import os
 import webbrowser
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ import normviz as nv
 from normviz import atomic_write
 from normviz.classroom.instructor import versions
 from normviz.inspect.audit import command
+from normviz.streaming.containers import load
 
 NOTEBOOKS = "normviz-notebooks"
 INSTRUCTOR = Path("normviz-instructor")
@@ -28,6 +28,8 @@ OUTPUT = "The file to write: an HTML page, or a still picture if the name ends i
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=PAGE, show_default=True, help=OUTPUT
 )
+
+key_option = click.option("--key", metavar="NAME", help="The array to read, if the file holds several.")
 
 # Errors of bad input: their message is one sentence, so no traceback is shown.
 BAD_INPUT = (click.ClickException, ValueError, TypeError, TraitError, OSError, MemoryError)
@@ -135,27 +137,27 @@ def instructor(folder: Path) -> None:
 @click.option(
     "-c", "--channel-axis", type=int, default=1, metavar="AXIS", help="Channel axis; -1 is the last.  [default: 1]"
 )
+@key_option
 @output_option
-def export(
-    source: tuple[str, ...], shape: bool, method: str, num_groups: int | None, channel_axis: int, output: Path
-) -> None:
+def export(source: tuple[str, ...], shape: bool, output: Path, key: str | None, **options: Any) -> None:
     """Write an interactive page of your own tensor.
 
-    FILE is a .npy file of an array with 2 to 5 axes, or a pipe such as /dev/stdin that delivers one.
+    FILE is a .npy, .npz or .safetensors file of an array with 2 to 5 axes, or a pipe such as /dev/stdin.
     """
     if shape:
-        x = random_normal(source)
+        x = random_normal(source, key)
     elif len(source) == 1:
-        x = read_npy(Path(source[0]))
+        x = load(Path(source[0]), key)
     else:
         raise click.UsageError(f"export takes one FILE, not {len(source)}; for random numbers add --shape")
-    write(nv.Explorer(x, method=method, num_groups=num_groups, channel_axis=channel_axis), output)
+    write(nv.Explorer(x, **options), output)
 
 
 @cli.command()
 @click.argument("source", nargs=-1, required=True, metavar="MODULE:FACTORY --shape N C [D] [H] [W]")
 @click.option("--shape", is_flag=True, help="Run the model on random normal numbers of this shape (seeded).")
-@click.option("--example", type=click.Path(path_type=Path), metavar="FILE", help="Run it on the array of a .npy file.")
+@click.option("--example", type=click.Path(path_type=Path), metavar="FILE", help="Run it on the array of a file.")
+@key_option
 @click.option("--training-batch", type=int, metavar="B", help="Number of samples normalized together in training.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave out this warning; may be repeated.")
 @click.option("--also", multiple=True, metavar="CODE", help="Add this optional warning; may be repeated.")
@@ -181,7 +183,8 @@ def audit(
     if len(names) != 1 or bool(sizes) != shape or shape == (example is not None):
         raise click.UsageError("audit takes one MODULE:FACTORY, and either --shape with sizes or --example with a file")
     try:
-        x = read_npy(example) if example else random_normal(sizes)
+        key = options.pop("key")
+        x = load(example, key) if example else random_normal(sizes, key)
         if html is not None:
             atomic_write.check_path(html)
         found = command.run(names[0], x, options)
@@ -214,41 +217,21 @@ def write(explorer: nv.Explorer, output: Path) -> None:
         click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
 
 
-def random_normal(sizes: Sequence[str]) -> np.ndarray:
+def random_normal(sizes: Sequence[str], key: str | None) -> np.ndarray:
     """Return random normal numbers of that shape, the same at every call.
 
     Raises
     ------
     click.UsageError
-        A size is not a whole number above 0.
+        A size is not a whole number above 0, or a key of a file is given.
     """
+    if key is not None:
+        raise click.UsageError(f"--key names an array of a file, and --shape takes none; leave --key {key} out")
     for size in sizes:
         if not size.isdecimal() or int(size) == 0:
             raise click.UsageError(f"--shape takes whole numbers > 0, as in --shape 4 16 12 12; {size!r} is not one")
     shape = tuple(map(int, sizes))
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-
-
-def read_npy(path: Path) -> np.ndarray:
-    """Read the array of a .npy file or pipe, without unpickling anything.
-
-    Raises
-    ------
-    click.UsageError
-        The file is no .npy file, holds Python objects, or ends too early.
-    OSError
-        The file can't be read.
-    """
-    with path.open("rb") as file:
-        if file.peek(2)[:2] == b"PK":
-            raise click.UsageError(f"{path} is an archive of arrays; save the one to look at with numpy.save")
-        # NumPy reads a file at its position, which a pipe does not have; from any other object it reads bytes.
-        stream: Any = file if file.seekable() else SimpleNamespace(read=file.read)
-        try:
-            return np.lib.format.read_array(stream, allow_pickle=False)
-        # From a damaged header, NumPy lets through any error of Python's parser.
-        except Exception as error:
-            raise click.UsageError(f"{path} is not a complete .npy file of numbers: {error}") from error
 
 
 def shipped_notebooks() -> Path:

@@ -5,12 +5,32 @@ Nothing is imported to find out. A module that is not in sys.modules has made no
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
 
+from normviz.core.errors import brief
+
 _LIBRARIES = (("cupy", "ndarray"), ("torch", "Tensor"), ("jax", "Array"))
 _ON_HOST, _ON_CUDA = (1, 3), (2, 13)  # DLPack's device types: CPU and pinned memory; CUDA and managed memory
+LOADERS = {
+    ".npy": "np.load(path, mmap_mode='r')",
+    ".npz": "np.load(path)['its name']",
+    ".safetensors": "safetensors.numpy.load_file(path)['its name']",
+    ".pt": "torch.load(path, weights_only=True)",
+    ".h5": "h5py.File(path)['its name'][...]",
+    ".keras": "keras.saving.load_model(path).get_weights()",
+    ".mat": "scipy.io.loadmat(path)['its name']",
+    ".csv": "np.loadtxt(path, delimiter=',')",
+    ".pkl": "pickle.load(open(path, 'rb'))",
+    ".png": "np.asarray(PIL.Image.open(path))[None], whose channels are last",
+}
+"""The line of Python that reads a file, by its suffix."""
+_ALIKE = {".pth": ".pt", ".ckpt": ".pt", ".hdf5": ".h5", ".tsv": ".csv", ".txt": ".csv", ".pickle": ".pkl"}
+_ALIKE |= dict.fromkeys((".jpg", ".jpeg", ".webp", ".gif", ".bmp"), ".png")
 _ARRAY_ATTRIBUTES = ("dtype", "__array__", "__array_interface__", "__dlpack__")
 
 
@@ -46,6 +66,16 @@ def source(x: Any) -> Literal["file", "chunks", "dask"] | None:
     return None
 
 
+def suffix_of(path: str | os.PathLike) -> str:
+    """Return the suffix of a file's name in small letters, of those that are alike the one in LOADERS.
+
+    >>> suffix_of("Weights.PTH"), suffix_of("no suffix")
+    ('.pt', '')
+    """
+    suffix = PurePath(os.fsdecode(path)).suffix.lower()
+    return _ALIKE.get(suffix, suffix)
+
+
 def on_gpu(x: Any) -> bool:
     """Return whether x lies on a CUDA device; raise ValueError for devices other than CPU and CUDA."""
     if kind(x) == "numpy":
@@ -73,20 +103,56 @@ def host(x: Any) -> np.ndarray:
     x = widened(x)
     if isinstance(x, np.ma.MaskedArray):  # refused by the caller, who knows its name
         return x
-    remedies = {
-        "file": "this takes an array, not a file; np.load(path, mmap_mode='r') makes one of a .npy file",
-        "chunks": f"this takes an array, not a {type(x).__name__} of chunks; join them, np.concatenate(list(chunks))",
-        "dask": "this takes an array in memory, not a dask array; pass its .compute(), or a part of it that fits",
-    }
-    if read_from := source(x):
-        raise TypeError(remedies[read_from])
+    if problem := no_array(x):
+        raise TypeError(f"this takes an array{problem}")
     try:
-        return np.asarray(x)
+        array = np.asarray(x)
     except ValueError as error:
         if not isinstance(x, list | tuple):
             raise
         kind_of = type(x).__name__
         raise ValueError(f"the {kind_of} has parts of unequal length; those of an array are all alike") from error
+    if array.dtype == object and not isinstance(x, np.ndarray | list | tuple):
+        kind_of = "None" if x is None else f"a {type(x).__name__}"
+        more = " of other things than numbers; pass its numbers alone" if array.ndim else ""
+        raise TypeError(f"this takes an array, not {kind_of}{more}")
+    return array
+
+
+def no_array(x: Any) -> str | None:
+    """Return the end of a message of what x is instead of an array in memory; None where it may be one."""
+    known, kind_of = source(x), type(x).__name__
+    if known == "file":
+        suffix = "" if hasattr(x, "read") else suffix_of(x)
+        suffix = suffix if suffix in LOADERS else ".npy"
+        return f", not a file; {LOADERS[suffix]} makes one of a {suffix} file"
+    if known == "chunks":
+        return f", not a {kind_of} of chunks; join them, np.concatenate(list(chunks))"
+    if known == "dask":
+        return " in memory, not a dask array; pass its .compute(), or a part of it that fits"
+    if isinstance(x, Mapping):
+        names = [*islice(_arrays_of(x, "x"), 7)]
+        few = ", ".join(names[:6]) + ", ..." * (len(names) > 6) if names else "it has none"
+        return f", not a {'dict' if isinstance(x, dict) else kind_of}; pass one of its arrays: {few}"
+    if type(x).__module__.partition(".")[0] == "PIL":
+        return f", not a picture ({kind_of}); pass np.asarray(x)[None] with channel_axis=-1"
+    if isinstance(x, list | tuple) and x and isinstance(x[0], str | os.PathLike) and suffix_of(x[0]) in LOADERS:
+        return f", not a {kind_of} of paths; pass chunks, (np.load(path, mmap_mode='r') for path in paths)"
+    if isinstance(x, list | tuple) and x and kind(x[0]) == "torch":
+        return f", not a {kind_of} of tensors; pass torch.stack(x)"
+    return None
+
+
+def _arrays_of(x: Mapping, name: str) -> Iterator[str]:
+    """Yield how the arrays in a mapping, and in the mappings in it, are written."""
+    for key in x:
+        here = f"{name}[{brief(key)}]"
+        # An .npz archive holds arrays alone, and would unpack each.
+        value = None if isinstance(x, np.lib.npyio.NpzFile) else x[key]
+        if isinstance(value, Mapping) and name.count("[") < 3:
+            yield from _arrays_of(value, here)
+        elif value is None or hasattr(value, "shape"):
+            yield here
 
 
 def real_numbers(value: Any, name: str) -> np.ndarray:

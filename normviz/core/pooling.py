@@ -321,7 +321,10 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     kind, itemsize = x.dtype.kind, x.dtype.itemsize
     # bfloat16 arrives here only on a GPU; on the host it has become float32.
     if (kind not in "biuf" and x.dtype.name != "bfloat16") or (kind == "f" and itemsize > 8):
-        raise TypeError(f"{name} has dtype {x.dtype}; use float16, float32, float64, integers or booleans")
+        use = "float16, float32, float64, integers or booleans"
+        if kind == "V" and itemsize == 2 and not x.dtype.names:  # NumPy writes bfloat16 without its name
+            use += "; if it is bfloat16, pass x.view(ml_dtypes.bfloat16)"
+        raise TypeError(f"{name} has dtype {x.dtype}; use {use}")
     check_shape(x.shape, name)
     rank, channel_axis = len(x.shape), whole(channel_axis, "channel_axis", "; 1 and -1 are the usual ones")
     if not -rank <= channel_axis < rank:

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 from normviz.atomic_write import check_path, write
+from normviz.core.array_kinds import no_array
 from normviz.core.errors import unknown, whole_within
 from normviz.core.pooling import divisors, pooling
 from normviz.explorer import frame_height, js, validation
@@ -400,5 +401,7 @@ def _parts_of(item: Any) -> Sequence[Part]:
         remedy = "; pass what its explore() returns"
     elif hasattr(type(item), "to_html"):
         remedy = "; its own to_html() makes a page of it"
+    elif isinstance(item, (str, os.PathLike, Mapping)):
+        remedy = "; " + (no_array(item) or "").partition("; ")[2]
     known = "explorers, what show() and compare_methods() returned, and arrays"
     raise TypeError(f"to_html() takes {known}, not {name}{remedy}")

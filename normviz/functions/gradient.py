@@ -67,6 +67,8 @@ def gradient(
     >>> gradient(x, g, "instance", eps=1e-12).bias
     array([1.])
     """
+    if grad_output is None:
+        raise TypeError("grad_output is None; give the gradient of the output, an array of x's shape")
     request = resolve(x, method, num_groups, channel_axis, backend, weight=weight, eps=eps, grad_output=grad_output)
     of_input, of_weight, of_bias, worker = compute("gradient", request)
     return Gradients(of_input, of_weight, of_bias, worker.name)

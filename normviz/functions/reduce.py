@@ -14,16 +14,23 @@ from normviz.streaming import read
 
 
 @check_keywords
-def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progress: bool | None = None) -> Moments:
+def moments(
+    x: Any,
+    *,
+    channel_axis: int = 1,
+    backend: str | None = None,
+    progress: bool | None = None,
+    key: str | None = None,
+) -> Moments:
     """Return the moments of every (sample, channel) of x, from one pass.
 
     Parameters
     ----------
     x
         Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list. Or a source of its
-        parts (see `normviz.streaming`): the path of a .npy file, an open file, an iterable of chunks along N, a dask
-        array. The moments of a file need 24 bytes of memory for each (sample, channel) while it is read; if its maps
-        are small, `statistics(path, method)` needs less.
+        parts (see `normviz.streaming`): the path of a .npy, .npz or .safetensors file, an open one, an iterable of
+        chunks along N, a dask array. The moments of a file need 24 bytes of memory for each (sample, channel) while it
+        is read; if its maps are small, `statistics(path, method)` needs less.
     channel_axis
         Where C is.
     backend
@@ -31,6 +38,8 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
     progress
         Whether to draw a progress bar for files and iterables. None draws one in a terminal or a notebook once the
         reading takes longer than two seconds.
+    key
+        The name of an array of a .npz or .safetensors file; None if it holds one.
 
     Raises
     ------
@@ -43,7 +52,8 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
     Moments(count=16, mean: (2, 3), m2: (2, 3), backend='numpy')
     """
     if type(x) is not np.ndarray and source(x):
-        return read.moments(x, channel_axis, backend, progress)
+        return read.moments(x, channel_axis, backend, progress, key)
+    read.refuse_key(key)
     request = resolve(x, "instance", None, channel_axis, backend)
     mean, m2, worker = compute("moments", request)
     shape = request.pool.shape[:2]
@@ -53,14 +63,19 @@ def moments(x: Any, *, channel_axis: int = 1, backend: str | None = None, progre
 
 @check_keywords
 def sweep(
-    x: Any, *, channel_axis: int = 1, backend: str | None = None, progress: bool | None = None
+    x: Any,
+    *,
+    channel_axis: int = 1,
+    backend: str | None = None,
+    progress: bool | None = None,
+    key: str | None = None,
 ) -> dict[tuple[str, int | None], Statistics]:
     """Return the statistics of batch, layer, instance and every group from one pass: `moments(x).sweep()`.
 
     >>> sweep(np.ones((2, 4, 3)))["group", 2]
     Statistics(mean: (2, 2), var: (2, 2), count=6, backend='numpy')
     """
-    return moments(x, channel_axis=channel_axis, backend=backend, progress=progress).sweep()
+    return moments(x, channel_axis=channel_axis, backend=backend, progress=progress, key=key).sweep()
 
 
 @check_keywords
@@ -72,6 +87,7 @@ def statistics(
     channel_axis: int = 1,
     backend: str | None = None,
     progress: bool | None = None,
+    key: str | None = None,
 ) -> Statistics:
     """Return the mean and the biased variance of every pooling set of x.
 
@@ -88,7 +104,7 @@ def statistics(
         the first of the other axes; transpose Keras's (kH, kW, Cin, Cout) first, w.transpose(3, 2, 0, 1).
     backend
         "numpy" or "cupy" to insist; None lets the array's type and size decide.
-    progress
+    progress, key
         As in `normviz.moments`.
 
     Returns
@@ -104,7 +120,8 @@ def statistics(
     array([4.25])
     """
     if type(x) is not np.ndarray and source(x):
-        return read.statistics(x, method, num_groups, channel_axis, backend, progress)
+        return read.statistics(x, method, num_groups, channel_axis, backend, progress, key)
+    read.refuse_key(key)
     request = resolve(x, method, num_groups, channel_axis, backend)
     mean, m2, worker = compute("moments", request)
     return as_statistics(mean, m2, request.pool.size, request.pool, worker.name)

@@ -64,7 +64,7 @@ class RunningStatistics:
 
     @check_keywords
     @np.errstate(all="ignore")
-    def update(self, x: Any, *, channel_axis: int = 1, backend: str | None = None) -> None:
+    def update(self, x: Any, *, channel_axis: int = 1, backend: str | None = None, key: str | None = None) -> None:
         """Update with one batch: an array, or another x of `normviz.moments`, or Moments.
 
         Raises
@@ -72,7 +72,7 @@ class RunningStatistics:
         ValueError
             If x has another number of channels, or one cell in each channel, which has no unbiased variance.
         """
-        taken = x if isinstance(x, Moments) else moments(x, channel_axis=channel_axis, backend=backend)
+        taken = x if isinstance(x, Moments) else moments(x, channel_axis=channel_axis, backend=backend, key=key)
         batch = taken.pool("batch")
         if batch.mean.shape != (self.num_channels,):
             raise ValueError(

@@ -3,7 +3,8 @@
 Each part gives count, mean and M2, and these merge into those of the whole tensor, wherever it was cut. `moments`,
 `sweep`, `statistics` and `RunningStatistics.update` take, wherever they take an array:
 
-- the path of a .npy file, or a binary file object with one, seekable or not: read in pieces of 4 MB into one buffer;
+- the path of a .npy, .npz or .safetensors file, or a binary file object with one: read in pieces of 4 MB into one
+  buffer. `key=` names one of several arrays. bfloat16 of .safetensors becomes float32. Only .npz needs a seekable file;
 - an iterable of chunks (n, C, *spatial): a generator, another iterator of arrays, or an object that can be iterated
   over but not indexed, such as a torch DataLoader of plain tensors. A list or a tuple is an array. The first chunk is
   chunk 0 in messages;

@@ -3,6 +3,7 @@
 from typing import Any
 
 from normviz.core.array_kinds import source
+from normviz.core.errors import brief
 from normviz.core.methods import find
 from normviz.core.moments import Moments
 from normviz.core.pooling import pooling
@@ -11,22 +12,34 @@ from normviz.streaming import chunks, dask_arrays, npy_files
 from normviz.streaming.partial_moments import PartialMoments, as_moments, extents_of, finish
 
 
-def moments(x: Any, channel_axis: int, backend: str | None, progress: bool | None) -> Moments:
+def moments(x: Any, channel_axis: int, backend: str | None, progress: bool | None, key: str | None) -> Moments:
     """Return the moments of a file, of chunks or of a dask array; see `normviz.moments`."""
-    found = _read(x, "instance", None, channel_axis, backend, progress)
+    found = _read(x, "instance", None, channel_axis, backend, progress, key)
     return as_moments(found.moments, found.backend)
 
 
 def statistics(
-    x: Any, method: str, num_groups: int | None, channel_axis: int, backend: str | None, progress: bool | None
+    x: Any,
+    method: str,
+    num_groups: int | None,
+    channel_axis: int,
+    backend: str | None,
+    progress: bool | None,
+    key: str | None,
 ) -> Statistics:
     """Return the statistics of a file, of chunks or of a dask array; see `normviz.statistics`."""
-    found = _read(x, method, num_groups, channel_axis, backend, progress)
+    found = _read(x, method, num_groups, channel_axis, backend, progress, key)
     return finish(found.moments, pooling(method, found.shape, num_groups), found.backend)
 
 
 def _read(
-    x: Any, method: str, num_groups: int | None, channel_axis: int, backend: str | None, progress: bool | None
+    x: Any,
+    method: str,
+    num_groups: int | None,
+    channel_axis: int,
+    backend: str | None,
+    progress: bool | None,
+    key: str | None,
 ) -> PartialMoments:
     """Return the moments from which the method's statistics follow."""
     kind = source(x)
@@ -37,6 +50,15 @@ def _read(
             pooling(method, shape, num_groups)
         return extents_of(find(method), shape, num_groups)
 
+    if kind == "file":
+        return npy_files.read(x, extents, channel_axis, backend, progress, key)
+    refuse_key(key)
     if kind == "dask":
         return dask_arrays.read(x, extents, channel_axis, backend)
-    return (npy_files if kind == "file" else chunks).read(x, extents, channel_axis, backend, progress)
+    return chunks.read(x, extents, channel_axis, backend, progress)
+
+
+def refuse_key(key: str | None) -> None:
+    """Raise TypeError if a name is given for an array that is alone."""
+    if key is not None:
+        raise TypeError(f"key={brief(key)} names one array of a .npz or .safetensors file, and x is none; leave it out")

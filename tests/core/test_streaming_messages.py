@@ -57,9 +57,10 @@ ONLY_N = "and the chunks before it float32 with C=6 and (3, 3); only N may diffe
 IN_BATCHES = "not an array of shape (n, C, *spatial); of a loader ... pass (batch[0] for batch in loader)"
 MESSAGES = [
     # what is no .npy file
-    (reading(b""), ValueError, "x.npy does not begin as a .npy file does; np.save writes such files"),
+    (reading(b""), ValueError, "x.npy is empty; write or download it anew"),
+    (reading(b"1, 2"), ValueError, "x.npy does not begin as a .npy file does; np.save writes such files"),
     (lambda: nv.moments(io.BytesIO(b"a,b\n1,2\n3,4\n")), ValueError, "the BytesIO ... np.save writes such files"),
-    (reading(b"PK\x03\x04 and so on", "x.npz"), ValueError, "x.npz is an archive ... np.load(file)['its name']"),
+    (reading(b"PK\x03\x04 and so on", "x.npz"), ValueError, "x.npz is a damaged zip file, ... again with np.savez"),
     (reading(b"\x93NUMPY\x09\x00" + NPY[8:]), ValueError, "x.npy has version 9.0 ...; versions 1.0 to 3.0 are read"),
     (lambda: nv.moments(io.StringIO("1, 2")), TypeError, "the StringIO object is opened as text; ... open(path, 'rb')"),
     # corrupt headers
