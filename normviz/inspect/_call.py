@@ -220,7 +220,7 @@ class Forward:
 
     def _kinds(self) -> Iterator[tuple[str, str, Any]]:
         """Return what to try, likeliest first: (framework, dtype, device)."""
-        for framework in [self.given] if self.given else self._frameworks():
+        for framework in [self.given] if self.given else self.frameworks():
             if _why_not(framework):
                 continue
             held = [a for a in self.snapshot.objects if is_array(a) and kind(a) == framework]
@@ -242,7 +242,7 @@ class Forward:
             if framework == "torch" and not held and sys.modules["torch"].cuda.is_available():
                 yield "torch", "float32", "cuda"
 
-    def _frameworks(self) -> list[str]:
+    def frameworks(self) -> list[str]:
         """Return every framework that is loaded: a function that needs another one would have loaded it."""
         packages = [p for p in self.snapshot.packages if p != "numpy"]
         if "keras" in packages:

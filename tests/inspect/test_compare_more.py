@@ -144,8 +144,10 @@ def test_a_notebook_shows_a_table_with_the_culprit_marked():
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(TypeError, match=r"^model_b is of type function, not a torch.nn.Module"):
-        nv.compare(net(), lambda x: x, x())
+    with pytest.raises(TypeError, match=r"^model_b is of type str, not a torch.nn.Module and not a function"):
+        nv.compare(net(), "net", x())
+    with pytest.raises(TypeError, match=r"^model_a is the class GroupNorm itself, not a torch.nn.Module"):
+        nv.compare(nn.GroupNorm, net(), x())
     with pytest.raises(TypeError, match="unknown keyword 'name'; did you mean 'names'"):
         nv.compare(net(), net(), x(), name={})
     with pytest.raises(ValueError, match="tolerance=2 is not a relative difference"):

@@ -35,12 +35,14 @@ def causes(pair: LayerPair, a: LayerUse, b: LayerUse) -> list[str]:
     for m, use, other in (("a", a, b), ("b", b, a)):
         if use.kind == UNKNOWN:
             use = _as(use, other, pair.tolerance)
+        elif use.eps is None:
+            use = replace(use, eps=other.eps)
         for text in _of_one(use, pair) if use is not None else ():
             found.append(plus_one(m, "b" if m == "a" else "a") if text == PLUS_ONE else f"{m} {text}")
     return found
 
 
-PLUS_ONE = "weight-plus-one"
+PLUS_ONE = "1 + weight"
 
 
 def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:
@@ -98,7 +100,7 @@ def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str]:
 
 
 def _text(change: Any) -> str:
-    if change.code == PLUS_ONE:
+    if change.details.get("order") == PLUS_ONE:
         return PLUS_ONE
     return f"adds eps = {change.details['eps']:.4g}" if change.code == "eps-value" else change.text
 

@@ -11,6 +11,7 @@ from normviz.inspect.audit.table import html_box, html_table, times
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.compare.layer_diff import LayerPair, times_in_words
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
+from normviz.inspect.probe.report import Probe
 
 HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
 MAX_OTHERS = 8
@@ -52,7 +53,9 @@ class Comparison:
     output_difference, tolerance
         Of the models' first output: cell by cell, also if one has its axes in another order.
     notes, measured
-        Sentences on the first pair: known bugs that explain an output; what probe measures where nothing explains it.
+        Sentences: on the outputs, and on known bugs that explain those of the first pair; and on what probe measures.
+    norms
+        What probe measures of the two norms that the caller names, where the outputs differ; else empty.
     """
 
     pairs: list[LayerPair]
@@ -62,6 +65,7 @@ class Comparison:
     tolerance: float
     notes: list[str] = field(default_factory=list)
     measured: list[str] = field(default_factory=list)
+    norms: list[Probe] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.first: LayerPair | None = None

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from normviz.inspect.compare.layer_diff import LayerPair, compare_layers
-from normviz.inspect.compare.recording import UNKNOWN, LayerUse, together
+from normviz.inspect.compare.recording import LayerUse, together
 
 MATCH, SIMILAR, UNMATCHED = range(3)
 """How sure a pair is: inputs and outputs agree; inputs agree; neither."""
@@ -27,7 +27,7 @@ class Pairing:
         for at in [*self.pairs]:
             self._merge(at)
         for (i, j), pair in [*self.pairs.items()]:
-            if UNKNOWN in (a[i].kind, b[j].kind) and not pair.matched:
+            if "name" in (a[i].known_by, b[j].known_by) and not pair.matched:
                 del self.pairs[i, j]
 
     def in_order(self) -> list[LayerPair]:
@@ -42,7 +42,7 @@ class Pairing:
     def alone(self, side: int) -> list[LayerUse]:
         """Return the uses of model a (0) or b (1) that have no counterpart."""
         uses = (self.a, self.b)[side]
-        return [uses[k].without_activations() for k in self._free(side) if uses[k].kind != UNKNOWN]
+        return [uses[k].without_activations() for k in self._free(side) if uses[k].known_by != "name"]
 
     def _free(self, side: int) -> list[int]:
         taken = {at[side] for at in self.pairs} | self.merged[side]

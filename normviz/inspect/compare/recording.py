@@ -22,7 +22,7 @@ from normviz.inspect.audit.tensors import (
     parameters,
     values,
 )
-from normviz.inspect.audit.torch_norms import Norm
+from normviz.inspect.audit.torch_norms import OTHER, Norm
 
 UNKNOWN = "unknown"
 """The kind of a module that is named like a normalization, and whose output no sets of its input explain."""
@@ -130,7 +130,7 @@ class Recording(ModelRun):
 
     def __init__(self, model: Any, named: Collection[str] = ()) -> None:
         super().__init__(model)
-        self.named = named
+        self.named, self.output_dtype = named, ""
         self.output: np.ndarray | None = None  # the first tensor that the model returned, if it has values to read
         self._layer_uses: dict[int, LayerUse] = {}
         self._activations: dict[int, dict[str, Any]] = {}
@@ -140,6 +140,7 @@ class Recording(ModelRun):
 
         def keep_output() -> None:
             y = first_tensor(call())
+            self.output_dtype = "" if y is None else str(y.dtype).removeprefix("torch.")
             self.output = None if y is None or not has_values(y) else copied_values(y)
 
         super().run(keep_output)
@@ -218,7 +219,8 @@ class Recording(ModelRun):
             scale=_broadcast(weight, norm),
             shift=_broadcast(bias, norm),
             labels=None if norm.block is None else lambda: np.moveaxis(norm.labels(), norm.channel_axis, 1),
-            **{k: getattr(norm, k) for k in ("kind", "num_groups", "eps", "running", "own", "channel_axis")},
+            kind=UNKNOWN if norm.kind == OTHER else norm.kind,
+            **{k: getattr(norm, k) for k in ("num_groups", "eps", "running", "own", "channel_axis")},
             **kept,
         )
 

@@ -1,0 +1,231 @@
+"""Models that are no torch modules: any callable on arrays, its output, and what probe measures of the norms named."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from normviz.arrays.arguments import uncanonical
+from normviz.core.array_kinds import host, is_bfloat16, kind
+from normviz.core.errors import brief
+from normviz.core.pooling import canonical
+from normviz.inspect._call import Forward, hand_over, take_back
+from normviz.inspect._snapshot import first_line, is_array, restore_after
+from normviz.inspect.audit.tensors import leaves
+from normviz.inspect.compare.matching import match, relative, same_partition
+from normviz.inspect.probe.probe import probe
+from normviz.inspect.probe.report import Probe
+
+WEIGHT_DIFFERS = 1e-3
+"""A relative difference above this of two measured weights is more than the error of measuring them."""
+
+
+def is_module(model: Any) -> bool:
+    """Whether a model is a torch module, whose layers can be observed."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def output_of(fn: Callable, example: Any, who: str) -> tuple[np.ndarray, str, str]:
+    """Return the first array that a callable returns for the example, its dtype, and the framework of what fn took.
+
+    fn is left as it was.
+
+    The arrays of the example go in as those of the framework that fn takes, in their own dtypes.
+    """
+    refusals: list[Exception] = []
+    torch = sys.modules.get("torch")
+    with restore_after(fn) as snapshot:
+        for framework in Forward(fn, snapshot).frameworks():
+            snapshot.restore()
+            try:
+                given = as_arrays_of(framework, example)
+                args, kwargs = (), {}
+                if isinstance(given, dict):
+                    kwargs = given
+                else:
+                    args = given if isinstance(given, tuple) else (given,)
+                with torch.no_grad() if torch is not None else nullcontext(), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    y = fn(*args, **kwargs)
+            except Exception as error:  # whatever it raises on arrays of another framework
+                refusals.append(error)
+                continue
+            found = next((leaf for leaf in leaves(y) if is_array(leaf) or hasattr(leaf, "__array__")), None)
+            if found is None:
+                raise TypeError(
+                    f"{who} returned a {type(y).__name__} without an array in it; it should return its output"
+                )
+            dtype = "bfloat16" if is_bfloat16(found) else str(found.dtype).removeprefix("torch.")
+            return take_back(found), dtype, framework
+    error = refusals[0]
+    shapes = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(example) if is_array(leaf))
+    what = f"{who} raised {type(error).__name__} on an example of shape {shapes}: {first_line(error)}"
+    raise ValueError(f"{what}; give an example that it takes") from error
+
+
+def as_arrays_of(framework: str, value: Any) -> Any:
+    """Return a copy of an example with its arrays as those of a framework, in their own dtypes."""
+    if is_array(value):
+        if kind(value) == framework:
+            return value.clone() if framework == "torch" else value.copy()
+        dtype = "bfloat16" if is_bfloat16(value) else str(value.dtype).removeprefix("torch.")
+        return hand_over(host(value), framework, "float32" if (dtype, framework) == ("bfloat16", "numpy") else dtype)
+    if isinstance(value, Mapping):
+        return {k: as_arrays_of(framework, v) for k, v in value.items()}
+    return type(value)(as_arrays_of(framework, v) for v in value) if type(value) in (tuple, list) else value
+
+
+def compare_outputs(a: np.ndarray, b: np.ndarray, tolerance: float) -> tuple[float, str]:
+    """Return the relative difference of two outputs, whose axes may be in another order, and a remark on the layout."""
+    difference = relative(a, b)
+    if difference <= tolerance:
+        return difference, ""
+    found = match(a, b, tolerance)
+    if a.shape == b.shape:
+        return difference, "" if found.why else "They hold the same numbers in another order."
+    shapes = f"a returns shape {a.shape}, b {b.shape}"
+    if a.size != b.size:
+        return difference, f"They cannot be compared: {shapes}."
+    # The axes of b may be those of a in another order; then no other reading is meant.
+    longer = [tuple(n for n in y.shape if n > 1) for y in (a, b)]
+    orders = [p for p in permutations(range(a.ndim)) if tuple(a.shape[i] for i in p) == b.shape]
+    if sorted(longer[0]) == sorted(longer[1]) and orders:
+        each = {p: relative(a.transpose(p), b) for p in orders}
+        best = min(each, key=each.__getitem__)
+        if each[best] <= tolerance:
+            return each[best], f"The axes of b are those of a in the order {best}."
+        if relative(a.reshape(-1), b.reshape(-1)) <= tolerance:
+            return each[best], f"They hold the same numbers: b is a reshaped, not transposed ({shapes})."
+        return each[best], f"The axes of b were taken for those of a in the order {best}."
+    if not found.why and found.clear is None:
+        return found.difference, f"They hold the same numbers in other shapes: {shapes}."
+    return np.inf, f"They cannot be compared: {shapes}, and no order of the axes makes one the other."
+
+
+@dataclass(frozen=True)
+class NamedNorm:
+    """A norm that the caller names: how to call it, on which shape, and where its channels are."""
+
+    name: str  # its name in texts
+    fn: Callable
+    shape: tuple[int, ...] | None = None
+    channel_axis: int | None = None
+    framework: str | None = None  # None: it is to be found out
+
+
+def named_norm(given: Any, who: str, framework: str | None) -> NamedNorm:
+    """Return the norm that a callable, or (callable, shape), or (callable, shape, channel_axis) stands for."""
+    fn, *more = given if isinstance(given, tuple) else (given,)
+    if not callable(fn) or len(more) > 2:
+        remedy = "give a layer's name in a torch model, a callable on arrays, or (callable, shape, channel_axis)"
+        raise TypeError(f"norms: {brief(given)} does not name a norm of {who}; {remedy}")
+    shape, axis = (*more, None, None)[:2]
+    name = getattr(fn, "__name__", type(fn).__name__)
+    return NamedNorm(
+        "the norm" if name == "<lambda>" else name, fn, None if shape is None else tuple(shape), axis, framework
+    )
+
+
+def measure(a: NamedNorm, b: NamedNorm) -> tuple[list[str], list[Probe]]:
+    """Probe two norms on one shape, and return sentences on what differs, and both results."""
+    known = next(((n.shape, n.channel_axis or 1) for n in (a, b) if n.shape is not None), ((4, 8, 6, 6), 1))
+    per_axis = canonical(np.empty(known[0], np.int8), known[1]).shape
+    found: list[list[Probe]] = []
+    for m, norm in (("a", a), ("b", b)):
+        axes = [norm.channel_axis] if norm.channel_axis is not None else [1, -1] if len(per_axis) > 2 else [1]
+        probes, problem = [], ""
+        # The framework of the port comes first: a layout that does not fit would be tried in every one.
+        for framework in dict.fromkeys((norm.framework, None)):
+            for axis in axes if not probes else ():
+                shape = norm.shape or uncanonical(np.empty(per_axis, np.int8), axis).shape
+                try:
+                    probes.append(probe(norm.fn, shape, channel_axis=axis, framework=framework))
+                except (TypeError, ValueError) as error:
+                    problem = problem or str(error)
+        if not probes:
+            return [f"The norm of {m} could not be measured: {problem}"], []
+        found.append(probes)
+    # Where nobody says on which axis the channels are, the layouts in which the two are most alike are meant.
+    ways = [(differences_of(p, q), p, q) for p in found[0] for q in found[1]]
+    texts, p, q = min(ways, key=lambda way: len(way[0]))
+    measured = [f"Measured of {n.name} in {m}: {_summary(x)}." for m, n, x in (("a", a, p), ("b", b, q))]
+    same = "The two norms do the same, as far as probe can measure, so the cause lies elsewhere."
+    subject = a.name if a.name == b.name else f"{a.name} / {b.name}"
+    found_texts = [f"{subject}{' ' if text.startswith('pools') else ': '}{text}." for text in texts] or [same]
+    guessed = [m for m, norm in (("a", a), ("b", b)) if norm.channel_axis is None and len(per_axis) > 2]
+    for m, x in (("a", p), ("b", q)):
+        if m in guessed:
+            how = "if they are elsewhere, give (callable, shape, channel_axis)"
+            found_texts.append(f"The channels in {m} were taken to be on axis {x.channel_axis}; {how}.")
+    return measured + found_texts, [p, q]
+
+
+def _summary(p: Probe) -> str:
+    if p.elementwise:
+        return "no sets, each cell is scaled and shifted by fixed numbers"
+    sets = p.sets_in_words() or f"no sets, as {p.undetermined.get('labels', 'none were found')}"
+    parts = [sets, p.form and f"it gives {p.form}"]
+    if p.eps is not None:
+        parts.append(f"eps is {p.eps:.4g}" + ("" if not p.eps or p.eps_inside else ", outside the root"))
+    return "; ".join(filter(None, parts))
+
+
+def differences_of(a: Probe, b: Probe) -> list[str]:
+    """Return what differs between two measured norms, in words."""
+    texts = []
+    labels = [canonical(p.labels, p.channel_axis) for p in (a, b) if p.labels is not None]
+    if len(labels) == 2:
+        sizes = [np.bincount(x.reshape(-1)) for x in labels]
+        in_a, in_b = (f"{s.min()}" if s.min() == s.max() else f"{s.min()} to {s.max()}" for s in sizes)
+        if in_a != in_b:
+            texts.append(f"pools {in_a} cells in a, {in_b} in b")
+        elif labels[0].shape == labels[1].shape and not same_partition(*(x.reshape(-1) for x in labels)):
+            texts.append(f"pools {in_a} cells in both, but not the same ones")
+    for name, subject, yes, no in (
+        ("centered", "what is subtracted", "the mean", "nothing"),
+        ("unbiased", "the divisor of the sum of squares", "m - 1", "m"),
+    ):
+        x, y = getattr(a, name), getattr(b, name)
+        if None not in (x, y) and x != y:
+            texts.append(f"{subject} is {yes if x else no} in a and {yes if y else no} in b")
+    if a.form and b.form and a.form != b.form and a.centered == b.centered:
+        texts.append(f"a gives {a.form}, b {b.form}")
+    if a.eps is not None and b.eps is not None:
+        if not math.isclose(a.eps, b.eps, rel_tol=0.05):
+            texts.append(f"eps is {a.eps:.4g} in a and {b.eps:.4g} in b")
+        elif None not in (a.eps_inside, b.eps_inside) and a.eps_inside != b.eps_inside:
+            texts.append(f"eps is {_where(a)} the root in a and {_where(b)} it in b")
+    if a.affine and b.affine:
+        for name, default in (("weight", 1.0), ("bias", 0.0)):
+            x, y = (np.asarray(default if getattr(p, name) is None else getattr(p, name)) for p in (a, b))
+            texts += _parameter_differs(name, x, y)
+    return texts
+
+
+def _where(p: Probe) -> str:
+    return "inside" if p.eps_inside else "outside"
+
+
+def _parameter_differs(name: str, a: np.ndarray, b: np.ndarray) -> Sequence[str]:
+    if a.size != b.size and 1 not in (a.size, b.size):
+        return (f"{name} has {a.size} entries in a and {b.size} in b",)
+    x, y = (np.broadcast_to(p, np.broadcast_shapes(a.shape, b.shape)).reshape(-1) for p in (a, b))
+    if np.allclose(x, y, rtol=WEIGHT_DIFFERS, atol=WEIGHT_DIFFERS):
+        return ()
+    if name == "weight" and x.size > 1:
+        for m, n, more, less in (("a", "b", x, y), ("b", "a", y, x)):
+            if np.allclose(more, 1 + less, rtol=WEIGHT_DIFFERS, atol=WEIGHT_DIFFERS):
+                return (f"the weight of {m} is 1 more than that of {n} everywhere",)
+        if np.allclose(np.sort(x), np.sort(y), rtol=WEIGHT_DIFFERS, atol=WEIGHT_DIFFERS):
+            return (f"{name} has the same entries in another order",)
+    worst = int(np.abs(x - y).argmax())
+    return (f"{name} differs most at entry {worst}: {x[worst]:.4g} in a and {y[worst]:.4g} in b",)
