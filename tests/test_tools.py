@@ -116,11 +116,12 @@ def pip(monkeypatch):
 
     def run(command, **_):
         ran.commands.append(" ".join(command).split(" install ")[1].removeprefix("--quiet "))
-        good = ran.commands[-1].split()[-1] in ran.good
+        good = ran.commands[-1].split()[-1] in {*ran.good, "torchvision==0.28.0"}
         return SimpleNamespace(returncode=0 if good else 1, stderr="no such distribution\n")
 
     monkeypatch.setattr(install_torch.subprocess, "run", run)
     monkeypatch.setattr(install_torch.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(install_torch.importlib.metadata, "version", lambda name: "2.13.0+cpu")
     return ran
 
 
@@ -139,7 +140,18 @@ UV_COMMAND = f"--python {sys.executable} --torch-backend=cpu torch"
 def test_torch_for_the_cpu_is_tried_first(pip, good, commands):
     pip.good = good
     assert install_torch.main() is None
-    assert pip.commands == commands
+    assert pip.commands == [*commands, "--no-deps torchvision==0.28.0"]
+
+
+@pytest.mark.parametrize(("torch", "partner"), [("2.13.0+cpu", "0.28.0"), ("2.4.1", "0.19.1"), ("2.14.1", "0.29.1")])
+def test_torchvision_is_the_one_for_the_torch_that_is_there(pip, monkeypatch, torch, partner):
+    """Any other would have pip bring another torch."""
+    there = lambda name: object() if name == "torch" else None  # noqa: E731
+    monkeypatch.setattr(install_torch.importlib.util, "find_spec", there)
+    monkeypatch.setattr(install_torch.importlib.metadata, "version", lambda name: torch)
+    failed = install_torch.main()
+    assert pip.commands == [f"--no-deps torchvision=={partner}"]
+    assert failed is None or failed.startswith(f"torchvision=={partner}, whose models the tests audit, cannot be inst")
 
 
 def test_torch_that_can_not_be_had_is_an_error_with_pips_last_words(pip):

@@ -52,6 +52,12 @@ def constant(module, value):
     return module
 
 
+def drawn(module):
+    nn.init.normal_(module.weight, 0.1, 0.1)
+    nn.init.normal_(module.bias, 0.0, 0.1)
+    return module
+
+
 def counted(module, updates):
     module.num_batches_tracked.fill_(updates)
     return module
@@ -245,6 +251,7 @@ NEAR_MISSES = {
         (SEQ(nn.InstanceNorm2d(8)), X, {}),
         (SEQ(nn.Conv2d(8, 1, 1), nn.GroupNorm(1, 1)), X, {}),
         (SEQ(zoo.HandGroupNorm(4, 8)), X, {}),
+        (SEQ(nn.GroupNorm(8, 8), nn.Conv2d(8, 16, 3), nn.GroupNorm(8, 16)), X, {}),  # the model's G, at its narrowest
     ],
     "small-batch": [
         (SEQ(bn()), X, {}),
@@ -327,6 +334,7 @@ NEAR_MISSES = {
     "statistics-not-loaded": [
         (SEQ(bn()).eval(), X, {}),
         (SEQ(bn(), constant(bn(), 0.0)).eval(), X, {}),  # as built, with the last one at 0
+        (SEQ(drawn(nn.BatchNorm1d(500)), nn.ReLU(), drawn(nn.BatchNorm1d(500))).eval(), spread(2, 500), {}),
         (SEQ(weighted(bn(), [*range(1, 9)])), X, {}),  # it does not use them
         (SEQ(weighted(bn(mean=0.1), [*range(1, 9)])).eval(), X, {}),
         (SEQ(weighted(bn(var=1.1), [*range(1, 9)])).eval(), X, {}),

@@ -78,14 +78,18 @@ def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tup
     return where, remedy, {"size": size, "block": norm.block, "input_shape": norm.shape}, fix
 
 
-@rule("accidental-instance")
-def _accidental_instance(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """Group Norm with G = C, which is Instance Norm."""
-    G, C, numbers = _groups(layer)
-    if G == C > 1:
-        message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
-        remedy = "use fewer groups, or InstanceNorm if it is meant"
-        yield message, remedy, numbers, group_norm(layer, most_groups=C // 2)
+@rule("accidental-instance", of_model=True)
+def _accidental_instance(
+    layers: Sequence[LayerRecord], training_batch: int | None
+) -> Iterator[tuple[LayerRecord, Text]]:
+    """Group Norm with G = C, which is Instance Norm; not where wider layers of the model have this G as well."""
+    meant = {G for G, C, _ in map(_groups, layers) if G < C}
+    for layer in layers:
+        G, C, numbers = _groups(layer)
+        if G == C > 1 and G not in meant:
+            message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
+            remedy = "use fewer groups, or InstanceNorm if it is meant"
+            yield layer, (message, remedy, numbers, group_norm(layer, most_groups=C // 2))
 
 
 @rule("small-batch", of_model=True)

@@ -22,6 +22,8 @@ GAP_NOISE = {False: 3.0, True: 2.0}
 SHRUNK = 0.25
 """An example whose variance is a quarter of the running one on average comes out half as wide in eval mode; the gap,
 which cannot exceed 1 on that side, would not show it."""
+MANY = 1000
+"""Numbers that are needed to judge a distribution."""
 MOST_MOMENTUM = 0.5
 """Larger ones come from frameworks in which momentum is the part that stays, such as 0.9 or 0.99."""
 _LOAD = 'model.load_state_dict(torch.load("checkpoint.pt"), strict=True)  # with the buffers running_mean, running_var'
@@ -77,7 +79,9 @@ def _statistics_not_loaded(
     layers: Sequence[LayerRecord], training_batch: int | None
 ) -> Iterator[tuple[LayerRecord, Text]]:
     """Running statistics in use that are still 0 and 1, while the layer has been trained: one warning."""
-    bad = [r for r in layers if r.norm.running_untouched and not r.norm.own and (_varies(r) or _was_updated(r))]
+    used = [layer for layer in layers if layer.norm.running_untouched and not layer.norm.own]
+    learned = not _drawn_at_random(used)
+    bad = [layer for layer in used if (learned and _varies(layer)) or _was_updated(layer)]
     if bad:
         why = "its weight or bias differ between channels" if _varies(bad[0]) else f"it counts {bad[0].updates} updates"
         message = f"its running statistics are still 0 and 1, which it uses, while {why}{_others(bad)}"
@@ -113,8 +117,29 @@ def _momentum_reversed(layers: Sequence[LayerRecord], training_batch: int | None
 
 def _varies(layer: LayerRecord) -> bool:
     """Whether weight or bias differ between channels, as they do after training."""
-    learned = [t for t in (layer.norm.weight, layer.norm.bias) if t is not None and has_values(t)]
-    return any(np.ptp(values(t)) > 0 for t in learned)
+    return any(np.ptp(numbers) > 0 for numbers in _affine(layer))
+
+
+def _affine(layer: LayerRecord) -> list[np.ndarray]:
+    return [values(t).reshape(-1) for t in (layer.norm.weight, layer.norm.bias) if t is not None and has_values(t)]
+
+
+def _drawn_at_random(layers: Sequence[LayerRecord]) -> bool:
+    """Whether all weights, and all biases, are one sample of a normal distribution, as RepVGG and DCGAN start.
+
+    Trained ones have heavy tails. So skewness and kurtosis tell, if there are enough numbers.
+    """
+    together = [np.concatenate(each) for each in zip(*map(_affine, layers), strict=False)]
+    for numbers in together:
+        n, spread = numbers.size, numbers.std(dtype=np.float64)
+        z = (numbers - numbers.mean(dtype=np.float64)) / (spread or 1.0)
+        if (
+            n < MANY
+            or abs(np.mean(z**3)) > 5 * math.sqrt(6 / n)
+            or (spread and abs(np.mean(z**4) - 3) > 5 * math.sqrt(24 / n))
+        ):
+            return False
+    return bool(together)
 
 
 def _was_updated(layer: LayerRecord) -> bool:
