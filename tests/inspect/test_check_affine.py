@@ -75,6 +75,10 @@ def test_weight_and_bias_that_the_caller_gives(method):
         (Layer(), {}),
     ):
         assert nv.check(fn, method, **given).codes == ("affine-not-reshaped",)
+    raised = nv.check(Layer(), method, shape=(2, 8, 5, 4))
+    assert raised.codes == ("affine-not-reshaped",)
+    assert raised.shape == (2, 8, 5, 8)
+    assert raised.notes[0].startswith("check used shape (2, 8, 5, 8), because fn raised ValueError on a float64 numpy")
     with_eps = nv.check(lambda x: bare(x, **flat, eps=1e-3), method, **flat)
     assert {*with_eps.codes} == {"affine-not-reshaped", "eps-value"}
 
@@ -89,6 +93,25 @@ def test_a_documented_shape_of_the_parameters_is_no_bug():
     assert verdict.notes == ("check passed a random weight and bias of shape (1, 8, 1, 1).",)
     fn.__doc__ = None
     assert nv.check(fn, "group", 2).codes == ("affine-not-reshaped",)
+
+
+def test_other_shapes_of_the_parameters():
+    """An axis too few at the front is not reshaped either; one at the end is; a last axis of 1 raises no error."""
+
+    def with_axes(index, **more):
+        return lambda x, weight, bias: hat(x, "batch", **more) * weight[index] + bias[index]
+
+    for shape in (None, (2, 4, 3, 4)):
+        assert nv.check(with_axes(None), "batch", shape=shape).codes == ("affine-not-reshaped",)
+    index = (slice(None), None, None)
+    for shape in (None, (2, 4, 4, 4), (2, 6, 5, 1)):
+        assert nv.check(with_axes(index), "batch", shape=shape).passed
+        assert nv.check(with_axes(index, ddof=1), "batch", shape=shape).codes == ("unbiased-variance",)
+    verdict = nv.check(lambda x, weight, bias: hat(x, "batch") * weight + bias, "batch", shape=(2, 6, 5, 1))
+    assert verdict.codes == ("affine-not-reshaped",)
+    assert "in use it returns shape (2, 6, 5, 6) for an input of shape (2, 6, 5, 1)" in str(verdict)
+    with_last = nv.check(lambda w, g: w / np.sqrt((w * w).sum((1, 2, 3), keepdims=True)) * g, "weight_norm", eps=0)
+    assert with_last.codes == ("affine-not-reshaped",)
 
 
 def test_not_reshaped_with_another_bug():

@@ -434,14 +434,15 @@ def affine_not_reshaped(case: Case) -> Iterator[Change]:
         yield Change({"affine": affine}, without_reshape(case.pool, case.channel_axis, roles), {"order": affine.name})
 
 
-def without_reshape(pool: Pooling, channel_axis: int, roles: str, raises: bool = False) -> str:
-    """Say that fn applies weight and bias of shape (C,) as they are, and whether it then raises or scales an axis."""
+def without_reshape(pool: Pooling, channel_axis: int, roles: str, returns: Any = ()) -> str:
+    """Say that fn applies weight and bias of shape (C,) as they are: it scales an axis, or returns a shape or None."""
     axis, shape = pool.row.affine_axis, native_order(pool.shape, channel_axis)
     along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], channel_axis)
     text = f"applies {roles} of shape ({pool.shape[axis]},) along the last axis of x, as nothing reshapes to {along}: "
-    if raises:
-        return f"{text}in use it raises on an input of shape {shape}, and scales the wrong axis where both are as long"
-    return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
+    if returns == ():
+        return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
+    does = "raises on" if returns is None else f"returns shape {returns} for"
+    return f"{text}in use it {does} an input of shape {shape}, and scales the wrong axis where both are as long"
 
 
 def _along_axis(case: Case, at: int) -> Iterator[tuple[str, Affine]]:

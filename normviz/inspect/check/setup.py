@@ -16,6 +16,7 @@ from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner, signature
 from normviz.inspect._snapshot import Snapshot, is_array
+from normviz.inspect.check.known_bugs import Case, affine_not_reshaped, apply
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
 from normviz.inspect.check.simulate import (
     TOLERANCE,
@@ -65,7 +66,8 @@ class Subject:
     first: tuple[np.ndarray, Answer]  # input and answer of the first call
     given: bool = False  # whether the caller gave weight and bias
     replaced: tuple[str, ...] = ()  # which of fn's own weight and bias hold random numbers during the check
-    with_flat: Subject | Refusal | None = None  # what shape (C,) of weight and bias gave, where they are "along" x
+    # with_flat: what shape (C,) of weight and bias gave, where they are "along" x now, or x has another shape now
+    with_flat: Subject | Refusal | None = None
     flattens: bool = False  # whether it takes weight and bias of shape (C,), and those "along" x not in another way
     # arrange: maps an output of another shape to the shape of the input
     arrange: Callable[[np.ndarray], np.ndarray] = lambda y: y
@@ -93,7 +95,10 @@ class Subject:
         of = " and ".join(dict.fromkeys(map(str, shapes.values())))
         arrays = [f"a random {' and '.join(shapes)} of shape {of}"] if shapes and not self.given else []
         passed = arrays + [" and ".join(numbers)] * bool(numbers)
-        return f"check passed {', and '.join(passed)}." if passed else ""
+        sentences = [f"check passed {', and '.join(passed)}."] if passed else []
+        if self.layout != "along" and isinstance(self.with_flat, Refusal):
+            sentences.append(f"check used shape {self.shape}, because {self.with_flat}.")
+        return " ".join(sentences)
 
     def gives(self, other: Answer) -> bool:
         """Whether another answer is that of the first call."""
@@ -164,6 +169,9 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
                 continue
             if layout == "along":
                 subject.with_flat = next(iter(tried.values()))
+                if len(subject.first[1].shape) > len(shape):  # fn adds axes to weight and bias, which have them already
+                    del tried[layout]
+                    continue
             tells = fallback is None or subject.pool.size > 1
             if tells and not subject.per_group and subject.begins_with(right(subject.pool, request.eps)):
                 return subject
@@ -182,6 +190,16 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
         if other_rank:  # what fn keeps was read for another shape since then
             fallback.call.before = prepare(fn, fallback.call, fallback.pool) or fallback.call.before
         return fallback
+    if request.shape is not None and refusal is not None and (request.given or slots):
+        # Where the last axis is as long as that of the channels, weight and bias that nobody reshapes raise no error.
+        shape = (*shape[:-1], shape[METHODS[request.method].affine_axis])
+        with suppress(Refusal):
+            subject = _try(fn, request, shape, slots, _layouts(fn, request, shape, slots)[0], prepare)
+            case = Case(subject.pool, request.eps, request.channel_axis, subject.weight, subject.bias)
+            for change in affine_not_reshaped(case):
+                if subject.begins_with(apply(right(subject.pool, request.eps), [change])):
+                    subject.with_flat = refusal
+                    return subject
     raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
 
 
