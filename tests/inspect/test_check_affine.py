@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import normviz as nv
+from tests.inspect.test_check_correct import by_axes, configurations
 
 EPS = 1e-5
 METHODS = ("batch", "instance", "positional", "rms", "frn", "layer")
@@ -68,13 +71,13 @@ def test_weight_and_bias_that_the_caller_gives(method):
 
     assert nv.check(bare, method, **shaped).passed
     assert nv.check(lambda x: bare(x, **shaped), method, **flat).passed
-    for fn, given in (
+    for fn, parameters in (
         (bare, flat),
         (lambda x: bare(x, **flat), flat),
         (lambda x: hat(x, method) * weight, {"weight": weight}),
         (Layer(), {}),
     ):
-        assert nv.check(fn, method, **given).codes == ("affine-not-reshaped",)
+        assert nv.check(fn, method, **parameters).codes == ("affine-not-reshaped",)
     raised = nv.check(Layer(), method, shape=(2, 8, 5, 4))
     assert raised.codes == ("affine-not-reshaped",)
     assert raised.shape == (2, 8, 5, 8)
@@ -186,7 +189,7 @@ def test_one_plus_weight():
             return rms(x, self.weight)
 
     more, left_out = "multiplies by 1 + weight", "multiplies by weight - 1"
-    for fn, method, given, says in (
+    for fn, method, options, says in (
         (rms, "rms", last, more),
         (adaptive, "positional", last, more),
         (Gemma(), "rms", last, more),
@@ -198,7 +201,7 @@ def test_one_plus_weight():
         (lambda x, weight, bias: nv.normalize(x, "frn", weight=weight - 1, bias=bias), "frn", {}, left_out),
         (lambda x, w: nv.normalize(x, "layer", weight=1 + w), "layer", {"shape": (3, 6, 4)}, more),
     ):
-        verdict = nv.check(fn, method, **given)
+        verdict = nv.check(fn, method, **options)
         assert verdict.codes == ("weight-plus-one",), str(verdict)
         assert says in verdict.findings[0].message
     assert nv.check(lambda x: rms(x, w), "rms", weight=1 + w, **last).passed
@@ -228,17 +231,17 @@ def test_one_weight_a_group_behind_a_callable():
     def mixed(x):
         return hat(x.reshape(len(x), G, -1), "instance").reshape(x.shape) * along(scale.repeat(2), x) + along(b, x)
 
-    given, per_group = {"weight": w, "bias": b}, {"weight": scale, "bias": shift}
+    per_channel, per_group = {"weight": w, "bias": b}, {"weight": scale, "bias": shift}
     for fn, more in (
         (lambda x: onnx(x, scale, shift), per_group),
         (lambda x: onnx(x, scale, 0 * shift), {"weight": scale}),
-        (lambda x: onnx(x, scale, shift), given),
+        (lambda x: onnx(x, scale, shift), per_channel),
         (lambda x: onnx(x, scale, shift), {}),
-        (lambda x: onnx(x, w[::2], b[::2]), given),
-        (lambda x: onnx(x, w[1::2], b[1::2]), given),
-        (lambda x: onnx(x, w[:G], b[:G]), given),
-        (lambda x: onnx(x, w.reshape(G, 2).mean(1), b.reshape(G, 2).mean(1)), given),
-        (mixed, given),
+        (lambda x: onnx(x, w[::2], b[::2]), per_channel),
+        (lambda x: onnx(x, w[1::2], b[1::2]), per_channel),
+        (lambda x: onnx(x, w[:G], b[:G]), per_channel),
+        (lambda x: onnx(x, w.reshape(G, 2).mean(1), b.reshape(G, 2).mean(1)), per_channel),
+        (mixed, per_channel),
         (lambda x, scale, bias: onnx(x, scale[::2], bias[::2]), {}),
         (lambda x, scale, bias: onnx(x, scale, bias), {}),
         (lambda x, scale, bias: onnx(x, scale, bias), per_group),
@@ -248,8 +251,54 @@ def test_one_weight_a_group_behind_a_callable():
         assert verdict.codes == ("affine-per-group",), f"{more}: {verdict}"
     repeated = {"weight": scale.repeat(2), "bias": shift.repeat(2)}
     assert nv.check(lambda x: onnx(x, scale, shift), "group", G, **repeated).passed
-    assert nv.check(lambda x: nv.normalize(x, "group", num_groups=G, **given), "group", G, **given).passed
+    assert nv.check(lambda x: nv.normalize(x, "group", num_groups=G, **per_channel), "group", G, **per_channel).passed
     for more, code in (({"ddof": 1}, "unbiased-variance"), ({"eps": 1e-2}, "eps-value")):
-        for weights, asked in (((scale, shift), per_group), ((w[::2], b[::2]), given)):
+        for weights, asked in (((scale, shift), per_group), ((w[::2], b[::2]), per_channel)):
             verdict = nv.check(lambda x, a=weights, m=more: onnx(x, *a, **m), "group", G, **asked)
             assert {*verdict.codes} == {"affine-per-group", code}, str(verdict)
+
+
+# ---- no false alarm ----
+
+
+@given(
+    configurations(), st.sampled_from(["arguments", "given", "closure", "owned", "shaped", "none"]), st.integers(0, 99)
+)
+def test_no_false_alarm_however_weight_and_bias_are_taken(configuration, how, seed):
+    """Also where the last axis is as long as that of the channels, and where a group has one weight."""
+    method, groups, shape, axis, eps, dtype = configuration
+    if dtype == "float16":
+        return  # its sums are float16's
+    rng, row, last = np.random.default_rng(seed), nv.METHODS[method], len(shape) - 1
+    if seed % 2 and axis == 1 and last > 1:
+        shape = (*shape[:last], shape[1])
+    channel = axis % len(shape) if row.affine_axis else 0
+    lined = [-1 if a == channel else 1 for a in range(len(shape))]
+    size = shape[channel]
+    weight, bias = rng.uniform(0.5, 1.5, size) * rng.choice([-1, 1], size), rng.normal(size=size)
+    if method == "group" and seed % 3 == 0:
+        weight = weight[:: size // groups].repeat(size // groups)
+    hat = by_axes(method, groups, eps, axis)
+
+    def scaled(x, weight, bias):
+        return hat(x) * weight.reshape(lined).astype(x.dtype) + bias.reshape(lined).astype(x.dtype)
+
+    class Layer:
+        def __init__(self):
+            self.scale, self.offset = np.ones(size), np.zeros(size)
+
+        def __call__(self, x):
+            return scaled(x, self.scale, self.offset)
+
+    flat, shaped = {"weight": weight, "bias": bias}, {"weight": weight.reshape(lined), "bias": bias.reshape(lined)}
+    fn, parameters = {
+        "arguments": (scaled, {}),
+        "given": (scaled, flat),
+        "closure": (lambda x: scaled(x, weight, bias), flat),
+        "owned": (Layer(), {}),
+        "shaped": (lambda x, gamma, beta: hat(x) * gamma.astype(x.dtype) + beta.astype(x.dtype), shaped),
+        "none": (hat, {}),
+    }[how]
+    more = {"shape": shape, "channel_axis": axis, "eps": eps, "dtype": dtype, "seed": seed}
+    verdict = nv.check(fn, method, groups, **parameters, **more)
+    assert verdict.passed, str(verdict)

@@ -91,6 +91,12 @@ def test_layers_in_evaluation():
         if name in kept and fn is not instance and "fresh" not in fn.__code__.co_freevars:
             c = verdict.findings[0].cell[1]
             assert f"running_mean = {float(kept[name].running_mean[c]):.5g} and running_var" in message
+
+    class StaysInEval(T.BatchNorm2d):
+        def train(self, mode=True):
+            return super().train(False)
+
+    assert nv.check(StaysInEval(8), "batch").codes == ("uses-running-statistics",)
     assert "normalizes with running_mean and running_var, which it never updates" in str(nv.check(frozen, "batch"))
     given = {"weight": batch.weight, "bias": batch.bias}
     assert nv.check(batch, "batch").passed

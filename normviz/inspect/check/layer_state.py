@@ -90,8 +90,10 @@ def find_parameters(layer: Any) -> dict[str, Slot]:
     """Return where a layer keeps its "weight" and its "bias"; the first object that has either counts."""
     for holder in _holders(layer):
         slots = {}
+        # The `weights` of a layer of Keras are all its variables.
+        all_of_keras = {"weights"} if attribute(holder, "trainable_variables") is not None else set()
         for role, names in (("weight", WEIGHT), ("bias", BIAS)):
-            for slot in (Slot(holder, name) for name in names):
+            for slot in (Slot(holder, name) for name in names if name not in all_of_keras):
                 if (numbers := slot.read()) is not None and numbers.size:
                     slots.setdefault(role, slot)
         if slots:

@@ -73,8 +73,10 @@ class RunningState:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it seems to be meant never to update: nothing says how much a new batch counts."""
-        return self.momentum is None and attribute(self.slots[0].owner, "momentum") is None
+        """Whether it seems to be meant never to update: it stays out of train mode, or has no momentum."""
+        layer = self.slots[0].owner
+        stays_out = any(attribute(layer, name) is False for name in ("training", "trainable"))
+        return self.momentum is None and (stays_out or attribute(layer, "momentum") is None)
 
     @property
     def library(self) -> str:
