@@ -30,7 +30,7 @@ RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bf
 """The distance from 1 to the next number, by dtype."""
 MOST_CELLS = 2**28
 
-WEIGHT = ("weight", "weights", "gamma", "scale", "w", "g")
+WEIGHT = ("weight", "gamma", "scale", "w", "weights", "g")  # `weights` of Keras is the list of all arrays
 BIAS = ("bias", "biases", "beta", "shift", "offset", "b")
 GROUPS = ("num_groups", "n_groups", "groups", "group", "G")
 EPS = ("eps", "epsilon")

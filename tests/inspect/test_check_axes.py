@@ -255,3 +255,37 @@ def test_probe_names_the_reshape():
     for name, case in NUMPY.items():
         if case.sets is not None or (case.truth["block"] and not case.truth["method"]):
             assert "reshape" not in str(nv.probe(case.fn, case.shape, channel_axis=case.axis)), name
+
+
+def other_layers():
+    """(code, layer of PyTorch, method, num_groups, options)."""
+    T = pytest.importorskip("torch", reason="PyTorch is not installed").nn
+    return [
+        ("wrong-axes", T.LayerNorm([6, 8]), "positional", None, LAST | {"shape": (3, 6, 8)}),
+        ("wrong-axes", T.LayerNorm([6, 8]), "positional", None, LAST),
+        ("wrong-axes", T.RMSNorm([6, 8], eps=1e-5), "rms", None, LAST | {"shape": (3, 6, 8)}),
+        ("wrong-axes", T.LayerNorm([8, 5, 4]), "group", 2, {}),
+        ("wrong-axes", T.LayerNorm([8, 7, 9]), "batch", None, {}),
+        ("wrong-axes", T.LayerNorm([5, 4]), "layer", None, {"shape": (3, 8, 5, 4)}),
+        ("wrong-axes", T.LayerNorm(8), "batch", None, {}),
+        ("wrong-axes", T.LayerNorm(4), "group", 2, {"shape": (3, 8, 5, 4)}),
+        ("wrong-axes", T.BatchNorm2d(8), "layer", None, {}),
+        ("channels-last", T.LayerNorm(8), "positional", None, {}),
+        ("channels-last", T.BatchNorm2d(8), "batch", None, LAST),
+        ("channels-last", T.GroupNorm(2, 6), "group", 2, CUBE),
+        ("affine", T.LayerNorm([5, 4]), "instance", None, {"shape": (3, 8, 5, 4)}),
+        ("sets", T.GroupNorm(4, 8), "batch", None, {}),
+        ("raises", T.BatchNorm1d(8), "batch", None, {"shape": (3, 8, 5, 4)}),
+        ("raises", T.BatchNorm2d(8), "batch", None, LAST | {"shape": (3, 5, 4, 8)}),
+    ]
+
+
+def test_another_layer_ends_in_a_finding():
+    for code, layer, method, groups, options in other_layers():
+        for parameter in layer.parameters():
+            parameter.data.uniform_(0.5, 1.5)
+        before = [p.tolist() for p in layer.parameters()]
+        verdict = nv.check(layer, method, groups, **options)
+        assert verdict.codes == (code,), f"{layer}, {method}: {verdict}"
+        assert [p.tolist() for p in layer.parameters()] == before
+    assert verdict.findings[0].message.endswith(" It takes an input of shape (3, 8, 5, 4): are its channels on axis 1?")

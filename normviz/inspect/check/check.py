@@ -191,7 +191,8 @@ class Check:
             self._examine(self.subject)
         except Refusal as error:
             code = "no-array" if str(error).startswith("fn returned") else "raises"
-            self.add("wrong-shape" if isinstance(error, ShapeChanged) else code, f"{error}".removeprefix("fn "))
+            text = f"{error}".removeprefix("fn ") + (self._other_layout() if self.subject is None else "")
+            self.add("wrong-shape" if isinstance(error, ShapeChanged) else code, text)
             self.cause = error.__cause__ or error
         request, known = self.request, {}
         if self.subject is not None:
@@ -205,6 +206,19 @@ class Check:
         known |= {name: getattr(request, name) for name in ("method", "num_groups", "eps", "channel_axis")}
         findings = tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches)
         return Verdict(findings=findings, skipped=self.skipped, notes=tuple(self.notes), cause=self.cause, **known)
+
+    def _other_layout(self) -> str:
+        """Say whether fn takes the requested shape with its channels on axis 1 where they are last, or the reverse."""
+        request = self.request
+        if request.shape is None or len(request.shape) < 3 or request.channel_axis % len(request.shape) == 0:
+            return ""
+        shape = canonical_shape(request.shape, request.channel_axis)
+        axis, shape = (-1, (shape[0], *shape[2:], shape[1])) if shape == request.shape else (1, shape)
+        try:
+            set_up(self.fn, replace(request, shape=shape, channel_axis=axis), lambda *_: None)
+        except (Refusal, ValueError):
+            return ""
+        return f". It takes an input of shape {shape}: are its channels on axis {axis}?"
 
     @property
     def codes(self) -> set[str]:
@@ -273,6 +287,11 @@ class Check:
             self._compare_layouts(subject, base)
         if "float16-accumulation" in self.codes:
             return
+        if recipe == base and subject.layout == "own" and roles:
+            shape = uncanonical(getattr(subject, roles[0]), self.request.channel_axis).shape
+            shape, C = shape[next(a for a, n in enumerate(shape) if n > 1) :], subject.pool.shape[1]
+            text = f"has a {' and a '.join(roles)} of shape {shape}, not one number for each of the {C} channels"
+            self.add("affine", text, pair=((C,), shape))
         if recipe is None:
             self.skipped["rounding, state and gradient"] = "they can be checked only once the output is right"
             return

@@ -164,6 +164,9 @@ def wrong_axes(case: Case) -> Iterator[Change]:
             made = f"{groups} groups" if groups > 1 else "1 group"
             text += f", those of {next(same).label}: {made}, where {case.pool.num_groups} are asked for"
         yield Change({"cut": Cut("block", block)}, text, details)
+        if whole == (rank - 1,) and not parted:  # a layer that treats the last axis, with its weight and bias
+            for _, affine in [*_along_axis(case, -1)][:1]:
+                yield Change({"cut": Cut("block", block), "affine": affine}, text, details)
 
 
 @known_bug(
@@ -197,7 +200,7 @@ def reshape_not_transpose(case: Case) -> Iterator[Change]:
     if case.measured is None or pool.row.axes == "weights":
         return
     measured, seen = uncanonical(case.measured, axis), set()
-    has_affine = any(p is not None and p.size == C for p in (case.weight, case.bias))
+    has_affine = any(p is not None and p.shape[1] == p.size == C for p in (case.weight, case.bias))
 
     def affine(reading: Reading) -> Iterator[Affine]:
         """Yield weight and bias along the channels as they are read, if those lie along no axis of x."""
@@ -449,7 +452,7 @@ def _along_axis(case: Case, at: int) -> Iterator[tuple[str, Affine]]:
     """Yield ways to apply a weight and a bias of one number for each channel along another axis of canonical x."""
     shape, axis = case.pool.shape, case.pool.row.affine_axis
     arrays = {role: p for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None}
-    if shape[axis] != shape[at] or any(p.size != shape[axis] for p in arrays.values()):
+    if shape[axis] != shape[at] or any(p.shape[axis] != p.size for p in arrays.values()):
         return
     for roles in dict.fromkeys(((*arrays,), *((role,) for role in arrays))) if arrays else ():
 
@@ -518,17 +521,27 @@ def affine_missing(case: Case) -> Iterator[Change]:
 
 def changes(case: Case) -> list[Change]:
     """Return every version of every known bug that can make the measured sets, one for each way to make them."""
-    found, patterns = [], {_pattern(case.pool.labels())}
+    found, made = [], {_made(case, Change({"cut": Cut("block", case.pool.block)}, ""))}
     measured = None if case.measured is None else _pattern(case.measured)
     for code, versions in KNOWN_BUGS:
         for change in versions(case):
             if "cut" in change.fields:
-                pattern = _pattern(change.fields["cut"].labels(case.pool))
-                if measured not in (None, pattern) or (len(change.fields) == 1 and pattern in patterns):
+                same = _made(case, change)
+                if measured not in (None, same[0]) or same in made:
                     continue
-                patterns.add(pattern)
+                made.add(same)
             found.append(replace(change, code=code))
     return found
+
+
+def _made(case: Case, change: Change) -> tuple[bytes, ...]:
+    """Return the same for changes of sets that make the same sets, and apply the same weight and bias to each cell."""
+    layout = change.fields["affine"].layout if "affine" in change.fields else None
+    made = [_pattern(change.fields["cut"].labels(case.pool))]
+    for role, p in (("weight", case.weight), ("bias", case.bias)):
+        if p is not None and layout is not None:
+            made.append(np.broadcast_to(layout(p, role), case.pool.shape).tobytes())
+    return tuple(made)
 
 
 def explain(

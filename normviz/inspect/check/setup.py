@@ -222,6 +222,8 @@ def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: 
         for role, slot in slots.items():
             now: Any = slot.read()
             new = known[role]
+            if layout == "own" and _aligned(now, pool, axis) is not None:
+                known[role] = new = random_parameters(now.shape, rng)[role]
             if new is None or now.size != new.size:
                 continue
             if slot.write(new.reshape(now.shape)):
@@ -243,7 +245,7 @@ def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: 
     """Return layouts of weight and bias, that of a caller first.
 
     They are as "given", or have one number for each "channel", "element" or "group", or for each channel of a group,
-    which all groups have in "common", or lie "along" the axes of x, as (1, C, 1, 1) does.
+    which all groups have in "common", or lie "along" the axes of x, as (1, C, 1, 1) does; or fn keeps its "own".
     """
     row, C = METHODS[request.method], shape[METHODS[request.method].affine_axis]
     of_common = row.shared and request.num_groups != 1
@@ -259,7 +261,9 @@ def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: 
         rest = math.prod(shape[1:])
         if of_common and sizes == {shape[1] // (request.num_groups or 1)}:
             return ["common"]
-        return ["element" if sizes == {rest} and rest != C else "channel" if sizes == {C} else "none"]
+        if row.elementwise and sizes == {rest} != {C}:
+            return ["element"]
+        return ["channel" if sizes == {C} else "own"]
     if not takes:
         return ["channel"]
     of_groups = row.name == "group" and request.num_groups != shape[1]
@@ -274,7 +278,7 @@ def _random_parameters(
     del sample[1 if request.channel_axis % len(sample) == 0 else 0]  # the axis of the samples
     sizes = {"element": tuple(sample), "group": pool.num_groups, "common": pool.block[1]}
     size = sizes.get(layout, pool.shape[pool.row.affine_axis])
-    roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "none" else ()
+    roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "own" else ()
     return {role: p if role in roles else None for role, p in random_parameters(size, rng).items()}
 
 
@@ -285,9 +289,21 @@ def _broadcast(p: np.ndarray, role: str, pool: Pooling, layout: str, channel_axi
         return p.repeat(pool.shape[1] // (pool.num_groups or 1)).reshape(1, -1, *[1] * (rank - 2))
     if p.ndim == rank and all(n in (1, m) for n, m in zip(p.shape, shape, strict=True)):
         return np.array(canonical(p, channel_axis))
+    if layout == "own" and (aligned := _aligned(p, pool, channel_axis)) is not None:
+        return aligned
     if p.ndim > 1 and p.size == pool.shape[pool.row.affine_axis]:
         p = p.reshape(-1)
     return parameter(p, role, pool, channel_axis)
+
+
+def _aligned(p: np.ndarray, pool: Pooling, channel_axis: int) -> np.ndarray | None:
+    """Return a parameter of the lengths of fn's last axes, or of its axis 1, in a shape that broadcasts against x."""
+    shape = native_order(pool.shape, channel_axis)
+    if p.shape == shape[len(shape) - p.ndim :]:
+        return np.array(canonical(p.reshape(*[1] * (len(shape) - p.ndim), *p.shape), channel_axis))
+    if p.shape == shape[1:2]:
+        return np.array(canonical(p.reshape(1, -1, *[1] * (len(shape) - 2)), channel_axis))
+    return None
 
 
 def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
@@ -304,14 +320,16 @@ def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[
             continue
         if len(lengths) == 1 and 0 < lengths[0] <= 4096:
             channels.append(lengths[0])
-        elif 2 <= len(lengths) <= 4 and min(lengths) > 0 and row.elementwise:
+        elif 2 <= len(lengths) <= 4 and min(lengths) > 0:
             samples.append(lengths)
     if G and row.shared:
         channels = [c * G for c in channels] + channels  # parameters that all groups share
     if G and G in channels and row.name == "group":
         channels.insert(0, G * 2)  # parameters of G numbers: one group for each is likelier than one channel
     shapes = [(3, *canonical_shape((2, *s), axis)[1:]) for s in samples if -1 - len(s) <= axis <= len(s)]
-    shapes += [s for s in _usual_shapes(row, G, [*dict.fromkeys(channels)][:4]) if -len(s) <= axis < len(s)]
+    shapes = [s for s in shapes if not row.has_groups or s[row.grouped_axis] % (G or 1) == 0]
+    usual = [s for s in _usual_shapes(row, G, [*dict.fromkeys(channels)][:4], axis) if -len(s) <= axis < len(s)]
+    shapes = shapes + usual if row.elementwise else usual + shapes
     shapes = [s for s in dict.fromkeys(shapes) if math.prod(s) <= MOST_CELLS]
     if not shapes:
         raise ValueError(f"num_groups={brief(G)} needs more than {MOST_CELLS:,} cells, the most that check takes")
@@ -326,10 +344,13 @@ def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[
     return fitting or shapes
 
 
-def _usual_shapes(row: Method, num_groups: int | None, channels: list[int]) -> Iterator[tuple[int, ...]]:
+def _usual_shapes(
+    row: Method, num_groups: int | None, channels: list[int], channel_axis: int
+) -> Iterator[tuple[int, ...]]:
     """Yield shapes (N, C, *spatial) with axes of different lengths; `channels` are lengths found in fn.
 
-    In some the last axis is as long as that of the channels: a function that confuses the two raises for the others.
+    In some the last axis, or axis 1 where the channels are last, is as long as that of the channels: a function that
+    confuses the two raises for the others.
     """
     groups = num_groups or 1
     default = groups * {1: 8, 2: 4, 3: 2}.get(groups, 2) if row.grouped_axis == 1 else 8
@@ -342,4 +363,4 @@ def _usual_shapes(row: Method, num_groups: int | None, channels: list[int]) -> I
             yield (C, *others) if row.affine_axis == 0 else (others[0], C, *others[1:])
         for C in dict.fromkeys([*known, default]) if rank == 4 and row.affine_axis == 1 else ():
             if row.grouped_axis == 1:
-                yield 3, C, 5, C
+                yield (3, C, 5, C) if channel_axis % rank == 1 else (3, C, C, 5)
