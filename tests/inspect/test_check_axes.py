@@ -289,3 +289,39 @@ def test_another_layer_ends_in_a_finding():
         assert verdict.codes == (code,), f"{layer}, {method}: {verdict}"
         assert [p.tolist() for p in layer.parameters()] == before
     assert verdict.findings[0].message.endswith(" It takes an input of shape (3, 8, 5, 4): are its channels on axis 1?")
+
+
+def moved(axes, *, order, affine=None, own=None):
+    """Transpose x, normalize it, and give the result the shape of x by a reshape."""
+
+    def with_also(**also):
+        def plain(x):
+            return hat(x.transpose(order), axes, **also)
+
+        if own is not None:
+            return lambda x, weight, bias: scaled(plain(x).reshape(x.shape), weight, bias, [own])
+        if affine is not None:
+            return lambda x, weight, bias: scaled(plain(x), weight, bias, [affine]).reshape(x.shape)
+        return lambda x: plain(x).reshape(x.shape)
+
+    return with_also
+
+
+MOVED = [
+    (moved((0, 1, 2), order=(0, 2, 3, 1)), "batch", {}, "(N, H, W, C) is taken for (N, C, H, W)"),
+    (moved((0, 1, 2), order=(0, 2, 3, 1), affine=3), "batch", {}, "(N, H, W, C) is taken for (N, C, H, W)"),
+    (moved((0, 1, 2), order=(0, 2, 3, 1), own=1), "batch", {}, "(N, H, W, C) is taken for (N, C, H, W)"),
+    (moved((2, 3), order=(0, 3, 1, 2), own=3), "instance", LAST, "(N, C, H, W) is taken for (N, H, W, C)"),
+    (moved(2, order=(0, 2, 1), affine=2), "positional", {"shape": (3, 8, 5)}, "(N, L, C) is taken for (N, C, L)"),
+    (moved(2, order=(0, 2, 1)), "positional", {"shape": (3, 6, 6)}, "(N, L, C) is taken for (N, C, L)"),
+    (moved(1, order=(1, 0), affine=0), "batch", {"shape": (6, 8)}, "(C, N) is taken for (N, C)"),
+]
+
+
+def test_a_result_that_is_not_transposed_back():
+    for bug, method, options, said in MOVED:
+        for code, how in ({"": {}} | ALSO).items():
+            verdict = nv.check(bug(**how), method, **options)
+            assert {*verdict.codes} == {RESHAPE, code} - {""}, str(verdict)
+            message = verdict.findings[0].message
+            assert f"its result of shape {said}, so its numbers land in other cells. At cell " in message

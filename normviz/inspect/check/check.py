@@ -34,6 +34,7 @@ from normviz.inspect.check import gradients, known_bugs, localize, precision, ru
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
 from normviz.inspect.check.layer_state import find_mode, find_running
 from normviz.inspect.check.measured_sets import measured_sets, renamed_on_another_shape
+from normviz.inspect.check.moved_output import moved_output
 from normviz.inspect.check.running_stats import RunningState
 from normviz.inspect.check.setup import Expectation, ShapeChanged, Subject, canonical_shape, set_up
 from normviz.inspect.check.simulate import Recipe, Trial, comparison_inputs, near, right
@@ -390,6 +391,9 @@ class Check:
             if line is None and (len(found) != 1 or tolerance > strict):
                 # With the sets measured, combinations with bugs that make others need no trial.
                 case = replace(case, measured=measured_sets(subject))
+                if case.measured is None and (mismatches := moved_output(case, trials, base, tolerances)):
+                    self.mismatches += mismatches
+                    return None, strict
                 known = known_bugs.changes(case)
                 found, tolerance = explain(tests, known, base, tolerances)
             if tolerance > strict and is_right(tolerance):

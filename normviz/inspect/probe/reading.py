@@ -12,9 +12,6 @@ import numpy as np
 from normviz.core.methods import Method
 from normviz.inspect.probe.sets import number
 
-SPATIAL = ("", "", "", "L", "HW", "DHW")
-"""The names of the spatial axes, by rank."""
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -86,11 +83,16 @@ class Reading:
         return numbers.reshape([self.shape[a] for a in self.order]).transpose(np.argsort(self.order))
 
 
+def axis_names(rank: int, channel_axis: int) -> list[str]:
+    """Return the names of the axes of fn's array, as they are in the shapes of PyTorch's documentation."""
+    names = ["N", *("", "", "", "L", "HW", "DHW")[rank]]
+    names.insert(channel_axis % rank, "C")
+    return names
+
+
 def readings(shape: Sequence[int], channel_axis: int, row: Method, num_groups: int | None) -> Iterator[Reading]:
     """Yield how a method can pool an array of fn's whose axes it takes for others, the likeliest first."""
-    rank, axis = len(shape), channel_axis % len(shape)
-    names = ["N", *SPATIAL[rank]]
-    names.insert(axis, "C")
+    rank, axis, names = len(shape), channel_axis % len(shape), axis_names(len(shape), channel_axis)
     axes: dict[str, tuple[int, bool]] = {}  # the axes to read: length, and whether a set spans it
     for name, length in zip(names, shape, strict=True):
         extent = {"N": row.n, "C": row.c}.get(name, row.spatial)
