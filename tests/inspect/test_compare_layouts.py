@@ -285,6 +285,104 @@ def test_a_batch_norm_that_was_folded():
     assert (found.same, found.pairs) == (True, [])
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_first_of_two_batch_norms_was_folded(swapped):
+    def conv():
+        return nn.Conv2d(8, 8, 3, padding=1)
+
+    net = nn.Sequential(conv(), nn.BatchNorm2d(8), nn.ReLU(), conv(), nn.BatchNorm2d(8), nn.ReLU())
+    a = Net(lambda m, x: m.net(x), net=net).eval().net
+    b = nn.Sequential(fuse_conv_bn_eval(a[0], a[1]), *a[2:])
+    x = torch.randn(4, 8, 6, 6)
+    assert nv.compare(*((b, a) if swapped else (a, b)), x).same
+    a[1].train()
+    found = nv.compare(*((b, a) if swapped else (a, b)), x)
+    m = "b" if swapped else "a"
+    assert f"Layer 1, only in {m}, is in train mode" in str(found)
+    assert [(getattr(p, m).name, p.input_parts) for p in found.pairs] == [("4", True)]
+
+
+def test_a_layer_called_more_often_is_not_only_in_one():
+    def repeated(calls):
+        def forward(m, x):
+            for _ in range(calls):
+                x = x + m.norm(m.fc(x))
+            return x
+
+        return Net(forward, fc=nn.Linear(16, 16), norm=nn.LayerNorm(16))
+
+    x = torch.randn(2, 9, 16)
+    assert nv.compare(repeated(3), repeated(3), x).same
+    found = nv.compare(repeated(3), repeated(4), x)
+    assert not found.same
+    assert "b calls norm 4 times, the other model 3 times." in str(found)
+    assert "Only in" not in str(found)
+    slow = repeated(3)
+    slow.norm.eps = 0.1
+    found = nv.compare(repeated(3), slow, x)
+    assert (found.first, [d.what for d in found.first.differences]) == (found.pairs[0], ["eps"])
+
+
+class Spoiled(nn.Module):
+    def forward(self, x):
+        return torch.where(x == x.max(), torch.nan, x)
+
+
+def test_nan_is_no_other_shape():
+    norm, x = nn.GroupNorm(2, 8), torch.randn(2, 8, 5, 5)
+    for a, b in (
+        (nn.Sequential(nn.Identity(), norm), nn.Sequential(Spoiled(), norm)),
+        (norm, nn.Sequential(norm, Spoiled())),
+    ):
+        found = nv.compare(a, b, x)
+        assert not found.same
+        assert "shape" not in str(found)
+        assert "NaN or infinite numbers stand in one output where the other has none." in str(found)
+    assert nv.compare(b, b, x).same
+
+
+CONSTANT = {
+    "zeros": torch.zeros(3, 3, 6, 6),
+    "the same samples": torch.randn(1, 3, 6, 6).repeat(3, 1, 1, 1),
+    "constant columns": torch.randn(3, 3, 1, 6).repeat(1, 1, 6, 1),
+    "one position": torch.randn(3, 3, 1, 1),
+    "half zeros": torch.randn(3, 3, 6, 6).relu(),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_equal_values_do_not_mislead(name):
+    a, b, c = tokens(LN()), maps(LN2D()), maps(nn.GroupNorm(1, 8))
+    x = CONSTANT[name]
+    assert nv.compare(a, b, x).same
+    found = nv.compare(a, c, x)
+    if name == "one position":  # there both pool the same
+        assert found.same
+    else:
+        assert "norm pools 8 cells in a, 288 in b." in str(found)
+
+
+def test_cells_that_cannot_be_matched_are_no_cause():
+    """In half precision many cells have one value, and no order of the axes makes one input the other."""
+    order = torch.randperm(8 * 36, generator=torch.Generator().manual_seed(1))
+    back = order.argsort()
+
+    def shuffled(m, x):
+        return m.norm(m.conv(x).flatten(1)[:, order]).flatten(1)[:, back].relu()
+
+    def plain(m, x):
+        return m.norm(m.conv(x).flatten(1)).flatten(1).relu()
+
+    a, b = (
+        Net(f, conv=nn.Conv2d(3, 8, 1), norm=nn.LayerNorm(288, elementwise_affine=False)) for f in (plain, shuffled)
+    )
+    for dtype in (torch.float32, torch.bfloat16):
+        found = nv.compare(a.to(dtype), b.to(dtype), torch.randn(64, 3, 6, 6).to(dtype))
+        assert found.same
+        assert " part" not in str(found)
+    assert "norm could not be compared: which of its inputs is which could not be told." in str(found)
+
+
 def test_a_norm_with_its_activation_inside():
     def net(norm, after, eps=1e-5):
         return nn.Sequential(norm, after, nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8, eps=eps))

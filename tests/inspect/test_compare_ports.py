@@ -85,7 +85,7 @@ def batch_port(x):
 SAME = {
     "NumPy": (MAPS, numpy_port, X, ""),
     "NumPy, x of NumPy": (MAPS, numpy_port, X.numpy(), ""),
-    "JAX, channels last": (LAST, jax_port, X, "The axes of b are those of a in the order (0, 2, 3, 1)."),
+    "JAX, channels last": (LAST, jax_port, X, "The axes of the output of b are those of a in the order (0, 2, 3, 1)."),
     "JAX, compiled": (LAST, jax.jit(jax_port), X, "in the order (0, 2, 3, 1)"),
     "JAX, tokens": (LAST, lambda x: jax_port(x, layout=lambda y: y.reshape(2, 24, 8)), X, "in other shapes"),
     "a dict of arrays": (TOKENS, tokens_port, T, ""),
@@ -152,11 +152,11 @@ def test_a_reshape_for_a_transpose_is_no_other_layout():
     wrong = lambda y: y.transpose(0, 3, 1, 2).reshape(2, 6, 4, 8)  # noqa: E731
     found = nv.compare(LAST, lambda x: jax_port(x, layout=wrong), X)
     assert not found.same
-    assert "They hold the same numbers: b is a reshaped, not transposed" in str(found)
+    assert "The outputs hold the same numbers: b is a reshaped, not transposed" in str(found)
     found = nv.compare(lambda x: x, lambda x: x[:, ::-1], X.numpy())
-    assert (found.same, "They hold the same numbers in another order." in str(found)) == (False, True)
+    assert (found.same, "The outputs hold the same numbers in another order." in str(found)) == (False, True)
     found = nv.compare(lambda x: x, lambda x: x[:, 1:], X.numpy())
-    assert "They cannot be compared: a returns shape (2, 3, 6, 4), b (2, 2, 6, 4)." in str(found)
+    assert "The outputs have other shapes: a returns shape (2, 3, 6, 4), b (2, 2, 6, 4)." in str(found)
 
 
 def test_keras():

@@ -189,8 +189,10 @@ def _compare_layers(a: _Side, b: _Side, names: Mapping[str, str], tolerance: flo
     first = found.first
     if first is not None and found.between is None and first.output_parts:
         name = short_name(first.name)
-        found.notes += [f"{name}: {text}." for text in causes(*pairing.uses_of(first))]
-        if not found.notes and not first.differences and not first.pools:
+        texts = causes(*pairing.uses_of(first))
+        found.notes += [f"{name}: {text}." for text in texts]
+        found.explained = bool(texts)
+        if not texts and not first.differences and not first.pools:
             for m, side, use in (("a", a, first.a), ("b", b, first.b)):
                 if use.known_by in ("output", "name"):
                     found.measured += measured(name, m, side.module(use.name), use)

@@ -10,6 +10,7 @@ import numpy as np
 from normviz.inspect.audit.table import html_box, html_table, times
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.compare.layer_diff import LayerPair, times_in_words
+from normviz.inspect.compare.matching import OTHER_VALUES, UNTOLD
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 from normviz.inspect.probe.report import Probe
 
@@ -70,6 +71,8 @@ class Comparison:
     def __post_init__(self) -> None:
         self.first: LayerPair | None = None
         self.between: tuple[str, str] | None = None
+        self.explained = False  # whether a known bug explains the first pair
+        self._untold: list[str] = []  # pairs before `first` that could not be compared
         self.outputs_agree = self.output_difference is not None and self.output_difference <= self.tolerance
         if not self.outputs_agree:
             self._find_where_they_part()
@@ -82,12 +85,15 @@ class Comparison:
     def _find_where_they_part(self) -> None:
         before = "(input)"
         for number, pair in enumerate(self.pairs):
+            if pair.unmatched == UNTOLD:
+                self._untold.append(short_name(pair.name))
+                continue
             if self._made_up_for(number):
                 continue
             if pair.input_parts or pair.output_parts:
                 self.first, self.between = pair, (before, pair.name) if pair.input_parts else None
                 return
-            before = pair.name
+            before, self._untold = pair.name, []
         if self.output_difference is not None:
             self.between = (before, "(output)")
 
@@ -139,17 +145,7 @@ class Comparison:
             many = f"{len(self.pairs)} pair{'s' * (len(self.pairs) != 1)} of normalization layers"
             return f"The two models agree at {many} and in their output, on this example."
         if self.between:
-            before, after = self.between
-            start = "the input" if before == "(input)" else f"{short_name(before)}, whose outputs agree,"
-            end = "the output"
-            if p:
-                end = f"{short_name(after)}, whose inputs {_differ(p.input_difference)}"
-            if not self.pairs and not self.only_a and not self.only_b:
-                return f"The outputs of the two {_differ(self.output_difference)}."
-            text = f"The two models part between {start} and {end}:"
-            if p and np.isinf(p.input_difference or 0.0):
-                return f"{text} no comparison of {short_name(after)} was possible."
-            return f"{text} no normalization layer of both is the cause."
+            return self._where(*self.between)
         if p and p.output_parts and not self.outputs_agree:
             return (
                 f"The two models part at {short_name(p.name)}: inputs agree "
@@ -158,6 +154,22 @@ class Comparison:
             )
         subject = "All numbers agree" if all_agree else "The outputs agree"
         return f"{subject} on this example, but {short_name(p.name if p else '')} is set differently."
+
+    def _where(self, before: str, after: str) -> str:
+        if not self.pairs and not self.only_a and not self.only_b:
+            return f"The outputs of the two {_differ(self.output_difference)}."
+        start = "the input" if before == "(input)" else f"{short_name(before)}, whose outputs agree,"
+        p, end, cause = self.first, "the output", "no normalization layer of both is the cause"
+        if p:
+            what = _differ(p.input_difference)
+            if np.isinf(p.input_difference or 0.0):
+                what = "hold other values" if p.unmatched == OTHER_VALUES else "have other shapes"
+            if what == "have other shapes":
+                cause = f"no comparison of {short_name(after)} was possible"
+            end = f"{short_name(after)}, whose inputs {what}"
+        if self._untold:
+            cause = f"{', '.join(self._untold)} could not be compared, as cells could not be matched"
+        return f"The two models part between {start} and {end}: {cause}."
 
     def _cause(self) -> list[str]:
         """Return lines on what differs in the first pair, or before it."""
@@ -174,7 +186,7 @@ class Comparison:
             lines.append(
                 f"  In one model {name} has an activation inside: if it follows in the other, look further on."
             )
-        if lines or self.notes:
+        if lines or self.explained:
             return lines
         if UNKNOWN in (p.a.kind, p.b.kind):
             m = "a" if p.a.kind == UNKNOWN else "b"
@@ -202,7 +214,7 @@ class Comparison:
                 lines.append(f"  {m} calls {short_name(name)} {own} times, the other model {times_in_words(other)}.")
         others = [p for p in self.pairs if p is not self.first]
         for p in others:
-            if p.unmatched and p.input_difference is not None and not p.input_parts:
+            if p.unmatched == UNTOLD or (p.unmatched and self.outputs_agree):
                 lines.append(f"  {short_name(p.name)} could not be compared: {p.unmatched}.")
         told = [p for p in others if p.differences]
         lines += [f"  Also: {short_name(p.name)}: {'; '.join(map(str, p.differences))}." for p in told[:MAX_OTHERS]]
@@ -212,8 +224,8 @@ class Comparison:
 
 
 def _differ(value: float | None) -> str:
-    return "have other shapes" if value is not None and np.isinf(value) else f"differ by {_number(value)}"
+    return "cannot be compared" if value is not None and np.isinf(value) else f"differ by {_number(value)}"
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else "0" if value == 0 else "shape" if np.isinf(value) else f"{value:.2g}"
+    return "–" if value is None else "0" if value == 0 else f"{value:.2g}"

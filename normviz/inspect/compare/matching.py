@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, permutations, product
+from itertools import accumulate, islice, permutations, product
 from math import gcd
 from operator import mul
 
@@ -20,6 +20,10 @@ BY_CHANCE = 0.05
 """Two random arrays of N values each, sorted, differ by about N ** -0.5: only far less shows that they are the same."""
 LEAST_CLEAR = 0.1
 """Share of the cells that must have values of their own, if the cells are matched by nothing but their values."""
+OTHER_VALUES = "its inputs hold other values"
+UNTOLD = "which of its inputs is which could not be told"
+MOST_ORDERS = 8
+"""Orders of axes that are kept where several give the same values, as those of constant maps do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +40,15 @@ class Match:
         Which cells of b are matched beyond doubt, flat; None: all are.
     why
         Why the cells could not be matched, "" if they are.
+    others
+        Other orders that give the same values.
     """
 
     difference: float
     order: np.ndarray | None = None
     clear: np.ndarray | None = None
     why: str = ""
+    others: tuple[np.ndarray, ...] = ()
 
     def both(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return numbers of a's cells and of b's cells in one order, of the cells that are matched beyond doubt."""
@@ -59,15 +66,15 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match:
     if a.size != b.size:
         found = _part_of(a, b, tolerance)
         return found or Match(as_they_are, why=f"it gets {a.size} cells in a and {b.size} in b")
-    other = Match(as_they_are, why="its inputs hold other values")
+    other = Match(as_they_are, why=OTHER_VALUES)
     if a.size > MOST_CELLS:
-        return Match(as_they_are, why="its inputs differ, and are too large to be matched in another order")
+        return Match(as_they_are, why=UNTOLD) if a.shape != b.shape else other
     if not _may_agree(a, b, tolerance):
         return other
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
-    for order in _axis_orders(a, b, tolerance):
-        if (difference := relative(flat_a[order], flat_b)) <= tolerance:
-            return Match(difference, order)
+    good = (order for order in _axis_orders(a, b, tolerance) if relative(flat_a[order], flat_b) <= tolerance)
+    if orders := [*islice(good, MOST_ORDERS)]:
+        return Match(relative(flat_a[orders[0]], flat_b), orders[0], others=tuple(orders[1:]))
     rank_a, rank_b = np.argsort(flat_a, kind="stable"), np.argsort(flat_b, kind="stable")
     sorted_a, sorted_b = flat_a[rank_a], flat_b[rank_b]
     if not (difference := relative(sorted_a, sorted_b)) <= tolerance:
@@ -81,7 +88,7 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match:
     if difference > BY_CHANCE * b.size**-0.5:
         return other
     if clear.mean() < LEAST_CLEAR:
-        return Match(as_they_are, why="its inputs hold the same values, but which is which could not be told")
+        return Match(as_they_are, why=UNTOLD)
     return Match(difference, order, None if clear.all() else clear)
 
 

@@ -8,10 +8,13 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from normviz.inspect.compare.layer_diff import LayerPair, compare_layers
+from normviz.inspect.compare.matching import relative
 from normviz.inspect.compare.recording import LayerUse, together
 
 MATCH, SIMILAR, UNMATCHED = range(3)
 """How sure a pair is: inputs and outputs agree; inputs agree; neither."""
+NEARER = 0.7
+"""A use gets more similar values than another one if the difference is this many times as large, or less."""
 
 
 class Pairing:
@@ -26,6 +29,8 @@ class Pairing:
             self._align()
         for at in [*self.pairs]:
             self._merge(at)
+        for at in [*self.pairs]:
+            self._exchange(at)
         for (i, j), pair in [*self.pairs.items()]:
             if "name" in (a[i].known_by, b[j].known_by) and not pair.matched:
                 del self.pairs[i, j]
@@ -103,6 +108,23 @@ class Pairing:
                 if found.matched or others is same_name:
                     self.pairs[at] = found
                     self.merged[side].update(taken)
+                    return
+
+    def _exchange(self, at: tuple[int, int]) -> None:
+        """Pair one of two anew with a use that has no counterpart, if that gets more similar values."""
+        pair, uses = self.pairs[at], (self.a, self.b)
+        if pair.matched or self.a[at[0]].name in self.names or pair.a.name == pair.b.name:
+            return
+        for side in (0, 1):
+            of, x = uses[side][at[side]], uses[1 - side][at[1 - side]].x
+            for k in self._free(side):
+                other = uses[side][k]
+                if x is None or other.x is None or other.kind != of.kind:
+                    continue
+                if relative(other.x, x) < NEARER * (pair.input_difference or 0.0):
+                    del self.pairs[at]
+                    found = (k, at[1]) if side == 0 else (at[0], k)
+                    self.pairs[found] = compare_layers(self.a[found[0]], self.b[found[1]], self.tolerance)
                     return
 
 

@@ -89,12 +89,14 @@ def compare_outputs(a: np.ndarray, b: np.ndarray, tolerance: float) -> tuple[flo
     difference = relative(a, b)
     if difference <= tolerance:
         return difference, ""
+    if a.shape == b.shape and np.isinf(difference):
+        return difference, "NaN or infinite numbers stand in one output where the other has none."
     found = match(a, b, tolerance)
     if a.shape == b.shape:
-        return difference, "" if found.why else "They hold the same numbers in another order."
+        return difference, "" if found.why else "The outputs hold the same numbers in another order."
     shapes = f"a returns shape {a.shape}, b {b.shape}"
     if a.size != b.size:
-        return difference, f"They cannot be compared: {shapes}."
+        return difference, f"The outputs have other shapes: {shapes}."
     # The axes of b may be those of a in another order; then no other reading is meant.
     longer = [tuple(n for n in y.shape if n > 1) for y in (a, b)]
     orders = [p for p in permutations(range(a.ndim)) if tuple(a.shape[i] for i in p) == b.shape]
@@ -102,13 +104,13 @@ def compare_outputs(a: np.ndarray, b: np.ndarray, tolerance: float) -> tuple[flo
         each = {p: relative(a.transpose(p), b) for p in orders}
         best = min(each, key=each.__getitem__)
         if each[best] <= tolerance:
-            return each[best], f"The axes of b are those of a in the order {best}."
+            return each[best], f"The axes of the output of b are those of a in the order {best}."
         if relative(a.reshape(-1), b.reshape(-1)) <= tolerance:
-            return each[best], f"They hold the same numbers: b is a reshaped, not transposed ({shapes})."
-        return each[best], f"The axes of b were taken for those of a in the order {best}."
+            return each[best], f"The outputs hold the same numbers: b is a reshaped, not transposed ({shapes})."
+        return each[best], f"The axes of the output of b were taken for those of a in the order {best}."
     if not found.why and found.clear is None:
-        return found.difference, f"They hold the same numbers in other shapes: {shapes}."
-    return np.inf, f"They cannot be compared: {shapes}, and no order of the axes makes one the other."
+        return found.difference, f"The outputs hold the same numbers in other shapes: {shapes}."
+    return np.inf, f"The outputs have other shapes: {shapes}, and no order of the axes makes one the other."
 
 
 @dataclass(frozen=True)
