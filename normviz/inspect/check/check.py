@@ -395,7 +395,7 @@ class Check:
                     self.mismatches += mismatches
                     return None, strict
                 known = known_bugs.changes(case)
-                found, tolerance = explain(tests, known, base, tolerances)
+                found, tolerance = explain(tests, known, base, tolerances, most=2 if case.measured is None else 3)
             if tolerance > strict and is_right(tolerance):
                 found = [Explanation((), base)]
         if len(found) > 1:

@@ -34,12 +34,13 @@ def moved_output(case: Case, trials: Sequence[Trial], base: Recipe, tolerances: 
             moved = uncanonical(y.reshape(pool.shape), axis).reshape([shape[a] for a in order])
             return np.array(canonical(moved.transpose(np.argsort(order)), axis))
 
-        moved = [replace(trial, y=back(trial.y).reshape(-1)) for trial in trials]
+        first = back(trials[0].y).reshape(-1)
         after = Affine(layout=lambda p, _: back(np.broadcast_to(p, pool.shape)), name="after the reshape")
         for version in (base, replace(base, affine=after))[: 1 if case.weight is case.bias is None else 2]:
-            x_hat = scene.undo_affine(moved[0].y, version.affine)
+            x_hat = scene.undo_affine(first, version.affine)
             if not lines(labels, scene.x.reshape(-1), x_hat, tolerances[-1])[2].all():
                 continue
+            moved = [replace(trial, y=back(trial.y).reshape(-1)) for trial in trials]
             found = [Explanation((), version)]
             if not all(trial.scene.agrees(trial.y, version, tolerances[-1]).all() for trial in moved):
                 known = changes(replace(case, measured=pool.labels()))
@@ -49,6 +50,6 @@ def moved_output(case: Case, trials: Sequence[Trial], base: Recipe, tolerances: 
                 read = " is taken for ".join(f"({', '.join(each)})" for each in ([names[a] for a in order], names))
                 text = f"{RESHAPES}its result of shape {read}, so its numbers land in other cells"
                 expected, wrong = scene.output(base), ~scene.agrees(trials[0].y, base, tolerances[-1])
-                first = Mismatch("reshape-not-transpose", text, scene.x, trials[0].y, expected, wrong)
-                return [first, *(Mismatch(c.code, c.text, details=c.details) for c in found[0].changes)]
+                finding = Mismatch("reshape-not-transpose", text, scene.x, trials[0].y, expected, wrong)
+                return [finding, *(Mismatch(c.code, c.text, details=c.details) for c in found[0].changes)]
     return []
