@@ -121,8 +121,9 @@ def check(
     Notes
     -----
     Each known bug is simulated. It is named if its simulation, and no other, reproduces the output of fn on several
-    inputs, alone or with up to two others; otherwise the first wrong stage is reported, with the numbers. The state of
-    fn is restored. Half precision is compared to two digits, float32 to four.
+    inputs, alone or with up to two others. Where one bug does not suffice, the sets of fn are measured as `probe` does;
+    where no bugs do, the first wrong stage is reported, with the numbers. The state of fn is restored. Half precision
+    is compared to two digits, float32 to four.
 
     Examples
     --------
