@@ -134,7 +134,11 @@ def student(bugs, method, groups=2):
             weight, bias = (np.repeat(p[:: c // groups], c // groups) for p in (weight, bias))
         if "affine-swapped" in bugs:
             weight, bias = bias, weight
-        if "affine-before" not in bugs:
+        if "weight-plus-one" in bugs:
+            weight = 1 + weight
+        if "affine-not-reshaped" in bugs:
+            y = y * weight + bias
+        elif "affine-before" not in bugs:
             y = y * along(weight) + along(bias)
         if "changes-input" in bugs:
             source[...] = y
@@ -165,6 +169,9 @@ PAIRS = [
             "affine-per-group + eps-outside",
             "affine-per-group + variance-not-std",
             "affine-per-group + changes-input",
+            "affine-per-group + affine-swapped",
+            "affine-per-group + weight-plus-one",
+            "affine-not-reshaped + interleaved-groups",
             "interleaved-groups + not-averaged",
             "interleaved-groups + root-inverted",
             "interleaved-groups + eps-on-output",
@@ -213,6 +220,13 @@ PAIRS = [
             "changes-input + wrong-dtype",
             "wrong-shape + wrong-dtype",
             "wrong-dtype + eps-missing",
+            "affine-not-reshaped + unbiased-variance",
+            "affine-not-reshaped + wrong-axes",
+            "affine-not-reshaped + affine-swapped",
+            "affine-not-reshaped + weight-plus-one",
+            "affine-not-reshaped + wrong-shape",
+            "weight-plus-one + not-centered",
+            "weight-plus-one + eps-outside",
             "not-averaged + eps-value",
             "not-averaged + not-centered",
             "not-averaged + variance-not-std",

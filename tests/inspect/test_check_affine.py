@@ -94,8 +94,9 @@ def test_a_documented_shape_of_the_parameters_is_no_bug():
     verdict = nv.check(fn, "group", 2)
     assert verdict.passed
     assert verdict.notes == ("check passed a random weight and bias of shape (1, 8, 1, 1).",)
-    fn.__doc__ = None
-    assert nv.check(fn, "group", 2).codes == ("affine-not-reshaped",)
+    for text in (None, "gamma and beta, of shape (C,), are never reshaped to (1, C, 1, 1)."):
+        fn.__doc__ = text
+        assert nv.check(fn, "group", 2).codes == ("affine-not-reshaped",)
 
 
 def test_other_shapes_of_the_parameters():

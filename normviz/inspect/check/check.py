@@ -320,7 +320,7 @@ class Check:
     def _compare_layouts(self, subject: Subject, base: Recipe) -> None:
         """Report that a weight and a bias of shape (C,) have to be reshaped by the caller, unless fn says so."""
         flat, roles = subject.with_flat, subject.not_reshaped()
-        if not roles or re.search(r"\(\s*1\s*,[^()]*,\s*1\s*\)", inspect.getdoc(self.fn) or ""):
+        if not roles or re.search(r"(\bshape|:)\W{0,3}\(1,[^()]*, ?1\)", inspect.getdoc(self.fn) or ""):
             return
         told, shown = (subject.pool, self.request.channel_axis, " and ".join(roles)), {}
         returned = flat.first[1].shape if isinstance(flat, Subject) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations, product
 from typing import Any
 
@@ -44,6 +45,17 @@ class Change:
     text: str  # what fn does, in words that follow "fn "
     details: dict[str, Any] = field(default_factory=dict)  # numbers and axes, for a `Finding`
     code: str = ""  # the name of the bug; `changes` fills it in
+
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """The parts of the recipe that it changes: one may give weight and bias a layout, and another exchange them."""
+        affine = self.fields.get("affine")
+        if affine is None:
+            return frozenset(self.fields)
+        both = affine.before is not None or affine.shift_first
+        parts = {"layout"} if both or affine.layout is not None else set()
+        parts |= {"pick"} if both or affine.pick is not Affine.pick else set()
+        return frozenset(self.fields) - {"affine"} | parts
 
 
 @dataclass(frozen=True)
@@ -583,7 +595,13 @@ def _squared_error(tests: Sequence[Output], recipe: Recipe) -> float:
 
 def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
     """Return the recipe with the changes made."""
-    return replace(base, **{k: v for change in chosen for k, v in change.fields.items()})
+    fields = {k: v for change in chosen for k, v in change.fields.items()}
+    both = sorted(
+        (c.fields["affine"] for c in chosen if "affine" in c.fields), key=lambda affine: affine.layout is None
+    )
+    if len(both) == 2:
+        fields["affine"] = replace(both[1], layout=both[0].layout)
+    return replace(base, **fields)
 
 
 def _combinations(
@@ -594,8 +612,8 @@ def _combinations(
     The number beside it is the tolerance from which on it cannot be told from an eps of 0.
     """
     for chosen in combinations(known, size):
-        names = [name for change in chosen for name in change.fields]
-        if len({*names}) == len(names) and len({c.code for c in chosen}) == size:
+        parts = [part for change in chosen for part in change.parts]
+        if len({*parts}) == len(parts) and len({c.code for c in chosen}) == size:
             yield chosen, math.inf
     if size > 2:
         return

@@ -182,7 +182,7 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
             fallback.flattens = isinstance(along, Refusal) or (along is not None and along.gives(fallback.first[1]))
             if isinstance(element, Subject) and not fallback.flattens:
                 fallback = element
-            other_rank = fallback.layout == "along" and not _is_channels_last(fallback, request.eps)
+            other_rank = fallback.layout == "along" and _is_for_features(fallback, request.eps)
         # A function of (N, C) alone may take longer shapes too, but its weight of shape (C,) does not broadcast there.
         if fallback is not None and not other_rank:
             break
@@ -203,10 +203,11 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
     raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
 
 
-def _is_channels_last(subject: Subject, eps: float) -> bool:
-    """Whether fn takes the last axis of its array for that of the channels."""
-    row, cut = subject.pool.row, Cut("axis", axis=len(subject.pool.shape) - 1)
-    return row.has_groups or row.axes == "weights" or subject.begins_with(replace(right(subject.pool, eps), cut=cut))
+def _is_for_features(subject: Subject, eps: float) -> bool:
+    """Whether fn pools the axes that it would have to pool of (N, C), whatever axes follow."""
+    pool = subject.pool
+    cut = Cut("block", (*pool.block[:2], *[1] * len(pool.shape[2:])))
+    return not pool.row.has_groups and subject.begins_with(replace(right(pool, eps), cut=cut))
 
 
 def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
