@@ -302,7 +302,7 @@ def x_hat(numerator: np.ndarray, root: np.ndarray, recipe: Recipe) -> np.ndarray
 def near(seen: np.ndarray, expected: np.ndarray, tolerance: float, rounding: np.ndarray | float = 0.0) -> np.ndarray:
     """Return which cells agree to within the tolerance and the rounding error; NaN agrees with NaN, inf with inf."""
     size = np.abs(expected)
-    mean_square = np.vdot(size, size) / size.size
+    mean_square = np.square(size).sum() / size.size
     if all_finite := np.isfinite(mean_square):
         allowed = tolerance * (size + np.sqrt(mean_square)) + rounding
     else:
