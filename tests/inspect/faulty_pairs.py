@@ -64,6 +64,12 @@ def torch_cases():
         ),
         ("float16-accumulation", lambda x: norm(x.half(), (0, 2, 3)).to(x.dtype), "batch", None),
         ("not-averaged", lambda x: x * torch.rsqrt(x.square().sum(1, True) + EPS), "rms", None),
+        (
+            "eps-outside",
+            lambda x: (x - x.mean(1, True)) / x.std(1, correction=0, keepdim=True).clamp(min=EPS),
+            "positional",
+            None,
+        ),
         ("root-inverted", lambda x: (x - x.mean((2, 3), True)) / norm_of(x, (2, 3)), "instance", None),
         ("eps-on-output", lambda x: norm(x, (0, 2, 3), eps=0).add(EPS), "batch", None),
         ("changes-input", in_place, "batch", None),

@@ -30,6 +30,30 @@ def test_each_bug_in_torch(code, fn, method, groups):
     assert channels_first.codes == (code,), str(channels_first)
 
 
+@pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")
+def test_a_vector_of_length_one_where_the_root_mean_square_is_asked():
+    normalize = faulty_pairs.torch.nn.functional.normalize
+    codes = nv.check(lambda x: normalize(x, dim=1, eps=1e-5), "rms", framework="torch").codes
+    assert {*codes} == {"not-averaged", "eps-outside"}
+    codes = nv.check(lambda x: normalize(x, dim=1), "rms", framework="torch").codes
+    assert {*codes} == {"not-averaged", "eps-missing"}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.skipif(not TORCH, reason="PyTorch is not installed")
+def test_half_precision_is_not_taken_for_fixed_statistics(dtype):
+    """The tolerance is coarse there, yet the same line does not fit two inputs."""
+
+    def fn(x, on_output):
+        wide = x.float()
+        y = (wide - wide.mean((0, 2, 3), True)) / wide.std((0, 2, 3), correction=0, keepdim=True)
+        return (y + 0.1 if on_output else y).to(x.dtype)
+
+    for on_output, code in ((True, "eps-on-output"), (False, "eps-missing")):
+        options = {"eps": 0.1, "dtype": dtype, "framework": "torch"}
+        assert nv.check(lambda x, add=on_output: fn(x, add), "batch", **options).codes == (code,)
+
+
 @pytest.mark.parametrize(("method", "pair"), PAIRS, ids=[f"{m}: {' + '.join(p)}" for m, p in PAIRS])
 def test_pairs(method, pair):
     verdict = nv.check(student(pair, method), method, GROUPS.get(method))

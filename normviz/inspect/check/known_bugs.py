@@ -19,6 +19,7 @@ from normviz.arrays.arguments import uncanonical
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, divisors
 from normviz.inspect.check.simulate import (
+    FLOAT16,
     Affine,
     Cut,
     Output,
@@ -80,6 +81,7 @@ class Case:
     channel_axis: int
     weight: np.ndarray | None
     bias: np.ndarray | None
+    resolution: float = 2.0**-52  # distance from 1 to the next number in the dtype that fn computes in
     flattens: bool = False  # whether fn itself gives weight and bias their shape, and takes (1, C, 1, 1) no other way
     measured: np.ndarray | None = None  # the sets that fn has, as labels of the shape of x; None if they are not known
 
@@ -354,18 +356,22 @@ def centered(case: Case) -> Iterator[Change]:
         yield Change({"subtract": mean, "spread": variance}, f"subtracts a mean, which {case.pool.row.label} does not")
 
 
-@known_bug("eps-outside", "Which comes first, the root or the eps? The order shows only where the variance is small.")
-def eps_outside(case: Case) -> Iterator[Change]:
-    """The eps added after the root."""
-    text = f"adds eps = {case.eps:.4g} to the root, not to the {_spread_name(case)} under it"
-    yield Change({"eps_at": "outside"}, text)
-
-
 @known_bug("eps-missing", "What happens to a set whose cells are all equal?")
 def eps_missing(case: Case) -> Iterator[Change]:
     """No eps."""
     text = f"adds nothing to the {_spread_name(case)} where eps = {case.eps:.4g} is asked for"
     yield Change({"eps_at": "missing", "eps": case.eps}, text)
+
+
+@known_bug("eps-outside", "Which comes first, the root or the eps? The order shows only where the variance is small.")
+def eps_outside(case: Case) -> Iterator[Change]:
+    """The eps added after the root."""
+    text = f"adds eps = {case.eps:.4g} to the root, not to the {_spread_name(case)} under it"
+    yield Change({"eps_at": "outside"}, text)
+    # Of half precision no input is so small that its root is below eps, nor is any for a tiny eps.
+    if case.resolution < FLOAT16 and case.eps > 3e-6:
+        text = f"takes eps = {case.eps:.4g} for the least root, and adds nothing to the {_spread_name(case)} under it"
+        yield Change({"eps_at": "least"}, text)
 
 
 @known_bug("eps-on-output", "Which number must not be 0: the quotient, or what you divide by?")

@@ -18,7 +18,7 @@ from normviz.inspect.check.known_bugs import Change, apply
 from normviz.inspect.check.layer_state import Mode, Slot, attribute, find_parameters, find_running
 from normviz.inspect.check.localize import lines
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import Pair, Recipe, Scene, Trial, near, plain
+from normviz.inspect.check.simulate import FLOAT16, Pair, Recipe, Scene, Trial, near, plain
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
@@ -114,7 +114,10 @@ def fixed_line(trials: Sequence[Trial], tolerance: float) -> tuple[np.ndarray, n
     x, y = np.concatenate([t.scene.x.reshape(-1) for t in trials]), np.concatenate([t.y for t in trials])
     if pool.row.axes == "weights" or not np.isfinite(y).all():
         return None
-    scale, offset, straight = lines(np.tile(channel, len(trials)), x, y, tolerance)
+    # The output of half precision is as coarse as its tolerance is, and lines leave ten times as much.
+    resolution = trials[0].scene.resolution
+    fine = tolerance if resolution < FLOAT16 else 0.4 * resolution
+    scale, offset, straight = lines(np.tile(channel, len(trials)), x, y, fine)
     offset = np.where(np.abs(offset) < 1e-3 * tolerance, 0.0, offset)
     return (scale, offset) if straight.all() and np.abs(scale).max() > 1e-6 else None
 
@@ -123,8 +126,9 @@ def uses_running(
     subject: Subject, trials: Sequence[Trial], base: Recipe, line: tuple[np.ndarray, np.ndarray], tolerance: float
 ) -> Mismatch:
     """Return what is wrong with a fn that maps each channel by the same scale and offset whatever x is."""
-    scene, y, (scale, offset) = trials[0].scene, trials[0].y, line
-    expected, wrong = scene.output(base), ~scene.agrees(trials[0].y, base, tolerance)
+    scale, offset = line
+    scene, y = next((t.scene, t.y) for t in trials if not t.scene.agrees(t.y, base, tolerance).all())
+    expected, wrong = scene.output(base), ~scene.agrees(y, base, tolerance)
     cell = int(np.argmax(np.abs(y - expected) * wrong))
     c = int(np.unravel_index(cell, scene.x.shape)[1])
     line_of_c = f"{scale[c]:.5g} * x {'-' if offset[c] < 0 else '+'} {abs(offset[c]):.5g}"

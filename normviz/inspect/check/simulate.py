@@ -126,7 +126,8 @@ class Recipe:
     """One version of a normalizer."""
 
     cut: Cut  # the sets
-    # eps, eps_at: what is added, and where: "inside" the root, "outside", to the "output" x_hat, or "missing"
+    # eps, eps_at: what is added, and where: "inside" the root, "outside", to the "output" x_hat, or "missing"; with
+    # "least" it is the least root, and added to nothing
     eps: float
     eps_at: str = "inside"
     # subtract: what is subtracted from x: `mean`, `nothing`, or another function of the statistics
@@ -290,7 +291,8 @@ def divisor(spread: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Return what a version divides by."""
     spread = spread + recipe.eps if recipe.eps_at == "inside" else spread
     root = np.sqrt(spread) if recipe.power == 0.5 else spread
-    root = root + recipe.eps if recipe.eps_at == "outside" else root
+    if recipe.eps_at in ("outside", "least"):
+        root = root + recipe.eps if recipe.eps_at == "outside" else np.maximum(root, recipe.eps)
     return 1 / root if recipe.inverted else root
 
 
