@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,14 +12,11 @@ from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling
 from normviz.inspect._call import RESOLUTION
 from normviz.inspect.check.known_bugs import Case, changes, explain
-from normviz.inspect.check.simulate import Cut, Recipe, Scene, native_order, right
+from normviz.inspect.check.simulate import Cut, Recipe, Scene, right
 from normviz.inspect.compare.layer_diff import LayerPair, plus_one
 from normviz.inspect.compare.matching import match
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
-from normviz.inspect.probe.probe import probe
 
-MOST_PROBED = 2**15
-"""Cells of an input up to which a layer is probed, which takes some 30 calls."""
 LARGEST_HALF = 65504.0
 """The largest number of float16."""
 
@@ -43,21 +39,6 @@ def causes(pair: LayerPair, a: LayerUse, b: LayerUse) -> list[str]:
 
 
 PLUS_ONE = "1 + weight"
-
-
-def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:
-    """Return a sentence on what probe measures of a layer whose output its settings do not explain."""
-    shape = native_order(use.input_shape, use.channel_axis)
-    if not callable(module) or math.prod(shape) > MOST_PROBED or not 2 <= len(shape) <= 5:
-        return []
-    try:
-        found = probe(module, shape, channel_axis=use.channel_axis)
-    except (TypeError, ValueError):  # it takes something else, or only numbers that probe does not give it
-        return []
-    sets = found.sets_in_words()
-    if sets is None:
-        return [f"{name}: measured in {m}: no sets, as {found.undetermined['labels']}."]
-    return [f"{name}: measured in {m}: {sets}" + (f"; it gives {found.form}." if found.form else ".")]
 
 
 def _as(use: LayerUse, known: LayerUse, tolerance: float) -> LayerUse | None:

@@ -13,7 +13,7 @@ from normviz.core.errors import brief, check_keywords, unknown
 from normviz.inspect.audit.run import materialized, observe
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.check.simulate import native_order
-from normviz.inspect.compare.cause import causes, measured
+from normviz.inspect.compare.cause import causes
 from normviz.inspect.compare.comparison import Comparison
 from normviz.inspect.compare.layer_diff import tolerance_of
 from normviz.inspect.compare.pairing import Pairing
@@ -23,6 +23,7 @@ from normviz.inspect.compare.ports import (
     compare_outputs,
     is_module,
     measure,
+    measured,
     named_norm,
     output_of,
 )

@@ -169,27 +169,33 @@ def _same_sets(a: LayerUse, b: LayerUse, cells: Match) -> bool | None:
         return None
     if cells.why:  # sets of other sizes are not the same in any order
         alike = a.x is None or b.x is None or a.x.size == b.x.size
-        return False if alike and a.calls == b.calls and _sizes(a) != _sizes(b) else None
+        return False if alike and a.calls == b.calls and _sizes(a.labels()) != _sizes(b.labels()) else None
     if cells.order is None and a.block == b.block and a.calls == b.calls == 1:
         return True
     together = same_partition(*(labels.reshape(-1) for labels in cells.both(a.labels(), b.labels())))
-    return together and _sizes(a) == _sizes(b)
+    return together and _sizes(a.labels()) == _sizes(b.labels())
 
 
-def _sizes(use: LayerUse) -> tuple[int, int]:
+def _sizes(labels: np.ndarray) -> tuple[int, int]:
     """Return the number of cells of the smallest set and of the largest."""
-    counts = np.bincount(use.labels().reshape(-1))  # type: ignore[misc]
+    counts = np.bincount(labels.reshape(-1))
     return int(counts.min()), int(counts.max())
 
 
-def _pools(a: LayerUse, b: LayerUse) -> str:
-    sizes = [_sizes(use) for use in (a, b)]
+def pools_in_words(a: np.ndarray, b: np.ndarray, boxes: str = "") -> str:
+    """Say how many cells two norms pool, whose sets differ, from the labels of their cells."""
+    sizes = [_sizes(labels) for labels in (a, b)]
     in_a, in_b = (f"{low}" if low == high else f"{low} to {high}" for low, high in sizes)
     if sizes[0] == sizes[1]:
-        boxes = [f"boxes of {' × '.join(map(str, use.block or ()))} in {m}" for use, m in ((a, "a"), (b, "b"))]
-        return f"pools {in_a} cells in both, but not the same ones: {' and '.join(boxes)}, with axes (N, C, ...)"
+        return f"pools {in_a} cells in both, but not the same ones{boxes}"
+    return f"pools {in_a} cells in a, {in_b} in b"
+
+
+def _pools(a: LayerUse, b: LayerUse) -> str:
+    boxes = [f"boxes of {' × '.join(map(str, use.block or ()))} in {m}" for use, m in ((a, "a"), (b, "b"))]
+    text = pools_in_words(a.labels(), b.labels(), f": {' and '.join(boxes)}, with axes (N, C, ...)")  # type: ignore[misc]
     calls = f" (a calls it {times_in_words(a.calls)}, b {times_in_words(b.calls)})" if a.calls != b.calls else ""
-    return f"pools {in_a} cells in a, {in_b} in b{calls}"
+    return text + calls
 
 
 def times_in_words(calls: int) -> str:
@@ -253,7 +259,7 @@ def _running(a: LayerUse, b: LayerUse, cells: Match, tolerance: float, by_output
         in_order = of_a, of_b
         if cells.order is not None and a.x.ndim > 1 < b.x.ndim:  # type: ignore[union-attr]  # channels in another order
             in_order = cells.both(*(_along_channels(v, use) for v, use in ((of_a, a), (of_b, b))))
-        by = _broadcast_difference(*in_order, least)
+        by = broadcast_difference(*in_order, least)
         if by > tolerance:
             message = f"{name} has {len(of_a)} entries in a and {len(of_b)} in b"
             if np.isfinite(by) and relative(of_a, of_b) <= tolerance:
@@ -274,19 +280,19 @@ def _affine(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> Iterato
         return
     (weight_a, weight_b), (bias_a, bias_b) = weights, biases
     least = 1e-6 + np.sqrt(np.square(weight_a).mean())
-    by_weight, by_bias = _broadcast_difference(weight_a, weight_b), _broadcast_difference(bias_a, bias_b, least)
-    swapped = max(_broadcast_difference(weight_a, bias_b), _broadcast_difference(bias_a, weight_b))
+    by_weight, by_bias = broadcast_difference(weight_a, weight_b), broadcast_difference(bias_a, bias_b, least)
+    swapped = max(broadcast_difference(weight_a, bias_b), broadcast_difference(bias_a, weight_b))
     if max(by_weight, by_bias) > tolerance >= swapped:
         yield SettingDifference("affine", "weight, bias", "bias, weight", "weight and bias are swapped")
         return
     for name, by, at_a, at_b in (("weight", by_weight, *weights), ("bias", by_bias, *biases)):
         of_a, of_b = getattr(a, name), getattr(b, name)
         if by > tolerance:
-            message = _affine_message(name, by, of_a, of_b, cells, tolerance)
-            for x, y, more, less in (("a", "b", at_a, at_b), ("b", "a", at_b, at_a)):
-                both = name == "weight" and of_a is not None and of_b is not None
-                if both and _broadcast_difference(more, 1 + less) <= tolerance:
-                    message = plus_one(x, y)
+            message = parameter_in_words(name, by, of_a, of_b, tolerance, reordered=cells.order is not None)
+            for m, n, use, more, less in (("a", "b", a, at_a, at_b), ("b", "a", b, at_b, at_a)):
+                functional = name == "weight" and use.known_by == "call" and not (of_a is None or of_b is None)
+                if functional and broadcast_difference(more, 1 + less) <= tolerance:
+                    message = plus_one(m, n)
             yield SettingDifference(name, of_a, of_b, message)
         elif (of_a is None) != (of_b is None):
             with_, without = ("a", "b") if of_b is None else ("b", "a")
@@ -307,11 +313,7 @@ def _at_cells(
     if any(f is not None and s is None for f, s in zip(flat, spread, strict=True)):
         return None
     if cells.why:
-        other = a.bias if name == "weight" else a.weight, b.bias if name == "weight" else b.weight
-        flat = [
-            np.full(1 if like is None else like.shape, default) if f is None else f
-            for f, like in zip(flat, other, strict=True)
-        ]
+        flat = [np.full(1, default) if f is None else f for f in flat]
         return flat[0], flat[1]
     full = [np.full((1,) * use.x.ndim, default) if s is None else s for use, s in zip((a, b), spread, strict=True)]  # type: ignore[union-attr]
     if cells.order is None:
@@ -320,16 +322,20 @@ def _at_cells(
     return cells.both(*(np.broadcast_to(p, use.x.shape) for p, use in zip(full, (a, b), strict=True)))  # type: ignore[union-attr]
 
 
-def _affine_message(
-    name: str, by: float, a: np.ndarray | None, b: np.ndarray | None, cells: Match, tolerance: float
+def parameter_in_words(
+    name: str, by: float, a: np.ndarray | None, b: np.ndarray | None, tolerance: float, *, reordered: bool = False
 ) -> str:
+    """Say how weights or biases differ, both flat; `reordered`: a's are for cells that b has in another order."""
     if a is None or b is None:
         return f"{name}: {'none' if a is None else a.size} in a and {'none' if b is None else b.size} in b"
     if a.size != b.size:
         sizes = f"{name} has {a.size} entries in a and {b.size} in b"
         return f"{sizes}, and differs by {by:.2g} (relative)" if np.isfinite(by) else sizes
-    if cells.order is not None and relative(a, b) <= tolerance:
+    if reordered and relative(a, b) <= tolerance:
         return OTHER_ORDER.format(name)
+    for m, n, more, less in (("a", "b", a, b), ("b", "a", b, a)):
+        if name == "weight" and relative(more, 1 + less) <= tolerance:
+            return f"the weight of {m} is 1 more than that of {n} everywhere"
     worst = int(np.abs(a - b).argmax())
     most = f"most at entry {worst}: {a[worst]:.6g} in a and {b[worst]:.6g} in b"
     if relative(np.sort(a), np.sort(b)) <= tolerance:
@@ -337,7 +343,7 @@ def _affine_message(
     return f"{name} differs by {by:.2g} (relative), {most}"
 
 
-def _broadcast_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
+def broadcast_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> float:
     """Return the relative difference, where a single number is compared with all; infinite for other sizes."""
     if a.size != b.size and 1 not in (a.size, b.size):
         return np.inf

@@ -72,9 +72,10 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match:
     if not _may_agree(a, b, tolerance):
         return other
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
-    good = (order for order in _axis_orders(a, b, tolerance) if relative(flat_a[order], flat_b) <= tolerance)
-    if orders := [*islice(good, MOST_ORDERS)]:
-        return Match(relative(flat_a[orders[0]], flat_b), orders[0], others=tuple(orders[1:]))
+    for tried in (_axis_orders(a, b, tolerance), map(np.argsort, _axis_orders(b, a, tolerance))):
+        good = (order for order in tried if relative(flat_a[order], flat_b) <= tolerance)
+        if orders := [*islice(good, MOST_ORDERS)]:
+            return Match(relative(flat_a[orders[0]], flat_b), orders[0], others=tuple(orders[1:]))
     rank_a, rank_b = np.argsort(flat_a, kind="stable"), np.argsort(flat_b, kind="stable")
     sorted_a, sorted_b = flat_a[rank_a], flat_b[rank_b]
     if not (difference := relative(sorted_a, sorted_b)) <= tolerance:

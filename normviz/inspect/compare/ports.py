@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import permutations
@@ -20,10 +20,15 @@ from normviz.core.pooling import canonical
 from normviz.inspect._call import Forward, hand_over, take_back
 from normviz.inspect._snapshot import first_line, is_array, restore_after
 from normviz.inspect.audit.tensors import leaves
+from normviz.inspect.check.simulate import native_order
+from normviz.inspect.compare.layer_diff import broadcast_difference, parameter_in_words, pools_in_words
 from normviz.inspect.compare.matching import match, relative, same_partition
+from normviz.inspect.compare.recording import LayerUse
 from normviz.inspect.probe.probe import probe
 from normviz.inspect.probe.report import Probe
 
+MOST_PROBED = 2**15
+"""Cells of an input up to which a layer is probed, which takes some 30 calls."""
 WEIGHT_DIFFERS = 1e-3
 """A relative difference above this of two measured weights is more than the error of measuring them."""
 
@@ -171,6 +176,17 @@ def measure(a: NamedNorm, b: NamedNorm) -> tuple[list[str], list[Probe]]:
     return measured + found_texts, [p, q]
 
 
+def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:
+    """Return a sentence on what probe measures of a layer whose settings do not explain its output."""
+    shape = native_order(use.input_shape, use.channel_axis)
+    if not callable(module) or math.prod(shape) > MOST_PROBED or not 2 <= len(shape) <= 5:
+        return []
+    try:
+        return [f"Measured of {name} in {m}: {_summary(probe(module, shape, channel_axis=use.channel_axis))}."]
+    except (TypeError, ValueError):  # it takes something else, or only numbers that probe does not give it
+        return []
+
+
 def _summary(p: Probe) -> str:
     if p.elementwise:
         return "no sets, each cell is scaled and shifted by fixed numbers"
@@ -186,12 +202,9 @@ def differences_of(a: Probe, b: Probe) -> list[str]:
     texts = []
     labels = [canonical(p.labels, p.channel_axis) for p in (a, b) if p.labels is not None]
     if len(labels) == 2:
-        sizes = [np.bincount(x.reshape(-1)) for x in labels]
-        in_a, in_b = (f"{s.min()}" if s.min() == s.max() else f"{s.min()} to {s.max()}" for s in sizes)
-        if in_a != in_b:
-            texts.append(f"pools {in_a} cells in a, {in_b} in b")
-        elif labels[0].shape == labels[1].shape and not same_partition(*(x.reshape(-1) for x in labels)):
-            texts.append(f"pools {in_a} cells in both, but not the same ones")
+        text = pools_in_words(*labels)
+        others = labels[0].shape == labels[1].shape and not same_partition(*(x.reshape(-1) for x in labels))
+        texts += [text] if others or "both" not in text else []
     for name, subject, yes, no in (
         ("centered", "what is subtracted", "the mean", "nothing"),
         ("unbiased", "the divisor of the sum of squares", "m - 1", "m"),
@@ -208,26 +221,11 @@ def differences_of(a: Probe, b: Probe) -> list[str]:
             texts.append(f"eps is {_where(a)} the root in a and {_where(b)} it in b")
     if a.affine and b.affine:
         for name, default in (("weight", 1.0), ("bias", 0.0)):
-            x, y = (np.asarray(default if getattr(p, name) is None else getattr(p, name)) for p in (a, b))
-            texts += _parameter_differs(name, x, y)
+            x, y = (np.reshape(default if getattr(p, name) is None else getattr(p, name), -1) for p in (a, b))
+            if (by := broadcast_difference(x, y, 1.0)) > WEIGHT_DIFFERS:
+                texts.append(parameter_in_words(name, by, x, y, WEIGHT_DIFFERS))
     return texts
 
 
 def _where(p: Probe) -> str:
     return "inside" if p.eps_inside else "outside"
-
-
-def _parameter_differs(name: str, a: np.ndarray, b: np.ndarray) -> Sequence[str]:
-    if a.size != b.size and 1 not in (a.size, b.size):
-        return (f"{name} has {a.size} entries in a and {b.size} in b",)
-    x, y = (np.broadcast_to(p, np.broadcast_shapes(a.shape, b.shape)).reshape(-1) for p in (a, b))
-    if np.allclose(x, y, rtol=WEIGHT_DIFFERS, atol=WEIGHT_DIFFERS):
-        return ()
-    if name == "weight" and x.size > 1:
-        for m, n, more, less in (("a", "b", x, y), ("b", "a", y, x)):
-            if np.allclose(more, 1 + less, rtol=WEIGHT_DIFFERS, atol=WEIGHT_DIFFERS):
-                return (f"the weight of {m} is 1 more than that of {n} everywhere",)
-        if np.allclose(np.sort(x), np.sort(y), rtol=WEIGHT_DIFFERS, atol=WEIGHT_DIFFERS):
-            return (f"{name} has the same entries in another order",)
-    worst = int(np.abs(x - y).argmax())
-    return (f"{name} differs most at entry {worst}: {x[worst]:.4g} in a and {y[worst]:.4g} in b",)
