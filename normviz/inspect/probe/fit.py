@@ -93,11 +93,19 @@ class Line:
         self.weight, self.error, self.misfit = _slope(hats, [z for _, z in self.pairs])
 
 
-def draw(forward: Forward, labels: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:
-    """Return random cells whose sets differ in mean and spread, neither of them small compared with `scale`."""
-    count = labels.max() + 1
+def draw(forward: Forward, labels: np.ndarray, rng: np.random.Generator, scale: float, turn: int = 0) -> np.ndarray:
+    """Return random cells whose sets differ in mean and spread, neither of them small compared with `scale`.
+
+    Every other set has long tails, in the next turn the others: the ratio of two measures of spread, such as the mean
+    absolute value and the root mean square, then differs from set to set and from turn to turn. Within a set rows,
+    columns and channels differ, so that statistics of parts of a set differ from those of the whole.
+    """
+    count, cells = labels.max() + 1, rng.uniform(-1, 1, labels.shape)
     size, shift = rng.uniform(0.5, 2, count)[labels], rng.uniform(-2, 2, count)[labels]
-    cells = rng.uniform(-1, 1, labels.shape)
+    cells = np.sign(cells) * np.abs(cells) ** np.where((labels + turn) % 2, 0.5, 2.0)
+    for axis, n in enumerate(labels.shape):
+        along = [n if a == axis else 1 for a in range(labels.ndim)]
+        cells = cells * rng.uniform(0.7, 1.3, along) + rng.uniform(-0.3, 0.3, along)
     found = statistics_of(cells, labels)
     spread = np.where(found["count"] > 1, found["var"] ** 0.5, 1.0)
     return forward.round(scale * (size * (cells - found["mean"]) / spread + shift))
@@ -107,8 +115,8 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
     """Find the form, and each cell's weight and bias, from two random inputs and their negatives."""
     scale = 1.0 if forms == ["x"] else SCALE[forward.dtype]
     pairs, evens = [], []
-    for _ in range(2):
-        x = draw(forward, labels, rng, scale)
+    for turn in range(2):
+        x = draw(forward, labels, rng, scale, turn)
         up, down = forward(x), forward(-x)
         pairs.append((x, (up - down) / 2))
         evens.append((up + down) / 2)
@@ -149,10 +157,11 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
 
     Sets of another size show it: the line's weight stays, or changes by sqrt((m - 1) / m), or by sqrt(m).
     """
-    tried = 0
+    tried, skipped = 0, False
     for shape in other_sizes(labels):
         there, axes = carry(labels, shape), [a for a in range(labels.ndim) if shape[a] != labels.shape[a]]
         weight = _constant_weight(line, labels, tuple(axes), forward.resolution)
+        skipped |= weight is None
         if weight is None or tried == 4:
             continue
         tried += 1
@@ -171,10 +180,13 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
         if left[name] < 0.02 and left[name] * 4 < left[next_best]:
             return name, ""
         return None, f"with {shape} for {labels.shape} the output changes in a way that no divisor explains"
-    size = int(np.bincount(labels.ravel()).max())
+    sizes = np.bincount(labels.ravel())
+    known, less = f"every set has {sizes.max()} cells, in every shape that fn takes", str(sizes.max() - 1)
+    if skipped or sizes.max() > sizes.min():
+        known, less = "sets with another number of cells could not be compared", "m - 1"
     return None, (
-        f"every set has {size} cells, in every shape that fn takes; dividing by {size - 1} would look the same with "
-        "another eps and scale, so those are given as for the biased variance"
+        f"{known}; dividing by {less} would look the same with another eps and scale, so those are given as for the "
+        "biased variance"
     )
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from normviz.inspect._call import Forward, Refusal
-from normviz.inspect.probe.sets import Sets, find_sets, statistics_of
+from normviz.inspect.probe.mute import find_masked, find_mute
+from normviz.inspect.probe.overlap import find_overlap
+from normviz.inspect.probe.sets import MAX_CALLS, Experiment, Sets, find_sets
+
+MOST_CALLS = 70
+"""Calls after which no other kind of sets is looked for."""
 
 
 class Perturbation:
@@ -34,6 +40,7 @@ class Perturbation:
         self.y = forward.start(self.x) if first else forward(self.x)
         self.x = forward.round(self.x)
         again, other = forward(self.x), forward(self.x, fresh=True)
+        self.exact = False  # whether NaN shows the sets; else large numbers do
         self.stochastic = not np.array_equal(again, other, equal_nan=True)
         self.zero = _or_nan(forward, np.zeros(shape))
         self.finite = bool(np.isfinite(self.y).all())
@@ -68,42 +75,69 @@ class Perturbation:
 
     def find(self) -> Sets:
         """Return the sets found with NaN if large numbers confirm them, or else those found with large numbers."""
+        spread = None
         try:
-            sets = find_sets(self.poisoned, self.x.shape, self.rng, incomplete=self.stochastic)
+            sets = self._search(self.poisoned, MAX_CALLS, exact=True)
+            spread = sets.labels if sets.proven and sets.mute is None else None
+            found = sets.proven or sets.overlap
+            if self.confirm(sets) if found else self.stochastic and sets.responded.any():
+                self.exact = True
+                return sets
         except Refusal:
-            sets = None
-        if sets is not None and (
-            self.confirm(sets.labels) if sets.proven else self.stochastic and sets.responded.any()
-        ):
-            return sets
+            pass
         # fn refuses NaN, replaces it, or spreads it by a product with zero.
-        return find_sets(self.pushed, self.x.shape, self.rng, max_calls=15)
+        return self._search(self.pushed, 15, coarser=spread)
 
-    def confirm(self, labels: np.ndarray) -> bool:
-        """Whether large numbers change the cells of the same sets, and no others."""
+    def _search(
+        self, experiment: Experiment, most: int, exact: bool = False, coarser: np.ndarray | None = None
+    ) -> Sets:
+        """Look for disjoint sets, then for sets that overlap, then for sets with mute cells."""
+        hides = {"incomplete": self.stochastic and exact, "exact": exact and not self.stochastic}
+        shape, rng = self.x.shape, self.rng
+        sets = find_sets(experiment, shape, rng, max_calls=most, coarser=coarser, **hides)
+        if sets.proven or self.stochastic or not sets.responded.any():
+            return sets
+        each, log = 1 if exact else 2, [*sets.log]
+        overlap = find_overlap(experiment, shape, rng, log, self._left() // each)
+        if overlap:
+            return replace(sets, overlap=overlap)
+        few = [call for call in log if 8 * call[0].sum() <= self.x.size]
+        return find_masked(experiment, shape, rng, few, min(16, self._left() // each)) or sets
+
+    def mute(self, labels: np.ndarray) -> np.ndarray:
+        """Return some cells that change no other one of their sets; all False if none was found."""
+        calls = min(6, self._left() // (1 if self.exact else 2))
+        return find_mute(self.poisoned if self.exact else self.pushed, labels, self.rng, calls)
+
+    def _left(self) -> int:
+        return max(0, MOST_CALLS - self.forward.calls)
+
+    def confirm(self, sets: Sets) -> bool:
+        """Whether large numbers change the cells that answer according to the sets, and no others."""
         if np.allclose(self.y, self.base, rtol=0, atol=0) or not self.finite:
             return True  # no change can show
         try:
-            return all(self._reaches(labels) for _ in range(2))
+            return all(self._reaches(sets) for _ in range(2))
         except Refusal:
             return True  # fn takes no large numbers
 
-    def _reaches(self, labels: np.ndarray) -> bool:
+    def _reaches(self, sets: Sets) -> bool:
         """Whether the right cells change when one cell in each of about half of the sets is made large."""
-        flat = labels.ravel()
-        order = self.rng.permutation(flat.size)
+        flat = sets.labels.ravel() if not sets.overlap else np.arange(self.x.size)
+        able = np.ones(flat.size, bool) if sets.active is None else sets.active.ravel()
+        order = self.rng.permutation(np.flatnonzero(able))
         mask = np.zeros(flat.size, bool)
         mask[order[np.unique(flat[order], return_index=True)[1]]] = True
         if flat.max():
-            chosen = self.rng.permutation(flat.max() + 1)[: flat.max() // 2 + 1]
-            mask &= np.isin(flat, chosen)
-        hit = (np.bincount(flat, mask) > 0)[flat].reshape(labels.shape)
-        mask = mask.reshape(labels.shape)
+            most = 3 if sets.overlap else flat.max() // 2 + 1
+            mask &= np.isin(flat, self.rng.permutation(flat.max() + 1)[:most])
+        mask = mask.reshape(self.x.shape)
+        hit = sets.hit(mask)
         changed = self.pushed(mask)
         if (changed & ~hit).any():
             return False
         # Some cells cannot change: weight 0, the flat side of a ReLU, the only cell of a set.
-        alone = statistics_of(self.x, labels)["count"] == 1
+        alone = (np.bincount(flat) == 1)[flat].reshape(self.x.shape) & (not sets.overlap)
         responsive = hit & ~mask & ~alone & (np.abs(self.y - self.base) > 4 * self.noise)
         return not responsive.any() or bool(changed[responsive].mean() >= 0.9)
 

@@ -117,6 +117,7 @@ class _Findings:
     stochastic: bool | None = None
     is_normalizer: bool | None = None
     form: str | None = None
+    mute: np.ndarray | None = None
     undetermined: dict[str, str] = field(default_factory=dict)
 
     def cannot_tell(self, why: str, *names: str) -> None:
@@ -124,6 +125,18 @@ class _Findings:
         for name in names:
             setattr(self, name, None)
             self.undetermined.setdefault(name, why)
+
+
+class _Blanked(Forward):
+    """A Forward that counts and remembers as before, and whose output is 0 in some cells, for inputs of their shape."""
+
+    def __init__(self, forward: Forward, cells: np.ndarray) -> None:
+        self.__dict__ = forward.__dict__
+        self.cells = cells
+
+    def __call__(self, x: np.ndarray, *, fresh: bool = False) -> np.ndarray:
+        y = super().__call__(x, fresh=fresh)
+        return np.where(self.cells, 0.0, y) if y.shape == self.cells.shape else y
 
 
 class _Experiments:
@@ -141,14 +154,19 @@ class _Experiments:
         try:
             self._experiments()
         except Refusal as refusal:
-            left = [f.name for f in fields(self.known) if getattr(self.known, f.name) is None and f.name != "form"]
+            left = [
+                f.name
+                for f in fields(self.known)
+                if getattr(self.known, f.name) is None and f.name not in ("form", "mute")
+            ]
             self.known.cannot_tell(str(refusal), *left)
         known, axis = self.known, self.channel_axis
         if known.couples_samples is None:
             known.cannot_tell("there is one sample; give a shape with more", "couples_samples")
         values = {f.name: getattr(known, f.name) for f in fields(known)}
-        if known.labels is not None:
-            values["labels"] = np.ascontiguousarray(uncanonical(known.labels, axis))
+        for name in ("labels", "mute"):
+            if values[name] is not None:
+                values[name] = np.ascontiguousarray(uncanonical(values[name], axis))
         if known.block is not None:
             values["block"] = uncanonical(np.empty(known.block, np.int8), axis).shape
         if known.affine == "element":  # laid out like a sample of x
@@ -173,7 +191,14 @@ class _Experiments:
             self._without_sets(sets)
             return
         alone = bool(labels.max() + 1 == labels.size)
-        line = fit(self.forward, labels, self.rng, ["x"] if alone else [*FORMS][:-1], self.perturbation.zero)
+        forms = ["x"] if alone else [*FORMS][:-1]
+        line = fit(self.forward, labels, self.rng, forms, self.perturbation.zero)
+        single = (np.bincount(labels.ravel()) == 1)[labels]
+        if not (line.straight or alone) and single.any():
+            self.forward = _Blanked(self.forward, single)
+            line = fit(self.forward, labels, self.rng, forms, np.where(single, 0.0, self.perturbation.zero))
+            why = "some cells stand alone, and no weight or bias is looked for beside them"
+            known.cannot_tell(why, "affine", "weight", "bias")
         known.form = line.form if line.straight else None
         moved = max(float(np.abs(z).max()) for _, z in line.pairs)
         # In a set of one cell, x - mean is rounding error alone, divided by the root of eps.
@@ -184,6 +209,8 @@ class _Experiments:
             self._constant(line, labels)
         elif alone:
             self._elementwise(line, labels)
+        elif sets.mute is not None:
+            self._masked(sets.mute)
         elif line.straight:
             self._straight(line, labels)
         else:
@@ -205,20 +232,32 @@ class _Experiments:
         known, x = self.known, self.rng.uniform(-1.7, 1.7, self.shape) * SCALE[self.forward.dtype]
         if not sets.responded.any():
             why = "the output does not depend on the input at all"
+            if rms(self._output(x) - self._output(-x)):
+                why = "no output responds when a few cells are changed, so no sets show"
             known.cannot_tell(why, "is_normalizer", "elementwise")
         elif known.stochastic:
             why = "fn is random, and too few cells responded to tell the sets apart"
             known.cannot_tell(why, "is_normalizer", "elementwise")
         else:
-            why = "cells that depend on one another form no disjoint sets: windows overlap, or layers mix channels"
+            why = "no disjoint sets explain which cells respond to which: sets overlap, or some cells hardly respond"
+            if sets.overlap:
+                why = sets.overlap.in_words(self._axis)
             known.elementwise = False
             y = self._output(x)
             self.signal = rms(y - self._output(-x))
             if self._same(y, self._output(x / 4)):
-                known.cannot_tell(f"the scale of the input does not change the output, but {why}", "is_normalizer")
+                known.cannot_tell(
+                    "one factor for all cells changes nothing, but there are no disjoint sets", "is_normalizer"
+                )
             else:
                 known.is_normalizer = False
         known.cannot_tell(why, *SETS, *NUMBERS)
+
+    def _axis(self, axis: int) -> int:
+        """The number that an axis of (N, C, *spatial) has in fn's layout."""
+        order = [a for a in range(len(self.shape)) if a != 1]
+        order.insert(self.channel_axis % len(self.shape), 1)
+        return order.index(axis)
 
     # ---- the statistics of the sets ----
 
@@ -247,9 +286,11 @@ class _Experiments:
         if line.straight:
             self._affine(line, labels, 0.0, True, np.ones(self.shape))
             return
-        known.cannot_tell("the output is not linear in the input", "affine", "weight", "bias")
+        why = "fn is random" if known.stochastic else "the output is no straight line of the input"
+        known.cannot_tell(why, "affine", "weight", "bias")
         if self._scale_free(labels):
-            known.cannot_tell("each output is the sign of its input: sets of one cell, or a step", "is_normalizer")
+            why = "each output shows the sign of its input and not its size: sets of one cell, or a step"
+            known.cannot_tell(why, "is_normalizer")
 
     def _straight(self, line: Line, labels: np.ndarray) -> None:
         known, (subtracted, _, power) = self.known, FORMS[line.form]
@@ -275,6 +316,8 @@ class _Experiments:
         m = statistics_of(line.pairs[0][0], labels)["count"]
         ratio = {"m - 1": m / np.maximum(m - 1, 1), "1": m}.get(by or "", np.ones(self.shape))
         known.eps, known.eps_inside, known.unbiased = eps.value, eps.inside, by == "m - 1"
+        if by == "1":
+            known.form = f"{line.form.split('/')[0]}/ root sum of squares"
         if by is None or by == "1":
             known.cannot_tell(why or "the sum of squares is divided by nothing, neither m nor m - 1", "unbiased")
         if eps.value and ratio.max() > 1.01 * ratio.min():
@@ -296,12 +339,15 @@ class _Experiments:
             self.known.cannot_tell(why, "affine", "weight", "bias")
         if abs(scale * m**0.5 - 1) < near:
             why = f"a scale of {scale:.6g} everywhere, or a sum of squares that is divided by nothing{same}"
+            self.known.form = f"{str(self.known.form).split('/')[0]}/ root of the mean or sum of squares"
             self.known.cannot_tell(why, "affine", "weight", "bias", "method", "num_groups")
 
     def _affine(
         self, line: Line, labels: np.ndarray, eps: float, inside: bool, factor: np.ndarray, axis: int = 1
     ) -> Affine:
         known = self.known
+        if "affine" in known.undetermined:
+            return Affine()
         if known.stochastic:
             known.cannot_tell("fn is random", "affine", "weight", "bias")
             return Affine()
@@ -312,34 +358,48 @@ class _Experiments:
             known.cannot_tell("the scale or shift differs from sample to sample", "affine", "weight", "bias")
         return found
 
+    def _masked(self, mute: np.ndarray) -> None:
+        """Some cells of the sets are mute. Not all of them are known, so the statistics cannot be computed."""
+        self.known.mute = mute
+        why = "some cells are mute, and not every one is known, so no statistic can be computed"
+        self.known.cannot_tell(why, "method", "num_groups", *NUMBERS, "is_normalizer")
+
     def _curved(self, labels: np.ndarray) -> None:
         """The sets are known, but the output is not linear in x_hat: find out what it does not depend on."""
         known, forward = self.known, self.forward
-        why = "the output is not linear in x_hat: an activation, or something else, follows"
-        known.cannot_tell(why, *STRAIGHT)
-        free = self._scale_free(labels)
+        free, why = self._scale_free(labels), ""
         if free is None:
             why = f"the output changes by less than {forward.dtype} can resolve"
-            known.cannot_tell(why, "method", "num_groups", "centered", "is_normalizer")
-            return
-        if not free:
+        elif not free:
             known.is_normalizer = False
             why = "the output depends on the scale of the input, so fn is no normalizer"
-            known.cannot_tell(why, "method", "num_groups", "centered")
-            return
-        x = draw(forward, labels, self.rng, SCALE[forward.dtype])
-        y, count = self._output(x), labels.max() + 1
-        size = statistics_of(x, labels)["var"] ** 0.5
-        centered = self._same(y, self._output(x + size * self.rng.uniform(-1, 1, count)[labels]))
-        # Half of each set is kept; the others are changed so that mean and variance (or the mean square) stay.
-        kept = self.rng.random(self.shape) < 0.5
-        others = 2 * statistics_of(x, number(labels * 2 + kept))["mean"] - x if centered else -x
-        if self._same(y, self._output(np.where(kept, x, others)), kept):
-            known.centered, known.is_normalizer = centered, True
-            self._method(None, None)
         else:
+            x = draw(forward, labels, self.rng, SCALE[forward.dtype])
+            y, found = self._output(x), statistics_of(x, labels)
+            moved = x + found["var"] ** 0.5 * self.rng.uniform(-1, 1, labels.max() + 1)[labels]
+            centered = self._same(y, self._output(moved))
+            kept = self.rng.random(self.shape) < 0.5
+            if all(self._same(y, self._output(self._replaced(x, labels, k, centered)), k) for k in (kept, ~kept)):
+                known.centered, known.is_normalizer = centered, True
+                known.cannot_tell("the output is a curve of x_hat, as where an activation follows", *STRAIGHT)
+                self._method(None, None)
+                return
             why = "neither mean and variance nor the mean square of each set explains the output"
-            known.cannot_tell(why, "method", "num_groups", "centered", "is_normalizer")
+        if (mute := self.perturbation.mute(labels)).any():
+            self._masked(mute)
+        known.cannot_tell("the output is no straight line of x_hat", *STRAIGHT)
+        known.cannot_tell(why, "method", "num_groups", "centered", *["is_normalizer"] * (free is not False))
+
+    def _replaced(self, x: np.ndarray, labels: np.ndarray, kept: np.ndarray, centered: bool) -> np.ndarray:
+        """Return x with other values where it is not kept; mean and variance (or the mean square) of each set stay."""
+        part, new = number(labels * 2 + kept), self.rng.uniform(-1, 1, self.shape) ** 3
+        old, found = statistics_of(x, part), statistics_of(new, part)
+        if not centered:
+            new *= np.sqrt(old["square"] / found["square"])
+        else:
+            spread = np.sqrt(np.divide(old["var"], found["var"], out=np.zeros(self.shape), where=found["var"] > 0))
+            new = old["mean"] + (new - found["mean"]) * spread
+        return np.where(kept, x, new)
 
     def _scale_free(self, labels: np.ndarray) -> bool | None:
         """Whether a factor for each set leaves the output unchanged; None if the output is too coarse to tell."""
@@ -372,6 +432,10 @@ class _Experiments:
             return
         statistic = "mean and variance" if known.centered else "squared norm" if by == "1" else "mean square"
         fitting = [(row, groups) for row, groups in rows if row.statistic == statistic]
+        if statistic == "squared norm" and fitting and len(self.shape) == 2:
+            why = "an L2 norm divides each row: features have no method of that name, and weights have 'weight_norm'"
+            known.cannot_tell(why, "method", "num_groups")
+            return
         if by is None and not known.centered and rows and not fitting:
             why = "the mean square or the sum of squares: sets of one size look the same"
             known.cannot_tell(why, "method", "num_groups")

@@ -56,6 +56,9 @@ class Probe:
         Field -> why it could not be measured.
     form
         How the statistics are used, such as "(x - mean) / std"; None if no form explains the output.
+    mute
+        Boolean array of `shape`: cells that were found to change no other cell of their sets, such as padding that a
+        mask leaves out of the statistics; there may be more. None if none was found.
     shape, channel_axis, framework, dtype
         Of the arrays that fn was called with.
     """
@@ -78,6 +81,7 @@ class Probe:
     calls: int
     undetermined: dict[str, str] = field(default_factory=dict)
     form: str | None = None
+    mute: np.ndarray | None = None
     shape: tuple[int, ...] = ()
     channel_axis: int = 1
     framework: str = "numpy"
@@ -134,6 +138,8 @@ class Probe:
     # ---- text ----
 
     def _kind(self) -> str:
+        if self.method == "weight_norm":  # the same computation on features is an L2 norm
+            return "An L2 norm of each sample, or Weight Norm if x holds weights"
         if self.method:
             return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
         if self.elementwise:
@@ -156,14 +162,15 @@ class Probe:
 
     def _of_sets(self) -> list[str]:
         if self.elementwise:
-            if self.affine is None:
-                return ["No normalizer: each output depends on its own input alone, and is not linear in it."]
             if self.affine == "none":
                 return ["No normalizer: the output is the input."]
-            return [
-                "No normalizer of this input: each cell is scaled and shifted by itself, by fixed numbers.",
-                "That is what Batch Norm does in eval mode, with its running statistics.",
-            ]
+            if self.affine is None:
+                linear = "is not linear in it" if self.form is None else "is a straight line of it"
+                also = "" if self.stochastic else f", and {linear}"
+                return [f"No normalizer: each output depends on its own input alone{also}."]
+            fixed = ["No normalizer of this input: each cell is scaled and shifted by itself, by fixed numbers."]
+            batch = ["That is what Batch Norm does in eval mode, with its running statistics."]
+            return fixed + batch * (self.affine == "channel")
         verdict = {
             True: self._kind() if self.method or "method" in self.undetermined else "A normalizer with sets of its own",
             False: "No normalizer, though cells depend on one another" if self.labels is not None else "No normalizer",
@@ -171,7 +178,18 @@ class Probe:
         }[self.is_normalizer]
         if self.labels is None:
             return [f"{verdict}."]
-        return [f"{verdict}: {self.sets_in_words()}.", *self._reshaped(), *self._coupled()]
+        sentences = [f"{verdict}: {self.sets_in_words()}."]
+        sizes = np.bincount(self.labels.ravel())
+        if (alone := int((sizes == 1).sum())) and sizes.max() > 1:
+            sentences.append(
+                f"{_cells(alone, 'stand')} alone and mute: no other cell answers to them, nor they to others."
+            )
+        if self.mute is not None:
+            found = _cells(int(self.mute.sum()), "are", "is")
+            sentences.append(
+                f"The sets are disjoint, but at least {found} mute: no other cell answers to them, as under a mask."
+            )
+        return [*sentences, *self._reshaped(), *self._coupled()]
 
     def _reshaped(self) -> list[str]:
         """Name the reshape that makes such sets, where no method has them."""
@@ -194,13 +212,13 @@ class Probe:
     def _of_statistics(self) -> list[str]:
         if not self.is_normalizer or self.centered is None:
             return []
-        if self.form not in (None, "(x - mean) / std", "x / root mean square"):
-            return [f"It gives {self.form}."]
         what = "variance" if self.centered else "mean square"
         if self.unbiased:
             what += " (unbiased: divided by m - 1)"
-        if self.method == "weight_norm":
-            what = "sum of squares"
+        if self.form and self.form.endswith("sum of squares"):
+            what = "sum of squares" if "root sum" in self.form else "mean square, or of the sum of squares,"
+        elif self.form not in (None, "(x - mean) / std", "x / root mean square"):
+            return [f"It gives {self.form}."]
         start = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
         if self.eps is None:
             return [f"{start}the root of the {what} divides."]
@@ -215,6 +233,8 @@ class Probe:
         if self.weight is None or self.bias is None:
             return []
         per = {"element": "element of a sample"}.get(self.affine or "", self.affine)
+        if self.method == "weight_norm":
+            per = "sample, or output channel"
         ends = f"weights {_range(self.weight)}, biases {_range(self.bias)}"
         return [f"One weight and one bias for each {per}: {ends}."]
 
@@ -229,21 +249,28 @@ def sets_in_words(labels: np.ndarray, channel_axis: int) -> str:
 
     Boxes are given with their extents along fn's axes: "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6". Other
     forms are "all 1152 cells share one set", "1152 sets of one cell each", and "8 sets of 108 to 180 cells, which are
-    not equal boxes: the first cell's set has cells of channels 0, 1, 2".
+    not equal boxes: the first cell's set has cells of channels 0, 1, 2". Single cells beside larger sets are not counted.
     """
     sizes = np.bincount(labels.ravel())
     if len(sizes) == 1:
         return f"all {labels.size} cells share one set"
     if sizes.max() == 1:
         return f"{len(sizes)} sets of one cell each"
-    low, high = sizes.min(), sizes.max()
+    larger = sizes[sizes > 1]
+    low, high = larger.min(), larger.max()
     cells = f"{low} cells each" if low == high else f"{low} to {high} cells"
+    text = f"{len(larger)} sets of {cells}" if len(larger) > 1 else f"one set of {high} cells"
     if block := block_of(labels):
-        return f"{len(sizes)} sets of {cells}, in boxes of {' × '.join(map(str, block))}"
-    first = np.unique(np.nonzero(labels == labels.flat[0])[channel_axis])
-    channels = ", ".join(map(str, first[:8])) + (", ..." if len(first) > 8 else "")
-    text = f"{len(sizes)} sets of {cells}, which are not equal boxes"
-    return f"{text}: the first cell's set has cells of channels {channels}"
+        return f"{text}, in boxes of {' × '.join(map(str, block))}"
+    first = np.flatnonzero(sizes[labels] > 1)[0]
+    channels = np.unique(np.nonzero(labels == labels.flat[first])[channel_axis])
+    listed = ", ".join(map(str, channels[:8])) + (", ..." if len(channels) > 8 else "")
+    which = "the first of them" if first else "the first cell's set"
+    return f"{text}, which are not equal boxes: {which} has cells of channels {listed}"
+
+
+def _cells(count: int, verb: str, singular: str = "") -> str:
+    return f"{count} cell{'s' * (count > 1)} {verb if count > 1 else singular or verb + 's'}"
 
 
 def _range(values: np.ndarray) -> str:

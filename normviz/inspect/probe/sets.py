@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -20,7 +21,35 @@ from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, divisors
 
 Experiment = Callable[[np.ndarray], np.ndarray]
+Log = list[tuple[np.ndarray, np.ndarray]]
 MAX_CALLS = 30
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Which cells answer to which, if the sets overlap.
+
+    Attributes
+    ----------
+    reach
+        For each axis a boolean array [changed, responding] of its indices.
+    names
+        What it means in words, with {axis} for the axis; "" where an axis is not pooled, "all" where every cell is.
+    """
+
+    reach: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+
+    def hit(self, mask: np.ndarray) -> np.ndarray:
+        """Return which cells answer to the changed ones."""
+        return reduce(lambda cells, reach: np.tensordot(cells, reach, (0, 0)) > 0, self.reach, mask)
+
+    def in_words(self, axis_of: Callable[[int], int]) -> str:
+        """Return "sets overlap: each cell answers to ...", with the numbers of the axes that fn has."""
+        named = [n.format(axis=axis_of(a)) for a, n in enumerate(self.names) if n not in ("", "all")]
+        whole = sorted(axis_of(a) for a, name in enumerate(self.names) if name == "all")
+        over = f", over all of {'axis' if len(whole) == 1 else 'axes'} {', '.join(map(str, whole))}" if whole else ""
+        return f"sets overlap: each cell answers to {' and '.join(named)}{over}"
 
 
 @dataclass(frozen=True)
@@ -37,12 +66,25 @@ class Sets:
         Which cells have responded at all.
     log
         For each call, which cells were changed and which responded.
+    active, mute
+        If some cells are mute, those known to change the other cells of their sets, and those known not to.
+    overlap
+        How the sets overlap, if they do; `labels` means nothing then.
     """
 
     labels: np.ndarray
     proven: bool
     responded: np.ndarray
-    log: list[tuple[np.ndarray, np.ndarray]]
+    log: Log
+    active: np.ndarray | None = None
+    mute: np.ndarray | None = None
+    overlap: Overlap | None = None
+
+    def hit(self, mask: np.ndarray) -> np.ndarray:
+        """Return which cells answer when those of the mask are changed."""
+        if self.overlap:
+            return self.overlap.hit(mask)
+        return _hit(self.labels.ravel(), mask.ravel()).reshape(mask.shape)
 
 
 def find_sets(
@@ -52,27 +94,50 @@ def find_sets(
     *,
     max_calls: int = MAX_CALLS,
     incomplete: bool = False,
+    exact: bool = False,
+    coarser: np.ndarray | None = None,
 ) -> Sets:
     """Find the sets of a shape with few calls.
 
     `experiment` takes a boolean array, the cells to change, and returns another, the cells that respond. `incomplete`
-    means that some cells may fail to respond, so a response that does not fit is no reason to stop.
+    means that some cells may fail to respond, so a response that does not fit is no reason to stop; `exact` that every
+    cell responds that can, so those that never do are constants, and sets of their own. `coarser` are labels of
+    classes that the sets cannot exceed.
     """
-    labels, log, whole, stuck, without = np.zeros(math.prod(shape), int), [], False, True, 0
+    log, stuck, whole, without = [], False, False, 0
+    labels = np.zeros(math.prod(shape), int) if coarser is None else coarser.ravel()
+
+    def ask(mask: np.ndarray) -> np.ndarray:
+        log.append((mask.reshape(shape), experiment(mask.reshape(shape))))
+        return log[-1][1].ravel()
+
     while not whole and len(log) < max_calls:
-        mask = _choose(labels, rng, one_each=stuck)
-        response = experiment(mask.reshape(shape)).ravel()
-        log.append((mask.reshape(shape), response.reshape(shape)))
-        without += not response.any()
-        refined = number(labels * 2 + response)
-        stuck = refined.max() == labels.max()
-        whole = bool(stuck and (np.bincount(labels, mask) == 1).all() and (response.any() or without > 3))
-        labels = refined
-        if (response & ~_hit(labels, mask)).any() and not incomplete:
-            break  # cells of an unchanged class have responded, so there are no disjoint sets
-    explained = all(np.array_equal(_hit(labels, mask.ravel()), response.ravel()) for mask, response in log)
-    responded = np.any([response for _, response in log], axis=0)
-    return Sets(labels.reshape(shape), whole and explained, responded, log)
+        before, pairs = labels.max(), bool(log) and (stuck or not labels.any())
+        if pairs:  # one cell in every other set, then one in each of those between: neither may reach the others
+            half = _checkered(labels.reshape(shape)).ravel()
+            mask = _choose(labels if before else half.astype(int), rng, one_each=True)
+            masks = [mask & half, mask & ~half]
+        else:
+            masks = [_choose(labels, rng, one_each=False)]
+        for mask in masks:
+            response = ask(mask)
+            without += not response.any()
+            labels = number(labels * 2 + response)
+            first = log[0][1].ravel()
+            if (response & ~_hit(labels, mask)).any() or (len(log) == 2 and 0 < response[first].sum() < first.sum()):
+                # Cells of an unchanged class have responded, or the set of the first cell is none to another.
+                max_calls = max_calls if incomplete else 0
+        stuck = labels.max() == before
+        whole = pairs and stuck and (response.any() or without > 3)
+        if exact and without == len(log) == 3:
+            break
+    responded = np.any([response for _, response in log], axis=0).ravel()
+    silent = ~responded & exact & responded.any()
+    if silent.any():
+        whole = whole and not ask(silent).any()
+        labels = number(np.where(silent, labels.size + np.arange(labels.size), labels))
+    explained = all(np.array_equal(_hit(labels, mask.ravel()) & ~silent, response.ravel()) for mask, response in log)
+    return Sets(labels.reshape(shape), bool(whole and explained), responded.reshape(shape), log)
 
 
 def _choose(labels: np.ndarray, rng: np.random.Generator, one_each: bool) -> np.ndarray:
@@ -86,8 +151,23 @@ def _choose(labels: np.ndarray, rng: np.random.Generator, one_each: bool) -> np.
     if not one_each:
         large = sizes > 3.5 * smallest
         mask[first_of_class[large]] = False
-        mask |= large[labels] & (rng.random(labels.size) < 1 - 0.5 ** (1 / smallest))
+        if smallest > 1:
+            mask |= large[labels] & (rng.random(labels.size) < 1 - 0.5 ** (1 / smallest))
+        else:  # every other cell of each class, so that sets of one cell are told apart in the fewest calls
+            by_class = order[np.argsort(labels[order], kind="stable")]
+            rank = np.empty(labels.size, int)
+            rank[by_class] = np.arange(labels.size)
+            mask |= large[labels] & (rank % 2 == 0)
     return mask
+
+
+def _checkered(labels: np.ndarray) -> np.ndarray:
+    """Return the cells of every other set along each axis, or of the first half of the only set."""
+    if labels.max() == 0:
+        return (np.arange(labels.size) * 2 < labels.size).reshape(labels.shape)
+    _, first = np.unique(labels, return_index=True)
+    places = [np.unique(axis, return_inverse=True)[1] for axis in np.unravel_index(first, labels.shape)]
+    return (np.sum(places, axis=0) % 2 == 0)[labels]
 
 
 def _hit(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
