@@ -17,7 +17,7 @@ def find_masked(
 
     `log` holds calls that changed few cells.
     """
-    log, labels, active, proven = [*log], np.zeros(shape, int), np.zeros(shape, bool), False
+    log, labels, active, steady = [*log], np.zeros(shape, int), np.zeros(shape, bool), 0
     for turn in range(max_calls):
         mask = _choose(labels, log, rng, turn, active)
         log.append((mask, experiment(mask)))
@@ -27,9 +27,10 @@ def find_masked(
         if roles is None and (certain or turn > 6):
             return None
         active, mute, proven = roles or (np.zeros(shape, bool), None, False)
-        if proven and same and certain:
+        steady = steady + 1 if proven and same and certain else 0
+        if steady == 2:
             break
-    if not proven or mute is None or not _are_mute(experiment, mute.reshape(shape)):
+    if steady < 2 or mute is None or not _are_mute(experiment, mute.reshape(shape)):
         return None
     answers = np.any([response & ~mask for mask, response in log], axis=0)
     alone = (np.bincount(labels.ravel(), answers.ravel()) == 0)[labels]
@@ -104,7 +105,6 @@ def _alike(log: Log) -> tuple[np.ndarray, bool]:
     patterns, inverse = np.unique(np.concatenate([seen, own]), axis=1, return_inverse=True)
     seen, own = np.split(patterns, 2)
     classes, of_pattern = np.empty((0, len(log)), int), np.empty(patterns.shape[1], int)
-    certain = True
     for p in np.argsort((seen < 0).sum(0), kind="stable"):
         row = seen[:, p]
         apart = ((classes != row) & (classes >= 0) & (row >= 0)).any(1)
@@ -112,12 +112,12 @@ def _alike(log: Log) -> tuple[np.ndarray, bool]:
             classes = np.concatenate([classes, row[None]])
             of_pattern[p] = len(classes) - 1
             continue
-        certain &= (~apart).sum() == 1
         # A changed cell that is not mute makes its class answer, so that class is the likeliest.
         likely = np.where(apart, -1, (classes == own[:, p])[:, row < 0].sum(1))
         of_pattern[p] = k = likely.argmax()
         classes[k] = np.where(classes[k] < 0, row, classes[k])
-    return number(of_pattern[inverse.ravel()]), bool(certain)
+    fits = [(~((classes != row) & (classes >= 0) & (row >= 0)).any(1)).sum() for row in seen.T[(seen < 0).any(0)]]
+    return number(of_pattern[inverse.ravel()]), all(fit == 1 for fit in fits)
 
 
 def _roles(labels: np.ndarray, log: Log) -> tuple[np.ndarray, np.ndarray, bool] | None:

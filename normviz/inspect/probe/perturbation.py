@@ -12,8 +12,8 @@ from normviz.inspect.probe.mute import find_masked, find_mute
 from normviz.inspect.probe.overlap import find_overlap
 from normviz.inspect.probe.sets import MAX_CALLS, Experiment, Sets, find_sets
 
-MOST_CALLS = 70
-"""Calls after which no other kind of sets is looked for."""
+MOST_CALLS, LARGE_CALLS = 75, 25
+"""Calls after which no other kind of sets is looked for, and how many of them are left for large numbers."""
 
 
 class Perturbation:
@@ -40,7 +40,6 @@ class Perturbation:
         self.y = forward.start(self.x) if first else forward(self.x)
         self.x = forward.round(self.x)
         again, other = forward(self.x), forward(self.x, fresh=True)
-        self.exact = False  # whether NaN shows the sets; else large numbers do
         self.stochastic = not np.array_equal(again, other, equal_nan=True)
         self.zero = _or_nan(forward, np.zeros(shape))
         self.finite = bool(np.isfinite(self.y).all())
@@ -77,11 +76,13 @@ class Perturbation:
         """Return the sets found with NaN if large numbers confirm them, or else those found with large numbers."""
         spread = None
         try:
-            sets = self._search(self.poisoned, MAX_CALLS, exact=True)
-            spread = sets.labels if sets.proven and sets.mute is None else None
+            # Healthy sets take about as many calls as their number has binary digits.
+            most = min(MAX_CALLS, 8 + int(1.5 * math.log2(self.x.size)))
+            sets = self._search(self.poisoned, most, exact=True)
+            if sets.proven and sets.mute is None and np.bincount(sets.labels.ravel()).min() > 1:
+                spread = sets.labels
             found = sets.proven or sets.overlap
             if self.confirm(sets) if found else self.stochastic and sets.responded.any():
-                self.exact = True
                 return sets
         except Refusal:
             pass
@@ -94,20 +95,23 @@ class Perturbation:
         """Look for disjoint sets, then for sets that overlap, then for sets with mute cells."""
         hides = {"incomplete": self.stochastic and exact, "exact": exact and not self.stochastic}
         shape, rng = self.x.shape, self.rng
-        sets = find_sets(experiment, shape, rng, max_calls=most, coarser=coarser, **hides)
+
+        def left() -> int:
+            return self._left() - LARGE_CALLS if exact else self._left() // 2
+
+        sets = find_sets(experiment, shape, rng, max_calls=max(2, min(most, left())), coarser=coarser, **hides)
         if sets.proven or self.stochastic or not sets.responded.any():
             return sets
-        each, log = 1 if exact else 2, [*sets.log]
-        overlap = find_overlap(experiment, shape, rng, log, self._left() // each)
+        log = [*sets.log]
+        overlap = find_overlap(experiment, shape, rng, log, left())
         if overlap:
             return replace(sets, overlap=overlap)
         few = [call for call in log if 8 * call[0].sum() <= self.x.size]
-        return find_masked(experiment, shape, rng, few, min(16, self._left() // each)) or sets
+        return find_masked(experiment, shape, rng, few, left()) or sets
 
     def mute(self, labels: np.ndarray) -> np.ndarray:
         """Return some cells that change no other one of their sets; all False if none was found."""
-        calls = min(6, self._left() // (1 if self.exact else 2))
-        return find_mute(self.poisoned if self.exact else self.pushed, labels, self.rng, calls)
+        return find_mute(self.pushed, labels, self.rng, min(4, self._left() // 2))
 
     def _left(self) -> int:
         return max(0, MOST_CALLS - self.forward.calls)

@@ -67,8 +67,9 @@ def probe(
 
     Notes
     -----
-    fn is called about 30 times, with copies. It is judged by its outputs alone, never by its class. A scale or shift
-    before the normalization that is the same throughout each set does not change the output, so no probe can detect it.
+    fn is called about 30 times, and never more than 120 times, with copies. It is judged by its outputs alone, never by
+    its class. A scale or shift before the normalization that is the same throughout each set does not change the
+    output, so no probe can detect it.
 
     Everything is restored before each call and at the end, also when fn raises: attributes, containers, parameters,
     buffers, gradients, hooks and dtypes of the objects that fn reaches; arrays in the variables around it; generators
@@ -385,7 +386,7 @@ class _Experiments:
                 self._method(None, None)
                 return
             why = "neither mean and variance nor the mean square of each set explains the output"
-        if (mute := self.perturbation.mute(labels)).any():
+        if free and (mute := self.perturbation.mute(labels)).any():
             self._masked(mute)
         known.cannot_tell("the output is no straight line of x_hat", *STRAIGHT)
         known.cannot_tell(why, "method", "num_groups", "centered", *["is_normalizer"] * (free is not False))

@@ -133,9 +133,12 @@ def find_sets(
             break
     responded = np.any([response for _, response in log], axis=0).ravel()
     silent = ~responded & exact & responded.any()
-    if silent.any():
-        whole = whole and not ask(silent).any()
-        labels = number(np.where(silent, labels.size + np.arange(labels.size), labels))
+    labels = number(np.where(silent, labels.size + np.arange(labels.size), labels))
+    alone = (np.bincount(labels) == 1)[labels]
+    if whole and alone.any() and not alone.all():
+        # Changed together, single cells must not reach a set, and no set may reach them.
+        ask(alone)
+        ask(_choose(labels, rng, one_each=True) & ~alone)
     explained = all(np.array_equal(_hit(labels, mask.ravel()) & ~silent, response.ravel()) for mask, response in log)
     return Sets(labels.reshape(shape), bool(whole and explained), responded.reshape(shape), log)
 
