@@ -12,7 +12,7 @@ from normviz.inspect.probe.mute import find_masked, find_mute
 from normviz.inspect.probe.overlap import find_overlap
 from normviz.inspect.probe.sets import MAX_CALLS, Experiment, Sets, find_sets
 
-MOST_CALLS, LARGE_CALLS = 75, 25
+MOST_CALLS, LARGE_CALLS = 70, 25
 """Calls after which no other kind of sets is looked for, and how many of them are left for large numbers."""
 
 
@@ -34,7 +34,7 @@ class Perturbation:
     def __init__(
         self, forward: Forward, shape: tuple[int, ...], rng: np.random.Generator, *, first: bool = True
     ) -> None:
-        self.forward, self.rng = forward, rng
+        self.forward, self.rng, self.calls = forward, rng, 0
         signs = rng.choice([-1.0, 1.0], shape)
         self.x = forward.round(signs * rng.uniform(0.5, 1.5, shape))
         self.y = forward.start(self.x) if first else forward(self.x)
@@ -49,6 +49,7 @@ class Perturbation:
 
     def poisoned(self, mask: np.ndarray) -> np.ndarray:
         """Return which cells become NaN when those of `mask` are: exact in any precision, and under any activation."""
+        self.calls += 1
         return np.isnan(self.forward(np.where(mask, np.nan, self.x)))
 
     def pushed(self, mask: np.ndarray) -> np.ndarray:
@@ -61,6 +62,7 @@ class Perturbation:
         size = min(least * math.sqrt(self.x.size), largest) * self.rng.uniform(1, 3, self.x.shape)
         size *= self.rng.choice([-1.0, 1.0], self.x.shape)
         changed = np.zeros(self.x.shape, bool)
+        self.calls += 2
         for sign in (1, -1):
             y = self.forward(self.forward.round(np.where(mask, sign * size, self.x)))
             change = np.abs(y - self.y)
@@ -114,7 +116,7 @@ class Perturbation:
         return find_mute(self.pushed, labels, self.rng, min(4, self._left() // 2))
 
     def _left(self) -> int:
-        return max(0, MOST_CALLS - self.forward.calls)
+        return max(0, MOST_CALLS - self.calls)
 
     def confirm(self, sets: Sets) -> bool:
         """Whether large numbers change the cells that answer according to the sets, and no others."""

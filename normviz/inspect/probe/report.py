@@ -249,7 +249,7 @@ def sets_in_words(labels: np.ndarray, channel_axis: int) -> str:
 
     Boxes are given with their extents along fn's axes: "16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6". Other
     forms are "all 1152 cells share one set", "1152 sets of one cell each", and "8 sets of 108 to 180 cells, which are
-    not equal boxes: the first cell's set has cells of channels 0, 1, 2". Single cells beside larger sets are not counted.
+    not equal boxes: the first cell's set has cells of channels 0, 1, 2". Single cells beside larger sets do not count.
     """
     sizes = np.bincount(labels.ravel())
     if len(sizes) == 1:
