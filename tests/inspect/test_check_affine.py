@@ -94,7 +94,13 @@ def test_a_documented_shape_of_the_parameters_is_no_bug():
     verdict = nv.check(fn, "group", 2)
     assert verdict.passed
     assert verdict.notes == ("check passed a random weight and bias of shape (1, 8, 1, 1).",)
-    for text in (None, "gamma and beta, of shape (C,), are never reshaped to (1, C, 1, 1)."):
+    fn.__doc__ = "Group Norm.\n\n- gamma: Scale parameter, of shape (C, 1, 1)\n- beta: the same"
+    assert nv.check(fn, "group", 2).passed
+    undocumented = (
+        "gamma and beta, of shape (C,), are never reshaped to (1, C, 1, 1).",
+        "The mean has shape (1, C, 1, 1).",
+    )
+    for text in (None, *undocumented):
         fn.__doc__ = text
         assert nv.check(fn, "group", 2).codes == ("affine-not-reshaped",)
 

@@ -85,7 +85,8 @@ def check(
     shape
         Shape of the inputs, as fn takes them; None tries some.
     weight, bias
-        The parameters that fn applies, or is to be called with; None if it has none, or can be called with random ones.
+        The parameters that fn applies, or is to be called with, in the shape that its caller has: (C,), or (1, C, 1, 1)
+        if he reshapes them. None if it has none, or can be called with random ones of shape (C,).
     eps
         What it should add to the variance, at least 0.
     channel_axis
@@ -320,7 +321,9 @@ class Check:
     def _compare_layouts(self, subject: Subject, base: Recipe) -> None:
         """Report that a weight and a bias of shape (C,) have to be reshaped by the caller, unless fn says so."""
         flat, roles = subject.with_flat, subject.not_reshaped()
-        if not roles or re.search(r"(\bshape|:)\W{0,3}\(1,[^()]*, ?1\)", inspect.getdoc(self.fn) or ""):
+        names = "|".join(map(re.escape, subject.call.takes.names.values()))
+        documented = rf"\b({names})\b[^\n(]*(\bshape|:)\W{{0,3}}\([^()]*, ?1\)"
+        if not roles or re.search(documented, inspect.getdoc(self.fn) or ""):
             return
         told, shown = (subject.pool, self.request.channel_axis, " and ".join(roles)), {}
         returned = flat.first[1].shape if isinstance(flat, Subject) else None
