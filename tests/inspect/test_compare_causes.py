@@ -157,6 +157,17 @@ def test_a_right_norm_by_hand_is_the_same(name):
         assert str(found).startswith("The two models agree at 1 pair")
 
 
+def test_weights_and_biases_of_layers_by_hand():
+    x = torch.randn(4, 8, 5, 5)
+    for make_a in (lambda: nn.GroupNorm(2, 8), lambda: ByHand(group)):
+        a, b = two(make_a, lambda: ByHand(group))
+        b[1].weight.data[3] += 1
+        assert "1: weight differs by 0.3" in str(nv.compare(a, b, x))
+        assert "most at entry 3" in str(nv.compare(a, b, x))
+        b[1].weight.data, b[1].bias.data = a[1].weight.data, a[1].bias.data.flip(0)
+        assert "1: bias has the same entries in another order" in str(nv.compare(a, b, x))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 def test_a_weight_that_a_port_keeps_one_less(dtype):
     a, b = two(lambda: ByHand(lambda x, w, b: rms(x, w, plus=1.0), bias=False), lambda: nn.RMSNorm(8, eps=1e-5))

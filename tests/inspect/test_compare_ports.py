@@ -142,6 +142,12 @@ def test_norms_that_do_the_same_are_not_the_cause():
     assert "1 pools 96 cells in a, 48 in b." in str(nv.compare(MAPS, port, X, norms=("1", "1")))
 
 
+def test_fixed_statistics_on_one_side():
+    theirs = lambda y: (y - y.mean((0, 2, 3), keepdims=True)) / (y.var((0, 2, 3), keepdims=True) + 1e-5) ** 0.5  # noqa: E731
+    found = nv.compare(BATCH, lambda x: batch_port(x) * 2, X, norms=("1", theirs))
+    assert "1 / the norm takes fixed statistics in a alone, as in eval mode." in str(found)
+
+
 def test_a_weight_that_is_1_more():
     theirs = lambda y: heads_norm(y) / R["1.weight"] * (1 + R["1.weight"])  # noqa: E731
     found = nv.compare(TOKENS, lambda x: tokens_port(x, theirs), T, norms=("1", theirs))

@@ -13,7 +13,7 @@ from normviz.core.pooling import Pooling
 from normviz.inspect._call import RESOLUTION
 from normviz.inspect.check.known_bugs import Case, changes, explain
 from normviz.inspect.check.simulate import Cut, Recipe, Scene, right
-from normviz.inspect.compare.layer_diff import LayerPair, plus_one
+from normviz.inspect.compare.layer_diff import LayerPair, affine_differences, plus_one
 from normviz.inspect.compare.matching import match
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 
@@ -28,13 +28,19 @@ def causes(pair: LayerPair, a: LayerUse, b: LayerUse) -> list[str]:
     a and b are the uses of the pair, with their activations.
     """
     found: list[str] = []
+    explained = True
     for m, use, other in (("a", a, b), ("b", b, a)):
         if use.kind == UNKNOWN:
             use = _as(use, other, pair.tolerance)
         elif use.eps is None:
             use = replace(use, eps=other.eps)
-        for text in _of_one(use, pair) if use is not None else ():
+        texts = None if use is None else _of_one(use, pair)
+        for text in texts or ():
             found.append(plus_one(m, "b" if m == "a" else "a") if text == PLUS_ONE else f"{m} {text}")
+        explained = explained and texts is not None and not texts
+    if explained and not pair.differences and a.x is not None and b.x is not None:
+        # Both do what their weights and biases say, under whatever names these are stored.
+        found += map(str, affine_differences(a, b, match(a.x, b.x, pair.tolerance), pair.tolerance))
     return found
 
 
@@ -58,11 +64,11 @@ def _as(use: LayerUse, known: LayerUse, tolerance: float) -> LayerUse | None:
     return replace(known, y=y, eps=known.eps if use.eps is None else use.eps, **affine)
 
 
-def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str]:
-    """Return what one layer does beside its settings: nothing if they explain its output, or if nothing does."""
+def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str] | None:
+    """Return what one layer does beside its settings, which is nothing if they explain its output; None if unknown."""
     scene, base = _scene(use)
     if scene is None or use.y is None or not use.own:
-        return ()
+        return None
     y = use.y.astype(np.float64)
     if use.dtype == "float16" and (text := _overflow(scene, base, y)):
         return (text,)
@@ -77,7 +83,7 @@ def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str]:
         return [_text(change) for change in found[0].changes]
     if found:
         return ("either " + ", or ".join(" and ".join(map(_text, f.changes)) for f in found[:3]),)
-    return _rounded(few, base, y, tolerance, use)
+    return _rounded(few, base, y, tolerance, use) or None
 
 
 def _text(change: Any) -> str:

@@ -126,7 +126,7 @@ def compare(
         limit = tolerance_of(a.dtype, b.dtype) if tolerance is None else tolerance
         found = _compare_ends(a, b, limit, [], [], [])
     if named and not found.outputs_agree:
-        texts, found.norms = measure(named[0], named[1])
+        texts, found.norms = measure(named[0], named[1], _channels_moved(a.output, b.output))
         found.measured += texts
     return found
 
@@ -208,6 +208,13 @@ def _compare_ends(a: _Side, b: _Side, limit: float, pairs: list, only_a: list, o
     found = Comparison(pairs=pairs, only_a=only_a, only_b=only_b, output_difference=difference, tolerance=limit)
     found.notes += [remark] if remark else []
     return found
+
+
+def _channels_moved(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether the channels of one output stand last, and those of the other do not."""
+    shapes = [() if y is None else y.shape for y in (a, b)]
+    moved = [(*s[:1], *s[2:], *s[1:2]) for s in shapes]
+    return len(shapes[0]) > 2 and shapes[0] != shapes[1] and (shapes[0] == moved[1] or shapes[1] == moved[0])
 
 
 def _check_names(names: Iterable[str], uses: Sequence[LayerUse], who: str) -> None:

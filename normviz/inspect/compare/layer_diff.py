@@ -150,12 +150,10 @@ def _meant(cells: Match, a: LayerUse, b: LayerUse) -> Match:
 
 
 def _is_function(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:
-    """Whether y is a function of x, with a slope of at most 2: cells with nearly the same x have nearly the same y."""
+    """Whether y is a function of x, with a slope of at most 2: neighbours in x are so in y."""
     order = np.argsort(x)
-    dx, dy = np.diff(x[order]), np.diff(y[order])
-    near = dx <= np.quantile(dx, 0.25)
-    step, limit = (float(np.sqrt(np.square(d[near]).mean())) for d in (dy, dx))
-    return step <= 2 * limit + 2 * tolerance * float(np.sqrt(np.square(y).mean()))
+    room = 4 * tolerance * float(np.sqrt(np.square(y).mean()))
+    return bool((np.abs(np.diff(y[order])) <= 2 * np.diff(x[order]) + room).all())
 
 
 def tolerance_of(*dtypes: str) -> float:
@@ -229,7 +227,7 @@ def _differences(
         yield SettingDifference("mode", a.mode, b.mode, message)
     yield from _running(a, b, cells, tolerance, by_output)
     if not by_output:  # theirs may be used in any way
-        yield from _affine(a, b, cells, tolerance)
+        yield from affine_differences(a, b, cells, tolerance)
 
 
 def _statistic(use: LayerUse) -> str:
@@ -273,7 +271,7 @@ def _along_channels(values: np.ndarray, use: LayerUse) -> np.ndarray:
     return np.broadcast_to(values.reshape(1, -1, *[1] * (use.x.ndim - 2)), use.x.shape)  # type: ignore[union-attr]
 
 
-def _affine(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> Iterator[SettingDifference]:
+def affine_differences(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> Iterator[SettingDifference]:
     """Compare weights and biases cell by cell; a missing one counts as ones or zeros."""
     weights, biases = (_at_cells(a, b, cells, *row) for row in (("weight", "scale", 1.0), ("bias", "shift", 0.0)))
     if weights is None or biases is None:

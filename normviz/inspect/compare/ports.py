@@ -142,13 +142,22 @@ def named_norm(given: Any, who: str, framework: str | None) -> NamedNorm:
     )
 
 
-def measure(a: NamedNorm, b: NamedNorm) -> tuple[list[str], list[Probe]]:
-    """Probe two norms on one shape, and return sentences on what differs, and both results."""
+def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Probe]]:
+    """Probe two norms on one shape, and return sentences on what differs, and both results.
+
+    `last`: where nothing says otherwise, the channels of a function are taken to be on the last axis, not on axis 1.
+    """
     known = next(((n.shape, n.channel_axis or 1) for n in (a, b) if n.shape is not None), ((4, 8, 6, 6), 1))
     per_axis = canonical(np.empty(known[0], np.int8), known[1]).shape
     found: list[list[Probe]] = []
     for m, norm in (("a", a), ("b", b)):
-        axes = [norm.channel_axis] if norm.channel_axis is not None else [1, -1] if len(per_axis) > 2 else [1]
+        axes = (
+            [norm.channel_axis]
+            if norm.channel_axis is not None
+            else [-1, 1]
+            if len(per_axis) > 2 and last
+            else [1, -1][: len(per_axis) - 1]
+        )
         probes, problem = [], ""
         # The framework of the port comes first: a layout that does not fit would be tried in every one.
         for framework in dict.fromkeys((norm.framework, None)):
@@ -167,7 +176,9 @@ def measure(a: NamedNorm, b: NamedNorm) -> tuple[list[str], list[Probe]]:
     measured = [f"Measured of {n.name} in {m}: {_summary(x)}." for m, n, x in (("a", a, p), ("b", b, q))]
     same = "The two norms do the same, as far as probe can measure, so the cause lies elsewhere."
     subject = a.name if a.name == b.name else f"{a.name} / {b.name}"
-    found_texts = [f"{subject}{' ' if text.startswith('pools') else ': '}{text}." for text in texts] or [same]
+    found_texts = [f"{subject}{' ' if text.startswith(('pools', 'takes')) else ': '}{text}." for text in texts] or [
+        same
+    ]
     guessed = [m for m, norm in (("a", a), ("b", b)) if norm.channel_axis is None and len(per_axis) > 2]
     for m, x in (("a", p), ("b", q)):
         if m in guessed:
@@ -199,6 +210,9 @@ def _summary(p: Probe) -> str:
 
 def differences_of(a: Probe, b: Probe) -> list[str]:
     """Return what differs between two measured norms, in words."""
+    fixed = [m for m, p in (("a", a), ("b", b)) if p.elementwise]
+    if len(fixed) == 1:
+        return [f"takes fixed statistics in {fixed[0]} alone, as in eval mode"]
     texts = []
     labels = [canonical(p.labels, p.channel_axis) for p in (a, b) if p.labels is not None]
     if len(labels) == 2:
