@@ -75,6 +75,7 @@ OVERFLOWS = [
     ("float16-overflow", rms, "rms", None, {"shape": (2, 5, 64), "eps": 1e-6, **LAST}),
     ("float16-overflow", rms, "rms", None, {"shape": (2, 5, 4096), "eps": 1e-6, **LAST}),
     ("float16-overflow", rms, "rms", None, {"shape": (5, 2), "eps": 1e-6, **LAST}),
+    ("float16-overflow", rms, "rms", None, {"shape": (5, 1), "eps": 1e-6, **LAST}),
     ("float16-overflow", layer_norm, "positional", None, LAST),
     ("float16-overflow", Half().half(), "positional", None, {"dtype": None, **LAST}),
     (

@@ -386,8 +386,8 @@ class Check:
 
         strict, known, tests = subject.tolerance, [], [trial.sampled for trial in trials]
         tolerances = [*dict.fromkeys((strict, max(strict, 1e-4)))]
-        asked, call = (self.request.eps, self.request.channel_axis), subject.call
-        case = Case(subject.pool, *asked, subject.weight, subject.bias, call.resolution, subject.flattens)
+        asked = self.request.eps, self.request.channel_axis
+        case = Case(subject.pool, *asked, subject.weight, subject.bias, subject.flattens)
         found, tolerance, line = [Explanation((), base)], strict, None
         if not is_right(strict):
             known, line = known_bugs.changes(case), running_stats.fixed_line(trials, strict)

@@ -19,7 +19,6 @@ from normviz.arrays.arguments import uncanonical
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, divisors
 from normviz.inspect.check.simulate import (
-    FLOAT16,
     Affine,
     Cut,
     Output,
@@ -81,7 +80,6 @@ class Case:
     channel_axis: int
     weight: np.ndarray | None
     bias: np.ndarray | None
-    resolution: float = 2.0**-52  # distance from 1 to the next number in the dtype that fn computes in
     flattens: bool = False  # whether fn itself gives weight and bias their shape, and takes (1, C, 1, 1) no other way
     measured: np.ndarray | None = None  # the sets that fn has, as labels of the shape of x; None if they are not known
 
@@ -368,10 +366,8 @@ def eps_outside(case: Case) -> Iterator[Change]:
     """The eps added after the root."""
     text = f"adds eps = {case.eps:.4g} to the root, not to the {_spread_name(case)} under it"
     yield Change({"eps_at": "outside"}, text)
-    # Of half precision no input is so small that its root is below eps, nor is any for a tiny eps.
-    if case.resolution < FLOAT16 and case.eps > 3e-6:
-        text = f"takes eps = {case.eps:.4g} for the least root, and adds nothing to the {_spread_name(case)} under it"
-        yield Change({"eps_at": "least"}, text)
+    text = f"takes eps = {case.eps:.4g} for the least root, and adds nothing to the {_spread_name(case)} under it"
+    yield Change({"eps_at": "least"}, text)
 
 
 @known_bug("eps-on-output", "Which number must not be 0: the quotient, or what you divide by?")
@@ -570,16 +566,22 @@ def explain(
     Also return the first of the tolerances, the finest one first, for which there are any. Of the combinations within
     it, those are left out that fit far worse than the best.
     """
+
+    def agrees(recipe: Recipe, tolerance: float) -> bool:
+        return all(scene.agrees(y, recipe, tolerance).all() for scene, y in tests)
+
     coarse: list[Explanation] = []
     for size in range(1, most + 1):
         found: list[dict[frozenset, Explanation]] = [{} for _ in tolerances]
-        for chosen, limit in _combinations(known, size, base, tests, tolerances[0]):
+        for chosen in _combinations(known, size, base, tests, tolerances[0]):
             recipe = apply(base, chosen)
             explanation = Explanation(chosen, recipe)
             for tolerance, explanations in zip(tolerances[::-1], found[::-1], strict=True):
-                if not all(scene.agrees(y, recipe, tolerance).all() for scene, y in tests):
+                if not agrees(recipe, tolerance):
                     break
-                if tolerance < limit:
+                # Another eps that makes no difference is none.
+                other = recipe.eps != base.eps or recipe.eps_at == "least"
+                if not (other and agrees(replace(recipe, eps_at="missing"), tolerance)):
                     explanations.setdefault(explanation.codes, explanation)
         if found[0]:
             return _best(tests, found[0]), tolerances[0]
@@ -612,29 +614,24 @@ def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
 
 def _combinations(
     known: Sequence[Change], size: int, base: Recipe, tests: Sequence[Output], tolerance: float
-) -> Iterator[tuple[tuple[Change, ...], float]]:
-    """Yield every combination of changes to different fields, and those of one change less with an eps that fits.
-
-    The number beside it is the tolerance from which on it cannot be told from an eps of 0.
-    """
+) -> Iterator[tuple[Change, ...]]:
+    """Yield every combination of changes to different fields, and those of one change less with an eps that fits."""
     for chosen in combinations(known, size):
         parts = [part for change in chosen for part in change.parts]
         if len({*parts}) == len(parts) and len({c.code for c in chosen}) == size:
-            yield chosen, math.inf
+            yield chosen
     if size > 2:
         return
     for chosen in combinations(known, size - 1):
         recipe = apply(base, chosen)
         if recipe.eps_at != "missing":
-            for eps, limit in _estimates(tests, recipe, base.eps, tolerance):
+            for eps in _estimates(tests, recipe, base.eps, tolerance):
                 text = f"adds {eps:.4g} where eps = {base.eps:.4g} is asked for"
-                yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value")), limit
+                yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value"))
 
 
-def _estimates(
-    tests: Sequence[Output], recipe: Recipe, requested: float, tolerance: float
-) -> list[tuple[float, float]]:
-    """Estimate eps from each input, assuming that everything else is as in the recipe; see `_combinations`."""
+def _estimates(tests: Sequence[Output], recipe: Recipe, requested: float, tolerance: float) -> list[float]:
+    """Estimate eps from each input, assuming that everything else is as in the recipe."""
     found = []
     for scene, y in tests:
         numerator, spread = scene.parts(recipe)
@@ -646,16 +643,15 @@ def _estimates(
             with_eps, without = root**2 if recipe.power == 0.5 else root, spread
         else:
             with_eps, without = root, divisor(spread, replace(recipe, eps=0.0, inverted=False))
-        clear = (np.abs(numerator) > 0.3 * np.sqrt(spread)) & np.isfinite(with_eps) & (with_eps > 0)
+        usual = np.sqrt(recipe.spread(scene.statistics(recipe)))
+        clear = (np.abs(numerator) > 0.3 * usual) & np.isfinite(with_eps) & (with_eps > 0)
         if not clear.any():
             continue
         eps = float(np.median((with_eps - without)[clear]))
         # An eps far below the variance cannot be distinguished from 0.
-        size = 100 * float(np.median(without[clear]))
-        if eps > tolerance * size and not math.isclose(eps, requested, rel_tol=1e-3):
+        if eps > 100 * tolerance * float(np.median(without[clear])) and not math.isclose(eps, requested, rel_tol=1e-3):
             rounded = float(f"{eps:.0e}")
-            eps = rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}")
-            found.append((eps, eps / size if size else math.inf))
+            found.append(rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}"))
     return found
 
 

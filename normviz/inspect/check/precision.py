@@ -119,7 +119,10 @@ def _float16_range(
     if subject.call.dtype != "float16":
         return
     m, before = int(np.bincount(labels.ravel()).max()), recipe.affine.before is not None
-    x = _plus_minus_one(labels, 0.0) * rng.uniform(0.75, 1, labels.shape)
+    x = _plus_minus_one(labels, 0.0)
+    if recipe.subtract is nothing:  # so that no cell, and no set of one cell, need be 0
+        x = np.where(x == 0, 1.0, x)
+    x *= rng.uniform(0.75, 1, labels.shape)
     # What fn divides by, in units of x: the root of a sum of squares is larger than x, and float16 may not hold it.
     root = max(1.0, divisor(subject.scene(x).parts(recipe)[1], recipe).max())
     adds = f"adds up in float16, which ends at 65504: {m} cells of about {{:.0f}}, or their squares"
