@@ -42,7 +42,7 @@ def test_the_numbers_are_those_of_the_function():
     finding = verdict.findings[0]
     np.testing.assert_allclose(finding.details["scale"], 1 / 0.22)
     np.testing.assert_allclose(finding.details["offset"], -0.45 / 0.22)
-    assert "4.5455 * x - 2.0455 for any x, as a fixed mean of 0.45 and a fixed variance of 0.0484 make" in str(finding)
+    assert "4.5455 * x - 2.0455 for any x, as with a fixed mean of 0.45 and a fixed variance of 0.0484." in str(finding)
     assert verdict.wrong[finding.cell]
 
 
@@ -87,7 +87,7 @@ def test_layers_in_evaluation():
         verdict = nv.check(fn, method)
         assert verdict.codes == ("uses-running-statistics",), str(verdict)
         message = verdict.findings[0].message
-        assert name is None or f"of {name} make it" in message
+        assert name is None or f" of {name}." in message
         if name in kept and fn is not instance and "fresh" not in fn.__code__.co_freevars:
             c = verdict.findings[0].cell[1]
             assert f"running_mean = {float(kept[name].running_mean[c]):.5g} and running_var" in message

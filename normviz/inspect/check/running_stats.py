@@ -143,22 +143,18 @@ def _where_from(subject: Subject, scale: np.ndarray, offset: np.ndarray, eps: fl
     alike = partial(np.allclose, rtol=max(1e-3, 4 * subject.call.resolution), atol=1e-4)
     arrays = []
     for held in subject.call.snapshot.objects:
-        if is_array(held):
-            with suppress(Exception):  # it has no real numbers, or none that can be read
+        with suppress(Exception):  # attributes that raise, no real numbers, another number of channels
+            if is_array(held):
                 arrays.append(real_numbers(held, "an array").reshape(-1))
-            continue
-        slots = find_running(held) if hasattr(held, "__dict__") else None
-        if slots is None:
-            continue
-        layer, own = slots[0].owner, find_parameters(slots[0].owner)
-        added = next((e for name in EPS if isinstance(e := attribute(layer, name), Real)), eps)
-        parts = [slot and slot.read() for slot in (*slots, own.get("weight"), own.get("bias"))]
-        mean, var, w, b = (np.ravel(d if p is None else p) for p, d in zip(parts, (0.0, 1.0, 1.0, 0.0), strict=True))
-        with suppress(ValueError, IndexError):  # another number of channels
-            times = w / np.sqrt(var + added)
-            if alike(times, scale) and alike(b - mean * times, offset):
-                names = (f"{slot.name} = {number[c]:.5g}" for slot, number in zip(slots, (mean, var), strict=True))
-                return f", as {' and '.join(names)} of {type(layer).__name__} make it"
+            elif slots := find_running(held):
+                layer, own = slots[0].owner, find_parameters(slots[0].owner)
+                added = next((e for name in EPS if isinstance(e := attribute(layer, name), Real)), eps)
+                read = [slot and slot.read() for slot in (*slots, own.get("weight"), own.get("bias"))]
+                mean, var, w, b = (np.ravel(d if p is None else p) for p, d in zip(read, (0, 1, 1, 0), strict=True))
+                times = w / np.sqrt(var + added)
+                if alike(times, scale) and alike(b - mean * times, offset):
+                    names = (f"{slot.name} = {number[c]:.5g}" for slot, number in zip(slots, (mean, var), strict=True))
+                    return f", as with {' and '.join(names)} of {type(layer).__name__}"
     w, b = (np.ones_like(scale) * (d if p is None else p.ravel()) for p, d in ((subject.weight, 1), (subject.bias, 0)))
     mean, var = (b - offset) / scale, np.square(w / scale) - eps
     if w[c] / scale[c] < 0 or var[c] < 0:
@@ -166,7 +162,7 @@ def _where_from(subject: Subject, scale: np.ndarray, offset: np.ndarray, eps: fl
     arrays = [a for a in arrays if a.size == len(scale)]
     held = any(alike(a, mean) for a in arrays) and any(alike(a, p) for a in arrays for p in (var, np.sqrt(var)))
     kept = ", and fn holds an array of each" if held else ""
-    return f", as a fixed mean of {mean[c]:.5g} and a fixed variance of {var[c]:.5g} make it{kept}"
+    return f", as with a fixed mean of {mean[c]:.5g} and a fixed variance of {var[c]:.5g}{kept}"
 
 
 def running_errors(
