@@ -70,6 +70,8 @@ def test_weight_and_bias_that_the_caller_gives(method):
             return bare(x, self.gamma, self.beta)
 
     assert nv.check(bare, method, **shaped).passed
+    passed = "check passed a weight and bias of shape (1, 8, 1, 1), where a caller has (8,)."
+    assert nv.check(bare, method, **flat).notes == (passed,)
     assert nv.check(lambda x: bare(x, **shaped), method, **flat).passed
     for fn, parameters in (
         (bare, flat),
@@ -93,7 +95,8 @@ def test_a_documented_shape_of_the_parameters_is_no_bug():
 
     verdict = nv.check(fn, "group", 2)
     assert verdict.passed
-    assert verdict.notes == ("check passed a random weight and bias of shape (1, 8, 1, 1).",)
+    passed = "check passed a random weight and bias of shape (1, 8, 1, 1), where a caller has (8,)."
+    assert verdict.notes == (passed,)
     fn.__doc__ = "Group Norm.\n\n- gamma: Scale parameter, of shape (C, 1, 1)\n- beta: the same"
     assert nv.check(fn, "group", 2).passed
     undocumented = (

@@ -93,7 +93,10 @@ class Subject:
         shapes = {role: p.shape for role, p in values.items() if isinstance(p, np.ndarray)}
         numbers = [f"{role} = {values[role]:.4g}" for role in ("num_groups", "eps") if values.get(role) is not None]
         of = " and ".join(dict.fromkeys(map(str, shapes.values())))
-        arrays = [f"a random {' and '.join(shapes)} of shape {of}"] if shapes and not self.given else []
+        if self.layout == "along":
+            of += f", where a caller has ({math.prod(next(iter(shapes.values())))},)"
+        arrays = [f"{'a' if self.given else 'a random'} {' and '.join(shapes)} of shape {of}"]
+        arrays = arrays if self.layout == "along" or (shapes and not self.given) else []
         passed = arrays + [" and ".join(numbers)] * bool(numbers)
         sentences = [f"check passed {', and '.join(passed)}."] if passed else []
         if self.layout != "along" and isinstance(self.with_flat, Refusal):
