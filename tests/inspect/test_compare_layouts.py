@@ -421,3 +421,26 @@ def test_what_one_model_has_folded_into_its_next_layer():
     b[0].bias.data -= b[0].bias.data.mean()
     b[1] = nn.RMSNorm(16, eps=1e-5, elementwise_affine=False)
     assert nv.compare(a, b, x).same
+
+
+class Transforms(nn.Module):
+    """No normalization, in spite of its name."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return torch.tanh(self.by * x)
+
+
+def test_a_module_that_is_only_called_a_norm():
+    def net(by=1.0):
+        return Net(
+            lambda m, x: m.norm(m.normalize(m.conv(x))), conv=nn.Conv2d(3, 8, 1), normalize=Transforms(by), norm=LN2D()
+        )
+
+    assert [p.name for p in nv.compare(net(), net(), X).pairs] == ["norm"]
+    found = nv.compare(net(), net(1.5), X)
+    assert (found.first.name, found.first.a.kind, found.between) == ("normalize", "unknown", None)
+    assert "no sets of its input explain its output" in str(found)

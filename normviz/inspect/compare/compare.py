@@ -102,9 +102,8 @@ def compare(
     """
     for model, who in ((model_a, "model_a"), (model_b, "model_b")):
         if not is_module(model) and (isinstance(model, type) or not callable(model)):
-            what = (
-                f"the class {model.__name__} itself" if isinstance(model, type) else f"of type {type(model).__name__}"
-            )
+            what = f"of type {type(model).__name__}"
+            what = f"the class {model.__name__} itself" if isinstance(model, type) else what
             raise TypeError(f"{who} is {what}, not a torch.nn.Module and not a function of arrays")
     if not isinstance(names, Mapping | None):
         raise TypeError(f"names is of type {type(names).__name__}; give a dict of a name in model_a -> one in model_b")
@@ -162,9 +161,8 @@ class _Side:
         if not isinstance(given, str):
             return named_norm(given, self.who, self.framework)
         if self.run is None:
-            raise TypeError(
-                f"norms: {brief(given)} is the name of a layer, and {self.who} is no torch model; give a callable"
-            )
+            problem = f"norms: {brief(given)} is the name of a layer, and {self.who} is no torch model"
+            raise TypeError(f"{problem}; give a callable")
         use, module = next((use for use in self.uses if use.name == given), None), self.module(given)
         if use is None or module is None:
             known = [use.name for use in self.uses if self.module(use.name) is not None]

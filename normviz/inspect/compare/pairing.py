@@ -32,8 +32,9 @@ class Pairing:
         for at in [*self.pairs]:
             self._exchange(at)
         for (i, j), pair in [*self.pairs.items()]:
-            if "name" in (a[i].known_by, b[j].known_by) and not pair.matched:
-                del self.pairs[i, j]
+            by_name = {a[i].known_by, b[j].known_by}
+            if "name" in by_name and not (pair.matched and (len(by_name) > 1 or pair.output_parts)):
+                del self.pairs[i, j]  # nothing shows that it is a normalization, or that it matters
 
     def in_order(self) -> list[LayerPair]:
         """Return the pairs in the order of a's run."""

@@ -53,11 +53,8 @@ def output_of(fn: Callable, example: Any, who: str) -> tuple[np.ndarray, str, st
             snapshot.restore()
             try:
                 given = as_arrays_of(framework, example)
-                args, kwargs = (), {}
-                if isinstance(given, dict):
-                    kwargs = given
-                else:
-                    args = given if isinstance(given, tuple) else (given,)
+                kwargs = given if isinstance(given, dict) else {}
+                args = () if kwargs else given if isinstance(given, tuple) else (given,)
                 with torch.no_grad() if torch is not None else nullcontext(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     y = fn(*args, **kwargs)
@@ -66,9 +63,7 @@ def output_of(fn: Callable, example: Any, who: str) -> tuple[np.ndarray, str, st
                 continue
             found = next((leaf for leaf in leaves(y) if is_array(leaf) or hasattr(leaf, "__array__")), None)
             if found is None:
-                raise TypeError(
-                    f"{who} returned a {type(y).__name__} without an array in it; it should return its output"
-                )
+                raise TypeError(f"{who} returned a {type(y).__name__} without an array in it; return the output")
             dtype = "bfloat16" if is_bfloat16(found) else str(found.dtype).removeprefix("torch.")
             return take_back(found), dtype, framework
     error = refusals[0]
@@ -137,9 +132,8 @@ def named_norm(given: Any, who: str, framework: str | None) -> NamedNorm:
         raise TypeError(f"norms: {brief(given)} does not name a norm of {who}; {remedy}")
     shape, axis = (*more, None, None)[:2]
     name = getattr(fn, "__name__", type(fn).__name__)
-    return NamedNorm(
-        "the norm" if name == "<lambda>" else name, fn, None if shape is None else tuple(shape), axis, framework
-    )
+    name = "the norm" if name == "<lambda>" else name
+    return NamedNorm(name, fn, None if shape is None else tuple(shape), axis, framework)
 
 
 def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Probe]]:
@@ -151,13 +145,9 @@ def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Pro
     per_axis = canonical(np.empty(known[0], np.int8), known[1]).shape
     found: list[list[Probe]] = []
     for m, norm in (("a", a), ("b", b)):
-        axes = (
-            [norm.channel_axis]
-            if norm.channel_axis is not None
-            else [-1, 1]
-            if len(per_axis) > 2 and last
-            else [1, -1][: len(per_axis) - 1]
-        )
+        axes = [-1, 1] if last else [1, -1]
+        if norm.channel_axis is not None or len(per_axis) < 3:
+            axes = [norm.channel_axis or 1]
         probes, problem = [], ""
         # The framework of the port comes first: a layout that does not fit would be tried in every one.
         for framework in dict.fromkeys((norm.framework, None)):
@@ -176,15 +166,12 @@ def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Pro
     measured = [f"Measured of {n.name} in {m}: {_summary(x)}." for m, n, x in (("a", a, p), ("b", b, q))]
     same = "The two norms do the same, as far as probe can measure, so the cause lies elsewhere."
     subject = a.name if a.name == b.name else f"{a.name} / {b.name}"
-    found_texts = [f"{subject}{' ' if text.startswith(('pools', 'takes')) else ': '}{text}." for text in texts] or [
-        same
-    ]
-    guessed = [m for m, norm in (("a", a), ("b", b)) if norm.channel_axis is None and len(per_axis) > 2]
-    for m, x in (("a", p), ("b", q)):
-        if m in guessed:
+    told = [f"{subject}{' ' if text.startswith(('pools', 'takes')) else ': '}{text}." for text in texts] or [same]
+    for m, norm, x in (("a", a, p), ("b", b, q)):
+        if norm.channel_axis is None and len(per_axis) > 2:
             how = "if they are elsewhere, give (callable, shape, channel_axis)"
-            found_texts.append(f"The channels in {m} were taken to be on axis {x.channel_axis}; {how}.")
-    return measured + found_texts, [p, q]
+            told.append(f"The channels in {m} were taken to be on axis {x.channel_axis}; {how}.")
+    return measured + told, [p, q]
 
 
 def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:
@@ -200,7 +187,7 @@ def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:
 
 def _summary(p: Probe) -> str:
     if p.elementwise:
-        return "no sets, each cell is scaled and shifted by fixed numbers"
+        return "no sets, as each output depends on its own input alone"
     sets = p.sets_in_words() or f"no sets, as {p.undetermined.get('labels', 'none were found')}"
     parts = [sets, p.form and f"it gives {p.form}"]
     if p.eps is not None:
@@ -212,7 +199,7 @@ def differences_of(a: Probe, b: Probe) -> list[str]:
     """Return what differs between two measured norms, in words."""
     fixed = [m for m, p in (("a", a), ("b", b)) if p.elementwise]
     if len(fixed) == 1:
-        return [f"takes fixed statistics in {fixed[0]} alone, as in eval mode"]
+        return [f"takes no statistics of its input in {fixed[0]}, as in eval mode"]
     texts = []
     labels = [canonical(p.labels, p.channel_axis) for p in (a, b) if p.labels is not None]
     if len(labels) == 2:

@@ -26,7 +26,7 @@ from normviz.inspect.audit.torch_norms import OTHER, Norm
 
 UNKNOWN = "unknown"
 """The kind of a module that is named like a normalization, and whose output no sets of its input explain."""
-NORM_NAME = re.compile(r"norm|rms|(^|[^a-z])[blgi]n\d*$", re.IGNORECASE)
+NORM_NAME = re.compile(r"[Nn]orm|RMS|(^|[^A-Za-z])([blgi]n|[BLGI]N|rms)\d*$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +204,7 @@ class Recording(ModelRun):
         kept["momentum"] = momentum if norm.running is not None and isinstance(momentum, int | float) else None
         weight, bias = norm.weight, norm.bias
         if known_by in ("output", "name"):
-            weight, bias = (_of_role(module, norm, *row) for row in ((weight, "weight", WEIGHT), (bias, "bias", BIAS)))
+            weight, bias = (_of_role(module, norm, *row) for row in ((weight, WEIGHT), (bias, BIAS)))
         self._layer_uses[order] = LayerUse(
             order=order,
             name=name,
@@ -225,7 +225,7 @@ class Recording(ModelRun):
         )
 
 
-def _of_role(module: Any, norm: Norm, found: Any, role: str, names: Collection[str]) -> Any:
+def _of_role(module: Any, norm: Norm, found: Any, names: Collection[str]) -> Any:
     """Return the weight or the bias of a module that may call it by another usual name."""
     if found is not None:
         return found
