@@ -210,11 +210,14 @@ class Scene:
 
     def parts(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
         """Return the numerator of x_hat, and the spread: the variance or what stands in for it, before eps."""
-        s = self.statistics(recipe)
-        spread = recipe.spread(s)
-        if recipe.divided_by is not all_cells:
-            spread = spread * s.count / recipe.divided_by(s.count)
-        return s.value - recipe.subtract(s), spread
+        key = recipe.cut, recipe.affine.before, recipe.subtract, recipe.spread, recipe.divided_by
+        if key not in self._cache:
+            s = self.statistics(recipe)
+            spread = recipe.spread(s)
+            if recipe.divided_by is not all_cells:
+                spread = spread * s.count / recipe.divided_by(s.count)
+            self._cache[key] = s.value - recipe.subtract(s), spread
+        return self._cache[key]
 
     def output(self, recipe: Recipe) -> np.ndarray:
         """Return the output of a version for the compared cells."""
