@@ -110,7 +110,10 @@ def host(x: Any) -> np.ndarray:
     except ValueError as error:
         if not isinstance(x, list | tuple):
             raise
-        kind_of = type(x).__name__
+        kind_of, shapes = type(x).__name__, [getattr(part, "shape", None) for part in x[:4]]
+        if all(isinstance(shape, tuple) for shape in shapes):  # a batch of (inputs, labels), for instance
+            few = ", ".join(map(str, shapes)) + ", ..." * (len(x) > 4)
+            raise ValueError(f"the {kind_of} holds arrays of shapes {few}; pass one of them, x[0]") from error
         raise ValueError(f"the {kind_of} has parts of unequal length; those of an array are all alike") from error
     if array.dtype == object and not isinstance(x, np.ndarray | list | tuple):
         kind_of = "None" if x is None else f"a {type(x).__name__}"

@@ -330,6 +330,15 @@ def test_tensors_in_a_list_and_in_a_dict():
             nv.moments(io.BytesIO(stream.getvalue()))
 
 
+def test_arrays_of_several_shapes():
+    for x, kind in (((X, np.zeros(2)), "tuple"), ([X, X[0]], "list")):
+        said = f"the {kind} holds arrays of shapes (2, 6, 3, 3), {x[1].shape}; pass one of them, x[0]"
+        for call in (nv.moments, lambda x: nv.normalize(x, "batch"), nv.cube):
+            with pytest.raises(ValueError) as caught:
+                call(x)
+            assert str(caught.value) == said
+
+
 def test_numbers_of_other_libraries_are_read():
     pandas = pytest.importorskip("pandas")
     np.testing.assert_array_equal(nv.moments(pandas.DataFrame(X[0, :, 0])).mean, X[0, :, 0])
