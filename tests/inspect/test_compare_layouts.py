@@ -423,6 +423,41 @@ def test_what_one_model_has_folded_into_its_next_layer():
     assert nv.compare(a, b, x).same
 
 
+def test_later_layers_in_another_layout_are_not_set_differently():
+    def deep(layout, eps=1e-5):
+        norms = [(LN2D if layout == "maps" else LN)(eps if i == 0 else 1e-5) for i in range(3)]
+
+        def forward(m, x):
+            y = m.conv(x)
+            for name in "pqr":
+                norm = getattr(m, name)
+                y = (
+                    y + norm(y)
+                    if layout == "maps"
+                    else y + norm(y.flatten(2).permute(2, 0, 1)).permute(1, 2, 0).reshape(y.shape)
+                )
+            return y
+
+        return Net(forward, conv=nn.Conv2d(3, 8, 1), **dict(zip("pqr", norms, strict=True)))
+
+    assert nv.compare(deep("maps"), deep("tokens"), X).same
+    found = nv.compare(deep("maps"), deep("tokens", 0.5), X)
+    assert (found.first.name, [d.what for d in found.first.differences]) == ("p", ["eps"])
+    assert "Also" not in str(found)
+
+
+def test_a_long_list_of_layers_of_one_model_is_cut():
+    def chain(norm):
+        return nn.Sequential(*(nn.Sequential(nn.Conv2d(3, 3, 1), norm()) for _ in range(11)))
+
+    a, b = chain(lambda: nn.BatchNorm2d(3)), chain(nn.Identity)
+    text = str(nv.compare(a, b, X))
+    assert text.count("is in train mode") == 8
+    assert "So are 3 more." in text
+    assert text.count("Only in a: ") == 9
+    assert "Only in a: 3 more layers; see .only_a." in text
+
+
 class Transforms(nn.Module):
     """No normalization, in spite of its name."""
 

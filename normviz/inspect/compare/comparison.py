@@ -16,7 +16,7 @@ from normviz.inspect.probe.report import Probe
 
 HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
 MAX_OTHERS = 8
-"""Pairs other than the first that a text lists."""
+"""Pairs other than the first, and layers of one model alone, that a text lists."""
 SHOWN_BY_LAYER = (
     "eps",
     "kind",
@@ -199,14 +199,18 @@ class Comparison:
         lines = []
         for m, uses in (("a", self.only_a), ("b", self.only_b)):
             paired = {getattr(p, m).name: p for p in self.pairs}
-            for use in uses:
-                name = short_name(use.name)
-                if use.name in paired:
-                    continue
-                lines.append(f"  Only in {m}: {name} ({short_name(use.type)}, input {times(use.input_shape)}).")
-                if use.mode == "train" and use.running is not None and use.own:
-                    why = "it takes the statistics of the batch, and not its running ones"
-                    lines.append(f"  Layer {name}, only in {m}, is in train mode: {why}.")
+            only = [use for use in uses if use.name not in paired]
+            moving = [use for use in only if use.mode == "train" and use.running is not None and use.own]
+            for use in moving[:MAX_OTHERS]:
+                why = "it takes the statistics of the batch, and not its running ones"
+                lines.append(f"  Layer {short_name(use.name)}, only in {m}, is in train mode: {why}.")
+            if len(moving) > MAX_OTHERS:
+                lines.append(f"  So are {len(moving) - MAX_OTHERS} more.")
+            for use in only[:MAX_OTHERS]:
+                what = f"{short_name(use.type)}, input {times(use.input_shape)}"
+                lines.append(f"  Only in {m}: {short_name(use.name)} ({what}).")
+            if len(only) > MAX_OTHERS:
+                lines.append(f"  Only in {m}: {len(only) - MAX_OTHERS} more layers; see .only_{m}.")
             for name in dict.fromkeys(use.name for use in uses if use.name in paired):
                 of_it = [p for p in self.pairs if getattr(p, m).name == name]
                 own, other = (sum(getattr(p, which).calls for p in of_it) for which in (m, "ab".replace(m, "")))

@@ -165,9 +165,12 @@ def _same_sets(a: LayerUse, b: LayerUse, cells: Match) -> bool | None:
     """Whether the two pool the same cells; None if that is not known, or if one takes fixed statistics."""
     if a.labels is None or b.labels is None or not (a.own and b.own):
         return None
-    if cells.why:  # sets of other sizes are not the same in any order
-        alike = a.x is None or b.x is None or a.x.size == b.x.size
-        return False if alike and a.calls == b.calls and _sizes(a.labels()) != _sizes(b.labels()) else None
+    if cells.why:  # in another layout, sets of one size are taken for the same
+        of_one_size = np.prod(a.input_shape) == np.prod(b.input_shape) and a.calls == b.calls
+        if not of_one_size:
+            return None
+        same = _sizes(a.labels()) == _sizes(b.labels())
+        return None if same and a.input_shape == b.input_shape else same
     if cells.order is None and a.block == b.block and a.calls == b.calls == 1:
         return True
     together = same_partition(*(labels.reshape(-1) for labels in cells.both(a.labels(), b.labels())))
@@ -215,7 +218,7 @@ def _differences(
             yield SettingDifference("block", a.block, b.block, _pools(a, b))
         elif a.block != b.block and a.input_shape == b.input_shape:
             yield _differs("block", a.block, b.block, "the block of a set")
-    if cells.why and a.calls == b.calls and a.input_shape != b.input_shape:
+    if cells.why and a.calls == b.calls and np.prod(a.input_shape) != np.prod(b.input_shape):
         yield _differs("input_shape", a.input_shape, b.input_shape, "the input's shape")
     if a.eps is not None and b.eps is not None and known:
         room = FITTED_EPS_DIFFERS if by_output else EPS_DIFFERS
