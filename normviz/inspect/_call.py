@@ -5,12 +5,11 @@ Trying finds out which framework a callable takes; the objects that it is made o
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from types import MethodType
 from typing import Any
@@ -23,6 +22,7 @@ from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import brief, unknown, whole
 from normviz.core.pooling import canonical
 from normviz.inspect._global_state import seed_everything
+from normviz.inspect._signature import STATE, Takes, general_values, output_of, shape_of, signature, texts_of
 from normviz.inspect._snapshot import Snapshot, first_line, is_array
 
 FRAMEWORKS = ("numpy", "torch", "jax", "cupy")
@@ -30,64 +30,13 @@ RESOLUTION = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bf
 """The distance from 1 to the next number, by dtype."""
 MOST_CELLS = 2**28
 
-WEIGHT = ("weight", "gamma", "scale", "w", "weights", "g")  # `weights` of Keras is the list of all arrays
-BIAS = ("bias", "biases", "beta", "shift", "offset", "b")
-GROUPS = ("num_groups", "n_groups", "groups", "group", "G")
-EPS = ("eps", "epsilon")
-GRAD = ("grad_output", "grad_out", "grad", "dout", "dy", "grad_y", "upstream")
-
 
 class Refusal(Exception):
     """The callable raised on an input, or returned no array; the error that it raised is the cause."""
 
 
-@dataclass
-class Takes:
-    """What a function takes besides x, by role: "weight", "bias", "num_groups", "eps"; and how it is handed over."""
-
-    names: dict[str, str] = field(default_factory=dict)
-    positional: list[str] = field(default_factory=list)
-
-    def call(self, fn: Callable, first: Sequence[Any], values: dict[str, Any]) -> Any:
-        """Call fn with the arrays that come first, and the values it takes."""
-        given = {role: value for role, value in values.items() if role in self.names and value is not None}
-        before = [given.pop(role) for role in self.positional if role in given]
-        return fn(*first, *before, **{self.names[role]: value for role, value in given.items()})
-
-
-def signature(fn: Callable, leading: int = 1) -> Takes:
-    """Return what fn takes after its `leading` arrays, by the names of its parameters.
-
-    Two required parameters of other names are taken for weight and bias, one for the weight.
-    """
-    # Looked up without the object's own `__getattr__`, which may invent an attribute.
-    names = [n for n in ("forward", "call") if inspect.getattr_static(fn, n, None) is not None]
-    try:
-        named = getattr(fn, names[0]) if names and not issubclass(type(fn), MethodType) else fn
-        parameters = [*inspect.signature(named).parameters.values()]
-    except Exception:  # what signature meets may be code of the object
-        return Takes()
-    parameters = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)][leading:]
-    takes, unnamed = Takes(), []
-    for p in parameters:
-        required = p.default is p.empty
-        role = _role(p.name)
-        if role in ("weight", "bias") or (role and required):
-            takes.names[role] = p.name
-        elif required:
-            unnamed.append(p)
-    if "weight" not in takes.names and "bias" not in takes.names and 0 < len(unnamed) <= 2:
-        takes.names |= {role: p.name for role, p in zip(("weight", "bias"), unnamed, strict=False)}
-    by_position = {p.name for p in parameters if p.kind is p.POSITIONAL_ONLY}
-    takes.positional = [role for p in parameters for role, n in takes.names.items() if n == p.name and n in by_position]
-    return takes
-
-
-def _role(name: str) -> str | None:
-    for role, names in (("weight", WEIGHT), ("bias", BIAS), ("num_groups", GROUPS), ("eps", EPS)):
-        if name in names or name.lower() in names[:-1]:
-            return role
-    return None
+class Unfilled(Refusal):
+    """The callable requires an argument for which no value is known."""
 
 
 class Forward:
@@ -110,9 +59,13 @@ class Forward:
     Attributes
     ----------
     takes, values
-        What fn takes besides x, and the values it gets: arrays for "weight" and "bias", numbers for the others.
+        What fn takes besides x, and the value of each role: a float64 array, another value, or a function of x.
+    arguments
+        What fn gets or got besides x, by parameter: running statistics and dicts are the objects that it changes.
     before
         Called without arguments before every call, after the snapshot is restored: to set fn's mode, for instance.
+    gradients
+        Whether torch records gradients while fn runs, which is a mode for some functions.
     framework, dtype
         Of the arrays that fn gets; known after `start`.
     resolution
@@ -128,7 +81,11 @@ class Forward:
         if framework is not None and not (isinstance(framework, str) and framework in FRAMEWORKS):
             raise ValueError(unknown("framework", framework, FRAMEWORKS))
         self.fn, self.snapshot, self.channel_axis, self.given, self.seed = fn, snapshot, channel_axis, framework, seed
-        self.takes, self.values = Takes(), {}
+        self.takes = signature(fn, texts=texts_of(snapshot.objects), state=False)
+        self.values: dict[str, Any] = {}
+        self.arguments: dict[str, Any] = {}
+        self.passed = ""
+        self.gradients = False
         self.before: Callable[[], Any] = lambda: None
         self.framework, self.dtype, self.device = framework or "numpy", "float64", None
         self.resolution, self.calls = RESOLUTION["float64"], 0
@@ -156,9 +113,12 @@ class Forward:
                 self._prefer(coarser, x)
                 y = self(x)
             self.resolution = max(RESOLUTION[self._out_dtype], RESOLUTION[self.dtype])
+            self.passed = self.takes.handed(self.arguments)
             return y
         if not refusals:
             raise ValueError(f"framework={self.given!r} cannot be used: {_why_not(self.given)}")
+        if isinstance(refusals[0], Unfilled):
+            raise ValueError(str(refusals[0]))
         raise ValueError(f"{refusals[0]}; give the shape and the framework it takes") from refusals[0].__cause__
 
     def round(self, x: np.ndarray) -> np.ndarray:
@@ -179,6 +139,10 @@ class Forward:
             If it does not return an array of x's shape.
         """
         laid_out = np.ascontiguousarray(uncanonical(x, self.channel_axis))
+        if self.takes.roles:
+            self.values = general_values(x.shape, self.channel_axis, self.seed)
+            is_last = self.channel_axis % x.ndim == x.ndim - 1
+            self.values["normalized_shape"] = laid_out.shape[-1:] if is_last else laid_out.shape[1:]
         _, output = self._output(laid_out, fresh=fresh)
         self._out_dtype = check_answer(output, laid_out.shape)
         return np.array(canonical(take_back(output), self.channel_axis), np.float64)
@@ -186,6 +150,30 @@ class Forward:
     def native(self, values: np.ndarray) -> Any:
         """A copy of an array in fn's framework and dtype."""
         return hand_over(values, self.framework, self.dtype, self.device)
+
+    def restore(self, x: np.ndarray) -> None:
+        """Bring fn and its arguments into the state that a call with x, (N, C, *spatial), begins with."""
+        self.snapshot.restore()
+        self.before()
+        self.renew(np.ascontiguousarray(uncanonical(x, self.channel_axis)))
+
+    def renew(self, x: np.ndarray, restore: bool = True) -> None:
+        """Make the arguments for an input; without `restore`, running statistics stay what fn has made of them."""
+        made = self.takes.arguments({role: v(x) if callable(v) else v for role, v in self.values.items()})
+        if missing := self.takes.missing(made):
+            raise Unfilled(missing)
+        kept = {} if restore else self.arguments
+        state = {self.takes.names.get(role) for role in STATE}
+        for name, value in made.items():
+            if isinstance(value, dict):
+                fixed = {self.takes.dicts[name].get(role) for role in STATE} if name in kept else ()
+                entries = {key: self._native(v) for key, v in value.items() if key not in fixed}
+                self.arguments[name] = kept[name] | entries if name in kept else entries
+            elif name not in kept or name not in state:
+                self.arguments[name] = self._native(value)
+
+    def _native(self, value: Any) -> Any:
+        return self.native(value) if isinstance(value, np.ndarray) else value
 
     def _output(self, x: np.ndarray, *, restore: bool = True, fresh: bool = False) -> tuple[Any, Any]:
         """Call fn with a copy of x; return that copy and the output."""
@@ -195,12 +183,19 @@ class Forward:
         if not fresh:
             seed_everything(self.seed)
         given = self.native(x)
-        values = {k: self.native(v) if isinstance(v, np.ndarray) else v for k, v in self.values.items()}
         self.calls += 1
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"), _no_gradients():
+            with warnings.catch_warnings(), np.errstate(all="ignore"), _gradients(self.gradients):
                 warnings.simplefilter("ignore")
-                return given, self.takes.call(self.fn, [given], values)
+                while True:
+                    self.renew(x, restore)
+                    try:
+                        return given, self.takes.call(self.fn, [given], self.arguments)
+                    except (TypeError, KeyError) as error:
+                        if not self.takes.learn(error, self.values):
+                            raise
+        except Refusal:
+            raise
         except Exception as error:
             what = f"{self.dtype} {self.framework} input of shape {x.shape}"
             raise Refusal(f"fn raised {type(error).__name__} on a {what}: {first_line(error)}") from error
@@ -276,12 +271,16 @@ class Answer:
 class FunctionUnderTest(Forward):
     """A function under test, called with canonical float64 arrays.
 
-    Unlike a `Forward` it accepts an output of any shape, and it never passes fn's output back into fn.
+    Unlike a `Forward` it accepts an output of any shape, it finds the output among other things that fn returns, and it
+    never passes fn's output back into fn. `returned` is all that the last call gave, and `took` says where in it the
+    output is.
     """
 
     def __init__(self, fn: Callable, snapshot: Snapshot, takes: Takes, values: dict[str, Any], **more: Any) -> None:
         super().__init__(fn, snapshot, **more)
         self.takes, self.values = takes, values
+        self.returned: Any = None
+        self.took = ""
 
     def begin(self, x: np.ndarray, dtype: str | None = None) -> Answer:
         """Find out which framework and dtype fn takes, and return its output for x; Refusal if it takes none."""
@@ -306,8 +305,9 @@ class FunctionUnderTest(Forward):
             If fn raises, or returns no array of real numbers.
         """
         x = x if laid_out else np.ascontiguousarray(uncanonical(x, self.channel_axis))
-        given, output = self._output(x, restore=restore, fresh=fresh)
-        shape, dtype = _shape(output), _dtype(output)
+        given, self.returned = self._output(x, restore=restore, fresh=fresh)
+        output, self.took = output_of(self.returned, x.shape)
+        shape, dtype = shape_of(output), _dtype(output)
         if shape is None:
             raise Refusal(f"fn returned {described(output)}, not an array; it should return its output alone")
         if math.prod(shape) > max(64 * x.size, 2**20):  # as an array that is broadcast may
@@ -366,7 +366,7 @@ def check_answer(answer: Any, shape: tuple[int, ...]) -> str:
     """Return the dtype of what fn returned, or raise in one sentence if it is no real array of `shape`."""
     if isinstance(answer, tuple | list | dict) or answer is None:
         raise TypeError(f"fn returned {described(answer)}, not an array; wrap it so that it returns its output alone")
-    returned = _shape(answer)
+    returned = shape_of(answer)
     if returned is None:
         raise TypeError(f"fn returned {described(answer)}, not an array; a normalizer gives one of its input's shape")
     if returned != shape:
@@ -400,23 +400,15 @@ def take_back(answer: Any) -> np.ndarray:
         If the numbers of the array cannot be read, as on torch's meta device.
     """
     try:
-        return np.array(host(answer))
+        return np.array(host(answer.detach() if hasattr(answer, "requires_grad") else answer))
     except Exception as error:
         what = f"an array ({described(answer)}) whose numbers cannot be read"
         raise Refusal(f"fn returned {what}: {type(error).__name__}: {first_line(error)}") from error
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array; None if value is no array."""
-    try:
-        return tuple(int(n) for n in value.shape) if hasattr(value, "dtype") else None
-    except Exception:
-        return None
-
-
-def _no_gradients() -> Any:
+def _gradients(enabled: bool) -> Any:
     torch = sys.modules.get("torch")
-    return torch.no_grad() if torch is not None else warnings.catch_warnings()
+    return torch.set_grad_enabled(enabled) if torch is not None else warnings.catch_warnings()
 
 
 def _why_not(framework: str | None) -> str | None:

@@ -67,6 +67,8 @@ class Snapshot:
         Everything reached, in the order of the walk.
     packages
         Names of the top-level packages that made them; a hint at the framework, and at nothing else.
+    variables
+        The dicts in the variables around functions, of which only the arrays are restored.
     failures
         What the last `restore` could not restore, and why.
 
@@ -79,6 +81,7 @@ class Snapshot:
     def __init__(self, *roots: Any) -> None:
         self.objects: list[Any] = []
         self.packages: list[str] = []
+        self.variables: list[dict] = []
         self.failures: list[str] = []
         self._seen: set[int] = set()
         self._classes: set[type] = set()
@@ -123,6 +126,8 @@ class Snapshot:
             return []
         self._seen.add(id(value))
         self.objects.append(value)
+        if kind is dict and not owned:
+            self.variables.append(value)
         self._note((value if issubclass(kind, (type, FunctionType)) else kind).__module__)
         if str(kind.__name__).startswith("Uninitialized") and package(kind.__module__) == "torch":
             raise ValueError("fn is a lazy layer that has no parameters yet; call it once on an input of yours first")
@@ -261,14 +266,14 @@ def _attributes(value: Any) -> Iterator[Restore | _Reached]:
         if isinstance(own, dict):
             yield partial(_restore_attributes, value, own, [*own.items()])
             yield from (_Reached(k, v, True) for k, v in own.items())
-    for name, slot in _slots(kind):
+    for name, slot in slots_of(kind):
         kept = _get_slot(slot, value)
         yield partial(_restore_slot, slot, value, kept)
         yield from (_Reached(name, held, True) for held in kept)
 
 
 @lru_cache(maxsize=512)
-def _slots(kind: type) -> list[tuple[str, MemberDescriptorType]]:
+def slots_of(kind: type) -> list[tuple[str, MemberDescriptorType]]:
     """The slots of a class and its bases."""
     found = []
     for base in kind.__mro__:
@@ -290,7 +295,7 @@ def _function(fn: FunctionType) -> Iterator[Restore | _Reached]:
             yield _Reached(name, held, False)
     yield from (_Reached("", part, False) for part in (fn.__defaults__, fn.__kwdefaults__, fn.__dict__))
     if fn.__module__ is None or package(fn.__module__) not in LIBRARIES:
-        named = [(name, fn.__globals__[name]) for name in sorted(_globals(fn.__code__)) if name in fn.__globals__]
+        named = [(name, fn.__globals__[name]) for name in sorted(globals_of(fn.__code__)) if name in fn.__globals__]
         yield partial(_restore_dict, fn.__globals__, [(k, v) for k, v in named if is_array(v)], False)
         yield from (_Reached(name, held, False) for name, held in named)
 
@@ -312,21 +317,21 @@ def _of_class(kind: type) -> Iterator[Restore | _Reached]:
             if isinstance(method, FunctionType):
                 yield _Reached(name, method, False)
                 if package(method.__module__) not in LIBRARIES:
-                    left += [n for code in _codes(method.__code__) for n in code.co_names if n not in names]
+                    left += [n for code in codes(method.__code__) for n in code.co_names if n not in names]
                     names |= dict.fromkeys(left)
 
 
-def _codes(code: CodeType) -> list[CodeType]:
+def codes(code: CodeType) -> list[CodeType]:
     """A code object and those of the functions inside it."""
-    codes = [code]
-    for one in codes:  # which grows meanwhile
-        codes += [c for c in one.co_consts if isinstance(c, CodeType)]
-    return codes
+    found = [code]
+    for one in found:  # which grows meanwhile
+        found += [c for c in one.co_consts if isinstance(c, CodeType)]
+    return found
 
 
-def _globals(code: CodeType) -> set[str]:
+def globals_of(code: CodeType) -> set[str]:
     """The globals that code names; `co_names` has attributes too, and x.mean() uses no global called mean."""
-    return {one.argval for inner in _codes(code) for one in get_instructions(inner) if one.opname in GLOBALS}
+    return {one.argval for inner in codes(code) for one in get_instructions(inner) if one.opname in GLOBALS}
 
 
 # ---- objects and containers ----

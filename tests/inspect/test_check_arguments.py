@@ -54,6 +54,12 @@ MESSAGES = [
     (partial(batch, running=("mean",)), TypeError, "running=('mean',) is not a pair of names, (mean, variance), ..."),
     (partial(batch, running="ab"), TypeError, "running='ab' ... pair of names, (mean, variance), of attributes of fn"),
     (partial(batch, running=("mean", 3)), TypeError, "running=('mean', 3) ... pair of names, (mean, variance), ..."),
+    (partial(nv.check, abs, "layer", running="ab"), TypeError, "running='ab' ... pair of names, (mean, variance), ..."),
+    (
+        partial(nv.check, abs, "layer", momentum=0.1),
+        ValueError,
+        "momentum=0.1 means nothing to method 'layer', only ...",
+    ),
     (partial(batch, seed=-1), ValueError, "seed=-1 is not from 0 to 2**63 - 1, which every random generator takes"),
     (partial(batch, seed=2**63), ValueError, "seed=9223372036854775808 ... 0 to 2**63 - 1, which every random ..."),
     (partial(batch, seed="x"), TypeError, "seed must be a whole number, not 'x'"),

@@ -119,7 +119,7 @@ MESSAGES = {
         "'numpy.ndarray' object has no attribute 'no_such_thing'.",
     ),
     "no-array": (
-        lambda x: (x, x),
+        lambda x: (3.0, None),
         "batch",
         None,
         "fn returned a tuple of 2, not an array; it should return its output alone.",

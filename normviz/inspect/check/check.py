@@ -7,7 +7,9 @@ import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from numbers import Real
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -27,12 +29,13 @@ from normviz.inspect._call import (
     check_codes,
     check_seed,
     check_size,
+    described,
     owner,
 )
-from normviz.inspect._snapshot import Snapshot, restore_after
+from normviz.inspect._snapshot import restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
-from normviz.inspect.check.layer_state import find_mode, find_running
+from normviz.inspect.check.layer_state import Mode, find_mode, find_running, held, is_of_a_batch
 from normviz.inspect.check.measured_sets import measured_sets, renamed_on_another_shape
 from normviz.inspect.check.moved_output import moved_output
 from normviz.inspect.check.running_stats import RunningState
@@ -76,10 +79,13 @@ def check(
     Parameters
     ----------
     fn
-        fn(x), or fn(x, weight, bias) if its parameters have these names (or gamma and beta, scale and shift, w and b),
-        or if it requires two more arguments of any name. num_groups and eps are passed if fn requires them. For
-        "batch" also an object with a mode (`train()` and `eval()`, an attribute or an argument `training`) and running
-        statistics. A weight and a bias that the object owns are replaced by random numbers during the check.
+        A function of x, or a layer. Other arguments are filled by their names, and the verdict says with what: weight
+        and bias (or gamma and beta, scale and shift, w and b, or two required ones of any names), num_groups, eps,
+        normalized_shape, axis, running_mean and running_var, training, and dicts of these such as bn_param. Optional
+        ones are filled if they are None, or if fn is a function of a framework. Of a tuple or a dict that it returns,
+        the first array of the shape of x is taken. For "batch", the running statistics and the mode are found in
+        arguments, attributes, dicts and the variables around fn. What an object owns of these is replaced by random
+        numbers during the check.
     method, num_groups
         What it should be: a key of METHODS, and the number of groups if the method has groups.
     shape
@@ -99,13 +105,15 @@ def check(
     seed
         Seed of the random inputs, at least 0. The same seed gives the same calls.
     backward
-        backward(grad_output, x), with weight and bias if it takes them, or backward(grad_output) after a call of fn;
-        it returns the gradient of x, or a tuple of the gradients of x, weight and bias. A method of that name is found.
-        Without one the gradient comes from autograd, if the framework has it.
+        backward(grad_output, x), with weight and bias if it takes them, or, after a call of fn, backward(grad_output)
+        or backward(grad_output, cache), where cache is what fn returned beside its output; it returns the gradient of
+        x, or a tuple of the gradients of x, weight and bias. A method of that name is found. Without one the gradient
+        comes from autograd, if the framework has it.
     running
-        Names of the attributes that hold the running mean and variance; None tries the usual ones.
+        For "batch", the names under which fn keeps the running mean and variance: those of attributes, entries of
+        dicts, variables around fn or arguments. None tries the usual ones.
     momentum
-        The share of the newest batch in the running statistics; None uses the attribute `momentum`.
+        For "batch", the share of the newest batch in the running statistics; None uses that of fn.
     ignore
         Codes to leave out of the findings.
 
@@ -117,7 +125,8 @@ def check(
     Raises
     ------
     TypeError, ValueError
-        If an argument is invalid. A fault of fn, an exception that it raises included, is a finding.
+        If an argument is invalid, or if fn has no running statistics that `running` or `momentum` could mean. A fault
+        of fn, an exception that it raises included, is a finding.
 
     Notes
     -----
@@ -161,12 +170,19 @@ def check(
         raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
     if isinstance(momentum, bool) or not (momentum is None or (isinstance(momentum, Real) and 0 <= momentum <= 1)):
         raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; it is the share of the newest batch")
+    for name, value in (("running", running), ("momentum", momentum)):
+        if value is not None and row.name != "batch":
+            raise ValueError(f"{name}={brief(value)} means nothing to method {method!r}, only to 'batch'; leave it out")
     ignored = check_codes(ignore, "ignore", HINTS)
     values = {"weight": weight, "bias": bias} if weight is not None or bias is not None else {}
     given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
     options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
     request = Expectation(method, num_groups, shape, given, *options)
-    with restore_after(fn, owner(fn), backward), np.errstate(all="ignore"):
+    with (
+        restore_after(fn, owner(fn), backward) as kept,
+        restore_after(*held(kept)),
+        np.errstate(all="ignore"),
+    ):
         verdict = Check(fn, request).run()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 
@@ -179,27 +195,33 @@ class Check:
         self.mismatches: list[Mismatch] = []
         self.skipped: dict[str, str] = {}
         self.notes: list[str] = []
+        self.mode: Mode | None = None
         self.state: RunningState | None = None
-        self.filled: tuple[str, ...] = ()  # the running statistics that hold random numbers during the check
         self.subject: Subject | None = None
         self.cause: BaseException | None = None
 
     def run(self) -> Verdict:
         """Run the experiments."""
+        request, known = self.request, {}
         try:
-            self.subject = set_up(self.fn, self.request, self._find_state)
+            self.subject = set_up(self.fn, self.request, self)
+            if self.state is None and (request.running is not None or request.momentum is not None):
+                why = self.skipped.get("running statistics", "")
+                raise ValueError(running_stats.unusable(self.subject.call, request, why))
             self.note(self.subject.handed_in())
-            if replaced := (*self.subject.replaced, *self.filled):
-                self.note(f"check put random numbers into fn's own {', '.join(replaced)}, and then the old ones back.")
+            if took := self.subject.call.took:
+                what = described(self.subject.call.returned)
+                self.note(f"fn returned {what}; check took its {took}, which has the shape of x.")
             self._examine(self.subject)
         except Refusal as error:
             code = "no-array" if str(error).startswith("fn returned") else "raises"
             text = f"{error}".removeprefix("fn ") + (self._other_layout() if self.subject is None else "")
             self.add("wrong-shape" if isinstance(error, ShapeChanged) else code, text)
             self.cause = error.__cause__ or error
-        request, known = self.request, {}
         if self.subject is not None:
             call = self.subject.call
+            if replaced := (*self.subject.replaced, *(self.state.filled if self.state else ())):
+                self.note(f"check put random numbers into fn's own {', '.join(replaced)}, and then the old ones back.")
             known = {"shape": self.subject.shape, "framework": call.framework, "dtype": call.dtype, "calls": call.calls}
         for mismatch in self.mismatches:
             if mismatch.x is not None and mismatch.wrong is not None:
@@ -218,7 +240,7 @@ class Check:
         shape = canonical_shape(request.shape, request.channel_axis)
         axis, shape = (-1, (shape[0], *shape[2:], shape[1])) if shape == request.shape else (1, shape)
         try:
-            set_up(self.fn, replace(request, shape=shape, channel_axis=axis), lambda *_: None)
+            set_up(self.fn, replace(request, shape=shape, channel_axis=axis))
         except (Refusal, ValueError):
             return ""
         return f". It takes an input of shape {shape}: are its channels on axis {axis}?"
@@ -252,24 +274,26 @@ class Check:
             shown["wrong"][cell] = True
             self.add(change.code, change.text, cell=cell, details=change.details, **shown)
 
-    def _find_state(self, fn: Callable, call: FunctionUnderTest, pool: Pooling) -> Callable[[], Any] | None:
-        """Find the running statistics and the mode of Batch Norm; return what sets fn to train mode."""
-        self.state, self.filled = None, ()
+    def set_mode(self, call: FunctionUnderTest) -> Callable[[], Any] | None:
+        """Return what sets fn to train mode."""
+        self.mode = find_mode(self.fn, call) if self.request.method == "batch" else None
+        return partial(self.mode.set, True) if self.mode is not None and self.mode.own else None
+
+    def find_state(self, call: FunctionUnderTest, x: np.ndarray) -> bool:
+        """Find the running statistics of Batch Norm; return whether fn has some."""
+        self.state = None
+        self.skipped.pop("running statistics", None)
         if self.request.method != "batch":
-            return None
-        mode, slots = find_mode(owner(fn), call), find_running(owner(fn), self.request.running)
-        state = None if slots is None else RunningState(slots, mode, self.request.momentum, pool.shape[1])
-        if state is not None and state.has_all_channels:
-            self.state = state
-            self.skipped.pop("running statistics", None)
-            self.filled = state.fill(np.random.default_rng(self.request.seed))
-            call.snapshot = Snapshot(fn)
-        elif state is not None:
-            names = " and ".join(state.names)
-            self.skipped["running statistics"] = f"{names} do not hold one number for each of the channels"
-        elif mode is not None and mode.by == "train() and eval()":
-            self.skipped["running statistics"] = "found under none of the usual names; give running=(mean, var)"
-        return None if mode is None else lambda: mode.set(True)
+            if any(not is_of_a_batch(slots) for slots in find_running(call.snapshot.objects, call.arguments)):
+                self.skipped["running statistics"] = "check compares those of 'batch' alone"
+            return False
+        found = running_stats.find_state(call, self.mode, x, self.request, self._trains())
+        if not isinstance(found, str):
+            self.state = found
+        elif found:
+            self.skipped["running statistics"] = found
+        call.restore(x)
+        return self.state is not None
 
     def _examine(self, subject: Subject) -> None:
         call, (x, answer) = subject.call, subject.first
@@ -307,8 +331,13 @@ class Check:
             self.skipped["running statistics"] = "the sets are wrong"
         elif self.state is not None and "uses-running-statistics" not in self.codes:
             self.mismatches += running_stats.running_errors(subject, self.state, recipe, base, tolerance)
+            if self.state.left:
+                self.skipped["how running statistics are updated"] = self.state.left
         if {"train-uses-running", "uses-running-statistics", "wrong-shape"} & self.codes:
             self.skipped["gradient"] = "the output is that of another function"
+            return
+        if {"mean", "var"} & call.takes.names.keys():
+            self.skipped["gradient"] = "no gradient leads through a mean and a variance that the caller hands over"
             return
         backward = gradients.backward_of(self.fn, self.request.backward)
         try:
@@ -372,10 +401,13 @@ class Check:
         inputs = comparison_inputs(subject.pool.shape, rng, self.request.eps, subject.call.resolution)
         trials = []
         for name, x in inputs.items():
-            subject.call.snapshot.restore()
-            before = self.state.read() if self.state else None
-            scene, y = subject.output(x)
-            trials.append(Trial(name, scene, y, before, self.state.read() if self.state else None))
+            if self.state is None:
+                trials.append(Trial(name, *subject.output(x)))
+            else:
+                subject.call.restore(x)
+                before = self.state.read()
+                scene, y, after = self.state.go_on(subject, x)
+                trials.append(Trial(name, scene, y, before, after))
         return trials
 
     def _compare_outputs(self, subject: Subject, base: Recipe, trials: list[Trial]) -> tuple[Recipe | None, float]:
@@ -410,7 +442,7 @@ class Check:
             if tolerance > strict:
                 self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
             return found[0].recipe, tolerance
-        for tolerance, state in [(t, self.state) for t in tolerances if self.state]:
+        for tolerance, state in [(t, self.state) for t in tolerances if self.state and self._trains()]:
             recipe, mismatches = running_stats.train_uses_running(state, trials, base, known, tolerance)
             if recipe is not None:
                 self.mismatches += mismatches
@@ -422,6 +454,10 @@ class Check:
         if recipe is None:
             self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6), case, known))
         return recipe, strict
+
+    def _trains(self) -> bool:
+        """Whether fn should be in train mode: a function may only refer to a layer, which is in the mode of its own."""
+        return self.mode.own if self.mode else not issubclass(type(owner(self.fn)), FunctionType)
 
     def _in_float16(self, subject: Subject, known: list[Change], base: Recipe, trials: list[Trial]) -> Recipe | None:
         """Explain the outputs to the digits that float16 has, for a fn that computes in it whatever it is given."""

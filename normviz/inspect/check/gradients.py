@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 from normviz.arrays.arguments import uncanonical
 from normviz.core.array_kinds import real_numbers
 from normviz.core.pooling import Pooling, canonical
-from normviz.inspect._call import GRAD, Refusal, described, first_line, owner, signature, take_back
+from normviz.inspect._call import Refusal, described, first_line, owner, take_back
+from normviz.inspect._signature import GRAD, output_of, role_of, signature
 from normviz.inspect.check.layer_state import attribute, method
 from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean, plain, right
@@ -163,32 +165,42 @@ def _finite_differences(scene: Scene, recipe: Recipe, g: np.ndarray) -> np.ndarr
     return result
 
 
-def _native(subject: Subject, x: np.ndarray, g: np.ndarray) -> tuple[Any, Any, dict[str, Any]]:
-    """Return x, g and the other arguments as fn takes them, and bring fn into its state."""
+def _beside(returned: Any, shape: tuple[int, ...]) -> Any:
+    """Return what a function returned beside its output of `shape`."""
+    output = output_of(returned, shape)[0]
+    parts = [*returned.values()] if isinstance(returned, Mapping) else returned
+    kept = [part for part in parts if part is not output] if isinstance(parts, tuple | list) else []
+    return kept[0] if len(kept) == 1 else tuple(kept)
+
+
+def _native(subject: Subject, x: np.ndarray, g: np.ndarray) -> tuple[Any, Any]:
+    """Return x and g as fn takes them, and bring fn and its other arguments into their state."""
     call = subject.call
-    call.snapshot.restore()
-    call.before()
-    values = {k: call.native(v) if isinstance(v, np.ndarray) else v for k, v in call.values.items()}
-    laid_out = (np.ascontiguousarray(uncanonical(a, call.channel_axis)) for a in (x, g))
-    return *(call.native(a) for a in laid_out), values
+    call.restore(x)
+    x, g = (np.ascontiguousarray(uncanonical(a, call.channel_axis)) for a in (x, g))
+    call.calls += 1
+    return call.native(x), call.native(g)
 
 
 def _from_autograd(subject: Subject, x: np.ndarray, g: np.ndarray) -> dict[str, np.ndarray]:
     call = subject.call
     if call.framework not in ("torch", "jax"):
         raise NotComparable("NumPy has no autograd; give backward=")
-    given, upstream, values = _native(subject, x, g)
-    call.calls += 1
+    given, upstream = _native(subject, x, g)
+
+    def forward(a: Any) -> Any:
+        return output_of(call.takes.call(call.fn, [a], call.arguments), given.shape)[0]
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if call.framework == "jax":
-                y, pull = sys.modules["jax"].vjp(lambda a: call.takes.call(call.fn, [a], values), given)
+                y, pull = sys.modules["jax"].vjp(forward, given)
                 return {"input": np.array(take_back(pull(upstream.astype(y.dtype))[0]), np.float64)}
             torch = sys.modules["torch"]
             with torch.enable_grad():
                 given.requires_grad_(True)
-                y = call.takes.call(call.fn, [given * 1], values)  # times 1: fn may write into its input
+                y = forward(given * 1)  # times 1: fn may write into its input
                 if not y.requires_grad:
                     raise NotComparable("no autograd leads from the output to x")
                 (found,) = torch.autograd.grad(y, given, upstream.to(y.dtype))
@@ -200,27 +212,36 @@ def _from_autograd(subject: Subject, x: np.ndarray, g: np.ndarray) -> dict[str, 
 
 
 def _from_backward(backward: Callable, subject: Subject, x: np.ndarray, g: np.ndarray) -> dict[str, np.ndarray]:
-    """Call backward(grad_output, x), with weight and bias if it takes them; or fn and then backward(grad_output)."""
+    """Call backward(grad_output, x), with weight and bias if it takes them; or fn first, and then backward.
+
+    After a call of fn it takes grad_output alone, or with what fn returned beside its output.
+    """
     call = subject.call
-    given, upstream, values = _native(subject, x, g)
+    given, upstream = _native(subject, x, g)
     parameters = []
     with suppress(TypeError, ValueError):  # it has no signature
         parameters = [*inspect.signature(backward).parameters.values()]
     parameters = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [p.name for p in parameters[:2]]
+    after = len(names) > 1 and names[1] in GRAD and names[0] not in GRAD  # grad_output comes second
+    alone = sum(p.default is p.empty for p in parameters) == 1
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            if sum(p.default is p.empty for p in parameters) == 1:
-                call.calls += 1
-                call.takes.call(call.fn, [given], values)
-                result = backward(upstream)
+            if alone or (call.took and role_of(names[not after]) != "x"):
+                kept = _beside(call.takes.call(call.fn, [given], call.arguments), given.shape)
+                result = backward(upstream) if alone else backward(*([kept, upstream] if after else [upstream, kept]))
             else:
-                names = [p.name for p in parameters[:2]]
-                x_first = len(names) > 1 and names[1] in GRAD and names[0] not in GRAD
-                first = [given, upstream] if x_first else [upstream, given]
-                result = signature(backward, 2).call(backward, first, values)
+                first = [given, upstream] if after else [upstream, given]
+                takes = signature(backward, 2)
+                takes.required = []  # what it lacks it says itself
+                arguments = takes.arguments(call.values)
+                result = takes.call(backward, first, {n: call.native(v) for n, v in arguments.items()})
     except Exception as error:
         raise Refusal(f"backward raised {type(error).__name__}: {first_line(error)}") from error
+    if isinstance(result, Mapping) and all(re.match("d|grad_", str(key)) for key in result):  # of dx, dgamma, dbeta
+        named = {role_of(re.sub("^(d_?|grad_)", "", str(key))): part for key, part in result.items()}
+        result = [named.get(which) for which in ("x", "weight", "bias")]
     parts = result if isinstance(result, tuple | list) else (result,)
     found, shape = {}, tuple(given.shape)
     if not parts or tuple(attribute(parts[0], "shape") or ()) != shape:

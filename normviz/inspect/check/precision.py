@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from normviz.inspect._call import FunctionUnderTest, Refusal, owner
-from normviz.inspect._snapshot import is_array
-from normviz.inspect.check.layer_state import find_parameters
+from normviz.inspect._snapshot import is_array, package
+from normviz.inspect.check.layer_state import attribute, find_parameters
 from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean_square, nothing, plain, right, x_hat
 from normviz.inspect.check.verdict import Mismatch
@@ -41,10 +41,11 @@ def rounding_errors(subject: Subject, recipe: Recipe, tolerance: float) -> Itera
 
 
 def library_layer(call: FunctionUnderTest) -> str | None:
-    """Return "Keras" or "Flax" if the normalizer is a layer of theirs; their fast variance is a documented choice."""
-    modules = (type(value).__module__ for value in call.snapshot.objects)
-    packages = (module.partition(".")[0] for module in modules if "normalization" in module)
-    return next((package.capitalize() for package in packages if package in ("keras", "flax")), None)
+    """Return the name of a framework if fn is a layer or function of it whose fast variance is a documented choice."""
+    names = {"keras": "Keras", "flax": "Flax", "jax": "JAX"}
+    modules = [type(value).__module__ for value in call.snapshot.objects]
+    modules = [m for m in modules if "normalization" in m] + [str(attribute(call.fn, "__module__"))]
+    return next((names[package(module)] for module in modules if package(module) in names), None)
 
 
 def float16_inside(subject: Subject) -> Mismatch | None:

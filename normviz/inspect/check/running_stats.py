@@ -6,18 +6,33 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from numbers import Real
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 
 from normviz.core.array_kinds import real_numbers
-from normviz.inspect._call import EPS, Refusal
+from normviz.core.errors import brief
+from normviz.inspect._call import FunctionUnderTest, Refusal, owner
+from normviz.inspect._signature import ROLES, arrays_in
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.known_bugs import Change, apply
-from normviz.inspect.check.layer_state import Mode, Slot, attribute, find_parameters, find_running
+from normviz.inspect.check.layer_state import (
+    Mode,
+    Slot,
+    attribute,
+    find_parameters,
+    find_running,
+    is_of_a_batch,
+    places_of,
+    snapshot_of,
+)
 from normviz.inspect.check.localize import lines
-from normviz.inspect.check.setup import Subject
+from normviz.inspect.check.precision import library_layer
+from normviz.inspect.check.setup import Expectation, Subject
 from normviz.inspect.check.simulate import FLOAT16, Pair, Recipe, Scene, Trial, near, plain
 from normviz.inspect.check.verdict import Mismatch
 
@@ -40,20 +55,29 @@ HINTS = {
 class RunningState:
     """The running statistics of a layer, and its mode."""
 
+    call: FunctionUnderTest  # the function that has them
     slots: tuple[Slot, Slot]  # running mean and variance
     mode: Mode | None  # how to set the mode, or None
     momentum: float | None  # the requested share of the newest batch, or None
     channels: int  # C
+    filled: tuple[str, ...] = ()  # the names of those that hold random numbers
+    handed_back: bool = False  # whether fn returns the new ones, and does not change the old ones
+    left: str = ""  # why their update is not compared
 
     @property
     def names(self) -> tuple[str, str]:
-        """The names of the two attributes."""
+        """The names of the two places."""
         return self.slots[0].name, self.slots[1].name
 
     @property
     def has_all_channels(self) -> bool:
         """Whether both hold one number for each channel."""
         return all(p is not None and p.size == self.channels for p in (slot.read() for slot in self.slots))
+
+    @property
+    def is_argument(self) -> bool:
+        """Whether fn takes them as arguments."""
+        return self.slots[0].owner is self.call.arguments
 
     def read(self) -> Pair:
         """Return running mean and variance, (C,) each."""
@@ -63,13 +87,32 @@ class RunningState:
             raise Refusal(f"fn leaves {needed} in {' and '.join(self.names)} once it is called")
         return mean.reshape(-1), var.reshape(-1)
 
-    def fill(self, rng: np.random.Generator) -> tuple[str, ...]:
-        """Write numbers that differ from 0 and 1; return the names of the attributes that could be written."""
-        written = []
+    def fill(self, rng: np.random.Generator) -> None:
+        """Write numbers that differ from 0 and 1 to the places that can be written, for the whole check."""
+        self.filled = ()
         for slot, low, high in zip(self.slots, (-1.0, 0.5), (1.0, 2.0), strict=True):
             if (numbers := slot.read()) is not None and slot.write(rng.uniform(low, high, numbers.shape)):
-                written.append(slot.name)
-        return tuple(written)
+                self.filled += (slot.name,)
+        self.call.snapshot = snapshot_of(self.call.fn)
+
+    def go_on(self, subject: Subject, x: np.ndarray) -> tuple[Scene, np.ndarray, Pair]:
+        """Call fn from the state that it is in; return the output and the new state, put to its place if need be."""
+        before = self.read()
+        scene, y = subject.output(x, restore=False)
+        if not self.left and all(map(np.array_equal, before, self.read())):
+            for slot, array in zip(self.slots, self._returned(), strict=False):
+                now: Any = slot.value
+                slot.put(array.reshape(now.shape))
+                self.handed_back = True
+        return scene, y, self.read()
+
+    def _returned(self) -> list[Any]:
+        """Return the new running mean and variance, if fn returns them: by their names, or as the only two arrays."""
+        found = [(where, a) for where, a in arrays_in(self.call.returned) if math.prod(a.shape) == self.channels]
+        named = [a for name in self.names for where, a in found if where.startswith(f"entry {name!r}")]
+        if len(named) == 2:
+            return named
+        return [a for _, a in found] if self.is_argument and len(found) == 2 else []
 
     @property
     def is_frozen(self) -> bool:
@@ -82,7 +125,104 @@ class RunningState:
     def library(self) -> str:
         """The package of the layer, if it has conventions of its own."""
         package = type(self.slots[0].owner).__module__.partition(".")[0]
-        return package if package in ("torch", "keras", "flax") else ""
+        return package if package in ("torch", "keras", "flax") else (library_layer(self.call) or "").lower()
+
+
+def find_state(
+    call: FunctionUnderTest, mode: Mode | None, x: np.ndarray, request: Expectation, fill: bool
+) -> RunningState | str:
+    """Find the running statistics of fn, which has been called with x; with `fill` give them random numbers.
+
+    Return them, or why there are none to compare.
+    """
+    fn = call.fn
+    C, rng = x.shape[1], np.random.default_rng(request.seed)
+    call.restore(x)
+    found = find_running(call.snapshot.objects, call.arguments, request.running)
+    stateless = issubclass(type(fn), FunctionType) and not any(map(_may_keep, call.snapshot.objects))
+    if not found and not stateless:  # perhaps the first call makes them
+        call.ask(x)
+        found = find_running(snapshot_of(fn).objects, call.arguments, request.running)
+    given = {call.takes.names.get(which) for which in ("mean", "var")}  # those of the batch, which check hands over
+    found = [pair for pair in found if pair[0].owner is not call.arguments or pair[0].name not in given]
+    states = [RunningState(call, slots, mode, request.momentum, C) for slots in found]
+    own = {id(state.slots[0].value): state for state in reversed(states)}  # a layer comes before its dict of buffers
+    fitting = [state for state in states if state.has_all_channels and own[id(state.slots[0].value)] is state]
+    kept = snapshot_of(fn)
+    if len(fitting) > 1:  # those that a call changes come first
+        before = [state.read() for state in fitting]
+        call.ask(x)
+        still = [all(map(np.array_equal, old, state.read())) for old, state in zip(before, fitting, strict=True)]
+        fitting = [fitting[i] for i in np.argsort(still, kind="stable")]
+        kept.restore()
+    for state in fitting:
+        if state.is_argument:
+            return state
+        if fill or is_of_a_batch(state.slots):
+            state.fill(rng)
+        fits = not is_of_a_batch(state.slots) or _matters(state, x, rng)
+        if not fits or not fill:
+            kept.restore()
+            call.snapshot, state.filled = kept, ()
+        if fits:
+            return state
+    if fitting:
+        return f"{' and '.join(fitting[0].names)} are those of the last batch; it keeps none under the usual names"
+    if states:
+        return f"{' and '.join(states[0].names)} do not hold one number for each of the channels"
+    if "mean" in call.takes.names:
+        return "fn takes the mean and the variance from its caller"
+    if request.running or stateless:
+        return ""
+    return "found under none of the usual names; give running=(mean, var)"
+
+
+def _may_keep(value: Any) -> bool:
+    return is_array(value) or (not issubclass(type(value), FunctionType) and bool(places_of(value)))
+
+
+def unusable(call: FunctionUnderTest, request: Expectation, why: str) -> str:
+    """Return a sentence on a running= or momentum= for which there are no running statistics, because of `why`."""
+    objects = snapshot_of(call.fn).objects
+    places = [pair for value in (call.arguments, *objects) for pair in places_of(value).items()]
+    slots = [Slot(holder, name, path) for name, (holder, path) in places]
+    arrays = [slot for slot in slots if (numbers := slot.read()) is not None and numbers.ndim]
+    kept = [*dict.fromkeys(slot.name for slot in arrays if not isinstance(slot.value, tuple))]
+    keeps = f"it keeps {', '.join(kept[:20])}{', ...' if len(kept) > 20 else ''}" if kept else "it keeps no arrays"
+    if request.running is None:
+        remedy = "give running=(mean, var), or leave momentum out"
+        return f"momentum={request.momentum}: fn has no running statistics that check can read; {remedy} ({keeps})"
+    names = tuple(map(brief, request.running))
+    if why:
+        return f"running=({', '.join(names)}): {why}"
+    near = find_running(objects, call.arguments)
+    pairs = [(slots[0].name, slots[1].name) for slots in near] or [
+        tuple(get_close_matches(name, kept, n=1)[0] for name in request.running if get_close_matches(name, kept, n=1))
+    ]
+    question = f"; did you mean {pairs[0]!r}?" if len(pairs[0]) == 2 else ""
+    where = "in an attribute, a dict, a variable around it or an argument"
+    return f"running=({', '.join(names)}): fn keeps no such arrays {where}{question} ({keeps})"
+
+
+def _matters(state: RunningState, x: np.ndarray, rng: np.random.Generator) -> bool:
+    """Whether fn carries on from the numbers that it keeps as mean and variance, or normalizes with them in eval."""
+    call, outcomes = state.call, []
+    if not state.filled:
+        return True  # it cannot be told
+    for _ in range(2):
+        before = state.read()
+        call.ask(x)
+        after, y = state.read(), None
+        if state.mode is not None:
+            call.restore(x)
+            state.mode.set(False)
+            y = call.ask(x, restore=False).y
+        outcomes.append((after, y, any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))))
+        call.snapshot.restore()
+        state.fill(rng)
+    (first, y, changed), (second, other, _) = outcomes
+    carried = changed and any(not np.allclose(a, b, rtol=1e-6) for a, b in zip(first, second, strict=True))
+    return carried or (y is not None and not np.allclose(y, other, rtol=1e-6, equal_nan=True))
 
 
 def train_uses_running(
@@ -146,9 +286,10 @@ def _where_from(subject: Subject, scale: np.ndarray, offset: np.ndarray, eps: fl
         with suppress(Exception):  # attributes that raise, no real numbers, another number of channels
             if is_array(held):
                 arrays.append(real_numbers(held, "an array").reshape(-1))
-            elif slots := find_running(held):
+            elif not isinstance(held, FunctionType | dict) and (found := find_running([held], {})):
+                slots = found[0]
                 layer, own = slots[0].owner, find_parameters(slots[0].owner)
-                added = next((e for name in EPS if isinstance(e := attribute(layer, name), Real)), eps)
+                added = next((e for name in ROLES["eps"] if isinstance(e := attribute(layer, name), Real)), eps)
                 read = [slot and slot.read() for slot in (*slots, own.get("weight"), own.get("bias"))]
                 mean, var, w, b = (np.ravel(d if p is None else p) for p, d in zip(read, (0, 1, 1, 0), strict=True))
                 times = w / np.sqrt(var + added)
@@ -173,14 +314,16 @@ def running_errors(
     prepare, call.before = call.before, lambda: None
     try:
         batches = [plain(subject.pool.shape, rng) for _ in range(3)]
-        call.snapshot.restore()
+        if not state.filled and not state.is_argument:
+            state.fill(rng)
+        call.restore(batches[0])
         if state.mode:
             state.mode.set(True)
         kept, statistics = [state.read()], []
         first = np.arange(state.channels) * math.prod(subject.pool.shape[2:])  # the first cell of each channel
         for x in batches[:2]:
-            scene, _ = subject.output(x, restore=False)
-            kept.append(state.read())
+            scene, _, now = state.go_on(subject, x)
+            kept.append(now)
             of_batch = scene.statistics(recipe)
             statistics.append((of_batch.mean[first], of_batch.var[first]))
         error = max(1e-3, 2 * call.resolution)
@@ -188,8 +331,8 @@ def running_errors(
         if state.mode is None:
             return
         state.mode.set(False)
-        scene, y = subject.output(batches[2], restore=False)
-        yield from _evaluation_errors(scene, y, recipe, base, kept[-1], state.read(), tolerance)
+        scene, y, now = state.go_on(subject, batches[2])
+        yield from _evaluation_errors(scene, y, recipe, base, kept[-1], now, tolerance)
     finally:
         call.before = prepare
 
@@ -205,6 +348,9 @@ def _update_errors(
     wanted, accepted = _requested_share(state, shares, error)
     share = shares[0]
     right_mean, right_var = mean0 + wanted * (mean - mean0), var0 + wanted * (var * unbiased - var0)
+    if state.handed_back and share is not None and abs(share - 1) < error:
+        state.left = "fn returns those of the batch, and leaves the average to its caller"
+        return
     still = [np.array_equal(mean0, mean1), np.array_equal(var0, var1)]
     if any(still):
         expected, seen = (right_mean, mean1) if still[0] else (right_var, var1)
@@ -278,20 +424,33 @@ def _requested_share(state: RunningState, shares: list[float | None], error: flo
     first, second = shares
     if state.momentum is not None:
         return state.momentum, first is not None and abs(first - state.momentum) < error
-    owner = state.slots[0].owner
-    try:
-        momentum, has_momentum = owner.momentum, True
-    except Exception:
-        momentum, has_momentum = 0.1, False
+    call, no_value = state.call, object()
+    handed = call.takes.names.get("momentum")
+    if handed in call.arguments:  # whether it is the share of the new or of the old, fn may choose
+        momentum, has_momentum = call.arguments[handed], True
+    else:
+        holders = (state.slots[0].owner, owner(call.fn))
+        kept = [dict.get(h, "momentum", no_value) if isinstance(h, dict) else _get(h, no_value) for h in holders]
+        momentum = next((m for m in kept if m is not no_value), no_value)
+        momentum, has_momentum = (0.1, False) if momentum is no_value else (momentum, True)
     if not isinstance(momentum, Real) or isinstance(momentum, bool):
         averaged = first is not None and second is not None and abs(second - first / (1 + first)) < error
         return first or 0.1, averaged or (first is not None and first <= 0.5)
     momentum = float(momentum)
+    if handed in call.arguments and first is not None and abs(first + momentum - 1) < error:
+        return first, True
     if state.library != "torch":
         if not has_momentum and first is not None:
             return min(first, 1 - first), first <= 0.5
         momentum = min(momentum, 1 - momentum)
     return momentum, first is not None and abs(first - momentum) < error
+
+
+def _get(holder: Any, otherwise: Any) -> Any:
+    try:
+        return holder.momentum
+    except Exception:
+        return otherwise
 
 
 def _worst(expected: np.ndarray, seen: np.ndarray) -> int:

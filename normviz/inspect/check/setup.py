@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from normviz.arrays.arguments import parameter
 from normviz.core.errors import brief
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
-from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner, signature
+from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner
+from normviz.inspect._signature import STATE, Takes, general_values, signature, texts_of
 from normviz.inspect._snapshot import Snapshot, is_array
 from normviz.inspect.check.known_bugs import Case, affine_not_reshaped, apply
-from normviz.inspect.check.layer_state import Slot, attribute, find_parameters
+from normviz.inspect.check.layer_state import Slot, attribute, find_parameters, snapshot_of
 from normviz.inspect.check.simulate import (
     TOLERANCE,
     Cut,
@@ -89,16 +91,9 @@ class Subject:
 
     def handed_in(self) -> str:
         """Return a sentence about what fn was handed besides x and beyond what the caller gave; empty if nothing."""
-        values = {role: value for role, value in self.call.values.items() if role in self.call.takes.names}
-        shapes = {role: p.shape for role, p in values.items() if isinstance(p, np.ndarray)}
-        numbers = [f"{role} = {values[role]:.4g}" for role in ("num_groups", "eps") if values.get(role) is not None]
-        of = " and ".join(dict.fromkeys(map(str, shapes.values())))
-        if self.layout == "along":
-            of += f", where a caller has ({math.prod(next(iter(shapes.values())))},)"
-        arrays = [f"{'a' if self.given else 'a random'} {' and '.join(shapes)} of shape {of}"]
-        arrays = arrays if self.layout == "along" or (shapes and not self.given) else []
-        passed = arrays + [" and ".join(numbers)] * bool(numbers)
-        sentences = [f"check passed {', and '.join(passed)}."] if passed else []
+        flat = self.layout == "along" and self.pool.shape[self.pool.row.affine_axis]
+        passed = self.call.takes.handed(self.call.arguments, self.given, flat or 0)
+        sentences = [f"check passed {passed}."] if passed else []
         if self.layout != "along" and isinstance(self.with_flat, Refusal):
             sentences.append(f"check used shape {self.shape}, because {self.with_flat}.")
         return " ".join(sentences)
@@ -154,18 +149,30 @@ def canonical_shape(shape: Sequence[int], channel_axis: int) -> tuple[int, ...]:
     return canonical(np.broadcast_to(np.int8(0), shape), channel_axis, "shape").shape
 
 
-def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionUnderTest, Pooling], Any]) -> Subject:
+class StateSearch(Protocol):
+    """Finds the mode and the running statistics of a function."""
+
+    def set_mode(self, call: FunctionUnderTest) -> Callable[[], Any] | None:
+        """Return what to call before every call of fn, if anything."""
+
+    def find_state(self, call: FunctionUnderTest, x: np.ndarray) -> bool:
+        """Find the running statistics once fn has been called with x; return whether fn has some."""
+        ...
+
+
+def set_up(fn: Callable, request: Expectation, state: StateSearch | None = None) -> Subject:
     """Call fn with one shape and layout after another; return the first that gives right outputs, or that it takes.
 
-    `prepare` finds the state of fn, and returns what to call before every call. Refusal if fn takes none of them.
+    Refusal if fn takes none of them.
     """
+    takes = signature(fn, texts=texts_of(Snapshot(fn).objects), state=request.method == "batch")
     slots = {} if request.given else find_parameters(owner(fn))
     refusal, fallback, other_rank = None, None, False
-    for shape in _shapes(fn, request, slots):
+    for shape in _shapes(fn, takes, request, slots):
         tried: dict[str, Subject | Refusal] = {}
-        for layout in _layouts(fn, request, shape, slots):
+        for layout in _layouts(takes, request, shape, slots):
             try:
-                tried[layout] = subject = _try(fn, request, shape, slots, layout, prepare)
+                tried[layout] = subject = _try_axes(fn, takes, request, shape, slots, layout, state)
             except Refusal as error:
                 tried[layout] = error
                 refusal = refusal or error
@@ -190,14 +197,15 @@ def set_up(fn: Callable, request: Expectation, prepare: Callable[[Any, FunctionU
         if fallback is not None and not other_rank:
             break
     if fallback is not None:
-        if other_rank:  # what fn keeps was read for another shape since then
-            fallback.call.before = prepare(fn, fallback.call, fallback.pool) or fallback.call.before
+        if other_rank and state is not None:  # what fn keeps was read for another shape since then
+            fallback.call.before = state.set_mode(fallback.call) or fallback.call.before
+            state.find_state(fallback.call, fallback.first[0])
         return fallback
     if request.shape is not None and refusal is not None and (request.given or slots):
         # Where the last axis is as long as that of the channels, weight and bias that nobody reshapes raise no error.
         shape = (*shape[:-1], shape[METHODS[request.method].affine_axis])
         with suppress(Refusal):
-            subject = _try(fn, request, shape, slots, _layouts(fn, request, shape, slots)[0], prepare)
+            subject = _try(fn, takes, request, shape, slots, _layouts(takes, request, shape, slots)[0], state)
             case = Case(subject.pool, request.eps, request.channel_axis, subject.weight, subject.bias)
             for change in affine_not_reshaped(case):
                 if subject.begins_with(apply(right(subject.pool, request.eps), [change])):
@@ -213,16 +221,41 @@ def _is_for_features(subject: Subject, eps: float) -> bool:
     return not pool.row.has_groups and subject.begins_with(replace(right(pool, eps), cut=cut))
 
 
-def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: str, prepare: Callable) -> Subject:
-    pool = Pooling(request.method, shape, request.num_groups)
-    takes, rng, axis = signature(fn), np.random.default_rng(request.seed), request.channel_axis
-    known = request.given or _random_parameters(takes.names, request, pool, slots, layout, rng)
+def _try_axes(fn: Callable, takes: Takes, request: Expectation, *more: Any) -> Subject:
+    """Call fn with the pooled axes as its `axis`, or with that of the channels where this alone gives what is right."""
+    if "axis" not in takes.names:
+        return _try(fn, takes, request, *more)
+    try:
+        pooled = _try(fn, takes, request, *more)
+    except Refusal:
+        return _try(fn, takes, request, *more, axis_of="channels")
+    if not pooled.begins_with(right(pooled.pool, request.eps)):
+        with suppress(Refusal):
+            other = _try(fn, takes, request, *more, axis_of="channels")
+            if other.begins_with(right(other.pool, request.eps)):
+                return other
+    return pooled
+
+
+def _try(
+    fn: Callable,
+    takes: Takes,
+    request: Expectation,
+    shape: tuple,
+    slots: dict,
+    layout: str,
+    state: StateSearch | None,
+    axis_of: str = "sets",
+) -> Subject:
+    pool, axis = Pooling(request.method, shape, request.num_groups), request.channel_axis
+    rng = np.random.default_rng(request.seed)
+    known = request.given or _random_parameters(takes.roles, request, pool, slots, layout, rng)
+    lengths = [n if a == pool.row.affine_axis else 1 for a, n in enumerate(shape)]
+    along = native_order(lengths, axis)
     if layout == "along":
-        lengths = [n if a == pool.row.affine_axis else 1 for a, n in enumerate(shape)]
-        along = native_order(lengths, axis)
         known = {role: None if p is None else p.reshape(along) for role, p in known.items()}
     replaced = []
-    if not {"weight", "bias"} & takes.names.keys():
+    if not {"weight", "bias"} & takes.roles:
         for role, slot in slots.items():
             now: Any = slot.read()
             new = known[role]
@@ -235,17 +268,52 @@ def _try(fn: Callable, request: Expectation, shape: tuple, slots: dict, layout: 
             else:
                 known[role] = now
     broadcast = {role: None if p is None else _broadcast(p, role, pool, layout, axis) for role, p in known.items()}
-    values = {"num_groups": request.num_groups, "eps": request.eps}
-    values |= {role: p for role, p in known.items() if role in takes.names}
+    values = _values(request, pool, takes)
+    if axis_of == "channels":
+        values["axis"] = axis
+    if layout == "along" and request.method == "batch":
+        values |= {role: values[role].reshape(along) for role in STATE}
+    values |= {role: p for role, p in known.items() if role in takes.roles}
     options = {"channel_axis": axis, "framework": request.framework, "seed": request.seed}
-    call = FunctionUnderTest(fn, Snapshot(fn), takes, values, **options)
-    call.before = prepare(fn, call, pool) or call.before
+    call = FunctionUnderTest(fn, snapshot_of(fn), takes, values, **options)
+    if state is not None:
+        call.before = state.set_mode(call) or call.before
     answer = call.begin(x := plain(shape, rng), request.dtype)
+    if state is not None and state.find_state(call, call.round(x)):
+        answer = call.ask(call.round(x))
     weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
     return Subject(call, pool, weight, bias, layout, (call.round(x), answer), bool(request.given), tuple(replaced))
 
 
-def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
+def _values(request: Expectation, pool: Pooling, takes: Takes) -> dict[str, Any]:
+    """Return what follows from the method and the shape for each role of a parameter, in the layout of fn."""
+    axis, rank, row = request.channel_axis, len(pool.shape), pool.row
+    order = [a for a in range(rank) if a != axis % rank]
+    order.insert(1, axis % rank)  # the axes of fn's array in the canonical order
+    shape, pooled = native_order(pool.shape, axis), sorted(order[a] for a in row.pooled_axes(rank))
+    groups = {"layer": 1, "instance": pool.shape[1]}.get(row.name)
+    is_first, spatial = order[1] == 1, ("", "L", "HW", "DHW")[rank - 2]
+    short, long = (f"NC{spatial}", "channels_first") if is_first else (f"N{spatial}C", "channels_last")
+
+    def of_batch(which: str, x: np.ndarray) -> np.ndarray:
+        found: np.ndarray = getattr(x, which)(tuple(pooled), keepdims=True)
+        return found.reshape(-1) if row.name == "batch" else found
+
+    values = {
+        "num_groups": request.num_groups or groups,
+        "eps": request.eps,
+        "normalized_shape": tuple(shape[a] for a in pooled),
+        "axis": pooled[0] if len(pooled) == 1 else tuple(pooled),
+        "mean": partial(of_batch, "mean"),
+        "var": partial(of_batch, "var"),
+        "data_format": long if any("channels" in text for text in takes.texts) else short,
+    }
+    if request.momentum is not None:
+        values["momentum"] = request.momentum
+    return general_values(pool.shape, axis, request.seed) | values
+
+
+def _layouts(takes: Takes, request: Expectation, shape: tuple[int, ...], slots: dict[str, Slot]) -> list[str]:
     """Return layouts of weight and bias, that of a caller first.
 
     They are as "given", or have one number for each "channel", "element" or "group", or for each channel of a group,
@@ -253,14 +321,14 @@ def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: 
     """
     row, C = METHODS[request.method], shape[METHODS[request.method].affine_axis]
     of_common = row.shared and request.num_groups != 1
-    takes = bool({"weight", "bias"} & signature(fn).names.keys())
+    takes_some = bool({"weight", "bias"} & takes.roles)
     arrays = request.given.values() if request.given else [slot.read() for slot in slots.values()]
     sizes = {p.size for p in arrays if p is not None}
     if sizes == {request.num_groups} != {C} and row.name == "group":
         return ["group"]
     if request.given:
         one_axis = all(p.shape == (C,) for p in request.given.values() if p is not None)
-        return ["given", *["along"] * (takes and one_axis)]
+        return ["given", *["along"] * (takes_some and one_axis)]
     if sizes:
         rest = math.prod(shape[1:])
         if of_common and sizes == {shape[1] // (request.num_groups or 1)}:
@@ -268,21 +336,21 @@ def _layouts(fn: Callable, request: Expectation, shape: tuple[int, ...], slots: 
         if row.elementwise and sizes == {rest} != {C}:
             return ["element"]
         return ["channel" if sizes == {C} else "own"]
-    if not takes:
+    if not takes_some:
         return ["channel"]
     of_groups = row.name == "group" and request.num_groups != shape[1]
     return ["channel", *["element"] * row.elementwise, "along", *["group"] * of_groups, *["common"] * of_common]
 
 
 def _random_parameters(
-    names: dict[str, str], request: Expectation, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
+    taken: set[str], request: Expectation, pool: Pooling, slots: dict, layout: str, rng: np.random.Generator
 ) -> dict[str, np.ndarray | None]:
     """Return a random weight and bias in a layout; None where fn takes and has none."""
     sample = list(native_order(pool.shape, request.channel_axis))
     del sample[1 if request.channel_axis % len(sample) == 0 else 0]  # the axis of the samples
     sizes = {"element": tuple(sample), "group": pool.num_groups, "common": pool.block[1]}
     size = sizes.get(layout, pool.shape[pool.row.affine_axis])
-    roles = (names.keys() & {"weight", "bias"} or slots.keys()) if layout != "own" else ()
+    roles = (taken & {"weight", "bias"} or slots.keys()) if layout != "own" else ()
     return {role: p if role in roles else None for role, p in random_parameters(size, rng).items()}
 
 
@@ -310,7 +378,7 @@ def _aligned(p: np.ndarray, pool: Pooling, channel_axis: int) -> np.ndarray | No
     return None
 
 
-def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
+def _shapes(fn: Callable, takes: Takes, request: Expectation, slots: dict[str, Slot]) -> list[tuple[int, ...]]:
     """Return the canonical shapes to try, the likeliest first."""
     axis, row, G = request.channel_axis, METHODS[request.method], request.num_groups
     if request.shape is not None:
@@ -343,7 +411,7 @@ def _shapes(fn: Callable, request: Expectation, slots: dict[str, Slot]) -> list[
         with suppress(ValueError):
             for role, p in request.given.items():
                 if p is not None:
-                    _broadcast(p, role, pool, _layouts(fn, request, shape, slots)[0], axis)
+                    _broadcast(p, role, pool, _layouts(takes, request, shape, slots)[0], axis)
             fitting.append(shape)
     return fitting or shapes
 

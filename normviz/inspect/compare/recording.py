@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.inspect._call import BIAS, WEIGHT
+from normviz.inspect._signature import BIAS, WEIGHT
 from normviz.inspect.audit.run import ModelRun, NormCall, RunningModule
 from normviz.inspect.audit.tensors import (
     attribute,

@@ -176,7 +176,7 @@ class _Experiments:
                 values[name] = np.ascontiguousarray(uncanonical(values[name][None], axis).squeeze(samples))
         shape, forward = uncanonical(np.empty(self.shape, np.int8), axis).shape, self.forward
         more = {"shape": shape, "channel_axis": axis, "framework": forward.framework, "dtype": forward.dtype}
-        return Probe(**values, **more, calls=forward.calls)
+        return Probe(**values, **more, passed=forward.passed, calls=forward.calls)
 
     # ---- the sets ----
 

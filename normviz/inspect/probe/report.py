@@ -61,6 +61,8 @@ class Probe:
         mask leaves out of the statistics; there may be more. None if none was found.
     shape, channel_axis, framework, dtype
         Of the arrays that fn was called with.
+    passed
+        The other arguments that fn was called with, in words; empty if there were none.
     """
 
     method: str | None
@@ -86,6 +88,7 @@ class Probe:
     channel_axis: int = 1
     framework: str = "numpy"
     dtype: str = "float64"
+    passed: str = ""
 
     def explore(self, x: Any = None, **keywords: Any) -> Explorer:
         """Open the Explorer on the measured sets.
@@ -158,6 +161,7 @@ class Probe:
                 whys.setdefault(why, []).append(name)
             unknown = "; ".join(f"{', '.join(names)} ({why})" for why, names in whys.items())
             sentences.append(f"Could not be measured: {unknown}.")
+        sentences += [f"The probe passed {self.passed}."] * bool(self.passed)
         return [*sentences, f"({self.calls} calls with {self.dtype} of shape {self.shape}, {self.framework}.)"]
 
     def _of_sets(self) -> list[str]:
