@@ -113,6 +113,8 @@ def cases():
     permuted = lambda: ByHand(lambda x, w, b: F.layer_norm(x, (8,), w.flip(0), b))  # noqa: E731
     yield "weight in another order", ln, permuted, tokens, "weight has the same entries in another order"
     yield "no mean subtracted", ln, lambda: ByHand(lambda x, w, b: rms(x, w) + b), tokens, "RMS Norm in {B}"
+    length = lambda: ByHand(lambda x, w, b: F.normalize(x, dim=-1) * w, bias=False)  # noqa: E731
+    yield "length for root mean square", (lambda: nn.RMSNorm(8, eps=1e-12)), length, tokens, "root of a sum of squares"
     yield "std for root mean square", rn, hand(rms, std=True), tokens, "it gives x / std"
 
 

@@ -30,7 +30,8 @@ def causes(pair: LayerPair, a: LayerUse, b: LayerUse) -> list[str]:
     found: list[str] = []
     explained = True
     for m, use, other in (("a", a, b), ("b", b, a)):
-        if use.kind == UNKNOWN:
+        unplaced = use.weight is not None and use.scale is None  # its sets were read along other axes
+        if use.kind == UNKNOWN or (unplaced and use.calls == other.calls):
             use = _as(use, other, pair.tolerance)
         elif use.eps is None:
             use = replace(use, eps=other.eps)
