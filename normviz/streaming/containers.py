@@ -120,8 +120,7 @@ def opened(file: Any, key: str | None) -> Iterator[tuple[Any, Header, str]]:
                 header = _npy_header(member, _bytes(member, 8, name), name)
                 if size - member.tell() < header.nbytes:
                     header.refuse(name, size - member.tell())
-                yield member, header, name
-                member.read(1)  # at the end of the member its checksum is compared
+                yield member, header, name  # at its end the checksum is compared
             return
         if start[:6] == np.lib.format.MAGIC_PREFIX:
             if key is not None:

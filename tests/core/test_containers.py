@@ -243,6 +243,16 @@ MESSAGES = [
 ]
 
 
+@pytest.mark.parametrize("content", [with_members(a_npy=npy(X)[:-40]), ONE[:-40]], ids=[".npz", ".safetensors"])
+def test_what_is_cut_off_is_refused_before_anything_is_measured(tmp_path, monkeypatch, content):
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    monkeypatch.setattr(files, "BUFFER", 100)
+    monkeypatch.setattr(files, "measure", lambda *_: pytest.fail("values were measured"))
+    with pytest.raises(ValueError, match=r"x, array '[aw]', holds 392 of the 432 bytes of float32 \(2, 6, 3, 3\) that"):
+        nv.moments(path)
+
+
 @each_message(MESSAGES)
 def test_message(wrong, error, parts):
     refuses(wrong, error, parts)
