@@ -127,6 +127,7 @@ def _float16_range(
     # What fn divides by, in units of x: the root of a sum of squares is larger than x, and float16 may not hold it.
     root = max(1.0, divisor(subject.scene(x).parts(recipe)[1], recipe).max())
     adds = f"adds up in float16, which ends at 65504: {m} cells of about {{:.0f}}, or their squares"
+    overflows = "overflows in float16, which ends at 65504, on cells of about {:.0f}, whose squares are larger"
     sums, squares = "float16-accumulation", "float16-overflow"
     for code, wanted, large in (
         (sums, m >= 4 and not before, x * 200),
@@ -140,7 +141,7 @@ def _float16_range(
         expected = scene.output(recipe)
         wrong = ~_about(y, scene, 0.4, recipe) & scene.holds(expected)
         if wrong.any():
-            text = adds if code == sums else "squares in float16, which ends at 65504: cells of about {:.0f}"
+            text = adds if code == sums else overflows
             yield Mismatch(code, text.format(np.abs(scene.x).mean()), scene.x, y, expected, wrong)
             return
 
