@@ -325,3 +325,17 @@ def test_a_result_that_is_not_transposed_back():
             assert {*verdict.codes} == {RESHAPE, code} - {""}, str(verdict)
             message = verdict.findings[0].message
             assert f"its result of shape {said}, so its numbers land in other cells. At cell " in message
+
+
+@pytest.mark.parametrize("number", [2, 5, 8, 15])
+def test_weight_and_bias_misread_and_exchanged(number):
+    bug, method, groups, options = MISREAD[number]
+    verdict = nv.check(lambda x, weight, bias: bug()(x, bias, weight), method, groups, **options)
+    assert {*verdict.codes} == {RESHAPE, "affine-swapped"}, str(verdict)
+
+
+@pytest.mark.parametrize("number", [0, 5, 6, 8, 16])
+def test_other_sets_and_a_weight_left_out(number):
+    code, bug, method, groups, options = OTHERS[number]
+    verdict = nv.check(lambda x, weight, bias: bug()(x, 0 * weight + 1, bias), method, groups, **options)
+    assert {*verdict.codes} == {code, "affine"}, str(verdict)
