@@ -34,11 +34,12 @@ from normviz.inspect._call import (
 )
 from normviz.inspect._snapshot import restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
-from normviz.inspect.check.known_bugs import Case, Change, Explanation, apply, explain
+from normviz.inspect.check.bug import Case, Change, Explanation
 from normviz.inspect.check.layer_state import Mode, find_mode, find_running, held, is_of_a_batch
 from normviz.inspect.check.measured_sets import measured_sets, renamed_on_another_shape
 from normviz.inspect.check.moved_output import moved_output
 from normviz.inspect.check.running_stats import RunningState
+from normviz.inspect.check.search import apply, explain
 from normviz.inspect.check.setup import Expectation, ShapeChanged, Subject, canonical_shape, set_up
 from normviz.inspect.check.simulate import Recipe, Trial, comparison_inputs, near, right
 from normviz.inspect.check.verdict import Mismatch, Verdict

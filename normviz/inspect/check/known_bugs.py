@@ -1,4 +1,4 @@
-"""The known bugs, and the search for those that explain an output.
+"""The known bugs: those of the numbers, and of weight and bias; those of the sets are in `set_bugs`.
 
 To add a bug, write one function here: `@known_bug` gives its code and its hint, and each `Change` that it yields is one
 version of the bug, as a change to the right recipe. Then add a faulty function to the tests.
@@ -6,26 +6,21 @@ version of the bug, as a change to the right recipe. Then add a faulty function 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import combinations, product
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import uncanonical
-from normviz.core.methods import METHODS
-from normviz.core.pooling import Pooling, canonical, divisors
+from normviz.core.pooling import Pooling
+from normviz.inspect.check.bug import Case, Change, along_axis, pattern
+from normviz.inspect.check.set_bugs import SET_BUGS
 from normviz.inspect.check.simulate import (
     Affine,
     Cut,
-    Output,
-    Recipe,
     SetStatistics,
     all_cells,
-    divisor,
     mean,
     mean_square,
     native_order,
@@ -33,56 +28,6 @@ from normviz.inspect.check.simulate import (
     one,
     variance,
 )
-from normviz.inspect.probe.reading import Reading, misread, readings
-from normviz.inspect.probe.sets import every_pooling, number
-
-
-@dataclass(frozen=True)
-class Change:
-    """One version of a bug."""
-
-    fields: dict[str, Any]  # the fields of the recipe that it changes
-    text: str  # what fn does, in words that follow "fn "
-    details: dict[str, Any] = field(default_factory=dict)  # numbers and axes, for a `Finding`
-    code: str = ""  # the name of the bug; `changes` fills it in
-
-    @cached_property
-    def parts(self) -> frozenset[str]:
-        """The parts of the recipe that it changes: one may give weight and bias a layout, and another exchange them."""
-        affine = self.fields.get("affine")
-        if affine is None:
-            return frozenset(self.fields)
-        both = affine.before is not None or affine.shift_first
-        parts = {"layout"} if both or affine.layout is not None else set()
-        parts |= {"pick"} if both or affine.pick is not Affine.pick else set()
-        return frozenset(self.fields) - {"affine"} | parts
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Changes that together reproduce the output for every input."""
-
-    changes: tuple[Change, ...]
-    recipe: Recipe
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """The names of the bugs."""
-        return frozenset(change.code for change in self.changes)
-
-
-@dataclass(frozen=True)
-class Case:
-    """The normalizer that fn should be: the right sets, eps, and weight and bias (None where fn has none)."""
-
-    pool: Pooling
-    eps: float
-    channel_axis: int
-    weight: np.ndarray | None
-    bias: np.ndarray | None
-    flattens: bool = False  # whether fn itself gives weight and bias their shape, and takes (1, C, 1, 1) no other way
-    measured: np.ndarray | None = None  # the sets that fn has, as labels of the shape of x; None if they are not known
-
 
 KNOWN_BUGS: list[tuple[str, Callable[[Case], Iterator[Change]]]] = []
 """(code, function that yields the versions of the bug for a case), in the order in which they are tried."""
@@ -102,147 +47,8 @@ def known_bug(code: str, hint: str) -> Callable:
     return register
 
 
-# ---- the bugs: sets ----
-
-
-@known_bug(
-    "channels-last",
-    "Which axis of x counts the channels? Frameworks differ: it is axis 1 in PyTorch, and the last in Keras and Flax.",
-)
-def channels_last(case: Case) -> Iterator[Change]:
-    """Another axis as the channels: the last one, or axis 1 where the channels are last."""
-    pool, axis = case.pool, case.channel_axis
-    rank = len(pool.shape)
-    if rank == 2 or case.pool.row.axes == "weights":
-        return
-    # In the canonical order, axis 1 of a channels-last array is axis 2.
-    at, where = (rank - 1, "the last axis") if axis % rank == 1 else (2, "axis 1")
-    if pool.num_groups and pool.row.grouped_axis == 1 and pool.shape[at] % pool.num_groups:
-        return
-    cut, text = Cut("axis", axis=at), f"takes {where} for the channels, which are on axis {axis}"
-    if _pattern(cut.labels(pool)) != _pattern(pool.labels()):
-        yield from (Change({"cut": cut, "affine": affine}, text) for _, affine in _along_axis(case, at))
-    if case.flattens or axis % rank > 1:
-        yield from (Change({"affine": affine}, f"{text}, for {roles}") for roles, affine in _along_axis(case, at))
-    yield Change({"cut": cut}, text)
-
-
-@known_bug(
-    "interleaved-groups",
-    "A group is C / G channels that stand next to each other. After your reshape, which axis counts the groups: is it "
-    "the one right after the samples?",
-)
-def interleaved_groups(case: Case) -> Iterator[Change]:
-    """Groups of channels (or samples) that are not neighbours."""
-    pool, G, axis = case.pool, case.pool.num_groups, case.pool.row.grouped_axis
-    if not G:
-        return
-    what, length = ("samples", "channels")[axis], pool.shape[axis]
-    first = ", ".join(map(str, [*range(0, length, G)][:4]))
-    text = f"groups {what} that stand {G} apart: group 0 is {what} {first}{', ...' if length > 4 * G else ''}"
-    yield Change({"cut": Cut("strided", pool.block)}, text)
-    if axis == 1 and len(pool.shape) > 2:
-        text = f"deals the cells of a sample out to the {G} groups one by one, so each has some of every channel"
-        yield Change({"cut": Cut("scattered")}, text)
-
-
-@known_bug(
-    "wrong-axes",
-    "Write down the shape your mean has with keepdims=True. How many means does this method take, and which axes must "
-    "be gone?",
-)
-def wrong_axes(case: Case) -> Iterator[Change]:
-    """Statistics over other axes."""
-    shape, rank, axis, own = case.pool.shape, len(case.pool.shape), case.pool.row.grouped_axis, case.pool.block
-    lengths = [sorted({1, n}) for n in shape]
-    if case.pool.num_groups:
-        lengths[axis] = sorted({1, shape[axis] // case.pool.num_groups, shape[axis]})
-    order = [a for a in range(rank) if a != case.channel_axis % rank]
-    order.insert(1, case.channel_axis % rank)  # the axes of fn's array in the canonical order
-    for block in product(*lengths):
-        whole = tuple(sorted(order[a] for a in range(rank) if block[a] == shape[a]))
-        parted = tuple(order[a] for a in range(rank) if 1 < block[a] < shape[a])
-        if not whole and not parted:
-            continue
-        over = [f"axes {whole}"] if whole else []
-        over += [f"axis {parted[0]} within each group"] if parted else []
-        text = f"takes mean and variance over {' and '.join(over)}"
-        sizes = " × ".join(str(block[order.index(a)]) for a in range(rank))
-        text += f", so its sets are boxes of {sizes}"
-        details: dict[str, Any] = {"axes": whole, "within_groups": parted, "block": block}
-        if case.pool.num_groups and (*block[:axis], *block[axis + 1 :]) == (*own[:axis], *own[axis + 1 :]):
-            details["num_groups"] = groups = shape[axis] // block[axis]
-            same = (r for r, p in every_pooling(shape) if p.block == block and r.centered == case.pool.row.centered)
-            made = f"{groups} groups" if groups > 1 else "1 group"
-            text += f", those of {next(same).label}: {made}, where {case.pool.num_groups} are asked for"
-        yield Change({"cut": Cut("block", block)}, text, details)
-        if whole == (rank - 1,) and not parted:  # a layer that treats the last axis, with its weight and bias
-            for _, affine in [*_along_axis(case, -1)][:1]:
-                yield Change({"cut": Cut("block", block), "affine": affine}, text, details)
-
-
-@known_bug(
-    "wrong-groups",
-    "num_groups is the number of groups, and each has C / num_groups channels. Which of the two numbers do you pass?",
-)
-def wrong_groups(case: Case) -> Iterator[Change]:
-    """Another number of groups."""
-    pool, G, axis = case.pool, case.pool.num_groups, case.pool.row.grouped_axis
-    what, length = ("samples", "channels")[axis], pool.shape[axis]
-    for other in divisors(length) if G else ():
-        block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
-        size = length // other
-        text = f"makes {other} groups of {size} {what}, where {G} groups of {length // (G or 1)} are asked for"
-        if size == G:
-            text += f": it takes num_groups = {G} for the number of {what} in a group"
-        yield Change({"cut": Cut("block", block)}, text, {"num_groups": other, "asked": G})
-
-
-RESHAPES = "reshapes where a transpose is meant: "
-
-
-@known_bug(
-    "reshape-not-transpose",
-    "reshape and view leave every number where it is in memory; only transpose, permute and moveaxis bring an axis to "
-    "another place. Which axes does your reshape join or cut, and do they stand next to each other?",
-)
-def reshape_not_transpose(case: Case) -> Iterator[Change]:
-    """The axes of another layout, without moving the numbers to it."""
-    pool, axis, C = case.pool, case.channel_axis, case.pool.shape[1]
-    if case.measured is None or pool.row.axes == "weights":
-        return
-    measured, seen = uncanonical(case.measured, axis), set()
-    has_affine = any(p is not None and p.shape[1] == p.size == C for p in (case.weight, case.bias))
-
-    def affine(reading: Reading) -> Iterator[Affine]:
-        """Yield weight and bias along the channels as they are read, if those lie along no axis of x."""
-        channels = np.ascontiguousarray(canonical(reading.channels, axis))
-        if has_affine and _along_no_axis(channels) and channels.tobytes() not in seen:
-            seen.add(channels.tobytes())
-            yield Affine(layout=lambda p, role: p.reshape(-1)[channels] if p.size == C else p, name="as read")
-
-    if np.array_equal(number(case.measured), number(pool.labels())):
-        for reading in readings(measured.shape, axis, METHODS["batch"], None):
-            if reading.moves and reading.moves_channels_only:
-                for along in affine(reading):
-                    yield Change({"affine": along}, f"{RESHAPES}for weight and bias, {reading}", {"read": reading.read})
-        return
-    for reading in misread(measured, axis, [(pool.row, pool.num_groups)])[:20]:
-        fields = {"cut": Cut("read", reading=reading)}
-        yield reshape_of(reading, fields)
-        for along in affine(reading):
-            yield reshape_of(reading, fields | {"affine": along})
-
-
-def reshape_of(reading: Reading, fields: dict[str, Any]) -> Change:
-    """Return a change of sets, and perhaps of weight and bias, that comes from a reshape."""
-    text = f"{RESHAPES}{reading}" + (", for weight and bias too" if "affine" in fields else "")
-    return Change(fields, text, {"read": reading.read, "lengths": reading.lengths}, "reshape-not-transpose")
-
-
-def _along_no_axis(numbers: np.ndarray) -> bool:
-    """Whether numbers, one for each cell, vary along several axes."""
-    return sum(bool((numbers != numbers.take([0], a)).any()) for a in range(numbers.ndim)) > 1
+for _versions, _code, _hint in SET_BUGS:
+    known_bug(_code, _hint)(_versions)
 
 
 # ---- the bugs: mean, variance, eps ----
@@ -447,7 +253,7 @@ def affine_before(case: Case) -> Iterator[Change]:
 def affine_not_reshaped(case: Case) -> Iterator[Change]:
     """Weight and bias of shape (C,) along the last axis, where that is as long as the axis of the channels."""
     last = case.channel_axis % len(case.pool.shape) == len(case.pool.shape) - 1
-    for roles, affine in _along_axis(case, -1) if not case.flattens and not last else ():
+    for roles, affine in along_axis(case, -1) if not case.flattens and not last else ():
         yield Change({"affine": affine}, without_reshape(case.pool, case.channel_axis, roles), {"order": affine.name})
 
 
@@ -460,21 +266,6 @@ def without_reshape(pool: Pooling, channel_axis: int, roles: str, returns: Any =
         return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
     does = "raises on" if returns is None else f"returns shape {returns} for"
     return f"{text}in use it {does} an input of shape {shape}, and scales the wrong axis where both are as long"
-
-
-def _along_axis(case: Case, at: int) -> Iterator[tuple[str, Affine]]:
-    """Yield ways to apply a weight and a bias of one number for each channel along another axis of canonical x."""
-    shape, axis = case.pool.shape, case.pool.row.affine_axis
-    arrays = {role: p for role, p in (("weight", case.weight), ("bias", case.bias)) if p is not None}
-    if shape[axis] != shape[at] or any(p.shape[axis] != p.size for p in arrays.values()):
-        return
-    for roles in dict.fromkeys(((*arrays,), *((role,) for role in arrays))) if arrays else ():
-
-        def moved(p: np.ndarray, role: str, roles: tuple[str, ...] = roles) -> np.ndarray:
-            return np.moveaxis(p, axis, at) if role in roles else p
-
-        where = "axis 1" if case.channel_axis % len(shape) == len(shape) - 1 else "the last axis"
-        yield " and ".join(roles), Affine(layout=moved, name=f"{' and '.join(roles)} along {where}")
 
 
 @known_bug(
@@ -530,13 +321,13 @@ def affine_missing(case: Case) -> Iterator[Change]:
         yield _affine("leaves the weight out", pick=lambda w, b: (1.0, b), name="bias only")
 
 
-# ---- the search ----
+# ---- all of them ----
 
 
 def changes(case: Case) -> list[Change]:
     """Return every version of every known bug that can make the measured sets, one for each way to make them."""
     found, made = [], {_made(case, Change({"cut": Cut("block", case.pool.block)}, ""))}
-    measured = None if case.measured is None else _pattern(case.measured)
+    measured = None if case.measured is None else pattern(case.measured)
     for code, versions in KNOWN_BUGS:
         for change in versions(case):
             if "cut" in change.fields:
@@ -551,111 +342,8 @@ def changes(case: Case) -> list[Change]:
 def _made(case: Case, change: Change) -> tuple[bytes, ...]:
     """Return the same for changes of sets that make the same sets, and apply the same weight and bias to each cell."""
     layout = change.fields["affine"].layout if "affine" in change.fields else None
-    made = [_pattern(change.fields["cut"].labels(case.pool))]
+    made = [pattern(change.fields["cut"].labels(case.pool))]
     for role, p in (("weight", case.weight), ("bias", case.bias)):
         if p is not None and layout is not None:
             made.append(np.broadcast_to(layout(p, role), case.pool.shape).tobytes())
     return tuple(made)
-
-
-def explain(
-    tests: Sequence[Output], known: Sequence[Change], base: Recipe, tolerances: Sequence[float], most: int = 3
-) -> tuple[list[Explanation], float]:
-    """Return the smallest combinations of at most so many changes that reproduce all outputs, one a set of codes.
-
-    Also return the first of the tolerances, the finest one first, for which there are any. Of the combinations within
-    it, those are left out that fit far worse than the best.
-    """
-
-    def agrees(recipe: Recipe, tolerance: float) -> bool:
-        return all(scene.agrees(y, recipe, tolerance).all() for scene, y in tests)
-
-    coarse: list[Explanation] = []
-    for size in range(1, most + 1):
-        found: list[dict[frozenset, Explanation]] = [{} for _ in tolerances]
-        for chosen in _combinations(known, size, base, tests, tolerances[0]):
-            recipe = apply(base, chosen)
-            explanation = Explanation(chosen, recipe)
-            for tolerance, explanations in zip(tolerances[::-1], found[::-1], strict=True):
-                if not agrees(recipe, tolerance):
-                    break
-                # Another eps that makes no difference is none.
-                other = recipe.eps != base.eps or recipe.eps_at == "least"
-                if not (other and agrees(replace(recipe, eps_at="missing"), tolerance)):
-                    explanations.setdefault(explanation.codes, explanation)
-        if found[0]:
-            return _best(tests, found[0]), tolerances[0]
-        coarse = coarse or _best(tests, found[-1])
-    return coarse, tolerances[-1]
-
-
-def _best(tests: Sequence[Output], found: dict[frozenset, Explanation]) -> list[Explanation]:
-    """Leave out those whose sum of squared errors is more than twice the least."""
-    if len(found) < 2:
-        return [*found.values()]
-    errors = [_squared_error(tests, explanation.recipe) for explanation in found.values()]
-    return [e for e, error in zip(found.values(), errors, strict=True) if error <= 2 * min(errors)]
-
-
-def _squared_error(tests: Sequence[Output], recipe: Recipe) -> float:
-    return sum(float(np.nansum(np.square(y - scene.output(recipe)))) for scene, y in tests)
-
-
-def apply(base: Recipe, chosen: Sequence[Change]) -> Recipe:
-    """Return the recipe with the changes made."""
-    fields = {k: v for change in chosen for k, v in change.fields.items()}
-    both = sorted(
-        (c.fields["affine"] for c in chosen if "affine" in c.fields), key=lambda affine: affine.layout is None
-    )
-    if len(both) == 2:
-        fields["affine"] = replace(both[1], layout=both[0].layout)
-    return replace(base, **fields)
-
-
-def _combinations(
-    known: Sequence[Change], size: int, base: Recipe, tests: Sequence[Output], tolerance: float
-) -> Iterator[tuple[Change, ...]]:
-    """Yield every combination of changes to different fields, and those of one change less with an eps that fits."""
-    for chosen in combinations(known, size):
-        parts = [part for change in chosen for part in change.parts]
-        if len({*parts}) == len(parts) and len({c.code for c in chosen}) == size:
-            yield chosen
-    if size > 2:
-        return
-    for chosen in combinations(known, size - 1):
-        recipe = apply(base, chosen)
-        if recipe.eps_at != "missing":
-            for eps in _estimates(tests, recipe, base.eps, tolerance):
-                text = f"adds {eps:.4g} where eps = {base.eps:.4g} is asked for"
-                yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value"))
-
-
-def _estimates(tests: Sequence[Output], recipe: Recipe, requested: float, tolerance: float) -> list[float]:
-    """Estimate eps from each input, assuming that everything else is as in the recipe."""
-    found = []
-    for scene, y in tests:
-        numerator, spread = scene.parts(recipe)
-        quotient = scene.undo_affine(y, recipe.affine)
-        root = np.abs(quotient / numerator if recipe.inverted else numerator / quotient)
-        if recipe.eps_at == "output":
-            with_eps, without = quotient, numerator / divisor(spread, recipe)
-        elif recipe.eps_at == "inside":
-            with_eps, without = root**2 if recipe.power == 0.5 else root, spread
-        else:
-            with_eps, without = root, divisor(spread, replace(recipe, eps=0.0, inverted=False))
-        usual = np.sqrt(recipe.spread(scene.statistics(recipe)))
-        clear = (np.abs(numerator) > 0.3 * usual) & np.isfinite(with_eps) & (with_eps > 0)
-        if not clear.any():
-            continue
-        eps = float(np.median((with_eps - without)[clear]))
-        # An eps far below the variance cannot be distinguished from 0.
-        if eps > 100 * tolerance * float(np.median(without[clear])) and not math.isclose(eps, requested, rel_tol=1e-3):
-            rounded = float(f"{eps:.0e}")
-            found.append(rounded if math.isclose(rounded, eps, rel_tol=0.02) else float(f"{eps:.6g}"))
-    return found
-
-
-def _pattern(labels: np.ndarray) -> bytes:
-    """Return the same bytes for the same sets, whatever their numbers."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return first[inverse].astype(np.int32).tobytes()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import uncanonical
-from normviz.inspect.check.known_bugs import Case, Change
+from normviz.inspect.check.bug import Case, Change
 from normviz.inspect.check.simulate import Recipe, Trial, divisor
 from normviz.inspect.check.verdict import Mismatch
 from normviz.inspect.probe.report import sets_in_words

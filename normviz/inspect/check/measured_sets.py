@@ -9,7 +9,8 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.inspect._call import Refusal
-from normviz.inspect.check.known_bugs import Case, Explanation, reshape_of
+from normviz.inspect.check.bug import Case, Explanation
+from normviz.inspect.check.set_bugs import reshape_of
 from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import native_order
 from normviz.inspect.probe.perturbation import Perturbation

@@ -10,8 +10,11 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.core.pooling import canonical
-from normviz.inspect.check.known_bugs import RESHAPES, Case, Explanation, changes, explain
+from normviz.inspect.check.bug import Case, Explanation
+from normviz.inspect.check.known_bugs import changes
 from normviz.inspect.check.localize import lines
+from normviz.inspect.check.search import explain
+from normviz.inspect.check.set_bugs import RESHAPES
 from normviz.inspect.check.simulate import Affine, Recipe, Trial
 from normviz.inspect.check.verdict import Mismatch
 from normviz.inspect.probe.reading import axis_names

@@ -19,7 +19,7 @@ from normviz.core.errors import brief
 from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._signature import ROLES, arrays_in
 from normviz.inspect._snapshot import is_array
-from normviz.inspect.check.known_bugs import Change, apply
+from normviz.inspect.check.bug import Change
 from normviz.inspect.check.layer_state import (
     Mode,
     Slot,
@@ -32,6 +32,7 @@ from normviz.inspect.check.layer_state import (
 )
 from normviz.inspect.check.localize import lines
 from normviz.inspect.check.precision import library_layer
+from normviz.inspect.check.search import apply
 from normviz.inspect.check.setup import Expectation, Subject
 from normviz.inspect.check.simulate import FLOAT16, Pair, Recipe, Scene, Trial, near, plain
 from normviz.inspect.check.verdict import Mismatch

@@ -18,8 +18,10 @@ from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner
 from normviz.inspect._signature import STATE, Takes, general_values, signature, texts_of
 from normviz.inspect._snapshot import Snapshot, is_array
-from normviz.inspect.check.known_bugs import Case, affine_not_reshaped, apply
+from normviz.inspect.check.bug import Case
+from normviz.inspect.check.known_bugs import affine_not_reshaped
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters, snapshot_of
+from normviz.inspect.check.search import apply
 from normviz.inspect.check.simulate import (
     TOLERANCE,
     Cut,

@@ -11,7 +11,9 @@ import numpy as np
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling
 from normviz.inspect._call import RESOLUTION
-from normviz.inspect.check.known_bugs import Case, changes, explain
+from normviz.inspect.check.bug import Case
+from normviz.inspect.check.known_bugs import changes
+from normviz.inspect.check.search import explain
 from normviz.inspect.check.simulate import Cut, Recipe, Scene, right
 from normviz.inspect.compare.layer_diff import LayerPair, affine_differences, plus_one
 from normviz.inspect.compare.matching import match
