@@ -287,21 +287,23 @@ class ModelRun:
                     self._add(call.label, module, call.norm, "call", call)
         elif readable and not (running.has_norms or is_torchs_own(module) or is_activation(module, x, y)):
             norm = self._norm_by_trial(running, x) if is_outshone(x) else None
-            norm = norm or norm_by_output(module, x, y, before) or self._norm_by_trial(running, x)
+            norm = norm or norm_by_output(module, x, y, before)
+            if norm is None or not norm.sure:
+                norm = self._norm_by_trial(running, x, norm)
             if norm is not None:
                 running.has_norms = True
                 self._record(name, running, norm, "output", given, x, y)
 
-    def _norm_by_trial(self, running: RunningModule, x: Any) -> Norm | None:
+    def _norm_by_trial(self, running: RunningModule, x: Any, guess: Norm | None = None) -> Norm | None:
         """Call a module without layers inside again, unobserved, to see what it normalizes; once for each shape."""
         module = running.module
         if is_scripted(module) or any("." in name for name in (*parameters(module), *buffers(module))):
-            return None
+            return guess
         key = id(module), tuple(x.shape)
         if key not in self._tried:
             self._paused = True
             try:
-                self._tried[key] = norm_by_trial(module, *running.arguments, x, self._buffers_before)
+                self._tried[key] = norm_by_trial(module, *running.arguments, x, self._buffers_before, guess)
             finally:
                 self._paused = False
         return self._tried[key]

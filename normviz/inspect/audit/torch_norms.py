@@ -64,6 +64,7 @@ class Norm:
     # mean after the call
     stored: tuple[np.ndarray, np.ndarray] | None = None
     mean_after: np.ndarray | None = None
+    sure: bool = True  # False if a weight was fitted, or a function may follow: then it might be no normalization
 
     @property
     def size(self) -> int | None:

@@ -22,23 +22,28 @@ from normviz.inspect.audit.torch_norms import OTHER, BuffersBefore, Norm
 SAMPLES = 2
 """Samples of a trial's input."""
 WIDER = 8.0
-"""How many times wider the cells of a map are spread."""
+"""How many times wider cells are spread, so that the output must change if it depends on them."""
 CHANGED = 0.02
-"""Relative change of an output that counts as one."""
+"""Change of an output, in standard deviations, that counts as one."""
+INVARIANT = 0.005
+"""Relative change of a normalization's output, through eps, when its input is scaled."""
 SAME = 1e-4
 """A change is none if it is below this part of the other one, beside rounding."""
 
 
-def norm_by_trial(module: Any, args: tuple, kwargs: dict, x: Any, before: BuffersBefore) -> Norm | None:
+def norm_by_trial(
+    module: Any, args: tuple, kwargs: dict, x: Any, before: BuffersBefore, guess: Norm | None = None
+) -> Norm | None:
     """Return what a module normalizes if calls on noise show it; None otherwise, and if they raise.
 
-    `args`, `kwargs` are those of its call in the run, with x as the first argument. The caller sees to it that these
+    `args`, `kwargs` are those of its call in the run, with x as the first argument, and `guess` is what the output of
+    that call may mean: if nothing contradicts it, it is returned. The caller sees to it that these
     calls are not observed. Parameters, buffers and random states are left as they were.
     """
     import torch
 
     if not args or not 2 <= x.ndim <= 5 or has_matrices(module, x):
-        return None
+        return guess
     shape = (min(SAMPLES, x.shape[0]), *x.shape[1:])
 
     def rounded(noise: np.ndarray) -> Any:
@@ -54,23 +59,32 @@ def norm_by_trial(module: Any, args: tuple, kwargs: dict, x: Any, before: Buffer
 
     try:
         with _replaced(module) as originals:
-            noise, other = _noise(shape, 0), _noise(shape, 1)
+            noise, other = _noise(shape, 0), WIDER * _noise(shape, 1)
             rounding = torch.finfo(_wide(x.dtype)).eps
             y = call(noise)
             cell = np.unravel_index(np.abs(y).argmax(), shape)
             other[cell] = noise[cell]
-            if not buffers(module) and abs(call(other)[cell] - y[cell]) <= CHANGED * abs(y[cell]):
-                return None  # the output depends on this cell alone
+            if not buffers(module) and abs(call(other)[cell] - y[cell]) <= CHANGED * y.std():
+                return guess  # the output depends on this cell alone
             state = {i: before.get(id(t), np.array(values(t), np.float64)) for i, t in originals.items()}
             norm = norm_by_output(module, rounded(noise), torch.from_numpy(y), state)
-            if norm is None:
-                axis = next((a for a in (1, -1)[: x.ndim - 2] if _pools_maps(noise, y, a, call, rounding)), None)
-                return None if axis is None else Norm(OTHER, tuple(x.shape), None, axis)
+            if norm is None or not norm.sure:
+                norm = norm or guess
+                if norm is None or _size(call(WIDER * noise) - y) > INVARIANT * _size(y):
+                    maps = (_pools_maps(noise, y, axis, call, rounding) for axis in (1, -1)[: x.ndim - 2])
+                    axis = next((a for a, pools in zip((1, -1), maps, strict=False) if pools), None)
+                    return guess if axis is None else Norm(OTHER, tuple(x.shape), None, axis)
+                if norm is guess:
+                    return guess
     except Exception:  # it may ask for other sizes, or for values that it knows
-        return None
+        return guess
     block = norm.block and (x.shape[0] if norm.block[0] > 1 else 1, *norm.block[1:])
     weight, bias = (originals.get(id(t)) for t in (norm.weight, norm.bias))
     return replace(norm, shape=tuple(x.shape), block=block, weight=weight, bias=bias, mean_after=None)
+
+
+def _size(a: np.ndarray) -> float:
+    return float(np.sqrt(np.square(a).mean()))
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -101,9 +115,9 @@ def _pools_maps(
         one[others] = mean + factor * (one[others] - mean)
         return abs(canonical(call(moved), axis)[0, 0][cell] - of_map[cell])
 
-    size = abs(of_map[cell])
+    size, spread = np.abs(of_map).max(), of_map.std()
     wider = change(WIDER) if others.sum() > 2 else 0.0
-    return wider > max(CHANGED, 32 * rounding) * size and change(-1.0) <= 8 * rounding * size + SAME * wider
+    return wider > CHANGED * spread + 32 * rounding * size and change(-1.0) <= 8 * rounding * size + SAME * wider
 
 
 @contextmanager
