@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint coverage book instructor samples pictures bench bench-gpu bench-explorer bench-book clean
+.PHONY: help lab test lint coverage book instructor samples pictures bench bench-gpu bench-explorer bench-book bench-audit clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -67,6 +67,9 @@ bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a 
 bench-book: .venv/dev-ready ## what a page of ten explorers weighs, and when it is painted
 	@$(BIN)/python tools/find_browser.py
 	@$(BIN)/python -m benchmarks.book
+
+bench-audit: .venv/dev-ready ## what an audit costs beside a forward, and what it says of many networks of timm
+	$(BIN)/python -m benchmarks.audit --networks
 
 pictures: .venv/dev-ready ## make the README's pictures again
 	@$(PIP) pillow

@@ -18,30 +18,37 @@ NO_NORMS = {"test_nfnet", "nf_regnet_b0", "resmlp_12_224", "squeezenet1_1"}
 
 @cache
 def _torchvision():
-    # PyPI's torchvision is built for CUDA. Beside the CPU's torch its operators do not load, and its import asks for
-    # these two, which no model here calls.
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    """Return torchvision, and the operators that stand in for its own."""
+    operators = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import torchvision
-    return library, torchvision
+        try:
+            import torchvision
+        except RuntimeError:
+            # PyPI's torchvision is built for CUDA. Beside the CPU's torch its operators do not load, and its import
+            # asks for these two, which no network here calls.
+            operators = torch.library.Library("torchvision", "DEF")
+            for name in ("nms", "qnms"):
+                operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            import torchvision
+    return torchvision, operators
 
 
-def _timm(name):
+def timm_network(name, size=SIZE):
+    """Return a network of timm, for images of this size if it must know it."""
     _torchvision()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import timm
 
-        sized = {"img_size": SIZE} if name.startswith(("test_vit", "mixer", "resmlp", "levit")) else {}
-        return timm.create_model(name, **sized)
+        try:
+            return timm.create_model(name, img_size=size)
+        except (TypeError, AssertionError):
+            return timm.create_model(name)
 
 
 def _models():
-    return _torchvision()[1].models
+    return _torchvision()[0].models
 
 
 def _small_maxvit(**options):
@@ -57,7 +64,7 @@ def _detection_backbone(name):
     return getattr(_models().detection, name)(weights_backbone=None).backbone
 
 
-MODELS = {name: partial(_timm, name) for name in TIMM} | {
+MODELS = {name: partial(timm_network, name) for name in TIMM} | {
     name: partial(lambda name: getattr(_models(), name)(), name)
     for name in (
         "resnet18",
@@ -73,5 +80,5 @@ MODELS |= {
     "lraspp_mobilenet_v3_large": partial(_segmentation, "lraspp_mobilenet_v3_large"),
     "fasterrcnn_mobilenet_v3_large_fpn": partial(_detection_backbone, "fasterrcnn_mobilenet_v3_large_fpn"),
     "MaxVit": _small_maxvit,
-    "resnet18 frozen": lambda: _models().resnet18(norm_layer=_torchvision()[1].ops.FrozenBatchNorm2d),
+    "resnet18 frozen": lambda: _models().resnet18(norm_layer=_torchvision()[0].ops.FrozenBatchNorm2d),
 }
