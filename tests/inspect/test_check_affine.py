@@ -108,6 +108,23 @@ def test_a_documented_shape_of_the_parameters_is_no_bug():
         assert nv.check(fn, "group", 2).codes == ("affine-not-reshaped",)
 
 
+def test_one_weight_for_all_channels_is_not_looked_at():
+    """As a layer has it that makes its weight from the list [C] and not from C: that is said, for it may be meant."""
+
+    class Shared:
+        def __init__(self):
+            self.weight = np.ones(1)
+
+        def __call__(self, x):
+            return nv.normalize(x, "positional", channel_axis=-1) * self.weight
+
+    verdict = nv.check(Shared(), "positional", channel_axis=-1)
+    assert verdict.passed
+    why = "those of fn have shape (1,), not one number for each channel"
+    assert verdict.skipped["other values of weight and bias"] == why
+    assert verdict.notes == ()
+
+
 def test_other_shapes_of_the_parameters():
     """An axis too few at the front is not reshaped either; one at the end is; a last axis of 1 raises no error."""
 

@@ -35,7 +35,15 @@ from normviz.inspect._call import (
 from normviz.inspect._snapshot import restore_after
 from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.bug import Case, Change, Explanation
-from normviz.inspect.check.layer_state import Mode, find_mode, find_running, held, is_of_a_batch
+from normviz.inspect.check.layer_state import (
+    Mode,
+    attribute,
+    find_mode,
+    find_parameters,
+    find_running,
+    held,
+    is_of_a_batch,
+)
 from normviz.inspect.check.measured_sets import measured_sets, renamed_on_another_shape
 from normviz.inspect.check.moved_output import moved_output
 from normviz.inspect.check.running_stats import RunningState
@@ -213,6 +221,11 @@ class Check:
             if took := self.subject.call.took:
                 what = described(self.subject.call.returned)
                 self.note(f"fn returned {what}; check took its {took}, which has the shape of x.")
+            if self.subject.layout == "own":
+                kept = [p.read() for p in find_parameters(owner(self.fn)).values()]
+                shapes = dict.fromkeys(str(attribute(p, "shape")) for p in kept)
+                why = f"those of fn have shape {' and '.join(shapes)}, not one number for each channel"
+                self.skipped["other values of weight and bias"] = why
             self._examine(self.subject)
         except Refusal as error:
             code = "no-array" if str(error).startswith("fn returned") else "raises"
