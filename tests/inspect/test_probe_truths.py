@@ -253,6 +253,10 @@ OVERLAPS = {
     "float16": Truth(lambda x: running(x.astype("f4"), 2, (1,)).astype("f2"), TOKENS, STEPS, CAUSAL),
     "then ReLU": Truth(lambda x: np.maximum(running(x, 2, (1,)), 0), TOKENS, STEPS, CAUSAL, curve=True),
     "by a triangle": Truth(by_triangle, TOKENS, STEPS, f"{CAUSAL}, over all of axis 1"),
+    "vectors": Truth(lambda x: running(x, 1), (5, 8), (SAME, EARLIER), "causal along axis 1"),
+    "volumes": Truth(
+        lambda x: running(x, 2, (1, 3, 4)), (2, 3, 4, 3, 3), (SAME, ALL, EARLIER, ALL, ALL), "over all of axes 1, 3, 4"
+    ),
     "moving average": Truth(moving, (3, 4, 9), STEPS, CAUSAL),
     "response": Truth(response, MAPS, (SAME, at(-1, 0, 1), SAME, SAME), "a window along axis 1, from 1 before it to 1"),
     "box filter": Truth(
@@ -269,7 +273,7 @@ OVERLAPS = {
         (SAME, SAME, at(-11, -1, 0, 1, 11)), "from 1 before it to 1 after it, around its ends",
     ),
     "overlapping groups": Truth(
-        overlapping_groups, (2, 8, 3, 3), (SAME, share_group, ALL, ALL), "cells at some distance along axis 1"
+        overlapping_groups, (2, 8, 3, 3), (SAME, share_group, ALL, ALL), "some of the cells along axis 1, not the same"
     ),
     "switchable": Truth(switchable, MAPS, None),
     "two axes": Truth(lambda x: running(x, 2, (1,)) + running(x, 3, (1,)), MAPS, None),
@@ -295,6 +299,7 @@ MASKED = {
         ("IN", "maps with holes", MAPS, (2, 3), IN, HOLES, "zero", False),
         ("LN", "some channels", MAPS, (1, 2, 3), LN, CHANNELS, "normalized", False),
         ("LN", "some channels", MAPS, (1, 2, 3), LN, CHANNELS, "passed", False),
+        ("BN", "some vectors", VECTORS, (0,), (ALL, SAME), np.arange(16)[:, None] % 4 > 0, "zero", False),
     ]
 }  # fmt: skip
 
@@ -418,6 +423,10 @@ def test_every_sentence_is_true(name):
         assert "The sets are disjoint, but at least " in said
     else:
         assert found.mute is None, said
+
+    samples = labels.reshape(len(labels), -1)
+    coupled = any(np.isin(one, other).any() for one, other in zip(samples, np.roll(samples, 1, 0), strict=True))
+    assert found.labels is None or found.couples_samples == coupled
 
     if "divides" in said:
         assert f"the {case.divides}" in said, said

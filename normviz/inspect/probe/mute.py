@@ -9,6 +9,9 @@ import numpy as np
 
 from normviz.inspect.probe.sets import Experiment, Log, Sets, number
 
+MOST_PATTERNS = 2000
+"""Sets of which only so many cells differ in what they answer are told apart, which takes a second at most."""
+
 
 def find_masked(
     experiment: Experiment, shape: tuple[int, ...], rng: np.random.Generator, log: Log, max_calls: int
@@ -18,10 +21,15 @@ def find_masked(
     `log` holds calls that changed few cells.
     """
     log, labels, active, steady = [*log], np.zeros(shape, int), np.zeros(shape, bool), 0
+    keys = np.zeros(labels.size, int)
     for turn in range(max_calls):
         mask = _choose(labels, log, rng, turn, active)
         log.append((mask, experiment(mask)))
-        found, certain = _alike(log)
+        for changed, responded in log if turn == 0 else log[-1:]:
+            keys = number(keys * 4 + changed.ravel() * 2 + responded.ravel())
+        if (alike := _alike(log, keys)) is None:
+            return None
+        found, certain = alike
         same, labels = np.array_equal(found, labels.ravel()), found.reshape(shape)
         roles = _roles(found, log)
         if roles is None and (certain or turn > 6):
@@ -95,16 +103,18 @@ def _choose(labels: np.ndarray, log: Log, rng: np.random.Generator, turn: int, a
     return mask.reshape(labels.shape)
 
 
-def _alike(log: Log) -> tuple[np.ndarray, bool]:
-    """Return labels of cells that answer alike, and whether each cell fits one class alone.
+def _alike(log: Log, keys: np.ndarray) -> tuple[np.ndarray, bool] | None:
+    """Return labels of cells that answer alike, and whether each cell fits one class alone; None if too many differ.
 
-    What a cell answers to a call that changed it is not known; -1 stands for it.
+    What a cell answers to a call that changed it is not known; -1 stands for it. `keys` number the cells that have been
+    changed, and have responded, in the same calls.
     """
-    seen = np.array([np.where(mask, -1, response).ravel() for mask, response in log])
-    own = np.array([(mask & response).ravel() for mask, response in log])
-    patterns, inverse = np.unique(np.concatenate([seen, own]), axis=1, return_inverse=True)
-    seen, own = np.split(patterns, 2)
-    classes, of_pattern = np.empty((0, len(log)), int), np.empty(patterns.shape[1], int)
+    first = np.unique(keys, return_index=True)[1]
+    if len(first) > MOST_PATTERNS:
+        return None
+    masks, own = (np.array([part.ravel()[first] for part in parts]) for parts in zip(*log, strict=True))
+    seen = np.where(masks, -1, own)
+    classes, of_pattern = np.empty((0, len(log)), int), np.empty(len(first), int)
     for p in np.argsort((seen < 0).sum(0), kind="stable"):
         row = seen[:, p]
         apart = ((classes != row) & (classes >= 0) & (row >= 0)).any(1)
@@ -117,7 +127,7 @@ def _alike(log: Log) -> tuple[np.ndarray, bool]:
         of_pattern[p] = k = likely.argmax()
         classes[k] = np.where(classes[k] < 0, row, classes[k])
     fits = [(~((classes != row) & (classes >= 0) & (row >= 0)).any(1)).sum() for row in seen.T[(seen < 0).any(0)]]
-    return number(of_pattern[inverse.ravel()]), all(fit == 1 for fit in fits)
+    return number(of_pattern[keys]), all(fit == 1 for fit in fits)
 
 
 def _roles(labels: np.ndarray, log: Log) -> tuple[np.ndarray, np.ndarray, bool] | None:
@@ -127,18 +137,15 @@ def _roles(labels: np.ndarray, log: Log) -> tuple[np.ndarray, np.ndarray, bool] 
     class has answered to another.
     """
     active, mute = np.zeros((2, labels.size), bool)
-    hits, quiet, count = [], np.zeros(labels.max() + 1), np.bincount(labels)
-    for mask, response in ((mask.ravel(), response.ravel()) for mask, response in log):
-        answers = np.bincount(labels, response & ~mask) > 0
-        changed, heard = np.bincount(labels, mask), np.bincount(labels, ~mask) > 0
-        mute |= mask & (heard & ~answers)[labels]
-        hits += [mask & (labels == c) for c in np.flatnonzero(answers)]
-        quiet += ~answers & (changed * 3 >= count)
-    for changed in hits:
-        left = changed & ~mute
-        if not left.any():
+    calls = [(mask.ravel(), np.bincount(labels, (response & ~mask).ravel()) > 0) for mask, response in log]
+    quiet, count = np.zeros(labels.max() + 1), np.bincount(labels)
+    for mask, answers in calls:
+        mute |= mask & ((np.bincount(labels, ~mask) > 0) & ~answers)[labels]
+        quiet += ~answers & (np.bincount(labels, mask) * 3 >= count)
+    for mask, answers in calls:
+        left = np.bincount(labels, mask & ~mute)
+        if (answers & (left == 0)).any():
             return None
-        if left.sum() == 1:
-            active |= left
+        active |= mask & ~mute & (answers & (left == 1))[labels]
     proven = (np.bincount(labels, active) > 0) | (quiet > 1) | (count < 3)
     return active, mute, bool(proven.all())

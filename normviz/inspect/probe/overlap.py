@@ -93,7 +93,7 @@ def _relations(n: int, rows: dict[int, np.ndarray]) -> Iterator[tuple[str, np.nd
         np.isin(ahead % n if ends else ahead, np.mod(wide, n) if ends else wide),
     )
     if len(rows) == n:
-        yield "cells at some distance along axis {axis}", np.array([rows[j] for j in range(n)])
+        yield "some of the cells along axis {axis}, not the same for each", np.array([rows[j] for j in range(n)])
 
 
 def _window(steps: list[int]) -> str:

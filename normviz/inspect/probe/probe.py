@@ -226,7 +226,8 @@ class _Experiments:
             if labels is None:
                 return None
         known.labels, known.block = labels, block_of(labels)
-        known.couples_samples = bool((labels[1:] <= labels[0].max()).any()) if len(labels) > 1 else None
+        in_samples = sum(np.unique(sample).size for sample in labels)
+        known.couples_samples = in_samples > labels.max() + 1 if len(labels) > 1 else None
         return labels
 
     def _without_sets(self, sets: Sets) -> None:

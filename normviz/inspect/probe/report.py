@@ -219,8 +219,10 @@ class Probe:
         what = "variance" if self.centered else "mean square"
         if self.unbiased:
             what += " (unbiased: divided by m - 1)"
-        if self.form and self.form.endswith("sum of squares"):
-            what = "sum of squares" if "root sum" in self.form else "mean square, or of the sum of squares,"
+        if self.form and self.form.endswith("root sum of squares"):
+            what = "sum of squares"
+        elif not self.centered and (self.form is None or "mean or sum" in self.form):  # the two differ by a factor
+            what = "mean square, or of the sum of squares,"
         elif self.form not in (None, "(x - mean) / std", "x / root mean square"):
             return [f"It gives {self.form}."]
         start = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
