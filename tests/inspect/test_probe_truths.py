@@ -276,6 +276,9 @@ OVERLAPS = {
         overlapping_groups, (2, 8, 3, 3), (SAME, share_group, ALL, ALL), "some of the cells along axis 1, not the same"
     ),
     "switchable": Truth(switchable, MAPS, None),
+    "half of the channels backwards": Truth(
+        lambda x: np.concatenate([running(x[:, :4], 2), np.flip(running(np.flip(x[:, 4:], 2), 2), 2)], 1), TOKENS, None
+    ),
     "two axes": Truth(lambda x: running(x, 2, (1,)) + running(x, 3, (1,)), MAPS, None),
 }  # fmt: skip
 
@@ -299,6 +302,8 @@ MASKED = {
         ("IN", "maps with holes", MAPS, (2, 3), IN, HOLES, "zero", False),
         ("LN", "some channels", MAPS, (1, 2, 3), LN, CHANNELS, "normalized", False),
         ("LN", "some channels", MAPS, (1, 2, 3), LN, CHANNELS, "passed", False),
+        ("LN", "steps after the first", TOKENS, (1, 2), (SAME, ALL, ALL), np.arange(6) > 0, "normalized", False),
+        ("RMS", "padded samples", TOKENS, (1, 2), (SAME, ALL, ALL), PADDING, "normalized", True),
         ("BN", "some vectors", VECTORS, (0,), (ALL, SAME), np.arange(16)[:, None] % 4 > 0, "zero", False),
     ]
 }  # fmt: skip
@@ -324,6 +329,7 @@ OTHERS = {
         method="weight_norm",
     ),
     "L1": Truth(lambda x: absolute(x, (1, 2, 3)), MAPS, LN),
+    "L1 of all cells": Truth(lambda x: absolute(x, (0, 1, 2, 3)), (4, 8, 12, 12), (ALL,) * 4),
     "L1, not centered": Truth(lambda x: absolute(x, (2, 3), False), MAPS, IN),
     "L1, then ReLU": Truth(lambda x: np.maximum(absolute(x, (2, 3), False), 0), MAPS, IN),
     "L1 of vectors": Truth(lambda x: x / np.abs(x).sum(1, keepdims=True), VECTORS, (SAME, ALL)),
@@ -439,6 +445,17 @@ def test_every_sentence_is_true(name):
     if "depends on the scale" in said:
         x = np.random.default_rng(0).normal(size=case.shape)
         assert not np.allclose(case.fn(4 * x), case.fn(x), atol=1e-3)
+
+
+def test_mute_cells_are_found_whichever_cells_are_tried():
+    case = TRUTHS["RMS of padded samples, the others normalized, by a product"]
+    labels, mute = expected_sets(case)
+    for seed in range(12):
+        found = nv.probe(case.fn, case.shape, seed=seed)
+        assert np.array_equal(number(found.labels), labels)
+        assert found.mute.any()
+        assert not (found.mute & ~mute).any()
+        assert found.method is found.is_normalizer is None
 
 
 @pytest.mark.parametrize("name", ["steps of all channels", "moving average", "GRN", "L2 of vectors", *[*MASKED][:3]])
