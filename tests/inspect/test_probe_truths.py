@@ -431,8 +431,8 @@ def test_every_sentence_is_true(name):
         assert found.mute is None, said
 
     samples = labels.reshape(len(labels), -1)
-    coupled = any(np.isin(one, other).any() for one, other in zip(samples, np.roll(samples, 1, 0), strict=True))
-    assert found.labels is None or found.couples_samples == coupled
+    coupled = any(bool(np.isin(one, other).any()) for one, other in zip(samples, np.roll(samples, 1, 0), strict=True))
+    assert found.labels is None or found.couples_samples is coupled
 
     if "divides" in said:
         assert f"the {case.divides}" in said, said

@@ -227,7 +227,7 @@ class _Experiments:
                 return None
         known.labels, known.block = labels, block_of(labels)
         in_samples = sum(np.unique(sample).size for sample in labels)
-        known.couples_samples = in_samples > labels.max() + 1 if len(labels) > 1 else None
+        known.couples_samples = bool(in_samples > labels.max() + 1) if len(labels) > 1 else None
         return labels
 
     def _without_sets(self, sets: Sets) -> None:
