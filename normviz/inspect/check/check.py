@@ -33,7 +33,7 @@ from normviz.inspect._call import (
     owner,
 )
 from normviz.inspect._snapshot import restore_after
-from normviz.inspect.check import gradients, known_bugs, localize, precision, running_stats
+from normviz.inspect.check import fixed_stats, gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.bug import Case, Change, Explanation
 from normviz.inspect.check.layer_state import (
     Mode,
@@ -436,7 +436,7 @@ class Check:
         case = Case(subject.pool, *asked, subject.weight, subject.bias, subject.flattens)
         found, tolerance, line = [Explanation((), base)], strict, None
         if not is_right(strict):
-            known, line = known_bugs.changes(case), running_stats.fixed_line(trials, strict)
+            known, line = known_bugs.changes(case), fixed_stats.fixed_line(trials, strict)
             found, tolerance = explain(tests, known, base, tolerances, most=1) if line is None else ([], strict)
             if line is None and (len(found) != 1 or tolerance > strict):
                 # With the sets measured, combinations with bugs that make others need no trial.
@@ -462,7 +462,7 @@ class Check:
                 self.mismatches += mismatches
                 return recipe, tolerance
         if line is not None:
-            self.mismatches.append(running_stats.uses_running(subject, trials, base, line, strict))
+            self.mismatches.append(fixed_stats.fixed_statistics(subject, trials, base, line, strict))
             return None, strict
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None:
