@@ -141,6 +141,11 @@ FIRES = {
         (SEQ(zoo.HandGroupNorm(2, 8)).half(), (300 * X).half(), {}),
         (SEQ(zoo.HandGroupNorm(2, 8, nn.ReLU())).half(), (2000 * X).half(), {}),
         (SEQ(Call(lambda x: x / (x.square().mean(1, keepdim=True) + 1e-6).sqrt())), 1e25 * X, {}),
+        (
+            SEQ(Call(lambda x: (x - x.mean(0)) / ((x - x.mean(0)) ** 2).mean(0).sqrt())),
+            (2000 * spread(16, 8)).half(),
+            {},
+        ),
         (SEQ(nn.LayerNorm(16, eps=1e5)), spread(2, 9, 16), {}),
         (SEQ(zoo.RMSNorm(16, eps=1e4)), spread(2, 9, 16), {}),
         (SEQ(nn.Conv2d(8, 8, 3), constant(nn.GroupNorm(2, 8), 0.0)), X, {}),
@@ -242,6 +247,7 @@ NEAR_MISSES = {
     ],
     "small-set": [
         (SEQ(nn.InstanceNorm2d(8)), spread(4, 8, 2, 4), {}),
+        (SEQ(nn.InstanceNorm2d(8, track_running_stats=True)).eval(), MAPS, {}),
         (SEQ(nn.LayerNorm(8)), spread(2, 9, 8), {}),
         (SEQ(POOL, nn.GroupNorm(1, 8)), X, {}),
         (SEQ(POOL, bn()), X, {}),

@@ -197,6 +197,7 @@ NO_NORMS = {
     "spatial softmax": lambda x: x * x.flatten(2).softmax(-1).reshape(x.shape),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x),
     "a power mean": lambda x: x * x.abs().pow(3).mean((2, 3), keepdim=True).pow(1 / 3),
+    "by the range": lambda x: (x - x.amin((2, 3), keepdim=True)) / (x.amax((2, 3), keepdim=True) - x.amin()),
     "noise": torch.rand_like,
     "zeros": torch.zeros_like,
 }

@@ -54,7 +54,7 @@ def _set_size(layer: LayerRecord, training_batch: int | None) -> int | None:
     """Return |S| in training; None if it is not known, as the example may have another number of samples."""
     norm = layer.smallest
     if norm.kind != "batch" or norm.size is None:
-        return norm.size
+        return norm.size if norm.own else None  # with running statistics Instance Norm pools nothing
     if layer.frozen:
         return None
     if training_batch is not None:

@@ -1,8 +1,8 @@
 """Recognize a normalization by calling its module again, on inputs of our own.
 
 The example may hide what a module does: squares overflow in half precision, one channel outshines all others, a weight
-is 0. So a module without layers inside, which its output did not explain, is called on noise; parameters that are all 0
-or not finite are replaced for the trial.
+is 0. So a module without layers inside, which its output did not explain, is called on noise; weights that are 0 or not
+finite are replaced for the trial.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from normviz.inspect.audit.detect import has_matrices, norm_by_output
 from normviz.inspect.audit.tensors import buffers, first_tensor, has_values, values
 from normviz.inspect.audit.torch_norms import OTHER, BuffersBefore, Norm
 
-SAMPLES = 2
-"""Samples of a trial's input."""
+SAMPLES, CELLS = 2, 64
+"""A trial's input has this number of samples, or as many as the example, until a channel has so many cells."""
+WATCHED = 8
+"""Cells of a map that are left as they are, while the others move."""
 WIDER = 8.0
 """How many times wider cells are spread, so that the output must change if it depends on them."""
 CHANGED = 0.02
@@ -44,7 +46,8 @@ def norm_by_trial(
 
     if not args or not 2 <= x.ndim <= 5 or has_matrices(module, x):
         return guess
-    shape = (min(SAMPLES, x.shape[0]), *x.shape[1:])
+    samples = max(SAMPLES, CELLS * max(x.shape[1:]) // max(x[0].numel(), 1))
+    shape = (min(samples, x.shape[0]), *x.shape[1:])
 
     def rounded(noise: np.ndarray) -> Any:
         return torch.from_numpy(noise).to(x.device, _wide(x.dtype))
@@ -98,25 +101,26 @@ def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
 def _pools_maps(
     x: np.ndarray, y: np.ndarray, axis: int, call: Callable[[np.ndarray], np.ndarray], rounding: float
 ) -> bool:
-    """Whether a cell of the output depends on the mean and variance of its map, and on nothing else of the other cells.
+    """Whether some cells of the output depend on the mean and variance of the others of their map, and on nothing else.
 
-    They are moved away from their mean, which changes the variance alone, and mirrored at it, which changes neither.
-    `rounding` is the relative one of the dtype.
+    The others are moved away from their mean, which changes the variance alone, and mirrored at it, which changes
+    neither. `rounding` is the relative one of the dtype.
     """
     of_map = canonical(y, axis)[0, 0]
-    cell = np.unravel_index(np.abs(of_map).argmax(), of_map.shape)
-    others = np.ones(of_map.shape, bool)
-    others[cell] = False
+    order = np.abs(of_map).argsort(axis=None)
+    others = np.ones(of_map.size, bool)
+    others[order[2 :: max(3, of_map.size // WATCHED)]] = False
+    others = others.reshape(of_map.shape)
 
     def change(factor: float) -> float:
         moved = x.copy()
         one = canonical(moved, axis)[0, 0]  # a view
         mean = one[others].mean()
         one[others] = mean + factor * (one[others] - mean)
-        return abs(canonical(call(moved), axis)[0, 0][cell] - of_map[cell])
+        return np.abs(canonical(call(moved), axis)[0, 0] - of_map)[~others].max()
 
     size, spread = np.abs(of_map).max(), of_map.std()
-    wider = change(WIDER) if others.sum() > 2 else 0.0
+    wider = change(WIDER) if others.sum() > 2 and not others.all() else 0.0
     return wider > CHANGED * spread + 32 * rounding * size and change(-1.0) <= 8 * rounding * size + SAME * wider
 
 
@@ -124,7 +128,7 @@ def _pools_maps(
 def _replaced(module: Any) -> Iterator[dict[int, Any]]:
     """Give a module copies of its own parameters and buffers, in float32 at least; yield id of the copy -> original.
 
-    Those that are all 0 or not finite become noise about 1.
+    Those that are not finite become noise about 1; so do those that are all 0, if there is no other of their size.
     """
     import torch
 
@@ -132,11 +136,13 @@ def _replaced(module: Any) -> Iterator[dict[int, Any]]:
     kept = [dict(store) for store in stores]
     try:
         originals = {}
+        own = [t for store in stores for t in store.values() if t is not None and has_values(t)]
+        sizes = {t.numel() for t in own if t.any()}
         for store in stores:
             for name, tensor in store.items():
                 if tensor is not None and has_values(tensor):
                     new = tensor.detach().to(_wide(tensor.dtype), copy=True)
-                    if not (new.isfinite().all() and new.any()):
+                    if not new.isfinite().all() or new.numel() not in sizes:
                         noise = np.random.default_rng(0).uniform(0.5, 1.5, tuple(new.shape))
                         new = torch.from_numpy(noise).to(new.device, new.dtype)
                     store[name] = new
