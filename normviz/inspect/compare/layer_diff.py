@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ def compare_layers(a: LayerUse, b: LayerUse, tolerance: float | None) -> LayerPa
     tolerance = tolerance_of(a.dtype, b.dtype) if tolerance is None else tolerance
     cells, inputs, outputs = Match(np.inf, why="its input has no values that can be read"), None, None
     if a.x is not None and b.x is not None:
-        cells = _meant(match(a.x, b.x, tolerance), a, b)
+        cells = match(a.x, b.x, tolerance)
         inputs = cells.difference
     if a.y is not None and b.y is not None:
         outputs = relative(a.y, b.y) if cells.why else relative(*cells.both(a.y, b.y))
@@ -138,15 +138,6 @@ def _activation(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> boo
     if flat or not (_is_function(y_a, y_b, tolerance) or _is_function(y_b, y_a, tolerance)):
         return False
     return bool(1 - np.corrcoef(y_a, y_b)[0, 1] ** 2 > 1e-4)
-
-
-def _meant(cells: Match, a: LayerUse, b: LayerUse) -> Match:
-    """Return the match with the order in which the outputs are most alike, where equal values allow several."""
-    y_a, y_b = a.y, b.y
-    if not cells.others or y_a is None or y_b is None:
-        return cells
-    ways = [cells, *(replace(cells, order=order) for order in cells.others)]
-    return min(ways, key=lambda way: (round(relative(*way.both(y_a, y_b)), 6), _same_sets(a, b, way) is False))
 
 
 def _is_function(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:

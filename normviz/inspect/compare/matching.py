@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, islice, permutations, product
+from itertools import accumulate, permutations, product
 from math import gcd
 from operator import mul
 
@@ -22,8 +22,6 @@ LEAST_CLEAR = 0.1
 """Share of the cells that must have values of their own, if the cells are matched by nothing but their values."""
 OTHER_VALUES = "its inputs hold other values"
 UNTOLD = "which of its inputs is which could not be told"
-MOST_ORDERS = 8
-"""Orders of axes that are kept where several give the same values, as those of constant maps do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +38,12 @@ class Match:
         Which cells of b are matched beyond doubt, flat; None: all are.
     why
         Why the cells could not be matched, "" if they are.
-    others
-        Other orders that give the same values.
     """
 
     difference: float
     order: np.ndarray | None = None
     clear: np.ndarray | None = None
     why: str = ""
-    others: tuple[np.ndarray, ...] = ()
 
     def both(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return numbers of a's cells and of b's cells in one order, of the cells that are matched beyond doubt."""
@@ -73,9 +68,9 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match:
         return other
     flat_a, flat_b = a.reshape(-1), b.reshape(-1)
     for tried in (_axis_orders(a, b, tolerance), map(np.argsort, _axis_orders(b, a, tolerance))):
-        good = (order for order in tried if relative(flat_a[order], flat_b) <= tolerance)
-        if orders := [*islice(good, MOST_ORDERS)]:
-            return Match(relative(flat_a[orders[0]], flat_b), orders[0], others=tuple(orders[1:]))
+        for order in tried:
+            if (difference := relative(flat_a[order], flat_b)) <= tolerance:
+                return Match(difference, order)
     rank_a, rank_b = np.argsort(flat_a, kind="stable"), np.argsort(flat_b, kind="stable")
     sorted_a, sorted_b = flat_a[rank_a], flat_b[rank_b]
     if not (difference := relative(sorted_a, sorted_b)) <= tolerance:
