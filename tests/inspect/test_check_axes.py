@@ -186,6 +186,7 @@ OTHERS = [
     ("wrong-axes", own_axes((1, 2)), "positional", None, LAST | {"shape": (3, 6, 8)}),
     ("sets", heads(4), "positional", None, TOKENS),
     ("sets", grouped(4), "layer", None, {}),
+    ("sets", grouped(4), "instance", None, {}),
 ]
 """(code, function of what else is wrong, method, num_groups, options)."""
 
