@@ -30,11 +30,13 @@ TEXTS = (("train", "training"), ("test", "eval", "evaluation", "infer", "inferen
 TEXT_MODES = ("mode", "phase")
 MODES = (*TRAINING, *EVALUATION, *TEXT_MODES)
 
-_PREFIXES = ("running", "moving", "run", "move", "mov", "pop", "population", "ra", "ema", "global", "avg", "r", "m")
+_AVERAGED = ("running", "moving", "run", "move", "mov", "pop", "population", "ra", "ema", "global", "avg", "r", "m")
+_AVERAGED += ("movingavg", "movingaverage", "runningavg", "runningaverage")
 _OF_A_BATCH = {"mean": ("var", "variance"), "avg": ("var",), "mu": ("var", "sigma2", "sigmasq")}
 RUNNING = {
-    f"{prefix}{mean}{plural}": tuple(f"{prefix}{variance}{plural}" for variance in variances)
-    for prefix in (*_PREFIXES, "")
+    named(mean + plural): tuple(named(variance + plural) for variance in variances)
+    for which in (*_AVERAGED, "")
+    for named in ((which + "{}").format, ("{}" + which).format)
     for plural in ("", "s")
     for mean, variances in _OF_A_BATCH.items()
 } | {"rm": ("rv",), "mm": ("mv",)}
@@ -68,8 +70,8 @@ _DICT = re.compile(r"(.*_)?(params?|parameters|states?|stats|config|cfg|variable
 
 
 def plain(name: str) -> str:
-    """A name in small letters, without underscores."""
-    return name.replace("_", "").lower()
+    """A name in small letters, without underscores, and without the layer in front of a dot."""
+    return name.rpartition(".")[2].replace("_", "").lower()
 
 
 def role_of(name: str) -> str | None:

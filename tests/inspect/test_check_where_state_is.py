@@ -101,6 +101,38 @@ class Lists(Layer):
         self.running_means[1], self.running_vars[1] = mean, var
 
 
+class Slots(Layer):
+    """Has no dict of attributes."""
+
+    __slots__ = ("bug", "mean_running", "train", "var_running")
+
+    def __init__(self, bug):
+        self.bug, self.train = bug, True
+        self.mean_running, self.var_running = zeros()
+
+    def learns(self):
+        return self.train
+
+    def read(self):
+        return self.mean_running, self.var_running
+
+    def write(self, mean, var):
+        self.mean_running, self.var_running = mean, var
+
+
+class Layers(Layer):
+    """A dict for each layer, as a checkpoint names its entries."""
+
+    def learns(self):
+        return not self.testing
+
+    def read(self):
+        return self.layers[1]["bn2.running_mean"], self.layers[1]["bn2.running_var"]
+
+    def write(self, mean, var):
+        self.layers[1].update({"bn2.running_mean": mean, "bn2.running_var": var})
+
+
 @dataclass
 class Kept:
     running_mean: np.ndarray = field(default_factory=lambda: zeros()[0])
@@ -131,7 +163,7 @@ def closure_of_variables(bug):
 
 
 def in_place(bug):
-    def fn(x, running_mean, running_var, mode):
+    def fn(x, running_mean, running_var, mode, momentum=0.1):
         y, running_mean[:], running_var[:] = run(x, bug, mode == "training", running_mean, running_var)
         return y
 
@@ -171,6 +203,12 @@ PLACES = {
     "dataclass": lambda bug: Object(bug, inference=True, state=Kept()),
     "lists": lambda bug: Lists(
         bug, mode="train", running_means=[np.zeros(3), zeros()[0]], running_vars=[np.ones(3), zeros()[1]]
+    ),
+    "slots": Slots,
+    "layers": lambda bug: Layers(
+        bug,
+        testing=True,
+        layers=[{}, dict(zip(("bn2.running_mean", "bn2.running_var"), zeros(), strict=True))],
     ),
     "closure of a dict": closure_of_a_dict,
     "closure of variables": closure_of_variables,
@@ -255,11 +293,60 @@ def test_names_and_shares_that_cannot_be_used(fn, options, said):
         nv.check(without_state, "layer", **options)
 
 
+def test_plain_lists():
+    class Numbers(Slots):
+        def read(self):
+            return np.array(self.mean_running), np.array(self.var_running)
+
+        def write(self, mean, var):
+            self.mean_running, self.var_running = mean.tolist(), var.tolist()
+
+    layer = Numbers("running-biased")
+    layer.write(*zeros())
+    assert nv.check(layer, "batch").codes == ("running-biased",)
+    assert layer.mean_running == [0.0] * SHAPE[1]
+
+
 def test_names_and_shares_that_can():
     assert nv.check(PLACES["lists"](None), "batch", shape=SHAPE, running=("running_means", "running_vars")).passed
     assert nv.check(PLACES["bn_param"](None), "batch", shape=SHAPE, momentum=0.1).passed
     assert nv.check(PLACES["bn_param"](None), "batch", shape=SHAPE, momentum=0.2).codes == ("state",)
     assert nv.check(PLACES["nested dict"](None), "batch", shape=SHAPE, momentum=0.9).codes == ("momentum-reversed",)
+
+
+def test_a_function_may_leave_the_update_to_its_caller():
+    def fn(x, running_mean, running_var, training=False):
+        return run(x, None, training, running_mean, running_var)[0]
+
+    def returns_those_of_the_batch(x, running_mean, running_var, training=False):
+        return fn(x, running_mean, running_var, training), x.mean((0, 2, 3)), x.var((0, 2, 3))
+
+    def forgets(x, running_mean, running_var, training=False):
+        y, running_mean, running_var = run(x, None, training, running_mean, running_var)
+        return y
+
+    for left in (fn, returns_those_of_the_batch):
+        verdict = nv.check(left, "batch", shape=SHAPE)
+        assert verdict.passed, str(verdict)
+        assert "to its caller" in verdict.skipped["how running statistics are updated"]
+    assert nv.check(forgets, "batch", shape=SHAPE).codes == ("running-not-updated",)
+
+
+@pytest.mark.parametrize("share_of", ["new", "old"])
+def test_a_momentum_that_check_hands_over_may_be_either_share(share_of):
+    def fn(x, bn_param):
+        share = bn_param["momentum"] if share_of == "new" else 1 - bn_param["momentum"]
+        mean, var, m = x.mean((0, 2, 3)), x.var((0, 2, 3)), x.size // x.shape[1]
+        if bn_param["mode"] == "train":
+            for name, new in (("running_mean", mean), ("running_var", var * m / (m - 1))):
+                bn_param[name] = (1 - share) * bn_param[name] + share * new
+        else:
+            mean, var = bn_param["running_mean"], bn_param["running_var"]
+        return (x - mean[:, None, None]) / np.sqrt(var + bn_param["eps"])[:, None, None]
+
+    verdict = nv.check(fn, "batch", shape=SHAPE)
+    assert verdict.passed, str(verdict)
+    assert verdict.notes[0].startswith("check passed bn_param with mode, running_mean, running_var, ")
 
 
 def test_what_is_not_looked_at_is_said():
@@ -295,7 +382,7 @@ def test_statistics_of_the_last_batch_are_no_running_ones():
     for one in (layer, Caches(None)):
         verdict = nv.check(one, "batch", shape=SHAPE)
         assert verdict.passed, str(verdict)
-        assert verdict.skipped["running statistics"].startswith("mean and var are those of the last batch")
+        assert verdict.skipped["running statistics"].startswith("mean and var are not carried on")
 
 
 def test_instance_norm_with_running_statistics():

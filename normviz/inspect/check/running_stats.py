@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from dis import get_instructions
 from numbers import Real
 from types import FunctionType
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from normviz.core.errors import brief
 from normviz.inspect._call import FunctionUnderTest, Refusal, owner
-from normviz.inspect._signature import arrays_in
+from normviz.inspect._signature import arrays_in, role_of
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.bug import Change
 from normviz.inspect.check.layer_state import (
@@ -111,6 +112,15 @@ class RunningState:
         return [a for _, a in found] if self.is_argument and len(found) == 2 else []
 
     @property
+    def is_left_to_caller(self) -> bool:
+        """Whether fn seems not meant to update its arguments: it neither assigns nor returns them, nor has a share."""
+        code = getattr(self.call.fn, "__code__", None)
+        if code is None or not self.is_argument or self.handed_back or len(self.slots[0].path) > 1:
+            return False
+        stored = {one.argval for one in get_instructions(code) if one.opname.startswith("STORE")}
+        return self.names[0] not in stored and "momentum" not in map(role_of, code.co_varnames)
+
+    @property
     def is_frozen(self) -> bool:
         """Whether it seems to be meant never to update: it stays out of train mode, or has no momentum."""
         layer = self.slots[0].owner
@@ -163,7 +173,7 @@ def find_state(
         if fits:
             return state
     if fitting:
-        return f"{' and '.join(fitting[0].names)} are those of the last batch; it keeps none under the usual names"
+        return f"{' and '.join(fitting[0].names)} are not carried on from batch to batch; give running=(mean, var)"
     if states:
         return f"{' and '.join(states[0].names)} do not hold one number for each of the channels"
     if "mean" in call.takes.names:
@@ -288,6 +298,9 @@ def _update_errors(
     if state.handed_back and share is not None and abs(share - 1) < error:
         state.left = "fn returns those of the batch, and leaves the average to its caller"
         return
+    if state.is_left_to_caller and np.array_equal(mean0, mean1):
+        state.left = "fn does not change those that it is handed, and leaves that to its caller"
+        return
     still = [np.array_equal(mean0, mean1), np.array_equal(var0, var1)]
     if any(still):
         expected, seen = (right_mean, mean1) if still[0] else (right_var, var1)
@@ -362,9 +375,9 @@ def _requested_share(state: RunningState, shares: list[float | None], error: flo
     if state.momentum is not None:
         return state.momentum, first is not None and abs(first - state.momentum) < error
     call, no_value = state.call, object()
-    handed = call.takes.names.get("momentum")
-    if handed in call.arguments:  # whether it is the share of the new or of the old, fn may choose
-        momentum, has_momentum = call.arguments[handed], True
+    handed = "momentum" in call.takes.roles
+    if handed:  # whether it is the share of the new or of the old, fn may choose
+        momentum, has_momentum = call.values["momentum"], True
     else:
         holders = (state.slots[0].owner, owner(call.fn))
         kept = [dict.get(h, "momentum", no_value) if isinstance(h, dict) else _get(h, no_value) for h in holders]
@@ -374,7 +387,7 @@ def _requested_share(state: RunningState, shares: list[float | None], error: flo
         averaged = first is not None and second is not None and abs(second - first / (1 + first)) < error
         return first or 0.1, averaged or (first is not None and first <= 0.5)
     momentum = float(momentum)
-    if handed in call.arguments and first is not None and abs(first + momentum - 1) < error:
+    if handed and first is not None and abs(first + momentum - 1) < error:
         return first, True
     if state.library != "torch":
         if not has_momentum and first is not None:

@@ -387,7 +387,9 @@ def _shapes(fn: Callable, takes: Takes, request: Expectation, slots: dict[str, S
         return [canonical_shape(request.shape, axis)]
     channels, samples = [], []
     arrays = [p for p in request.given.values() if p is not None] + [slot.read() for slot in slots.values()]
-    arrays += [a for a in Snapshot(fn).objects if is_array(a)]
+    objects = Snapshot(fn).objects
+    arrays += [a for a in objects if is_array(a)]
+    arrays += [np.array(a) for a in objects if type(a) is list and {*map(type, a)} == {float}]
     for array in arrays:
         lengths = [n for n in attribute(array, "shape") or () if n != 1]
         if not all(isinstance(n, int) for n in lengths):  # a nested tensor
