@@ -104,6 +104,7 @@ def test_layers_in_evaluation():
     assert nv.check(lambda x: batch(x), "batch", **given).codes == ("uses-running-statistics",)
     batch.train()
     assert nv.check(lambda x: batch(x), "batch", **given).passed
+    assert nv.check(lambda x: batch.train()(x), "batch", **given).passed  # whatever mode check sets the layer to
 
 
 def test_a_frozen_layer_with_another_eps():

@@ -244,11 +244,13 @@ def find_mode(fn: Callable, call: FunctionUnderTest) -> Mode | None:
     if "is_grad_enabled" in texts:
         return Mode(lambda training: setattr(call, "gradients", training), True)
     is_function = issubclass(type(layer), FunctionType)
+    # A layer of a library is right in both modes, so a function that does not follow its flag sets the mode itself.
+    followed = [o for o in call.snapshot.objects if not (is_function and package(type(o).__module__) in LIBRARIES)]
     if not is_function and method(layer, "train") and method(layer, "eval"):
         return Mode(lambda training: layer.train() if training else layer.eval(), True)
     flags = [
         (Slot(where[0], name, where[1]), now)
-        for value in call.snapshot.objects
+        for value in followed
         for name, where in places_of(value).items()
         if name.lower().strip("_") in MODES and _is_mode(now := Slot(where[0], name, where[1]).value)
     ]
