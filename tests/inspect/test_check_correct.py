@@ -191,3 +191,20 @@ def test_rounding_in_half_precision_is_no_bug(seed):
     for shape in ((4, 2, 3, 1), (5, 2), (3, 2, 2)):
         verdict = nv.check(fn, "positional", shape=shape, eps=1e-4, dtype="float16", seed=seed)
         assert verdict.passed, str(verdict)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: lambda x: f(x)], ids=["a function", "a lambda around one"])
+def test_torch_s_own_kernel_for_channels_last_is_no_bug_of_fn(wrap):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+    def channels_last(x):
+        return torch.nn.functional.group_norm(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+
+    def cancels(x):
+        mean = x.mean((1, 2, 3), keepdim=True)
+        var = (x * x).mean((1, 2, 3), keepdim=True) - mean * mean
+        return (x - mean) * torch.rsqrt(var.clamp(min=0) + 1e-5)
+
+    given = {"channel_axis": -1, "framework": "torch", "shape": (2, 4, 5, 8)}
+    assert nv.check(wrap(channels_last), "group", 2, **given).passed
+    assert nv.check(wrap(cancels), "layer", **given).codes == ("cancellation",)

@@ -48,7 +48,7 @@ from normviz.inspect.audit.tensors import (
     values,
     version,
 )
-from normviz.inspect.audit.torch_norms import Norm, arguments_of, bias_axis, function_of, norm_functions, norm_of_call
+from normviz.inspect.audit.torch_norms import Norm, arguments_of, bias_axis, function_of, norm_calls, norm_of_call
 from normviz.inspect.audit.trial import norm_by_trial
 
 AnyRun = TypeVar("AnyRun", bound="ModelRun")
@@ -181,7 +181,6 @@ class ModelRun:
         self._order, self._thread = count(1), threading.get_ident()
         self._origins = TensorOrigins()
         self._uses: Counter[str] = Counter()
-        self._functions = norm_functions()
         # In train mode the run changes buffers.
         kept = [b for b in buffers(model).values() if in_memory(b) and b.ndim < 2 and not b.is_complex()]
         self._buffers_before = {id(b): np.array(values(b), np.float64) for b in kept}
@@ -196,7 +195,7 @@ class ModelRun:
             stack.enter_context(torch.no_grad())
             stack.enter_context(_eager())
             stack.enter_context(_module_hooks(self._enter, self._leave))
-            stack.enter_context(_function_mode(self._functions, self.function))
+            stack.enter_context(norm_calls(self.function))
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # that hooks are called for a wrapper as well
             try:
@@ -434,20 +433,6 @@ def _module_hooks(enter: Callable, leave: Callable) -> Iterator[None]:
             # torch's own removal forgets this entry, and would warn forever that there are hooks.
             stack.callback(getattr(hooks, "_global_forward_hooks_with_kwargs", {}).pop, handle.id, None)
         yield
-
-
-def _function_mode(functions: dict, observe: Callable) -> Any:
-    """Return the context in which calls of the functions go through `observe`."""
-    from torch.overrides import TorchFunctionMode
-
-    class NormCalls(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-            known = functions.get(func)
-            if known is None:
-                return func(*args, **(kwargs or {}))
-            return observe(func, *known, args, kwargs or {})
-
-    return NormCalls()
 
 
 def observe(model: Any, example: Any, make_run: Callable[[Any], AnyRun], who: str = "the model") -> AnyRun:

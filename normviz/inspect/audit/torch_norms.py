@@ -145,6 +145,25 @@ def norm_functions() -> dict[Any, tuple[str, list[str]]]:
     }
 
 
+def norm_calls(observe: Callable) -> Any:
+    """Return the context in which calls of torch's functions that normalize go through `observe`.
+
+    It gets the function, its name, the names of its arguments, and the arguments; it returns what the call returns.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    functions = norm_functions()
+
+    class NormCalls(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+            known = functions.get(func)
+            if known is None:
+                return func(*args, **(kwargs or {}))
+            return observe(func, *known, args, kwargs or {})
+
+    return NormCalls()
+
+
 def norm_of_call(name: str, arguments: Mapping[str, Any], before: BuffersBefore) -> Norm | None:
     """Return what a call of one of torch's functions normalizes; None if its input has too few axes to say."""
     given = {**_DEFAULTS, **arguments}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._snapshot import is_array, package
+from normviz.inspect.audit.torch_norms import norm_calls
 from normviz.inspect.check.layer_state import attribute, find_parameters
 from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import Recipe, Scene, divisor, mean_square, nothing, plain, right, x_hat
@@ -46,6 +48,21 @@ def library_layer(call: FunctionUnderTest) -> str | None:
     modules = [type(value).__module__ for value in call.snapshot.objects]
     modules = [m for m in modules if "normalization" in m] + [str(attribute(call.fn, "__module__"))]
     return next((names[package(module)] for module in modules if package(module) in names), None)
+
+
+def torch_function(subject: Subject) -> str | None:
+    """Return "PyTorch" if fn calls a function of it that normalizes: its kernels for channels last cancel."""
+    if subject.call.framework != "torch":
+        return None
+    called = []
+
+    def observe(func: Callable, name: str, names: Any, args: tuple, kwargs: dict) -> Any:
+        called.append(name)
+        return func(*args, **kwargs)
+
+    with norm_calls(observe):
+        subject.output(subject.first[0])
+    return "PyTorch" if called else None
 
 
 def float16_inside(subject: Subject) -> Mismatch | None:
