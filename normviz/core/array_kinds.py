@@ -99,6 +99,8 @@ def host(x: Any) -> np.ndarray:
     if kind(x) == "cupy":
         return x.get()
     if kind(x) == "torch":
+        if x.is_meta:
+            raise TypeError("a tensor on the device meta has a shape and no numbers; load its numbers first")
         return from_dlpack(widened(x).cpu(), np)
     x = widened(x)
     if isinstance(x, np.ma.MaskedArray):  # refused by the caller, who knows its name

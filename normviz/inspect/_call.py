@@ -330,12 +330,12 @@ def owner(fn: Callable) -> Any:
     return fn.__self__ if issubclass(type(fn), MethodType) else fn
 
 
-def check_callable(fn: Any) -> None:
+def check_callable(fn: Any, name: str = "fn") -> None:
     """Raise TypeError unless fn can be called."""
     if not callable(fn):
-        raise TypeError(f"fn is of type {type(fn).__name__}, which cannot be called; pass a function or a layer")
+        raise TypeError(f"{name} is of type {type(fn).__name__}, which cannot be called; pass a function or a layer")
     if issubclass(type(fn), type):
-        raise TypeError(f"fn is the class {fn.__name__} itself; make a layer of it first, and pass that")
+        raise TypeError(f"{name} is the class {fn.__name__} itself; make a layer of it first, and pass that")
 
 
 def check_size(shape: tuple[int, ...]) -> None:

@@ -81,6 +81,8 @@ def test_tensors_that_numpy_cannot_read():
             assert str(caught.value) == (
                 f"a tensor of {kind}, cannot be read as an array; convert it, for instance with .to_dense() or .float()"
             )
+    with pytest.raises(TypeError, match="a tensor on the device meta has a shape and no numbers; load its numbers"):
+        nv.normalize(np.ones((2, 3)), "batch", weight=torch.ones(3, device="meta"))
 
 
 def test_an_empty_threshold_is_none(monkeypatch):

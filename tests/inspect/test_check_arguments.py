@@ -55,6 +55,20 @@ MESSAGES = [
     (partial(batch, running="ab"), TypeError, "running='ab' ... pair of names, (mean, variance), of attributes of fn"),
     (partial(batch, running=("mean", 3)), TypeError, "running=('mean', 3) ... pair of names, (mean, variance), ..."),
     (partial(nv.check, abs, "layer", running="ab"), TypeError, "running='ab' ... pair of names, (mean, variance), ..."),
+    (partial(batch, running=("mean", "mean")), ValueError, "running=('mean', 'mean') is not (mean, variance): ..."),
+    (
+        partial(batch, running=("moving_var", "moving_mean")),
+        ValueError,
+        "running=('moving_var', ... two arrays, and the mean is first",
+    ),
+    (partial(batch, running=("gamma", "beta")), ValueError, "running=('gamma', 'beta') is not (mean, variance): ..."),
+    (partial(batch, weight=[1, np.nan]), ValueError, "weight holds NaN or infinite numbers, ...; give finite ones"),
+    (partial(batch, bias=[1, np.inf]), ValueError, "bias holds NaN or infinite numbers, so no output ... finite ones"),
+    (
+        partial(batch, backward=3),
+        TypeError,
+        "backward is of type int, which cannot be called; pass a function or a ...",
+    ),
     (
         partial(nv.check, abs, "layer", momentum=0.1),
         ValueError,

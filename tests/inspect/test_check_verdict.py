@@ -147,7 +147,7 @@ MESSAGES = {
         lambda x: nv.normalize(x, "group", num_groups=4),
         "group",
         2,
-        "fn makes 4 groups of 2 channels, where 2 groups of 4 are asked for: it takes num_groups = 2 for the number of "
+        "fn makes 4 groups of 2 channels, where 2 groups of 4 are asked for, as if num_groups = 2 were the number of "
         "channels in a group.",
     ),
     "reshape-not-transpose": (
@@ -230,6 +230,18 @@ def test_what_check_handed_in_is_said():
         assert verdict.notes == notes
         assert str(verdict).splitlines()[-1 - len(notes) : -1] == [*notes]
         assert all(note in html.unescape(verdict._repr_html_()) for note in notes)
+
+
+def test_a_message_gives_no_eps_that_another_one_denies():
+    """Where the eps is another one too, only `eps-value` says which."""
+    for fn, where in (
+        (lambda d, root: d / (root + 1e-3), "root, not to the variance under it."),
+        (lambda d, root: d / root + 1e-3, "quotient, not to the variance that it divides by."),
+    ):
+        verdict = nv.check(lambda x, fn=fn: fn(x - x.mean(1, keepdims=True), x.std(1, keepdims=True)), "positional")
+        assert {*verdict.codes} == {"eps-value", verdict.findings[0].code}
+        assert verdict.findings[0].message.startswith(f"fn adds eps to the {where}")
+        assert "fn adds 0.001 where eps = 1e-05 is asked for." in verdict.findings[1].message
 
 
 def test_raise_if_failed():

@@ -233,6 +233,7 @@ def test_each_bug(place, bug):
         return  # for a function that refers to a layer, the layer is in eval mode
     verdict = nv.check(PLACES[place](bug), "batch", shape=SHAPE)
     assert verdict.codes == (bug,), str(verdict)
+    assert verdict.findings[0].expected != verdict.findings[0].seen
 
 
 @pytest.mark.parametrize("place", ["dict", "nested dict", "dataclass", "lists"])

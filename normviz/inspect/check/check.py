@@ -32,6 +32,7 @@ from normviz.inspect._call import (
     described,
     owner,
 )
+from normviz.inspect._signature import entry_role
 from normviz.inspect._snapshot import restore_after
 from normviz.inspect.check import fixed_stats, gradients, known_bugs, localize, precision, running_stats
 from normviz.inspect.check.bug import Case, Change, Explanation
@@ -155,7 +156,7 @@ def check(
     """
     check_callable(fn)
     if backward is not None:
-        check_callable(backward)
+        check_callable(backward, "backward")
     row = find(method)
     axis = whole(channel_axis, "channel_axis", "; 1 and -1 are the usual ones")
     if not -5 <= axis < 5:
@@ -177,6 +178,11 @@ def check(
     pair = isinstance(running, tuple | list) and len(running) == 2 and all(isinstance(name, str) for name in running)
     if running is not None and not pair:
         raise TypeError(f"running={brief(running)} is not a pair of names, (mean, variance), of attributes of fn")
+    roles = [entry_role(name) for name in running or ()]
+    if running and (running[0] == running[1] or roles in (["running_var", "running_mean"], ["weight", "bias"])):
+        raise ValueError(
+            f"running={brief(running)} is not (mean, variance): those are two arrays, and the mean is first"
+        )
     if isinstance(momentum, bool) or not (momentum is None or (isinstance(momentum, Real) and 0 <= momentum <= 1)):
         raise ValueError(f"momentum={brief(momentum)} is not between 0 and 1; it is the share of the newest batch")
     for name, value in (("running", running), ("momentum", momentum)):
@@ -185,6 +191,9 @@ def check(
     ignored = check_codes(ignore, "ignore", HINTS)
     values = {"weight": weight, "bias": bias} if weight is not None or bias is not None else {}
     given = {role: None if p is None else real_numbers(p, role) for role, p in values.items()}
+    for role, p in given.items():
+        if p is not None and not np.isfinite(p).all():
+            raise ValueError(f"{role} holds NaN or infinite numbers, so no output can be compared; give finite ones")
     options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
     request = Expectation(method, num_groups, shape, given, *options)
     with (
@@ -286,7 +295,10 @@ class Check:
             expected = trial.scene.output(base)
             shown = {"x": trial.scene.x, "y": trial.y, "expected": expected, "wrong": ~near(trial.y, expected, 1e-4)}
             shown["wrong"][cell] = True
-            self.add(change.code, change.text, cell=cell, details=change.details, **shown)
+            text = change.text
+            if found.recipe.eps != base.eps and change.code != "eps-value":  # that one says which eps it is
+                text = text.replace(f"eps = {base.eps:.4g}", "eps")
+            self.add(change.code, text, cell=cell, details=change.details, **shown)
 
     def set_mode(self, call: FunctionUnderTest) -> Callable[[], Any] | None:
         """Return what sets fn to train mode."""

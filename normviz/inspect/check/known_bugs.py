@@ -76,7 +76,7 @@ def not_averaged(case: Case) -> Iterator[Change]:
     m, row = case.pool.size, case.pool.row
     # For two cells the sum of squares is also what m - 1 gives.
     if row.statistic != "squared norm" and m > 1 + row.centered:
-        text = f"divides by the root of a sum of squares, which it does not divide by m = {m}"
+        text = f"adds up the squares, and does not divide their sum by m = {m}"
         yield Change({"divided_by": one}, text, {"m": m})
         text = f"subtracts the sum of the cells, which it does not divide by m = {m}"
         around = {"subtract": _sum, "spread": lambda s: s.var + np.square(s.mean - _sum(s))}

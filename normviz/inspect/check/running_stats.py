@@ -291,17 +291,17 @@ def _update_errors(
     (mean0, var0), (mean1, var1) = kept[:2]
     mean, var = batches[0]
     unbiased = m / max(m - 1, 1)
-    shares = [_share(kept[k][0], kept[k + 1][0], batches[k][0], tolerance) for k in (0, 1)]
+    still = [np.array_equal(mean0, mean1), np.array_equal(var0, var1)]
+    shares = [None if still[0] else _share(kept[k][0], kept[k + 1][0], batches[k][0], tolerance) for k in (0, 1)]
     wanted, accepted = _requested_share(state, shares, error)
     share = shares[0]
     right_mean, right_var = mean0 + wanted * (mean - mean0), var0 + wanted * (var * unbiased - var0)
     if state.handed_back and share is not None and abs(share - 1) < error:
         state.left = "fn returns those of the batch, and leaves the average to its caller"
         return
-    if state.is_left_to_caller and np.array_equal(mean0, mean1):
+    if state.is_left_to_caller and still[0]:
         state.left = "fn does not change those that it is handed, and leaves that to its caller"
         return
-    still = [np.array_equal(mean0, mean1), np.array_equal(var0, var1)]
     if any(still):
         expected, seen = (right_mean, mean1) if still[0] else (right_var, var1)
         left = " and ".join(name for name, unchanged in zip(state.names, still, strict=True) if unchanged)

@@ -93,7 +93,7 @@ def wrong_groups(case: Case) -> Iterator[Change]:
         size = length // other
         text = f"makes {other} groups of {size} {what}, where {G} groups of {length // (G or 1)} are asked for"
         if size == G:
-            text += f": it takes num_groups = {G} for the number of {what} in a group"
+            text += f", as if num_groups = {G} were the number of {what} in a group"
         yield Change({"cut": Cut("block", block)}, text, {"num_groups": other, "asked": G})
 
 
