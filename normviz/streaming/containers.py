@@ -223,11 +223,12 @@ def _tensor_header(stream: Any, start: bytes, key: str | None, name: str) -> tup
     name = f"{name}, array {chosen!r},"
     try:
         dtype, shape, (begin, end) = (tensors[chosen][k] for k in ("dtype", "shape", "data_offsets"))
-        if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)) or begin > end:
+        if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)) or begin > end or len(shape) > 64:
             raise ValueError
+        known = dtype in _TENSORS
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(damaged) from error
-    if dtype not in _TENSORS:
+    if not known:
         numbers = "float16, float32, float64, integers or booleans"
         raise TypeError(f"{name} has dtype {brief(dtype)}; save it as {numbers}")
     header = Header(tuple(shape), np.dtype(_TENSORS[dtype]), bfloat16=dtype == "BF16")

@@ -181,6 +181,14 @@ MESSAGES = [
     (reading(tensors({})), ValueError, "x.safetensors holds no tensors; save at least one"),
     (reading(b"\4\0\0\0\0\0\0\0[[]]"), ValueError, f"x.safetensors {HEADER_CUT}"),
     (reading(tensors({}, w={"dtype": "F32"})), ValueError, f"x.safetensors {HEADER_CUT}"),
+    *(
+        (
+            reading(tensors({}, w={"dtype": dtype, "shape": shape, "data_offsets": [0, 8]})),
+            ValueError,
+            f"x.safetensors {HEADER_CUT}",
+        )
+        for dtype, shape in ((["F32"], [2]), ("F32", [1] * 70 + [2]))
+    ),
     (
         reading(tensors({}, w={"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 8]}) + b"12345678"),
         ValueError,

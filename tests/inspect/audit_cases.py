@@ -52,9 +52,9 @@ def constant(module, value):
     return module
 
 
-def drawn(module):
-    nn.init.normal_(module.weight, 0.1, 0.1)
-    nn.init.normal_(module.bias, 0.0, 0.1)
+def drawn(module, mean=0.1, std=0.1, std_of_bias=0.1):
+    nn.init.normal_(module.weight, mean, std)
+    nn.init.normal_(module.bias, 0.0, std_of_bias)
     return module
 
 
@@ -84,6 +84,21 @@ def weighted(module, values):
 def biased(module):
     module.bias.data += torch.arange(float(module.bias.numel()))
     return module
+
+
+def zeroed(module, name):
+    nn.init.zeros_(module.get_parameter(name))
+    return module
+
+
+def untracked(module):
+    """In train mode it leaves its running statistics alone, though it has some."""
+    module.track_running_stats = False
+    return module
+
+
+def in_float32(x):
+    return (x.float() * x.float().square().mean(-1, keepdim=True).rsqrt()).to(x.dtype)
 
 
 torch.manual_seed(0)  # the models are made on import
@@ -127,6 +142,7 @@ FIRES = {
         (SEQ(Call(overflowing), nn.GroupNorm(2, 8), nn.GroupNorm(4, 8)), X, {}),
         (SEQ(nan_at(bn(), "running_var")), X, {}),
         (SEQ(nan_at(nn.GroupNorm(2, 8), "weight")), X, {}),
+        (SEQ(nan_at(zoo.EvoNorm2dS0(2, 8), "gamma")), X, {}),
         (SEQ(nan_at(bn(), "running_mean")).eval(), X, {}),
         (SEQ(nan_at(zoo.HandBatchNorm(8), "running_var", math.inf)).eval(), X, {}),
         (SEQ(nan_at(zoo.HandBatchNorm(8), "running_var")).eval(), X, {}),
@@ -150,6 +166,7 @@ FIRES = {
         (SEQ(zoo.RMSNorm(16, eps=1e4)), spread(2, 9, 16), {}),
         (SEQ(nn.Conv2d(8, 8, 3), constant(nn.GroupNorm(2, 8), 0.0)), X, {}),
         (SEQ(weighted(nn.GroupNorm(2, 8), [*range(8)]), nn.ReLU(), constant(nn.GroupNorm(4, 8), 0.0)), X, {}),
+        (SEQ(zoo.HandBatchNorm(8), nn.ReLU(), zeroed(zoo.HandBatchNorm(8), "gamma")), X, {}),
     ],
     "groups-do-not-divide": [
         (SEQ(nn.GroupNorm(4, 8)), spread(2, 6, 6, 6), {}),  # which torch refuses
@@ -210,6 +227,7 @@ FIRES = {
     "statistics-not-loaded": [
         (SEQ(weighted(bn(), [*range(1, 9)])).eval(), X, {}),
         (SEQ(biased(bn())).eval(), X, {}),
+        (SEQ(drawn(bn(), 1.0, 0.02, 0.02)).eval(), X, {}),
         (SEQ(weighted(bn(), [*range(1, 9)]).requires_grad_(False)).eval(), X, {}),
         (SEQ(zoo.HandBatchNorm(8)).eval(), X, {}),
         (SEQ(weighted(zoo.BatchNormAct2d(8), [*range(1, 9)])).eval(), X, {}),
@@ -284,6 +302,8 @@ NEAR_MISSES = {
         (SEQ(nn.LayerNorm(16, eps=1e-3)), spread(2, 9, 16), {}),
         (SEQ(nn.GroupNorm(2, 8), nn.ReLU(), constant(nn.GroupNorm(4, 8), 0.0)), X, {}),  # a residual branch, untrained
         (SEQ(POOL, nn.GroupNorm(8, 8)), X, {}),  # which has another code
+        (SEQ(zeroed(zoo.ZeroCenteredBatchNorm(8), "scale")), X, {}),
+        (SEQ(Call(in_float32)).half(), torch.full((2, 9, 16), 3000.0).half(), {}),  # all its outputs are 1
     ],
     "groups-do-not-divide": [
         (SEQ(nn.GroupNorm(3, 6)), spread(2, 6, 6, 6), {}),
@@ -341,6 +361,7 @@ NEAR_MISSES = {
         (SEQ(bn()).eval(), X, {}),
         (SEQ(bn(), constant(bn(), 0.0)).eval(), X, {}),  # as built, with the last one at 0
         (SEQ(drawn(nn.BatchNorm1d(500)), nn.ReLU(), drawn(nn.BatchNorm1d(500))).eval(), spread(2, 500), {}),
+        (SEQ(drawn(bn(), 1.0, 0.02, 0.0), nn.ReLU(), drawn(bn(), 1.0, 0.02, 0.0)).eval(), X, {}),  # as DCGAN starts
         (SEQ(weighted(bn(), [*range(1, 9)])), X, {}),  # it does not use them
         (SEQ(weighted(bn(mean=0.1), [*range(1, 9)])).eval(), X, {}),
         (SEQ(weighted(bn(var=1.1), [*range(1, 9)])).eval(), X, {}),
@@ -358,6 +379,7 @@ NEAR_MISSES = {
         (SEQ(half_frozen(bn(), "weight")), X, {}),
         (SEQ(bn(momentum=0.0).requires_grad_(False)), X, {}),
         (SEQ(bn(track_running_stats=False).requires_grad_(False)), X, {}),
+        (SEQ(untracked(bn()).requires_grad_(False)), X, {}),
         (SEQ(nn.GroupNorm(2, 8).requires_grad_(False)), X, {}),
         (SEQ(zoo.FrozenBatchNorm2d(8)), X, {}),
         (SEQ(bn(affine=False)), X, {}),  # nothing in the model could be frozen

@@ -279,7 +279,7 @@ class HandBatchNorm(nn.Module):
         self.part = momentum
         if keeps is not None:
             self.momentum, self.part = keeps, 1 - keeps
-        self.weight, self.bias = nn.Parameter(torch.rand(c) + 0.5), nn.Parameter(torch.randn(c))
+        self.gamma, self.beta = nn.Parameter(torch.rand(c) + 0.5), nn.Parameter(torch.randn(c))
         self.register_buffer("running_mean", torch.zeros(c))
         self.register_buffer("running_var", torch.ones(c))
         self.act = act or nn.Identity()
@@ -291,7 +291,7 @@ class HandBatchNorm(nn.Module):
             self.running_mean += self.part * (mean - self.running_mean)
             self.running_var += self.part * (var - self.running_var)
         lined = lambda t: t.reshape(1, -1, 1, 1)  # noqa: E731
-        return self.act((x - lined(mean)) / lined(var + 1e-5).sqrt() * lined(self.weight) + lined(self.bias))
+        return self.act((x - lined(mean)) / lined(var + 1e-5).sqrt() * lined(self.gamma) + lined(self.beta))
 
 
 class ZeroCenteredBatchNorm(nn.Module):

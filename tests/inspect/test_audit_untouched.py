@@ -37,7 +37,7 @@ class Busy(nn.Module):
         self.count += 1
         self.last = x
         self.seen.append(x)
-        self.hand.weight.data.mul_(1.5)
+        self.hand.gamma.data.mul_(1.5)
         self.train(not self.training)
         self.train(not self.training)
         torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002

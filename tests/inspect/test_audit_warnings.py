@@ -5,11 +5,12 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import normviz as nv
 from normviz.inspect.audit.rules import RULES
 from tests.inspect import audit_models as zoo
-from tests.inspect.audit_cases import FIRES, NEAR_MISSES
+from tests.inspect.audit_cases import FIRES, NEAR_MISSES, SEQ, Call, X, nan_at, zeroed
 from tests.inspect.audit_models import spread
 
 
@@ -221,6 +222,23 @@ def test_the_fix_is_code_that_runs_on_a_model_of_ones_own(code, model, x, option
         compile(w.fix, code, "exec")
         if not any(word in w.fix for word in ("load", "training_batches", "x =", "in [")):
             exec(w.fix, {"torch": torch, "nv": nv, "model": copy.deepcopy(model), "example": x})
+
+
+@pytest.mark.parametrize(
+    ("module", "x", "code", "line"),
+    [
+        (zoo.RMSNorm(16, eps=1e4), spread(2, 9, 16), "constant-output", "model[0].variance_epsilon = 1e-05"),
+        (Call(lambda x: F.layer_norm(x, (16,), eps=1e5)), spread(2, 9, 16), "constant-output", "# in the forward of "),
+        (zeroed(zoo.HandBatchNorm(8), "gamma"), X, "constant-output", "torch.nn.init.ones_(model[0].gamma)"),
+        (zoo.HandBatchNorm(8, keeps=0.01), X, "momentum-reversed", "# in the forward of model[0]: momentum = 0.01"),
+        (nn.BatchNorm2d(8, momentum=0.9), X, "momentum-reversed", "model[0].momentum = 0.1"),
+        (nan_at(zoo.EvoNorm2dS0(2, 8), "gamma"), X, "non-finite", "model.load_state_dict("),
+    ],
+)
+def test_the_fix_names_what_the_module_has(module, x, code, line):
+    """A module may call eps or the weight by another name, or hold it in its forward alone."""
+    (w,) = nv.audit(SEQ(module), x).warnings
+    assert (w.code, w.fix[: len(line)]) == (code, line)
 
 
 def test_the_fix_mends_it():

@@ -164,7 +164,13 @@ POOLS = {
     "as many cells, but others": (
         tokens(LN()),
         Net(lambda m, x: m.norm(m.conv(x)).relu(), conv=nn.Conv2d(3, 8, 1), norm=nn.LayerNorm(8)),
-        "norm pools 8 cells in both, but not the same ones",
+        "norm pools 8 cells in both, but not the same ones: "
+        "boxes of 1 × 1 × 8 in a's input of 4 × 64 × 8 and boxes of 1 × 1 × 1 × 8 in b's input of 4 × 8 × 8 × 8.",
+    ),
+    "others along an axis of equal length": (
+        maps(LN2D()),
+        Net(lambda m, x: m.norm(m.conv(x)).relu(), conv=nn.Conv2d(3, 8, 1), norm=nn.LayerNorm(8)),
+        "in a's input of 4 × 8 × 8 × 8 and boxes of 1 × 1 × 1 × 8 in b's input of 4 × 8 × 8 × 8.",
     ),
 }
 

@@ -55,7 +55,7 @@ MIN_FITTED = 8
 """Cells of a channel that are needed to fit a weight and a bias."""
 MIN_SORTED = 64
 """Cells that are needed to judge smoothness."""
-_EPS_NAMES = ("eps", "epsilon", "variance_epsilon")
+EPS_NAMES = ("eps", "epsilon", "variance_epsilon")
 _GROUP_NAMES = ("num_groups", "n_groups", "groups", "num_group", "G")
 _BIAS_NAMES = ("bias", "beta", "shift", "offset")
 _STATE_NAMES = ("mean", "var", "std", "track", "momentum")
@@ -76,14 +76,14 @@ def norm_by_output(
     arrays = {n: values(t) if t.shape == x.shape[1:] else values(t).reshape(-1) for n, t in own.items()}
     x_values, y_values = values(x), values(y)
     if eps is None:
-        eps = next((e for e in (attribute(module, n) for n in _EPS_NAMES) if isinstance(e, float)), None)
+        eps = next((e for e in (attribute(module, n) for n in EPS_NAMES) if isinstance(e, float)), None)
     groups = (attribute(module, n) for n in _GROUP_NAMES)
     G = next((g for g in groups if type(g) is int and g > 1), None)
-    affine = own.get("weight"), own.get("bias")
+    weight, bias = (next((own[n] for n in names), None) for names in _affine_names(own))
     match = match_sets(x_values, y_values, parameters=arrays, eps=eps, size=size)
     if match is None:
         uneven = G is not None and _has_uneven_groups(x_values, y_values, G, arrays, eps)
-        return Norm("group", tuple(x.shape), None, 1, G, eps, *affine, grouped=True) if uneven else None
+        return Norm("group", tuple(x.shape), None, 1, G, eps, weight, bias, grouped=True) if uneven else None
     grouped = G is not None and (match.num_groups == G or (match.kind == "instance" and x.shape[1] == G))
     mean, var = (next((n for n in own if word in n), None) for word in ("mean", "var"))
     stored = running = mean_after = None
@@ -94,7 +94,7 @@ def norm_by_output(
     kind, num_groups = ("group", G) if grouped else (match.kind, match.num_groups)
     sets = kind, tuple(x.shape), match.block, match.channel_axis, num_groups
     found = {"stored": stored, "mean_after": mean_after, "sure": match.rank == 0}
-    return Norm(*sets, eps, *affine, running, match.own, grouped, **found)
+    return Norm(*sets, eps, weight, bias, running, match.own, grouped, **found)
 
 
 def norm_around_call(module: Any, norm: Norm, call_output: Any, x: Any, y: Any, before: BuffersBefore) -> Norm | None:
@@ -311,16 +311,20 @@ def _candidates(
         yield pooling("batch", x.shape), x_hat, False
 
 
+def _affine_names(own: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the names of what may be weights, and of what may be biases."""
+    names = [n for n in own if not any(word in n.lower() for word in _STATE_NAMES)]
+    biases = [n for n in names if any(word in n.lower() for word in _BIAS_NAMES)]
+    return [n for n in names if n not in biases], biases
+
+
 def _affines(
     own: Mapping[str, np.ndarray], cells: _SampledCells, *, per_element: bool
 ) -> Iterator[tuple[np.ndarray | float, np.ndarray | float]]:
     """Yield the weights and biases that the layer may have used, at the cells."""
     yield 1.0, 0.0
-    affine = {k: v for k, v in own.items() if not any(word in k.lower() for word in _STATE_NAMES)}
-    at_cells = {k: cells.of_parameter(v, per_element) for k, v in affine.items()}
-    is_bias = {k: any(word in k.lower() for word in _BIAS_NAMES) for k in affine}
-    biases = [v for k, v in at_cells.items() if v is not None and is_bias[k]]
-    weights = [v for k, v in at_cells.items() if v is not None and not is_bias[k]]
+    at_cells = ([cells.of_parameter(own[k], per_element) for k in names] for names in _affine_names(own))
+    weights, biases = ([v for v in of_kind if v is not None] for of_kind in at_cells)
     for weight in weights[:2]:
         for bias in biases[:1] or [0.0]:
             yield weight, bias

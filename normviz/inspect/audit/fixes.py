@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from normviz.core.pooling import divisors
@@ -49,9 +49,22 @@ def group_norm(layer: LayerRecord, most_groups: int | None = None, least_size: i
     return replace_by(layer, f"torch.nn.GroupNorm({(large or [1])[-1]}, {norm.channels})")
 
 
-def for_each(layers: Sequence[LayerRecord], line: str) -> str:
-    """Return a line for a layer, with {} for it; a loop over the names of the modules if there are several."""
-    if len(layers) == 1:
-        return line.format(path_to(layers[0].name))
-    names = ", ".join(repr(short_name(layer.name.partition(":")[0])) for layer in layers)
-    return f"for name in [{names}]:\n    {line.format('model.get_submodule(name)')}"
+def setting(layer: LayerRecord, what: str, value: float) -> str:
+    """Return the line that sets a number of a layer, with {} for the layer; a comment if no attribute holds it."""
+    name = layer.stored_as.get(what)
+    return f"{{}}.{name} = {value:g}" if name else f"# in the forward of {{}}: {what} = {value:g}"
+
+
+def for_each(layers: Sequence[LayerRecord], line_of: Callable[[LayerRecord], str]) -> str:
+    """Return the lines for layers, with {} for a layer; a loop over the names of the modules that share a line."""
+    alike: dict[str, list[str]] = {}
+    for layer in layers:
+        alike.setdefault(line_of(layer), []).append(layer.name)
+    return "\n".join(_for_all(names, line) for line, names in alike.items())
+
+
+def _for_all(names: Sequence[str], line: str) -> str:
+    if len(names) == 1 or line.startswith("#"):
+        return line.format(", ".join(map(path_to, names)))
+    modules = ", ".join(repr(short_name(name.partition(":")[0])) for name in names)
+    return f"for name in [{modules}]:\n    {line.format('model.get_submodule(name)')}"

@@ -38,6 +38,7 @@ class Measurements:
     finite_in: bool = True
     finite_out: bool = True
     finite_state: bool = True
+    constant: bool = False  # whether every channel of the output has one value, looked at if the weight is 0
     gap: float | None = None  # as `NormLayer.gap`
     ratio: float | None = None  # mean over the channels of the example's variance, unbiased, over the running one
     independent: float | None = None  # `independent_values` of the example
@@ -67,6 +68,8 @@ def measure_use(norm: Norm, x: Any, y: Any, *, dead: bool) -> Measurements:
         return found
     if dead and 2 <= x.ndim <= 5 and norm.shape[0] * norm.cells > 1:
         found = replace(found, dead=_dead_channels(values(x), norm))
+    if y is not None and norm.weight is not None and has_values(norm.weight) and not norm.weight.any():
+        found = replace(found, constant=_is_constant(y, norm))
     if y is not None and finite_out and norm.own and norm.size not in (None, 0, 1):
         found = replace(found, vanished=_vanished_sets(norm, x, y, max(-low, high)))
     if norm.running is None or (norm.running_untouched and norm.mean_after is None):
@@ -105,10 +108,16 @@ def _vanished_sets(norm: Norm, x: Any, y: Any, largest: float) -> tuple[int, int
     bias = torch.zeros((), dtype=y.dtype) if norm.bias is None else norm.bias
     if bias.numel() == norm.channels and norm.channel_axis == 1:
         bias = bias.reshape(-1, *[1] * (len(norm.shape) - 2))
-    of_channel = y.reshape(norm.shape).movedim(norm.channel_axis, 0).flatten(1)
-    all_empty = count > 1 and bool((of_channel == of_channel[:, :1]).all())  # an activation may follow the bias
+    # an activation may follow the bias
+    all_empty = count > 1 and _is_constant(y, norm) and not _is_constant(x, norm)
     empty = of_sets(y.reshape(norm.shape) == bias).all(1) | all_empty
     return int(((cells.abs().amax(1) > limit) & empty).sum()), count, "overflow"
+
+
+def _is_constant(t: Any, norm: Norm) -> bool:
+    """Whether all cells of a channel have one value, in each channel."""
+    of_channel = t.reshape(norm.shape).movedim(norm.channel_axis, 0).flatten(1)
+    return bool((of_channel == of_channel[:, :1]).all())
 
 
 def _eps_lost_in(norm: Norm, x: Any) -> str:

@@ -24,7 +24,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from normviz.inspect._snapshot import first_line, restore_after
-from normviz.inspect.audit.detect import MAX_CELLS, is_activation, is_outshone, norm_around_call, norm_by_output
+from normviz.inspect.audit.detect import (
+    EPS_NAMES,
+    MAX_CELLS,
+    is_activation,
+    is_outshone,
+    norm_around_call,
+    norm_by_output,
+)
 from normviz.inspect.audit.measurements import Measurements, measure_use
 from normviz.inspect.audit.tensors import (
     MODEL,
@@ -80,6 +87,7 @@ class LayerRecord:
     held: bool = False  # whether its parameters, or those of the module around it if it has none, get no gradient
     moves: bool = False  # whether a run in this mode changes its running statistics
     refused: str | None = None
+    stored_as: dict[str, str] = field(default_factory=dict)  # the names in the module of weight, eps and momentum
     is_call: bool = False  # whether it is the call of a function in the middle of a module's forward
     uses: int = 0
     cells: int = 0
@@ -353,6 +361,7 @@ class ModelRun:
             held=moves and self._gets_no_gradient(learned, name),
             moves=moves,
             refused=call.refused,
+            stored_as=_stored_as(module, norm, momentum),
             is_call=is_call,
         )
 
@@ -410,6 +419,15 @@ class ModelRun:
             number = 1 + sum(function == name for function, _ in running.labels)
             running.labels[key] = f"{self._name(running.module)}:{name}" + (f"#{number}" if number > 1 else "")
         return running.labels[key]
+
+
+def _stored_as(module: Any, norm: Norm, momentum: Any) -> dict[str, str]:
+    """Return the names in a module of weight, eps and momentum, of those that are known and found."""
+    found = [("weight", name) for name, p in parameters(module).items() if p is norm.weight]
+    for what, value, names in (("eps", norm.eps, EPS_NAMES), ("momentum", momentum, ("momentum",))):
+        held = ((name, attribute(module, name)) for name in names)
+        found += [(what, n) for n, v in held if isinstance(v, float) and math.isclose(v, value or 0.0, rel_tol=1e-3)]
+    return dict(found)
 
 
 def _eager() -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import divisors
-from normviz.inspect.audit.fixes import group_norm, path_to, replace_by
+from normviz.inspect.audit.fixes import group_norm, path_to, replace_by, setting
 from normviz.inspect.audit.measurements import independent_values
 from normviz.inspect.audit.registry import Text, rule
 from normviz.inspect.audit.tensors import has_values, short_name, values
@@ -138,7 +138,7 @@ def _non_finite(layers: Sequence[LayerRecord], training_batch: int | None) -> It
         fix = f"{path}.register_forward_pre_hook(lambda _, args: print(args[0].isfinite().all()))"
     else:
         message, remedy = "its input is finite and its output is not", "use a larger eps, or float32 in this layer"
-        fix = f"{path}.eps = 1e-5"
+        fix = setting(bad[0], "eps", 1e-5).format(path)
     if len(bad) > 1:
         message += f" ({len(bad) - 1} later layer{'s' * (len(bad) > 2)} as well)"
     yield bad[0], (message, remedy, {"layers": [layer.name for layer in bad]}, fix)
@@ -158,12 +158,12 @@ def _constant_output(layers: Sequence[LayerRecord], training_batch: int | None) 
         bias, path = layer.norm.bias, path_to(layer.name)
         biased = bias is not None and has_values(bias) and values(bias).any()
         what = "output is the bias alone" if biased else "output all 0"
-        if layer.name in empty and trained and layer.norm.size != 1:
-            fix = f"torch.nn.init.ones_({path}.weight)"
+        if layer.name in empty and layer.measured.constant and trained and layer.norm.size != 1:
+            fix = f"torch.nn.init.ones_({path}.{layer.stored_as.get('weight', 'weight')})"
             yield layer, (f"{what} whatever the input: its weight is 0", "set it to 1, or leave it out", numbers, fix)
         elif vanished and why == "eps":
             message = f"{what.replace('all', 'nearly')} from a non-zero input{where}: the variance is far below eps = "
-            fix = f"{path}.eps = 1e-5"
+            fix = setting(layer, "eps", 1e-5).format(path)
             yield layer, (f"{message}{layer.norm.eps:g}", "use a smaller eps, such as 1e-5", numbers, fix)
         elif vanished:
             message = f"{what} from a non-zero input{where}: squares overflow in {layer.measured.dtype}"
@@ -235,7 +235,8 @@ def _eps_underflow(layer: LayerRecord, training_batch: int | None) -> Iterator[T
     """An eps that is 0 in the layer's own dtype."""
     if dtype := layer.measured.eps_lost_in:
         message = f"eps = {layer.norm.eps:g} is 0 in {dtype}"
-        if layer.known_by != "output":
-            message += "; torch's own kernels add it in float32, and an exported layer loses it"
-        fix = f"{path_to(layer.name)}.eps = 1e-5"
+        own = "a forward that computes in float32 keeps it, one that does not loses it"
+        torchs = "torch's own kernels add it in float32, and an exported layer loses it"
+        message += f"; {own if layer.known_by == 'output' else torchs}"
+        fix = setting(layer, "eps", 1e-5).format(path_to(layer.name))
         yield message, "use a larger eps, such as 1e-5, or compute in float32", {"eps": layer.norm.eps}, fix

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normviz.inspect.audit.fixes import for_each
+from normviz.inspect.audit.fixes import for_each, setting
 from normviz.inspect.audit.registry import Text, rule
 from normviz.inspect.audit.tensors import has_values, values
 
@@ -24,6 +24,8 @@ SHRUNK = 0.25
 which cannot exceed 1 on that side, would not show it."""
 MANY = 1000
 """Numbers that are needed to judge a distribution."""
+INITIAL = (1.0, 0.02)
+"""Mean and standard deviation of the weights with which pix2pix, CycleGAN and DCGAN start; their biases are 0."""
 MOST_MOMENTUM = 0.5
 """Larger ones come from frameworks in which momentum is the part that stays, such as 0.9 or 0.99."""
 _LOAD = 'model.load_state_dict(torch.load("checkpoint.pt"), strict=True)  # with the buffers running_mean, running_var'
@@ -98,7 +100,7 @@ def _frozen_but_training(
     if bad:
         message = "its parameters are frozen by requires_grad=False, but in train mode its running statistics move{}"
         remedy = "call .eval() on it after each model.train()"
-        fix = for_each(bad, "{}.eval()")
+        fix = for_each(bad, lambda _: "{}.eval()")
         yield bad[0], (message.format(_others(bad)), remedy, {"layers": [layer.name for layer in bad]}, fix)
 
 
@@ -109,9 +111,9 @@ def _momentum_reversed(layers: Sequence[LayerRecord], training_batch: int | None
     if bad:
         momentum = bad[0].momentum or 0.0
         right = float(f"{1 - momentum:.3g}") or 0.1
-        message = f"momentum = {momentum:.4g}: each batch replaces {momentum:.0%} of the running statistics"
+        message = f"momentum = {momentum:.4g}: each batch replaces {100 * momentum:.3g}% of the running statistics"
         remedy = f"use {right:g}, which is what TensorFlow and Keras call {1 - right:g}"
-        fix = for_each(bad, f"{{}}.momentum = {right:g}")
+        fix = for_each(bad, lambda layer: setting(layer, "momentum", right))
         yield bad[0], (message + _others(bad), remedy, {"momentum": momentum, "layers": [r.name for r in bad]}, fix)
 
 
@@ -127,12 +129,15 @@ def _affine(layer: LayerRecord) -> list[np.ndarray]:
 def _drawn_at_random(layers: Sequence[LayerRecord]) -> bool:
     """Whether all weights, and all biases, are one sample of a normal distribution, as RepVGG and DCGAN start.
 
-    Trained ones have heavy tails. So skewness and kurtosis tell, if there are enough numbers.
+    Trained ones have heavy tails. So skewness and kurtosis tell, if there are enough numbers; of few only INITIAL.
     """
     together = [np.concatenate(each) for each in zip(*map(_affine, layers), strict=False)]
     for numbers in together:
-        n, spread = numbers.size, numbers.std(dtype=np.float64)
-        z = (numbers - numbers.mean(dtype=np.float64)) / (spread or 1.0)
+        n, mean, spread = numbers.size, numbers.mean(dtype=np.float64), numbers.std(dtype=np.float64)
+        off = math.hypot((mean - INITIAL[0]) / INITIAL[1], (spread / INITIAL[1] - 1) * math.sqrt(2))
+        if n < MANY and (not spread or off < 5 / math.sqrt(n)):
+            continue
+        z = (numbers - mean) / (spread or 1.0)
         if (
             n < MANY
             or abs(np.mean(z**3)) > 5 * math.sqrt(6 / n)

@@ -60,9 +60,9 @@ class Norm:
     own: bool = True  # whether the input's own statistics were used, rather than the running ones
     grouped: bool = False  # whether the layer takes a number of groups: GroupNorm(C, C) does, InstanceNorm does not
     momentum: float | None = None  # the call's own, in torch's sense
-    # stored, mean_after: of a norm known by its output: as `running`, also if it is frozen for good; and the running
-    # mean after the call
-    stored: tuple[np.ndarray, np.ndarray] | None = None
+    # stored, mean_after: of a norm known by its output: as `running`, also if it is frozen for good, or all that its
+    # module holds; and the running mean after the call
+    stored: tuple[np.ndarray, ...] | None = None
     mean_after: np.ndarray | None = None
     sure: bool = True  # False if a weight was fitted, or a function may follow: then it might be no normalization
 
@@ -257,8 +257,15 @@ def arguments_of(module: Any, function: str, x: Any) -> dict[str, Any]:
             given[name] = value
     given["input"] = x
     if function in ("batch_norm", "instance_norm"):
-        tracked = given.get("running_mean") is not None
-        given["training" if function == "batch_norm" else "use_input_stats"] = module.training or not tracked
+        # Batch Norm in eval mode uses the buffers that it has, and Instance Norm those that it tracks.
+        tracks = attribute(module, "track_running_stats", True) is not False
+        has_state = given.get("running_mean") is not None
+        if function == "batch_norm":
+            given["training"] = module.training or not has_state
+            if module.training and not tracks:
+                given["running_mean"] = given["running_var"] = None
+        else:
+            given["use_input_stats"] = module.training or not (has_state and tracks)
     spatial_axes = [int(c) for c in class_name(module) if c.isdigit()][-1:]  # of InstanceNorm2d, for instance
     if function == "instance_norm" and [x.ndim - 1] == spatial_axes:
         given["input"] = x[None]  # one sample without its axis

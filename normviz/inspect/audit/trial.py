@@ -76,7 +76,9 @@ def norm_by_trial(
                 if norm is None or _size(call(WIDER * noise) - y) > INVARIANT * _size(y):
                     maps = (_pools_maps(noise, y, axis, call, rounding) for axis in (1, -1)[: x.ndim - 2])
                     axis = next((a for a, pools in zip((1, -1), maps, strict=False) if pools), None)
-                    return guess if axis is None else Norm(OTHER, tuple(x.shape), None, axis)
+                    if axis is None:
+                        return guess
+                    return Norm(OTHER, tuple(x.shape), None, axis, stored=tuple(state.values()))
                 if norm is guess:
                     return guess
     except Exception:  # it may ask for other sizes, or for values that it knows

@@ -10,6 +10,7 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.inspect.audit.torch_norms import LOCAL, OTHER
+from normviz.inspect.check.simulate import native_order
 from normviz.inspect.compare.matching import Match, match, relative, same_partition
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 
@@ -184,8 +185,12 @@ def pools_in_words(a: np.ndarray, b: np.ndarray, boxes: str = "") -> str:
 
 
 def _pools(a: LayerUse, b: LayerUse) -> str:
-    boxes = [f"boxes of {' × '.join(map(str, use.block or ()))} in {m}" for use, m in ((a, "a"), (b, "b"))]
-    text = pools_in_words(a.labels(), b.labels(), f": {' and '.join(boxes)}, with axes (N, C, ...)")  # type: ignore[misc]
+    words = [
+        [" × ".join(map(str, native_order(n, use.channel_axis))) for n in (use.block or (), use.input_shape)]
+        for use in (a, b)
+    ]
+    boxes = [f"boxes of {block} in {m}'s input of {shape}" for m, (block, shape) in zip("ab", words, strict=True)]
+    text = pools_in_words(a.labels(), b.labels(), f": {' and '.join(boxes)}")  # type: ignore[misc]
     calls = f" (a calls it {times_in_words(a.calls)}, b {times_in_words(b.calls)})" if a.calls != b.calls else ""
     return text + calls
 
