@@ -23,6 +23,22 @@ def one_pass(x, gamma, beta, mean, var):
     return (x - mean[:, None, None]) / np.sqrt(var[:, None, None] + 1e-5) * gamma[:, None, None] + beta[:, None, None]
 
 
+def keeps_axes(x, gamma, beta, running_mean, running_var, training, like=(1, -1, 1, 1)):
+    """All five have shape (1, C, 1, 1), as in a textbook; or those that it keeps have another shape."""
+    mean, var, m = x.mean((0, 2, 3)).reshape(like), x.var((0, 2, 3)).reshape(like), x[:, 0].size
+    if training:
+        used = mean, var
+        running_mean = 0.9 * running_mean + 0.1 * mean
+        running_var = 0.9 * running_var + 0.1 * var * m / (m - 1)
+    else:
+        used = running_mean, running_var
+    mean, var = (p.reshape(1, -1, 1, 1) for p in used)
+    return gamma * (x - mean) / np.sqrt(var + 1e-5) + beta, running_mean, running_var
+
+
+PER_AXIS = {"weight": np.full((1, 8, 1, 1), 2.0), "bias": np.ones((1, 8, 1, 1))}
+
+
 def by_name(x, data_format):
     return over(x, (0, 2, 3) if data_format == "NCHW" else (0, 1, 2))
 
@@ -51,6 +67,14 @@ OWN = {  # function, method, options, and what is said beyond "check passed" and
         {},
         "a random weight and bias of shape (8,), and epsilon = 1e-05 and axis = (0, 2, 3)",
     ),
+    "keeps axes": (keeps_axes, "batch", {}, "shape (1, 8, 1, 1), where a caller has (8,)"),
+    "keeps axes, given": (keeps_axes, "batch", PER_AXIS, "a random running_mean and running_var of shape (1, 8, 1, 1)"),
+    "keeps its own flat": (
+        partial(keeps_axes, like=-1),
+        "batch",
+        PER_AXIS,
+        "running_mean and running_var of shape (8,)",
+    ),
     "data_format": (by_name, "batch", {}, "data_format = 'NCHW'"),
     "data_format, last": (by_name, "batch", LAST, "data_format = 'NHWC'"),
     "given statistics": (one_pass, "batch", {}, "the batch's own mean and var of shape (8,)"),
@@ -78,6 +102,11 @@ def test_functions_of_ones_own(name):
     assert verdict.passed, str(verdict)
     assert said in " ".join(verdict.notes)
     assert bool(verdict.notes) == bool(said)
+
+
+def test_a_weight_that_is_not_reshaped_beside_running_statistics_that_are():
+    verdict = nv.check(partial(keeps_axes, like=-1), "batch")
+    assert verdict.codes == ("affine-not-reshaped",), str(verdict)
 
 
 WRONG = [

@@ -16,7 +16,7 @@ from normviz.core.errors import brief
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
 from normviz.inspect._call import MOST_CELLS, Answer, FunctionUnderTest, Refusal, owner
-from normviz.inspect._signature import STATE, Takes, general_values, signature, texts_of
+from normviz.inspect._signature import STATE, Takes, arrays_in, general_values, signature, texts_of
 from normviz.inspect._snapshot import Snapshot, is_array
 from normviz.inspect.check.bug import Case
 from normviz.inspect.check.known_bugs import affine_not_reshaped
@@ -273,18 +273,33 @@ def _try(
     values = _values(request, pool, takes)
     if axis_of == "channels":
         values["axis"] = axis
-    if layout == "along" and request.method == "batch":
-        values |= {role: values[role].reshape(along) for role in STATE}
+    forms: list[tuple[int, ...]] = []  # of running statistics, where it is not known
+    if request.method == "batch" and (
+        layout == "along" or any(p is not None and p.shape == along for p in known.values())
+    ):
+        forms = [along, values[STATE[0]].shape][:: 1 if layout == "along" else -1]
     values |= {role: p for role, p in known.items() if role in takes.roles}
     options = {"channel_axis": axis, "framework": request.framework, "seed": request.seed}
     call = FunctionUnderTest(fn, snapshot_of(fn), takes, values, **options)
     if state is not None:
         call.before = state.set_mode(call) or call.before
-    answer = call.begin(x := plain(shape, rng), request.dtype)
+    answer = _begin(call, x := plain(shape, rng), request.dtype, forms)
     if state is not None and state.find_state(call, call.round(x)):
         answer = call.ask(call.round(x))
     weight, bias = (None if p is None else call.round(p) for p in (broadcast["weight"], broadcast["bias"]))
     return Subject(call, pool, weight, bias, layout, (call.round(x), answer), bool(request.given), tuple(replaced))
+
+
+def _begin(call: FunctionUnderTest, x: np.ndarray, dtype: str | None, forms: Sequence[tuple[int, ...]]) -> Answer:
+    """Call fn with running statistics in one of these shapes: the first that fn does not spread over a second axis."""
+    for form in forms:
+        call.values |= {role: call.values[role].reshape(form) for role in STATE}
+        with suppress(Refusal):
+            answer = call.begin(x, dtype)
+            beside = [a.shape for _, a in arrays_in(call.returned) if tuple(a.shape) != answer.shape]
+            if x.shape[1] == 1 or x.shape[1] ** 2 not in map(math.prod, beside):
+                return answer
+    return call.begin(x, dtype)
 
 
 def _values(request: Expectation, pool: Pooling, takes: Takes) -> dict[str, Any]:
