@@ -194,7 +194,8 @@ def audit(
         raise
     except BAD_INPUT as error:
         raise click.UsageError(one_line(error)) from error
-    click.echo(command.as_json(found) if as_json else str(found))
+    random = "" if example else "\n(The input was random numbers; --example gives your own.)"
+    click.echo(command.as_json(found) if as_json else f"{found}{random}")
     context.exit(1 if found.warnings else 0)
 
 

@@ -44,9 +44,11 @@ def replace_by(layer: LayerRecord, new: str) -> str:
 def group_norm(layer: LayerRecord, most_groups: int | None = None, least_size: int = 1) -> str:
     """Return the line that makes a layer a Group Norm, of sets of `least_size` cells if there are so many."""
     norm = layer.smallest
-    groups = [g for g in divisors(norm.channels) if g <= (MOST_GROUPS if most_groups is None else most_groups)]
+    # As many groups as channels would be Instance Norm.
+    most = min(MOST_GROUPS, max(1, norm.channels // 2)) if most_groups is None else most_groups
+    groups = [g for g in divisors(norm.channels) if g <= most]
     large = [g for g in groups if norm.channels // g * norm.cells >= least_size]
-    return replace_by(layer, f"torch.nn.GroupNorm({(large or [1])[-1]}, {norm.channels})")
+    return replace_by(layer, f"torch.nn.GroupNorm({(large or [1])[-1]}, {norm.channels})") + "  # a new layer: train it"
 
 
 def setting(layer: LayerRecord, what: str, value: float) -> str:

@@ -13,7 +13,7 @@ function unpackJSON(text) {
 }
 
 /** Let each button of the page open and close the explorer of its layer; one is open at a time. */
-function startAudit({ methods, names, explorers }) {
+function startAudit({ methods, names, explorers, notes }) {
   const place = h("section", { class: "nvp-explorer nva-explorer" });
   /** The button of the open explorer, and how to take that explorer away. */
   let shown = null;
@@ -40,8 +40,9 @@ function startAudit({ methods, names, explorers }) {
     if (wanted !== opener) return; // another button was pressed in the meantime
     const el = h("div", { class: "nvp-live" });
     place.setAttribute("aria-label", names[layer]);
-    place.append(button({ class: "nva-close", onclick: leave }, say("common.close")), el);
-    opener.closest("article, .scroll").after(place);
+    const note = notes[layer] ? h("p", {}, notes[layer]) : null;
+    place.append(button({ class: "nva-close", onclick: leave }, say("common.close")), ...(note ? [note] : []), el);
+    opener.closest(".normviz-audit").after(place);
     shown = { opener, remove: render({ model: standIn({ ...scene, methods }, state), el }) };
     opener.setAttribute("aria-expanded", "true");
     place.scrollIntoView({ block: "nearest" });

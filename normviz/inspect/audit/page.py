@@ -60,10 +60,11 @@ def fitting(explorers: Mapping[str, str], first: Collection[str]) -> dict[str, s
 def page(
     title: str,
     about: str,
-    heads: Sequence[str],
+    heads: Mapping[str, str],
     rows: Sequence[Row],
     warnings: Sequence[AuditWarning],
     explorers: Mapping[str, str],
+    notes: Mapping[str, str],
     absent: Mapping[str, str],
 ) -> str:
     """Return the page of an audit.
@@ -73,11 +74,12 @@ def page(
     title, about
         Of the page, and a sentence about the run.
     heads, rows
-        Of the table, as `html_table` takes them; a row begins with the name of a layer.
+        Of the table, as `html_table` takes them; a row begins with the name of a layer, and `heads` tells what a column
+        says.
     warnings
         The findings.
-    explorers, absent
-        The packed explorer of a layer by its name; and by the name of what is not shown the reason.
+    explorers, notes, absent
+        By the name of a layer: its packed explorer, what is to be said above that, and why it has none.
     """
     number = {short_name(layer): k for k, layer in enumerate(explorers)}
 
@@ -90,26 +92,27 @@ def page(
         layer = short_name(warning.layer)
         return _finding(warning, layer, opener(layer, "Show its input") if layer in number else "")
 
-    table = html_table(heads, rows, first=lambda layer: opener(layer, layer))
+    table = html_table([*heads], rows, first=lambda layer: opener(layer, layer))
     alike: dict[str, list[str]] = {}
     for layer, why in absent.items():
         alike.setdefault(why, []).append(layer)
     others = "".join(
         f'<li class="unseen"><b>{escape(_words(layers))}</b>: {escape(why)}.</li>' for why, layers in alike.items()
     )
+    columns = "".join(f"<dt>{escape(head)}</dt><dd>{escape(words)}</dd>" for head, words in heads.items())
     parts = [
         f'<p class="nva-about">{escape(about)}</p>',
-        f"<section><h2>{_counted(len(warnings), 'finding')}</h2>{''.join(map(finding, warnings))}</section>",
+        f"<section><h2>{_counted(len(warnings), 'warning')}</h2>{''.join(map(finding, warnings))}</section>",
         f"<section><h2>{_counted(len(rows), 'normalization layer')}</h2>"
         f'<p class="nva-about">Choose a layer to see its input, and the cells that share a mean and a variance.</p>'
-        f"{table}</section>",
-        f"<section><h2>Not shown</h2><ul>{others}</ul></section>" * bool(others),
+        f'<div class="normviz-audit">{table}</div>'
+        f'<details><summary>What the columns say</summary><dl class="nva-list">{columns}</dl></details></section>',
+        f'<section class="normviz-audit"><h2>Not shown</h2><ul>{others}</ul></section>' * bool(others),
     ]
-    data = as_json({"methods": scene.rows(), "names": [*explorers], "explorers": [*explorers.values()]})
+    shown = {"names": [*explorers], "explorers": [*explorers.values()], "notes": [notes.get(n, "") for n in explorers]}
     style = js.stylesheet(editable=False) + STYLE + js.read("inspect/audit/page.css")
-    script = js.joined("inspect/audit/page.js")
-    body = f'<div class="normviz-audit">{"".join(parts)}</div>'
-    return document(title, body, data, script, style=style, what="explorers")
+    script, data = js.joined("inspect/audit/page.js"), as_json({"methods": scene.rows(), **shown})
+    return document(title, f'<div class="nva-page">{"".join(parts)}</div>', data, script, style=style, what="explorers")
 
 
 def _finding(warning: AuditWarning, layer: str, opener: str) -> str:
@@ -119,9 +122,9 @@ def _finding(warning: AuditWarning, layer: str, opener: str) -> str:
     )
     remedy = warning.remedy[:1].upper() + warning.remedy[1:]
     return (
-        f'<article class="nva-finding"><h3><code>{escape(warning.code)}</code> {escape(layer)}</h3>'
+        f'<article class="nva-finding normviz-audit"><h3><code>{escape(warning.code)}</code> {escape(layer)}</h3>'
         f"<p>{escape(warning.message[:1].upper() + warning.message[1:])}.</p>"
-        + f"<details><summary>Numbers</summary><dl>{numbers}</dl></details>" * bool(numbers)
+        + f'<details><summary>Numbers</summary><dl class="nva-list">{numbers}</dl></details>' * bool(numbers)
         + f"<p><b>Remedy.</b> {escape(remedy)}.</p>"
         + f"<pre><code>{escape(warning.fix)}</code></pre>" * bool(warning.fix)
         + f"<p>{opener}</p>" * bool(opener)

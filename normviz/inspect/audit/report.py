@@ -221,7 +221,12 @@ class Audit:
         reasons |= dict.fromkeys(missing, "was not reached this time: the model is not as it was")
         title = f"Audit of {type(unwrapped(self._model)).__name__}"
         absent = {**self.unseen, **reasons}
-        text = page.page(title, self._about(), HEADS, self._rows(), self.warnings, kept, absent)
+        as_defined = (
+            "Its output was explained by these sets. The explorer shows the method as it is defined; whether the layer "
+        )
+        as_defined += "computes exactly that, tells nv.check."
+        notes = {layer.name: as_defined for layer in self.layers if layer.known_by == "output"}
+        text = page.page(title, self._about(), HEADS, self._rows(), self.warnings, kept, notes, absent)
         return text if path is None else write(path, text)
 
     def _about(self) -> str:
@@ -281,12 +286,13 @@ class Audit:
             f'<li class="unseen"><b>{html.escape(short_name(name))}</b>: {html.escape(reason)}.</li>'
             for name, reason in self.unseen.items()
         ]
-        table = html_table(HEADS, self._rows(), caption=self._summary())
+        table = html_table([*HEADS], self._rows(), caption=self._summary())
         return html_box(table + (f"<ul>{''.join(items)}</ul>" * bool(items)))
 
     def _rows(self) -> list[Row]:
         """Return the cells of each layer, one for each of HEADS, and the code of its first warning."""
-        codes = {w.layer: w.code for w in reversed(self.warnings)}
+        marked = [(name, w.code) for w in self.warnings for name in (w.layer, *w.numbers.get("layers", ()))]
+        codes = dict(reversed(marked))
         return [(_row(layer), codes.get(layer.name)) for layer in self.layers]
 
     def _warning_items(self, code: str) -> list[str]:
@@ -348,7 +354,20 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-HEADS = ("layer", "kind", "input", "block", "|S|", "sets", "uses", "parameters", "share", "state", "gap")
+HEADS = {
+    "layer": "Its name in the model; after a colon, a function that this module calls.",
+    "kind": "The method, by the cells that share a mean and a variance.",
+    "input": "The shape of its input, at its first use.",
+    "block": "The lengths of a set along the axes of the input; fixed, where running statistics are used.",
+    "|S|": "The number of cells in a set.",
+    "sets": "The number of sets.",
+    "uses": "How often the layer is called in one run.",
+    "parameters": "How many numbers it learns.",
+    "share": "Its part of all the cells that pass through normalization layers in one run.",
+    "state": "Train or eval mode; frozen, where training changes nothing of it.",
+    "gap": "How far its outputs with its own and with its running statistics lie apart, in standard deviations.",
+}
+"""What each column of the table says."""
 MAX_SHOWN = 3
 """Warnings of one code that are shown at once; the others are a click away."""
 

@@ -109,7 +109,7 @@ def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> I
     message = (
         f"at training_batch={training_batch} the statistics of {len(noisy)} of {len(coupled)} Batch Norm layers are "
         f"noisy: at {short_name(worst.name)}, with {cells} cells in a set, the mean by about {of_mean:.2g} standard "
-        f"deviations and the standard deviation by {of_std:.0%}"
+        f"deviations and the standard deviation by {of_std:.0%}, if cells are as alike as for photographs"
     )
     if few:
         message += (
