@@ -49,12 +49,10 @@ def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\[`(\w+\.ipynb)`\]", lambda link: f"[{titles[link[1]]}]", cell.source)
-        elif cell.source.startswith("# Answer"):
+        elif cell.id.endswith("-answer"):
             # The question stands directly above, so the answer is hidden until the reader opens it.
-            cell.metadata = {
-                "tags": ["hide-cell"],
-                "mystnb": {"code_prompt_show": "Answer", "code_prompt_hide": "Answer"},
-            }
+            words = "Answer" if cell.source.startswith("# Answer") else "What normviz says"
+            cell.metadata = {"tags": ["hide-cell"], "mystnb": {"code_prompt_show": words, "code_prompt_hide": words}}
         elif cell.id.endswith("-grade"):
             words = {"code_prompt_show": "What grades it", "code_prompt_hide": "What grades it"}
             cell.metadata = {"tags": ["hide-input", "remove-output"], "mystnb": words}
