@@ -304,6 +304,7 @@ MASKED = {
         ("LN", "some channels", MAPS, (1, 2, 3), LN, CHANNELS, "passed", False),
         ("LN", "steps after the first", TOKENS, (1, 2), (SAME, ALL, ALL), np.arange(6) > 0, "normalized", False),
         ("RMS", "padded samples", TOKENS, (1, 2), (SAME, ALL, ALL), PADDING, "normalized", True),
+        ("LN", "the first channels", (4, 6), (1,), (SAME, ALL), np.arange(6) < 4, "passed", False),
         ("BN", "some vectors", VECTORS, (0,), (ALL, SAME), np.arange(16)[:, None] % 4 > 0, "zero", False),
     ]
 }  # fmt: skip
@@ -312,6 +313,9 @@ STYLE = np.random.default_rng(4).uniform(0.5, 2, (2, *MAPS))
 OTHERS = {
     "L2 of vectors": Truth(
         lambda x: x / norm(x, 1), VECTORS, (SAME, ALL), divides=SUM, centered=False, never=("Weight Norm", "RMS Norm")
+    ),
+    "RMS, one output constant": Truth(
+        lambda x: np.where(np.arange(6) == 2, 0, 6**0.5 * x / norm(x, 1)), (4, 6), (SAME, ALL), centered=False
     ),
     "L2 over the batch": Truth(lambda x: x / norm(x, 0), VECTORS, (ALL, SAME), divides=SUM, centered=False),
     "L2 with a bound": Truth(
@@ -422,7 +426,9 @@ def test_every_sentence_is_true(name):
         if case.otherwise in ("zero", "passed"):
             assert f"{alone} cells stand alone and mute" in said
     else:
-        assert name in ("quartiles", "percentiles", "attention"), said  # some cells hardly respond
+        assert name in ("quartiles", "percentiles", "attention", "RMS, one output constant"), (
+            said
+        )  # some cells hardly respond
     if case.otherwise == "normalized":
         assert found.mute.any()
         assert not (found.mute & ~mute).any()

@@ -93,7 +93,11 @@ def _relations(n: int, rows: dict[int, np.ndarray]) -> Iterator[tuple[str, np.nd
         np.isin(ahead % n if ends else ahead, np.mod(wide, n) if ends else wide),
     )
     if len(rows) == n:
-        yield "some of the cells along axis {axis}, not the same for each", np.array([rows[j] for j in range(n)])
+        reach = np.array([rows[j] for j in range(n)])
+        # Cells that reach no other one may be mute, and those that answer to no other one constant.
+        among = np.unique(reach[reach.sum(1) > 1][:, reach.sum(0) > 1], axis=0)
+        if (among.sum(0) > 1).any():
+            yield "some of the cells along axis {axis}, not the same for each", reach
 
 
 def _window(steps: list[int]) -> str:
