@@ -118,7 +118,7 @@ def _small_batch(layers: Sequence[LayerRecord], training_batch: int | None) -> I
         )
     numbers = {"training_batch": training_batch, "noise": of_mean, "noise_std": of_std}
     remedy = "use Group Norm, synchronize the statistics over devices, or freeze them"
-    fix = f"{group_norm(worst)}  # or, with several devices:\n"
+    fix = f"{group_norm(worst)}; or, with several devices:\n"
     fix += "model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)"
     yield worst, (message, remedy, {**numbers, "layers": [layer.name for layer in noisy]}, fix)
 
