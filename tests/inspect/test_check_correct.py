@@ -135,6 +135,8 @@ def torch_layers():
         "GroupNorm, trained": (trained, "group", 3, {}),
         "GroupNorm, float64": (T.GroupNorm(2, 6).double(), "group", 2, {}),
         "GroupNorm, float16": (T.GroupNorm(2, 6).half(), "group", 2, {}),
+        "BatchNorm, one channel": (T.BatchNorm2d(1, track_running_stats=False), "batch", None, {}),
+        "LayerNorm, one channel": (T.LayerNorm(1), "positional", None, {"channel_axis": -1}),
         "BatchNorm, float16, tiny eps": (T.BatchNorm2d(6, eps=1e-10).half(), "batch", None, {"eps": 1e-10}),
         "GroupNorm, bfloat16": (T.GroupNorm(2, 6).bfloat16(), "group", 2, {}),
         "GroupNorm of pairs": (T.GroupNorm(4, 8), "group", 4, {"shape": (16, 8)}),

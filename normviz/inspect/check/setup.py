@@ -419,7 +419,10 @@ def _shapes(fn: Callable, takes: Takes, request: Expectation, slots: dict[str, S
         channels.insert(0, G * 2)  # parameters of G numbers: one group for each is likelier than one channel
     shapes = [(3, *canonical_shape((2, *s), axis)[1:]) for s in samples if -1 - len(s) <= axis <= len(s)]
     shapes = [s for s in shapes if not row.has_groups or s[row.grouped_axis] % (G or 1) == 0]
-    usual = [s for s in _usual_shapes(row, G, [*dict.fromkeys(channels)][:4], axis) if -len(s) <= axis < len(s)]
+    usual = [*_usual_shapes(row, G, [*dict.fromkeys(channels)][:4], axis)]
+    if any(attribute(array, "shape") == (1,) for array in arrays):  # a scalar, or that of a single channel
+        usual += _usual_shapes(row, G, [1], axis)
+    usual = [s for s in usual if -len(s) <= axis < len(s)]
     shapes = shapes + usual if row.elementwise else usual + shapes
     shapes = [s for s in dict.fromkeys(shapes) if math.prod(s) <= MOST_CELLS]
     if not shapes:
