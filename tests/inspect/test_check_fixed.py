@@ -115,3 +115,10 @@ def test_a_frozen_layer_with_another_eps():
             return fixed(x, self.running_mean, self.running_var, eps=0)
 
     assert {*nv.check(Frozen(), "batch", eps=1e-2).codes} == {"uses-running-statistics", "eps-missing"}
+
+
+def test_only_weight_and_bias_are_a_fixed_mean_of_zero():
+    """What rounding leaves of it is no mean."""
+    verdict = nv.check(lambda x, w, b: x * w.reshape(-1, 1, 1) + b.reshape(-1, 1, 1), "batch")
+    assert verdict.codes == ("uses-running-statistics",)
+    assert "as with a fixed mean of 0 and a fixed variance of 0.99999." in verdict.findings[0].message

@@ -71,6 +71,7 @@ def _where_from(subject: Subject, scale: np.ndarray, offset: np.ndarray, eps: fl
                     return f", as with {' and '.join(names)} of {type(layer).__name__}"
     w, b = (np.ones_like(scale) * (d if p is None else p.ravel()) for p, d in ((subject.weight, 1), (subject.bias, 0)))
     mean, var = (b - offset) / scale, np.square(w / scale) - eps
+    mean = np.where(np.abs(mean) < 1e-12, 0.0, mean)  # what rounding leaves of a bias that is the offset
     if w[c] / scale[c] < 0 or var[c] < 0:
         return ""
     arrays = [a for a in arrays if a.size == len(scale)]
