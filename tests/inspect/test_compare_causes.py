@@ -31,13 +31,10 @@ def along(p, x):
     return p.reshape(1, -1, *[1] * (x.ndim - 2))
 
 
-def group(
-    x, w, b, *, G=2, eps=1e-5, unbiased=False, outside=False, summed=False, inverted=False, first=False, dtype=None
-):
+def group(x, w, b, *, G=2, eps=1e-5, unbiased=False, outside=False, summed=False, inverted=False, first=False):
     """Group Norm of (N, C, *spatial), with one thing wrong."""
     h = x.reshape(len(x), G, -1)
-    of = h if dtype is None else h.to(dtype)
-    mean, var = of.mean(-1, keepdim=True).to(x.dtype), of.var(-1, keepdim=True, unbiased=unbiased).to(x.dtype)
+    mean, var = h.mean(-1, keepdim=True), h.var(-1, keepdim=True, unbiased=unbiased)
     var = var * h.shape[-1] if summed else var
     root = var.sqrt() + eps if outside else (var + eps).sqrt()
     y = ((h - mean) * root if inverted else (h - mean) / root).reshape(x.shape)
@@ -46,10 +43,9 @@ def group(
     return y * along(w, x) + along(b, x)
 
 
-def rms(x, w, b=None, *, eps=1e-5, plus=0.0, dtype=None, std=False, axis=-1):
+def rms(x, w, b=None, *, eps=1e-5, plus=0.0, std=False, axis=-1):
     """RMS Norm of (N, T, C), with one thing wrong; axis=1 for (N, C, *spatial)."""
-    of = x if dtype is None else x.to(dtype)
-    square = (of - of.mean(axis, keepdim=True) if std else of).square().mean(axis, keepdim=True).to(x.dtype)
+    square = (x - x.mean(axis, keepdim=True) if std else x).square().mean(axis, keepdim=True)
     return x * torch.rsqrt(square + eps) * (plus + (w if axis == -1 else along(w, x)))
 
 
@@ -91,10 +87,6 @@ def cases():
     yield "sum for mean", gn, hand(group, summed=True), maps, "a sum of squares"
     yield "times the root", gn, hand(group, inverted=True), series, "multiplies by the root"
     yield "weight of the group's first channel", gn, hand(group, first=True), maps, "one weight and bias for each group"
-    yield "half precision statistics", gn, hand(group, dtype=torch.float16), maps, "as half precision makes them"
-    yield "bfloat16 statistics", rn, hand(rms, dtype=torch.bfloat16), tokens, "as half precision makes them"
-    rounded = lambda: ByHand(lambda x, w, b: rms(x, w).bfloat16().float(), bias=False)  # noqa: E731
-    yield "rounded output", rn, rounded, tokens, "gives numbers that are rounded to bfloat16"
     yield (
         "1 + weight, RMS Norm of tokens",
         rn,

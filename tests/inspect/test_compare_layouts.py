@@ -250,23 +250,6 @@ def test_norms_in_another_order(names):
     assert (found.first.a.name, [d.what for d in found.first.differences]) == ("n1", ["eps"])
 
 
-def test_a_norm_of_the_first_token_alone_and_of_all():
-    def first_token(early, shift=0.0):
-        def forward(m, x):
-            y = m.fc(x)
-            return m.norm(y[:, 0]) if early else m.norm(y)[:, 0]
-
-        net = Net(forward, fc=nn.Linear(16, 16), norm=nn.LayerNorm(16))
-        net.norm.bias.data += shift
-        return net
-
-    x = torch.randn(2, 10, 16)
-    for early in (True, False):
-        assert nv.compare(first_token(early), first_token(not early), x).same
-        found = nv.compare(first_token(early), first_token(not early, 1.0), x)
-        assert [d.what for d in found.first.differences] == ["bias"]
-
-
 def folded(bias=0.0):
     a = Net(lambda m, x: m.net(x), net=nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU()))
     b = copy.deepcopy(a).eval().net

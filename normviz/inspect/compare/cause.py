@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,9 +69,10 @@ def _as(use: LayerUse, known: LayerUse, tolerance: float) -> LayerUse | None:
 
 def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str] | None:
     """Return what one layer does beside its settings, which is nothing if they explain its output; None if unknown."""
-    scene, base = _scene(use)
-    if scene is None or use.y is None or not use.own:
+    known = _scene(use)
+    if known is None or use.y is None or not use.own:
         return None
+    scene, base = known
     y = use.y.astype(np.float64)
     if use.dtype == "float16" and (text := _overflow(scene, base, y)):
         return (text,)
@@ -86,7 +87,7 @@ def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str] | None:
         return [_text(change) for change in found[0].changes]
     if found:
         return ("either " + ", or ".join(" and ".join(map(_text, f.changes)) for f in found[:3]),)
-    return _rounded(few, base, y, tolerance, use) or None
+    return None
 
 
 def _text(change: Any) -> str:
@@ -95,19 +96,13 @@ def _text(change: Any) -> str:
     return f"adds eps = {change.details['eps']:.4g}" if change.code == "eps-value" else change.text
 
 
-def _scene(use: LayerUse) -> tuple[Scene | None, Recipe]:
-    """Return the layer's input and what its settings say that it does; no scene if they do not say enough."""
+def _scene(use: LayerUse) -> tuple[Scene, Recipe] | None:
+    """Return the layer's input and what its settings say that it does; None if they do not say enough."""
     rank = len(use.input_shape)
     placed = all(flat is None or p is not None for flat, p in ((use.weight, use.scale), (use.bias, use.shift)))
-    if (
-        use.x is None
-        or use.block is None
-        or use.kind not in METHODS
-        or use.calls > 1
-        or not placed
-        or not 2 <= rank <= 5
-    ):
-        return None, Recipe(Cut(), 0.0)
+    unknown = use.x is None or use.block is None or use.kind not in METHODS or not placed
+    if unknown or use.calls > 1 or not 2 <= rank <= 5:
+        return None
     groups = use.num_groups if METHODS[use.kind].has_groups else None
     pool = Pooling(use.kind, use.input_shape, groups)
     base = replace(right(pool, use.eps or 0.0), cut=Cut("block", use.block))
@@ -125,45 +120,3 @@ def _overflow(scene: Scene, base: Recipe, y: np.ndarray) -> str:
     if over.any() and lost[over].all():
         return f"squares its input in float16, which overflows above 255.9: |x| is up to {peak.max():.4g}"
     return ""
-
-
-def _rounded(scene: Scene, base: Recipe, y: np.ndarray, tolerance: float, use: LayerUse) -> Sequence[str]:
-    """Say that the numbers of a layer are rounded to fewer digits than its input has, if they are."""
-    if use.dtype not in ("float32", "float64"):
-        return ()
-    expected = scene.output(base)
-    off = float(np.abs(y - expected).max() / np.sqrt(np.square(expected).mean()))
-    if off > 0.05:
-        return ()
-    for dtype, cut in _HALVES.items():
-        if np.array_equal(cut(y), y) and not np.array_equal(cut(scene.flat(scene.x)), scene.flat(scene.x)):
-            return (f"gives numbers that are rounded to {dtype}, while its input is {use.dtype}",)
-    # One set after another: is the output an exact line of the input, with a slope that is a little off?
-    numerator, spread = scene.parts(base)
-    right_root = np.sqrt(spread + base.eps)
-    x_hat, labels = scene.undo_affine(y, base.affine), scene.flat(base.cut.labels(scene.pool))
-    slopes = []
-    for label in np.unique(labels)[:64]:
-        here = labels == label
-        if here.sum() > 3:
-            slope, shift = np.polyfit(numerator[here], x_hat[here], 1)
-            if np.abs(x_hat[here] - slope * numerator[here] - shift).max() > 30 * tolerance:
-                return ()
-            slopes.append(slope * right_root[here][0] - 1)
-    if len(slopes) > 1 and np.ptp(slopes) > 4 * tolerance:
-        return (
-            f"takes statistics that are up to {max(map(abs, slopes)):.1g} (relative) off, as half precision makes them",
-        )
-    return ()
-
-
-def _bfloat16(x: np.ndarray) -> np.ndarray:
-    bits = x.astype(np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32).astype(np.float64)
-
-
-_HALVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "bfloat16": _bfloat16,
-    "float16": lambda x: x.astype(np.float16).astype(np.float64),
-}
-"""The coarser one first: many of its numbers are numbers of the other as well."""

@@ -17,20 +17,6 @@ from normviz.inspect.probe.report import Probe
 HEADS = ("a", "b", "kind", "input differs", "output differs", "settings that differ")
 MAX_OTHERS = 8
 """Pairs other than the first, and layers of one model alone, that a text lists."""
-SHOWN_BY_LAYER = (
-    "eps",
-    "kind",
-    "num_groups",
-    "block",
-    "running",
-    "running_mean",
-    "running_var",
-    "weight",
-    "bias",
-    "affine",
-)
-"""Settings that say nothing where the outputs of the models agree and those of the layers do not: something else makes
-up for them."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -109,8 +95,10 @@ class Comparison:
 
     def _acts(self, pair: LayerPair) -> bool:
         """Whether a setting differs that a run on other values would show."""
-        shown = pair.input_parts or pair.output_parts
-        return any(not (shown and d.what in SHOWN_BY_LAYER) and d.what != "input_shape" for d in pair.acting)
+        acting = {d.what for d in pair.differences if d.acts}
+        if pair.input_parts or pair.output_parts:  # something later makes up for all that this run shows
+            return not acting.isdisjoint(("mode", "momentum"))
+        return bool(acting - {"input_shape"})
 
     def __str__(self) -> str:
         return "\n".join(

@@ -101,11 +101,6 @@ class LayerPair:
         """Whether the outputs differ by more than rounding."""
         return (self.output_difference or 0.0) > self.tolerance
 
-    @property
-    def acting(self) -> tuple[SettingDifference, ...]:
-        """The differences that can change something in this mode."""
-        return tuple(d for d in self.differences if d.acts)
-
 
 def compare_layers(a: LayerUse, b: LayerUse, tolerance: float | None) -> LayerPair:
     """Compare two uses; the pair does not keep their activations."""

@@ -59,8 +59,7 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match:
     if as_they_are <= tolerance:
         return Match(as_they_are)
     if a.size != b.size:
-        found = _part_of(a, b, tolerance)
-        return found or Match(as_they_are, why=f"it gets {a.size} cells in a and {b.size} in b")
+        return Match(as_they_are, why=f"it gets {a.size} cells in a and {b.size} in b")
     other = Match(as_they_are, why=OTHER_VALUES)
     if a.size > MOST_CELLS:
         return Match(as_they_are, why=UNTOLD) if a.shape != b.shape else other
@@ -86,28 +85,6 @@ def match(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match:
     if clear.mean() < LEAST_CLEAR:
         return Match(as_they_are, why=UNTOLD)
     return Match(difference, order, None if clear.all() else clear)
-
-
-def _part_of(a: np.ndarray, b: np.ndarray, tolerance: float) -> Match | None:
-    """Match the cells of the smaller array with cells of the larger one, if each of its values occurs there once."""
-    small, large = (a, b) if a.size < b.size else (b, a)
-    if not small.size or not (np.isfinite(small).all() and np.isfinite(large).all()):
-        return None
-    rank = np.argsort(large, axis=None, kind="stable")
-    values, wanted = large.reshape(-1)[rank].astype(np.float64), small.reshape(-1).astype(np.float64)
-    right = np.clip(np.searchsorted(values, wanted), 1, large.size - 1)
-    at = np.where(wanted - values[right - 1] < values[right] - wanted, right - 1, right)
-    difference = relative(values[at], wanted)
-    gaps = np.diff(values, prepend=-np.inf, append=np.inf)
-    # Where values stand close together, any value is near to one of them.
-    alone = BY_CHANCE * np.minimum(gaps[at], gaps[at + 1]) > np.abs(values[at] - wanted)
-    if difference > tolerance or not alone.all() or np.unique(at).size < at.size:
-        return None
-    if small is b:
-        return Match(difference, rank[at])
-    order, clear = np.zeros(b.size, np.int64), np.zeros(b.size, bool)
-    order[rank[at]], clear[rank[at]] = np.arange(a.size), True
-    return Match(difference, order, clear)
 
 
 def _may_agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:

@@ -65,8 +65,6 @@ class Line:
         Root mean square of the residuals in each cell.
     pairs
         Inputs, and the odd part of the output for each: (y(x) - y(-x)) / 2.
-    evens
-        The even parts, which should all be the bias.
     zero
         The output for zeros.
     """
@@ -79,7 +77,6 @@ class Line:
     tolerance: float
     error: np.ndarray
     pairs: list[tuple[np.ndarray, np.ndarray]]
-    evens: list[np.ndarray]
     zero: np.ndarray
 
     @property
@@ -129,7 +126,7 @@ def fit(forward: Forward, labels: np.ndarray, rng: np.random.Generator, forms: l
             curved = rms(evens[0] - evens[1]) / size
             coarse = 2 * forward.resolution * max(1.0, min(rms(*evens) / size, 20.0))
             tolerance = max(0.01, coarse)
-            best = Line(form, weight, (evens[0] + evens[1]) / 2, misfit, curved, tolerance, error, pairs, evens, zero)
+            best = Line(form, weight, (evens[0] + evens[1]) / 2, misfit, curved, tolerance, error, pairs, zero)
     assert best is not None
     return best
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -98,28 +98,8 @@ def probe(
             raise ValueError(str(refusal)) from refusal.__cause__
 
 
-@dataclass
-class _Findings:
-    """The fields of a Probe that are known so far, with axes (N, C, *spatial)."""
-
-    method: str | None = None
-    num_groups: int | None = None
-    block: tuple[int, ...] | None = None
-    labels: np.ndarray | None = None
-    centered: bool | None = None
-    eps: float | None = None
-    eps_inside: bool | None = None
-    unbiased: bool | None = None
-    affine: str | None = None
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    couples_samples: bool | None = None
-    elementwise: bool | None = None
-    stochastic: bool | None = None
-    is_normalizer: bool | None = None
-    form: str | None = None
-    mute: np.ndarray | None = None
-    undetermined: dict[str, str] = field(default_factory=dict)
+class _Findings(Probe):
+    """The fields that are known so far, with axes (N, C, *spatial)."""
 
     def cannot_tell(self, why: str, *names: str) -> None:
         """Set fields to None, and record why they cannot be measured."""
@@ -150,33 +130,30 @@ class _Experiments:
 
     def report(self) -> Probe:
         """Run the experiments, and return the results in the layout of fn."""
-        self.perturbation = Perturbation(self.forward, self.shape, self.rng)
-        self.known.stochastic = self.perturbation.stochastic
+        known, forward, axis = self.known, self.forward, self.channel_axis
+        self.perturbation = Perturbation(forward, self.shape, self.rng)
+        known.stochastic = self.perturbation.stochastic
         try:
             self._experiments()
         except Refusal as refusal:
-            left = [
-                f.name
-                for f in fields(self.known)
-                if getattr(self.known, f.name) is None and f.name not in ("form", "mute")
-            ]
-            self.known.cannot_tell(str(refusal), *left)
-        known, axis = self.known, self.channel_axis
+            left = [f.name for f in fields(known) if getattr(known, f.name) is None]
+            known.cannot_tell(str(refusal), *(name for name in left if name not in ("form", "mute")))
         if known.couples_samples is None:
             known.cannot_tell("there is one sample; give a shape with more", "couples_samples")
-        values = {f.name: getattr(known, f.name) for f in fields(known)}
         for name in ("labels", "mute"):
-            if values[name] is not None:
-                values[name] = np.ascontiguousarray(uncanonical(values[name], axis))
+            if (cells := getattr(known, name)) is not None:
+                setattr(known, name, np.ascontiguousarray(uncanonical(cells, axis)))
         if known.block is not None:
-            values["block"] = uncanonical(np.empty(known.block, np.int8), axis).shape
+            known.block = uncanonical(np.empty(known.block, np.int8), axis).shape
         if known.affine == "element":  # laid out like a sample of x
             samples = 1 if axis % len(self.shape) == 0 else 0
             for name in ("weight", "bias"):
-                values[name] = np.ascontiguousarray(uncanonical(values[name][None], axis).squeeze(samples))
-        shape, forward = uncanonical(np.empty(self.shape, np.int8), axis).shape, self.forward
-        more = {"shape": shape, "channel_axis": axis, "framework": forward.framework, "dtype": forward.dtype}
-        return Probe(**values, **more, passed=forward.passed, calls=forward.calls)
+                cells = uncanonical(getattr(known, name)[None], axis).squeeze(samples)
+                setattr(known, name, np.ascontiguousarray(cells))
+        known.shape, known.channel_axis = uncanonical(np.empty(self.shape, np.int8), axis).shape, axis
+        known.framework, known.dtype = forward.framework, forward.dtype
+        known.passed, known.calls = forward.passed, forward.calls
+        return Probe(**vars(known))
 
     # ---- the sets ----
 
@@ -248,9 +225,8 @@ class _Experiments:
             y = self._output(x)
             self.signal = rms(y - self._output(-x))
             if self._same(y, self._output(x / 4)):
-                known.cannot_tell(
-                    "one factor for all cells changes nothing, but there are no disjoint sets", "is_normalizer"
-                )
+                free = "one factor for all cells changes nothing, but there are no disjoint sets"
+                known.cannot_tell(free, "is_normalizer")
             else:
                 known.is_normalizer = False
         known.cannot_tell(why, *SETS, *NUMBERS)
@@ -311,10 +287,8 @@ class _Experiments:
         elif eps.value == 0:
             known.cannot_tell("eps is 0, which is the same inside the root and outside", "eps_inside")
         line.refit(labels, eps.value or 0.0, eps.inside is not False)
-        if known.stochastic:
-            by, why = None, "fn is random"
-        else:
-            by, why = divisor(self.forward, line, labels, self.rng)
+        random = (None, "fn is random")
+        by, why = random if known.stochastic else divisor(self.forward, line, labels, self.rng)
         m = statistics_of(line.pairs[0][0], labels)["count"]
         ratio = {"m - 1": m / np.maximum(m - 1, 1), "1": m}.get(by or "", np.ones(self.shape))
         known.eps, known.eps_inside, known.unbiased = eps.value, eps.inside, by == "m - 1"

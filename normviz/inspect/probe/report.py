@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Probe:
     """What a function normalizes, as `probe` measured it. A field that could not be measured is None.
 
@@ -65,22 +65,22 @@ class Probe:
         The other arguments that fn was called with, in words; empty if there were none.
     """
 
-    method: str | None
-    num_groups: int | None
-    block: tuple[int, ...] | None
-    labels: np.ndarray | None
-    centered: bool | None
-    eps: float | None
-    eps_inside: bool | None
-    unbiased: bool | None
-    affine: str | None
-    weight: np.ndarray | None
-    bias: np.ndarray | None
-    couples_samples: bool | None
-    elementwise: bool | None
-    stochastic: bool
-    is_normalizer: bool | None
-    calls: int
+    method: str | None = None
+    num_groups: int | None = None
+    block: tuple[int, ...] | None = None
+    labels: np.ndarray | None = None
+    centered: bool | None = None
+    eps: float | None = None
+    eps_inside: bool | None = None
+    unbiased: bool | None = None
+    affine: str | None = None
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    couples_samples: bool | None = None
+    elementwise: bool | None = None
+    stochastic: bool = False
+    is_normalizer: bool | None = None
+    calls: int = 0
     undetermined: dict[str, str] = field(default_factory=dict)
     form: str | None = None
     mute: np.ndarray | None = None
@@ -193,7 +193,8 @@ class Probe:
             sentences.append(
                 f"The sets are disjoint, but at least {found} mute: no other cell answers to them, as under a mask."
             )
-        return [*sentences, *self._reshaped(), *self._coupled()]
+        coupled = {True: ["Samples influence one another."], False: ["Samples do not influence one another."], None: []}
+        return [*sentences, *self._reshaped(), *coupled[self.couples_samples]]
 
     def _reshaped(self) -> list[str]:
         """Name the reshape that makes such sets, where no method has them."""
@@ -208,10 +209,6 @@ class Probe:
         found = [r for r in found if not self.block or (r.read[0] == "N" and r.moves_channels_only)]
         text = "They are those of {0.method} where {0}: a reshape, where a transpose was meant?"
         return [text.format(reading) for reading in found[:1]]
-
-    def _coupled(self) -> list[str]:
-        texts = {True: "Samples influence one another.", False: "Samples do not influence one another."}
-        return [texts[self.couples_samples]] if self.couples_samples is not None else []
 
     def _of_statistics(self) -> list[str]:
         if not self.is_normalizer or self.centered is None:
