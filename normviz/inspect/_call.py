@@ -42,19 +42,8 @@ class Unfilled(Refusal):
 class Forward:
     """A callable, as a function from (N, C, *spatial) float64 arrays to arrays of the same shape.
 
-    Parameters
-    ----------
-    fn
-        Any callable that takes one array and returns one of the same shape.
-    snapshot
-        A snapshot of everything that fn can reach. It is restored before every call, so that one experiment cannot
-        change the next.
-    channel_axis
-        The axis of fn's channels.
-    framework
-        One of FRAMEWORKS, or None to find out.
-    seed
-        For the random numbers that fn may draw.
+    The snapshot, of everything that fn can reach, is restored before every call, so that one experiment cannot change
+    the next. `framework` is one of FRAMEWORKS, or None to find out; the seed is for random numbers that fn may draw.
 
     Attributes
     ----------
@@ -93,12 +82,7 @@ class Forward:
     def start(self, x: np.ndarray) -> np.ndarray:
         """Find out which framework and dtype fn takes, and return its output for x.
 
-        Raises
-        ------
-        ValueError, TypeError
-            If fn takes x in no framework and dtype, or does not return an array of x's shape.
-        Refusal
-            If fn takes x once, and not again.
+        Raise ValueError or TypeError if it takes none, or returns no array of x's shape; Refusal if it takes x once.
         """
         refusals: list[Refusal] = []
         for kinds in self._kinds():
@@ -131,12 +115,7 @@ class Forward:
     def __call__(self, x: np.ndarray, *, fresh: bool = False) -> np.ndarray:
         """Return fn's output for a copy of x; with `fresh` generators of random numbers go on from where they are.
 
-        Raises
-        ------
-        Refusal
-            If fn raises.
-        TypeError, ValueError
-            If it does not return an array of x's shape.
+        Raise Refusal if fn raises, and TypeError or ValueError if it does not return an array of x's shape.
         """
         laid_out = np.ascontiguousarray(uncanonical(x, self.channel_axis))
         if self.takes.roles:
@@ -250,22 +229,12 @@ class Forward:
 
 @dataclass(frozen=True)
 class Answer:
-    """The output of one call.
+    """The output of one call."""
 
-    Attributes
-    ----------
-    y
-        In fn's layout, float64; without cells if fn returned far more than it got.
-    shape, dtype
-        Of the array that fn returned.
-    changed
-        Whether fn changed its input in place.
-    """
-
-    y: np.ndarray
-    shape: tuple[int, ...]
+    y: np.ndarray  # in fn's layout, float64; without cells if fn returned far more than it got
+    shape: tuple[int, ...]  # of the array that fn returned
     dtype: str
-    changed: bool
+    changed: bool  # whether fn changed its input in place
 
 
 class FunctionUnderTest(Forward):
@@ -299,10 +268,7 @@ class FunctionUnderTest(Forward):
     def ask(self, x: np.ndarray, *, restore: bool = True, fresh: bool = False, laid_out: bool = False) -> Answer:
         """Return fn's output for a copy of x; without `restore` fn goes on from the state that it is in.
 
-        Raises
-        ------
-        Refusal
-            If fn raises, or returns no array of real numbers.
+        Raise Refusal if fn raises, or returns no array of real numbers.
         """
         x = x if laid_out else np.ascontiguousarray(uncanonical(x, self.channel_axis))
         given, self.returned = self._output(x, restore=restore, fresh=fresh)
@@ -392,13 +358,7 @@ def hand_over(x: np.ndarray, framework: str, dtype: str, device: Any = None) -> 
 
 
 def take_back(answer: Any) -> np.ndarray:
-    """Return an array of any framework as a NumPy array of its own memory.
-
-    Raises
-    ------
-    Refusal
-        If the numbers of the array cannot be read, as on torch's meta device.
-    """
+    """Return an array of any framework as a NumPy array of its own memory; Refusal if its numbers cannot be read."""
     try:
         return np.array(host(answer.detach() if hasattr(answer, "requires_grad") else answer))
     except Exception as error:

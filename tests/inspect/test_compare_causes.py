@@ -172,15 +172,6 @@ def test_a_weight_that_a_port_keeps_one_less(dtype):
     assert nv.compare(a, b, x).same
 
 
-def test_squares_that_overflow_in_one_of_two():
-    a, b = two(lambda: nn.RMSNorm(8, eps=1e-5), lambda: ByHand(lambda x, w, b: rms(x, w), bias=False))
-    a, b, x = a.half(), b.half(), torch.randn(2, 6, 8).half()
-    assert nv.compare(a, b, x).same
-    found = nv.compare(a, b, x * 900)
-    assert found.first.name == "1"
-    assert "1: b squares its input in float16, which overflows above 255.9" in str(found)
-
-
 @pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
 def test_channels_in_another_order(mode):
     torch.manual_seed(1)

@@ -372,29 +372,6 @@ def test_cells_that_cannot_be_matched_are_no_cause():
     assert "norm could not be compared: which of its inputs is which could not be told." in str(found)
 
 
-def test_a_norm_with_its_activation_inside():
-    def net(norm, after, eps=1e-5):
-        return nn.Sequential(norm, after, nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8, eps=eps))
-
-    fused = net(zoo.HandGroupNorm(4, 8, nn.ReLU()), nn.Identity())
-    plain = net(nn.GroupNorm(4, 8), nn.ReLU())
-    for name, other in (("weight", "gamma"), ("bias", "beta")):
-        getattr(plain[0], name).data = getattr(fused[0], other).data.flatten()
-    plain[2].load_state_dict(fused[2].state_dict())
-    x = torch.randn(2, 8, 5, 5)
-    for a, b in ((fused, plain), (plain, fused)):
-        found = nv.compare(a, b, x)
-        assert found.same
-        assert found.pairs[0].output_parts
-        assert " part" not in str(found)
-    plain[3].eps = 0.1
-    assert nv.compare(fused, plain, x).first.name == "3"
-    plain[1] = nn.Identity()
-    found = nv.compare(fused, plain, x)
-    assert found.first.name == "0"
-    assert "0 has an activation inside" in str(found)
-
-
 def test_what_one_model_has_folded_into_its_next_layer():
     a = Net(lambda m, x: m.net(x), net=nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16), nn.Linear(16, 4))).net
     b = copy.deepcopy(a)

@@ -47,11 +47,11 @@ def moving(x, keep=0.9):
     return y
 
 
-def windows(x, axis, steps, over=(), around=False):
+def windows(x, axis, steps, over=()):
     """Normalized with the cells at these steps from each one along an axis."""
     y, n = np.empty_like(x), x.shape[axis]
     for i in range(n):
-        places = [(i + s) % n if around else i + s for s in steps if around or 0 <= i + s < n]
+        places = [i + s for s in steps if 0 <= i + s < n]
         part, here = x.take(places, axis), x.take([i], axis)
         axes = (axis, *over)
         at = (slice(None),) * axis + (slice(i, i + 1),)
@@ -268,10 +268,6 @@ OVERLAPS = {
     "dilated": Truth(
         lambda x: windows(x, 2, (-4, -2, 0, 2, 4), (1,)), (2, 4, 16), (SAME, ALL, at(-4, -2, 0, 2, 4)), "-4, -2, 0, 2"
     ),
-    "around the ends": Truth(
-        lambda x: windows(x, 2, (-1, 0, 1), around=True), (3, 4, 12),
-        (SAME, SAME, at(-11, -1, 0, 1, 11)), "from 1 before it to 1 after it, around its ends",
-    ),
     "overlapping groups": Truth(
         overlapping_groups, (2, 8, 3, 3), (SAME, share_group, ALL, ALL), "some of the cells along axis 1, not the same"
     ),
@@ -482,7 +478,7 @@ def test_the_same_in_float32(name):
 
 def test_the_overlap_is_what_single_cells_show():
     """The oracle of this file, checked itself: the matrix is what NaN in one cell after the other shows."""
-    for name in ("steps of each channel", "dilated", "around the ends", "overlapping groups", "backwards"):
+    for name in ("steps of each channel", "dilated", "overlapping groups", "backwards"):
         case = TRUTHS[name]
         answers, x = relation(case.shape, case.rules), np.random.default_rng(0).normal(size=case.shape)
         for cell in range(0, x.size, 7):

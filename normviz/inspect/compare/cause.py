@@ -19,9 +19,6 @@ from normviz.inspect.compare.layer_diff import LayerPair, affine_differences, pl
 from normviz.inspect.compare.matching import match
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 
-LARGEST_HALF = 65504.0
-"""The largest number of float16."""
-
 
 @np.errstate(all="ignore")
 def causes(pair: LayerPair, a: LayerUse, b: LayerUse) -> list[str]:
@@ -74,8 +71,6 @@ def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str] | None:
         return None
     scene, base = known
     y = use.y.astype(np.float64)
-    if use.dtype == "float16" and (text := _overflow(scene, base, y)):
-        return (text,)
     tolerance = float(np.clip((pair.output_difference or 0.0) / 4, pair.tolerance / 2, 10 * pair.tolerance))
     few = scene.sample()
     y = few.flat(y)
@@ -100,23 +95,11 @@ def _scene(use: LayerUse) -> tuple[Scene, Recipe] | None:
     """Return the layer's input and what its settings say that it does; None if they do not say enough."""
     rank = len(use.input_shape)
     placed = all(flat is None or p is not None for flat, p in ((use.weight, use.scale), (use.bias, use.shift)))
-    unknown = use.x is None or use.block is None or use.kind not in METHODS or not placed
-    if unknown or use.calls > 1 or not 2 <= rank <= 5:
+    unknown = use.kind not in METHODS or not placed or use.calls > 1 or not 2 <= rank <= 5
+    if use.x is None or use.block is None or unknown:
         return None
     groups = use.num_groups if METHODS[use.kind].has_groups else None
     pool = Pooling(use.kind, use.input_shape, groups)
     base = replace(right(pool, use.eps or 0.0), cut=Cut("block", use.block))
     resolution = RESOLUTION.get(use.dtype, RESOLUTION["float32"])
     return Scene(pool, use.x.astype(np.float64), use.scale, use.shift, resolution), base
-
-
-def _overflow(scene: Scene, base: Recipe, y: np.ndarray) -> str:
-    """Say that squares overflow in float16, if the sets of which that is true are those that come out as 0 or NaN."""
-    labels = base.cut.labels(scene.pool).reshape(-1)
-    peak = np.zeros(labels.max() + 1)
-    np.maximum.at(peak, labels, np.abs(scene.x).reshape(-1))
-    over = (peak**2 > LARGEST_HALF)[labels]
-    lost = (~np.isfinite(y)).reshape(-1) | (y.reshape(-1) == scene.parameters(base.affine)[1])
-    if over.any() and lost[over].all():
-        return f"squares its input in float16, which overflows above 255.9: |x| is up to {peak.max():.4g}"
-    return ""

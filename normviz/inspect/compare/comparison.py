@@ -85,13 +85,11 @@ class Comparison:
 
     def _made_up_for(self, number: int) -> bool:
         """Whether a pair that differs cannot be where the models part."""
-        pair, *later = self.pairs[number:]
-        agree_again = any(p.matched and not p.input_parts for p in later)
-        if pair.input_parts and np.isinf(pair.input_difference or 0.0):  # there is nothing to compare
-            return agree_again
-        if pair.input_parts:
-            return pair.output_difference is not None and not pair.output_parts  # the layer itself takes it out again
-        return pair.activation and bool(later) and not later[0].input_parts
+        pair = self.pairs[number]
+        if np.isinf(pair.input_difference or 0.0):  # there is nothing to compare
+            return any(p.matched and not p.input_parts for p in self.pairs[number + 1 :])
+        # the layer itself may take it out again
+        return pair.input_parts and pair.output_difference is not None and not pair.output_parts
 
     def _acts(self, pair: LayerPair) -> bool:
         """Whether a setting differs that a run on other values would show."""
@@ -170,10 +168,6 @@ class Comparison:
             return [f"  The input of {name} is made by {' and '.join(made)}."] if made else []
         lines = [f"  {name} {p.pools}."] if p.pools else []
         lines += [f"  {name}: {d}." for d in p.differences if d.what != "block" or not p.pools]
-        if p.activation and not self.outputs_agree:
-            lines.append(
-                f"  In one model {name} has an activation inside: if it follows in the other, look further on."
-            )
         if lines or self.explained:
             return lines
         if UNKNOWN in (p.a.kind, p.b.kind):
@@ -189,16 +183,11 @@ class Comparison:
             paired = {getattr(p, m).name: p for p in self.pairs}
             only = [use for use in uses if use.name not in paired]
             moving = [use for use in only if use.mode == "train" and use.running is not None and use.own]
-            for use in moving[:MAX_OTHERS]:
-                why = "it takes the statistics of the batch, and not its running ones"
-                lines.append(f"  Layer {short_name(use.name)}, only in {m}, is in train mode: {why}.")
-            if len(moving) > MAX_OTHERS:
-                lines.append(f"  So are {len(moving) - MAX_OTHERS} more.")
-            for use in only[:MAX_OTHERS]:
-                what = f"{short_name(use.type)}, input {times(use.input_shape)}"
-                lines.append(f"  Only in {m}: {short_name(use.name)} ({what}).")
-            if len(only) > MAX_OTHERS:
-                lines.append(f"  Only in {m}: {len(only) - MAX_OTHERS} more layers; see .only_{m}.")
+            why = f", only in {m}, is in train mode: it takes the statistics of the batch, and not its running ones."
+            lines += _first_few([f"  Layer {short_name(use.name)}{why}" for use in moving], "  So are {} more.")
+            texts = [f"{short_name(use.name)} ({short_name(use.type)}, input {times(use.input_shape)})" for use in only]
+            more = f"  Only in {m}: {{}} more layers; see .only_{m}."
+            lines += _first_few([f"  Only in {m}: {text}." for text in texts], more)
             for name in dict.fromkeys(use.name for use in uses if use.name in paired):
                 of_it = [p for p in self.pairs if getattr(p, m).name == name]
                 own, other = (sum(getattr(p, which).calls for p in of_it) for which in (m, "ab".replace(m, "")))
@@ -208,11 +197,13 @@ class Comparison:
         for p in others:
             if p.unmatched == UNTOLD or (p.unmatched and self.outputs_agree):
                 lines.append(f"  {short_name(p.name)} could not be compared: {p.unmatched}.")
-        told = [p for p in others if p.differences]
-        lines += [f"  Also: {short_name(p.name)}: {'; '.join(map(str, p.differences))}." for p in told[:MAX_OTHERS]]
-        if len(told) > MAX_OTHERS:
-            lines.append(f"  Also: {len(told) - MAX_OTHERS} more pairs are set differently; see .pairs.")
-        return lines
+        told = [f"  Also: {short_name(p.name)}: {'; '.join(map(str, p.differences))}." for p in others if p.differences]
+        return lines + _first_few(told, "  Also: {} more pairs are set differently; see .pairs.")
+
+
+def _first_few(lines: list[str], more: str) -> list[str]:
+    """Return a list, cut where it is long, and then how many are left."""
+    return lines[:MAX_OTHERS] + [more.format(len(lines) - MAX_OTHERS)] * (len(lines) > MAX_OTHERS)
 
 
 def _differ(value: float | None) -> str:

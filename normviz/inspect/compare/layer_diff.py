@@ -24,24 +24,15 @@ EPS_DIFFERS, FITTED_EPS_DIFFERS = 1e-3, 0.1
 class SettingDifference:
     """One setting in which two layers differ.
 
-    Attributes
-    ----------
-    what
-        "kind", "num_groups", "block", "input_shape", "eps", "mode", "momentum", "running", "running_mean",
-        "running_var", "affine", "weight" or "bias".
-    a, b
-        The two values.
-    message
-        Both as a text.
-    acts
-        Whether it can change an output or a state in the mode that the models are in.
+    `what` is "kind", "num_groups", "block", "input_shape", "eps", "mode", "momentum", "running", "running_mean",
+    "running_var", "affine", "weight" or "bias"; a and b are the two values.
     """
 
     what: str
     a: Any
     b: Any
-    message: str
-    acts: bool = True
+    message: str  # both as a text
+    acts: bool = True  # whether it can change an output or a state in the mode that the models are in
 
     def __str__(self) -> str:
         return self.message
@@ -67,8 +58,6 @@ class LayerPair:
         Why it is not known which cell of a is which of b; "" if it is known.
     pools
         How many cells the two pool, in words, where the sets differ; "" elsewhere.
-    activation
-        Whether one output is a function of the other, cell by cell, and no straight line: an activation is inside.
     """
 
     a: LayerUse
@@ -79,7 +68,6 @@ class LayerPair:
     tolerance: float
     unmatched: str = ""
     pools: str = ""
-    activation: bool = False
 
     @property
     def name(self) -> str:
@@ -121,26 +109,7 @@ def compare_layers(a: LayerUse, b: LayerUse, tolerance: float | None) -> LayerPa
         tolerance=tolerance,
         unmatched=cells.why,
         pools="" if same_sets is not False else _pools(a, b),
-        activation=not cells.why and (outputs or 0.0) > tolerance and _activation(a, b, cells, tolerance),
     )
-
-
-def _activation(a: LayerUse, b: LayerUse, cells: Match, tolerance: float) -> bool:
-    """Whether an activation inside a hand-written layer can explain the difference of the outputs."""
-    if a.kind == b.kind == UNKNOWN or not any(use.known_by in ("output", "name") for use in (a, b)):
-        return False
-    y_a, y_b = (y.reshape(-1).astype(np.float64) for y in cells.both(a.y, b.y))  # type: ignore[arg-type]
-    flat = any(not np.isfinite(y).all() or np.ptp(y) == 0 for y in (y_a, y_b))
-    if flat or not (_is_function(y_a, y_b, tolerance) or _is_function(y_b, y_a, tolerance)):
-        return False
-    return bool(1 - np.corrcoef(y_a, y_b)[0, 1] ** 2 > 1e-4)
-
-
-def _is_function(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:
-    """Whether y is a function of x, with a slope of at most 2: neighbours in x are so in y."""
-    order = np.argsort(x)
-    room = 4 * tolerance * float(np.sqrt(np.square(y).mean()))
-    return bool((np.abs(np.diff(y[order])) <= 2 * np.diff(x[order]) + room).all())
 
 
 def tolerance_of(*dtypes: str) -> float:
@@ -239,9 +208,8 @@ def _running(a: LayerUse, b: LayerUse, cells: Match, tolerance: float, by_output
         return
     if a.momentum != b.momentum and not by_output:
         acts = a.own or b.own
-        why = "it moves the running statistics alone"
-        if not acts:
-            why = "without effect while the running statistics are used"
+        no_effect = "without effect while the running statistics are used"
+        why = "it moves the running statistics alone" if acts else no_effect
         of_a, of_b = ("cumulative" if use.momentum is None else use.momentum for use in (a, b))
         message = f"momentum is {of_a} in a and {of_b} in b ({why})"
         yield SettingDifference("momentum", a.momentum, b.momentum, message, acts)

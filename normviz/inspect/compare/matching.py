@@ -26,24 +26,12 @@ UNTOLD = "which of its inputs is which could not be told"
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """How the cells of two arrays correspond.
+    """How the cells of two arrays correspond."""
 
-    Attributes
-    ----------
-    difference
-        The relative difference of the values, in matching order; infinite if no order is known, and shapes differ.
-    order
-        For each cell of b, flat, the flat index of the cell of a. None: the two have the same shape and order.
-    clear
-        Which cells of b are matched beyond doubt, flat; None: all are.
-    why
-        Why the cells could not be matched, "" if they are.
-    """
-
-    difference: float
-    order: np.ndarray | None = None
-    clear: np.ndarray | None = None
-    why: str = ""
+    difference: float  # relative, of the values in matching order; infinite if no order is known, and shapes differ
+    order: np.ndarray | None = None  # for each cell of b, flat, the flat index of that of a; None: they are in place
+    clear: np.ndarray | None = None  # which cells of b are matched beyond doubt, flat; None: all are
+    why: str = ""  # why the cells could not be matched, "" if they are
 
     def both(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return numbers of a's cells and of b's cells in one order, of the cells that are matched beyond doubt."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -140,23 +140,20 @@ def _sums(x: np.ndarray | None) -> tuple[float, float]:
 
 def align(a: Sequence[LayerUse], b: Sequence[LayerUse], names: Mapping[str, str]) -> list[tuple[int, int]]:
     """Return which layer of a is which of b: by name, between those by kind and channels, and then by order."""
-    keys: list[tuple[Callable[[LayerUse], Hashable], Callable[[LayerUse], Hashable]]] = [
-        (lambda use: names.get(use.name, use.name), lambda use: use.name),
-        (lambda use: (use.kind, use.input_shape[1:]), lambda use: (use.kind, use.input_shape[1:])),
-        (lambda use: use.input_shape[1:], lambda use: use.input_shape[1:]),
-    ]
-    return _align_by(keys, a, b, 0, 0)
+    of_a = [(names.get(use.name, use.name), (use.kind, use.input_shape[1:]), use.input_shape[1:]) for use in a]
+    of_b = [(use.name, (use.kind, use.input_shape[1:]), use.input_shape[1:]) for use in b]
+    return _align_by(0, of_a, of_b, 0, 0)
 
 
-def _align_by(keys: list, a: Sequence[LayerUse], b: Sequence[LayerUse], i: int, j: int) -> list[tuple[int, int]]:
-    """Align by the first key, and by the others between the matches; a and b start at i and j of the whole."""
-    if not keys:
+def _align_by(key: int, a: list[tuple], b: list[tuple], i: int, j: int) -> list[tuple[int, int]]:
+    """Align by one of three keys, and by the next between the matches; a and b start at i and j of the whole."""
+    if key == 3:
         return [(i + k, j + k) for k in range(min(len(a), len(b)))]
-    (of_a, of_b), *rest = keys
-    blocks = SequenceMatcher(None, [of_a(u) for u in a], [of_b(u) for u in b], autojunk=False).get_matching_blocks()
+    of_a, of_b = ([keys[key] for keys in side] for side in (a, b))
     found, p, q = [], 0, 0
-    for block in blocks:  # the last one is empty and stands at the end of both
-        found += _align_by(rest, a[p : block.a], b[q : block.b], i + p, j + q)
+    # the last block is empty and stands at the end of both
+    for block in SequenceMatcher(None, of_a, of_b, autojunk=False).get_matching_blocks():
+        found += _align_by(key + 1, a[p : block.a], b[q : block.b], i + p, j + q)
         found += [(i + block.a + k, j + block.b + k) for k in range(block.size)]
         p, q = block.a + block.size, block.b + block.size
     return found

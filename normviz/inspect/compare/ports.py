@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import uncanonical
 from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import brief
 from normviz.core.pooling import canonical
@@ -42,9 +41,7 @@ def is_module(model: Any) -> bool:
 def output_of(fn: Callable, example: Any, who: str) -> tuple[np.ndarray, str, str]:
     """Return the first array that a callable returns for the example, its dtype, and the framework of what fn took.
 
-    fn is left as it was.
-
-    The arrays of the example go in as those of the framework that fn takes, in their own dtypes.
+    The arrays of the example go in as those of the framework that fn takes, in their own dtypes. fn is left as it was.
     """
     refusals: list[Exception] = []
     torch = sys.modules.get("torch")
@@ -151,7 +148,7 @@ def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Pro
         # The framework of the port comes first: a layout that does not fit would be tried in every one.
         for framework in dict.fromkeys((norm.framework, None)):
             for axis in axes if not probes else ():
-                shape = norm.shape or uncanonical(np.empty(per_axis, np.int8), axis).shape
+                shape = norm.shape or native_order(per_axis, axis)
                 try:
                     probes.append(probe(norm.fn, shape, channel_axis=axis, framework=framework))
                 except (TypeError, ValueError) as error:
@@ -208,24 +205,18 @@ def differences_of(a: Probe, b: Probe) -> list[str]:
     for name, subject, yes, no in (
         ("centered", "what is subtracted", "the mean", "nothing"),
         ("unbiased", "the divisor of the sum of squares", "m - 1", "m"),
+        ("eps_inside", "eps", "inside the root", "outside the root"),
     ):
         x, y = getattr(a, name), getattr(b, name)
         if None not in (x, y) and x != y:
             texts.append(f"{subject} is {yes if x else no} in a and {yes if y else no} in b")
     if a.form and b.form and a.form != b.form and a.centered == b.centered:
         texts.append(f"a gives {a.form}, b {b.form}")
-    if a.eps is not None and b.eps is not None:
-        if not math.isclose(a.eps, b.eps, rel_tol=0.05):
-            texts.append(f"eps is {a.eps:.4g} in a and {b.eps:.4g} in b")
-        elif None not in (a.eps_inside, b.eps_inside) and a.eps_inside != b.eps_inside:
-            texts.append(f"eps is {_where(a)} the root in a and {_where(b)} it in b")
+    if a.eps is not None and b.eps is not None and not math.isclose(a.eps, b.eps, rel_tol=0.05):
+        texts.append(f"eps is {a.eps:.4g} in a and {b.eps:.4g} in b")
     if a.affine and b.affine:
         for name, default in (("weight", 1.0), ("bias", 0.0)):
             x, y = (np.reshape(default if getattr(p, name) is None else getattr(p, name), -1) for p in (a, b))
             if (by := broadcast_difference(x, y, 1.0)) > WEIGHT_DIFFERS:
                 texts.append(parameter_in_words(name, by, x, y, WEIGHT_DIFFERS))
     return texts
-
-
-def _where(p: Probe) -> str:
-    return "inside" if p.eps_inside else "outside"

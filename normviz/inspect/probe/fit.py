@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,47 +48,38 @@ def x_hat(x: np.ndarray, labels: np.ndarray, form: str, eps: float = 0.0, inside
 
 @dataclass
 class Line:
-    """y = weight * x_hat + bias in every cell, and how well it fits.
+    """y = weight * x_hat + bias in every cell, and how well it fits. Arrays are of the shape (N, C, *spatial)."""
 
-    Attributes
-    ----------
-    form
-        The key of FORMS that fits best.
-    weight, bias
-        One for each cell, of the shape (N, C, *spatial).
-    misfit
-        Root mean square of the residuals, as a share of that of the output without bias.
-    curved
-        The share that no line can explain, since it is even in x: an activation follows, or fn is no normalizer.
-    tolerance
-        The largest value of both that counts as a fit: one percent, or two steps of a coarse output.
-    error
-        Root mean square of the residuals in each cell.
-    pairs
-        Inputs, and the odd part of the output for each: (y(x) - y(-x)) / 2.
-    zero
-        The output for zeros.
-    """
-
-    form: str
+    form: str  # the key of FORMS that fits best
     weight: np.ndarray
     bias: np.ndarray
-    misfit: float
-    curved: float
-    tolerance: float
-    error: np.ndarray
-    pairs: list[tuple[np.ndarray, np.ndarray]]
-    zero: np.ndarray
+    misfit: float  # root mean square of the residuals, as a share of that of the output without bias
+    curved: float  # the share that is even in x, which no line explains: an activation follows, or fn is no normalizer
+    tolerance: float  # the largest value of both that counts as a fit: one percent, or two steps of a coarse output
+    error: np.ndarray  # root mean square of the residuals in each cell
+    pairs: list[tuple[np.ndarray, np.ndarray]]  # inputs, and the odd part of the output for each: (y(x) - y(-x)) / 2
+    zero: np.ndarray  # the output for zeros
+    eps: float = 0.0
+    inside: bool = True  # whether eps is under the root
 
     @property
     def straight(self) -> bool:
         """Whether the output follows the form to within its precision."""
         return max(self.misfit, self.curved) < self.tolerance
 
+    @property
+    def odd(self) -> list[np.ndarray]:
+        """The odd parts of the outputs."""
+        return [z for _, z in self.pairs]
+
+    def hats(self, labels: np.ndarray) -> list[np.ndarray]:
+        """Return the normalized inputs."""
+        return [x_hat(x, labels, self.form, self.eps, self.inside) for x, _ in self.pairs]
+
     def refit(self, labels: np.ndarray, eps: float, inside: bool) -> None:
         """Fit the weight again, now that eps is known."""
-        hats = [x_hat(x, labels, self.form, eps, inside) for x, _ in self.pairs]
-        self.weight, self.error, self.misfit = _slope(hats, [z for _, z in self.pairs])
+        self.eps, self.inside = eps, inside
+        self.weight, self.error, self.misfit = _slope(self.hats(labels), self.odd)
 
 
 def draw(forward: Forward, labels: np.ndarray, rng: np.random.Generator, scale: float, turn: int = 0) -> np.ndarray:
@@ -170,8 +162,7 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
         m, n = statistics_of(line.pairs[0][0], labels)["count"], statistics_of(x, there)["count"]
         hat = carry(weight, shape) * x_hat(x, there, line.form)
         m = carry(m, shape)
-        rates = {"m": np.ones(shape), "m - 1": np.sqrt((1 - 1 / m) / (1 - 1 / n)), "1": np.sqrt(m / n)}
-        rates["m - 1"] = 1 / rates["m - 1"]
+        rates = {"m": np.ones(shape), "m - 1": np.sqrt((1 - 1 / n) / (1 - 1 / m)), "1": np.sqrt(m / n)}
         left = {name: rms(odd - rate * hat) / max(rms(odd), 1e-300) for name, rate in rates.items()}
         name, next_best = sorted(left, key=left.__getitem__)[:2]
         if left[name] < 0.02 and left[name] * 4 < left[next_best]:
@@ -189,8 +180,7 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
 
 def _constant_weight(line: Line, labels: np.ndarray, axes: tuple[int, ...], resolution: float) -> np.ndarray | None:
     """Return the weight of each cell if it is constant along `axes`, or None."""
-    hats = [x_hat(x, labels, line.form) for x, _ in line.pairs]
-    odd = [z for _, z in line.pairs]
+    hats, odd = [x_hat(x, labels, line.form) for x, _ in line.pairs], line.odd
     below = sum(np.square(h).sum(axes, keepdims=True) for h in hats)
     weight = sum((h * z).sum(axes, keepdims=True) for h, z in zip(hats, odd, strict=True)) / np.maximum(below, 1e-300)
     left = rms(*(z - weight * h for h, z in zip(hats, odd, strict=True)))
@@ -208,19 +198,11 @@ REACH = {"float64": (-28.0, 2.0), "float32": (-24.0, 2.0), "float16": (-10.0, 2.
 
 @dataclass
 class Eps:
-    """The eps of a normalizer.
-
-    Attributes
-    ----------
-    value, inside
-        eps, and whether it is under the root; None if it cannot be measured.
-    why
-        The reason in that case.
-    """
+    """The eps of a normalizer; its value is None if it cannot be measured."""
 
     value: float | None = None
-    inside: bool | None = None
-    why: str = ""
+    inside: bool | None = None  # whether it is under the root
+    why: str = ""  # why it cannot be measured
 
 
 def find_eps(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Generator) -> Eps:
@@ -321,56 +303,28 @@ def _curve(v: np.ndarray, ratio: np.ndarray) -> Eps:
 # ---- weight and bias ----
 
 
-@dataclass(frozen=True)
-class Affine:
-    """The measured weight and bias.
-
-    Attributes
-    ----------
-    kind
-        "none", "channel", "group", "element", or None if none of these fits.
-    weight, bias
-        Of shape (C,), (G,) or (C, *spatial), by kind; None with kind "none" or None.
-    uniform
-        The weight of all cells, if they share one.
-    """
-
-    kind: str | None = None
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
-    uniform: float | None = None
-
-
 def layout(
-    line: Line,
-    labels: np.ndarray,
-    *,
-    eps: float,
-    inside: bool,
-    resolution: float,
-    factor: np.ndarray,
-    axis: int = 1,
-) -> Affine:
+    line: Line, labels: np.ndarray, *, resolution: float, factor: Any, axis: int
+) -> tuple[str | None, np.ndarray | None, np.ndarray | None]:
     """Return the simplest layout whose weights and biases explain the output as well as those of single cells do.
+
+    It is "none", "channel", "group", "element", or None if none of these fits; weight and bias come with it, of shape
+    (C,), (G,) or (C, *spatial), or None.
 
     `factor` multiplies the weights of the line, cell by cell: it is 1 unless the divisor of the sum of squares is not
     the number of cells. Channels lie along `axis`, which is 0 for the weights of a layer.
     """
-    hats = [x_hat(x, labels, line.form, eps, inside) / factor for x, _ in line.pairs]
-    odd = [z for _, z in line.pairs]
     shape = labels.shape
     others = [a for a in range(len(shape)) if a != axis]
     channel = np.broadcast_to(np.expand_dims(np.arange(shape[axis]), others), shape)
     element = np.broadcast_to(np.arange(labels[0].size).reshape(shape[1:]), shape)
-    fits = _Fits(hats, odd, line.bias, line.error, channel, resolution)
+    fits = _Fits(line, [hat / factor for hat in line.hats(labels)], channel, resolution)
     one = np.zeros(shape, int)
     weight, bias = fits.solve(one)
-    if not np.any(weight) and fits.holds(one, weight, bias):
-        return Affine("channel", np.zeros(shape[axis]), np.full(shape[axis], bias[0]), 0.0)
-    if fits.holds(one, np.ones(1), np.zeros(1)):
-        return Affine("none", uniform=1.0)
+    if np.any(weight) and fits.holds(one, np.ones(1), np.zeros(1)):
+        return "none", None, None
     if fits.holds(one, weight, bias):
-        return Affine("channel", np.full(shape[axis], weight[0]), np.full(shape[axis], bias[0]), float(weight[0]))
+        return "channel", weight.repeat(shape[axis]), bias.repeat(shape[axis])
     layouts = [("channel", channel), ("element", element)]
     groups = _groups(labels)
     if groups is not None:
@@ -379,20 +333,18 @@ def layout(
         weight, bias = fits.solve(where)
         if fits.holds(where, weight, bias):
             final = shape[1:] if kind == "element" else (-1,)
-            return Affine(kind, weight.reshape(final), bias.reshape(final))
-    return Affine()
+            return kind, weight.reshape(final), bias.reshape(final)
+    return None, None, None
 
 
 class _Fits:
     """Least squares with one weight and one bias for each part of the cells."""
 
-    def __init__(
-        self, hats: list, odd: list, bias: np.ndarray, error: np.ndarray, channel: np.ndarray, u: float
-    ) -> None:
-        self.hats, self.odd, self.bias, self.channel = hats, odd, bias, channel
-        size = np.sqrt(self._mean(np.square(odd).mean(0))) + np.sqrt(self._mean(np.square(bias)))
+    def __init__(self, line: Line, hats: list, channel: np.ndarray, u: float) -> None:
+        self.hats, self.odd, self.bias, self.channel = hats, line.odd, line.bias, channel
+        size = np.sqrt(self._mean(np.square(self.odd).mean(0))) + np.sqrt(self._mean(np.square(self.bias)))
         # Rounding of the mean shifts all cells of a set equally, so it does not count as noise between cells.
-        self.noise = 4 * np.sqrt(self._mean(np.square(error))) + (4 * u if u > 1e-4 else max(32 * u, 1e-12)) * size
+        self.noise = 4 * np.sqrt(self._mean(np.square(line.error))) + (4 * u if u > 1e-4 else max(32 * u, 1e-12)) * size
 
     def _mean(self, values: np.ndarray) -> np.ndarray:
         """The mean over each channel."""

@@ -85,13 +85,7 @@ def _relations(n: int, rows: dict[int, np.ndarray]) -> Iterator[tuple[str, np.nd
     yield "all earlier ones (causal along axis {axis})", ahead >= 0
     yield "all later ones (causal along axis {axis}, in reverse)", ahead <= 0
     steps = sorted({int(i) - j for j, row in rows.items() for i in np.flatnonzero(row)})
-    around = sorted({(s + n // 2) % n - n // 2 for s in steps})
-    ends = ", around its ends" if len(around) < len(steps) else ""
-    wide = around if ends else steps
-    yield (
-        _window([-s for s in reversed(wide)]) + ends,
-        np.isin(ahead % n if ends else ahead, np.mod(wide, n) if ends else wide),
-    )
+    yield _window([-s for s in reversed(steps)]), np.isin(ahead, steps)
     if len(rows) == n:
         reach = np.array([rows[j] for j in range(n)])
         # Cells that reach no other one may be mute, and those that answer to no other one constant.

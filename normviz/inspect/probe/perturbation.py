@@ -17,33 +17,25 @@ MOST_CALLS, LARGE_CALLS = 70, 25
 
 
 class Perturbation:
-    """Changes of one input; each experiment returns one bit for each cell of the output.
-
-    Attributes
-    ----------
-    x, y
-        The input, whose cells are neither near 0 nor near their mean, so that a change shows; and its output.
-    zero
-        The output for zeros. The other cells of a set shrink to it where one cell dominates the set.
-    stochastic
-        Whether the same input gives another output with other random numbers.
-    noise
-        The largest difference between two outputs for one input with the same random numbers, or the rounding of y.
-    """
+    """Changes of one input; each experiment returns one bit for each cell of the output."""
 
     def __init__(
         self, forward: Forward, shape: tuple[int, ...], rng: np.random.Generator, *, first: bool = True
     ) -> None:
         self.forward, self.rng, self.calls = forward, rng, 0
         signs = rng.choice([-1.0, 1.0], shape)
+        # Cells neither near 0 nor near their mean, so that a change shows.
         self.x = forward.round(signs * rng.uniform(0.5, 1.5, shape))
         self.y = forward.start(self.x) if first else forward(self.x)
         self.x = forward.round(self.x)
         again, other = forward(self.x), forward(self.x, fresh=True)
+        # Whether the same input gives another output with other random numbers.
         self.stochastic = not np.array_equal(again, other, equal_nan=True)
+        # The other cells of a set shrink to their output for zeros where one cell dominates the set.
         self.zero = _or_nan(forward, np.zeros(shape))
         self.finite = bool(np.isfinite(self.y).all())
         self.steady = bool(np.array_equal(again, self.y, equal_nan=True))
+        # The largest difference between two outputs with the same random numbers, and the rounding of y.
         jitter = 4 * np.fmax.reduce(np.abs(again - self.y), axis=None) if self.finite else 0.0
         self.noise = jitter + 4 * forward.resolution * np.abs(self.y)
 

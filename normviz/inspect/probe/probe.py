@@ -14,7 +14,7 @@ from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, check_shape
 from normviz.inspect._call import Forward, Refusal, check_callable, check_seed, check_size
 from normviz.inspect._snapshot import restore_after
-from normviz.inspect.probe.fit import FORMS, SCALE, Affine, Eps, Line, divisor, draw, find_eps, fit, layout, rms
+from normviz.inspect.probe.fit import FORMS, SCALE, Eps, Line, divisor, draw, find_eps, fit, layout, rms
 from normviz.inspect.probe.perturbation import Perturbation
 from normviz.inspect.probe.report import Probe
 from normviz.inspect.probe.sets import Sets, block_of, grown, number, only_partition, rows_with, statistics_of
@@ -262,7 +262,7 @@ class _Experiments:
         known.is_normalizer = False
         known.cannot_tell("fn takes no statistics of its input", "centered", "eps", "eps_inside", "unbiased")
         if line.straight:
-            self._affine(line, labels, 0.0, True, np.ones(self.shape))
+            self._affine(line, labels)
             return
         why = "fn is random" if known.stochastic else "the output is no straight line of the input"
         known.cannot_tell(why, "affine", "weight", "bias")
@@ -276,7 +276,7 @@ class _Experiments:
         if power != 0.5:
             known.cannot_tell(f"fn gives {line.form}, which is not divided by a root", "eps", "eps_inside", "unbiased")
             known.cannot_tell(f"no method gives {line.form}", "method", "num_groups")
-            self._affine(line, labels, 0.0, True, np.ones(self.shape))
+            self._affine(line, labels)
             return
         try:
             eps = find_eps(self.forward, line, labels, self.rng)
@@ -302,9 +302,10 @@ class _Experiments:
             known.eps = float(f"{eps.value * float(ratio.max()) ** (1 if eps.inside else 0.5):.6g}")
         self._method(line, by)
         axis = METHODS[known.method].affine_axis if known.method else 1
-        affine = self._affine(line, labels, eps.value or 0.0, eps.inside is not False, np.sqrt(ratio), axis)
-        if by is None and affine.uniform:
-            self._one_scale(affine.uniform, float(m.max()))
+        self._affine(line, labels, np.sqrt(ratio), axis)
+        scales = np.unique(1.0 if known.weight is None else known.weight)
+        if by is None and known.affine and len(scales) == 1:
+            self._one_scale(float(scales[0]), float(m.max()))
 
     def _one_scale(self, scale: float, m: float) -> None:
         """With one size of set, the same scale in all cells may also come from another divisor."""
@@ -318,21 +319,17 @@ class _Experiments:
             self.known.form = f"{str(self.known.form).split('/')[0]}/ root of the mean or sum of squares"
             self.known.cannot_tell(why, "affine", "weight", "bias", "method", "num_groups")
 
-    def _affine(
-        self, line: Line, labels: np.ndarray, eps: float, inside: bool, factor: np.ndarray, axis: int = 1
-    ) -> Affine:
+    def _affine(self, line: Line, labels: np.ndarray, factor: Any = 1.0, axis: int = 1) -> None:
         known = self.known
         if "affine" in known.undetermined:
-            return Affine()
+            return
         if known.stochastic:
             known.cannot_tell("fn is random", "affine", "weight", "bias")
-            return Affine()
-        more = {"eps": eps, "inside": inside, "factor": factor, "axis": axis}
-        found = layout(line, labels, resolution=self.forward.resolution, **more)
-        known.affine, known.weight, known.bias = found.kind, found.weight, found.bias
-        if found.kind is None:
+            return
+        found = layout(line, labels, resolution=self.forward.resolution, factor=factor, axis=axis)
+        known.affine, known.weight, known.bias = found
+        if known.affine is None:
             known.cannot_tell("the scale or shift differs from sample to sample", "affine", "weight", "bias")
-        return found
 
     def _masked(self, mute: np.ndarray) -> None:
         """Some cells of the sets are mute. Not all of them are known, so the statistics cannot be computed."""

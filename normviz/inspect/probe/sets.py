@@ -27,18 +27,10 @@ MAX_CALLS = 30
 
 @dataclass(frozen=True)
 class Overlap:
-    """Which cells answer to which, if the sets overlap.
+    """Which cells answer to which, if the sets overlap."""
 
-    Attributes
-    ----------
-    reach
-        For each axis a boolean array [changed, responding] of its indices.
-    names
-        What it means in words, with {axis} for the axis; "" where an axis is not pooled, "all" where every cell is.
-    """
-
-    reach: tuple[np.ndarray, ...]
-    names: tuple[str, ...]
+    reach: tuple[np.ndarray, ...]  # for each axis a boolean array [changed, responding] of its indices
+    names: tuple[str, ...]  # in words, with {axis} for the axis; "" where it is not pooled, "all" where all of it is
 
     def hit(self, mask: np.ndarray) -> np.ndarray:
         """Return which cells answer to the changed ones."""
@@ -54,31 +46,15 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Sets:
-    """A partition of the cells.
+    """A partition of the cells. Arrays are of the shape (N, C, *spatial)."""
 
-    Attributes
-    ----------
-    labels
-        Ints of the shape (N, C, *spatial), numbered in the order in which the sets first occur.
-    proven
-        Whether they explain every response, and each set responded as a whole in the last call.
-    responded
-        Which cells have responded at all.
-    log
-        For each call, which cells were changed and which responded.
-    active, mute
-        If some cells are mute, those known to change the other cells of their sets, and those known not to.
-    overlap
-        How the sets overlap, if they do; `labels` means nothing then.
-    """
-
-    labels: np.ndarray
-    proven: bool
-    responded: np.ndarray
-    log: Log
-    active: np.ndarray | None = None
-    mute: np.ndarray | None = None
-    overlap: Overlap | None = None
+    labels: np.ndarray  # numbers of the sets, in the order in which they first occur
+    proven: bool  # whether they explain every response, and each set responded as a whole in the last call
+    responded: np.ndarray  # which cells have responded at all
+    log: Log  # for each call, which cells were changed and which responded
+    active: np.ndarray | None = None  # if some cells are mute, those known to change the others of their sets
+    mute: np.ndarray | None = None  # and those known not to
+    overlap: Overlap | None = None  # how the sets overlap, if they do; `labels` means nothing then
 
     def hit(self, mask: np.ndarray) -> np.ndarray:
         """Return which cells answer when those of the mask are changed."""
