@@ -63,7 +63,6 @@ class LayerUse:
         after the comparison.
     """
 
-    order: int
     name: str
     type: str
     kind: str
@@ -206,7 +205,6 @@ class Recording(ModelRun):
         if known_by in ("output", "name"):
             weight, bias = (_of_role(module, norm, *row) for row in ((weight, WEIGHT), (bias, BIAS)))
         self._layer_uses[order] = LayerUse(
-            order=order,
             name=name,
             type=type_,
             block=None if norm.block is None else norm.canonical(norm.block),

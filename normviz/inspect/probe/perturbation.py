@@ -32,7 +32,10 @@ class Perturbation:
         # Whether the same input gives another output with other random numbers.
         self.stochastic = not np.array_equal(again, other, equal_nan=True)
         # The other cells of a set shrink to their output for zeros where one cell dominates the set.
-        self.zero = _or_nan(forward, np.zeros(shape))
+        try:
+            self.zero = forward(np.zeros(shape))
+        except Refusal:
+            self.zero = np.full(shape, np.nan)
         self.finite = bool(np.isfinite(self.y).all())
         self.steady = bool(np.array_equal(again, self.y, equal_nan=True))
         # The largest difference between two outputs with the same random numbers, and the rounding of y.
@@ -138,10 +141,3 @@ class Perturbation:
         alone = (np.bincount(flat) == 1)[flat].reshape(self.x.shape) & (not sets.overlap)
         responsive = hit & ~mask & ~alone & (np.abs(self.y - self.base) > 4 * self.noise)
         return not responsive.any() or bool(changed[responsive].mean() >= 0.9)
-
-
-def _or_nan(forward: Forward, x: np.ndarray) -> np.ndarray:
-    try:
-        return forward(x)
-    except Refusal:
-        return np.full(x.shape, np.nan)

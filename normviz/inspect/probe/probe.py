@@ -17,7 +17,7 @@ from normviz.inspect._snapshot import restore_after
 from normviz.inspect.probe.fit import FORMS, SCALE, Eps, Line, divisor, draw, find_eps, fit, layout, rms
 from normviz.inspect.probe.perturbation import Perturbation
 from normviz.inspect.probe.report import Probe
-from normviz.inspect.probe.sets import Sets, block_of, grown, number, only_partition, rows_with, statistics_of
+from normviz.inspect.probe.sets import Sets, block_of, number, only_partition, rows_with, statistics_of
 
 SETS = ("method", "num_groups", "block", "labels", "couples_samples")
 NUMBERS = ("centered", "eps", "eps_inside", "unbiased", "affine", "weight", "bias")
@@ -415,7 +415,7 @@ class _Experiments:
         self._name(fitting, "")
 
     def _name(self, rows: list, why: str) -> None:
-        known, larger = self.known, grown(self.shape)
+        known, larger = self.known, tuple(max(2, n) for n in self.shape)
         ways = {Pooling(row.name, larger, groups).labels().tobytes(): row.name for row, groups in reversed(rows)}
         if len(ways) > 1:
             names = " and ".join(sorted(map(repr, ways.values())))

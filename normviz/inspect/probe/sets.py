@@ -206,11 +206,6 @@ def every_pooling(shape: tuple[int, ...]) -> list[tuple[Method, Pooling]]:
     ]
 
 
-def grown(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape with at least two cells along every axis, where methods that agree on `shape` differ."""
-    return tuple(max(2, n) for n in shape)
-
-
 def other_sizes(labels: np.ndarray) -> list[tuple[int, ...]]:
     """Return shapes on which the same sets have another number of cells, those with the smallest sets first.
 
