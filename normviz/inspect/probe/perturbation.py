@@ -37,7 +37,6 @@ class Perturbation:
         except Refusal:
             self.zero = np.full(shape, np.nan)
         self.finite = bool(np.isfinite(self.y).all())
-        self.steady = bool(np.array_equal(again, self.y, equal_nan=True))
         # The largest difference between two outputs with the same random numbers, and the rounding of y.
         jitter = 4 * np.fmax.reduce(np.abs(again - self.y), axis=None) if self.finite else 0.0
         self.noise = jitter + 4 * forward.resolution * np.abs(self.y)
