@@ -84,7 +84,7 @@ def cases():
     yield "eps outside, small numbers", gn, hand(group, outside=True), maps * 1e-2, "adds eps = 1e-05 to the root"
     yield "another eps by hand", gn, hand(group, eps=1e-1), maps, "adds eps = 0.1"
     yield "another eps in an RMS Norm", rn, hand(rms, eps=1e-1), tokens, "adds eps = 0.1"
-    yield "sum for mean", gn, hand(group, summed=True), maps, "a sum of squares"
+    yield "sum for mean", gn, hand(group, summed=True), maps, "adds up the squares"
     yield "times the root", gn, hand(group, inverted=True), series, "multiplies by the root"
     yield "weight of the group's first channel", gn, hand(group, first=True), maps, "one weight and bias for each group"
     yield (
@@ -106,7 +106,7 @@ def cases():
     yield "weight in another order", ln, permuted, tokens, "weight has the same entries in another order"
     yield "no mean subtracted", ln, lambda: ByHand(lambda x, w, b: rms(x, w) + b), tokens, "RMS Norm in {B}"
     length = lambda: ByHand(lambda x, w, b: F.normalize(x, dim=-1) * w, bias=False)  # noqa: E731
-    yield "length for root mean square", (lambda: nn.RMSNorm(8, eps=1e-12)), length, tokens, "root of a sum of squares"
+    yield "length for root mean square", (lambda: nn.RMSNorm(8, eps=1e-12)), length, tokens, "adds up the squares"
     yield "std for root mean square", rn, hand(rms, std=True), tokens, "it gives x / std"
 
 
