@@ -1,5 +1,6 @@
 """Axes taken for others: a reshape for a transpose, other groups, another layout; alone, in pairs, and right."""
 
+import numpy as np
 import pytest
 
 import normviz as nv
@@ -209,7 +210,7 @@ def test_other_sets_and_another_bug(number):
 def test_both_numbers_of_groups_are_given():
     finding = nv.check(grouped(3)(), "group", 4, shape=(2, 12, 3, 5)).findings[0]
     assert finding.details == {"num_groups": 3, "asked": 4}
-    text = "fn makes 3 groups of 4 channels, where 4 groups of 3 are asked for: it takes num_groups = 4 for the number "
+    text = "fn makes 3 groups of 4 channels, where 4 groups of 3 are asked for, as if num_groups = 4 were the number "
     assert finding.message.startswith(f"{text}of channels in a group. At cell ")
     for made, name in ((1, "Layer Norm: 1 group,"), (8, "Instance Norm: 8 groups,")):
         finding = nv.check(grouped(made)(), "group", 4, shape=(3, 8, 5, 4)).findings[0]
@@ -235,7 +236,56 @@ def test_sets_are_named_or_measured_where_the_rest_is_not_explained():
         "for 6 sets of 48 cells each, in boxes of 1 × 1 × 48. At cell "
     )
     finding = nv.check(lambda x: abs(hat(x, (0, 2, 3))), "batch").findings[0]
-    assert "the cells that share a mean are the right ones, but another step follows" in finding.message
+    assert "the cells that influence one another are the right ones, but another step follows" in finding.message
+
+
+APART = [
+    (
+        (2, 3),
+        3,
+        "instance",
+        1,
+        "the variance over axis 3 and the mean over axes (2, 3), where the method takes both over",
+    ),
+    (2, 3, "instance", 1, "the variance over axis 3 and the mean over axis 2"),
+    ((0, 2, 3), (2, 3), "batch", 1, "the variance over axes (2, 3) and the mean over axes (0, 2, 3)"),
+    ((2, 3), (0, 2, 3), "batch", 1, "the variance over axes (0, 2, 3) and the mean over axes (2, 3)"),
+    ((0, 2, 3), (2, 3), "instance", 1, "the variance over axes (2, 3) and the mean over axes (0, 2, 3)"),
+    (1, (1, 2, 3), "layer", 1, "the variance over axes (1, 2, 3) and the mean over axis 1"),
+    ((1, 2), 1, "instance", -1, "the variance over axis 1 and the mean over axes (1, 2)"),
+    ((2, 3), (2, 3), "group", 1, "over axes (2, 3) and the mean over boxes of 1 × 4 × 5 × 4"),
+]
+"""(axes of the mean, of the variance, method, channel_axis, words); Group Norm has the mean of its groups."""
+
+
+@pytest.mark.parametrize("number", range(len(APART)))
+def test_mean_and_variance_over_other_cells(number):
+    of_mean, of_variance, method, axis, words = APART[number]
+    groups = 2 if method == "group" else None
+
+    def mean(x):
+        return (
+            (x.reshape(len(x), 2, -1).mean(-1).repeat(4, 1)[..., None, None])
+            if groups
+            else x.mean(of_mean, keepdims=True)
+        )
+
+    def plain(x):
+        return (x - mean(x)) / np.sqrt(x.var(of_variance, keepdims=True) + 1e-5)
+
+    def around_that_mean(x):
+        return (x - mean(x)) / np.sqrt(np.square(x - mean(x)).mean(of_variance, keepdims=True) + 1e-5)
+
+    def eps_outside(x):
+        return (x - mean(x)) / (x.std(of_variance, keepdims=True) + 1e-5)
+
+    for fn, codes in ((plain, ()), (around_that_mean, ()), (eps_outside, ("eps-outside",))):
+        verdict = nv.check(fn, method, groups, channel_axis=axis)
+        if of_mean == 2 and codes:  # sets that are no boxes: no second bug is looked for
+            assert verdict.codes == ("sets",)
+            continue
+        assert verdict.codes == ("wrong-axes", *codes), str(verdict)
+        assert words in verdict.findings[0].message
 
 
 def test_probe_names_the_reshape():

@@ -151,6 +151,18 @@ def test_a_right_norm_by_hand_is_the_same(name):
         assert str(found).startswith("The two models agree at 1 pair")
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 8), (2, 16, 8), (1, 6, 8)])
+def test_the_axis_of_the_channels_is_that_of_the_layer(shape):
+    """Tokens, whose features are last, and a norm by hand over the tokens."""
+
+    def over_tokens(x, w, b):
+        return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 0.1).sqrt() * w + b
+
+    text = str(nv.compare(*two(lambda: nn.LayerNorm(8), lambda: ByHand(over_tokens)), torch.randn(shape)))
+    assert "takes the last axis" not in text
+    assert "b takes axis 1 for the channels, which are on axis -1" in text or "Instance Norm in b" in text
+
+
 def test_weights_and_biases_of_layers_by_hand():
     x = torch.randn(4, 8, 5, 5)
     for make_a in (lambda: nn.GroupNorm(2, 8), lambda: ByHand(group)):

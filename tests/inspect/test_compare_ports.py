@@ -137,9 +137,31 @@ def test_the_named_norms_are_measured_where_the_outputs_differ(name):
 def test_norms_that_do_the_same_are_not_the_cause():
     found = nv.compare(MAPS, lambda x: numpy_port(x) + 1, X, norms=("1", numpy_norm))
     assert not found.same
-    assert "The two norms do the same, as far as probe can measure, so the cause lies elsewhere." in str(found)
+    assert "The two norms give the same output for the same input, so the cause lies elsewhere." in str(found)
     port = randomized(nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(4, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)))
     assert "1 pools 96 cells in a, 48 in b." in str(nv.compare(MAPS, port, X, norms=("1", "1")))
+
+
+def test_what_was_measured_of_one_norm_alone_is_no_agreement():
+    """The divisor cannot be measured of a layer that takes one number of features alone."""
+
+    def by_hand(x, ddof=1):
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True, ddof=ddof) + 1e-5)
+
+    model, x = nn.Sequential(nn.LayerNorm(8)), torch.randn(2, 5, 8)
+    for a, b, norms, one in (
+        (model, by_hand, ("0", by_hand), "ba"),
+        (by_hand, model, (by_hand, "0"), "ab"),
+        (model, lambda x: by_hand(x) + 1, ("0", lambda x: by_hand(x)), "ba"),
+    ):
+        text = str(nv.compare(a, b, x, norms=norms))
+        assert "for the same input their outputs differ by 0.06" in text
+        assert f"of squares is m - 1 in {one[0]}, and could not be measured in {one[1]}." in text
+        assert "elsewhere" not in text.replace("are elsewhere, give", "")
+    right = lambda x: by_hand(x, ddof=0)  # noqa: E731
+    found = nv.compare(model, lambda x: right(x) + 1, x, norms=("0", right))
+    assert "The two norms give the same output for the same input, so the cause lies elsewhere." in str(found)
+    assert "name that of each model with norms=, or give it to nv.check." in str(nv.compare(model, by_hand, x))
 
 
 def test_fixed_statistics_on_one_side():

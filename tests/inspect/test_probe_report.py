@@ -54,6 +54,21 @@ def test_the_sets_alone_in_words():
     assert nv.probe(lambda x: x + np.roll(x, 1, 3)).sets_in_words() is None
 
 
+def test_boxes_that_part_the_last_axis():
+    """With the channels last, the first box along them is followed by the others of the same position."""
+
+    def heads(x):
+        return hat(x.reshape(*x.shape[:-1], -1, 4), -1, centered=False).reshape(x.shape)
+
+    for shape, boxes in (
+        ((2, 6, 16), "48 sets of 4 cells each, in boxes of 1 × 1 × 4"),
+        ((2, 3, 2, 8), "1 × 1 × 1 × 4"),
+    ):
+        found = nv.probe(heads, shape, channel_axis=-1)
+        assert f"in boxes of {boxes.split('boxes of ')[-1]}." in str(found)
+        assert found.block == (*[1] * (len(shape) - 1), 4)
+
+
 def test_the_table_is_escaped():
     def fn(x):
         if np.nanmax(np.abs(x)) > 100:

@@ -49,6 +49,7 @@ from normviz.inspect.check.measured_sets import measured_sets, renamed_on_anothe
 from normviz.inspect.check.moved_output import moved_output
 from normviz.inspect.check.running_stats import RunningState
 from normviz.inspect.check.search import apply, explain
+from normviz.inspect.check.set_bugs import mean_and_variance_apart
 from normviz.inspect.check.setup import Expectation, ShapeChanged, Subject, canonical_shape, set_up
 from normviz.inspect.check.simulate import Recipe, Trial, comparison_inputs, near, right
 from normviz.inspect.check.verdict import Mismatch, Verdict
@@ -487,6 +488,12 @@ class Check:
             self.mismatches.append(fixed_stats.fixed_statistics(subject, trials, base, line, strict))
             return None, strict
         recipe = self._in_float16(subject, known, base, trials)
+        if recipe is None and (apart := mean_and_variance_apart(case)):
+            rest = [c for c in known if not {"cut", "subtract", "spread"} & c.fields.keys()]
+            found, _ = explain(tests, apart + rest, base, tolerances[:1], most=1 if case.measured is None else 2)
+            if len(found) == 1:
+                self._add_changes(found[0], base, trials)
+                return None, strict
         if recipe is None:
             self.mismatches.append(localize.first_wrong_stage(trials, base, max(strict, 1e-6), case, known))
         return recipe, strict

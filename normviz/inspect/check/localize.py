@@ -82,7 +82,7 @@ def first_wrong_stage(
         return stage("sets", others)
     shared = "other cells share a mean, or another step follows"
     if case.measured is not None:
-        shared = "the cells that share a mean are the right ones, but another step follows"
+        shared = "the cells that influence one another are the right ones, but another step follows"
     return stage("sets", f"gives no linear function of x in each set: {shared}")
 
 

@@ -6,7 +6,7 @@ See `known_bugs` for how a bug is written.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from normviz.arrays.arguments import uncanonical
 from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical, divisors
 from normviz.inspect.check.bug import Case, Change, along_axis, pattern
-from normviz.inspect.check.simulate import Affine, Cut
+from normviz.inspect.check.simulate import Affine, Cut, native_order
 from normviz.inspect.probe.reading import Reading, misread, readings
-from normviz.inspect.probe.sets import every_pooling, number
+from normviz.inspect.probe.sets import block_of, every_pooling, number
 
 RESHAPES = "reshapes where a transpose is meant: "
 
@@ -82,6 +82,40 @@ def wrong_axes(case: Case) -> Iterator[Change]:
         if whole == (rank - 1,) and not parted:  # a layer that treats the last axis, with its weight and bias
             for _, affine in [*along_axis(case, -1)][:1]:
                 yield Change({"cut": Cut("block", block), "affine": affine}, text, details)
+
+
+def mean_and_variance_apart(case: Case) -> list[Change]:
+    """Return the mean over some axes with the variance over others, if cells that answer to either are those measured.
+
+    There are many such pairs, so they are tried only where nothing else explains an output.
+    """
+    shape, rank = case.pool.shape, len(case.pool.shape)
+    if not case.pool.row.centered:
+        return []
+    lengths = [sorted({1, own, n}) for own, n in zip(case.pool.block, shape, strict=True)]
+    blocks = [block for block in product(*lengths) if max(block) > 1]
+    measured = None if case.measured is None else block_of(case.measured)
+
+    def over(block: tuple[int, ...]) -> str:
+        extents, longest = (native_order(of, case.channel_axis) for of in (block, shape))
+        whole = tuple(a for a in range(rank) if extents[a] == longest[a])
+        if any(extents[a] > 1 for a in range(rank) if a not in whole):
+            return f"boxes of {' × '.join(map(str, extents))}"
+        return f"axes {whole}" if len(whole) != 1 else f"axis {whole[0]}"
+
+    found = []
+    for of_mean, of_variance in permutations(blocks, 2):
+        both = tuple(map(max, of_mean, of_variance))
+        # Sets that are no boxes come from two boxes of which neither holds the other.
+        if both != measured if measured else case.measured is not None or both in (of_mean, of_variance):
+            continue
+        text = f"takes the variance over {over(of_variance)} and the mean over {over(of_mean)}"
+        text += f", where the method takes both over {over(case.pool.block)}"
+        boxes = {"mean": of_mean, "variance": of_variance}
+        details = {name: native_order(block, case.channel_axis) for name, block in boxes.items()}
+        fields = {"cut": Cut("block", of_mean), "spread_cut": Cut("block", of_variance)}
+        found += [Change(fields | {"around_mean": around}, text, details, "wrong-axes") for around in (False, True)]
+    return found
 
 
 def wrong_groups(case: Case) -> Iterator[Change]:

@@ -134,6 +134,10 @@ class Recipe:
     subtract: Callable[[SetStatistics], np.ndarray] = mean
     # spread: what the divisor is made of: `variance`, `mean_square`, or another function of the statistics
     spread: Callable[[SetStatistics], np.ndarray] = variance
+    # spread_cut, around_mean: the sets of the divisor, where they are not those of the mean; there it is the variance,
+    # or the mean square of what is left once the mean is subtracted
+    spread_cut: Cut | None = None
+    around_mean: bool = False
     # divided_by: what the sum of squares is divided by, a function of the number of cells
     divided_by: Callable[[np.ndarray], Any] = all_cells
     power: float = 0.5  # 0.5 for the standard deviation, 1.0 for the variance itself
@@ -211,11 +215,14 @@ class Scene:
     def parts(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
         """Return the numerator of x_hat, and the spread: the variance or what stands in for it, before eps."""
         key = recipe.cut, recipe.affine.before, recipe.subtract, recipe.spread, recipe.divided_by
+        key += recipe.spread_cut, recipe.around_mean
         if key not in self._cache:
-            s = self.statistics(recipe)
-            spread = recipe.spread(s)
+            s = of = self.statistics(recipe)
+            if recipe.spread_cut:
+                of = self.statistics(replace(recipe, cut=recipe.spread_cut))
+            spread = of.average(np.square(s.deviation)) if recipe.around_mean else recipe.spread(of)
             if recipe.divided_by is not all_cells:
-                spread = spread * s.count / recipe.divided_by(s.count)
+                spread = spread * of.count / recipe.divided_by(of.count)
             self._cache[key] = s.value - recipe.subtract(s), spread
         return self._cache[key]
 

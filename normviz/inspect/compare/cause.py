@@ -61,7 +61,9 @@ def _as(use: LayerUse, known: LayerUse, tolerance: float) -> LayerUse | None:
         affine[placed] = (
             own.reshape(theirs.shape) if own is not None and theirs is not None and own.size == theirs.size else theirs
         )
-    return replace(known, y=y, eps=known.eps if use.eps is None else use.eps, **affine)
+    # In another layout the axes are those that the unknown layer has.
+    axis = (known if use.input_shape == known.input_shape else use).channel_axis
+    return replace(known, y=y, eps=known.eps if use.eps is None else use.eps, channel_axis=axis, **affine)
 
 
 def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str] | None:
@@ -76,7 +78,7 @@ def _of_one(use: LayerUse, pair: LayerPair) -> Sequence[str] | None:
     y = few.flat(y)
     if few.agrees(y, base, tolerance).all():
         return ()
-    case = Case(scene.pool, base.eps, 1, scene.weight, scene.bias)
+    case = Case(scene.pool, base.eps, use.channel_axis, scene.weight, scene.bias)
     found, _ = explain([(few, y)], changes(case), base, [tolerance])
     if len(found) == 1:
         return [_text(change) for change in found[0].changes]

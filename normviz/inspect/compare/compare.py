@@ -127,6 +127,9 @@ def compare(
     if named and not found.outputs_agree:
         texts, found.norms = measure(named[0], named[1], _channels_moved(a.output, b.output))
         found.measured += texts
+    if norms is None and not (found.outputs_agree or found.pairs or found.only_a or found.only_b):
+        remedy = "name that of each model with norms=, or give it to nv.check"
+        found.measured.append(f"If a norm may be the cause, {remedy}.")
     return found
 
 

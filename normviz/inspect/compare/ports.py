@@ -20,7 +20,7 @@ from normviz.inspect._call import Forward, hand_over, take_back
 from normviz.inspect._snapshot import first_line, is_array, restore_after
 from normviz.inspect.audit.tensors import leaves
 from normviz.inspect.check.simulate import native_order
-from normviz.inspect.compare.layer_diff import broadcast_difference, parameter_in_words, pools_in_words
+from normviz.inspect.compare.layer_diff import broadcast_difference, parameter_in_words, pools_in_words, tolerance_of
 from normviz.inspect.compare.matching import match, relative, same_partition
 from normviz.inspect.compare.recording import LayerUse
 from normviz.inspect.probe.probe import probe
@@ -160,14 +160,52 @@ def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Pro
     ways = [(differences_of(p, q), p, q) for p in found[0] for q in found[1]]
     texts, p, q = min(ways, key=lambda way: len(way[0]))
     measured = [f"Measured of {n.name} in {m}: {_summary(x)}." for m, n, x in (("a", a, p), ("b", b, q))]
-    same = "The two norms do the same, as far as probe can measure, so the cause lies elsewhere."
     subject = a.name if a.name == b.name else f"{a.name} / {b.name}"
-    told = [f"{subject}{' ' if text.startswith(('pools', 'takes')) else ': '}{text}." for text in texts] or [same]
+    told = [f"{subject}{' ' if text.startswith(('pools', 'takes')) else ': '}{text}." for text in texts]
+    told = told or _directly((a, p), (b, q), subject)
     for m, norm, x in (("a", a, p), ("b", b, q)):
         if norm.channel_axis is None and len(per_axis) > 2:
             how = "if they are elsewhere, give (callable, shape, channel_axis)"
             told.append(f"The channels in {m} were taken to be on axis {x.channel_axis}; {how}.")
     return measured + told, [p, q]
+
+
+def _directly(a: tuple[NamedNorm, Probe], b: tuple[NamedNorm, Probe], subject: str) -> list[str]:
+    """Return sentences on two norms of which probe measures no difference: on their outputs for the same input."""
+    unknown = [f"{subject}: {text}." for text in _not_measured(a[1], b[1])]
+    shapes = {canonical(np.empty(p.shape, np.int8), p.channel_axis).shape for _, p in (a, b)}
+    if len(shapes) > 1:
+        return [
+            *unknown,
+            "No other difference between the two norms could be measured, and their inputs differ in shape.",
+        ]
+    ordinary, difference = np.random.default_rng(0).normal(0.5, 2, shapes.pop()), 0.0
+    for x in (ordinary, ordinary * 1e-3):  # eps shows in small numbers
+        outputs = []
+        for norm, p in (a, b):
+            with restore_after(norm.fn) as snapshot, np.errstate(all="ignore"):
+                forward = Forward(norm.fn, snapshot, channel_axis=p.channel_axis, framework=p.framework)
+                outputs.append(forward.start(x))
+        difference = max(difference, relative(*outputs))
+    if difference > 10 * tolerance_of(a[1].dtype, b[1].dtype):
+        return [f"{subject}: for the same input their outputs differ by {difference:.2g} (relative).", *unknown]
+    return ["The two norms give the same output for the same input, so the cause lies elsewhere."]
+
+
+def _not_measured(a: Probe, b: Probe) -> list[str]:
+    """Return what probe could measure in one of two norms alone, in words."""
+    texts = []
+    for name, in_words in (
+        ("centered", lambda p: f"what is subtracted is {'the mean' if p.centered else 'nothing'}"),
+        ("unbiased", lambda p: f"the divisor of the sum of squares is {'m - 1' if p.unbiased else 'm'}"),
+        ("eps", lambda p: f"eps is {p.eps:.4g}"),
+        ("eps_inside", lambda p: f"eps is {_where(p)} the root"),
+        ("affine", lambda p: f"weight and bias: {'none' if p.affine == 'none' else 'one for each ' + p.affine}"),
+    ):
+        for m, p, n, other in (("a", a, "b", b), ("b", b, "a", a)):
+            if getattr(p, name) is None and getattr(other, name) is not None:
+                texts.append(f"{in_words(other)} in {n}, and could not be measured in {m}")
+    return texts
 
 
 def measured(name: str, m: str, module: Any, use: LayerUse) -> list[str]:

@@ -170,7 +170,7 @@ def block_of(labels: np.ndarray) -> tuple[int, ...] | None:
     numbers = np.arange(math.prod(grid)).reshape(grid)
     for axis, extent in enumerate(block):
         numbers = numbers.repeat(extent, axis)
-    return block if np.array_equal(numbers, labels) else None
+    return block if np.array_equal(numbers, number(labels)) else None
 
 
 def rows_with(labels: np.ndarray, certain: np.ndarray | None = None) -> list[tuple[Method, int | None]]:
