@@ -165,12 +165,21 @@ POOLS = {
         tokens(LN()),
         Net(lambda m, x: m.norm(m.conv(x)).relu(), conv=nn.Conv2d(3, 8, 1), norm=nn.LayerNorm(8)),
         "norm pools 8 cells in both, but not the same ones: "
-        "boxes of 1 × 1 × 8 in a's input of 4 × 64 × 8 and boxes of 1 × 1 × 1 × 8 in b's input of 4 × 8 × 8 × 8.",
+        "boxes of 1 × 1 × 8 in a and boxes of 1 × 8 × 1 in b, as cut out of a's input of 4 × 64 × 8.",
     ),
     "others along an axis of equal length": (
         maps(LN2D()),
         Net(lambda m, x: m.norm(m.conv(x)).relu(), conv=nn.Conv2d(3, 8, 1), norm=nn.LayerNorm(8)),
-        "in a's input of 4 × 8 × 8 × 8 and boxes of 1 × 1 × 1 × 8 in b's input of 4 × 8 × 8 × 8.",
+        "boxes of 1 × 1 × 1 × 8 in a and boxes of 1 × 1 × 8 × 1 in b, as cut out of a's input of 4 × 8 × 8 × 8.",
+    ),
+    "others, as the port keeps its maps channels last": (
+        maps(nn.GroupNorm(2, 8)),
+        Net(
+            lambda m, x: m.norm(m.conv(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
+            conv=nn.Conv2d(3, 8, 1),
+            norm=nn.GroupNorm(2, 8),
+        ),
+        "boxes of 1 × 4 × 8 × 8 in a and boxes of 1 × 8 × 4 × 8 in b, as cut out of a's input of 4 × 8 × 8 × 8.",
     ),
 }
 
@@ -445,3 +454,9 @@ def test_a_module_that_is_only_called_a_norm():
     found = nv.compare(net(), net(1.5), X)
     assert (found.first.name, found.first.a.kind, found.between) == ("normalize", "unknown", None)
     assert "no sets of its input explain its output" in str(found)
+
+
+def test_running_statistics_that_are_not_finite_are_said_to_be_so():
+    a, b = maps(nn.BatchNorm2d(8)).eval(), maps(nn.BatchNorm2d(8)).eval()
+    b.norm.running_var[0] = float("nan")
+    assert "norm: running_var holds NaN or infinity in b." in str(nv.compare(a, b, X))

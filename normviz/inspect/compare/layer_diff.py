@@ -13,6 +13,7 @@ from normviz.inspect.audit.torch_norms import LOCAL, OTHER
 from normviz.inspect.check.simulate import native_order
 from normviz.inspect.compare.matching import Match, match, relative, same_partition
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
+from normviz.inspect.probe.sets import block_of, number
 
 OTHER_ORDER = "{} is the same in a and b, but what reaches it has another order"
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
@@ -108,7 +109,7 @@ def compare_layers(a: LayerUse, b: LayerUse, tolerance: float | None) -> LayerPa
         output_difference=outputs,
         tolerance=tolerance,
         unmatched=cells.why,
-        pools="" if same_sets is not False else _pools(a, b),
+        pools="" if same_sets is not False else _pools(a, b, cells),
     )
 
 
@@ -148,13 +149,18 @@ def pools_in_words(a: np.ndarray, b: np.ndarray, boxes: str = "") -> str:
     return f"pools {in_a} cells in a, {in_b} in b"
 
 
-def _pools(a: LayerUse, b: LayerUse) -> str:
-    words = [
-        [" × ".join(map(str, native_order(n, use.channel_axis))) for n in (use.block or (), use.input_shape)]
-        for use in (a, b)
-    ]
-    boxes = [f"boxes of {block} in {m}'s input of {shape}" for m, (block, shape) in zip("ab", words, strict=True)]
-    text = pools_in_words(a.labels(), b.labels(), f": {' and '.join(boxes)}")  # type: ignore[misc]
+def _pools(a: LayerUse, b: LayerUse, cells: Match) -> str:
+    labels, boxes = [a.labels(), b.labels()], ""  # type: ignore[misc]
+    if not cells.why and cells.clear is None and labels[0].size == labels[1].size:
+        in_a = np.empty(labels[0].size, int)
+        in_a[slice(None) if cells.order is None else cells.order] = labels[1].reshape(-1)
+        blocks = [block_of(number(of)) for of in (labels[0], in_a.reshape(labels[0].shape))]
+        shape, *cut = [n and " × ".join(map(str, native_order(n, a.channel_axis))) for n in (a.input_shape, *blocks)]
+        words = [
+            f"boxes of {block} in {m}" if block else f"no boxes in {m}" for m, block in zip("ab", cut, strict=True)
+        ]
+        boxes = f": {' and '.join(words)}, as cut out of a's input of {shape}"
+    text = pools_in_words(labels[0], labels[1], boxes)
     calls = f" (a calls it {times_in_words(a.calls)}, b {times_in_words(b.calls)})" if a.calls != b.calls else ""
     return text + calls
 
@@ -175,7 +181,7 @@ def _differences(
         elif a.num_groups != b.num_groups:
             yield _differs("num_groups", a.num_groups, b.num_groups)
         elif same_sets is False:
-            yield SettingDifference("block", a.block, b.block, _pools(a, b))
+            yield SettingDifference("block", a.block, b.block, _pools(a, b, cells))
         elif a.block != b.block and a.input_shape == b.input_shape:
             yield _differs("block", a.block, b.block, "the block of a set")
     if cells.why and a.calls == b.calls and np.prod(a.input_shape) != np.prod(b.input_shape):
@@ -222,7 +228,9 @@ def _running(a: LayerUse, b: LayerUse, cells: Match, tolerance: float, by_output
             in_order = cells.both(*(_along_channels(v, use) for v, use in ((of_a, a), (of_b, b))))
         by = broadcast_difference(*in_order, least)
         if by > tolerance:
-            message = f"{name} has {len(of_a)} entries in a and {len(of_b)} in b"
+            bad = " and ".join(m for m, v in (("a", of_a), ("b", of_b)) if not np.isfinite(v).all())
+            sizes = f"has {len(of_a)} entries in a and {len(of_b)} in b"
+            message = f"{name} {f'holds NaN or infinity in {bad}' if bad else sizes}"
             if np.isfinite(by) and relative(of_a, of_b) <= tolerance:
                 message = OTHER_ORDER.format(name)
             elif np.isfinite(by):
