@@ -460,3 +460,8 @@ def test_running_statistics_that_are_not_finite_are_said_to_be_so():
     a, b = maps(nn.BatchNorm2d(8)).eval(), maps(nn.BatchNorm2d(8)).eval()
     b.norm.running_var[0] = float("nan")
     assert "norm: running_var holds NaN or infinity in b." in str(nv.compare(a, b, X))
+
+
+def test_of_several_outputs_the_first_is_compared_and_this_is_said():
+    a, b = (Net(lambda m, x, k=k: (m.norm(x), k * x), norm=nn.GroupNorm(1, 3)) for k in (1, 2))
+    assert "Of several tensors that a model returns, the first is its output here." in str(nv.compare(a, b, X))

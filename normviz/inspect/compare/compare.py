@@ -208,6 +208,8 @@ def _compare_ends(a: _Side, b: _Side, limit: float, pairs: list, only_a: list, o
         difference, remark = compare_outputs(a.output, b.output, limit)
     found = Comparison(pairs=pairs, only_a=only_a, only_b=only_b, output_difference=difference, tolerance=limit)
     found.notes += [remark] if remark else []
+    if any(side.run is not None and side.run.outputs > 1 for side in (a, b)):
+        found.notes.append("Of several tensors that a model returns, the first is its output here.")
     return found
 
 

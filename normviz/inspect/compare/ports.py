@@ -199,7 +199,7 @@ def _not_measured(a: Probe, b: Probe) -> list[str]:
         ("centered", lambda p: f"what is subtracted is {'the mean' if p.centered else 'nothing'}"),
         ("unbiased", lambda p: f"the divisor of the sum of squares is {'m - 1' if p.unbiased else 'm'}"),
         ("eps", lambda p: f"eps is {p.eps:.4g}"),
-        ("eps_inside", lambda p: f"eps is {_where(p)} the root"),
+        ("eps_inside", lambda p: f"eps is {'inside' if p.eps_inside else 'outside'} the root"),
         ("affine", lambda p: f"weight and bias: {'none' if p.affine == 'none' else 'one for each ' + p.affine}"),
     ):
         for m, p, n, other in (("a", a, "b", b), ("b", b, "a", a)):

@@ -20,6 +20,7 @@ from normviz.inspect.audit.tensors import (
     has_values,
     is_torchs_own,
     parameters,
+    tensors_in,
     values,
 )
 from normviz.inspect.audit.torch_norms import OTHER, Norm
@@ -131,6 +132,7 @@ class Recording(ModelRun):
         super().__init__(model)
         self.named, self.output_dtype = named, ""
         self.output: np.ndarray | None = None  # the first tensor that the model returned, if it has values to read
+        self.outputs = 0  # how many tensors it returned
         self._layer_uses: dict[int, LayerUse] = {}
         self._activations: dict[int, dict[str, Any]] = {}
 
@@ -138,7 +140,8 @@ class Recording(ModelRun):
         """Call the model, and keep its output as well."""
 
         def keep_output() -> None:
-            y = first_tensor(call())
+            returned = call()
+            y, self.outputs = first_tensor(returned), sum(1 for _ in tensors_in(returned))
             self.output_dtype = "" if y is None else str(y.dtype).removeprefix("torch.")
             self.output = None if y is None or not has_values(y) else copied_values(y)
 
