@@ -266,4 +266,9 @@ def find(method: str) -> Method:
     try:
         return METHODS[method]
     except KeyError:
-        raise ValueError(unknown("method", method, METHODS)) from None
+        problem = unknown("method", method, METHODS)
+        if method.lower().replace("_", "").replace(" ", "") == "layernorm":
+            problem += (
+                "; 'layer' pools (C, H, W), and 'positional' the C features of each token, as torch.nn.LayerNorm(C)"
+            )
+        raise ValueError(problem) from None

@@ -342,6 +342,31 @@ def test_another_layer_ends_in_a_finding():
     assert verdict.findings[0].message.endswith(" It takes an input of shape (3, 8, 5, 4): are its channels on axis 1?")
 
 
+def test_boxes_of_another_method_have_its_name():
+    T = pytest.importorskip("torch", reason="PyTorch is not installed").nn
+    features = ", those of Positional Layer Norm, which a transformer's LayerNorm is. At"
+    for layer, method, options, said in (
+        (T.LayerNorm(16), "layer", LAST, features),
+        (T.LayerNorm(16), "layer", {}, features.replace("Norm, which", "Norm with channel_axis=-1, which")),
+        (T.LayerNorm([5, 4]), "layer", {"shape": (3, 8, 5, 4)}, "boxes of 1 × 1 × 5 × 4, those of Instance Norm. At"),
+        (
+            T.RMSNorm(4, eps=1e-5),
+            "frn",
+            {"shape": (3, 8, 5, 4)},
+            "takes squares over axes (3,), so its sets are boxes of 1 × 1 × 1 × 4, those of RMS Norm with "
+            "channel_axis=-1. At",
+        ),
+    ):
+        assert said in nv.check(layer, method, **options).findings[0].message
+    for name in ("LayerNorm", "layer_norm"):
+        with pytest.raises(ValueError, match=r"'layer' pools \(C, H, W\), and 'positional' the C features of each"):
+            nv.check(T.LayerNorm(16), name)
+    curved = lambda x: x / np.sqrt(np.cbrt((x * x).mean(1, keepdims=True)) + 1e-5)  # noqa: E731
+    message = nv.check(curved, "rms").findings[0].message
+    assert "where the root of mean square + eps is " in message
+    assert ": a mean square of " in message
+
+
 def moved(axes, *, order, affine=None, own=None):
     """Transpose x, normalize it, and give the result the shape of x by a reshape."""
 

@@ -232,6 +232,19 @@ def test_a_running_variance_that_is_neither_biased_nor_unbiased():
     assert verdict.codes == ("state",)
     assert "which neither m - 1 nor m explains" in verdict.findings[0].message
 
+    class Kept(Norm):
+        """Keeps the standard deviation under the name of the variance."""
+
+        def __call__(self, x):
+            before = self.running_var
+            y = super().__call__(x)
+            if self.training:
+                self.running_var = 0.9 * before + 0.1 * x.std((0, 2, 3))
+            return y
+
+    message = nv.check(Kept(), "batch").findings[0].message
+    assert "fn keeps standard deviations in running_var, where variances are asked for." in message
+
 
 def test_running_statistics_that_vanish():
     class Forgetful(Norm):

@@ -18,7 +18,7 @@ MESSAGES = {
         faulty.wrong_axes,
         "batch",
         None,
-        "fn takes mean and variance over axes (2, 3), so its sets are boxes of 1 × 1 × 5 × 4. "
+        "fn takes mean and variance over axes (2, 3), so its sets are boxes of 1 × 1 × 5 × 4, those of Instance Norm. "
         "At cell (0, 3, 0, 3) the right value is -0.028372, and fn gave -1.9877; 480 of 480 cells are wrong, by up to "
         "1.96.",
     ),

@@ -20,7 +20,7 @@ PLANTED = {
     "one weight": (one_weight, True, "4", ["weight"], "most at entry 5"),
     "bias": (set_(m7__bias=0.0), True, "7", ["bias"], "bias differs by"),
     "num_groups": (set_(m4__num_groups=2), True, "4", ["num_groups"], "num_groups is 4 in a and 2 in b"),
-    "mode": (lambda m: m[1].eval(), True, "1", ["mode"], "its running in b (eval mode)"),
+    "mode": (lambda m: m[1].eval(), True, "1", ["mode"], "the running ones in b (eval mode)"),
     "running mean": (set_(m1__running_mean=0.0), False, "1", ["running_mean"], "running_mean differs by"),
     "running var": (set_(m1__running_var=1.0), False, "1", ["running_var"], "running_var differs by"),
     "kind": (replaced(nn.BatchNorm2d(8, track_running_stats=False)), True, "4", ["kind"], "kind is Group Norm with G"),

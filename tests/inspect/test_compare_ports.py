@@ -1,5 +1,6 @@
 """A model against any function of arrays: a port in NumPy, JAX or Keras, in any layout."""
 
+import dataclasses
 import os
 
 import jax
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import normviz as nv
+from normviz.inspect.compare.ports import not_measured
 from tests.inspect import audit_models as zoo
 
 
@@ -161,6 +163,19 @@ def test_what_was_measured_of_one_norm_alone_is_no_agreement():
     right = lambda x: by_hand(x, ddof=0)  # noqa: E731
     found = nv.compare(model, lambda x: right(x) + 1, x, norms=("0", right))
     assert "The two norms give the same output for the same input, so the cause lies elsewhere." in str(found)
+    whole = found.norms[1]
+    nothing = dataclasses.replace(whole, centered=None, unbiased=None, eps=None, eps_inside=None, affine=None)
+    assert not_measured(nothing, nothing) == []
+    assert not_measured(nothing, whole) == [
+        f"{what} in b, and could not be measured in a"
+        for what in (
+            "what is subtracted is the mean",
+            "the divisor of the sum of squares is m",
+            "eps is 1e-05",
+            "eps is inside the root",
+            "weight and bias: none",
+        )
+    ]
     assert "name that of each model with norms=, or give it to nv.check." in str(nv.compare(model, by_hand, x))
 
 

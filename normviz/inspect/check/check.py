@@ -103,7 +103,7 @@ def check(
         Shape of the inputs, as fn takes them; None tries some.
     weight, bias
         The parameters that fn applies, or is to be called with, in the shape that its caller has: (C,), or (1, C, 1, 1)
-        if he reshapes them. None if it has none, or can be called with random ones of shape (C,).
+        if the caller reshapes them. None if it has none, or can be called with random ones of shape (C,).
     eps
         What it should add to the variance, at least 0.
     channel_axis

@@ -261,7 +261,7 @@ def without_reshape(pool: Pooling, channel_axis: int, roles: str, returns: Any =
     """Say that fn applies weight and bias of shape (C,) as they are: it scales an axis, or returns a shape or None."""
     axis, shape = pool.row.affine_axis, native_order(pool.shape, channel_axis)
     along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], channel_axis)
-    text = f"applies {roles} of shape ({pool.shape[axis]},) along the last axis of x, as nothing reshapes to {along}: "
+    text = f"applies {roles} of shape ({pool.shape[axis]},) along the last axis of x, without a reshape to {along}: "
     if returns == ():
         return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
     does = "raises on" if returns is None else f"returns shape {returns} for"
@@ -308,7 +308,7 @@ def weight_plus_one(case: Case) -> Iterator[Change]:
 @known_bug(
     "affine",
     "Call it with a weight of ones and a bias of zeros, then with one of the two as it was. If fn has its own weight "
-    "and bias, pass check the same ones.",
+    "and bias, pass check the same ones. Does an activation follow? Then leave it out.",
 )
 def affine_missing(case: Case) -> Iterator[Change]:
     """Weight or bias left out; where the weight is 0, that would be 1 + weight too, which is likelier."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.inspect.check.bug import Case, Change
-from normviz.inspect.check.simulate import Recipe, Trial, divisor
+from normviz.inspect.check.simulate import Recipe, Trial, all_cells, divisor
 from normviz.inspect.check.verdict import Mismatch
 from normviz.inspect.probe.report import sets_in_words
 from normviz.inspect.probe.sets import block_of, number
@@ -150,13 +150,16 @@ def _wrong_line(
         times = float(1 / ratio[worst])
         text = f"applies a weight that is {times:.5g} times the right one {where}, for every input"
         return "affine", text, {"times": times}
-    text = f"divides by {root[worst]:.6g} {where}, where the root of variance + eps is {right_root[worst]:.6g}"
+    name = (
+        "variance" if scene.pool.row.centered else "mean square" if base.divided_by is all_cells else "sum of squares"
+    )
+    text = f"divides by {root[worst]:.6g} {where}, where the root of {name} + eps is {right_root[worst]:.6g}"
     added, other_added = root**2 - spread, other_root**2 - other_spread
     if trial.name in ("small", "tiny") or np.allclose(added, other_added, rtol=0.05, atol=0):
         eps = float(added[worst])
         return "eps", f"{text}; that would be right with an eps of {eps:.4g}", {"expected": base.eps, "seen": eps}
     expected, seen = float(spread[worst]), float(root[worst] ** 2 - base.eps)
-    text += f": a variance of {seen:.6g} instead of {expected:.6g}"
+    text += f": a {name} of {seen:.6g} instead of {expected:.6g}"
     return "variance", text, {"expected": expected, "seen": seen}
 
 

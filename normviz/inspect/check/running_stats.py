@@ -329,6 +329,10 @@ def _update_errors(
         return
     c = _worst(with_unbiased, var1)
     text = f"keeps {var1[c]:.6g} as {state.names[1]} of channel {c}, which neither m - 1 nor m explains"
+    roots = [var0 + newest * (np.sqrt(var * f) - var0) for f in (unbiased, 1.0)]
+    roots += [np.sqrt(with_unbiased), np.sqrt(with_biased)]
+    if any(np.allclose(var1, kept, rtol=tolerance) for kept in roots):
+        text = f"keeps standard deviations in {state.names[1]}, where variances are asked for"
     if is_biased:
         text = f"keeps the biased variance in {state.names[1]}, divided by m = {m} and not by m - 1 = {m - 1}"
     yield _of_channel("running-biased" if is_biased else "state", text, c, with_unbiased, var1)

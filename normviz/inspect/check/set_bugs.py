@@ -13,7 +13,7 @@ import numpy as np
 
 from normviz.arrays.arguments import uncanonical
 from normviz.core.methods import METHODS
-from normviz.core.pooling import canonical, divisors
+from normviz.core.pooling import Pooling, canonical, divisors
 from normviz.inspect.check.bug import Case, Change, along_axis, pattern
 from normviz.inspect.check.simulate import Affine, Cut, native_order
 from normviz.inspect.probe.reading import Reading, misread, readings
@@ -62,6 +62,10 @@ def wrong_axes(case: Case) -> Iterator[Change]:
         lengths[axis] = sorted({1, shape[axis] // case.pool.num_groups, shape[axis]})
     order = [a for a in range(rank) if a != case.channel_axis % rank]
     order.insert(1, case.channel_axis % rank)  # the axes of fn's array in the canonical order
+    row = case.pool.row
+    rows = [r for r in METHODS.values() if r.centered == row.centered and r.axes == row.axes and not r.has_groups]
+    known = {Pooling(r.name, shape).block: r for r in rows[::-1]}
+    of_features = next((r for r in rows if r.name in ("positional", "rms")), None)
     for block in product(*lengths):
         whole = tuple(sorted(order[a] for a in range(rank) if block[a] == shape[a]))
         parted = tuple(order[a] for a in range(rank) if 1 < block[a] < shape[a])
@@ -69,7 +73,7 @@ def wrong_axes(case: Case) -> Iterator[Change]:
             continue
         over = [f"axes {whole}"] if whole else []
         over += [f"axis {parted[0]} within each group"] if parted else []
-        text = f"takes mean and variance over {' and '.join(over)}"
+        text = f"takes {'mean and variance' if row.centered else 'squares'} over {' and '.join(over)}"
         sizes = " × ".join(str(block[order.index(a)]) for a in range(rank))
         text += f", so its sets are boxes of {sizes}"
         details: dict[str, Any] = {"axes": whole, "within_groups": parted, "block": block}
@@ -78,6 +82,9 @@ def wrong_axes(case: Case) -> Iterator[Change]:
             same = (r for r, p in every_pooling(shape) if p.block == block and r.centered == case.pool.row.centered)
             made = f"{groups} groups" if groups > 1 else "1 group"
             text += f", those of {next(same).label}: {made}, where {case.pool.num_groups} are asked for"
+        elif same_sets := known.get(block, of_features if whole == (rank - 1,) and not parted else None):
+            text += f", those of {same_sets.label}" + " with channel_axis=-1" * (block not in known)
+            text += ", which a transformer's LayerNorm is" * (same_sets.name == "positional")
         yield Change({"cut": Cut("block", block)}, text, details)
         if whole == (rank - 1,) and not parted:  # a layer that treats the last axis, with its weight and bias
             for _, affine in [*along_axis(case, -1)][:1]:

@@ -192,7 +192,7 @@ def _differences(
             yield _differs("eps", a.eps, b.eps)
     if known and a.own != b.own:
         own = "the batch's own" if "batch" in (a.kind, b.kind) else "the input's own"
-        of_a, of_b = (own if use.own else "its running" for use in (a, b))
+        of_a, of_b = (own if use.own else "the running ones" for use in (a, b))
         message = f"statistics are {of_a} in a ({a.mode} mode) and {of_b} in b ({b.mode} mode)"
         yield SettingDifference("mode", a.mode, b.mode, message)
     yield from _running(a, b, cells, tolerance, by_output)

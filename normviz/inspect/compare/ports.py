@@ -172,7 +172,7 @@ def measure(a: NamedNorm, b: NamedNorm, last: bool) -> tuple[list[str], list[Pro
 
 def _directly(a: tuple[NamedNorm, Probe], b: tuple[NamedNorm, Probe], subject: str) -> list[str]:
     """Return sentences on two norms of which probe measures no difference: on their outputs for the same input."""
-    unknown = [f"{subject}: {text}." for text in _not_measured(a[1], b[1])]
+    unknown = [f"{subject}: {text}." for text in not_measured(a[1], b[1])]
     shapes = {canonical(np.empty(p.shape, np.int8), p.channel_axis).shape for _, p in (a, b)}
     if len(shapes) > 1:
         return [
@@ -192,7 +192,7 @@ def _directly(a: tuple[NamedNorm, Probe], b: tuple[NamedNorm, Probe], subject: s
     return ["The two norms give the same output for the same input, so the cause lies elsewhere."]
 
 
-def _not_measured(a: Probe, b: Probe) -> list[str]:
+def not_measured(a: Probe, b: Probe) -> list[str]:
     """Return what probe could measure in one of two norms alone, in words."""
     texts = []
     for name, in_words in (
