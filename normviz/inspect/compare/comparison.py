@@ -36,7 +36,7 @@ class Comparison:
         If the inputs of `first` part already, the cause is not a normalization layer of both models: then the names of
         the layer before, whose outputs agree, and of `first`. "(input)" and "(output)" stand for the models' ends.
     same
-        Whether the models' outputs agree, and no setting that acts differs.
+        Whether the models' outputs agree. Settings that differ without showing are in `first`, and in the text.
     output_difference, tolerance
         Of the models' first output: cell by cell, also if one has its axes in another order.
     notes, measured
@@ -65,8 +65,7 @@ class Comparison:
         if self.between is None and self.first is None:
             self.first = next((p for p in self.pairs if self._acts(p)), None)
         known = self.output_difference is not None
-        self.same = self.outputs_agree if known else self.between is None
-        self.same = self.same and self.first is None
+        self.same = self.outputs_agree if known else self.between is None and self.first is None
 
     def _find_where_they_part(self) -> None:
         before = "(input)"
@@ -104,9 +103,13 @@ class Comparison:
         )
 
     def __repr__(self) -> str:
-        where = "the same" if self.same else f"part at {short_name(self.first.name)}" if self.first else "not the same"
-        if self.outputs_agree and not self.same and self.first:
-            where = f"{short_name(self.first.name)} is set differently"
+        where = "the same" if self.same else "not the same"
+        if self.first:
+            where = (
+                f"{short_name(self.first.name)} is set differently"
+                if self.same
+                else f"part at {short_name(self.first.name)}"
+            )
         return f"<Comparison of {len(self.pairs)} pairs of layers: {where}>"
 
     def _repr_html_(self) -> str:
@@ -123,7 +126,7 @@ class Comparison:
     def _headline(self) -> str:
         p = self.first
         all_agree = not any(pair.input_parts or pair.output_parts for pair in self.pairs)
-        if self.same:
+        if self.same and self.first is None:
             if not self.pairs or not all_agree:
                 return "The outputs of the two models agree, on this example."
             if self.only_a or self.only_b:
