@@ -279,13 +279,22 @@ def test_mean_and_variance_over_other_cells(number):
     def eps_outside(x):
         return (x - mean(x)) / (x.std(of_variance, keepdims=True) + 1e-5)
 
-    for fn, codes in ((plain, ()), (around_that_mean, ()), (eps_outside, ("eps-outside",))):
+    def unbiased(x):
+        return (x - mean(x)) / np.sqrt(x.var(of_variance, keepdims=True, ddof=1) + 1e-5)
+
+    for fn, codes in (
+        (plain, ()),
+        (around_that_mean, ()),
+        (eps_outside, ("eps-outside",)),
+        (unbiased, ("unbiased-variance",)),
+    ):
         verdict = nv.check(fn, method, groups, channel_axis=axis)
         if of_mean == 2 and codes:  # sets that are no boxes: no second bug is looked for
             assert verdict.codes == ("sets",)
             continue
         assert verdict.codes == ("wrong-axes", *codes), str(verdict)
         assert words in verdict.findings[0].message
+        assert fn is not unbiased or "by m - 1, not by m. At cell" in verdict.findings[1].message
 
 
 def test_probe_names_the_reshape():

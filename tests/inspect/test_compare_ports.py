@@ -163,6 +163,9 @@ def test_what_was_measured_of_one_norm_alone_is_no_agreement():
     right = lambda x: by_hand(x, ddof=0)  # noqa: E731
     found = nv.compare(model, lambda x: right(x) + 1, x, norms=("0", right))
     assert "The two norms give the same output for the same input, so the cause lies elsewhere." in str(found)
+    other_shape = nv.compare(model, lambda x: right(x) + 1, x, norms=("0", (right, (3, 4, 8), -1)))
+    assert str(other_shape).count("could not be measured in a") == 1
+    assert "No other difference between the two norms could be measured." in str(other_shape)
     whole = found.norms[1]
     nothing = dataclasses.replace(whole, centered=None, unbiased=None, eps=None, eps_inside=None, affine=None)
     assert not_measured(nothing, nothing) == []

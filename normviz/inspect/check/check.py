@@ -490,6 +490,8 @@ class Check:
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None and (apart := mean_and_variance_apart(case)):
             rest = [c for c in known if not {"cut", "subtract", "spread"} & c.fields.keys()]
+            simply = "divides the sum of squares by m - 1, not by m"  # m is not that of the method's sets
+            rest = [replace(c, text=simply) if c.code == "unbiased-variance" else c for c in rest]
             found, _ = explain(tests, apart + rest, base, tolerances[:1], most=1 if case.measured is None else 2)
             if len(found) == 1:
                 self._add_changes(found[0], base, trials)

@@ -16,7 +16,7 @@ import numpy as np
 from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import brief
 from normviz.core.pooling import canonical
-from normviz.inspect._call import Forward, hand_over, take_back
+from normviz.inspect._call import Forward, Refusal, hand_over, take_back
 from normviz.inspect._snapshot import first_line, is_array, restore_after
 from normviz.inspect.audit.tensors import leaves
 from normviz.inspect.check.simulate import native_order
@@ -174,18 +174,19 @@ def _directly(a: tuple[NamedNorm, Probe], b: tuple[NamedNorm, Probe], subject: s
     """Return sentences on two norms of which probe measures no difference: on their outputs for the same input."""
     unknown = [f"{subject}: {text}." for text in not_measured(a[1], b[1])]
     shapes = {canonical(np.empty(p.shape, np.int8), p.channel_axis).shape for _, p in (a, b)}
+    untold = "No other difference between the two norms could be measured."
     if len(shapes) > 1:
-        return [
-            *unknown,
-            "No other difference between the two norms could be measured, and their inputs differ in shape.",
-        ]
+        return [*unknown, untold]
     ordinary, difference = np.random.default_rng(0).normal(0.5, 2, shapes.pop()), 0.0
     for x in (ordinary, ordinary * 1e-3):  # eps shows in small numbers
         outputs = []
         for norm, p in (a, b):
             with restore_after(norm.fn) as snapshot, np.errstate(all="ignore"):
                 forward = Forward(norm.fn, snapshot, channel_axis=p.channel_axis, framework=p.framework)
-                outputs.append(forward.start(x))
+                try:
+                    outputs.append(forward.start(x))
+                except Refusal:
+                    return [*unknown, untold]
         difference = max(difference, relative(*outputs))
     if difference > 10 * tolerance_of(a[1].dtype, b[1].dtype):
         return [f"{subject}: for the same input their outputs differ by {difference:.2g} (relative).", *unknown]
