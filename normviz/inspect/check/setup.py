@@ -159,7 +159,7 @@ class StateSearch(Protocol):
 
     def find_state(self, call: FunctionUnderTest, x: np.ndarray) -> bool:
         """Find the running statistics once fn has been called with x; return whether fn has some."""
-        ...
+        raise NotImplementedError
 
 
 def set_up(fn: Callable, request: Expectation, state: StateSearch | None = None) -> Subject:
