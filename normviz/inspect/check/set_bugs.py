@@ -5,6 +5,7 @@ See `known_bugs` for how a bug is written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import permutations, product
 from typing import Any
@@ -15,7 +16,7 @@ from normviz.arrays.arguments import uncanonical
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, divisors
 from normviz.inspect.check.bug import Case, Change, along_axis, pattern
-from normviz.inspect.check.simulate import Affine, Cut, native_order
+from normviz.inspect.check.simulate import MOST_CELLS, Affine, Cut, native_order
 from normviz.inspect.probe.reading import Reading, misread, readings
 from normviz.inspect.probe.sets import block_of, every_pooling, number
 
@@ -94,10 +95,11 @@ def wrong_axes(case: Case) -> Iterator[Change]:
 def mean_and_variance_apart(case: Case) -> list[Change]:
     """Return the mean over some axes with the variance over others, if cells that answer to either are those measured.
 
-    There are many such pairs, so they are tried only where nothing else explains an output.
+    There are many such pairs, so they are tried only where nothing else explains an output, and if the measured sets
+    leave all of them possible, only for a small input.
     """
     shape, rank = case.pool.shape, len(case.pool.shape)
-    if not case.pool.row.centered:
+    if not case.pool.row.centered or (case.measured is None and math.prod(shape) > 2 * MOST_CELLS):
         return []
     lengths = [sorted({1, own, n}) for own, n in zip(case.pool.block, shape, strict=True)]
     blocks = [block for block in product(*lengths) if max(block) > 1]
