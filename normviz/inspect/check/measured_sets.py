@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,9 @@ from normviz.inspect.check.setup import Subject
 from normviz.inspect.check.simulate import native_order
 from normviz.inspect.probe.perturbation import Perturbation
 from normviz.inspect.probe.reading import misread
+
+MOST_CELLS = 1 << 18
+"""Larger inputs take seconds to measure, and show no more than smaller ones."""
 
 
 class _Function:
@@ -34,15 +38,17 @@ class _Function:
 
 
 def measured_sets(subject: Subject, shape: tuple[int, ...] | None = None) -> np.ndarray | None:
-    """Return the sets of fn as labels of the shape (N, C, *spatial), its own or another; None if there are none.
+    """Return the sets of fn as labels of the shape (N, C, *spatial), its own or another; None if none are found.
 
     fn is called about 15 times, and at most 80 times.
     """
     shape = shape or subject.pool.shape
+    if math.prod(shape) > MOST_CELLS:
+        return None
     fn: Any = _Function(subject, shape)
     try:
         perturbation = Perturbation(fn, shape, np.random.default_rng(subject.call.seed), first=False)
-        sets = perturbation.find() if perturbation.finite else None
+        sets = perturbation.find(disjoint_alone=True) if perturbation.finite else None
     except Refusal:
         return None
     return sets.labels if sets is not None and sets.proven else None

@@ -68,9 +68,12 @@ class Perturbation:
         """The values that outputs shrink to."""
         return np.where(np.isfinite(self.zero), self.zero, 0.0)
 
-    def find(self) -> Sets:
-        """Return the sets found with NaN if large numbers confirm them, or else those found with large numbers."""
-        spread = None
+    def find(self, *, disjoint_alone: bool = False) -> Sets:
+        """Return the sets found with NaN if large numbers confirm them, or else those found with large numbers.
+
+        With `disjoint_alone`, neither sets that overlap nor mute cells are looked for.
+        """
+        self.disjoint_alone, spread = disjoint_alone, None
         try:
             # Healthy sets take about as many calls as their number has binary digits.
             most = min(MAX_CALLS, 8 + int(1.5 * math.log2(self.x.size)))
@@ -96,7 +99,7 @@ class Perturbation:
             return self._left() - LARGE_CALLS if exact else self._left() // 2
 
         sets = find_sets(experiment, shape, rng, max_calls=max(2, min(most, left())), coarser=coarser, **hides)
-        if sets.proven or self.stochastic or not sets.responded.any():
+        if sets.proven or self.stochastic or self.disjoint_alone or not sets.responded.any():
             return sets
         log = [*sets.log]
         overlap = find_overlap(experiment, shape, rng, log, left())
