@@ -1,6 +1,7 @@
 """Checks of the arguments of the numerical functions, which also bring them into the axis order (N, C, *spatial)."""
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -90,13 +91,18 @@ def _channel_in_sample(channel_axis: int, rank: int) -> int:
     return max(channel_axis % rank - 1, 0)
 
 
+def native_order(per_axis: Sequence[int], channel_axis: int) -> tuple[int, ...]:
+    """Return one number for each axis of (N, C, *spatial) in the order of the caller's axes."""
+    numbers = list(per_axis)
+    numbers.insert(channel_axis % len(numbers), numbers.pop(1))
+    return tuple(numbers)
+
+
 def uncanonical(view: Any, channel_axis: int) -> Any:
     """Return a canonical view with its axes in the caller's order."""
     if channel_axis in (1, 1 - view.ndim):
         return view
-    axes = list(range(view.ndim))
-    axes.insert(channel_axis % view.ndim, axes.pop(1))
-    return view.transpose(axes)
+    return view.transpose(native_order(range(view.ndim), channel_axis))
 
 
 def result_dtype(view: Any) -> np.dtype:

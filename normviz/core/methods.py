@@ -85,6 +85,14 @@ class Method:
         """The axis that weight and bias run along: 1, the channels, or 0, the output channels of weights."""
         return 0 if self.axes == "weights" else 1
 
+    def named(self, num_groups: int | None) -> str:
+        """Return the name for readers, with the number of groups if there is one.
+
+        >>> METHODS["group"].named(4), METHODS["batch"].named(None)
+        ('Group Norm with G = 4', 'Batch Norm')
+        """
+        return self.label + (f" with G = {num_groups}" if num_groups else "")
+
     def pooled_axes(self, rank: int) -> tuple[int, ...]:
         """Return the axes of x that every set spans whole; an axis that is cut into groups is not one of them."""
         extents = (self.n, self.c, *[self.spatial] * (rank - 2))

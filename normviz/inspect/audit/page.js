@@ -1,6 +1,7 @@
 // The page of an audit: the explorer of a layer opens below the button that asks for it.
 
 import { button, h } from "../../explorer/js/core/dom.js";
+import { fromBase64 } from "../../explorer/js/core/numbers.js";
 import { say } from "../../explorer/js/core/sentences.js";
 import { render } from "../../explorer/js/explorer.js";
 import { inFrame } from "../../explorer/js/hosts/frame.js";
@@ -8,8 +9,7 @@ import { standIn } from "../../explorer/js/hosts/stand_in.js";
 
 /** The value whose JSON was packed, as base64 of gzip. */
 function unpackJSON(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  return new Response(new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
 /** Let each button of the page open and close the explorer of its layer; one is open at a time. */

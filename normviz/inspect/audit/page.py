@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from normviz.explorer import js, scene, validation
 from normviz.explorer.html_page import as_json, document, packed
-from normviz.inspect.audit.table import STYLE, Row, html_table
+from normviz.inspect.audit.table import STYLE, Row, html_table, plural
 from normviz.inspect.audit.tensors import short_name
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def page(
     columns = "".join(f"<dt>{escape(head)}</dt><dd>{escape(words)}</dd>" for head, words in heads.items())
     parts = [
         f'<p class="nva-about">{escape(about)}</p>',
-        f"<section><h2>{_counted(len(warnings), 'warning')}</h2>{''.join(map(finding, warnings))}</section>",
-        f"<section><h2>{_counted(len(rows), 'normalization layer')}</h2>"
+        f"<section><h2>{plural(len(warnings), 'warning')}</h2>{''.join(map(finding, warnings))}</section>",
+        f"<section><h2>{plural(len(rows), 'normalization layer')}</h2>"
         f'<p class="nva-about">Choose a layer to see its input, and the cells that share a mean and a variance.</p>'
         f'<div class="normviz-audit">{table}</div>'
         f'<details><summary>What the columns say</summary><dl class="nva-list">{columns}</dl></details></section>',
@@ -140,7 +140,3 @@ def _words(value: Any) -> str:
         more = f" and {len(value) - LONGEST} more" if len(value) > LONGEST else ""
         return ", ".join(map(short_name, value[:LONGEST])) + more
     return str(value)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count or 'No'} {noun}{'s' * (count != 1)}"

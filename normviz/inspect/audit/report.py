@@ -20,7 +20,7 @@ from normviz.explorer.widget import Explorer
 from normviz.inspect.audit import page
 from normviz.inspect.audit.registry import AuditWarning
 from normviz.inspect.audit.run import LayerReached, ModelRun, observe
-from normviz.inspect.audit.table import NUMERIC, Row, html_box, html_table, times
+from normviz.inspect.audit.table import NUMERIC, Row, html_box, html_table, plural, times
 from normviz.inspect.audit.tensors import has_values, short_name, tensors_in, unwrapped, values
 from normviz.inspect.audit.torch_norms import LOCAL, OTHER, Norm
 
@@ -311,7 +311,7 @@ class Audit:
         return shown
 
     def _summary(self) -> str:
-        return f"{_plural(len(self.layers), 'normalization layer')}, {_plural(len(self.warnings), 'warning')}"
+        return f"{plural(len(self.layers), 'normalization layer')}, {plural(len(self.warnings), 'warning')}"
 
 
 def _without_sets(layer: NormLayer) -> str:
@@ -387,7 +387,3 @@ def _row(layer: NormLayer) -> tuple[str, ...]:
         f"{layer.mode}, frozen" if layer.frozen else layer.mode,
         "–" if layer.gap is None else f"{layer.gap:.2g}",
     )
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"

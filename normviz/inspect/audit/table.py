@@ -68,3 +68,8 @@ def html_table(
 def times(shape: Iterable[int]) -> str:
     """Return a shape as text: 2×8×7×7."""
     return "×".join(map(str, shape))
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number of things as text: 2 warnings."""
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from normviz.arrays.arguments import native_order
 from normviz.core.pooling import Pooling
 from normviz.inspect.check.bug import Case, Change, along_axis, pattern
 from normviz.inspect.check.set_bugs import SET_BUGS
@@ -23,7 +24,6 @@ from normviz.inspect.check.simulate import (
     all_cells,
     mean,
     mean_square,
-    native_order,
     nothing,
     one,
     variance,

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import uncanonical
+from normviz.arrays.arguments import native_order, uncanonical
 from normviz.inspect._call import Refusal
 from normviz.inspect.check.bug import Case, Explanation
 from normviz.inspect.check.set_bugs import reshape_of
 from normviz.inspect.check.setup import Subject
-from normviz.inspect.check.simulate import native_order
 from normviz.inspect.probe.perturbation import Perturbation
 from normviz.inspect.probe.reading import misread
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import uncanonical
+from normviz.arrays.arguments import native_order, uncanonical
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, divisors
 from normviz.inspect.check.bug import Case, Change, along_axis, pattern
-from normviz.inspect.check.simulate import MOST_CELLS, Affine, Cut, native_order
+from normviz.inspect.check.simulate import MOST_CELLS, Affine, Cut
 from normviz.inspect.probe.reading import Reading, misread, readings
 from normviz.inspect.probe.sets import block_of, every_pooling, number
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from normviz.arrays.arguments import parameter
+from normviz.arrays.arguments import native_order, parameter
 from normviz.core.errors import brief
 from normviz.core.methods import METHODS, Method
 from normviz.core.pooling import Pooling, canonical
@@ -27,7 +27,6 @@ from normviz.inspect.check.simulate import (
     Cut,
     Recipe,
     Scene,
-    native_order,
     near,
     plain,
     random_parameters,

@@ -6,7 +6,7 @@ A bug may divide by 0; `check` has told NumPy to say nothing about that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
@@ -30,13 +30,6 @@ TOLERANCE = {2.0**-52: 1e-9, 2.0**-23: 1e-4, 2.0**-10: 2e-2, 2.0**-7: 1e-1}
 
 FLOAT16 = 2.0**-10
 """The resolution of float16, whose largest number is 65504."""
-
-
-def native_order(per_axis: Sequence[int], channel_axis: int) -> tuple[int, ...]:
-    """Return one number per axis of (N, C, *spatial) in the order of fn's axes."""
-    numbers = list(per_axis)
-    numbers.insert(channel_axis % len(numbers), numbers.pop(1))
-    return tuple(numbers)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normviz.arrays.arguments import native_order
 from normviz.core.methods import METHODS
-from normviz.inspect.check.simulate import native_order
 
 if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
@@ -162,7 +162,7 @@ class Verdict:
         return known | {"channel_axis": self.channel_axis, "marks": self.wrong, "title": f"Check: {self._short()}"}
 
     def _name(self) -> str:
-        return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
+        return METHODS[self.method].named(self.num_groups)
 
     def _short(self) -> str:
         return "passed" if self.passed else ", ".join(self.codes)

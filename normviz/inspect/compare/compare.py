@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from normviz.arrays.arguments import native_order
 from normviz.core.errors import brief, check_keywords, unknown
 from normviz.inspect.audit.run import materialized, observe
 from normviz.inspect.audit.tensors import short_name
-from normviz.inspect.check.simulate import native_order
 from normviz.inspect.compare.cause import causes
 from normviz.inspect.compare.comparison import Comparison
 from normviz.inspect.compare.layer_diff import tolerance_of

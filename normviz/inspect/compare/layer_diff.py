@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from normviz.arrays.arguments import native_order
 from normviz.core.methods import METHODS
 from normviz.inspect.audit.torch_norms import LOCAL, OTHER
-from normviz.inspect.check.simulate import native_order
 from normviz.inspect.compare.matching import Match, match, relative, same_partition
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 from normviz.inspect.probe.sets import block_of, number
@@ -323,7 +323,7 @@ def broadcast_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> fl
 def _method(use: LayerUse) -> str:
     if use.kind in (LOCAL, OTHER):
         return "Local Response Norm" if use.kind == LOCAL else "no plain normalizer"
-    return METHODS[use.kind].label + (f" with G = {use.num_groups}" if use.num_groups else "")
+    return METHODS[use.kind].named(use.num_groups)
 
 
 def _differs(what: str, a: Any, b: Any, subject: str | None = None) -> SettingDifference:

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from normviz.arrays.arguments import native_order
 from normviz.core.array_kinds import host, is_bfloat16, kind
 from normviz.core.errors import brief
 from normviz.core.pooling import canonical
 from normviz.inspect._call import Forward, Refusal, hand_over, take_back
 from normviz.inspect._snapshot import first_line, is_array, restore_after
 from normviz.inspect.audit.tensors import leaves
-from normviz.inspect.check.simulate import native_order
 from normviz.inspect.compare.layer_diff import broadcast_difference, parameter_in_words, pools_in_words, tolerance_of
 from normviz.inspect.compare.matching import match, relative, same_partition
 from normviz.inspect.compare.recording import LayerUse

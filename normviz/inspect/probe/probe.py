@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import uncanonical
+from normviz.arrays.arguments import native_order, uncanonical
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import Pooling, canonical, check_shape
@@ -144,13 +144,13 @@ class _Experiments:
             if (cells := getattr(known, name)) is not None:
                 setattr(known, name, np.ascontiguousarray(uncanonical(cells, axis)))
         if known.block is not None:
-            known.block = uncanonical(np.empty(known.block, np.int8), axis).shape
+            known.block = native_order(known.block, axis)
         if known.affine == "element":  # laid out like a sample of x
             samples = 1 if axis % len(self.shape) == 0 else 0
             for name in ("weight", "bias"):
                 cells = uncanonical(getattr(known, name)[None], axis).squeeze(samples)
                 setattr(known, name, np.ascontiguousarray(cells))
-        known.shape, known.channel_axis = uncanonical(np.empty(self.shape, np.int8), axis).shape, axis
+        known.shape, known.channel_axis = native_order(self.shape, axis), axis
         known.framework, known.dtype = forward.framework, forward.dtype
         known.passed, known.calls = forward.passed, forward.calls
         return Probe(**vars(known))

@@ -100,7 +100,7 @@ def readings(shape: Sequence[int], channel_axis: int, row: Method, num_groups: i
             axes |= {"G": (num_groups or 1, False), f"{name}/G": (length // (num_groups or 1), True)}
         else:
             axes[name] = length, extent == "all"
-    label = row.label + (f" with G = {num_groups}" if num_groups else "")
+    label = row.named(num_groups)
     inner = [a for a in range(1, rank) if a != axis]
     orders = (range(rank), (0, *inner, axis), (0, axis, *inner), range(rank)[::-1])
     for order, read in product(dict.fromkeys(map(tuple, orders)), _permutations([*axes])):

@@ -144,7 +144,7 @@ class Probe:
         if self.method == "weight_norm":  # the same computation on features is an L2 norm
             return "An L2 norm of each sample, or Weight Norm if x holds weights"
         if self.method:
-            return METHODS[self.method].label + (f" with G = {self.num_groups}" if self.num_groups else "")
+            return METHODS[self.method].named(self.num_groups)
         if self.elementwise:
             return "Each cell by itself"
         if "method" in self.undetermined:
