@@ -103,8 +103,6 @@ def find_sets(
             if (response & ~_hit(labels, mask)).any() or (len(log) == 2 and 0 < response[first].sum() < first.sum()):
                 # Cells of an unchanged class have responded, or the set of the first cell is none to another.
                 max_calls = max_calls if incomplete else 0
-            if labels.max() > before and len(log) > 2:
-                break  # the other mask is for sets that are known no longer
         stuck = labels.max() == before
         whole = pairs and stuck and (response.any() or without > 3)
         if exact and without == len(log) == 3:
