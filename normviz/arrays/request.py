@@ -44,7 +44,9 @@ class Request(NamedTuple):
     eps
         A float > 0.
     given
-        Mean and variance of every set, float64 on the host, instead of x's own; or None.
+        Mean and variance of every set, float64 on the host, that the caller gave; or None.
+    fixed
+        Whether the given statistics are constants, as running statistics are. Others are x's own for a gradient.
     out, target
         The caller's array for the result, and the canonical view of its memory if the backend can write there.
     grad
@@ -62,6 +64,7 @@ class Request(NamedTuple):
     weight_shape: tuple[int, ...] | None = None
     eps: float = 1e-5
     given: Any = None
+    fixed: bool = False
     out: Any = None
     target: Any = None
     grad: Any = None
@@ -133,6 +136,7 @@ def resolve(
         weight_shape=None if weight is None else np.shape(weight),
         bias=None if bias is None else parameter(bias, "bias", pool, channel_axis),
         given=None if statistics is None else check_statistics(statistics, pool),
+        fixed=statistics is not None and statistics.for_method is not None,
         out=out,
         target=None if out is None else target(out, x, view, worker, channel_axis),
         grad=None if grad_output is None else like_x(grad_output, "grad_output", view, worker, channel_axis),

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from normviz.core.moments import merge_two
+from normviz.core.moments import mean_and_var, merge_two
+from normviz.core.pooling import Pooling
 
 Box = tuple[slice, ...]
 
@@ -51,8 +52,15 @@ def mean_and_m2(part: Any, axes: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
     return mean + first, part.sum(axis=axes, keepdims=True)
 
 
+Given = tuple[np.ndarray, np.ndarray] | None
+"""Mean and variance of every set, float64 on the host in `Pooling.statistics_shape`; None takes x's own."""
+
+
 class Backend:
     """The recipe on one array module.
+
+    The tasks are `moments`, `normalize` and `gradient`. A backend may replace a whole task, or only `affine` or
+    `slopes`, the passes over x that the tasks consist of.
 
     Attributes
     ----------
@@ -98,6 +106,39 @@ class Backend:
         grid = tiles.shape[::2]
         return mean.reshape(grid), m2.reshape(grid)
 
+    def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
+        """Write (x - mean) / sqrt(var + eps) * weight + bias to out.
+
+        Weight and bias are float64 on the host and broadcast against x, or None.
+        """
+        gamma, beta = (None if p is None else self.xp.asarray(p) for p in (weight, bias))
+        self.affine(x, *self.mean_and_rstd(x, pool, eps, given), gamma, beta, out)
+
+    def gradient(
+        self, x: Any, grad: Any, pool: Pooling, weight: Any, eps: float, given: Given, fixed: bool, out: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the gradient with respect to x to `out`; return those of weight and bias, float64 on the host.
+
+        `given` are x's own mean and variance if they are known already. With `fixed` they are constants that do not
+        depend on x. The gradients of the parameters have weight's shape, or one entry a channel without a weight.
+        """
+        gamma = np.ones(pool.parameter_shape) if weight is None else weight
+        mean, rstd = self.mean_and_rstd(x, pool, eps, given)
+        # ||x|| = sqrt(mean square) * sqrt(|S|), so x / ||x|| * weight is x / rms(x) * (weight / root).
+        root = pool.size**0.5 if pool.row.statistic == "squared norm" else 1.0
+        gamma = self.xp.asarray(gamma) / root
+        of_weight, of_bias = self.slopes(x, grad, mean, rstd * root, gamma, out, pool.block, pool.row.centered, fixed)
+        return self.host(of_weight) / root, self.host(of_bias)
+
+    def mean_and_rstd(self, x: Any, pool: Pooling, eps: float, given: Given) -> tuple[Any, Any]:
+        """Return mean and 1 / sqrt(var + eps) of every set, shaped to broadcast against x."""
+        if given is None:
+            mean, var = mean_and_var(*self.moments(x, pool.block), pool.size, pool.row.statistic)
+        else:
+            mean, var = map(self.xp.asarray, given)
+        with np.errstate(all="ignore"):
+            return pool.spread(mean), pool.spread(1 / self.xp.sqrt(var + eps))
+
     @np.errstate(all="ignore")
     def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
         """Write (x - mean) * rstd * weight + bias to out.
@@ -122,11 +163,13 @@ class Backend:
                 out[box] = y
 
     @np.errstate(all="ignore")
-    def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
+    def slopes(
+        self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool, fixed: bool
+    ) -> tuple[Any, Any]:
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
 
         dL/dx = rstd * (g - mean(g) - x_hat * mean(g * x_hat)), g = weight * grad, means over each set; without centring
-        the middle term is absent.
+        the middle term is absent, and with fixed statistics both are.
         """
         xp = self.xp
         of_weight, of_bias = xp.zeros(weight.shape), xp.zeros(weight.shape)
@@ -147,9 +190,10 @@ class Backend:
         for box in boxes(x, self.cells):
             x_hat, g, w = load(box)
             g *= w
-            if centered:
+            if centered and not fixed:
                 g -= g_mean[clip(box, mean.shape)]
-            g -= x_hat * gx_mean[clip(box, mean.shape)]
+            if not fixed:
+                g -= x_hat * gx_mean[clip(box, mean.shape)]
             out[box] = g * rstd[clip(box, rstd.shape)]
         return of_weight, of_bias
 

@@ -8,6 +8,8 @@ import numpy as np
 from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
 from normviz.core.errors import check_keywords
+from normviz.core.statistics import Statistics
+from normviz.functions.running import RunningStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ def gradient(
     num_groups: int | None = None,
     weight: Any = None,
     eps: float = 1e-5,
+    statistics: Statistics | RunningStatistics | None = None,
     channel_axis: int = 1,
     backend: str | None = None,
 ) -> Gradients:
@@ -53,6 +56,9 @@ def gradient(
         Gradient of the loss with respect to the output, in x's shape.
     method, num_groups, weight, eps, channel_axis, backend
         As in `normalize`. The bias has no influence on the gradients.
+    statistics
+        Statistics are x's own, saved from `statistics(x, method)`, so that they need not be computed again.
+        RunningStatistics are constants: the gradient does not pass through them, as in a PyTorch layer after eval().
 
     Notes
     -----
@@ -69,6 +75,16 @@ def gradient(
     """
     if grad_output is None:
         raise TypeError("grad_output is None; give the gradient of the output, an array of x's shape")
-    request = resolve(x, method, num_groups, channel_axis, backend, weight=weight, eps=eps, grad_output=grad_output)
+    request = resolve(
+        x,
+        method,
+        num_groups,
+        channel_axis,
+        backend,
+        weight=weight,
+        eps=eps,
+        statistics=statistics,
+        grad_output=grad_output,
+    )
     of_input, of_weight, of_bias, worker = compute("gradient", request)
     return Gradients(of_input, of_weight, of_bias, worker.name)

@@ -85,3 +85,27 @@ def test_gradients_are_frozen():
     found = nv.gradient(values((2, 8, 3)), values((2, 8, 3)), "group", num_groups=4)
     with pytest.raises(AttributeError):
         found.input = None
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 8, 40, 50)])
+def test_saved_statistics_are_x_s_own(shape, backend):
+    x, g = values(shape), values(shape, seed=3)
+    for method, num_groups in configurations(shape):
+        saved = nv.statistics(x, method, num_groups=num_groups)
+        options = {"num_groups": num_groups, "backend": backend}
+        found, own = nv.gradient(x, g, method, statistics=saved, **options), nv.gradient(x, g, method, **options)
+        for name in ("input", "weight", "bias"):
+            np.testing.assert_allclose(getattr(found, name), getattr(own, name), rtol=1e-9, atol=1e-9)
+
+
+def test_no_gradient_passes_through_running_statistics(backend):
+    """As in torch.nn.BatchNorm2d after eval()."""
+    x, g, weight = values((3, 4, 5)), values((3, 4, 5), seed=3), values((4,), seed=5)
+    running = nv.RunningStatistics(4)
+    running.update(2 * x + 1)
+    found = nv.gradient(x, g, "batch", weight=weight, statistics=running, backend=backend)
+    per_channel = (None, slice(None), None)
+    rstd = 1 / np.sqrt(running.var + 1e-5)
+    np.testing.assert_allclose(found.input, g * (weight * rstd)[per_channel], rtol=1e-12)
+    x_hat = (x - running.mean[per_channel]) * rstd[per_channel]
+    np.testing.assert_allclose(found.weight, (g * x_hat).sum((0, 2)), rtol=1e-12, atol=1e-12)

@@ -92,20 +92,20 @@ class CuPy(Backend):
             self._pieces(x, out.dtype, work, again=apart)
             return self._meet(out)
 
-    def gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, block: Any, centered: bool):
+    def slopes(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> tuple[Any, Any]:
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
 
         CuPy's own operations do this, so all of x must fit on the device.
         """
         with self._device_of(x):
-            return self._or_no_memory(x, lambda: self._gradient(x, grad, mean, rstd, weight, out, block, centered))
+            return self._or_no_memory(x, lambda: self._slopes(x, grad, mean, rstd, weight, out, *rest))
 
-    def _gradient(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> Any:
+    def _slopes(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> Any:
         x_here, grad_here = (self._plain(a) for a in (x, grad))
         direct = self._is_here(out) and out.dtype.name != "bfloat16"
         out_here = out if direct else self.xp.empty(out.shape, np.float64 if out.dtype.itemsize == 8 else np.float32)
         weight = None if weight is None else self._local(weight)
-        found = super().gradient(x_here, grad_here, mean, rstd, weight, out_here, *rest)
+        found = super().slopes(x_here, grad_here, mean, rstd, weight, out_here, *rest)
         if self._is_here(out):
             if not direct:
                 out[...] = out_here.astype(out.dtype)
