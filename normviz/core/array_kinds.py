@@ -97,7 +97,7 @@ def is_bfloat16(x: Any) -> bool:
 def host(x: Any) -> np.ndarray:
     """Return an array of any kind, or a nested list, as a NumPy array; bfloat16 becomes float32."""
     if kind(x) == "cupy":
-        return x.get()
+        return widened(x.get())
     if kind(x) == "torch":
         if x.is_meta:
             raise TypeError("a tensor on the device meta has a shape and no numbers; load its numbers first")

@@ -7,6 +7,7 @@ import pytest
 
 import normviz as nv
 from normviz.backends import dispatch as backends
+from normviz.core.array_kinds import host
 from tests.core.cases import configurations, one_each, values
 from tests.core.stand_in import DeviceArray
 
@@ -192,6 +193,43 @@ def test_numpy_s_bfloat16():
     assert y.dtype == x.dtype
     assert nv.normalize(x, "batch", out=x) is x
     np.testing.assert_array_equal(x.astype(float), y.astype(float))
+
+
+def bfloat16s(library):
+    """Numbers as the bfloat16 of a library, and a function from float32 to its arrays."""
+    if library == "cupy":
+        bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+        return on_device, lambda a: on_device(a.astype(bfloat16))
+    module = pytest.importorskip(library)
+    if library == "torch":
+        return module.from_numpy, lambda a: module.from_numpy(a).bfloat16()
+    return module.numpy.asarray, lambda a: module.numpy.asarray(a).astype("bfloat16")
+
+
+@pytest.mark.parametrize("parameters", ["cupy", "torch", "jax"])
+@pytest.mark.parametrize("library", ["numpy", "cupy", "torch", "jax"])
+def test_parameters_may_be_bfloat16(stand_in_for_cupy, library, parameters):
+    """Of any library, for x of any library: the same as in float32."""
+    shape = (2, 4, 3, 3)
+    x = values(shape, dtype=np.float32)
+    x = x if library == "numpy" else bfloat16s(library)[0](x)
+    half = bfloat16s(parameters)[1]
+    weight, grad = values(4, 1).round(1).astype(np.float32), values(shape, 2).round(1).astype(np.float32)
+    ours, plain = ([half(weight), half(-weight), half(weight**2), half(grad)], [])
+    for p in ours:
+        plain.append(host(p))
+        assert plain[-1].dtype == np.float32
+
+    def results(w, b, v, g):
+        given = nv.Statistics(mean=b, var=v, count=18)
+        yield nv.normalize(x, "batch", weight=w, bias=b)
+        yield nv.normalize(x, "batch", statistics=given)
+        found = nv.gradient(x, g, "batch", weight=w)
+        yield from (found.input, found.weight, found.bias)
+
+    for found, expected in zip(results(*ours), results(*plain), strict=True):
+        assert type(found) is type(expected)
+        np.testing.assert_array_equal(host(found), host(expected))
 
 
 def test_a_bad_threshold(monkeypatch):
