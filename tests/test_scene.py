@@ -53,6 +53,18 @@ def test_given_sets_keep_their_numbers(most):
     np.testing.assert_array_equal(unpack(built["labels"]), labels.ravel())
 
 
+def test_given_sets_of_a_large_tensor_lose_no_digits():
+    labels, noise = np.zeros((4, 64, 32, 32), int), np.random.default_rng(0).normal(size=(4, 64, 32, 32))
+    labels[:, :, ::2], labels[0, 0, 0, 0] = 1, 2
+    x = np.where(labels == 1, 0.1, noise + 1e8)
+    sets = {key: unpack(packed) for key, packed in scene_of(x, labels=labels)["sets"].items()}
+    assert (sets["mean"][1], sets["var"][1], sets["var"][2]) == (0.1, 0, 0)
+    np.testing.assert_allclose(sets["var"][0], (x[labels == 0] - 1e8).var(), rtol=1e-12)
+    x[0, 0, 1, 0] = np.inf
+    mean = unpack(scene_of(x, labels=labels)["sets"]["mean"])
+    assert mean.tolist() == [np.inf, 0.1, x[0, 0, 0, 0]]
+
+
 def test_the_sample_activations_travel_as_halves():
     assert scene_of()["values"]["dtype"] == "float16"
 

@@ -314,8 +314,10 @@ def given_sets(tensor: Tensor, labels: np.ndarray | None) -> GivenSets | None:
     """Label, count, mean and variance of every given set, ascending by label; None without labels."""
     if labels is None or tensor.source is None:
         return None
-    numbers, where, count = np.unique(labels, return_inverse=True, return_counts=True)
+    numbers, at, where, count = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     x, where = tensor.source.ravel().astype(np.float64), where.ravel()
+    first = np.where(np.isfinite(x[at]), x[at], 0.0)
+    x -= first[where]  # so that a constant has a variance of exactly 0
     mean = np.bincount(where, x) / count
     var = np.bincount(where, np.square(x - mean[where])) / count
-    return {"label": numbers.astype(np.int32), "count": count.astype(np.int32), "mean": mean, "var": var}
+    return {"label": numbers.astype(np.int32), "count": count.astype(np.int32), "mean": mean + first, "var": var}

@@ -7,7 +7,7 @@ import numpy as np
 
 from normviz.core.errors import brief, check_keywords, whole
 from normviz.core.moments import Moments
-from normviz.functions.reduce import moments
+from normviz.functions.reduce import statistics
 
 
 class RunningStatistics:
@@ -72,8 +72,8 @@ class RunningStatistics:
         ValueError
             If x has another number of channels, or one cell in each channel, which has no unbiased variance.
         """
-        taken = x if isinstance(x, Moments) else moments(x, channel_axis=channel_axis, backend=backend, key=key)
-        batch = taken.pool("batch")
+        options: Any = {"channel_axis": channel_axis, "backend": backend, "key": key}
+        batch = x.pool("batch") if isinstance(x, Moments) else statistics(x, "batch", **options)
         if batch.mean.shape != (self.num_channels,):
             raise ValueError(
                 f"x has C={batch.mean.size} channels; these running statistics are for {self.num_channels}"
