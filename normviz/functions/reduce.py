@@ -29,8 +29,8 @@ def moments(
     x
         Array of shape (N, C, *spatial), rank 2 to 5: NumPy, CuPy, torch, JAX, or a nested list. Or a source of its
         parts (see `normviz.streaming`): the path of a .npy, .npz or .safetensors file, an open one, an iterable of
-        chunks along N, a dask array. The moments of a file need 24 bytes of memory for each (sample, channel) while it
-        is read; if its maps are small, `statistics(path, method)` needs less.
+        chunks along N, a dask array. The moments of a file need 40 bytes of memory for each (sample, channel);
+        `statistics(path, method)` needs that for each of its sets only, for "batch" for each channel.
     channel_axis
         Where C is.
     backend

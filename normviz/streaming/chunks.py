@@ -16,7 +16,7 @@ def read(
 ) -> PartialMoments:
     """Return the moments of all chunks in blocks of `extents_of(shape)`. Each chunk is asked for once."""
     parts: list[np.ndarray] = []
-    first, extents, name, length, insists = None, (0,), "", 0, backend is not None
+    first, extents, length, insists = None, (0,), 0, backend is not None
     with progress_bar(progress, length_hint(chunks) or None, unit=" chunks") as bar:
         for number, chunk in enumerate(chunks):
             dtype = _dtype(chunk, number)
@@ -26,18 +26,18 @@ def read(
                 first, extents = here, extents_of(view.shape)
             elif here != first:
                 _refuse(number, here, first)
-            part, used = measure(view, worker, extents, insists)
-            if used is not worker:  # the GPU has no memory left; the rest stays on the host, without another warning
-                backend = used.name
+            part, worker = measure(view, worker, extents, insists)
+            # The last chunk may be smaller, and a GPU may run out of memory; but one backend reads the whole stream.
+            backend = worker.name
             if parts and extents[0] == WHOLE:
                 parts[0] = join(parts[0], part)
             else:
                 parts.append(part)
-            name, length = used.name, length + view.shape[0]
+            length += view.shape[0]
             bar.update(1)
     if first is None:
         raise ValueError("x has no chunks: the iterable is empty, or has been read before; an iterator gives them once")
-    return PartialMoments(np.concatenate(parts), (length, *first[1]), name)
+    return PartialMoments(np.concatenate(parts), (length, *first[1]), worker.name)
 
 
 def _dtype(chunk: Any, number: int) -> str:

@@ -27,7 +27,7 @@ def read(
         extents = extents_of(whole.shape)
         moments = np.zeros([-(-n // extent) for n, extent in zip(whole.shape, extents, strict=True)], PART)
         buffer = np.empty(max(min(BUFFER, header.nbytes), header.dtype.itemsize), np.uint8)
-        done, insists, name_used = 0, backend is not None, ""
+        done, insists = 0, backend is not None
         with progress_bar(progress, header.nbytes, unit="B", unit_scale=True) as bar:
             for box in pieces(header.shape, max(1, BUFFER // header.dtype.itemsize)):
                 shape = [cut.stop - cut.start for cut in box]
@@ -36,20 +36,17 @@ def read(
                 if got < part.size:
                     header.refuse(name, done + got)
                 view, worker, _ = take(header.view(header.numbers(part, shape), channel_axis), 1, backend)
-                cuts = in_order(box[::-1] if header.fortran else box, channel_axis)
-                for start, stop in pairwise(at_groups(cuts[1], extents[1])):
-                    inside = view[:, start - cuts[1].start : stop - cuts[1].start]
-                    part, used = measure(inside, worker, extents, insists)
-                    if used is not worker:  # the GPU has no memory left; the rest stays on the host
-                        worker, backend = used, used.name
-                    cut = (cuts[0], slice(start, stop), *cuts[2:])
-                    at = tuple(
-                        slice(s.start // extent, -(-s.stop // extent)) for s, extent in zip(cut, extents, strict=True)
-                    )
+                n, c, *spatial = in_order(box[::-1] if header.fortran else box, channel_axis)
+                for ns, cs in product(at_groups(n, extents[0]), at_groups(c, extents[1])):
+                    inside = view[ns.start - n.start : ns.stop - n.start, cs.start - c.start : cs.stop - c.start]
+                    part, worker = measure(inside, worker, extents, insists)
+                    cuts = zip((ns, cs, *spatial), extents, strict=True)
+                    at = tuple(slice(cut.start // extent, -(-cut.stop // extent)) for cut, extent in cuts)
                     moments[at] = join(moments[at], part)
-                done, name_used = done + got, worker.name
+                # The last pieces may be smaller, and a GPU may run out of memory; but one backend reads the whole file.
+                done, backend = done + got, worker.name
                 bar.update(got)
-    return PartialMoments(moments, whole.shape, name_used)
+    return PartialMoments(moments, whole.shape, worker.name)
 
 
 def pieces(shape: tuple[int, ...], cells: int) -> Iterator[Box]:
@@ -62,12 +59,12 @@ def pieces(shape: tuple[int, ...], cells: int) -> Iterator[Box]:
             yield *(slice(i, i + 1) for i in outer), slice(start, min(start + step, shape[split])), *rest
 
 
-def at_groups(channels: slice, size: int) -> list[int]:
-    """Return where channels are cut so that each run lies in one group of `size` channels, or fills whole ones.
+def at_groups(cut: slice, size: int) -> list[slice]:
+    """Cut a part of an axis into runs that each lie in one group of `size` cells, or fill whole ones.
 
     >>> at_groups(slice(3, 14), 4), at_groups(slice(5, 7), 4)
-    ([3, 4, 12, 14], [5, 7])
+    ([slice(3, 4, None), slice(4, 12, None), slice(12, 14, None)], [slice(5, 7, None)])
     """
-    start, stop = channels.start, channels.stop
-    first, last = -(-start // size) * size, stop // size * size
-    return sorted({start, min(first, stop), max(last, start), stop})
+    first, last = -(-cut.start // size) * size, cut.stop // size * size
+    ends = sorted({cut.start, min(first, cut.stop), max(last, cut.start), cut.stop})
+    return [slice(*run) for run in pairwise(ends)]

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -35,15 +35,18 @@ class PartialMoments(NamedTuple):
     backend: str
 
 
-def extents_of(row: Method, shape: Sequence[int], num_groups: int | None) -> tuple[int, ...]:
-    """Return how many cells along each axis are merged while x is read: WHOLE axes, or one cell.
+def extents_of(
+    row: Method, shape: Sequence[int], num_groups: int | None, at_once: Collection[int] = ()
+) -> tuple[int, ...]:
+    """Return how many cells along each axis are merged while x is read: WHOLE axes, a group, or one cell.
 
-    Groups of channels are merged at once only within a position, where the moments of single channels would be as many
-    as the cells of x. Otherwise the chunks of x may cut the groups, and `finish` merges them.
+    Groups along the axes `at_once` are merged while x is read, and so are groups of channels within a position, where
+    the moments of single channels would be as many as the cells of x. `finish` merges the others.
     """
+    axes = (0, 1) if within_positions(row) else at_once
+    group = [shape[axis] // (num_groups or 1) if axis in axes else 1 for axis in range(2)]
     spatial = [WHOLE if row.spatial == "all" else 1] * (len(shape) - 2)
-    group = shape[1] // (num_groups or 1) if within_positions(row) else 1
-    return WHOLE if row.n == "all" else 1, {"all": WHOLE, "group": group, "one": 1}[row.c], *spatial
+    return *({"all": WHOLE, "group": group[a], "one": 1}[e] for a, e in enumerate((row.n, row.c))), *spatial
 
 
 def within_positions(row: Method) -> bool:

@@ -42,13 +42,15 @@ def _read(
     key: str | None,
 ) -> PartialMoments:
     """Return the moments from which the method's statistics follow."""
-    kind = source(x)
+    kind = source(x) or "chunks"
 
     def extents(shape: tuple[int, ...]) -> tuple[int, ...]:
         # Only the whole batch tells whether it can be cut into slices; its first chunk does not.
         if kind != "chunks" or find(method).n != "group":
             pooling(method, shape, num_groups)
-        return extents_of(find(method), shape, num_groups)
+        # A chunk has all channels, and a file tells how many samples there are. The chunks of dask may cut any groups.
+        at_once = {"file": (0, 1), "chunks": (1,), "dask": ()}[kind]
+        return extents_of(find(method), shape, num_groups, at_once)
 
     if kind == "file":
         return npy_files.read(x, extents, channel_axis, backend, progress, key)

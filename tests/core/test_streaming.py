@@ -19,7 +19,7 @@ import normviz as nv
 from normviz.core.array_kinds import source
 from normviz.streaming import npy_files as files
 from normviz.streaming.partial_moments import join
-from tests.core.cases import configurations, on_axis, values
+from tests.core.cases import configurations, on_axis, two_groups, values
 
 shapes = st.tuples(st.integers(1, 5), st.sampled_from([1, 2, 4, 6]), *[st.integers(1, 5)] * 3).flatmap(
     lambda five: st.integers(2, 5).map(lambda rank: five[:rank])
@@ -88,14 +88,15 @@ def test_chunks_are_the_array_they_make(case, data):
 
 
 @pytest.mark.parametrize("axis", [1, -1])
-def test_heads_of_a_file_take_no_more_memory_than_their_statistics(axis, monkeypatch):
-    """The groups merge while the file is read, in pieces that cut them."""
-    x, kept = on_axis(values((2, 12, 7)), axis), []
+@pytest.mark.parametrize("method", nv.METHODS)
+def test_statistics_of_a_file_take_no_more_memory_than_they_have(method, axis, monkeypatch):
+    """All sets merge while the file is read, in pieces that cut them."""
+    x, kept = on_axis(values((4, 12, 7)), axis), []
     monkeypatch.setattr(files, "BUFFER", 40)
     monkeypatch.setattr(files, "join", lambda a, b: kept.append(a.base.size) or join(a, b))
-    options = {"num_groups": 3, "channel_axis": axis}
-    found = nv.statistics(io.BytesIO(saved(x)), "per_head", **options)
-    close(found, nv.statistics(x, "per_head", **options), x)
+    options = {"num_groups": two_groups(method), "channel_axis": axis}
+    found = nv.statistics(io.BytesIO(saved(x)), method, **options)
+    close(found, nv.statistics(x, method, **options), x)
     assert set(kept) == {found.mean.size}
 
 
@@ -194,6 +195,16 @@ def test_the_backend_is_honoured(path, backend):
     path, x = path
     for parts in (path, iter([x])):
         close(nv.moments(parts, backend=backend), nv.moments(x, backend=backend), x)
+
+
+@pytest.mark.parametrize("source", [lambda x: io.BytesIO(saved(x)), lambda x: iter([x[:3], x[3:6], x[6:]])])
+def test_one_backend_reads_a_whole_stream(source, monkeypatch, stand_in_for_cupy):
+    """The size of its first piece decides, also for the last one, which is smaller: the digits come from one place."""
+    x = values((7, 4, 5))
+    monkeypatch.setattr(files, "BUFFER", x[:3].nbytes)
+    for least, name in ((x[:3].nbytes, "cupy"), (x[:3].nbytes + 1, "numpy")):
+        monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", str(least))
+        close(nv.moments(source(x)), nv.moments(x, backend=name), x)
 
 
 def test_a_constant_has_no_variance_wherever_it_is_cut(monkeypatch):

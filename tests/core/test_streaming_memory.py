@@ -64,9 +64,12 @@ def test_chunks_are_let_go():
     assert peak(lambda: nv.statistics(chunks(), "batch")) < 4 * (1 << 20)
 
 
-@pytest.mark.parametrize(
-    "measure", [lambda x: nv.statistics(x, "batch"), lambda x: nv.RunningStatistics(16).update(x)], ids=["own", "running"]
-)
+@pytest.mark.parametrize("measure", [MEASURES[1], lambda x: nv.RunningStatistics(16).update(x)])
 def test_an_endless_batch_leaves_one_number_a_channel(measure):
     """Statistics that pool the samples keep nothing of each: of vectors the moments would be larger than the file."""
     assert peak(lambda: measure(np.ones((1000, 16), "f4") for _ in range(300))) < 1 << 20
+
+
+def test_groups_of_channels_leave_one_number_a_group():
+    chunks = lambda: (np.ones((1000, 16), "f4") for _ in range(100))  # noqa: E731
+    assert peak(lambda: nv.statistics(chunks(), "group", num_groups=1)) < peak(lambda: nv.moments(chunks())) / 4
