@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from normviz.backends.dispatch import COMPILED_MIN_BYTES
+
 # No example has a deadline, and none may fail because a slow machine takes long to draw it.
 ANY_SPEED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=60, **ANY_SPEED)
 settings.register_profile("ci", max_examples=400, print_blob=True, **ANY_SPEED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+# The size alone decides which arrays go to the compiled backend, and not what ran before in the same process.
+os.environ["NORMVIZ_COMPILED_MIN_BYTES"] = str(COMPILED_MIN_BYTES)
 
 HERE = Path(__file__).parent
 # The tests of a file run in one worker. Those of these files share one, because they share what is dear to start.

@@ -1,4 +1,4 @@
-"""Choose how an array in memory is computed; if a GPU runs out of memory, NumPy does it.
+"""Choose how an array in memory is computed; if its backend fails, for lack of memory for instance, NumPy does it.
 
 Small arrays have a path of their own. Every larger one goes to its backend, so a new backend changes nothing here.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from normviz.arrays import in_memory, small_arrays
 from normviz.arrays.request import Request
 from normviz.backends.base import Backend
-from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.dispatch import load
+from normviz.backends.failure import BackendFailure
 from normviz.core.array_kinds import host
 
 R = TypeVar("R")
@@ -33,7 +33,7 @@ def box_moments(
 ) -> tuple[np.ndarray, np.ndarray, Backend]:
     """Return mean and M2 of every block of a view, on the host in the shape of the grid, and the backend that did it.
 
-    The view is read again if the GPU has no memory left; its source is not.
+    The view is read again if the backend fails; its source is not.
     """
 
     def by(view: Any, worker: Backend) -> tuple[np.ndarray, np.ndarray, Backend]:
@@ -44,10 +44,10 @@ def box_moments(
 
 
 def or_on_the_host(first: Callable[[], R], second: Callable[[], R], insists: bool) -> R:
-    """Return first(), or second() with one warning if the GPU has no memory and the caller does not insist on it."""
+    """Return first(), or second() with one warning if the backend fails and the caller does not insist on it."""
     try:
         return first()
-    except OutOfGpuMemory as error:
+    except BackendFailure as error:
         if insists:
             raise
         message = f"{error}; NumPy computes this instead"

@@ -1,9 +1,12 @@
 """The array's type selects the backend; there is no global setting.
 
 - CuPy works on an array on a CUDA device, whichever library made it: CuPy, torch and JAX share memory by DLPack.
-- NumPy works on an array on the host, unless it has at least NORMVIZ_GPU_MIN_BYTES bytes (256 MiB by default) and CuPy
-  finds a device. Below that size, the transfer costs more time than the GPU saves.
-- `backend="numpy"` or `backend="cupy"` insists, and raises an error where that backend cannot be used.
+- An array on the host of at least NORMVIZ_GPU_MIN_BYTES bytes (256 MiB by default) goes to CuPy if that finds a device.
+  Below that size, the transfer costs more time than the GPU saves.
+- The compiled backend works on other arrays on the host, where numba is installed, if they have at least 4 MiB. Once it
+  has worked in this process, it takes arrays of every size. A NORMVIZ_COMPILED_MIN_BYTES that is set decides alone.
+- NumPy works on the rest.
+- `backend="numpy"`, "compiled" or "cupy" insists, and raises an error where that backend cannot be used.
 
 The array stays where it is. A host array passes through the GPU in pieces, so it may be larger than the GPU's memory.
 The result is the same kind of array as the input, on the same device.
@@ -21,12 +24,34 @@ import numpy as np
 
 from normviz.backends import threads
 from normviz.backends.base import Backend
+from normviz.backends.compiled import readiness
 from normviz.backends.cpu.backend import NumPy
 from normviz.backends.cuda.backend import CuPy
 from normviz.core.array_kinds import from_dlpack, host, is_bfloat16, kind, on_gpu, widened
 from normviz.core.errors import readable_bytes, unknown
 
 GPU_MIN_BYTES = 1 << 28
+COMPILED_MIN_BYTES = 1 << 22
+
+
+@cache
+def _numba_problem() -> str | None:
+    if "numba" not in sys.modules and find_spec("numba") is None:
+        return "numba is not installed; pip install 'normviz[fast]'"
+    try:
+        numba: Any = import_module("numba")
+        if numba.config.DISABLE_JIT:
+            return "numba compiles nothing while NUMBA_DISABLE_JIT is set; unset it"
+        import_module("normviz.backends.compiled.machine_code")
+    except Exception as error:  # an ImportError for a version of NumPy, or a SystemError, for instance
+        reason = " ".join(str(error).split())[:200]
+        return f"numba cannot be imported ({type(error).__name__}: {reason}); pip install --upgrade 'normviz[fast]'"
+    return None
+
+
+def compiled_problem() -> str | None:
+    """Return the reason why the compiled backend cannot be used here, or None if it can."""
+    return readiness.failure or _numba_problem()
 
 
 @cache
@@ -64,14 +89,14 @@ def load(name: str) -> Backend:
 
 
 def backend_for(x: Any, backend: str | None = None) -> str:
-    """Return the name of the backend that would work on x: "numpy" or "cupy".
+    """Return the name of the backend that would work on x now: "numpy", "compiled" or "cupy".
 
     Raises
     ------
     ValueError
         If `backend` is neither None nor one of those names.
     RuntimeError
-        If it is "cupy", or x is on a GPU, and CuPy cannot be used here.
+        If that backend cannot be used here, or x is on a GPU and CuPy cannot be used.
 
     Examples
     --------
@@ -80,16 +105,14 @@ def backend_for(x: Any, backend: str | None = None) -> str:
     """
     if backend is not None and backend not in BACKENDS:
         raise ValueError(unknown("backend", backend, BACKENDS))
-    if backend is None:
-        backend = "cupy" if on_gpu(x) or (_large(x) and cupy_problem() is None) else "numpy"
-    return load(backend).name
+    return load(backend or ("cupy" if on_gpu(x) else _for_host(x))).name
 
 
 def devices() -> dict[str, str]:
     """Return for each backend what it runs on here, or why it cannot be used.
 
     >>> list(devices())
-    ['numpy', 'cupy']
+    ['numpy', 'compiled', 'cupy']
     """
     return {name: row.problem() or row.describe() for name, row in BACKENDS.items()}
 
@@ -97,11 +120,13 @@ def devices() -> dict[str, str]:
 def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[Any], Any]]:
     """Return x as an array of the backend that works on it, that backend, and a function that converts results back.
 
-    That function makes a result the same kind of array as x, on its device; bfloat16 is computed in float32 and becomes
-    bfloat16 again. Nothing is copied where x's memory can be shared, and a host array stays on the host.
+    That function makes a result the same kind of array as x, on its device. NumPy computes bfloat16 in float32, and the
+    result becomes bfloat16 again. Nothing is copied where x's memory can be shared, and a host array stays on the host.
     """
-    if type(x) is np.ndarray and x.dtype.kind in "biuf" and (backend == "numpy" or (backend is None and not _large(x))):
-        return x, load("numpy"), _unchanged
+    if type(x) is np.ndarray and x.dtype.kind in "biuf":
+        name = backend or _for_host(x)
+        if name == "numpy" or name == "compiled":
+            return x, load(name), _unchanged
     chosen = load(backend_for(x, backend))
     on_device = on_gpu(x)
     here = chosen.name == "cupy" or not on_device
@@ -115,7 +140,7 @@ def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[A
 
 @cache
 def _bfloat16() -> np.dtype | None:
-    """Return CuPy's dtype of bfloat16, or None where ml_dtypes is not installed."""
+    """Return the dtype of bfloat16 in NumPy and CuPy, or None where ml_dtypes is not installed."""
     return None if find_spec("ml_dtypes") is None else np.dtype(import_module("ml_dtypes").bfloat16)
 
 
@@ -134,7 +159,7 @@ def _share(x: Any, xp: Any) -> Any:
 def _like(y: Any, x: Any) -> Any:
     """Return y as an array of the library of x, on the device of x."""
     module: Any = sys.modules.get(kind(x))
-    integers = is_bfloat16(y) and kind(x) != "cupy"
+    integers = is_bfloat16(y) and kind(x) in ("torch", "jax")
     y = y.view(np.int16) if integers else y
     if kind(x) == "torch":
         y = module.from_dlpack(y)
@@ -151,28 +176,45 @@ def _unchanged(y: Any) -> Any:
     return y
 
 
-def _large(x: Any) -> bool:
-    """Return whether a host array is large enough for the GPU."""
-    least = _gpu_min_bytes()
+def _for_host(x: Any) -> str:
+    """Return the name of the backend for an array on the host, by its size."""
     try:
-        return getattr(x, "nbytes", 0) >= least
+        nbytes = getattr(x, "nbytes", 0)
     except RuntimeError:  # from a sparse tensor, which cannot be read anyway
-        return False
+        nbytes = 0
+    if nbytes >= _least("GPU") and cupy_problem() is None:
+        return "cupy"
+    return "compiled" if _worth_compiling(nbytes) and compiled_problem() is None else "numpy"
 
 
-def _gpu_min_bytes() -> int:
-    text = os.environ.get("NORMVIZ_GPU_MIN_BYTES")
+def _worth_compiling(nbytes: int) -> bool:
+    """Return whether an array is large enough for the compiled backend, or that needs no start any more."""
+    return nbytes >= _least("COMPILED") or (readiness.ready and not os.environ.get("NORMVIZ_COMPILED_MIN_BYTES"))
+
+
+def _least(name: str) -> int:
+    """Return from which size on, in bytes, an array on the host goes to that backend by itself."""
+    text = os.environ.get(variable := f"NORMVIZ_{name}_MIN_BYTES")
     if not text:
-        return GPU_MIN_BYTES
+        return GPU_MIN_BYTES if name == "GPU" else COMPILED_MIN_BYTES
     if not text.isdecimal():
-        raise ValueError(
-            f"NORMVIZ_GPU_MIN_BYTES={text!r} is not a number of bytes; set it to digits alone, or not at all"
-        )
+        raise ValueError(f"{variable}={text!r} is not a number of bytes; set it to digits alone, or not at all")
     return int(text)
 
 
 def _cpu() -> str:
     return f"NumPy {np.__version__} on {threads.available()} CPU cores, {threads.number()} threads for large arrays"
+
+
+def _loops() -> str:
+    code: Any = import_module("normviz.backends.compiled.machine_code")
+    folder, kept = code.writable_folder(), code.kept()
+    where = f"{kept} loops compiled, kept in {folder}" if folder else "compiled anew by each process: no folder to keep"
+    least = readable_bytes(_least("COMPILED"))
+    return (
+        f"numba {code.numba.__version__} for {code.processor()}, {threads.number()} threads for large arrays; "
+        f"{where}; arrays on the host from {least} go there"
+    )
 
 
 def _gpus() -> str:
@@ -181,7 +223,7 @@ def _gpus() -> str:
     found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
     names = ", ".join(f"{p['name'].decode()} ({readable_bytes(p['totalGlobalMem'])})" for p in found)
     cuda, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion()))
-    least = _gpu_min_bytes()
+    least = _least("GPU")
     return (
         f"CuPy {cupy.__version__} on {names}; CUDA {cuda}, its driver up to {driver}; "
         f"arrays on the host from {readable_bytes(least)} go there"
@@ -198,5 +240,6 @@ class Row(NamedTuple):
 
 BACKENDS = {
     "numpy": Row(lambda: None, NumPy, _cpu),
+    "compiled": Row(compiled_problem, lambda: import_module("normviz.backends.compiled.backend").Compiled(), _loops),
     "cupy": Row(cupy_problem, lambda: CuPy(import_module("cupy")), _gpus),
 }

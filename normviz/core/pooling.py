@@ -319,7 +319,7 @@ def canonical(x: Any, channel_axis: int = 1, name: str = "x") -> Any:
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and no cell can be left out; fill it, for instance with .filled(0)")
     kind, itemsize = x.dtype.kind, x.dtype.itemsize
-    # bfloat16 arrives here only on a GPU; on the host it has become float32.
+    # bfloat16 arrives here on a GPU and for the compiled backend; for NumPy it has become float32.
     if (kind not in "biuf" and x.dtype.name != "bfloat16") or (kind == "f" and itemsize > 8):
         use = "float16, float32, float64, integers or booleans"
         if kind == "V" and itemsize == 2 and not x.dtype.names:  # NumPy writes bfloat16 without its name

@@ -23,9 +23,11 @@ def emulated_cupy():
         yield cupy
 
 
-# CuPy itself only where there is a GPU: test_backends says once, as a skip, why it is not here.
+# The compiled backend only where numba is, and CuPy itself where there is a GPU: test_backends says once, as a skip,
+# why one is not here.
 USABLE = [
     "numpy",
+    *([] if backends.compiled_problem() else ["compiled"]),
     "cupy's operations on NumPy",
     "cupy's kernels on the CPU",
     *([] if backends.cupy_problem() else ["cupy"]),
@@ -34,8 +36,8 @@ USABLE = [
 
 @pytest.fixture(scope="module", params=USABLE)
 def backend(request):
-    """Name of a backend: NumPy; CuPy's code on a stand-in, without and with the kernels; CuPy itself."""
-    if request.param in ("numpy", "cupy"):
+    """Name of a backend: NumPy; the compiled one; CuPy's code on a stand-in, without and with kernels; CuPy itself."""
+    if request.param in ("numpy", "compiled", "cupy"):
         yield request.param
         return
     with_kernels = "kernels" in request.param

@@ -102,7 +102,11 @@ FUNCTIONS = [
     (lambda: RunningStatistics(0), ValueError, "num_channels=0 is less than 1; it is C, the number of channels of x"),
     (lambda: RunningStatistics(3, momentum=1.5), ValueError, "momentum=1.5 ... 0 and 1; None takes the plain average"),
     # backends
-    (lambda: backend_for(X, "numpi"), ValueError, "unknown backend 'numpi'; did you ... 'numpy'? (known: numpy, cupy)"),
+    (
+        lambda: backend_for(X, "numpi"),
+        ValueError,
+        "unknown backend ... you ... 'numpy'? (known: numpy, compiled, cupy)",
+    ),
     # misspelt keywords
     (lambda: normalize(X, "group", num_group=2), TypeError, "normalize(): ... 'num_group'; ... 'num_groups'? ..."),
     (lambda: pooling("batch", X.shape, groups=2), TypeError, "pooling(): unknown keyword 'groups'; ... num_groups)"),

@@ -93,7 +93,11 @@ MESSAGES = [
     (reading(saved(X.view([("a", "f4")]))), TypeError, "x has dtype [('a', '<f4')]; use float16, ... or booleans"),
     (reading(saved(X.astype(object))), TypeError, "x.npy holds Python objects, a pickle, ... save numbers instead"),
     (reading(NPY, channel_axis=4), ValueError, "channel_axis=4 is not an axis of x, rank 4; use -4 to 3"),
-    (reading(NPY, backend="numpi"), ValueError, "unknown backend 'numpi'; did you mean 'numpy'? (known: numpy, cupy)"),
+    (
+        reading(NPY, backend="numpi"),
+        ValueError,
+        "unknown backend 'numpi'; ... 'numpy'? (known: numpy, compiled, cupy)",
+    ),
     (lambda: nv.statistics(named(NPY), "group", num_groups=4), ValueError, "num_groups=4 ... C=6; ... do: 1, 2, 3, 6"),
     (lambda: nv.statistics(named(NPY), "Batch"), ValueError, "unknown method 'Batch'; did you mean 'batch'? ..."),
     # chunks

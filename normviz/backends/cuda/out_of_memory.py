@@ -1,5 +1,7 @@
-"""The error of a GPU without free memory; `normviz.arrays.paths` answers it with NumPy."""
+"""The error of a GPU without free memory."""
+
+from normviz.backends.failure import BackendFailure
 
 
-class OutOfGpuMemory(MemoryError):
+class OutOfGpuMemory(BackendFailure, MemoryError):
     """The GPU has no memory even for a small piece of an array; nothing has been written."""
