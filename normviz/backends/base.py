@@ -38,18 +38,22 @@ def clip(box: Box, shape: tuple[int, ...]) -> Box:
 
 
 def mean_and_m2(part: Any, axes: tuple[int, ...], xp: Any) -> tuple[Any, Any]:
-    """Return mean and M2 over `axes`, which keep length 1; the float64 array `part` is overwritten.
+    """Return mean and M2 over `axes`, which keep length 1, in float64; see `Backend.moments` for infinities and NaN.
 
     Two passes: E[x^2] - E[x]^2 loses every digit once |mean| >> std. Values are taken relative to the first one of
     their set, so that a constant has a variance of exactly 0.
     """
-    first = part[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(part.ndim))]
-    first = xp.where(xp.isfinite(first), first, 0.0)
-    part -= first
-    mean = part.mean(axis=axes, keepdims=True)
-    part -= mean
-    part *= part
-    return mean + first, part.sum(axis=axes, keepdims=True)
+    first = part[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(part.ndim))].astype(np.float64)
+    deviations = xp.subtract(part, first, dtype=np.float64)
+    offset = deviations.mean(axis=axes, keepdims=True)
+    mean = offset + first
+    deviations -= offset
+    if (wrong := ~xp.isfinite(mean)).any():  # infinities and NaN, or finite values too far apart for their difference
+        count = math.prod(part.shape[axis] for axis in axes)
+        mean = xp.where(wrong, (part / np.float64(count)).sum(axis=axes, keepdims=True), mean)
+        deviations = xp.where(wrong, part - mean, deviations)
+    deviations *= deviations
+    return mean, deviations.sum(axis=axes, keepdims=True)
 
 
 Given = tuple[np.ndarray, np.ndarray] | None
@@ -92,13 +96,25 @@ class Backend:
 
     @np.errstate(all="ignore")
     def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
-        """Return mean and sum of squared deviations of every block of x, float64, in the shape of the grid."""
+        """Return mean and M2, the sum of squared deviations, of every block of x: float64, in the shape of the grid.
+
+        One rule holds for numbers that are not finite, in every backend, layout and size:
+
+        - A mean is infinite if its block holds infinities of one sign. It is NaN if the block holds both signs, or NaN.
+          M2 is NaN in all these cases, and so is the variance, as NumPy and PyTorch have it.
+        - A mean square, and a sum of squares, is infinite where the mean is infinite, and NaN where the mean is NaN.
+        - The mean of finite values is finite: that of 1e308 and -1e308 is 0. M2 and a mean square beyond float64's
+          range are infinite.
+
+        So an output is NaN in the whole block if a mean is subtracted. Otherwise infinities become NaN, and the other
+        cells of an infinite mean square 0.
+        """
         xp, tiles = self.xp, tile(x, block)
         odd = tuple(range(1, tiles.ndim, 2))
         one_a_set = [1 if axis in odd else n for axis, n in enumerate(tiles.shape)]
         count, mean, m2 = (xp.zeros(one_a_set) for _ in range(3))
         for box in boxes(tiles, self.cells):
-            part = tiles[box].astype(np.float64)
+            part = tiles[box]
             cells = math.prod(part.shape[axis] for axis in odd)
             at = clip(box, mean.shape)
             merged = merge_two((count[at], mean[at], m2[at]), (cells, *mean_and_m2(part, odd, xp)))

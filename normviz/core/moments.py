@@ -163,7 +163,7 @@ def mean_and_var(mean: Any, m2: Any, count: int, statistic: Statistic) -> tuple[
     """
     if statistic == "mean and variance":
         return mean, m2 / count
-    square = m2 / count + mean * mean
+    square = np.where(np.isinf(mean), np.inf, m2 / count + mean * mean)
     return np.zeros_like(mean), square * count if statistic == "squared norm" else square
 
 
@@ -176,8 +176,11 @@ def merge_two(a: tuple[Any, Any, Any], b: tuple[Any, Any, Any]) -> tuple[Any, An
     total = count + more
     share = more / (total + (total == 0))
     delta = more_mean - mean
+    merged = mean + delta * share
+    # Infinities of one sign, and finite means too far apart for their difference, need a sum without a difference.
+    merged = np.where(np.isfinite(merged), merged, mean * (1 - share) + more_mean * share)
     # count comes before the second delta: where it is 0, a square of 1e200 would be infinite, and inf * 0 is NaN.
-    return total, mean + delta * share, m2 + more_m2 + delta * (count * share) * delta
+    return total, merged, m2 + more_m2 + delta * (count * share) * delta
 
 
 def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -196,6 +199,9 @@ def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) 
     offset /= n * c
     off -= offset
     offset += first
+    if (wrong := ~np.isfinite(offset[:, 0])).any():  # as in merge_two
+        offset[wrong] = np.add.reduce(means[wrong] / (n * c), axis=1, keepdims=True)
+        off[wrong] = means[wrong] - offset[wrong]
     off *= off
     off *= count
     off += within

@@ -30,6 +30,10 @@ class DeviceArray(np.ndarray):
         result = getattr(ufunc, method)(*plain, **options)
         return out[0] if out is not None and out[0] is not None else np.asarray(result).view(DeviceArray)
 
+    def __array_function__(self, function, types, args, kwargs):
+        result = super().__array_function__(function, types, args, kwargs)
+        return result.view(DeviceArray) if isinstance(result, np.ndarray) else result
+
     def __setitem__(self, at, value):
         if isinstance(value, np.ndarray) and not isinstance(value, DeviceArray):
             raise TypeError("device and host arrays do not mix")

@@ -72,3 +72,46 @@ def test_relatives_warn_of_nothing(name, bad):
         arrays = (first, second) if name.endswith("gradient") else (first,)
         options = RELATIVES[name] | ({"style": x} if name.startswith("adain") else {})
         getattr(nv.relatives, name)(*arrays, **options)
+
+
+NOT_FINITE = {
+    "one infinity": ([np.inf, 1, 2], np.inf),
+    "after a finite value": ([1, -np.inf, 2], -np.inf),
+    "infinities alone": ([np.inf, np.inf, np.inf], np.inf),
+    "of both signs": ([np.inf, 1, -np.inf], np.nan),
+    "NaN and an infinity": ([1, np.inf, np.nan], np.nan),
+}
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("length", [3, 300, 30_000, 300_000])
+@pytest.mark.parametrize("case", NOT_FINITE)
+def test_one_rule_for_infinities_and_nan(case, length, dtype, monkeypatch):
+    """The rule of `Backend.moments`, whatever path the size takes, and in merges."""
+    monkeypatch.setattr(small_arrays, "MOST", 0)
+    cells, mean = NOT_FINITE[case]
+    x = np.ones((2, 2, length), dtype)
+    x[0, 1, -3:] = cells
+    square = np.nan if np.isnan(mean) else np.inf
+    for method in ("instance", "layer", "batch"):
+        found = nv.statistics(x, method)
+        at = {"instance": (0, 1), "layer": 0, "batch": 1}[method]
+        np.testing.assert_array_equal([found.mean[at], found.var[at]], [mean, np.nan])
+        merged = nv.moments(x).pool(method)
+        np.testing.assert_array_equal([merged.mean[at], merged.var[at]], [mean, np.nan])
+        assert np.isnan(nv.normalize(x, method)[0, 1]).all()
+    np.testing.assert_array_equal(nv.statistics(x, "frn").var, [[1, square], [1, 1]])
+    np.testing.assert_array_equal(nv.statistics(x, "weight_norm").var, [square, 2 * length])
+    y, finite = nv.normalize(x, "frn")[0, 1], np.isfinite(x[0, 1])
+    np.testing.assert_array_equal(y, np.where(finite, 0, np.nan) if square == np.inf else np.nan)
+
+
+@pytest.mark.parametrize("length", [2, 300, 30_000, 300_000])
+def test_the_mean_of_finite_values_is_finite(length, monkeypatch):
+    monkeypatch.setattr(small_arrays, "MOST", 0)
+    x = np.full((2, 2, length), 1e308)
+    x[..., ::2] = -1e308
+    for method in ("instance", "layer", "batch"):
+        for found in (nv.statistics(x, method), nv.moments(x).pool(method)):
+            np.testing.assert_allclose(found.mean, 0, atol=1e294)
+            assert np.isinf(found.var).all()

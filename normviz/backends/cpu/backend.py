@@ -52,7 +52,7 @@ class NumPy(Backend):
         apart = math.prod(mean.shape[axis] for axis in odd)
         if apart > 1:  # parts of equal count: the sum of their M2, plus the count times the M2 of their means
             count = math.prod(block) // apart
-            mean, between = mean_and_m2(mean.copy(), odd, np)
+            mean, between = mean_and_m2(mean, odd, np)
             m2 = m2.sum(axis=odd, keepdims=True) + count * between
         grid = tiles.shape[::2]
         return mean.reshape(grid), m2.reshape(grid)

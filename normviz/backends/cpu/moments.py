@@ -144,15 +144,16 @@ def _one_pass(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarr
 
 def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2 of the sets at the given indices, in float64; the sets lie along the last axis."""
-    mean, m2 = np.empty(len(wanted)), np.zeros(len(wanted))
+    mean, m2 = np.empty((2, len(wanted)))
     step = max(1, CELLS // 2 // sets.shape[-1])
     for start in range(0, len(wanted), step):
         at = slice(start, start + step)
         rows = sets[tuple(wanted[at].T)]
         mean[at] = rows[:, 0]
-        varied = (rows != rows[:, :1]).any(axis=1)  # the others are constant: M2 is 0
+        m2[at] = mean[at] - mean[at]  # 0 for a constant, NaN if it is infinite
+        varied = (rows != rows[:, :1]).any(axis=1)
         if varied.any():
-            found = mean_and_m2(rows[varied].astype(np.float64), (1,), np)
+            found = mean_and_m2(rows[varied], (1,), np)
             mean[at][varied], m2[at][varied] = (a[:, 0] for a in found)
     return mean, m2
 
