@@ -117,6 +117,8 @@ def result_dtype(view: Any) -> np.dtype:
 def like_x(values: Any, name: str, view: Any, worker: Backend, channel_axis: int) -> Any:
     """Return the canonical view of an array that must have x's shape."""
     other = canonical(adopt(values, worker.name)[0], channel_axis, name)
+    if on_gpu(other) and on_gpu(view):
+        check_place(other, name, view)
     if other.shape != view.shape:
         found, needed = (uncanonical(a, channel_axis).shape for a in (other, view))
         raise ValueError(f"{name} has shape {found}; it must be x's, {needed}")
@@ -137,6 +139,7 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> A
         raise TypeError(f"out is of type {type(out).__name__}, x of {type(x).__name__}; pass the same kind of array")
     if kind(out) == "jax":
         raise TypeError("out is a JAX array, which never changes; leave it out and take what is returned")
+    check_place(out, "out", x)
     native = adopt(out, worker.name)[0]
     wanted = uncanonical(view, channel_axis).shape
     if native.shape != wanted:
@@ -151,6 +154,15 @@ def target(out: Any, x: Any, view: Any, worker: Backend, channel_axis: int) -> A
     if worker.overlap(view, y):
         raise ValueError("out overlaps x without being x itself; pass x, or an array with memory of its own")
     return y
+
+
+def check_place(a: Any, name: str, x: Any) -> None:
+    """Raise ValueError if an array is not on the device of x."""
+    if kind(a) == kind(x) == "numpy":
+        return
+    there, here = (f"GPU {b.__dlpack_device__()[1]}" if on_gpu(b) else "the CPU" for b in (a, x))
+    if there != here:
+        raise ValueError(f"{name} is on {there} and x on {here}; move one of them")
 
 
 def _repeats(a: Any) -> bool:

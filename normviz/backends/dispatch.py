@@ -168,7 +168,8 @@ def _like(y: Any, x: Any) -> Any:
         y = module.device_put(module.numpy.from_dlpack(y), x.sharding)
         y = y.view("bfloat16") if integers else y
     elif kind(x) == "cupy":
-        y = module.asarray(y)
+        with x.device:
+            y = module.asarray(y)
     return y.astype(x.dtype) if is_bfloat16(x) and not is_bfloat16(y) else y
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.errors import check_keywords
 from normviz.core.statistics import Statistics
 from normviz.functions.running import RunningStatistics
@@ -34,6 +35,7 @@ class Gradients:
 
 
 @check_keywords
+@on_the_device_of_x
 def gradient(
     x: Any,
     grad_output: Any,

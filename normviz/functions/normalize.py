@@ -6,6 +6,7 @@ import numpy as np
 
 from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
 from normviz.core.statistics import Statistics
@@ -14,6 +15,7 @@ from normviz.streaming import dask_arrays
 
 
 @check_keywords
+@on_the_device_of_x
 def normalize(
     x: Any,
     method: str,

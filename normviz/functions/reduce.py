@@ -6,6 +6,7 @@ import numpy as np
 
 from normviz.arrays.paths import compute
 from normviz.arrays.request import resolve
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import source
 from normviz.core.errors import check_keywords
 from normviz.core.moments import Moments, as_statistics
@@ -14,6 +15,7 @@ from normviz.streaming import read
 
 
 @check_keywords
+@on_the_device_of_x
 def moments(
     x: Any,
     *,
@@ -79,6 +81,7 @@ def sweep(
 
 
 @check_keywords
+@on_the_device_of_x
 def statistics(
     x: Any,
     method: str,

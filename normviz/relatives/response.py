@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.errors import check_keywords
 from normviz.functions.gradient import gradient
 from normviz.functions.normalize import normalize
@@ -28,6 +29,7 @@ class FRNGradients:
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def frn(
     x: Any, *, weight: Any = None, bias: Any = None, tau: Any = None, eps: float = 1e-5, channel_axis: int = 1,
@@ -67,6 +69,7 @@ def frn(
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def frn_gradient(
     x: Any, grad_output: Any, *, weight: Any = None, bias: Any = None, tau: Any = None, eps: float = 1e-5,

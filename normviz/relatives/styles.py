@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import host
 from normviz.core.errors import brief, check_keywords
 from normviz.functions.gradient import Gradients, gradient
@@ -15,6 +16,7 @@ from normviz.relatives.work import Work, begin, entries, per_atom
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def conditional_instance(
     x: Any, style: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5, channel_axis: int = 1,
@@ -56,6 +58,7 @@ def conditional_instance(
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def conditional_instance_gradient(
     x: Any, grad_output: Any, style: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5,
@@ -116,6 +119,7 @@ class AdaINGradients:
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def adain(
     x: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None
@@ -156,6 +160,7 @@ def adain(
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def adain_gradient(
     x: Any, grad_output: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1,

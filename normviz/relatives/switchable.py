@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.errors import check_keywords
 from normviz.core.statistics import Statistics
 from normviz.functions.normalize import normalize
@@ -32,6 +33,7 @@ class SwitchableGradients:
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def switchable(
     x: Any, *, mean_weights: Any = (0.0, 0.0, 0.0), var_weights: Any = (0.0, 0.0, 0.0), weight: Any = None,
@@ -73,6 +75,7 @@ def switchable(
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def switchable_gradient(
     x: Any, grad_output: Any, *, mean_weights: Any = (0.0, 0.0, 0.0), var_weights: Any = (0.0, 0.0, 0.0),

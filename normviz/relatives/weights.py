@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import host
 from normviz.core.errors import brief, check_keywords
 from normviz.core.statistics import Statistics
@@ -31,6 +32,7 @@ class WeightNormGradients:
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None) -> Any:
     """Return g * v / ||v||, with the norm of each filter.
@@ -69,6 +71,7 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def weight_norm_gradient(
     v: Any, grad_output: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None
@@ -91,6 +94,7 @@ def weight_norm_gradient(
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def weight_standardization(
     w: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
@@ -130,6 +134,7 @@ def weight_standardization(
 
 
 @check_keywords
+@on_the_device_of_x
 @np.errstate(all="ignore")
 def weight_standardization_gradient(
     w: Any, grad_output: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None

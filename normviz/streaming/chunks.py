@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.request import take
+from normviz.backends.placement import place
 from normviz.streaming.partial_moments import WHOLE, Extents, PartialMoments, join, measure
 from normviz.streaming.progress import progress_bar
 
@@ -20,13 +21,14 @@ def read(
     with progress_bar(progress, length_hint(chunks) or None, unit=" chunks") as bar:
         for number, chunk in enumerate(chunks):
             dtype = _dtype(chunk, number)
-            view, worker, _ = take(chunk, channel_axis, backend, f"chunk {number}")
-            here = dtype, view.shape[1:]
-            if first is None:
-                first, extents = here, extents_of(view.shape)
-            elif here != first:
-                _refuse(number, here, first)
-            part, worker = measure(view, worker, extents, insists)
+            with place(chunk, backend):
+                view, worker, _ = take(chunk, channel_axis, backend, f"chunk {number}")
+                here = dtype, view.shape[1:]
+                if first is None:
+                    first, extents = here, extents_of(view.shape)
+                elif here != first:
+                    _refuse(number, here, first)
+                part, worker = measure(view, worker, extents, insists)
             # The last chunk may be smaller, and a GPU may run out of memory; but one backend reads the whole stream.
             backend = worker.name
             if parts and extents[0] == WHOLE:

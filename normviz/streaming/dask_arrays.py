@@ -16,6 +16,7 @@ from normviz.arrays.request import Request, resolve
 from normviz.arrays.request import take as take_array
 from normviz.backends.base import Backend
 from normviz.backends.dispatch import backend_for, load
+from normviz.backends.placement import place
 from normviz.backends.threads import at_most
 from normviz.core.array_kinds import is_bfloat16
 from normviz.core.pooling import Pooling, canonical, pooling
@@ -105,7 +106,7 @@ def _moments_of_part(
     """Return the moments of one chunk, on one thread, because dask works on several chunks at once."""
     if not part.size:
         return np.zeros([1 if e == WHOLE else n // e for n, e in zip(part.shape, extents, strict=True)], PART)
-    with at_most(1):
+    with at_most(1), place(part, backend):
         view, worker, _ = take_array(part, 1, backend)
         return measure(view, worker, extents, insists)[0]
 
@@ -140,7 +141,7 @@ def _normalize_part(
     own = Statistics(mean=mean, var=var, count=pool.size)
     weight, bias = (p if p is None or p.size > p.shape[axis] else p.ravel() for p in (gamma, beta))
     weight, bias = (p if p is None or p.ndim == 1 else p[0] for p in (weight, bias))
-    with at_most(1):
+    with at_most(1), place(part, backend):
         request = resolve(part, method, num_groups, 1, backend, weight=weight, bias=bias, eps=eps, statistics=own)
         return compute("normalize", request._replace(insists=insists))
 

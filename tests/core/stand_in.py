@@ -1,14 +1,15 @@
 """A stand-in for CuPy that computes on the host, so that the path of device arrays runs where there is no GPU.
 
-As strict as CuPy: an operation that mixes device and host arrays is a TypeError, and so is a silent conversion. Copies
-on a stream arrive as late as they may, when somebody waits for the stream, and a buffer that changes under a copy is an
-error. Memory can be made scarce.
+As strict as CuPy: an operation that mixes device and host arrays is a TypeError, and so is a silent conversion; one on
+an array of another device than the current one is a ValueError. Copies on a stream arrive as late as they may, when
+somebody waits for the stream, and a buffer that changes under a copy is an error. Memory can be made scarce.
 """
 
 import sys
 import weakref
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,13 +18,49 @@ from normviz.backends import dispatch as backends
 from normviz.backends.cuda import kernels
 
 
+class Device:
+    """A device, and the current one; `seen` are the devices and streams on which something was made or computed."""
+
+    current, seen = 0, set()
+
+    def __init__(self, number=None):
+        self.id, self.before = Device.current if number is None else number, []
+
+    def __enter__(self):
+        self.before.append(Device.current)
+        Device.current = self.id
+
+    def __exit__(self, *_):
+        Device.current = self.before.pop()
+
+    @staticmethod
+    def note():
+        Device.seen.add((Device.current, Stream.current[-1].ptr))
+
+    @staticmethod
+    def check(arrays, what):
+        """Note that something is computed of arrays, which must all be on the current device."""
+        Device.note()
+        for a in arrays:
+            if isinstance(a, DeviceArray) and a.device.id != Device.current:
+                raise ValueError(
+                    f"{what}: an array is on device {a.device.id}, and the current one is {Device.current}"
+                )
+
+
 class DeviceArray(np.ndarray):
     """An array that says it is on a CUDA device."""
+
+    device = None  # NumPy's own attribute of this name cannot be set
+
+    def __array_finalize__(self, source):
+        self.device = source.device if isinstance(source, DeviceArray) else Device()
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         arrays = (*inputs, *(out or ()))
         if any(isinstance(a, np.ndarray) and not isinstance(a, DeviceArray) for a in arrays if a is not None):
             raise TypeError(f"{ufunc.__name__}: device and host arrays do not mix")
+        Device.check(arrays, ufunc.__name__)
         if out is not None:
             options["out"] = tuple(None if a is None else a.view(np.ndarray) for a in out)
         plain = [a.view(np.ndarray) if isinstance(a, DeviceArray) else a for a in inputs]
@@ -37,18 +74,23 @@ class DeviceArray(np.ndarray):
     def __setitem__(self, at, value):
         if isinstance(value, np.ndarray) and not isinstance(value, DeviceArray):
             raise TypeError("device and host arrays do not mix")
+        Device.check((self, value), "assignment")
         self.view(np.ndarray)[at] = value.view(np.ndarray) if isinstance(value, DeviceArray) else value
 
     def __dlpack_device__(self):
-        return 2, 0
+        return 2, self.device.id
+
+    def astype(self, dtype, **options):
+        Device.check((self,), "astype")
+        return super().astype(dtype, **options)
+
+    def copy(self, order="C"):
+        Device.check((self,), "copy")
+        return super().copy(order)
 
     @property
     def data(self):
         return SimpleNamespace(ptr=self.ctypes.data)
-
-    @property
-    def device(self):
-        return SimpleNamespace(id=0)
 
     def set(self, values, stream):
         if isinstance(values, DeviceArray) or (values.dtype, values.shape) != (self.dtype, self.shape):
@@ -66,12 +108,22 @@ class DeviceArray(np.ndarray):
 class Stream:
     """Copies to the host happen when somebody waits; what is copied from it must not change before."""
 
-    ptr = 0
+    current: ClassVar = []
 
-    def __init__(self, non_blocking=False):
-        self.later, self.watched = [], []
+    def __init__(self, ptr=7, non_blocking=False):
+        self.ptr, self.device, self.later, self.watched, self.waited = ptr, Device.current, [], [], 0
+
+    @classmethod
+    def from_external(cls, other):
+        version, ptr = other.__cuda_stream__()
+        assert version == 0
+        return cls(ptr)
+
+    def is_capturing(self):
+        return False
 
     def __enter__(self):
+        assert self.device == Device.current
         Stream.current.append(self)
         return self
 
@@ -88,6 +140,7 @@ class Stream:
         self.watched.append((values, values.copy()))
 
     def synchronize(self):
+        self.waited += 1
         for values, before in self.watched:
             np.testing.assert_array_equal(values, before, "a buffer changed while it was being copied")
         for out, values in self.later:
@@ -106,6 +159,7 @@ class Memory:
         self.limit, self.used, self.freed = 1 << 40, 0, 0
 
     def take(self, array):
+        Device.note()
         if self.used + array.nbytes > self.limit:
             raise OutOfMemoryError(f"Out of memory allocating {array.nbytes:,} bytes")
         self.used += array.nbytes
@@ -143,17 +197,17 @@ def module(raw_module=NoKernels, threads=2048):
         "multiProcessorCount": 1,
         "maxThreadsPerMultiProcessor": threads,
     }
-    Stream.current = [Stream()]
+    Stream.current = [Stream(0)]
     cupy.cuda = SimpleNamespace(
         is_available=lambda: True,
-        Device=lambda number=None: nullcontext(),
+        Device=Device,
         Stream=Stream,
         get_current_stream=lambda: Stream.current[-1],
         alloc_pinned_memory=lambda nbytes: np.full(nbytes, 0xAB, np.uint8),
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
         runtime=SimpleNamespace(
-            getDevice=lambda: 0,
+            getDevice=lambda: Device.current,
             getDeviceCount=lambda: 1,
             getDeviceProperties=lambda i: properties,
             memGetInfo=lambda: (memory.limit - memory.used, memory.limit),
@@ -162,7 +216,7 @@ def module(raw_module=NoKernels, threads=2048):
         ),
     )
     cupy.get_default_memory_pool = lambda: memory
-    cupy.asarray = lambda a: a if isinstance(a, DeviceArray) else memory.take(np.array(a))
+    cupy.asarray = lambda a: a if _is_here(a) else memory.take(np.array(a))
     cupy.asnumpy = lambda a: a.get() if isinstance(a, DeviceArray) else np.asarray(a)
     cupy.empty = lambda shape, dtype: memory.take(_garbage(np.empty(shape, dtype)))
     cupy.zeros = lambda shape: memory.take(np.zeros(shape))
@@ -171,7 +225,7 @@ def module(raw_module=NoKernels, threads=2048):
     cupy.where = lambda *a: np.where(*a).view(DeviceArray)
     cupy.stack = lambda arrays, axis: memory.take(np.stack([_on_device(a) for a in arrays], axis))
     cupy.broadcast_to = lambda a, shape: np.broadcast_to(_on_device(a), shape).view(DeviceArray)
-    cupy.from_dlpack = lambda a: np.from_dlpack(a).view(DeviceArray)
+    cupy.from_dlpack = _from_dlpack
     for name in ("isfinite", "sqrt", "subtract", "may_share_memory"):
         setattr(cupy, name, getattr(np, name))
     return cupy
@@ -199,6 +253,15 @@ def _on_device(a):
     if not isinstance(a, DeviceArray):
         raise TypeError(f"a {type(a).__name__} is no device array")
     return a.view(np.ndarray)
+
+
+def _is_here(a):
+    return isinstance(a, DeviceArray) and a.device.id == Device.current
+
+
+def _from_dlpack(a):
+    with Device(a.__dlpack_device__()[1]):
+        return np.from_dlpack(a).view(DeviceArray)
 
 
 def _garbage(a):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from normviz.backends.cuda.kernels import SOURCE, instances
+from tests.core.stand_in import Device
 
 HERE = Path(__file__).parent / "emulation"
 BUILT = Path(__file__).parents[2] / ".cache" / "emulation"
@@ -46,6 +47,7 @@ class EmulatedModule:
         function = getattr(self.library, f"{kernel}_{ctype or ''}_{work or ''}")
 
         def launch(grid, block, arguments):
+            Device.check(arguments, name)
             if kernel in ("affine", "affine_grid", "column_moments"):  # which load vectors; a CPU would not mind
                 x = arguments[0]
                 values = [a for a in arguments if isinstance(a, np.ndarray) and a.dtype == x.dtype and a.ndim == x.ndim]
