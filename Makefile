@@ -84,8 +84,9 @@ clean: ## remove .venv and all that was built
 	@touch $@
 
 .venv/lab-ready: pyproject.toml .venv/python-ready
-	@echo "Installing normviz and JupyterLab into .venv (once, a minute or so) ..."
+	@echo "Installing normviz, JupyterLab and numba into .venv (once, a minute or so) ..."
 	@$(PIP) --editable '.[lab]'
+	@$(PIP) --editable '.[fast]' || echo "numba cannot be installed here; all works without it, large tensors more slowly."
 	@touch $@
 
 # torch comes first, because a dependency that asks for torch would bring the build for GPUs.

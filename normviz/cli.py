@@ -1,4 +1,4 @@
-"""The command ``normviz``: write the playground or a page of a tensor, copy the course, audit a model."""
+"""The command ``normviz``: write the playground or a page, copy the course, audit a model, compile in advance."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import webbrowser
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
@@ -83,6 +84,18 @@ def playground(output: Path, no_open: bool) -> None:
 
 
 cli.add_command(playground, "demo")
+
+
+@cli.command()
+@click.option("--warm-up", is_flag=True, help="First compile all that the compiled backend may need.")
+def devices(warm_up: bool) -> None:
+    """Say what each backend runs on here, or why it cannot be used."""
+    start = perf_counter()
+    found = nv.devices(warm_up=warm_up)
+    if warm_up:
+        click.echo(f"Compiled in {perf_counter() - start:.1f} s what was not compiled yet.")
+    for name, said in found.items():
+        click.echo(f"{name}: {said}")
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -323,3 +323,16 @@ def test_studio_names_what_takes_its_place(capsys):
     said = "the studio is gone; `normviz playground` takes its place, or nv.Explorer(editable=True) in a notebook"
     assert capsys.readouterr().err == f"normviz: {said}\n"
     assert "studio" not in cli.cli.get_help(cli.click.Context(cli.cli))
+
+
+def test_devices(capsys):
+    assert cli.main(["devices"]) == 0
+    assert capsys.readouterr().out == "".join(f"{name}: {said}\n" for name, said in nv.devices().items())
+
+
+def test_devices_warms_up(monkeypatch, capsys):
+    monkeypatch.setattr(nv, "devices", lambda warm_up: {"compiled": f"warm_up={warm_up}"})
+    assert cli.main(["devices", "--warm-up"]) == 0
+    assert re.fullmatch(
+        r"Compiled in \d+\.\d s what was not compiled yet\.\ncompiled: warm_up=True\n", capsys.readouterr().out
+    )

@@ -125,7 +125,9 @@ def test_environment_yml_is_in_step(project):
     listed = yaml.safe_load(text)
     needed = {item for item in listed["dependencies"] if isinstance(item, str)}
     extras = project["optional-dependencies"]
-    assert needed == {f"python{project['requires-python']}", "pip"} | conda(project["dependencies"] + extras["lab"])
+    assert needed == {f"python{project['requires-python']}", "pip"} | conda(
+        project["dependencies"] + extras["lab"] + extras["fast"]
+    )
     optional = set(re.findall(r"^  # - (\S+)$", text, re.MULTILINE))
     assert optional == conda(
         [item for name in ("book", "cuda12", "cuda13", "dask", "progress", "torch") for item in extras[name]]
@@ -135,7 +137,7 @@ def test_environment_yml_is_in_step(project):
 
 
 def test_the_extras_are_there(project):
-    assert {"lab", "cuda12", "cuda13", "dask", "torch", "dev"} <= set(project["optional-dependencies"])
+    assert {"lab", "fast", "cuda12", "cuda13", "dask", "torch", "dev"} <= set(project["optional-dependencies"])
     assert project["requires-python"] == ">=3.11"
 
 
@@ -183,7 +185,7 @@ def test_the_tests_run_on_every_python_that_the_classifiers_name(project):
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     assert jobs["tests"]["strategy"]["matrix"]["python"] == named
     extras = {name for names in jobs["extras"]["strategy"]["matrix"]["extras"] for name in names.split(",")}
-    assert extras == {"", "lab", "dask", "gif", "progress", "torch", "book"}
+    assert extras == {"", "lab", "fast", "dask", "gif", "progress", "torch", "book"}
 
 
 def test_the_placeholder_for_the_owner_stands_in_one_file(project):

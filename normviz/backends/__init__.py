@@ -1,1 +1,1 @@
-"""Where sums are made: on the CPU by NumPy, on a CUDA device by CuPy."""
+"""Where sums are made: on the CPU by NumPy or by compiled loops, on a CUDA device by CuPy."""

@@ -69,7 +69,7 @@ class Backend:
     Attributes
     ----------
     name
-        "numpy" or "cupy"; results carry it as `.backend`.
+        "numpy", "compiled" or "cupy"; results carry it as `.backend`.
     xp
         The array module: numpy or cupy.
     cells

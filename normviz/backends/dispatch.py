@@ -15,6 +15,7 @@ The result is the same kind of array as the input, on the same device.
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ from normviz.backends.base import Backend
 from normviz.backends.compiled import readiness
 from normviz.backends.cpu.backend import NumPy
 from normviz.backends.cuda.backend import CuPy
+from normviz.backends.failure import BackendFailure
 from normviz.core.array_kinds import from_dlpack, host, is_bfloat16, kind, on_gpu, widened
 from normviz.core.errors import readable_bytes, unknown
 
@@ -108,12 +110,18 @@ def backend_for(x: Any, backend: str | None = None) -> str:
     return load(backend or ("cupy" if on_gpu(x) else _for_host(x))).name
 
 
-def devices() -> dict[str, str]:
+def devices(warm_up: bool = False) -> dict[str, str]:
     """Return for each backend what it runs on here, or why it cannot be used.
+
+    With `warm_up` every loop of the compiled backend is compiled first, for all dtypes and layouts, and kept on disk.
+    That takes some seconds, once on a machine; no later call waits for it then. Without numba nothing happens.
 
     >>> list(devices())
     ['numpy', 'compiled', 'cupy']
     """
+    if warm_up and compiled_problem() is None:
+        with suppress(BackendFailure):  # the line of the backend then says why
+            import_module("normviz.backends.compiled.warm_up").warm_up(load("compiled"))
     return {name: row.problem() or row.describe() for name, row in BACKENDS.items()}
 
 

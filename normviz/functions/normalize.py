@@ -56,7 +56,7 @@ def normalize(
     channel_axis
         Where C is.
     backend
-        "numpy" or "cupy" to insist; None lets the array's type and size decide.
+        "numpy", "compiled" or "cupy" to insist; None lets the array's type and size decide.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def moments(
     channel_axis
         Where C is.
     backend
-        "numpy" or "cupy" to insist; None lets the array's type and size decide.
+        "numpy", "compiled" or "cupy" to insist; None lets the array's type and size decide.
     progress
         Whether to draw a progress bar for files and iterables. None draws one in a terminal or a notebook once the
         reading takes longer than two seconds.
@@ -106,7 +106,7 @@ def statistics(
         Where C is: -1 for (N, H, W, C) images and (batch, tokens, features). For weights, where Cin is; Cout is then
         the first of the other axes; transpose Keras's (kH, kW, Cin, Cout) first, w.transpose(3, 2, 0, 1).
     backend
-        "numpy" or "cupy" to insist; None lets the array's type and size decide.
+        "numpy", "compiled" or "cupy" to insist; None lets the array's type and size decide.
     progress, key
         As in `normviz.moments`.
 
