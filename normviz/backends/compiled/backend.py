@@ -44,18 +44,16 @@ class Compiled(NumPy):
         self, x: np.ndarray, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: np.ndarray
     ) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out, set by set."""
-        how = None
-        if _known(x) and out.dtype == x.dtype:
-            how = plan(
-                x.shape,
-                pool.block,
-                x.itemsize,
-                x.strides,
-                out.strides,
-                None if weight is None else weight.shape,
-                None if bias is None else bias.shape,
-                _STATISTICS[pool.row.statistic],
-            )
+        shapes = (None if p is None else p.shape for p in (weight, bias))
+        if not _known(x) or out.dtype != x.dtype:
+            super().normalize(x, pool, weight, bias, eps, given, out)
+            return
+        rest = (*shapes, _STATISTICS[pool.row.statistic])
+        how = plan(x.shape, pool.block, x.itemsize, x.strides, out.strides, *rest)
+        if how is None and out.strides != (like_x := np.empty_like(x)).strides:
+            self.normalize(x, pool, weight, bias, eps, given, like_x)
+            out[...] = like_x
+            return
         if how is None:
             super().normalize(x, pool, weight, bias, eps, given, out)
             return
