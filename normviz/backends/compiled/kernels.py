@@ -232,7 +232,7 @@ def over_rows(x, y, weight, bias, statistics, table, eps, task, start, end):
             moments = piece_moments(x, starts[X], u - s * pieces, reads, table[READS])
             statistics[0, u], statistics[1, u], statistics[2, u] = moments
             continue
-        if task == OWN or task == MOMENTS:
+        if task in (OWN, MOMENTS):
             mean, m2 = set_moments(x, starts[X], reads, table[READS])
             if task == MOMENTS:
                 statistics[0, at], statistics[1, at] = mean, m2

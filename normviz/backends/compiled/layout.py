@@ -50,7 +50,7 @@ Axis(length=2, inside=True, steps=(3, 0)), Axis(length=3, inside=True, steps=(1,
             found.append(Axis(count, False, (*(sign * step * extent for step in steps), sign * of_set)))
         of_set *= count
     # The cells that a stride of 0 repeats are the farthest from each other, not the nearest.
-    return sorted(reversed(found), key=lambda loop: -(loop.steps[0] or np.inf))
+    return sorted(found, key=lambda loop: -(loop.steps[0] or np.inf))
 
 
 def join(loops: list[Axis], operands: tuple[int, ...]) -> list[Axis]:
