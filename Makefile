@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint coverage book instructor samples pictures bench bench-gpu bench-explorer bench-book bench-audit clean
+.PHONY: help lab test lint coverage book instructor samples pictures bench bench-gpu gpu-check bench-explorer bench-book bench-audit clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -58,6 +58,9 @@ bench: .venv/dev-ready ## what the numbers cost, beside torch, NumPy and a copy
 bench-gpu: .venv/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks/results
 	@mkdir -p benchmarks/results
 	$(BIN)/python -m benchmarks.gpu benchmarks/results/gpu.json
+
+gpu-check: .venv/dev-ready ## all that needs a CUDA GPU, in one run of 510 s at most; its figures in build/gpu
+	$(BIN)/python -m benchmarks.gpu.check build/gpu
 
 bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
 	@$(BIN)/python tools/find_browser.py

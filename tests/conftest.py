@@ -14,6 +14,10 @@ settings.register_profile("dev", max_examples=60, **ANY_SPEED)
 settings.register_profile("ci", max_examples=400, print_blob=True, **ANY_SPEED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
+# JAX works on the CPU here, or where the environment says; on a GPU it would take most of the memory at once.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
 # The size alone decides which arrays go to the compiled backend, and not what ran before in the same process.
 os.environ["NORMVIZ_COMPILED_MIN_BYTES"] = str(COMPILED_MIN_BYTES)
 

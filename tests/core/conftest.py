@@ -3,6 +3,7 @@
 import pytest
 
 from normviz.backends import dispatch as backends
+from tests import gpu
 from tests.core import stand_in
 from tests.cuda import emulate
 
@@ -30,14 +31,18 @@ USABLE = [
     *([] if backends.compiled_problem() else ["compiled"]),
     "cupy's operations on NumPy",
     "cupy's kernels on the CPU",
-    *([] if backends.cupy_problem() else ["cupy"]),
+    *(["GPU"] if gpu.present() else []),
 ]
 
 
 @pytest.fixture(scope="module", params=USABLE)
 def backend(request):
     """Name of a backend: NumPy; the compiled one; CuPy's code on a stand-in, without and with kernels; CuPy itself."""
-    if request.param in ("numpy", "compiled", "cupy"):
+    if request.param == "GPU":
+        assert gpu.cupy_problem() is None, "there is a GPU, and CuPy does not work on it"
+        yield "cupy"
+        return
+    if request.param in ("numpy", "compiled"):
         yield request.param
         return
     with_kernels = "kernels" in request.param

@@ -92,10 +92,10 @@ class DeviceArray(np.ndarray):
     def data(self):
         return SimpleNamespace(ptr=self.ctypes.data)
 
-    def set(self, values, stream):
+    def set(self, values, stream=None):
         if isinstance(values, DeviceArray) or (values.dtype, values.shape) != (self.dtype, self.shape):
             raise TypeError("set takes a host array of the same dtype and shape")
-        stream.watch(values)
+        (stream or Stream.current[-1]).watch(values)
         self[...] = values.view(DeviceArray)
 
     def get(self, stream=None, order="C", out=None, blocking=True):

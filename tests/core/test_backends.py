@@ -8,6 +8,7 @@ import pytest
 import normviz as nv
 from normviz.backends import dispatch as backends
 from normviz.core.array_kinds import host
+from tests import gpu
 from tests.core.cases import configurations, one_each, values
 from tests.core.stand_in import DeviceArray
 
@@ -19,8 +20,9 @@ def on_device(x):
 
 
 def test_cupy_on_a_gpu():
-    if problem := backends.cupy_problem():
-        pytest.skip(f"the suite did not run on a GPU: {problem}")
+    if not gpu.present():
+        pytest.skip(f"the suite did not run on a GPU: {gpu.cupy_problem()}")
+    assert gpu.cupy_problem() is None
     assert nv.devices()["cupy"].startswith("CuPy ")
 
 

@@ -1,16 +1,19 @@
-"""The kernels by themselves on the emulation: every type, sizes that fit nowhere, and numbers that mean harm."""
+"""The kernels by themselves: every type, sizes that fit nowhere, and numbers that mean harm."""
 
 import mmap
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from normviz.backends.cuda.kernels import SOURCE, Kernels, reciprocal
+from tests.core import stand_in
 from tests.cuda import checks, emulate
 from tests.cuda.checks import TYPES, agree, normal, on_device, plain
 from tests.cuda.conftest import launched
+from tests.cuda.mirror import MirroredModule
 
 every_type = pytest.mark.parametrize("dtype", TYPES)
 
@@ -171,7 +174,7 @@ def test_more_than_2_to_the_31_cells(module):
         module.blocks = None
 
 
-def test_division_by_reciprocals(module):
+def test_division_by_reciprocals(emulation):
     cases = [
         (e, L)
         for L in (2, 3, 7, 49, 12_544, 2**31 - 1, 2**40 + 1)
@@ -184,8 +187,8 @@ def test_division_by_reciprocals(module):
             emulate.ctypes.c_int64(L),
             emulate.ctypes.c_uint64(int(reciprocal(L, 9))),
         )
-        module.library.quotient_.restype = emulate.ctypes.c_int64
-        assert module.library.quotient_(*arguments) == e // L
+        emulation.library.quotient_.restype = emulate.ctypes.c_int64
+        assert emulation.library.quotient_(*arguments) == e // L
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -225,7 +228,7 @@ APART = ("more than a row holds", "lanes that part before a shuffle")
 
 
 @pytest.fixture(scope="module")
-def faulty(module):
+def faulty(emulation):
     """Build all faults at once, each to be switched on by its number."""
     source = SOURCE.read_text()
     for name, (right, wrong) in FAULTS.items():
@@ -258,6 +261,14 @@ def test_lanes_that_part_before_a_shuffle_are_caught(faulty, switch):
 def test_the_right_kernel_passes(module, faulty):
     for right in (module, faulty):
         checks.check_all(launched(right))
+
+
+def test_kernels_elsewhere_see_the_arrays_through_a_mirror(emulation):
+    """As on a GPU, with the emulation in its place."""
+    mirrored = MirroredModule(SimpleNamespace(xp=stand_in.module(), module=emulation))
+    mirrored.worker.module = (lambda key: emulation) if mirrored.keys else emulation
+    checks.check_all(launched(mirrored))
+    assert len(mirrored.launched) > 10
 
 
 def edges(built, fault=0):
