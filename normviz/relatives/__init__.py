@@ -2,8 +2,8 @@
 
 A row of METHODS is a block, a statistic and one affine map. The relatives need more: a threshold (FRN), a mixture of
 three statistics (switchable), an affine map chosen by a style or taken from an image, and weights on their own.
-They are computed in float64 from `normalize`, `gradient` and `moments`. The result is the same kind of array as the
-input, in its dtype; gradients with respect to parameters are float64 NumPy arrays.
+They consist of the passes of `normalize`, `gradient` and `statistics`, and are as accurate. The result is the same kind
+of array as the input, in its dtype; gradients with respect to parameters are float64 NumPy arrays.
 """
 
 from normviz.relatives.response import FRNGradients, frn, frn_gradient

@@ -7,9 +7,8 @@ import numpy as np
 
 from normviz.backends.placement import on_the_device_of_x
 from normviz.core.errors import check_keywords
-from normviz.functions.gradient import gradient
-from normviz.functions.normalize import normalize
-from normviz.relatives.work import begin, entries, per_channel
+from normviz.functions.reduce import statistics
+from normviz.relatives.work import Work, begin, entries
 
 TAU = "one threshold per channel"
 
@@ -62,9 +61,9 @@ def frn(
     array([[[0.849, 0.5  ]]])
     """
     work = begin(x, channel_axis, backend)
-    y = normalize(work.x, "frn", weight=weight, bias=bias, eps=eps, backend=work.backend)
+    y = work.normalize("frn", weight=weight, bias=bias, eps=eps)
     if tau is not None:
-        y = np.maximum(y, work.spread(entries(tau, "tau", (work.C,), TAU)))
+        np.maximum(y, _level(work, tau, y), out=y)
     return work.finish(y)
 
 
@@ -88,10 +87,22 @@ def frn_gradient(
     """
     work = begin(x, channel_axis, backend)
     g, of_tau = work.like(grad_output, "grad_output"), None
+    options: Any = {"weight": weight, "eps": eps}
     if tau is not None:
-        level = work.spread(entries(tau, "tau", (work.C,), TAU))
-        y = normalize(work.x, "frn", weight=weight, bias=bias, eps=eps, backend=work.backend)
-        share = (y > level) + 0.5 * (y == level)
-        of_tau, g = per_channel(g * (1 - share)), g * share
-    found = gradient(work.x, g, "frn", weight=weight, eps=eps, backend=work.backend)
-    return FRNGradients(work.finish(found.input), found.weight, found.bias, of_tau, work.backend)
+        options["statistics"] = statistics(work.x, "frn", backend=work.asked)
+        y = work.normalize("frn", bias=bias, **options)
+        y -= _level(work, tau, y)
+        share = np.sign(y, out=y)  # 1 above the threshold, 0 on it, -1 below
+        share += 1
+        share *= 0.5
+        above = g * share
+        below = statistics(g - above, "batch", backend=work.asked)
+        of_tau, g = below.mean * below.count, above
+    found = work.gradient("frn", g, **options)
+    return FRNGradients(work.finish(found[0]), *found[1:], of_tau, work.backend)
+
+
+def _level(work: Work, tau: Any, y: Any) -> Any:
+    """Return the thresholds beside y, in its dtype."""
+    C = y.shape[1:2]
+    return work.asarray(work.spread(entries(tau, "tau", C, TAU)).astype(y.dtype))

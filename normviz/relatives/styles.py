@@ -9,10 +9,10 @@ from normviz.arrays.arguments import check_eps
 from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import host
 from normviz.core.errors import brief, check_keywords
-from normviz.functions.gradient import Gradients, gradient
-from normviz.functions.normalize import normalize
-from normviz.functions.reduce import moments
-from normviz.relatives.work import Work, begin, entries, per_atom
+from normviz.core.statistics import Statistics
+from normviz.functions.gradient import Gradients
+from normviz.functions.reduce import statistics
+from normviz.relatives.work import Work, begin, entries
 
 
 @check_keywords
@@ -53,8 +53,7 @@ def conditional_instance(
     """
     work = begin(x, channel_axis, backend)
     chosen, gamma, beta = _tables(work, style, weight, bias)
-    y = normalize(work.x, "instance", eps=eps, backend=work.backend)
-    return work.finish(y * work.spread(gamma[chosen]) + work.spread(beta[chosen]))
+    return work.finish(work.normalize("instance", scale=gamma[chosen], shift=beta[chosen], eps=eps))
 
 
 @check_keywords
@@ -76,25 +75,25 @@ def conditional_instance_gradient(
     work = begin(x, channel_axis, backend)
     grad = work.like(grad_output, "grad_output")
     chosen, gamma, _ = _tables(work, style, weight, bias)
-    y = normalize(work.x, "instance", eps=eps, backend=work.backend)
+    of_input, *of_samples = work.gradient("instance", grad, scale=gamma[chosen], eps=eps)
     of_weight, of_bias = np.zeros_like(gamma), np.zeros_like(gamma)
-    np.add.at(of_weight, chosen, per_atom(grad * y))
-    np.add.at(of_bias, chosen, per_atom(grad))
-    found = gradient(work.x, grad * work.spread(gamma[chosen]), "instance", eps=eps, backend=work.backend)
-    return Gradients(work.finish(found.input), of_weight, of_bias, work.backend)
+    for table, of_each in zip((of_weight, of_bias), of_samples, strict=True):
+        np.add.at(table, chosen, of_each)
+    return Gradients(work.finish(of_input), of_weight, of_bias, work.backend)
 
 
 def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the row of each sample and both tables, after a check."""
+    C = work.x.shape[1]
     given = {name: host(value) for name, value in (("weight", weight), ("bias", bias)) if value is not None}
     if not given:
-        raise ValueError(f"neither weight nor bias is given; conditional_instance needs a table of shape (S, {work.C})")
+        raise ValueError(f"neither weight nor bias is given; conditional_instance needs a table of shape (S, {C})")
     name, first = next(iter(given.items()))
-    if first.ndim != 2 or first.shape[1] != work.C or not len(first):
-        needed = f"(S, {work.C}), a row per style and an entry per channel"
+    if first.ndim != 2 or first.shape[1] != C or not len(first):
+        needed = f"(S, {C}), a row per style and an entry per channel"
         raise ValueError(f"{name} has shape {first.shape}; it needs {needed}")
     S = len(first)
-    tables = {key: entries(value, key, (S, work.C), "as the other table") for key, value in given.items()}
+    tables = {key: entries(value, key, (S, C), "as the other table") for key, value in given.items()}
     chosen = host(style)
     if chosen.dtype.kind not in "iu":
         raise TypeError(f"style has dtype {chosen.dtype}; use whole numbers, one per sample")
@@ -103,7 +102,7 @@ def _tables(work: Work, style: Any, weight: Any, bias: Any) -> tuple[np.ndarray,
     if chosen.min() < 0 or chosen.max() >= S:
         wrong = chosen[(chosen < 0) | (chosen >= S)][0]
         raise ValueError(f"style holds {wrong}; {name} has S={S} styles, 0 to {S - 1}")
-    return chosen, tables.get("weight", np.ones((S, work.C))), tables.get("bias", np.zeros((S, work.C)))
+    return chosen, tables.get("weight", np.ones((S, C))), tables.get("bias", np.zeros((S, C)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +153,11 @@ def adain(
     >>> adain(np.array([[[0.0, 2.0]]]), np.array([[[10.0, 10.0, 16.0, 16.0]]])).round(3)
     array([[[10., 16.]]])
     """
-    work, _, alpha, mean, scale = _both(x, style, alpha, eps, channel_axis, backend)
-    y = normalize(work.x, "instance", eps=eps, backend=work.backend)
-    return work.finish(alpha * (y * work.spread(scale) + work.spread(mean)) + (1 - alpha) * work.x)
+    work, _, alpha, found, scale = _both(x, style, alpha, eps, channel_axis, backend)
+    y = work.normalize("instance", scale=alpha * scale, shift=alpha * found.mean, eps=eps)
+    if alpha < 1:
+        y += (1 - alpha) * work.x
+    return work.finish(y)
 
 
 @check_keywords
@@ -179,22 +180,21 @@ def adain_gradient(
     >>> adain_gradient(x, np.ones_like(x), style).style.round(3)
     array([[[1., 1.]]])
     """
-    work, other, alpha, mean, scale = _both(x, style, alpha, eps, channel_axis, backend)
+    work, other, alpha, found, scale = _both(x, style, alpha, eps, channel_axis, backend)
     grad = work.like(grad_output, "grad_output")
-    g = alpha * grad
-    found = gradient(work.x, g * work.spread(scale), "instance", eps=eps, backend=work.backend).input
-    to_mean, to_scale = per_atom(g), per_atom(g * normalize(work.x, "instance", eps=eps, backend=work.backend))
-    if len(mean) == 1:  # one style for all
-        to_mean, to_scale = to_mean.sum(0, keepdims=True), to_scale.sum(0, keepdims=True)
-    cells = other.x[0, 0].size
-    of_style = other.spread(to_mean / cells) + (other.x - other.spread(mean)) * other.spread(to_scale / (cells * scale))
-    return AdaINGradients(work.finish(found + (1 - alpha) * grad), other.finish(of_style), work.backend)
+    of_input, to_scale, to_mean = work.gradient("instance", grad, scale=alpha * scale, eps=eps)
+    if alpha < 1:
+        of_input += (1 - alpha) * grad
+    # The style's own pass divides by its deviation.
+    each = alpha / found.count
+    of_style = other.normalize("instance", scale=each * to_scale, shift=each * to_mean, eps=eps, statistics=found)
+    return AdaINGradients(work.finish(of_input), other.finish(of_style), work.backend)
 
 
 def _both(
     x: Any, style: Any, alpha: float, eps: float, channel_axis: int, backend: str | None
-) -> tuple[Work, Work, float, np.ndarray, np.ndarray]:
-    """Check the arguments; return content, style, alpha, and the style's means and standard deviations, (N, C)."""
+) -> tuple[Work, Work, float, Statistics, np.ndarray]:
+    """Check the arguments; return content, style, alpha, and the style's statistics and standard deviations."""
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha <= 1:
         raise ValueError(f"alpha={brief(alpha)} is not between 0 (x as it is) and 1 (the style whole)")
     work = begin(x, channel_axis, backend)
@@ -204,5 +204,5 @@ def _both(
         n, c = other.x.shape[:2]
         needed = "the same C and as many samples or 1"
         raise ValueError(f"style has N={n}, C={c}; x has N={N}, C={C}, and style needs {needed}")
-    eps, found = check_eps(eps), moments(other.x, backend=other.backend).pool("instance")
-    return work, other, float(alpha), found.mean, np.sqrt(found.var + eps)
+    eps, found = check_eps(eps), statistics(other.x, "instance", backend=other.backend)
+    return work, other, float(alpha), found, np.sqrt(found.var + eps)

@@ -9,9 +9,8 @@ from normviz.arrays.arguments import check_eps
 from normviz.backends.placement import on_the_device_of_x
 from normviz.core.errors import check_keywords
 from normviz.core.statistics import Statistics
-from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
-from normviz.relatives.work import Work, begin, entries, per_atom, per_channel
+from normviz.relatives.work import Work, begin, entries
 
 MIXED = {"instance": (), "layer": (1,), "batch": (0,)}
 """The methods whose statistics are mixed, in the order of the logits, and the axes of (N, C) that a set spans."""
@@ -69,9 +68,8 @@ def switchable(
     True
     """
     work = begin(x, channel_axis, backend)
-    mean, var = _mixed(_statistics(work), *_shares(mean_weights, var_weights))
-    options: Any = {"statistics": Statistics(mean=mean, var=var, count=1), "backend": work.backend}
-    return work.finish(normalize(work.x, "instance", weight=weight, bias=bias, eps=eps, **options))
+    mixed = _mixed(_statistics(work), *_shares(mean_weights, var_weights))
+    return work.finish(work.normalize("instance", weight=weight, bias=bias, eps=eps, statistics=mixed))
 
 
 @check_keywords
@@ -99,12 +97,15 @@ def switchable_gradient(
     work, eps = begin(x, channel_axis, backend), check_eps(eps)
     grad, parts = work.like(grad_output, "grad_output"), _statistics(work)
     p, q = _shares(mean_weights, var_weights)
-    gamma = np.ones(work.C) if weight is None else entries(weight, "weight", (work.C,), "one entry per channel")
-    mean, var = _mixed(parts, p, q)
-    s = np.sqrt(var + eps)
-    x_hat = (work.x - work.spread(mean)) / work.spread(s)
-    g = grad * work.spread(gamma)
-    to_mean, to_var = -per_atom(g) / s, -per_atom(g * x_hat) / (2 * s * s)
+    N, C = work.x.shape[:2]
+    gamma = np.ones(C) if weight is None else entries(weight, "weight", (C,), "one entry per channel")
+    mixed = _mixed(parts, p, q)
+    mean, var, s = mixed.mean, mixed.var, np.sqrt(mixed.var + eps)
+    options: Any = {"eps": eps, "statistics": mixed}
+    of_input, of_scale, of_shift = work.gradient(
+        "instance", grad, scale=np.broadcast_to(gamma, (N, C)), fixed=True, **options
+    )
+    to_mean, to_var = -gamma * of_shift / s, -gamma * of_scale / (2 * s * s)
 
     # Every part's mean and variance reach each x of its set: mean by 1 / |S|, variance by 2 (x - its mean) / |S|.
     flat, slope = np.zeros_like(mean), np.zeros_like(mean)
@@ -113,13 +114,12 @@ def switchable_gradient(
         each = 2 * share_var * to_var.sum(axis=part.axes, keepdims=True) / part.size
         flat += each * (mean - part.mean)
         slope += each
-    of_input = g / work.spread(s) + work.spread(flat) + work.spread(slope * s) * x_hat
+    of_input += work.normalize("instance", scale=slope * s, shift=flat, **options)
     # Relative to the mixture, because a softmax does not depend on a common summand.
     of_p = np.array([(to_mean * (part.mean - mean)).sum() for part in parts])
     of_q = np.array([(to_var * (part.var - var)).sum() for part in parts])
     of_p, of_q = (share * (of - share @ of) for share, of in ((p, of_p), (q, of_q)))
-    of_weight, of_bias = per_channel(grad * x_hat), per_channel(grad)
-    return SwitchableGradients(work.finish(of_input), of_weight, of_bias, of_p, of_q, work.backend)
+    return SwitchableGradients(work.finish(of_input), of_scale.sum(0), of_shift.sum(0), of_p, of_q, work.backend)
 
 
 class Part(NamedTuple):
@@ -133,7 +133,7 @@ class Part(NamedTuple):
 
 def _statistics(work: Work) -> list[Part]:
     """Work out the three from one pass."""
-    atoms, parts = moments(work.x, backend=work.backend), []
+    atoms, parts = moments(work.x, backend=work.asked), []
     for name, axes in MIXED.items():
         found = atoms.pool(name)
         lined = [1 if k in axes else n for k, n in enumerate(atoms.shape)]
@@ -141,14 +141,14 @@ def _statistics(work: Work) -> list[Part]:
     return parts
 
 
-def _mixed(parts: list[Part], p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the mixture, (N, C)."""
+def _mixed(parts: list[Part], p: np.ndarray, q: np.ndarray) -> Statistics:
+    """Return the mean and the variance of the mixture, (N, C)."""
     # Relative to one of them: a sum of large means would lose their differences.
     mean, var = parts[0].mean, np.zeros_like(parts[0].var)
     for part, share_mean, share_var in zip(parts, p, q, strict=True):
         mean = mean + share_mean * (part.mean - parts[0].mean)
         var = var + share_var * part.var
-    return mean, var
+    return Statistics(mean=mean, var=var, count=1)
 
 
 def _shares(mean_weights: Any, var_weights: Any) -> list[np.ndarray]:

@@ -10,9 +10,7 @@ from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import host
 from normviz.core.errors import brief, check_keywords
 from normviz.core.statistics import Statistics
-from normviz.functions.gradient import gradient
-from normviz.functions.normalize import normalize
-from normviz.functions.reduce import moments, statistics
+from normviz.functions.reduce import statistics
 from normviz.relatives.work import Work, begin, entries
 
 TINY = np.finfo(np.float64).tiny
@@ -66,8 +64,8 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
     array([[6., 8.],
            [0., 1.]])
     """
-    work, gain, eps = _directed(v, g, dim, eps, backend)
-    return work.finish(normalize(work.x, "weight_norm", weight=gain, eps=eps, channel_axis=0, backend=work.backend))
+    work, options = _directed(v, g, dim, eps, backend)
+    return work.finish(work.normalize("weight_norm", **options))
 
 
 @check_keywords
@@ -87,10 +85,9 @@ def weight_norm_gradient(
     >>> found.v.round(3), found.g.round(3)
     (array([[ 0.128, -0.096]]), array([0.6]))
     """
-    work, gain, eps = _directed(v, g, dim, eps, backend)
-    grad = work.like(grad_output, "grad_output")
-    found = gradient(work.x, grad, "weight_norm", weight=gain, eps=eps, channel_axis=0, backend=work.backend)
-    return WeightNormGradients(work.finish(found.input), found.weight, work.backend)
+    work, options = _directed(v, g, dim, eps, backend)
+    of_v, of_g, _ = work.gradient("weight_norm", work.like(grad_output, "grad_output"), **options)
+    return WeightNormGradients(work.finish(of_v), of_g, work.backend)
 
 
 @check_keywords
@@ -130,7 +127,7 @@ def weight_standardization(
     """
     work, eps = _filters(w, "w", dim, backend), check_eps(eps)
     options: Any = {"eps": TINY, "statistics": _authors(work, eps)[0]} if unbiased else {"eps": eps}
-    return work.finish(normalize(work.x, "batch", **options, backend=work.backend))
+    return work.finish(work.normalize("weight_standardization", **options))
 
 
 @check_keywords
@@ -152,42 +149,43 @@ def weight_standardization_gradient(
     work, eps = _filters(w, "w", dim, backend), check_eps(eps)
     g = work.like(grad_output, "grad_output")
     if not unbiased:
-        return work.finish(gradient(work.x, g, "batch", eps=eps, backend=work.backend).input)
+        return work.finish(work.gradient("weight_standardization", g, eps=eps)[0])
     given, s = _authors(work, eps)
-    axes, n = (0, *range(2, work.x.ndim)), given.count
+    options: Any = {"eps": TINY, "statistics": given}
+    of_input, along, total = work.gradient("weight_standardization", g, fixed=True, **options)
     # In a constant filter c is 0, whatever it is divided by.
-    d, s = work.spread(np.sqrt(given.var)[None]), work.spread(np.where(s == 0, 1.0, s)[None])
-    c = work.x - work.spread(given.mean[None])
-    along = (g * c).sum(axis=axes, keepdims=True) / (d * d * (n - 1) * s)
-    return work.finish((g - g.mean(axis=axes, keepdims=True)) / d - c * along)
+    scale, shift = along / ((1 - given.count) * np.where(s == 0, 1.0, s)), -total / (given.count * np.sqrt(given.var))
+    of_input += work.normalize("weight_standardization", weight=scale, bias=shift, **options)
+    return work.finish(of_input)
 
 
 def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
-    """Check weights and put Cout in the place of C, so that a filter is the set of Batch Norm, (all, 1, all, all)."""
+    """Check weights and put Cout first."""
     w = w if hasattr(w, "ndim") else host(w)
     rank = w.ndim
     if not hasattr(dim, "__index__") or isinstance(dim, bool) or (rank > 1 and not -rank <= dim < rank):
         raise ValueError(f"dim={brief(dim)} is not an axis of {name}, rank {rank}; 0 is PyTorch's, -1 that of Keras")
-    return begin(w, dim if rank > 1 else 1, backend, name)
+    return begin(w, dim if rank > 1 else 1, backend, name, weights=True)
 
 
-def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tuple[Work, np.ndarray, float]:
-    """Check the arguments of weight_norm."""
+def _directed(v: Any, g: Any, dim: int, eps: float, backend: str | None) -> tuple[Work, dict[str, Any]]:
+    """Check the arguments of weight_norm; return the weights, and the options of a pass over them."""
     work = _filters(v, "v", dim, backend)
-    gain = np.ones(work.C) if g is None else entries(g, "g", (work.C,), "one gain per filter")
+    filters = work.x.shape[:1]
+    gain = np.ones(filters) if g is None else entries(g, "g", filters, "one gain per filter")
     if eps != 0 or isinstance(eps, bool):
-        return work, gain, check_eps(eps)
-    squares = statistics(work.x, "weight_norm", channel_axis=0, backend=work.backend).var
-    for k in np.flatnonzero(squares < TINY / np.finfo(np.float64).eps)[:1]:  # TINY would change the norm
-        if work.x[:, k].any():
+        return work, {"weight": gain, "eps": check_eps(eps)}
+    found = statistics(work.x, "weight_norm", backend=work.asked)
+    for k in np.flatnonzero(found.var < TINY / np.finfo(np.float64).eps)[:1]:  # TINY would change the norm
+        if work.x[k].any():
             raise ValueError(f"filter {k} of v is too small to be squared; scale v first, or give eps > 0")
         raise ValueError(f"filter {k} of v is all zeros, which has no direction; give eps > 0 to keep it zero")
-    return work, gain, TINY
+    return work, {"weight": gain, "eps": TINY, "statistics": found}
 
 
 def _authors(work: Work, eps: float) -> tuple[Statistics, np.ndarray]:
     """Return statistics with the squared divisor of the authors' code as variance, and the unbiased deviation."""
-    found = moments(work.x, backend=work.backend).pool("batch")
+    found = statistics(work.x, "weight_standardization", backend=work.asked)
     if found.count == 1:
         raise ValueError("a filter of w has one weight, which has no unbiased deviation; leave unbiased out")
     s = np.sqrt(found.var * (found.count / (found.count - 1)))

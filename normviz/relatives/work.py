@@ -1,4 +1,8 @@
-"""The arrays of a relative: x in float64 with axes (N, C, *spatial), its parameters, and the way back."""
+"""The arrays of a relative with axes (N, C, *spatial), its two passes over them, and the way back.
+
+Every relative consists of passes (x - mean) / sqrt(var + eps) * scale + shift, with numbers for each (sample, channel),
+and of the gradient of such a pass. So the backends do the work, in the dtype of x.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,52 +10,98 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.arguments import like_x, result_dtype, uncanonical
-from normviz.arrays.request import take
-from normviz.backends.dispatch import load
-from normviz.core.array_kinds import host, is_bfloat16, on_gpu, real_numbers
+from normviz.arrays.arguments import like_x, uncanonical
+from normviz.arrays.paths import compute
+from normviz.arrays.request import Request, resolve, take
+from normviz.backends.base import Backend
+from normviz.core.array_kinds import is_bfloat16, on_gpu, real_numbers
 
 
 @dataclass(frozen=True)
 class Work:
-    """An array in float64, (N, C, *spatial), of NumPy or CuPy, and what its computation needs.
+    """An array (N, C, *spatial) of a backend, and what its computation needs.
 
-    `asarray` converts to an array of its kind, `finish` takes a result of its shape back to the caller's kind of
-    array, dtype and order of axes.
+    Attributes
+    ----------
+    x
+        The array, of NumPy or CuPy; bfloat16 in float32. Of weights, Cout comes first, then Cin.
+    worker, asked
+        The backend, and its name where the caller insists on it.
+    asarray
+        Converts to an array of the kind of x.
+    order
+        Changes the order of axes between x and `canonical`, in both directions.
+    back
+        Takes a result in the order of `canonical` back to the caller's kind of array.
+    channel_axis
+        Where C is in the caller's arrays; of weights, where Cout is.
     """
 
     x: Any
-    backend: str
+    worker: Backend
+    asked: str | None
     asarray: Callable[[Any], Any]
-    finish: Callable[[Any], Any]
+    order: Callable[[Any], Any]
+    back: Callable[[Any], Any]
     channel_axis: int
 
     @property
-    def C(self) -> int:
-        """The number of channels."""
-        return self.x.shape[1]
+    def backend(self) -> str:
+        """The name of the backend."""
+        return self.worker.name
 
     def like(self, values: Any, name: str) -> Any:
-        """Return an array that must have x's shape, in float64 and in x's order of axes."""
-        view = like_x(values, name, self.x, load(self.backend), self.channel_axis)
-        return self.asarray(view).astype(np.float64)
+        """Return an array that must have x's shape, in x's order of axes."""
+        view = like_x(values, name, self.order(self.x), self.worker, self.channel_axis)
+        return self.order(_without_bfloat16(self.asarray(view)))
 
-    def spread(self, values: Any) -> Any:
-        """Lay out (C,), (N, C) or (1, C) to broadcast against x."""
-        values = self.asarray(values)
-        return values.reshape(*(values.shape if values.ndim > 1 else (1, self.C)), *[1] * (self.x.ndim - 2))
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Lay out (C,), (N, C) or (1, C) to broadcast against x, on the host."""
+        rows = values if values.ndim > 1 else values[None]
+        return rows.reshape(*rows.shape, *[1] * (self.x.ndim - 2))
+
+    def normalize(self, method: str, **options: Any) -> Any:
+        """Return a new array (x - mean) / sqrt(var + eps) * weight + bias; see `_request`."""
+        return compute("normalize", self._request(method, **options))
+
+    def gradient(
+        self, method: str, grad: Any, *, fixed: bool = False, **options: Any
+    ) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Return the gradients of x, of scale or weight, and of shift or bias; those of the last two in the same shape.
+
+        With `fixed` the given statistics are constants.
+        """
+        request = self._request(method, **options)._replace(grad=grad, fixed=fixed)
+        of_input, *others, _ = compute("gradient", request)
+        scale = options.get("scale")
+        return of_input, *(a if scale is None else a.reshape(scale.shape) for a in others)
+
+    def _request(self, method: str, *, scale: Any = None, shift: Any = None, **options: Any) -> Request:
+        """Return the request of a pass. Scale and shift, (N, C) or (1, C), take the place of weight and bias."""
+        taken = self.x, self.worker, self.asarray
+        request = resolve(self.x, method, backend=self.asked, taken=taken, **options)
+        own = {name: self.spread(value) for name, value in (("weight", scale), ("bias", shift)) if value is not None}
+        return request._replace(**own)
+
+    def finish(self, y: Any) -> Any:
+        """Return a result in the caller's kind of array, dtype and order of axes."""
+        return self.back(uncanonical(self.order(y), self.channel_axis))
 
 
-def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str = "x") -> Work:
-    """Check x and return its Work; a host array stays on the host unless backend="cupy" insists."""
-    view, worker, back = take(x, channel_axis, backend or ("cupy" if on_gpu(x) else "numpy"), name)
-    dtype = np.dtype(np.float32) if is_bfloat16(x) else result_dtype(view)
+def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str = "x", *, weights: bool = False) -> Work:
+    """Check x and return its Work; with `weights` it is (Cout, Cin, *kernel), and channel_axis says where Cout is."""
+    view, worker, back = take(x, channel_axis, backend, name)
     asarray = worker.xp.asarray if on_gpu(view) else np.asarray
 
-    def finish(y: Any) -> Any:
-        return back(uncanonical(y.astype(dtype, copy=False), channel_axis))
+    def order(view: Any) -> Any:
+        return view.swapaxes(0, 1) if weights else view
 
-    return Work(view.astype(np.float64), worker.name, asarray, finish, channel_axis)
+    return Work(order(_without_bfloat16(view)), worker, backend, asarray, order, back, channel_axis)
+
+
+def _without_bfloat16(a: Any) -> Any:
+    """Return bfloat16 as float32, because sums of results in bfloat16 would be rounded twice."""
+    return a.astype(np.float32) if is_bfloat16(a) else a
 
 
 def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.ndarray:
@@ -60,13 +110,3 @@ def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.n
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; it needs {shape}, {meaning}")
     return array
-
-
-def per_channel(values: Any) -> np.ndarray:
-    """Return sums over samples and positions, (C,), on the host."""
-    return host(values.sum(axis=(0, *range(2, values.ndim))))
-
-
-def per_atom(values: Any) -> np.ndarray:
-    """Return sums over positions, (N, C), on the host."""
-    return host(values.reshape(*values.shape[:2], -1).sum(axis=2))

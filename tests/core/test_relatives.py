@@ -1,5 +1,6 @@
 """The relatives against plain loops, PyTorch's autograd and finite differences; float64 to 1e-10."""
 
+import tracemalloc
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_filters_on_any_axis(dim):
 
 @every
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("float32", 2e-6)])
-def test_dtypes_are_kept_and_computed_in_float64(case, dtype, tolerance):
+def test_dtypes_are_kept(case, dtype, tolerance):
     x = case.x.astype(dtype)
     y = case.forward(x)
     assert y.dtype == dtype
@@ -176,6 +177,32 @@ def test_dtypes_are_kept_and_computed_in_float64(case, dtype, tolerance):
     found = case.gradients(values(x.shape, seed=9), x)
     assert found.pop("x").dtype == dtype
     assert {a.dtype for a in found.values()} <= {np.dtype(float)}
+
+
+def large(case):
+    """The same call on 4 MB of float32."""
+    shape = (16, 16, 64, 64)
+    learned = {
+        name: a if name.endswith("_weights") else np.resize(a, shape if a.ndim == 4 else (*a.shape[:-1], 16))
+        for name, a in case.learned.items()
+    }
+    fixed = case.fixed | ({"style": np.arange(16) % 3} if "style" in case.fixed else {})
+    return Case(case.name, values(shape, dtype=np.float32), learned, fixed, case.named)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.x.shape == (2, 4, 3, 2)], ids=str)
+def test_no_copy_in_float64_is_made(case, monkeypatch):
+    """The result, at most one array of its size beside it, and the blocks of one thread."""
+    monkeypatch.setenv("NORMVIZ_NUM_THREADS", "1")
+    case = large(case)
+    g = values(case.x.shape, seed=9, dtype=np.float32)
+    for call, arrays in ((case.forward, 2), (lambda: case.gradients(g), 4)):
+        call()
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < (arrays + 1) * case.x.nbytes
 
 
 def test_torch_in_torch_out():
