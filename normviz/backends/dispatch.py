@@ -218,11 +218,12 @@ def _cpu() -> str:
 def _loops() -> str:
     code: Any = import_module("normviz.backends.compiled.machine_code")
     folder, kept = code.writable_folder(), code.kept()
-    where = f"{kept} loops compiled, kept in {folder}" if folder else "compiled anew by each process: no folder to keep"
-    least = readable_bytes(_least("COMPILED"))
+    new = f"new ones go to {folder}" if folder else "new ones are lost, because no folder can be written to"
+    always = "" if os.environ.get("NORMVIZ_COMPILED_MIN_BYTES") else ", and all once one has been there"
     return (
         f"numba {code.numba.__version__} for {code.processor()}, {threads.number()} threads for large arrays; "
-        f"{where}; arrays on the host from {least} go there"
+        f"{kept or 'no'} compiled loops on disk, {new}; "
+        f"arrays on the host from {readable_bytes(_least('COMPILED'))} go there{always}"
     )
 
 
