@@ -44,7 +44,7 @@ def _numba_problem() -> str | None:
         numba: Any = import_module("numba")
         if numba.config.DISABLE_JIT:
             return "numba compiles nothing while NUMBA_DISABLE_JIT is set; unset it"
-        import_module("normviz.backends.compiled.machine_code")
+        import_module("normviz.backends.compiled.kernels")
     except Exception as error:  # an ImportError for a version of NumPy, or a SystemError, for instance
         reason = " ".join(str(error).split())[:200]
         return f"numba cannot be imported ({type(error).__name__}: {reason}); pip install --upgrade 'normviz[fast]'"

@@ -38,8 +38,8 @@ class CannotCompile(BackendFailure, RuntimeError):
 def compiled(**options: Any) -> Callable[[Callable], Any]:
     """Decorate a loop: it is compiled for the types of its arguments at the first call with them, or read from disk.
 
-    `options` are those of numba.njit. The loop releases Python's lock while it runs. Functions that only loops call
-    are decorated with numba.njit itself: their code becomes a part of the loops'.
+    `options` are those of numba.njit. The loop releases Python's lock while it runs. What only loops call is decorated
+    with `part_of_loop`.
 
     Raises
     ------
@@ -109,6 +109,11 @@ class _Files:
         types, processor = repr(signature), repr(_processor())
         key = f"{self.name} {types} {processor} {_build()}".encode()
         return f"{self.name}-{_short(types)}-{_short(processor)}-{_build()}.bin", key
+
+
+def part_of_loop(**options: Any) -> Callable[[Callable], Any]:
+    """Decorate a function that only loops call; without what Python would need to call it, it compiles faster."""
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
 
 def kept() -> int:
