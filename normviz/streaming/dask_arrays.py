@@ -15,10 +15,10 @@ from normviz.arrays.paths import compute
 from normviz.arrays.request import Request, resolve
 from normviz.arrays.request import take as take_array
 from normviz.backends.base import Backend
-from normviz.backends.dispatch import backend_for, load
+from normviz.backends.dispatch import BACKENDS, backend_for, load
 from normviz.backends.placement import place
 from normviz.backends.threads import at_most
-from normviz.core.array_kinds import is_bfloat16
+from normviz.core.array_kinds import is_bfloat16, on_gpu
 from normviz.core.pooling import Pooling, canonical, pooling
 from normviz.core.statistics import Statistics
 from normviz.streaming.partial_moments import (
@@ -50,7 +50,9 @@ def take(x: Any, channel_axis: int, backend: str | None, out: Any = None) -> tup
     if np.isnan(x.shape).any():
         raise ValueError(f"x has chunks of unknown size, shape {x.shape}; call x.compute_chunk_sizes() first")
     view = canonical(x.astype(np.float32) if is_bfloat16(x) else x, channel_axis)
-    return view, load(backend_for(x._meta, backend)), lambda y: y.astype(x.dtype) if is_bfloat16(x) else y
+    # The size of the largest chunk decides for all of them, so that no digit depends on where a chunk ends.
+    chunk = x._meta if on_gpu(x._meta) else np.broadcast_to(np.zeros((), x.dtype), x.chunksize)
+    return view, load(backend_for(chunk, backend)), lambda y: y.astype(x.dtype) if is_bfloat16(x) else y
 
 
 def normalize(request: Request) -> Any:
@@ -107,8 +109,13 @@ def _moments_of_part(
     if not part.size:
         return np.zeros([1 if e == WHOLE else n // e for n, e in zip(part.shape, extents, strict=True)], PART)
     with at_most(1), place(part, backend):
-        view, worker, _ = take_array(part, 1, backend)
+        view, worker, _ = take_array(part, 1, _here(backend, insists))
         return measure(view, worker, extents, insists)[0]
+
+
+def _here(backend: str, insists: bool) -> str:
+    """Return the backend; or NumPy on a worker that lacks it, if the caller does not insist on it."""
+    return backend if insists or BACKENDS[backend].problem() is None else "numpy"
 
 
 def _sets(moments: Any, pool: Pooling, view: Any) -> Any:
@@ -142,7 +149,9 @@ def _normalize_part(
     weight, bias = (p if p is None or p.size > p.shape[axis] else p.ravel() for p in (gamma, beta))
     weight, bias = (p if p is None or p.ndim == 1 else p[0] for p in (weight, bias))
     with at_most(1), place(part, backend):
-        request = resolve(part, method, num_groups, 1, backend, weight=weight, bias=bias, eps=eps, statistics=own)
+        request = resolve(
+            part, method, num_groups, 1, _here(backend, insists), weight=weight, bias=bias, eps=eps, statistics=own
+        )
         return compute("normalize", request._replace(insists=insists))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from normviz.backends import threads
-from normviz.backends.dispatch import load
+from normviz.backends.dispatch import BACKENDS, load
 from normviz.core.pooling import canonical
 from normviz.streaming import dask_arrays
 from normviz.streaming.partial_moments import WHOLE
@@ -171,6 +171,47 @@ def test_the_backend_is_honoured(backend):
         close(nv.moments(lazy, backend=backend), nv.moments(x, backend=backend))
         y = nv.normalize(lazy, "layer", backend=backend).compute()
     np.testing.assert_allclose(y, nv.normalize(x, "layer", backend=backend), **CLOSE)
+
+
+def test_one_backend_works_on_all_chunks(monkeypatch, stand_in_for_cupy):
+    """The size of the largest chunk decides, also for the last ones, which are smaller."""
+    x, used = values((5, 3, 4)), []
+    lazy = da.from_array(x, chunks=(2, 3, 4))
+    for name in ("numpy", "cupy"):
+        worker = type(load(name))
+        moments = worker.moments
+        monkeypatch.setattr(worker, "moments", lambda self, *a, m=moments: used.append(self.name) or m(self, *a))
+    for least, name in ((x[:2].nbytes, "cupy"), (x[:2].nbytes + 1, "numpy")):
+        monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", str(least))
+        with dask.config.set(scheduler="sync"):
+            close(nv.moments(lazy), nv.moments(x, backend=name))
+            used.clear()
+            nv.normalize(lazy, "batch").compute()
+        assert used == [name] * 3
+
+
+def test_a_worker_without_the_backend_takes_numpy(monkeypatch, stand_in_for_cupy):
+    x = values((4, 3, 5))
+    lazy = da.from_array(x, chunks=(2, 3, 5))
+    monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", "0")
+    chosen, insisted = nv.normalize(lazy, "batch"), nv.normalize(lazy, "batch", backend="cupy")
+    monkeypatch.setitem(BACKENDS, "cupy", BACKENDS["cupy"]._replace(problem=lambda: "CuPy is not installed here"))
+    load.cache_clear()
+    with dask.config.set(scheduler="sync"):
+        np.testing.assert_allclose(chosen.compute(), nv.normalize(x, "batch", backend="numpy"), **CLOSE)
+        with pytest.raises(RuntimeError, match="CuPy is not installed here"):
+            insisted.compute()
+
+
+def test_compiled_loops_on_chunks_of_several_threads():
+    if problem := BACKENDS["compiled"].problem():
+        pytest.skip(problem)
+    x = values((16, 6, 9, 7), dtype=np.float32)
+    lazy = da.from_array(x, chunks=(3, 4, 9, 7))
+    with dask.config.set(scheduler="threads", num_workers=4):
+        close(nv.moments(lazy, backend="compiled"), nv.moments(x, backend="compiled"))
+        y = nv.normalize(lazy, "group", num_groups=2, backend="compiled").compute()
+    np.testing.assert_allclose(y, nv.normalize(x, "group", num_groups=2, backend="compiled"), rtol=1e-6, atol=1e-6)
 
 
 def test_running_statistics():
