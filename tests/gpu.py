@@ -1,6 +1,7 @@
 """Whether there is a GPU, and whether CuPy and JAX work on it."""
 
 import ctypes
+import os
 import shutil
 import subprocess
 import warnings
@@ -11,7 +12,9 @@ from normviz.backends import dispatch
 
 @cache
 def present() -> bool:
-    """Whether nvidia-smi or CUDA's driver finds a GPU; neither needs CuPy."""
+    """Whether nvidia-smi or CUDA's driver finds a GPU, and the environment does not hide it; neither needs CuPy."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
     if shutil.which("nvidia-smi"):
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
         return "GPU 0" in listed.stdout

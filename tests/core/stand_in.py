@@ -109,8 +109,10 @@ class Stream:
     """Copies to the host happen when somebody waits; what is copied from it must not change before."""
 
     current: ClassVar = []
+    made = 0
 
     def __init__(self, ptr=7, non_blocking=False):
+        Stream.made += 1
         self.ptr, self.device, self.later, self.watched, self.waited = ptr, Device.current, [], [], 0
 
     @classmethod

@@ -1,6 +1,7 @@
 """Arrays that pass through the GPU in pieces, and what happens when its memory runs out, on a stand-in with little."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from normviz.backends.cuda.transfer import Lane, copy
 from normviz.backends.dispatch import load
 from tests.core import reference
 from tests.core.cases import configurations, values
-from tests.core.stand_in import DeviceArray
+from tests.core.stand_in import DeviceArray, Stream
 
 
 @pytest.fixture
@@ -126,6 +127,30 @@ def test_memory_that_runs_out_makes_the_pieces_smaller(worker, pieces, emulated_
     assert memory.freed > 0
     assert max(pieces) < 1024
     assert memory.used <= memory.limit
+
+
+def test_streams_are_kept_and_buffers_given_back(worker, emulated_cupy):
+    x, memory = values((5, 6, 7, 9)), emulated_cupy.memory
+    nv.normalize(x, "group", num_groups=2, backend="cupy")
+    made, used = Stream.made, memory.used
+    for method in ("batch", "layer"):
+        nv.normalize(x, method, backend="cupy")
+    memory.limit = used + 100
+    with pytest.raises(MemoryError):
+        nv.moments(x, backend="cupy")
+    assert (Stream.made, memory.used) == (made, used)
+
+
+def test_memory_that_torch_keeps_is_asked_for(worker, emulated_cupy, monkeypatch):
+    torch = pytest.importorskip("torch")
+    x, memory = values((5, 6, 7, 9)), emulated_cupy.memory
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: setattr(memory, "limit", 1 << 40))
+    for array in (x, emulated_cupy.asarray(x)):
+        for call in (nv.moments, lambda a, backend: nv.gradient(a, a, "batch", backend=backend)):
+            memory.limit = memory.used + 100
+            assert call(array, backend="cupy").backend == "cupy"
 
 
 def test_without_any_memory_numpy_takes_over_in_auto(worker, emulated_cupy, monkeypatch):

@@ -34,6 +34,9 @@ def test_whether_there_is_a_gpu(monkeypatch, folder):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
     assert gpu.present.__wrapped__()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not gpu.present.__wrapped__()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program.write_text("#!/bin/sh\necho 'No devices were found' >&2\nexit 6\n")
     assert not gpu.present.__wrapped__()
 

@@ -31,6 +31,7 @@ class CuPy(Backend):
         source = HEADERS + SOURCE.read_text()
         self.module = xp.RawModule(code=source, options=OPTIONS, name_expressions=instances())
         self._devices: dict[int, Kernels] = {}
+        self._lanes: dict[int, list[Lane]] = {}
 
     def host(self, values: Any) -> np.ndarray:
         """Copy the values to the host."""
@@ -38,7 +39,9 @@ class CuPy(Backend):
 
     def empty_like(self, like: Any, dtype: Any) -> Any:
         """Return an array of like's shape and layout, where it is."""
-        return (self.xp if self._is_here(like) else np).empty_like(like, dtype=dtype)
+        if not self._is_here(like):
+            return np.empty_like(like, dtype=dtype)
+        return self._or_no_memory(like, lambda: self.xp.empty_like(like, dtype=dtype))
 
     def overlap(self, a: Any, b: Any) -> bool:
         """Whether b shares memory with a, other than by being the very same cells in the same order."""
@@ -146,7 +149,8 @@ class CuPy(Backend):
         without it only as long as no box is done.
         """
         cells = max(1, self.piece // dtype.itemsize)
-        todo, lanes, turn = [tuple(slice(0, n) for n in a.shape)], [], 0
+        todo, ready, turn = [tuple(slice(0, n) for n in a.shape)], False, 0
+        lanes = [Corner()] if self._is_here(a) else [self._lane(), self._lane()]
         try:
             while todo:
                 box = todo.pop()
@@ -155,9 +159,10 @@ class CuPy(Backend):
                     todo += reversed(inner)
                     continue
                 try:
-                    if not lanes:
-                        nbytes = min(cells, a.size) * dtype.itemsize
-                        lanes = [Corner()] if self._is_here(a) else [Lane(self.xp, nbytes) for _ in range(2)]
+                    if not ready:
+                        for lane in lanes:
+                            lane.open(min(cells, a.size) * dtype.itemsize)
+                        ready = True
                     lane = lanes[turn % len(lanes)]
                     with lane.stream:
                         work(box, lane)
@@ -167,7 +172,8 @@ class CuPy(Backend):
                     pass  # continue outside the handler, because the error keeps arrays alive
                 for lane in lanes:
                     lane.finish()
-                lane, lanes, cells = None, [], cells // 2
+                    lane.close()
+                ready, cells = False, cells // 2
                 self._free()
                 if cells * dtype.itemsize < self.least:
                     if again or not turn:
@@ -179,6 +185,16 @@ class CuPy(Backend):
         finally:
             for lane in lanes:  # an error must not free a buffer that a copy still uses
                 lane.settle()
+                lane.close()
+            if not self._is_here(a):
+                self._lanes[self.xp.cuda.runtime.getDevice()] += lanes
+
+    def _lane(self) -> Lane:
+        """Return a lane that no other call uses: one of an earlier call, if there is any."""
+        try:
+            return self._lanes.setdefault(self.xp.cuda.runtime.getDevice(), []).pop()
+        except IndexError:
+            return Lane(self.xp)
 
     # ---- devices ---------------------------------------------------------------------------------------------------
 
@@ -218,14 +234,20 @@ class CuPy(Backend):
                 current.synchronize()
 
     def _free(self) -> None:
+        """Give back the memory that CuPy and torch keep for later."""
         self.xp.get_default_memory_pool().free_all_blocks()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
     def _or_no_memory(self, x: Any, compute: Callable[[], Any]) -> Any:
-        try:
-            return compute()
-        except self.xp.cuda.memory.OutOfMemoryError:
-            pass
-        self._free()
+        """Return compute(), with the memory that CuPy and torch keep if it is needed."""
+        for _ in range(2):
+            try:
+                return compute()
+            except self.xp.cuda.memory.OutOfMemoryError:
+                pass
+            self._free()
         raise self._no_memory(x)
 
     def _no_memory(self, x: Any) -> OutOfGpuMemory:

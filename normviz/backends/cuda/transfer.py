@@ -39,19 +39,27 @@ def copy(target: np.ndarray, source: np.ndarray) -> None:
 class Lane:
     """A stream with a pinned buffer and a buffer on the device; one piece of a host array passes through at a time.
 
-    With two lanes, one copies while the other computes. The stream keeps the steps within a lane in order.
+    With two lanes, one copies while the other computes. The stream keeps the steps within a lane in order. CuPy's pools
+    keep memory for each stream, also after its end, so a lane is used again by the next call.
     """
 
-    def __init__(self, xp: Any, nbytes: int) -> None:
-        self.device = xp.empty(nbytes, np.uint8)
-        self.pinned = np.frombuffer(xp.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
-        self.stream = xp.cuda.Stream(non_blocking=True)
+    def __init__(self, xp: Any) -> None:
+        self.xp, self.stream = xp, xp.cuda.Stream(non_blocking=True)
+        self.close()
+
+    def open(self, nbytes: int) -> None:
+        """Make room for pieces of up to `nbytes` bytes."""
         # The parameters may still be computed on the caller's stream.
-        self.stream.wait_event(xp.cuda.get_current_stream().record())
+        self.stream.wait_event(self.xp.cuda.get_current_stream().record())
+        with self.stream:
+            self.device = self.xp.empty(nbytes, np.uint8)
+        self.pinned = np.frombuffer(self.xp.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+
+    def close(self) -> None:
+        """Give the buffers back to CuPy's pools; no copy may be under way."""
+        self.device = self.pinned = self._host = self._here = None
         self._pending: tuple[np.ndarray, np.ndarray] | None = None
         self._order: list[int] = []
-        self._host: Any = None
-        self._here: Any = None
 
     def load(self, part: np.ndarray, dtype: np.dtype) -> Any:
         """Return a host array as a dense one on the device, in its own order of axes in memory."""
@@ -89,6 +97,9 @@ class Corner:
     def __init__(self) -> None:
         self.stream = nullcontext()
 
+    def open(self, nbytes: int) -> None:
+        """Nothing to prepare."""
+
     def load(self, part: Any, dtype: np.dtype) -> Any:
         """Return a dense copy in the part's own order of axes in memory."""
         order = outermost_first(part)
@@ -103,7 +114,7 @@ class Corner:
     def settle(self) -> None:
         """Nothing to wait for, because everything runs on the caller's stream."""
 
-    finish = settle
+    finish = close = settle
 
 
 class Sums:
