@@ -159,24 +159,17 @@ class Backend:
     def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
         """Write (x - mean) * rstd * weight + bias to out.
 
-        The parameters are float64 and broadcast against x; weight and bias may be None. The mean is subtracted first,
-        because a * x + b with everything folded into a and b loses four digits at |mean| / std = 1e5.
+        The parameters are float64 and broadcast against x; weight and bias may be None.
         """
-        xp = self.xp
-        work = np.float64 if out.dtype == np.float64 else np.float32
         for box in boxes(x, self.cells):
-            exact, scale = (p[clip(box, p.shape)] for p in (mean, rstd))
+            mean_here, scale = (p[clip(box, p.shape)] for p in (mean, rstd))
             if weight is not None:
                 scale = scale * weight[clip(box, weight.shape)]
-            rounded = exact.astype(work)
-            shift = (rounded - exact) * scale  # the part of the mean that rounding removed
+            y = x[box] - mean_here
+            y *= scale
             if bias is not None:
-                shift = shift + bias[clip(box, bias.shape)]
-            y = xp.subtract(x[box], rounded, out=out[box] if out.dtype == work else None)
-            y *= scale.astype(work)
-            y += shift.astype(work)
-            if out.dtype != work:
-                out[box] = y
+                y += bias[clip(box, bias.shape)]
+            out[box] = y
 
     @np.errstate(all="ignore")
     def slopes(

@@ -70,7 +70,7 @@ def cupy_problem() -> str | None:
         return "CuPy finds no CUDA device; nvidia-smi shows whether the driver does"
     try:
         cupy.cuda.nvrtc.getVersion()  # the compiler is a library of its own, looked for at first use
-        CuPy(cupy).module.compile()
+        CuPy(cupy).module().compile()
     except Exception as error:
         extra = "cuda12" if cupy.cuda.runtime.runtimeGetVersion() < 13000 else "cuda13"
         reason = str(error).strip().partition("\n")[0]

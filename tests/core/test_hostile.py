@@ -16,7 +16,7 @@ def test_squares_beyond_float64_warn_nobody():
 
 
 @pytest.mark.parametrize("most", [0, small_arrays.MOST])
-def test_float32_up_to_its_ends(most, monkeypatch):
+def test_float32_up_to_its_ends(most, backend, monkeypatch):
     monkeypatch.setattr(small_arrays, "MOST", most)
     x = values((4, 6, 7, 9), loc=0)
     x[0] = np.where(x[0] > -1, 3e38, -3e38)  # from a mean of 1e38 these are 4e38 away
@@ -27,7 +27,7 @@ def test_float32_up_to_its_ends(most, monkeypatch):
     for method, num_groups in (("instance", None), ("group", 2), ("frn", None), ("positional", None)):
         for eps in (1e-5, 1e-300):
             options = {"num_groups": num_groups, "eps": eps, "bias": np.arange(6.0)}
-            y = nv.normalize(x, method, **options)
+            y = nv.normalize(x, method, backend=backend, **options)
             np.testing.assert_allclose(y, nv.normalize(x.astype(float), method, **options), rtol=1e-6, atol=1e-6)
 
 

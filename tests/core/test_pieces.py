@@ -268,9 +268,9 @@ def test_bfloat16_on_a_gpu_is_shared_not_copied(worker, emulated_cupy, monkeypat
     seen = []
     scale = type(worker)._scale
 
-    def remembered(self, a, y, given):
+    def remembered(self, a, y, *given):
         seen.append((a.dtype, a.ctypes.data, y.ctypes.data))
-        return scale(self, a, y, given)
+        return scale(self, a, y, *given)
 
     monkeypatch.setattr(type(worker), "_scale", remembered)
     y = nv.normalize(x, "group", num_groups=2)

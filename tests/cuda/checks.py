@@ -3,7 +3,9 @@
 import ml_dtypes
 import numpy as np
 
-from normviz.backends.cuda.layout import entries
+from normviz.backends.cuda.kernels import KINDS, Found
+from normviz.backends.cuda.layout import tables
+from normviz.core.moments import mean_and_var
 from tests.core import stand_in
 
 TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
@@ -59,13 +61,13 @@ def check_merge(kernels, outer, K, inner, cells):
     agree(kernels.merge(on_device(atoms).reshape(-1, 2), outer, K, inner, cells), whole, 1)
 
 
-def table(dtype, count, seed, mean=True):
-    """Parameters, and the table made of them."""
+def table(dtype, count, seed, form="centred"):
+    """Scale, mean and shift, and the table that holds them in one of the two forms."""
     work = np.float64 if dtype == "float64" else np.float32
-    cupy = stand_in.module()
-    scale, centre, shift = np.random.default_rng(seed).normal(1, 0.3, (3, count))
-    given = [on_device(p) for p in ((centre if mean else np.zeros(count)), scale, np.ones(count), shift)]
-    return (scale, centre if mean else np.zeros(count), shift), lambda fold: entries(cupy, work, (count,), given, fold)
+    scale, mean, shift = np.random.default_rng(seed).normal(1, 0.3, (3, count)).astype(work).astype(float)
+    if form == "scaled":
+        return (scale, 0 * mean, shift), on_device(np.stack([scale, shift], -1).astype(work))
+    return (scale, mean, shift), on_device(np.stack([np.ones(count), -mean, scale, shift], -1).astype(work))
 
 
 def close(y, expected):
@@ -78,22 +80,84 @@ def check_affine(kernels, dtype, rows, L, skip=0):
     values = normal(rows * L + skip, dtype)[skip:]
     y = np.full(rows * L + skip, 7, values.dtype)
     (scale, mean, shift), made = table(dtype, rows, 1)
-    kernels.affine(on_device(values), on_device(y[skip:]), made(True))
+    kernels.affine(on_device(values), on_device(y[skip:]), made)
     exact = values.astype(float).reshape(rows, L)
     close(y[skip:].reshape(rows, L), (exact - mean[:, None]) * scale[:, None] + shift[:, None])
     assert (y[:skip] == 7).all()
 
 
-def check_affine_grid(kernels, dtype, tables, K, B, with_rows):
-    values = normal((tables, K, B), dtype)
-    y = np.empty_like(values)
-    (scale, mean, shift), columns = table(dtype, tables * B, 2)
-    (row_scale, _, row_shift), rows = table(dtype, tables * K, 3, mean=False)
-    kernels.affine_grid(on_device(values), on_device(y), rows(False) if with_rows else None, columns(False), B)
-    a, m, b = (p.reshape(tables, 1, B) for p in (scale, mean, shift))
-    if with_rows:
-        a, b = a * row_scale.reshape(tables, K, 1), b + row_shift.reshape(tables, K, 1)
-    close(y, (values.astype(float) - m) * a + b)
+def check_affine_grid(kernels, dtype, outer, K, B, hold):
+    values = normal((outer, K, B), dtype)
+    y = np.full_like(values, 7)
+    (a, m, b), columns = table(dtype, outer * B, 2, "scaled" if hold == 1 else "centred")
+    a, m, b = (p.reshape(outer, 1, B) for p in (a, m, b))
+    expected = values.astype(float)
+    if hold == 0:
+        rows = None
+    else:
+        parameters, rows = table(dtype, outer * K, 3, "centred" if hold == 1 else "scaled")
+        row_a, row_m, row_b = (p.reshape(outer, K, 1) for p in parameters)
+    if hold == 1:
+        expected = (expected - row_m) * row_a + row_b
+    expected = (expected - m) * a + b
+    if hold == 2:
+        expected = expected * row_a + row_b
+    kernels.affine_grid(on_device(values), on_device(y), rows, columns, hold, (outer, K, B))
+    close(y, expected)
+
+
+def check_table(kernels, lengths, block, weight, bias, work, statistic):
+    """The entries of the tables, at every cell, against NumPy's broadcasting; weight and bias are (dtype, axes)."""
+    rng = np.random.default_rng(len(lengths) + sum(lengths))
+    grid = [n // b for n, b in zip(lengths, block, strict=True)]
+    found = np.stack([rng.normal(1e3, 2, grid), rng.uniform(1, 9, grid)], -1)
+    if work == "float32" and statistic == CENTRED:  # the ends of float32: with a factor of 1, one of them is infinite
+        found[(0,) * len(grid)], found[(-1,) * len(grid)] = (2e38, 1e82), (1e-40, 1e-77)
+    steps = [2 * int(np.prod(grid[axis + 1 :])) if n > 1 else 0 for axis, n in enumerate(grid)]
+    parameters, strides, exact = [], [], []
+    for given in (weight, bias):
+        if given is None:
+            parameters.append(None), strides.append(None), exact.append(None)
+            continue
+        dtype, axes = given
+        shape = [n if axis in axes else 1 for axis, n in enumerate(lengths)]
+        p = rng.normal(1, 1, shape).astype(TYPES[dtype])
+        parameters.append(p.view(stand_in.DeviceArray))
+        strides.append(tuple(s // p.itemsize if n > 1 else 0 for s, n in zip(p.strides, shape, strict=True)))
+        exact.append(p.astype(float))
+    layout = tables(tuple(lengths), 8 if work == "float64" else 4, tuple(block), tuple(steps), *strides)
+    device = found.view(stand_in.DeviceArray)
+    given = Found(device[..., 0], device[..., 1], tuple(block), tuple(steps), KINDS[statistic], 7.0, EPS)
+    rows, columns = kernels.table(np.dtype(work).type, given, *parameters, layout)
+
+    mean, m2 = (np.kron(found[..., i], np.ones(block)) for i in (0, 1))
+    x = mean + np.sqrt(m2) * rng.normal(0, 1, lengths)
+    mean, var = mean_and_var(mean, m2, 7.0, statistic)
+    rstd = 1 / np.sqrt(var + EPS)
+    expected = (x - mean) * rstd * (1 if exact[0] is None else exact[0]) + (0 if exact[1] is None else exact[1])
+    outer, K, B = layout.grid
+    y = x.reshape(outer, K, B) if columns is not None else x.reshape(rows.size // 4, -1)
+    forms = {None: [(rows, 4, (-1, 1))], 0: [(columns, 4, (outer, 1, B))]}
+    forms[1] = [(rows, 4, (outer, K, 1)), (columns, 2, (outer, 1, B))]
+    forms[2] = [(columns, 4, (outer, 1, B)), (rows, 2, (outer, K, 1))]
+    for made, width, shape in forms[None if columns is None else layout.hold]:
+        entry = [plain(made).reshape(-1, width)[:, i].astype(float).reshape(shape) for i in range(width)]
+        y = (y * entry[0] + entry[1]) * entry[2] + entry[3] if width == 4 else y * entry[0] + entry[1]
+    with np.errstate(over="ignore"):
+        close(y.reshape(lengths).astype(work), expected)
+
+
+CENTRED, SQUARE, NORM = KINDS
+EPS = 1e-78
+# Rows that hold everything; rows of statistics; columns of statistics; columns of everything; parameters of every type.
+TABLES = [
+    ((4, 6, 50), (1, 3, 50), ("float32", (1,)), ("float16", (1,)), "float32", CENTRED),
+    ((4, 5, 6), (1, 1, 6), ("bfloat16", (2,)), None, "float32", SQUARE),
+    ((2, 40, 3), (1, 40, 1), ("float64", (1,)), ("float64", (1,)), "float64", CENTRED),
+    ((2, 9, 4, 6), (1, 9, 4, 3), ("float32", (3,)), ("bfloat16", (3,)), "float64", CENTRED),
+    ((2, 3, 2, 3, 4), (2, 3, 1, 3, 4), None, ("float32", (0, 1, 2, 3, 4)), "float32", NORM),
+    ((4, 6, 5), (2, 1, 5), None, None, "float32", CENTRED),
+]
 
 
 def check_all(kernels):
@@ -102,5 +166,12 @@ def check_all(kernels):
         check_rows(kernels, dtype, 3, 1003)
         check_columns(kernels, dtype, 2, 101, 12)
         check_affine(kernels, dtype, 5, 203)
-        check_affine_grid(kernels, dtype, 2, 3, 16, True)
+        for hold in range(3):
+            check_affine_grid(kernels, dtype, 2, 3, 16, hold)
+    check_affine_grid(kernels, "float32", 1, 4000, 64, 0)  # so many rows that a thread walks
+    check_affine_grid(kernels, "float32", 2, 96, 3, 0)  # so short ones that several are read as one
+    tiny = normal((2, 64), "float32", 0, 1e-24)
+    agree(kernels.rows(on_device(tiny), 2, 64), tiny, 1)
     check_merge(kernels, 2, 1500, 3, 4)
+    for case in TABLES:
+        check_table(kernels, *case)

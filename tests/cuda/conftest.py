@@ -12,7 +12,7 @@ from tests.cuda.mirror import MirroredModule
 
 def launched(module, threads=2048):
     """The launches of a module's kernels on a device of so many threads."""
-    return Kernels(stand_in.module(), module, threads)
+    return Kernels(stand_in.module(), lambda key: module, threads)
 
 
 @pytest.fixture(scope="session")

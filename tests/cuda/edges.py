@@ -37,12 +37,13 @@ def main(library, fault):
         for shape in ((3, 7), (1, 1), (5, 37), (2, 1003), (7, 8)):
             rows, L = shape
             _, made = checks.table(dtype, rows, 1)
-            _, columns = checks.table(dtype, L, 1)
+            columns = [checks.table(dtype, L, 1, form)[1] for form in ("centred", "scaled")]
             for x in at_the_end(checks.normal(shape, dtype)):
                 checks.agree(kernels.rows(x, rows, L), plain(x).reshape(shape), 1)
                 checks.agree(kernels.columns(x, 1, rows, L), plain(x).reshape(1, *shape), 1)
-                kernels.affine(x, x, made(True))
-                kernels.affine_grid(x, x, None, columns(False), L)
+                kernels.affine(x, x, made)
+                kernels.affine_grid(x, x, None, columns[0], 0, (1, rows, L))
+                kernels.affine_grid(x, x, made, columns[1], 1, (1, rows, L))
 
 
 def plain(x):

@@ -37,20 +37,26 @@ def include():
     return next((f / "include" for f in folders if (f / "include" / "cuda_fp16.h").exists()), None)
 
 
-def compiled(nvrtc, source, architecture, names=None, quick=True):
-    """The machine code, hardly optimized if `quick`; AssertionError with the compiler's words where there is none."""
-    names = names or instances()
-    options = (*OPTIONS, "--Ofast-compile=max") if quick and nvrtc.getVersion() >= (13, 0) else OPTIONS
+def compiled(nvrtc, source, architecture, names=None, quick=True, ptx=False):
+    """The machine code, hardly optimized if `quick`; AssertionError with the compiler's words where there is none.
+
+    It is compiled as by CuPy, which adds -ftz=true after the options it is given.
+    """
+    names = names or [name for names in instances().values() for name in names]
+    fast = ("--Ofast-compile=max",) if quick and nvrtc.getVersion() >= (13, 0) else ()
+    options = (*OPTIONS, *fast, "-ftz=true")
     program = nvrtc.createProgram(HEADERS + source, "kernels.cu", (), ())
     try:
         for name in names:
             nvrtc.addNameExpression(program, name)
         try:
-            nvrtc.compileProgram(program, (f"-arch=sm_{architecture}", *options, f"-I{include()}"))
+            nvrtc.compileProgram(
+                program, (f"-arch={'compute' if ptx else 'sm'}_{architecture}", *options, f"-I{include()}")
+            )
         except nvrtc.NVRTCError as error:
             raise AssertionError(nvrtc.getProgramLog(program) or error) from None
         assert all(nvrtc.getLoweredName(program, name) for name in names)
-        return nvrtc.getCUBIN(program)
+        return nvrtc.getPTX(program) if ptx else nvrtc.getCUBIN(program)
     finally:
         nvrtc.destroyProgram(program)
 
@@ -66,8 +72,28 @@ def test_every_kernel_compiles(nvrtc, architecture):
         assert kernel in code
 
 
+def flushing(ptx):
+    """The instructions that take subnormal floats for 0. A comparison may: none of its limits is near 0."""
+    text = ptx.decode() if isinstance(ptx, bytes) else ptx
+    return sorted({word for word in text.split() if ".ftz" in word and not word.startswith("setp.")})
+
+
+def test_no_instruction_takes_subnormals_for_zero(nvrtc):
+    source = SOURCE.read_text()
+    assert flushing(compiled(nvrtc, source, 80, ptx=True)) == []
+    for right, wrong in (
+        ("return __fmaf_ieee_rn(a, b, c);", "return a * b + c;"),
+        ('asm("cvt.f64.f32 %0, %1;" : "=d"(d) : "f"(v));', "d = v;"),
+        ('asm("cvt.rn.f32.f64 %0, %1;" : "=f"(f) : "d"(v));', "f = v;"),
+    ):
+        assert source.count(right) == 1
+        assert flushing(
+            compiled(nvrtc, source.replace(right, wrong), 80, instances()["float"] + instances()[""], ptx=True)
+        )
+
+
 BROKEN = {
-    "a missing semicolon": ("m2 += squares;", "m2 += squares"),
+    "a missing semicolon": ("m2 = plus(m2, squares);", "m2 = plus(m2, squares)"),
     "a wrong type": ("const i64 count = rows * splits, teams", "const Sums count = rows * splits, teams"),
     "a function that is not there": ("__umul64hi((u64)e", "__umul65hi((u64)e"),
     "a conversion that float16 lacks": ("return __half2float(v)", "return __half2double(v)"),

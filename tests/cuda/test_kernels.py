@@ -47,10 +47,15 @@ def test_affine(kernels, dtype, rows, L, skip):
 
 
 @every_type
-@pytest.mark.parametrize(("tables", "K", "B"), [(1, 1, 1), (1, 6, 8), (3, 5, 7), (2, 1, 16), (4, 3, 1), (1, 1, 40)])
-@pytest.mark.parametrize("with_rows", [True, False], ids=["rows and columns", "columns"])
-def test_affine_grid(kernels, dtype, tables, K, B, with_rows):
-    checks.check_affine_grid(kernels, dtype, tables, K, B, with_rows)
+@pytest.mark.parametrize(("outer", "K", "B"), [(1, 1, 1), (1, 6, 8), (3, 5, 7), (2, 1, 16), (2, 96, 3), (1, 1, 40)])
+@pytest.mark.parametrize("hold", range(3), ids=["columns", "rows, then columns", "columns, then rows"])
+def test_affine_grid(kernels, dtype, outer, K, B, hold):
+    checks.check_affine_grid(kernels, dtype, outer, K, B, hold)
+
+
+@pytest.mark.parametrize("case", checks.TABLES)
+def test_tables(kernels, case):
+    checks.check_table(kernels, *case)
 
 
 @every_type
@@ -67,7 +72,7 @@ def test_affine_may_overwrite_its_input(module):
     y = x.copy()
     _, made = checks.table("float32", 5, 1)
     for target in (x, y):
-        launched(module).affine(on_device(y), on_device(target), made(True))
+        launched(module).affine(on_device(y), on_device(target), made)
     np.testing.assert_array_equal(x, y)
 
 
@@ -165,11 +170,11 @@ def test_more_than_2_to_the_31_cells(module):
     try:
         kernels._run(name, threads, *arguments)
         agree(plain(atoms)[-1:, 1:], tail[None], 1)
-        y, rows = on_device(reserved(size)), checks.table("float16", 2, 1)[1](True)
+        y, rows = on_device(reserved(size)), checks.table("float16", 2, 1)[1]
         module.blocks = lambda grid: (0, 1)  # which writes the end
         kernels.affine(x, y, rows)
-        expected = rows[1, 0] * (tail[-100:].astype(float) - rows[1, 1]) + rows[1, 3]
-        checks.close(plain(y)[-100:], plain(expected))
+        _, less, scale, shift = plain(rows)[4:]
+        checks.close(plain(y)[-100:], scale * (tail[-100:].astype(float) + less) + shift)
     finally:
         module.blocks = None
 
@@ -208,7 +213,7 @@ def test_plans_cover_every_value_once(dtype):
 FAULTS = {
     "the weight of a merge": ("? bn / total", "? (WRONG ? n : bn) / total"),
     "the M2 between atoms": ("m2 += bm2 + d * (d * (n * w));", "m2 += WRONG ? bm2 : bm2 + d * (d * (n * w));"),
-    "a centre taken for the mean": ("* scale - centre;", "* scale - (WRONG ? A(pivot * scale) : A(centre));"),
+    "a centre taken for the mean": ("scale, centred);", "scale, WRONG ? less : centred);"),
     "the first values of a row": ("before = j == 0 ? skew : 0", "before = j == 0 && !WRONG ? skew : 0"),
     "where a row ends": ("+ len, vecs", "+ len - WRONG, vecs"),
     "a row's neighbour": ("q * L > e ? q - 1 : q", "WRONG ? q + 1 : q * L > e ? q - 1 : q"),
@@ -218,7 +223,18 @@ FAULTS = {
     ),
     "the rest of a column": ("len - k < U ? int(len - k) : U", "len - k < U && !WRONG ? int(len - k) : U"),
     "the last values of affine": ("if (blockIdx.x == 0 && vecs * W", "if (blockIdx.x == WRONG && vecs * W"),
-    "a table for every K rows": ("quotient(r, K, reciprocal_k) * B", "(WRONG ? 0 : quotient(r, K, reciprocal_k)) * B"),
+    "a table for every K rows": ("c = table * period", "c = (WRONG ? 0 : table) * period"),
+    "columns that repeat": ("(column + w) % period", "(column + w) % (WRONG ? B : period)"),
+    "the rows of a thread": ("k -= lanes * U", "k -= lanes * (U + WRONG)"),
+    "weight and bias after the statistics": ("if (HOLD) d =", "if (HOLD && !WRONG) d ="),
+    "the range of float32, above": ("factor = 0x1p-24;", "factor = WRONG ? 1.0 : 0x1p-24;"),
+    "the range of float32, below": ("factor = 0x1p64;", "factor = WRONG ? 1.0 : 0x1p64;"),
+    "a tile of equal values": ("if (constant) break;", "if (constant || WRONG) break;"),
+    "the set of an entry": ("i / table.cells[axis] * table", "i / (WRONG ? 1 : table.cells[axis]) * table"),
+    "the type of a parameter": ("if (type == 2)", "if (type == 2 + WRONG)"),
+    "the mean square": ("var += mean * mean;", "var += WRONG ? mean : mean * mean;"),
+    "the sum of squares": ("if (kind == 2)", "if (kind == 2 + WRONG)"),
+    "what rounding takes from a mean": ("(-mean - wide(less)) * scale", "(-mean - wide(less)) * (WRONG ? 0 : scale)"),
     "more than a row holds": ("end = skew", "end = (WRONG ? W : 0) + skew"),
     "lanes that part before a shuffle": ("sums.join(team);", "if (!WRONG || piece < count) sums.join(team);"),
 }

@@ -9,13 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from normviz.backends.base import Backend, Box, clip, tile
+from normviz.backends.base import Backend, Box, Given, clip, tile
 from normviz.backends.cpu.backend import NumPy
-from normviz.backends.cuda.kernels import HEADERS, OPTIONS, SOURCE, Kernels, Parameters, atoms, covers, instances, scale
-from normviz.backends.cuda.layout import order_of
+from normviz.backends.cuda.kernels import (
+    HEADERS,
+    KINDS,
+    OPTIONS,
+    PARAMETERS,
+    SOURCE,
+    Found,
+    Kernels,
+    atoms,
+    covers,
+    instances,
+    on_grid,
+    scale,
+)
+from normviz.backends.cuda.layout import contiguous, order_of
 from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.cuda.transfer import Corner, Lane, Sums, cut
 from normviz.core.errors import readable_bytes
+from normviz.core.pooling import Pooling
 
 
 class CuPy(Backend):
@@ -28,10 +42,16 @@ class CuPy(Backend):
 
     def __init__(self, xp: Any) -> None:
         super().__init__(xp)
-        source = HEADERS + SOURCE.read_text()
-        self.module = xp.RawModule(code=source, options=OPTIONS, name_expressions=instances())
+        self._modules: dict[str, Any] = {}
         self._devices: dict[int, Kernels] = {}
         self._lanes: dict[int, list[Lane]] = {}
+
+    def module(self, key: str = "") -> Any:
+        """Return the module of one type of x, or the one that every call needs; the first call compiles it."""
+        if key not in self._modules:
+            source, names = HEADERS + SOURCE.read_text(), instances()[key]
+            self._modules[key] = self.xp.RawModule(code=source, options=OPTIONS, name_expressions=names)
+        return self._modules[key]
 
     def host(self, values: Any) -> np.ndarray:
         """Copy the values to the host."""
@@ -54,17 +74,43 @@ class CuPy(Backend):
     def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
         """Mean and sum of squared deviations of every block of x, float64, in the shape of the grid, on the device."""
         with self._device_of(x):
-            tiles = tile(x, block)
             if self._is_here(x):
                 if not covers(x.dtype):
                     return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
                 if order_of(x) is not None:
                     try:
-                        return atoms(self.kernels(), tiles)
+                        return on_grid(atoms(self.kernels(), x, block)[0], x, block)
                     except self.xp.cuda.memory.OutOfMemoryError:
                         pass  # there may be room for pieces
                     self._free()
-            return self._or_no_memory(x, lambda: self._in_parts(tiles))
+            return self._or_no_memory(x, lambda: self._in_parts(tile(x, block)))
+
+    @np.errstate(all="ignore")
+    def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
+        """Write (x - mean) / sqrt(var + eps) * weight + bias to out, for a dense x in four launches or so.
+
+        Weight and bias are in x's rank and broadcast against x, float64 on the host or of any type on the device.
+        """
+        with self._device_of(x):
+            if self._alike(x, out):
+                try:
+                    done = self._scale(x, out, self._found(x, pool, eps, given), weight, bias)
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    done = False  # and nothing is written: the kernel comes last, and needs no memory
+                if done:
+                    return self._meet(out)
+                self._free()
+            weight, bias = (None if p is None else self._float64(p) for p in (weight, bias))
+            return super().normalize(x, pool, weight, bias, eps, given, out)
+
+    def _found(self, x: Any, pool: Pooling, eps: float, given: Given) -> Found:
+        """Return the statistics of every set of a dense x on the device, computed or given."""
+        if given is not None:
+            mean, var = self.xp.asarray(np.stack(given))
+            return Found(mean, var, pool.block, contiguous(pool.grid), 0, 1.0, eps)
+        found, steps = atoms(self.kernels(), x, pool.block)
+        sets = tuple(2 * step for step in steps)
+        return Found(found[:, 0], found[:, 1], pool.block, sets, KINDS[pool.row.statistic], pool.size, eps)
 
     @np.errstate(all="ignore")
     def affine(self, x: Any, mean: Any, rstd: Any, weight: Any, bias: Any, out: Any) -> None:
@@ -75,11 +121,11 @@ class CuPy(Backend):
         with self._device_of(x):
             mean, rstd, weight, bias = (None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
             given = (mean, rstd, weight, bias)
-            if self._is_here(x) and x.dtype == out.dtype and order_of(x) is not None and order_of(x) == order_of(out):
+            if self._alike(x, out):
                 try:
-                    done = self._scale(x, out, given)
+                    done = self._scale(x, out, Found.of(mean, rstd), weight, bias)
                 except self.xp.cuda.memory.OutOfMemoryError:
-                    done = False  # and nothing is written: the kernel comes last, and needs no memory
+                    done = False
                 if done:
                     return self._meet(out)
                 self._free()
@@ -87,7 +133,7 @@ class CuPy(Backend):
             def work(box: Box, lane: Lane | Corner) -> None:
                 part = lane.load(x[box], out.dtype)
                 mean, rstd, weight, bias = (None if p is None else p[clip(box, p.shape)] for p in given)
-                if not self._scale(part, part, (mean, rstd, weight, bias)):
+                if not self._scale(part, part, Found.of(mean, rstd), weight, bias):
                     super(CuPy, self).affine(part, mean, rstd, weight, bias, part)
                 lane.store(part, out[box])
 
@@ -117,9 +163,26 @@ class CuPy(Backend):
             np.copyto(out, self.host(out_here), casting="unsafe")
         return found
 
-    def _scale(self, x: Any, y: Any, given: Parameters) -> bool:
+    def _scale(self, x: Any, y: Any, found: Found, weight: Any, bias: Any) -> bool:
         """Write (x - mean) * rstd * weight + bias to y, laid out as x; return whether the kernels did."""
-        return covers(x.dtype) and scale(self.kernels(), x, y, given)
+        if not covers(x.dtype):
+            return False
+        weight, bias = (None if p is None else self._parameter(p) for p in (weight, bias))
+        return scale(self.kernels(), x, y, found, weight, bias)
+
+    def _parameter(self, p: Any) -> Any:
+        """Return a weight or bias on the current device, in a type that `table` reads."""
+        p = self._local(p)
+        return p if p.dtype.name in PARAMETERS and p.dtype.isnative else p.astype(np.float64)
+
+    def _float64(self, p: Any) -> Any:
+        """Return a weight or bias on the current device, in the type that CuPy's own operations take it in."""
+        return self._plain(self._local(p)).astype(np.float64)
+
+    def _alike(self, x: Any, y: Any) -> bool:
+        """Whether the kernels can write y as they read x: both on the device, of one type, and dense in one order."""
+        here = self._is_here(x) and self._is_here(y) and x.dtype == y.dtype and covers(x.dtype)
+        return here and order_of(x) is not None and order_of(x) == order_of(y)
 
     # ---- arrays that are worked on in pieces ----
 
@@ -132,11 +195,12 @@ class CuPy(Backend):
 
         def work(box: Box, lane: Lane | Corner) -> None:
             part = lane.load(tiles[box], dtype)
+            inside = tuple(n if axis % 2 else 1 for axis, n in enumerate(part.shape))
             if covers(dtype):
-                mean, m2 = atoms(self.kernels(), part)
+                mean, m2 = on_grid(atoms(self.kernels(), part, inside)[0], part, inside)
             else:
-                inside = tuple(n if axis % 2 else 1 for axis, n in enumerate(part.shape))
-                mean, m2 = (a.reshape(part.shape[::2]) for a in super(CuPy, self).moments(part, inside))
+                mean, m2 = super(CuPy, self).moments(part, inside)
+            mean, m2 = (a.reshape(part.shape[::2]) for a in (mean, m2))
             sums.add(box[::2], part.shape, mean, m2, lane.stream)
 
         self._pieces(tiles, dtype, work, again=True)

@@ -11,6 +11,44 @@ typedef unsigned long long u64;
 template <typename T> struct Work { typedef float type; };
 template <> struct Work<double> { typedef double type; };
 
+// ---- arithmetic --------------------------------------------------------------------------------------------------
+
+// CuPy compiles with -ftz=true, and after our own options, so a float's +, -, *, / and conversions take subnormals for 0.
+// These do not, at the same speed. Floats are calculated with and converted by them alone (tests/cuda/test_compile.py).
+__device__ inline float fused(float a, float b, float c) { return __fmaf_ieee_rn(a, b, c); }
+__device__ inline double fused(double a, double b, double c) { return fma(a, b, c); }
+__device__ inline float plus(float a, float b) { return fused(a, 1.0f, b); }
+__device__ inline double plus(double a, double b) { return a + b; }
+__device__ inline float times(float a, float b) { return fused(a, b, -0.0f); }
+__device__ inline double times(double a, double b) { return a * b; }
+__device__ inline float minus(float a) { return fused(a, -1.0f, -0.0f); }
+__device__ inline double minus(double a) { return -a; }
+__device__ inline double wide(double v) { return v; }
+#ifdef __CUDA_ARCH__
+__device__ inline double wide(float v) {
+    double d;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(d) : "f"(v));
+    return d;
+}
+__device__ inline float narrow(double v) {
+    float f;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(f) : "d"(v));
+    return f;
+}
+#else
+inline double wide(float v) { return v; }
+inline float narrow(double v) { return (float)v; }
+#endif
+__device__ inline void to(float v, float &a) { a = v; }
+__device__ inline void to(float v, double &a) { a = wide(v); }
+__device__ inline void to(double v, double &a) { a = v; }
+__device__ inline void to(double v, float &a) { a = narrow(v); }
+template <typename A, typename B> __device__ inline A as(B v) {
+    A a;
+    to(v, a);
+    return a;
+}
+
 __device__ inline float up(float v) { return v; }
 __device__ inline double up(double v) { return v; }
 __device__ inline float up(__half v) { return __half2float(v); }
@@ -19,6 +57,9 @@ __device__ inline void down(float v, float &o) { o = v; }
 __device__ inline void down(double v, double &o) { o = v; }
 __device__ inline void down(float v, __half &o) { o = __float2half_rn(v); }
 __device__ inline void down(float v, __nv_bfloat16 &o) { o = __float2bfloat16_rn(v); }
+
+__device__ inline bool same(float a, float b) { return __float_as_uint(a) == __float_as_uint(b); }
+__device__ inline bool same(double a, double b) { return a == b; }
 
 template <typename T, int W> struct alignas(W * sizeof(T)) Vec { T v[W]; };
 
@@ -52,44 +93,52 @@ template <typename A, int M, typename Get, typename Held>
 __device__ inline void add_tile(Sums &sums, double origin, Get get, Held held, A pivot, int n) {
     A scale = A(1), centre, off, m2;
     double unscale = 1.0;
+    const A share = as<A>(1.0 / n);
     while (true) {
         // By fours: shorter chains of rounded sums, and of instructions that wait for each other.
         A sum = A(0);
         off = m2 = A(0);
+        const A start = times(pivot, scale), less = minus(start);
 #pragma unroll
         for (int i = 0; i < M; i += 4) {
             A four = A(0);
 #pragma unroll
             for (int k = i; k < i + 4; ++k)
-                if (held(k)) four += A(get(k)) * scale - pivot * scale;
-            sum += four;
+                if (held(k)) four = plus(four, fused(as<A>(get(k)), scale, less));
+            sum = plus(sum, four);
         }
         // Any centre near the mean will do, for what is off is found below; from this one, each value is rounded once.
-        centre = pivot * scale + sum / A(n);
+        centre = fused(sum, share, start);
+        const A centred = minus(centre);
 #pragma unroll
         for (int i = 0; i < M; i += 4) {
             A four = A(0), squares = A(0);
 #pragma unroll
             for (int k = i; k < i + 4; ++k)
                 if (held(k)) {
-                    const A d = A(get(k)) * scale - centre;
-                    four += d;
-                    squares += d * d;
+                    const A d = fused(as<A>(get(k)), scale, centred);
+                    four = plus(four, d);
+                    squares = fused(d, d, squares);
                 }
-            off += four;
-            m2 += squares;
+            off = plus(off, four);
+            m2 = plus(m2, squares);
         }
-        off /= A(n);
-        m2 -= A(n) * off * off;
+        off = times(off, share);
+        m2 = fused(times(off, A(-n)), off, m2);
         // Outside these limits a float's squares vanish or overflow (1e-30, 1e20): once more, by a power of two larger or
         // smaller, which is exact. (Values of 1 and more that differ at all differ by more.)
         const bool small = m2 < A(1e-30f) && pivot > A(-1) && pivot < A(1);
         if (sizeof(A) > 4 || scale != A(1) || (!small && m2 <= A(1e37f))) break;
+        bool constant = true;                       // zeros after a ReLU, most often: there is nothing to rescue
+#pragma unroll
+        for (int k = 0; k < M; ++k)
+            if (held(k)) constant = constant && same(as<A>(get(k)), pivot);
+        if (constant) break;
         scale = small ? A(0x1p100f) : A(0x1p-70f);
         unscale = small ? 0x1p-100 : 0x1p70;
     }
-    const double mean = ((double)centre * unscale - origin) + (double)off * unscale;
-    sums.add((double)n, mean, (double)m2 * unscale * unscale);
+    const double mean = (wide(centre) * unscale - origin) + wide(off) * unscale;
+    sums.add((double)n, mean, wide(m2) * unscale * unscale);
 }
 
 struct Every { __device__ bool operator()(int) const { return true; } };
@@ -113,7 +162,7 @@ moments(const T *__restrict__ x, double *__restrict__ atoms, i64 rows, i64 L, i6
             len = lo + step < L ? step : L - lo;
             // Vectors are aligned in memory, not in the row: `skew` values of the first one precede the piece.
             const T *base = x + row * L + lo;
-            origin = (double)up(base[0]);
+            origin = wide(up(base[0]));
             const int skew = int((u64)base / sizeof(T) % W);
             base -= skew;
             const i64 end = skew + len, vecs = (end + W - 1) / W;
@@ -123,7 +172,7 @@ moments(const T *__restrict__ x, double *__restrict__ atoms, i64 rows, i64 L, i6
                 if ((j > 0 || skew == 0) && (j + (i64)team * (U - 1) + 1) * W <= end) {
 #pragma unroll
                     for (int u = 0; u < U; ++u) v[u] = ((const Vec<T, W> *)base)[j + (i64)u * team];
-                    add_tile<A, U * W>(sums, origin, get, Every(), A(get(0)), U * W);
+                    add_tile<A, U * W>(sums, origin, get, Every(), as<A>(get(0)), U * W);
                 } else {                            // a tile that overhangs the piece: mask it
                     const int stride = team * W, before = j == 0 ? skew : 0,
                               after = end - j * W < stride * U ? int(end - j * W) : stride * U;
@@ -141,7 +190,7 @@ moments(const T *__restrict__ x, double *__restrict__ atoms, i64 rows, i64 L, i6
                             for (int w = 0; w < W; ++w)
                                 if (held(u * W + w)) v[u].v[w] = p[w];
                     }
-                    add_tile<A, U * W>(sums, origin, get, held, A(up(base[j * W + before])), n);
+                    add_tile<A, U * W>(sums, origin, get, held, as<A>(up(base[j * W + before])), n);
                 }
             }
         }
@@ -173,14 +222,14 @@ column_moments(const T *__restrict__ x, double *__restrict__ atoms, i64 outer, i
 #pragma unroll
             for (int w = 0; w < W; ++w) {
                 auto get = [&](int u) { return up(v[u].v[w]); };
-                const double origin = (double)up(first.v[w]);
-                if (n == U) add_tile<A, U>(sums[w], origin, get, Every(), A(get(0)), U);
-                else add_tile<A, U>(sums[w], origin, get, [&](int u) { return u < n; }, A(get(0)), n);
+                const double origin = wide(up(first.v[w]));
+                if (n == U) add_tile<A, U>(sums[w], origin, get, Every(), as<A>(get(0)), U);
+                else add_tile<A, U>(sums[w], origin, get, [&](int u) { return u < n; }, as<A>(get(0)), n);
             }
         }
 #pragma unroll
         for (int w = 0; w < W; ++w)
-            sums[w].write(atoms + width * (piece * B + column + w) + width - 2, width, (double)len, (double)up(first.v[w]));
+            sums[w].write(atoms + width * (piece * B + column + w) + width - 2, width, (double)len, wide(up(first.v[w])));
     }
 }
 
@@ -203,8 +252,8 @@ struct Atom {                                       // Chan, Golub & LeVeque 198
     }
 };
 
-// atoms[i, k, j] merged over the p-th of P chunks of 0 <= k < K: out[i, j, p]. A team takes one output. Atoms of width 2
-// all count `count`.
+// atoms[i, k, j] merged over the p-th of P chunks of 0 <= k < K: out[i, j, p]. A team takes one output; the next team takes
+// the next j, whose atoms lie beside. Atoms of width 2 all count `count`.
 __global__ void __launch_bounds__(256)
 merge(const double *__restrict__ atoms, double *__restrict__ out, i64 I, i64 K, i64 J, i64 P, int team, int width,
       double count, int width_out) {
@@ -215,7 +264,7 @@ merge(const double *__restrict__ atoms, double *__restrict__ out, i64 I, i64 K, 
     for (i64 turn = 0; turn < turns; ++turn, o += teams) {
         Atom sum = {0.0, 0.0, 0.0};
         if (o < outputs) {
-            const i64 p = o % P, j = o / P % J, i = o / P / J, stop = (p + 1) * chunk < K ? (p + 1) * chunk : K;
+            const i64 j = o % J, p = o / J % P, i = o / J / P, stop = (p + 1) * chunk < K ? (p + 1) * chunk : K;
             for (i64 k = p * chunk + lane; k < stop; k += team) {
                 const double *a = atoms + width * ((i * K + k) * J + j) + width - 2;
                 sum.merge(width == 3 ? a[-1] : count, a[0], a[1]);
@@ -223,12 +272,99 @@ merge(const double *__restrict__ atoms, double *__restrict__ out, i64 I, i64 K, 
         }
         sum.join(team);
         if (o < outputs && lane == 0) {
-            double *a = out + width_out * o + width_out - 2;
+            const i64 j = o % J, p = o / J % P, i = o / J / P;
+            double *a = out + width_out * ((i * J + j) * P + p) + width_out - 2;
             if (width_out == 3) a[-1] = sum.n;
             a[0] = sum.mean;
             a[1] = sum.m2;
         }
     }
+}
+
+// ---- tables of parameters ----------------------------------------------------------------------------------------
+
+// What a table holds: statistics, (x * factor + less) * scale + shift, or the affine map of weight and bias, or both in the
+// first form. `less` is -mean * factor; `factor` is 1 except where float32 would leave its range, and a power of two, so it
+// changes no digit.
+template <typename A> struct alignas(16) Centred {
+    A factor, less, scale, shift;
+    __device__ A operator()(A x) const { return fused(fused(x, factor, less), scale, shift); }
+};
+template <typename A> struct alignas(2 * sizeof(A)) Scaled {
+    A weight, bias;
+    __device__ A operator()(A x) const { return fused(x, weight, bias); }
+};
+
+// A table over the axes of x in the order of memory: n entries along an axis (1 where it does not change), a set for every
+// `cells` of them, and the steps from one set, one weight and one bias to the next.
+struct Table { i64 size, statistics, affine, n[5], cells[5], sets[5], weight[5], bias[5]; };
+struct Tables { Table rows, columns; };
+
+struct Parameter {                                  // an array of any floating type, or none
+    const void *at;
+    int type;
+    __device__ double operator()(i64 i, double otherwise) const {
+        if (!at) return otherwise;
+        if (type == 0) return wide(up(((const __half *)at)[i]));
+        if (type == 1) return wide(up(((const __nv_bfloat16 *)at)[i]));
+        if (type == 2) return wide(((const float *)at)[i]);
+        return ((const double *)at)[i];
+    }
+};
+
+// `mean` and `spread` of a set are mean and M2 of `count` cells each, of which `kind` takes: 0 mean and variance, 1 no mean
+// and the mean square, 2 no mean and the sum of squares. Or they are, 3, mean and 1 / std.
+template <typename A>
+__device__ inline void entry(const Table &table, i64 e, A *out, const double *means, const double *spreads, int kind,
+                             double count, double eps, Parameter weight, Parameter bias) {
+    i64 rest = e, set = 0, at_weight = 0, at_bias = 0;
+#pragma unroll
+    for (int axis = 4; axis >= 0; --axis) {
+        const i64 i = table.n[axis] == 1 ? 0 : rest % table.n[axis];
+        rest /= table.n[axis];
+        set += i / table.cells[axis] * table.sets[axis];
+        at_weight += i * table.weight[axis];
+        at_bias += i * table.bias[axis];
+    }
+    const double w = table.affine ? weight(at_weight, 1.0) : 1.0, b = table.affine ? bias(at_bias, 0.0) : 0.0;
+    if (!table.statistics) {
+        ((Scaled<A> *)out)[e] = {as<A>(w), as<A>(b)};
+        return;
+    }
+    double mean = means[set], rstd = spreads[set];
+    if (kind < 3) {
+        double var = rstd / count;
+        if (kind) {
+            var += mean * mean;
+            if (kind == 2) var *= count;
+            mean = 0.0;
+        }
+        rstd = 1.0 / sqrt(var + eps);
+    }
+    double factor = 1.0;
+    if (sizeof(A) == 4) {
+        // A difference from a larger mean may overflow, and larger and smaller inverses are infinite or have few digits.
+        // (A set that varies so little has a small mean, or is constant and becomes 0 with any factor.)
+        if (fabs(mean) > 0x1p100 || rstd < 0x1p-100) factor = 0x1p-24;
+        else if (rstd > 0x1p100 && fabs(mean) < 1.0) factor = 0x1p64;
+        mean *= factor;
+        rstd /= factor;
+        if (rstd > 0x1p100) rstd = 0x1p100;
+    }
+    const A less = as<A>(-mean);
+    const double scale = rstd * w;                  // what rounding takes from the mean goes into the shift
+    ((Centred<A> *)out)[e] = {as<A>(factor), less, as<A>(scale), as<A>((-mean - wide(less)) * scale + b)};
+}
+
+template <typename A>
+__global__ void __launch_bounds__(256)
+table(Tables tables, A *rows, A *columns, const double *means, const double *spreads, int kind, double count, double eps,
+      const void *weight, int weight_type, const void *bias, int bias_type) {
+    const i64 first = tables.rows.size, size = first + tables.columns.size, threads = (i64)gridDim.x * blockDim.x;
+    const Parameter w = {weight, weight_type}, b = {bias, bias_type};
+    for (i64 t = (i64)blockIdx.x * blockDim.x + threadIdx.x; t < size; t += threads)
+        if (t < first) entry<A>(tables.rows, t, rows, means, spreads, kind, count, eps, w, b);
+        else entry<A>(tables.columns, t - first, columns, means, spreads, kind, count, eps, w, b);
 }
 
 // ---- affine ------------------------------------------------------------------------------------------------------
@@ -240,16 +376,13 @@ __device__ inline i64 quotient(i64 e, i64 L, u64 reciprocal) {
     return q * L > e ? q - 1 : q;
 }
 
-// `rest` is what rounding the mean dropped. One or two loads of 16 bytes.
-template <typename A> struct alignas(16) Parameters { A scale, mean, rest, shift; };
-
-// y = (x - mean) * scale + shift with one set of parameters for every L values (rest is folded into shift). Centred
-// first: folded into scale * x + shift it would lose four digits at |mean| / std = 1e5. It runs from the last value to the
-// first, because what `moments` read last is still in the L2 cache. y may be x.
+// y = (x - mean) * scale + shift with one entry of `rows` for every L values. Centred first: folded into scale * x + shift
+// it would lose four digits at |mean| / std = 1e5. It runs from the last value to the first, because what `moments` read
+// last is still in the L2 cache. y may be x.
 template <typename T, int W, int U>
 __global__ void __launch_bounds__(256)
-affine(const T *x, const Parameters<typename Work<T>::type> *__restrict__ rows, T *y, i64 size, i64 L, u64 reciprocal) {
-    typedef Parameters<typename Work<T>::type> P;
+affine(const T *x, const Centred<typename Work<T>::type> *__restrict__ rows, T *y, i64 size, i64 L, u64 reciprocal) {
+    typedef Centred<typename Work<T>::type> P;
     const i64 vecs = size / W, tile = (i64)blockDim.x * U, lead = (vecs + tile - 1) / tile * tile;
     for (i64 t = (i64)blockIdx.x * tile; t < lead; t += (i64)gridDim.x * tile) {
         Vec<T, W> v[U];
@@ -268,7 +401,7 @@ affine(const T *x, const Parameters<typename Work<T>::type> *__restrict__ rows, 
 #pragma unroll
             for (int w = 0; w < W; ++w) {
                 const P p = one ? whole : rows[quotient(e + w, L, reciprocal)];
-                down(p.scale * (up(v[u].v[w]) - p.mean) + p.shift, v[u].v[w]);
+                down(p(up(v[u].v[w])), v[u].v[w]);
             }
             ((Vec<T, W> *)y)[j] = v[u];
         }
@@ -276,41 +409,52 @@ affine(const T *x, const Parameters<typename Work<T>::type> *__restrict__ rows, 
     if (blockIdx.x == 0 && vecs * W + threadIdx.x < size) {     // fewer than W values remain
         const i64 e = vecs * W + threadIdx.x;
         const P p = rows[quotient(e, L, reciprocal)];
-        down(p.scale * (up(x[e]) - p.mean) + p.shift, y[e]);
+        down(p(up(x[e])), y[e]);
     }
 }
 
-// The same where parameters change from column to column: rows of B values, the row's parameters and the column's
-// together (of the two means, one is 0). Every K rows take the next table of B columns. Without `rows`, a row's
-// parameters change nothing. W divides B.
-template <typename T, int W, int U>
+// Where an entry changes from column to column: x as (tables, K, B), a table of `period` columns for every K rows, repeated
+// along B. HOLD tells what the columns hold: 0 everything, 1 weight and bias, after the rows' statistics, 2 statistics,
+// before the rows' weight and bias. A thread keeps W adjacent columns and walks down the rows, from the last one as above,
+// `lanes` threads side by side. W divides B.
+template <typename T, int W, int U, int HOLD>
 __global__ void __launch_bounds__(256)
-affine_grid(const T *x, const Parameters<typename Work<T>::type> *__restrict__ rows,
-            const Parameters<typename Work<T>::type> *__restrict__ columns, T *y, i64 size, i64 B, u64 reciprocal, i64 K,
-            u64 reciprocal_k) {
+affine_grid(const T *x, const typename Work<T>::type *__restrict__ rows,
+            const typename Work<T>::type *__restrict__ columns, T *y, i64 tables, i64 K, i64 B, i64 period, i64 lanes) {
     typedef typename Work<T>::type A;
-    const i64 vecs = size / W, tile = (i64)blockDim.x * U, lead = (vecs + tile - 1) / tile * tile;
-    for (i64 t = (i64)blockIdx.x * tile; t < lead; t += (i64)gridDim.x * tile) {
-        Vec<T, W> v[U];
+    const i64 vecs = B / W, count = tables * lanes * vecs, threads = (i64)gridDim.x * blockDim.x;
+    for (i64 t = (i64)blockIdx.x * blockDim.x + threadIdx.x; t < count; t += threads) {
+        const i64 piece = t / vecs, column = (t - piece * vecs) * W, back = piece / lanes, lane = piece - back * lanes,
+                  table = tables - 1 - back;
+        const T *from = x + table * K * B + column;
+        T *into = y + table * K * B + column;
+        Centred<A> centred[HOLD == 1 ? 1 : W];
+        Scaled<A> scaled[HOLD == 1 ? W : 1];
 #pragma unroll
-        for (int u = 0; u < U; ++u) {
-            const i64 j = lead - 1 - t - threadIdx.x - (i64)u * blockDim.x;
-            if (j < vecs) v[u] = ((const Vec<T, W> *)x)[j];
+        for (int w = 0; w < W; ++w) {
+            const i64 c = table * period + (column + w) % period;
+            if (HOLD == 1) scaled[w] = ((const Scaled<A> *)columns)[c];
+            else centred[w] = ((const Centred<A> *)columns)[c];
         }
+        for (i64 k = K - 1 - lane; k >= 0; k -= lanes * U) {
+            Vec<T, W> v[U];
 #pragma unroll
-        for (int u = 0; u < U; ++u) {
-            const i64 j = lead - 1 - t - threadIdx.x - (i64)u * blockDim.x, e = j * W;
-            if (j >= vecs) continue;
-            const i64 r = quotient(e, B, reciprocal), table = quotient(r, K, reciprocal_k) * B + (e - r * B);
-            Parameters<A> p = {A(1), A(0), A(0), A(0)};
-            if (rows) p = rows[r];
+            for (int u = 0; u < U; ++u)
+                if (k - u * lanes >= 0) v[u] = *(const Vec<T, W> *)(from + (k - u * lanes) * B);
 #pragma unroll
-            for (int w = 0; w < W; ++w) {
-                const Parameters<A> c = columns[table + w];
-                const A d = ((A(up(v[u].v[w])) - p.mean) - c.mean) - (p.rest + c.rest);
-                down(d * (p.scale * c.scale) + (p.shift + c.shift), v[u].v[w]);
+            for (int u = 0; u < U; ++u) {
+                const i64 row = k - u * lanes;
+                if (row < 0) continue;
+                if (HOLD == 1) centred[0] = ((const Centred<A> *)rows)[table * K + row];
+                if (HOLD == 2) scaled[0] = ((const Scaled<A> *)rows)[table * K + row];
+#pragma unroll
+                for (int w = 0; w < W; ++w) {
+                    A d = centred[HOLD == 1 ? 0 : w](up(v[u].v[w]));
+                    if (HOLD) d = scaled[HOLD == 1 ? w : 0](d);
+                    down(d, v[u].v[w]);
+                }
+                *(Vec<T, W> *)(into + row * B) = v[u];
             }
-            ((Vec<T, W> *)y)[j] = v[u];
         }
     }
 }

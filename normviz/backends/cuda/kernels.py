@@ -1,43 +1,74 @@
 """Launches of the kernels in kernels.cu: the grid, the number of pieces and the tables of parameters.
 
-The array module and the compiled module are parameters, so the same launches run on a GPU and, in tests/cuda, on an
+The array module and the compiled modules are parameters, so the same launches run on a GPU and, in tests/cuda, on an
 emulation on the CPU.
 """
 
-import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from normviz.backends.cuda.layout import SHORT, entries, order_of, runs, split
+from normviz.backends.cuda.layout import order_of, reduction, tables
 
 BLOCK = 256
-UNROLL, COLUMN_UNROLL, GRID_UNROLL = 4, 8, 2
+UNROLL, COLUMN_UNROLL, GRID_UNROLL = 4, 8, 4
 # The name of a dtype in CUDA, and how many values fill 16 bytes.
 TYPES = {"float16": ("__half", 8), "bfloat16": ("__nv_bfloat16", 8), "float32": ("float", 4), "float64": ("double", 2)}
+# The numbers of the types of weight and bias in kernels.cu.
+PARAMETERS = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 # Sets of at most this many cells are summed in double: with few terms, rounding errors do not average out.
 FEW = 32
 # The longest piece of a set, in values. The error that an outlier at the start causes grows with it, and float64 has no
 # digits to spare.
 LONGEST = {"float64": 1 << 13}
+# Shorter rows of columns are read several at a time, because neighbouring threads must read neighbouring memory.
+BESIDE = 256
 SOURCE = Path(__file__).with_name("kernels.cu")
 HEADERS = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\n"
 OPTIONS = ("--std=c++17",)
-# Mean, rstd, weight, bias: float64, broadcasting against x; None where there is none.
-Parameters = tuple[Any, Any, Any, Any]
+KINDS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
+RSTD = 3
 
 
-def instances() -> list[str]:
-    """Return the names of all kernels in C++."""
-    names = ["merge"]
+class Found(NamedTuple):
+    """What a table takes the statistics from: float64 on the device, see `entry` in kernels.cu.
+
+    `mean` and `spread` are arrays of the same strides. Along an axis of x, `cells` entries have one set, and the next
+    set lies `sets` numbers away in memory; 0 where there is one set.
+    """
+
+    mean: Any
+    spread: Any
+    cells: tuple[int, ...]
+    sets: tuple[int, ...]
+    kind: int = RSTD
+    count: float = 1.0
+    eps: float = 0.0
+
+    @classmethod
+    def of(cls, mean: Any, rstd: Any) -> "Found":
+        """Take mean and 1 / std that broadcast against x."""
+        if (mean.shape, mean.strides) != (rstd.shape, rstd.strides):
+            mean, rstd = mean + 0 * rstd, rstd + 0 * mean
+        sets = tuple(step // mean.itemsize if n > 1 else 0 for step, n in zip(mean.strides, mean.shape, strict=True))
+        return cls(mean, rstd, (1,) * mean.ndim, sets)
+
+
+def instances() -> dict[str, list[str]]:
+    """Return the names of all kernels in C++, by the type whose module they are in; "" is the one that all need."""
+    found = {"": ["merge", "table<float>", "table<double>"]}
     for ctype, width in TYPES.values():
+        names = []
         for work in ("double",) if ctype == "double" else ("float", "double"):
             names.append(f"moments<{ctype},{work},{UNROLL}>")
             names += [f"column_moments<{ctype},{work},{w},{COLUMN_UNROLL}>" for w in sorted({1, width // 2})]
         for w in (width, 1):
-            names += [f"affine<{ctype},{w},{UNROLL}>", f"affine_grid<{ctype},{w},{GRID_UNROLL}>"]
-    return names
+            names += [f"affine<{ctype},{w},{UNROLL}>"]
+            names += [f"affine_grid<{ctype},{w},{GRID_UNROLL},{hold}>" for hold in range(3)]
+        found[ctype] = names
+    return found
 
 
 def covers(dtype: Any) -> bool:
@@ -48,11 +79,13 @@ def covers(dtype: Any) -> bool:
 class Kernels:
     """The kernels on one kind of device, which holds `threads` threads at once; `block` of them make a block.
 
-    `module` has the compiled kernels: `get_function(name)(grid, block, arguments)`, as cupy.RawModule has it.
+    `module` returns the compiled kernels of a key of `instances`: `get_function(name)(grid, block, arguments)`, as
+    cupy.RawModule has it. A function that has been fetched is kept.
     """
 
-    def __init__(self, xp: Any, module: Any, threads: int, block: int = BLOCK) -> None:
+    def __init__(self, xp: Any, module: Callable[[str], Any], threads: int, block: int = BLOCK) -> None:
         self.xp, self.module, self.threads, self.block = xp, module, threads, block
+        self._functions: dict[str, Any] = {}
 
     def rows(self, x: Any, rows: int, L: int) -> Any:
         """Return the atoms of rows of L adjacent values: (rows, 2), mean and M2."""
@@ -68,14 +101,18 @@ class Kernels:
         """Return the atoms of the columns of x as (outer, K, B): (outer * B, 2), mean and M2."""
         ctype, width16 = TYPES[x.dtype.name]
         W = width16 // 2
-        if B % W or pointer(x) % 8:
+        # Not in float64: the mean of each part is rounded, and a merge cannot make that good.
+        beside = folded(K, B, W, BESIDE // x.itemsize, K // COLUMN_UNROLL) if x.itemsize < 8 else 1
+        K, across = K // beside, B * beside
+        if across % W or pointer(x) % 8:
             W = 1
-        splits, step = self.plan_columns(outer * B // W, K, x.dtype)
+        splits, step = self.plan_columns(outer * across // W, K, x.dtype)
         width = 2 if splits == 1 else 3
-        atoms = self.xp.empty((outer * splits * B, width), np.float64)
+        atoms = self.xp.empty((outer * splits * across, width), np.float64)
         name = f"column_moments<{ctype},{self.work(ctype, K)},{W},{COLUMN_UNROLL}>"
-        self._run(name, outer * splits * (B // W), x, atoms, outer, K, B, splits, step, np.int32(width))
-        return atoms if splits == 1 else self.merge(atoms, outer, splits, B)
+        self._run(name, outer * splits * (across // W), x, atoms, outer, K, across, splits, step, np.int32(width))
+        parts = splits * beside
+        return atoms if parts == 1 else self.merge(atoms, outer, parts, B, K if splits == 1 else None)
 
     def merge(self, atoms: Any, outer: int, K: int, inner: int, count: float | None = None) -> Any:
         """Merge atoms, (outer, K, inner), over K: (outer * inner, 2).
@@ -84,39 +121,57 @@ class Kernels:
         each take two launches.
         """
         outputs = outer * inner
-        parts = max(1, min(self.threads // (32 * outputs), K // 256))
+        # Teams of one lane read side by side where there is something beside; else the lanes of a team do.
+        lanes = 1 if inner >= 8 else 32
+        parts = max(1, min(self.threads // (lanes * outputs), K // (8 * lanes)))
         width = 2 if parts == 1 else 3
         out = self.xp.empty((outputs * parts, width), np.float64)
         team = 1
-        while team < 32 and 4 * team * parts < K and 2 * team * outputs * parts <= 4 * self.threads:
+        while team < lanes and 4 * team * parts < K and 2 * team * outputs * parts <= 4 * self.threads:
             team *= 2
         given = (np.int32(3), np.float64(0)) if count is None else (np.int32(2), np.float64(count))
         counts = (np.int32(team), *given, np.int32(width))
         self._run("merge", outputs * parts * team, atoms, out, outer, K, inner, parts, *counts)
         return out if parts == 1 else self.merge(out, outputs, parts, 1)
 
+    def table(self, work: Any, found: Found, weight: Any, bias: Any, layout: Any) -> tuple[Any, Any]:
+        """Return the tables of rows and of columns that a `Layout` asks for, each None where there is none."""
+        rows, columns = (self.xp.empty(size, work) if size else None for size in (layout.rows, layout.columns))
+        null = np.uint64(0)  # a null pointer, as RawModule passes one
+        arguments = [null if a is None else a for a in (rows, columns)]
+        given = (found.mean, found.spread, np.int32(found.kind), np.float64(found.count), np.float64(found.eps))
+        for p in (weight, bias):
+            given += (null, np.int32(0)) if p is None else (p, np.int32(PARAMETERS[p.dtype.name]))
+        name = "table<double>" if work == np.float64 else "table<float>"
+        self._run(name, layout.entries, layout.packed, *arguments, *given)
+        return rows, columns
+
     def affine(self, x: Any, y: Any, rows: Any) -> None:
-        """Write y = (x - mean) * scale + shift, one of `rows` for every x.size / len(rows) values."""
+        """Write y = (x - mean) * scale + shift, one of `rows`, 4 numbers each, for every x.size / (their number)."""
         ctype, W = TYPES[x.dtype.name]
         if (pointer(x) | pointer(y)) % 16:
             W = 1
-        L = x.size // len(rows)
+        count = rows.size // 4
+        L = x.size // count
         name = f"affine<{ctype},{W},{UNROLL}>"
-        self._run(name, -(-x.size // (W * UNROLL)), x, rows, y, x.size, L, reciprocal(L, len(rows)))
+        self._run(name, -(-x.size // (W * UNROLL)), x, rows, y, x.size, L, reciprocal(L, count))
 
-    def affine_grid(self, x: Any, y: Any, rows: Any, columns: Any, B: int) -> None:
-        """Write y likewise, with parameters of every row of B values (or None) and of its columns.
+    def affine_grid(self, x: Any, y: Any, rows: Any, columns: Any, hold: int, shape: tuple[int, int, int]) -> None:
+        """Write y likewise for x as `shape`, (outer, K, B), with entries of rows and columns; `hold` as in kernels.cu.
 
-        `columns` holds len(columns) / B tables, one for as many rows as there are for each.
+        There is a row for each of outer * K, or None, and a table of B columns for each of `outer`.
         """
         ctype, W = TYPES[x.dtype.name]
-        if (pointer(x) | pointer(y)) % 16 or B % W:
+        outer, K, B = shape
+        beside = folded(K, B, W, BESIDE // x.itemsize, K) if hold == 0 else 1
+        K, across = K // beside, B * beside
+        if (pointer(x) | pointer(y)) % 16 or across % W:
             W = 1
-        K = x.size // len(columns)
-        none = np.uint64(0)  # a null pointer, as RawModule passes one
-        name = f"affine_grid<{ctype},{W},{GRID_UNROLL}>"
-        scalars = (x.size, B, reciprocal(B, x.size // B), K, reciprocal(K, len(columns) // B))
-        self._run(name, -(-x.size // (W * GRID_UNROLL)), x, none if rows is None else rows, columns, y, *scalars)
+        vecs = outer * across // W
+        lanes = max(1, min(-(-4 * self.threads // vecs), -(-K // GRID_UNROLL)))
+        name = f"affine_grid<{ctype},{W},{GRID_UNROLL},{hold}>"
+        rows = np.uint64(0) if rows is None else rows
+        self._run(name, vecs * lanes, x, rows, columns, y, outer, K, across, B, lanes)
 
     def work(self, ctype: str, cells: int) -> str:
         """Return the type in which a tile of a set of so many cells is taken."""
@@ -143,9 +198,12 @@ class Kernels:
 
     def _run(self, name: str, threads: int, *arguments: Any) -> None:
         """Launch a kernel with about `threads` threads; above 8 times what the device holds, each thread loops."""
+        function = self._functions.get(name)
+        if function is None:
+            key = next(key for key, names in instances().items() if name in names)
+            function = self._functions[name] = self.module(key).get_function(name)
         grid = max(1, min(-(-threads // self.block), 8 * self.threads // self.block))
-        scalars = tuple(np.int64(a) if type(a) is int else a for a in arguments)
-        self.module.get_function(name)((grid,), (self.block,), scalars)
+        function((grid,), (self.block,), tuple(np.int64(a) if type(a) is int else a for a in arguments))
 
 
 def reciprocal(divisor: int, quotients: int) -> np.uint64:
@@ -153,61 +211,62 @@ def reciprocal(divisor: int, quotients: int) -> np.uint64:
     return np.uint64((1 << 64) // divisor + 1 if divisor > 1 and quotients > 1 else 0)
 
 
+def folded(K: int, B: int, W: int, cells: int, most: int) -> int:
+    """Return how many of K rows of B columns, at most `most`, to read as one of `cells` or more in vectors of W.
+
+    >>> folded(50176, 3, 4, 64, 50176), folded(50176, 64, 4, 64, 50176), folded(7, 3, 4, 64, 7)
+    (28, 1, 1)
+    """
+    fitting = (m for m in range(-(-cells // B), min(most, 512) + 1) if K % m == 0 and m * B % W == 0)
+    return 1 if cells <= B else next(fitting, 1)
+
+
 def pointer(a: Any) -> int:
     """Return the address of the first cell."""
     return a.data.ptr
 
 
-def atoms(kernels: Kernels, tiles: Any) -> tuple[Any, Any]:
-    """Return mean and M2 over the odd axes of dense tiles, in the shape of the even axes."""
-    order = order_of(tiles) or ()
-    left = runs([tiles.shape[axis] for axis in order], [axis % 2 == 1 for axis in order])
-    inside = [n for n, odd in left if odd]
-    last, last_odd = left[-1] if left else (1, False)
-    if not inside:
-        found, count = kernels.rows(tiles, tiles.size, 1), 1
-    elif last_odd and (last * tiles.itemsize >= SHORT or len(inside) == 1):
-        del left[-1]
-        found, count = kernels.rows(tiles, tiles.size // last, last), last
-    else:
-        # As many columns as there are side by side; a short run that is innermost is merged later.
-        at = len(left) - (3 if last_odd else 2)
-        columns = math.prod(n for n, _ in left[at + 1 :])
-        count = left.pop(at)[0]
-        found = kernels.columns(tiles, tiles.size // (count * columns), count, columns)
-    for at in reversed([i for i, (_, odd) in enumerate(left) if odd]):
-        outer, inner = (math.prod(n for n, _ in part) for part in (left[:at], left[at + 1 :]))
-        found = kernels.merge(found, outer, left[at][0], inner, count)
-        count *= left.pop(at)[0]
-    even = [axis for axis in order if axis % 2 == 0]
-    found = found.reshape(*(tiles.shape[axis] for axis in even), 2).transpose(*np.argsort(even).tolist(), len(even))
+def atoms(kernels: Kernels, x: Any, block: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    """Return mean and M2 of every block of a dense x, (sets, 2), and how many sets lie between those of each axis."""
+    order = order_of(x) or ()
+    plan = reduction(tuple(x.shape[axis] for axis in order), tuple(block[axis] for axis in order), x.itemsize)
+    outer, K, B = plan.first
+    found = kernels.columns(x, outer, K, B) if plan.by_columns else kernels.rows(x, outer, K)
+    for shape, count in plan.merges:
+        found = kernels.merge(found, *shape, count)
+    steps = [0] * x.ndim
+    for axis, step in zip(order, plan.steps, strict=True):
+        steps[axis] = step
+    return found, tuple(steps)
+
+
+def on_grid(found: Any, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return mean and M2 that `atoms` found, in the shape of the grid of blocks."""
+    order = order_of(x) or ()
+    grid = [x.shape[axis] // block[axis] for axis in order]
+    found = found.reshape(*grid, 2).transpose(*np.argsort(order).tolist(), x.ndim)
     return found[..., 0], found[..., 1]
 
 
-def scale(kernels: Kernels, x: Any, y: Any, given: Parameters) -> bool:
-    """Write (x - mean) * rstd * weight + bias to y, laid out as x; return False if the tables would be too large."""
+def scale(kernels: Kernels, x: Any, y: Any, found: Found, weight: Any, bias: Any) -> bool:
+    """Write (x - mean) * rstd * weight + bias to y, laid out as x; return False if the tables would be too large.
+
+    Weight and bias are on the device, of one of the types in PARAMETERS, with x's rank, and broadcast against x.
+    """
     order = order_of(x) or ()
-    lengths = tuple(x.shape[axis] for axis in order)
-    statistics, affine = (
-        tuple(any(p is not None and p.shape[axis] > 1 for p in pair) for axis in order)
-        for pair in (given[:2], given[2:])
-    )
-    plan = split(lengths, (statistics, affine), x.itemsize)
-    if plan is None:
-        return False
-    work = np.float64 if x.itemsize == 8 else np.float32
-    mean, rstd, weight, bias = (None if p is None else p.transpose(order) for p in given)
 
-    def table(shape: tuple[int, ...] | None, rows: bool) -> Any:
-        if shape is None:
+    def steps(p: Any) -> tuple[int, ...] | None:
+        if p is None:
             return None
-        pair = (mean, rstd) if plan.in_rows[0] == rows else (None, None)
-        other = (weight, bias) if plan.in_rows[1] == rows else (None, None)
-        return entries(kernels.xp, work, shape, (*pair, *other), fold=all(plan.in_rows))
+        return tuple(p.strides[axis] // p.itemsize if p.shape[axis] > 1 else 0 for axis in order)
 
-    rows, columns = plan.tables(lengths)
+    lengths, cells, sets = (tuple(values[axis] for axis in order) for values in (x.shape, found.cells, found.sets))
+    layout = tables(lengths, x.itemsize, cells, sets, steps(weight), steps(bias))
+    if layout is None:
+        return False
+    rows, columns = kernels.table(np.float64 if x.itemsize == 8 else np.float32, found, weight, bias, layout)
     if columns is None:
-        kernels.affine(x, y, table(rows, True))
+        kernels.affine(x, y, rows)
     else:
-        kernels.affine_grid(x, y, table(rows, True), table(columns, False), math.prod(lengths[plan.start :]))
+        kernels.affine_grid(x, y, rows, columns, layout.hold, layout.grid)
     return True

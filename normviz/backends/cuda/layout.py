@@ -1,8 +1,12 @@
 """How the kernels read an array in the order of its memory: as rows, as columns, or not at all."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
 
 # For runs of fewer bytes, most of each 16-byte load is wasted, and the moments of the runs take much memory.
 SHORT = 64
@@ -15,14 +19,18 @@ def order_of(a: Any) -> tuple[int, ...] | None:
     >>> order_of(np.zeros((2, 3, 4)).transpose(0, 2, 1)), order_of(np.zeros((4, 4))[:, ::2])
     ((0, 2, 1), None)
     """
+    return _order(a.shape, a.strides, a.itemsize)
+
+
+@lru_cache(maxsize=512)
+def _order(shape: tuple[int, ...], strides: tuple[int, ...], step: int) -> tuple[int, ...] | None:
     # The stride of an axis of length 1 is arbitrary.
-    order = sorted(range(a.ndim), key=lambda axis: (1, -a.strides[axis]) if a.shape[axis] > 1 else (0, axis))
-    step = a.itemsize
+    order = sorted(range(len(shape)), key=lambda axis: (1, -strides[axis]) if shape[axis] > 1 else (0, axis))
     for axis in reversed(order):
-        if a.shape[axis] > 1:
-            if a.strides[axis] != step:
+        if shape[axis] > 1:
+            if strides[axis] != step:
                 return None
-            step *= a.shape[axis]
+            step *= shape[axis]
     return tuple(order)
 
 
@@ -97,19 +105,120 @@ def split(lengths: tuple[int, ...], varies: tuple[tuple[bool, ...], tuple[bool, 
     return best if best.cells(lengths) <= max(size // 2, min(size, 1 << 20)) else None
 
 
-def entries(xp: Any, work: Any, shape: tuple[int, ...], given: tuple[Any, ...], fold: bool) -> Any:
-    """Return a table of (scale, mean, rest, shift), one entry a cell of `shape`, for parameters that broadcast to it.
+class Reduction(NamedTuple):
+    """How the moments of blocks are made: x as `first`, (outer, K, B), of which K is reduced, and what is merged then.
 
-    The mean is rounded to the working type. The part that this removes is `rest`, or is added to the shift.
+    Attributes
+    ----------
+    first, by_columns
+        With `by_columns` every column of K cells that lie B apart, otherwise B is 1 and every row.
+    merges
+        ((outer, K, inner), cells of one atom) of each merge.
+    steps
+        How many sets lie between two neighbours along each axis in memory; 0 where an axis has one set.
     """
-    mean, rstd, weight, bias = given
-    zero, one = xp.zeros([1] * len(shape)), xp.ones([1] * len(shape))
-    exact = zero if mean is None else mean
-    scale = (one if rstd is None else rstd) * (one if weight is None else weight)
-    shift = zero if bias is None else bias
-    rounded = exact.astype(work)
-    rest = exact - rounded
-    if fold:
-        shift, rest = shift - rest * scale, zero
-    columns = [xp.broadcast_to(a.astype(work), shape).reshape(-1) for a in (scale, rounded, rest, shift)]
-    return xp.stack(columns, axis=-1)
+
+    first: tuple[int, int, int]
+    by_columns: bool
+    merges: tuple[tuple[tuple[int, int, int], int], ...]
+    steps: tuple[int, ...]
+
+
+@lru_cache(maxsize=512)
+def reduction(lengths: tuple[int, ...], block: tuple[int, ...], itemsize: int) -> Reduction:
+    """Return how to make the moments of blocks of a dense array; axes are in the order of memory.
+
+    >>> reduction((8, 16, 49), (8, 1, 49), 4)
+    Reduction(first=(128, 49, 1), by_columns=False, merges=(((1, 8, 16), 49),), steps=(0, 1, 0))
+    """
+    tiles = [n for length, cells in zip(lengths, block, strict=True) for n in (length // cells, cells)]
+    left = runs(tiles, [axis % 2 == 1 for axis in range(len(tiles))])
+    size = math.prod(lengths)
+    inside = [n for n, odd in left if odd]
+    last, last_odd = left[-1] if left else (1, False)
+    by_columns = False
+    if not inside:
+        first, count = (size, 1, 1), 1
+    elif last_odd and (last * itemsize >= SHORT or len(inside) == 1):
+        del left[-1]
+        first, count = (size // last, last, 1), last
+    else:
+        # As many columns as there are side by side; a short run that is innermost is merged later.
+        at = len(left) - (3 if last_odd else 2)
+        columns = math.prod(n for n, _ in left[at + 1 :])
+        count = left.pop(at)[0]
+        first, by_columns = (size // (count * columns), count, columns), True
+    merges = []
+    for at in reversed([i for i, (_, odd) in enumerate(left) if odd]):
+        outer, inner = (math.prod(n for n, _ in part) for part in (left[:at], left[at + 1 :]))
+        merges.append(((outer, left[at][0], inner), count))
+        count *= left.pop(at)[0]
+    return Reduction(first, by_columns, tuple(merges), contiguous(tiles[::2]))
+
+
+def contiguous(lengths: Sequence[int]) -> tuple[int, ...]:
+    """Return the steps along the axes of an array in C order, and 0 along one of length 1.
+
+    >>> contiguous((2, 1, 3))
+    (3, 0, 1)
+    """
+    return tuple(math.prod(lengths[axis + 1 :]) if n > 1 else 0 for axis, n in enumerate(lengths))
+
+
+class Layout(NamedTuple):
+    """The tables for one layout of x, statistics and parameters, and how `affine_grid` reads x then.
+
+    Attributes
+    ----------
+    rows, columns
+        Numbers in each table; 0 where there is none.
+    entries
+        Of both.
+    hold
+        What the columns hold, as kernels.cu numbers it.
+    grid
+        x as (outer, K, B): a table of B columns for every K rows.
+    packed
+        `Tables` of kernels.cu as an array of one element, which CuPy passes by value.
+    """
+
+    rows: int
+    columns: int
+    entries: int
+    hold: int
+    grid: tuple[int, int, int]
+    packed: np.ndarray
+
+
+Steps = tuple[int, ...]
+
+
+@lru_cache(maxsize=512)
+def tables(
+    lengths: tuple[int, ...], itemsize: int, cells: Steps, sets: Steps, weight: Steps | None, bias: Steps | None
+) -> Layout | None:
+    """Return the tables for a dense x, or None if they would be too large; axes are in the order of memory.
+
+    `cells` and `sets` are those of `Found`, `weight` and `bias` the steps between their entries.
+    """
+    rank = len(lengths)
+    none = (0,) * rank
+    weight, bias = weight or none, bias or none
+    varies = (tuple(map(bool, sets)), tuple(bool(a or b) for a, b in zip(weight, bias, strict=True)))
+    plan = split(lengths, varies, itemsize)
+    if plan is None:
+        return None
+    numbers, counts = [], []
+    for shape, which in zip(plan.tables(lengths), (True, False), strict=True):
+        holds = [shape is not None and in_rows == which for in_rows in plan.in_rows]
+        size = math.prod(shape) if shape else 0
+        counts.append((size, size * (4 if holds[0] else 2)))
+        numbers += [size, *holds]
+        for steps, one in ((shape or (1,) * rank, 1), (cells, 1), (sets, 0), (weight, 0), (bias, 0)):
+            numbers += [*[one] * (5 - rank), *steps]
+    packed = np.array(numbers, np.int64).view(np.dtype((np.void, 8 * len(numbers))))
+    lead, start = plan.lead, plan.start
+    grid = (math.prod(lengths[:lead]), math.prod(lengths[lead:start]), math.prod(lengths[start:]))
+    (rows, of_rows), (columns, of_columns) = counts
+    hold = {(True, False): 1, (False, True): 2}.get(plan.in_rows, 0)
+    return Layout(of_rows, of_columns, rows + columns, hold, grid, packed)

@@ -4,6 +4,7 @@
 // shuffle while another lane of its warp does not is an error, as it is (undefined) on a GPU.
 #pragma once
 #include <ucontext.h>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -32,6 +33,12 @@ inline __nv_bfloat16 __float2bfloat16_rn(float f) {
     memcpy(&u, &f, 4);
     if ((u & 0x7fffffffu) > 0x7f800000u) return {0x7fff};
     return {uint16_t((u + 0x7fffu + ((u >> 16) & 1)) >> 16)};
+}
+inline float __fmaf_ieee_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline unsigned __float_as_uint(float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
 }
 inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)(((unsigned __int128)a * b) >> 64);
