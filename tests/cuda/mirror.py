@@ -32,7 +32,8 @@ class MirroredModule:
             for a in arguments:
                 if isinstance(a, DeviceArray):
                     address = a.ctypes.data
-                    nbytes = max(a.nbytes, len(here.get(address, b"")))
+                    span = np.lib.array_utils.byte_bounds(a.view(np.ndarray))[1] - address
+                    nbytes = max(span, len(here.get(address, b"")))
                     here[address] = np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
             for address, memory in here.items():
                 start = address % ALIGNED
