@@ -1,5 +1,7 @@
 """Statistics against plain loops: relative 1e-12, because every sum runs in float64 whatever x is."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -147,6 +149,33 @@ def test_atoms_give_every_method_that_merges_positions(shape, backend):
     for method, num_groups in configurations(shape):
         if nv.METHODS[method].spatial == "all":
             agree(atoms.pool(method, num_groups=num_groups), x, method, num_groups)
+
+
+@pytest.mark.parametrize("loc", [1e4, 1e8, 1e15])
+def test_merging_adds_no_rounding_to_that_of_the_means(loc):
+    """Against exact fractions, on means that are large beside their differences."""
+    means, m2, count = values((30, 4), loc=loc), values((30, 4), seed=1) ** 2, 9
+    found = nv.Moments(count=count, mean=means, m2=m2).sweep()
+    for (method, num_groups), statistics in found.items():
+        pool = nv.pooling(method, means.shape, num_groups)
+        sets, within = (tile(a, pool.block).swapaxes(1, 2).reshape(pool.count, -1).tolist() for a in (means, m2))
+        for k, (row, inner) in enumerate(zip(sets, within, strict=True)):
+            exact = [*map(Fraction, row)]
+            mean = sum(exact) / len(exact)
+            var = (sum(map(Fraction, inner)) + count * sum((m - mean) ** 2 for m in exact)) / (count * len(exact))
+            assert abs(Fraction(statistics.var.flat[k]) / var - 1) < 1e-14
+            assert abs(Fraction(statistics.mean.flat[k]) - mean) <= np.spacing(loc)
+
+
+@pytest.mark.parametrize("value", [0.1, -1e30, 1 / 3, 1e200])
+def test_a_constant_has_no_variance_after_every_merge(value):
+    x = np.full((6, 4, 5, 7), value)
+    added = sum((nv.moments(part) for part in np.array_split(x, 4, axis=2)), start=nv.Moments.zero)
+    joined = nv.Moments.concatenate(nv.moments(part) for part in np.array_split(x, 4))
+    for atoms in (added, joined):
+        for found in atoms.sweep().values():
+            assert (found.var == 0).all()
+            assert (found.mean == value).all()
 
 
 @pytest.mark.parametrize("axis", [0, 1])
