@@ -7,6 +7,7 @@ import pytest
 
 import normviz as nv
 from normviz.backends import dispatch as backends
+from normviz.backends.compiled import readiness
 from normviz.core.array_kinds import host
 from tests import gpu
 from tests.core.cases import configurations, one_each, values
@@ -41,6 +42,111 @@ def test_without_cupy(monkeypatch):
             nv.moments(values((2, 3)), backend="cupy")
     finally:
         backends.cupy_problem.cache_clear()
+
+
+@pytest.fixture
+def numba_now(monkeypatch):
+    """What is found out about numba during a test is forgotten again."""
+    backends._numba_problem.cache_clear()
+    backends.load.cache_clear()
+    yield monkeypatch
+    backends._numba_problem.cache_clear()
+
+
+def not_installed(patch):
+    patch.delitem(sys.modules, "numba", raising=False)
+    patch.setattr(backends, "find_spec", lambda name: None)
+
+
+def fails_with(error):
+    def fail(patch):
+        def importing(name):
+            raise error
+
+        patch.setitem(sys.modules, "numba", None)
+        patch.setattr(backends, "import_module", importing)
+
+    return fail
+
+
+def switched_off(patch):
+    patch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", 1)
+
+
+BROKEN = "numba cannot be imported ({}); pip install --upgrade 'normviz[fast]'"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (not_installed, "numba is not installed; pip install 'normviz[fast]'"),
+        (
+            fails_with(ImportError("Numba needs NumPy 2.5 or less.\nGot NumPy 2.6.")),
+            BROKEN.format("ImportError: Numba needs NumPy 2.5 or less. Got NumPy 2.6."),
+        ),
+        (fails_with(SystemError("initialization")), BROKEN.format("SystemError: initialization")),
+        (switched_off, "numba compiles nothing while NUMBA_DISABLE_JIT is set; unset it"),
+    ],
+    ids=["not installed", "another NumPy", "SystemError", "switched off"],
+)
+def test_without_numba(numba_now, change, said):
+    numba_now.setenv("NORMVIZ_COMPILED_MIN_BYTES", "0")
+    change(numba_now)
+    assert nv.devices(warm_up=True)["compiled"] == said
+    x = values((2, 3))
+    assert nv.backend_for(x) == nv.moments(x).backend == "numpy"
+    for call in (nv.backend_for, nv.moments):
+        with pytest.raises(RuntimeError) as caught:
+            call(x, backend="compiled")
+        expected = f"backend 'compiled' cannot be used: {said}; backend='numpy' works without it"
+        assert str(caught.value) == expected
+
+
+@pytest.fixture
+def needs_numba():
+    if problem := backends.compiled_problem():
+        pytest.skip(f"the compiled backend was not tested: {problem}")
+
+
+def test_the_size_decides_for_the_compiled_backend(needs_numba, monkeypatch):
+    x, large = values((2, 3)), np.zeros((2, backends.COMPILED_MIN_BYTES // 2), np.int8)
+    monkeypatch.delenv("NORMVIZ_COMPILED_MIN_BYTES")
+    monkeypatch.setattr(readiness, "ready", False)
+    assert [nv.backend_for(a) for a in (x, [[1, 2]], large[:, 1:], large)] == ["numpy"] * 3 + ["compiled"]
+    monkeypatch.setenv("NORMVIZ_COMPILED_MIN_BYTES", str(x.nbytes))
+    assert [nv.backend_for(a) for a in (x[:1], x)] == ["numpy", "compiled"]
+    assert nv.statistics(x, "batch").backend == nv.gradient(x, x, "batch").backend == "compiled"
+    assert nv.backend_for(large, "numpy") == nv.moments(x, backend="numpy").backend == "numpy"
+
+
+def test_every_size_is_compiled_once_that_costs_nothing(needs_numba, monkeypatch):
+    monkeypatch.delenv("NORMVIZ_COMPILED_MIN_BYTES")
+    monkeypatch.setattr(readiness, "ready", True)
+    assert nv.backend_for(values((2, 3))) == nv.backend_for([[1, 2]]) == "compiled"
+    monkeypatch.setenv("NORMVIZ_COMPILED_MIN_BYTES", "100")  # a size that is set decides alone
+    assert nv.backend_for(values((2, 3))) == "numpy"
+
+
+def test_numpy_takes_over_for_good_where_a_loop_cannot_be_compiled(needs_numba, monkeypatch):
+    from normviz.backends.compiled.machine_code import compiled
+
+    def no_memory(*_):
+        raise MemoryError("LLVM has no memory")
+
+    monkeypatch.setattr(readiness, "failure", None)
+    monkeypatch.setenv("NORMVIZ_COMPILED_MIN_BYTES", "0")
+    loop = compiled()(lambda x: x[0])
+    monkeypatch.setattr(loop._compiler, "compile", no_memory)
+    monkeypatch.setattr(type(backends.load("compiled")), "normalize", lambda self, x, *_: loop(np.ones(1, "f2")))
+    x = values((2, 4, 3, 3))
+    with pytest.warns(RuntimeWarning, match=r"cannot compile here \(MemoryError: LLVM has no memory\); NumPy computes"):
+        y = nv.normalize(x, "group", num_groups=2, out=x)
+    np.testing.assert_array_equal(y, EXPECTED)
+    assert nv.backend_for(x) == "numpy"
+    assert nv.devices()["compiled"].endswith("cannot compile here (MemoryError: LLVM has no memory)")
+    nv.normalize(x, "batch")  # without another warning
+    with pytest.raises(RuntimeError, match=r"^numba .* cannot compile here \(MemoryError: LLVM has no memory\)$"):
+        nv.normalize(x, "batch", backend="compiled")
 
 
 def test_cupy_without_a_gpu(stand_in_for_cupy):
@@ -82,6 +188,7 @@ def test_cupy_without_cuda_s_compiler_or_headers(stand_in_for_cupy, monkeypatch,
 
 def test_devices(stand_in_for_cupy):
     found = nv.devices()
+    assert list(found) == ["numpy", "compiled", "cupy"]
     assert found["numpy"].startswith(f"NumPy {np.__version__} on ")
     assert found["cupy"] == (
         "CuPy 0 (stand-in) on a CPU (1 GiB); CUDA 13.2, its driver up to 13.1; arrays on the host from 256 MiB go there"
@@ -234,10 +341,9 @@ def test_parameters_may_be_bfloat16(stand_in_for_cupy, library, parameters):
         np.testing.assert_array_equal(host(found), host(expected))
 
 
-def test_a_bad_threshold(monkeypatch):
-    monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", "1 GB")
+@pytest.mark.parametrize("name", ["NORMVIZ_GPU_MIN_BYTES", "NORMVIZ_COMPILED_MIN_BYTES"])
+def test_a_bad_threshold(monkeypatch, name):
+    monkeypatch.setenv(name, "1 GB")
     with pytest.raises(ValueError) as caught:
         nv.backend_for(np.zeros((2, 3)))
-    assert str(caught.value) == (
-        "NORMVIZ_GPU_MIN_BYTES='1 GB' is not a number of bytes; set it to digits alone, or not at all"
-    )
+    assert str(caught.value) == (f"{name}='1 GB' is not a number of bytes; set it to digits alone, or not at all")

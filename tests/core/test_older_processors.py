@@ -2,7 +2,8 @@
 
 OpenBLAS and NumPy choose their inner loops by the processor. Environment variables make them choose those of older
 ones, so the tests of accuracy run again in processes that are started with these. NumPy's own sums take part as well:
-the loops that were compiled for newer processors are switched off.
+the loops that were compiled for newer processors are switched off. numba would have to compile its loops for each of
+them, and its sums in float64 lose no digit that matters on any.
 """
 
 import json
@@ -68,7 +69,7 @@ def settings_for(instructions: str) -> dict[str, str]:
 def test_errors_and_memory_hold_on_a_processor_with(instructions):
     settings = settings_for(instructions)
     options = ["-q", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
-    found = run("-m", "pytest", *options, *TESTS, "-k", "not cupy", **settings)
+    found = run("-m", "pytest", *options, *TESTS, "-k", "not cupy and not compiled", **settings)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
     assert " passed" in found.stdout
 
