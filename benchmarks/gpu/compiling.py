@@ -14,10 +14,9 @@ from normviz.backends.dispatch import load
 def main() -> None:
     """Compile every module and print."""
     worker: Any = load("cupy")
-    found = instances()
-    for key, names in found.items() if isinstance(found, dict) else [("all", found)]:
+    for key, names in instances().items():
         start = time.perf_counter()
-        module = worker.module(key) if isinstance(found, dict) else worker.module
+        module = worker.module(key)
         module.compile()
         print(f"{key or 'every call'}: compiled in {time.perf_counter() - start:.2f} s")
         for name in names:

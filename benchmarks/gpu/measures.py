@@ -1,7 +1,7 @@
-"""The measurements, each a row: errors first, then moments, sweep, forward pass, and arrays on the host."""
+"""The measurements, each a row: the most telling tensors first, then layers, arrays on the host, and the rest."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -12,9 +12,10 @@ import numpy as np
 import normviz as nv
 from normviz.backends.dispatch import adopt, load
 
-from .cases import Case, Limit
+from .cases import FIRST, Case, Limit
 from .ceilings import ceilings
-from .timing import milliseconds
+from .layers import LAYERS, measure
+from .timing import apart, milliseconds
 
 Row = dict[str, Any]
 
@@ -31,6 +32,8 @@ class Bench:
         torch's name of the device.
     timed
         timed(call, buffers, window, windows) in milliseconds.
+    apart
+        apart(call, x) in milliseconds, of the host and of the GPU.
     cells
         How many cells the ceilings and the arrays on the host have.
     """
@@ -39,6 +42,7 @@ class Bench:
     torch: Any
     device: str
     timed: Callable[..., float]
+    apart: Callable[..., tuple[float, float]]
     cells: int = 1 << 29
 
     @classmethod
@@ -48,7 +52,7 @@ class Bench:
         cupy, torch = import_module("cupy"), import_module("torch")
         if not torch.cuda.is_available():
             raise RuntimeError("this torch was built without CUDA; pip install torch from the index for your CUDA")
-        return cls(cupy, torch, "cuda", partial(milliseconds, cupy))
+        return cls(cupy, torch, "cuda", partial(milliseconds, cupy), partial(apart, cupy, torch))
 
     def machine(self) -> Row:
         """What it ran on."""
@@ -56,17 +60,26 @@ class Bench:
         versions = {"normviz": nv.__version__, "cupy": self.cupy.__version__, "torch": self.torch.__version__}
         return {"device": found["name"].decode(), "devices": nv.devices(), "versions": versions}
 
-    def run(self, cases: Iterable[Case], limit: Limit) -> Iterator[Row]:
+    def run(self, cases: Sequence[Case], limit: Limit) -> Iterator[Row]:
         """Yield all rows, until the limit."""
         top = ceilings(self.cupy, self.torch, self.device, self.timed, self.cells)
         yield top
         self.give_back()
-        yield from self.host()
-        for case in cases:
+        for part in (*(partial(self.case, case, top, limit) for case in cases[:FIRST]), *self.layers(top), self.host):
+            if limit.over():
+                return
+            yield from part()
+            self.give_back()
+        for case in cases[FIRST:]:
             if limit.over():
                 return
             yield from self.case(case, top, limit)
             self.give_back()
+
+    def layers(self, top: Row) -> list[Callable[[], Iterator[Row]]]:
+        """Return one measurement for each layer and type."""
+        given = (self.torch, self.device, self.timed, self.apart, top["copy_GBs"])
+        return [partial(measure, layer, dtype, *given) for layer in LAYERS for dtype in ("float32", "bfloat16")]
 
     def case(self, case: Case, top: Row, limit: Limit) -> Iterator[Row]:
         """Yield the rows of one tensor."""
@@ -75,7 +88,7 @@ class Bench:
         dtype = getattr(torch, case.dtype)
         xs = [(torch.randn(case.shape, device=self.device) * 2 + 1).to(dtype) for _ in range(case.copies(cache))]
         weight, bias = (torch.rand(C, device=self.device).to(dtype) for _ in range(2))
-        options = {"num_groups": G, "weight": weight.double().cpu().numpy(), "bias": bias.double().cpu().numpy()}
+        options = {"num_groups": G, "weight": weight, "bias": bias}
         about = {"shape": list(case.shape), "dtype": case.dtype, "GB": case.nbytes / 1e9}
         norm = torch.nn.functional.group_norm
         yield {"kind": "error", **self.errors(xs[0], norm, weight, bias, options), **about}
@@ -88,7 +101,8 @@ class Bench:
         ms = self.timed(lambda x: worker.moments(x, block), views)
         yield {"kind": "moments", "ms": ms, "of_read": case.nbytes / ms / 1e6 / top["read_GBs"], **about}
 
-        floor = (case.nbytes / top["read_GBs"] + 2 * case.nbytes / top["copy_GBs"]) / 1e6
+        copy = 2 * case.nbytes / top["copy_GBs"] / 1e6  # one read and one write, the least that there can be
+        floor = case.nbytes / top["read_GBs"] / 1e6 + copy  # two reads, if the tensor is larger than the cache
         ours = self.timed(lambda x: nv.normalize(x, "group", **options), xs)
         theirs = self.timed(lambda x: norm(x, G, weight, bias), xs)
         row = {
@@ -98,11 +112,15 @@ class Bench:
             "torch_ms": theirs,
             "vs_torch": theirs / ours,
             "of_floor": floor / ours,
+            "of_copy": copy / ours,
         }
         if case.compiled and not limit.over(spare=60):
-            torch._dynamo.reset()
-            compiled = torch.compile(norm, dynamic=False)
-            row["torch_compile_ms"] = self.timed(lambda x: compiled(x, G, weight, bias), xs)
+            try:  # it needs a compiler for C, and Triton
+                torch._dynamo.reset()
+                compiled = torch.compile(norm, dynamic=False)
+                row["torch_compile_ms"] = self.timed(lambda x: compiled(x, G, weight, bias), xs)
+            except Exception as error:
+                row["torch_compile_error"] = f"{type(error).__name__}: {error}".partition("\n")[0]
         yield row | about
         if not limit.over():
             yield {"kind": "sweep", **self.sweep(xs, views, weight, bias), **about}
@@ -125,7 +143,10 @@ class Bench:
         }
 
     def sweep(self, xs: list[Any], views: list[Any], weight: Any, bias: Any) -> Row:
-        """Time batch and every G: one pass and merges on the device, and nv.sweep, which merges on the host."""
+        """Time batch and every G: one pass and merges on the device, and nv.sweep, which merges on the host.
+
+        Torch makes a pass for each, or one as we do, and merges its variances and means.
+        """
         torch = self.torch
         N, C, H, W = xs[0].shape
         every_g = nv.divisors(C)
@@ -143,20 +164,28 @@ class Bench:
                 torch.var_mean(x.view(N, G, -1), -1, correction=0)
             torch.var_mean(x, (0, 2, 3), correction=0)
 
+        def one_pass(x: Any) -> None:
+            var, mean = torch.var_mean(x, (2, 3), correction=0)
+            for parts, axis in (*(((N, G, C // G), 2) for G in every_g), ((N, C), 0)):
+                means = mean.view(parts)
+                means.mean(axis), var.view(parts).mean(axis) + means.var(axis, correction=0)
+
         def norms(x: Any) -> None:
             for G in every_g:
                 torch.nn.functional.group_norm(x, G, weight, bias)
             torch.nn.functional.batch_norm(x, None, None, weight, bias, True)
 
         ms, whole = self.timed(ours, views), self.timed(nv.sweep, xs, 100, 3)
-        theirs, native = (self.timed(call, xs, 200, 3) for call in (var_mean, norms))
+        theirs, same, native = (self.timed(call, xs, 200, 3) for call in (var_mean, one_pass, norms))
         return {
             "configurations": len(every_g) + 1,
             "ms": ms,
             "with_host_ms": whole,
             "torch_var_mean_ms": theirs,
+            "torch_one_pass_ms": same,
             "torch_norms_ms": native,
             "vs_var_mean": theirs / ms,
+            "vs_one_pass": same / ms,
             "vs_norms": native / ms,
         }
 

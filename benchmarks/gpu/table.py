@@ -2,13 +2,16 @@
 
 from typing import Any
 
+LAYER = ("what", "dtype", "MB", "ms", "host_ms", "gpu_ms", "torch_ms", "torch_host_ms", "vs_torch", "of_floor")
 COLUMNS = {
     "ceilings": ("read_GBs", "torch_sum_GBs", "copy_GBs"),
     "host": ("what", "GB", "s", "GBs"),
     "error": ("dtype", "shape", "m2_relative", "mean", "output", "torch_output"),
     "moments": ("dtype", "shape", "GB", "ms", "of_read"),
-    "forward": ("dtype", "shape", "G", "ms", "torch_ms", "torch_compile_ms", "vs_torch", "of_floor"),
-    "sweep": ("dtype", "shape", "configurations", "ms", "with_host_ms", "vs_var_mean", "vs_norms"),
+    "forward": ("dtype", "shape", "G", "ms", "torch_ms", "torch_compile_ms", "vs_torch", "of_floor", "of_copy"),
+    "sweep": ("dtype", "shape", "configurations", "ms", "with_host_ms", "vs_var_mean", "vs_one_pass", "vs_norms"),
+    "layer": LAYER,
+    "gradient": LAYER,
 }
 
 

@@ -18,13 +18,10 @@ class MirroredModule:
 
     def __init__(self, worker):
         self.worker, self.blocks, self.launched = worker, None, []
-        found = instances()
-        self.keys = {n: key for key, names in found.items() for n in names} if isinstance(found, dict) else {}
+        self.keys = {name: key for key, names in instances().items() for name in names}
 
     def get_function(self, name):
-        cupy = self.worker.xp
-        module = self.worker.module(self.keys[name]) if self.keys else self.worker.module
-        kernel = module.get_function(name)
+        cupy, kernel = self.worker.xp, self.worker.module(self.keys[name]).get_function(name)
 
         def launch(grid, block, arguments):
             self.launched.append(name)
