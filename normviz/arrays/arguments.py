@@ -9,7 +9,7 @@ import numpy as np
 
 from normviz.backends.base import Backend
 from normviz.backends.dispatch import adopt
-from normviz.core.array_kinds import is_bfloat16, kind, on_gpu, real_numbers
+from normviz.core.array_kinds import check_real, is_bfloat16, kind, on_gpu, real_numbers
 from normviz.core.errors import brief
 from normviz.core.pooling import Pooling, canonical
 from normviz.core.statistics import GivenStatistics
@@ -50,23 +50,28 @@ def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray]
     return (given.mean if pool.row.centered else np.zeros_like(given.mean)), given.var
 
 
-def parameter(value: Any, name: str, pool: Pooling, channel_axis: int, default: float | None = None) -> Any:
-    """Return weight or bias in float64 and in a shape that broadcasts against x's canonical view.
+def parameter(
+    value: Any, name: str, pool: Pooling, channel_axis: int, default: float | None = None, on_device: bool = False
+) -> Any:
+    """Return weight or bias in float64 on the host, and in a shape that broadcasts against x's canonical view.
 
-    Where it is None, return an array full of `default`, or None if that is None too.
+    Where it is None, return an array full of `default`, or None if that is None too. With `on_device`, one that is on a
+    GPU stays there, in its own dtype: only its shape is looked at.
     """
     if value is None:
         return default if default is None else np.full(pool.parameter_shape, default)
     axis = pool.row.affine_axis
     if type(value) is np.ndarray and value.dtype in _FLOATS and value.shape == (pool.shape[axis],):
         value = value.astype(np.float64)
+    elif on_device and on_gpu(value):
+        value = check_real(adopt(value, "cupy")[0], name)
     else:
         value = real_numbers(value, name)
     if value.shape == (pool.shape[axis],):
         return value.reshape(pool.parameter_shape)
     C, spatial, each = pool.shape[1], pool.shape[2:], pool.block[1]
     if pool.row.shared and value.shape == (each,):
-        return np.tile(value, C // each).reshape(pool.parameter_shape)
+        return value[None].repeat(C // each, 0).reshape(pool.parameter_shape)
     sample = list(spatial)
     sample.insert(_channel_in_sample(channel_axis, len(pool.shape)), C)
     if pool.row.elementwise and value.shape == tuple(sample):

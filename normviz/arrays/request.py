@@ -16,7 +16,7 @@ from normviz.arrays.arguments import (
 )
 from normviz.backends.base import Backend
 from normviz.backends.dispatch import adopt, load
-from normviz.core.array_kinds import host, kind, on_gpu
+from normviz.core.array_kinds import host, kind, on_gpu, real_numbers
 from normviz.core.pooling import Pooling, canonical, pooling_of
 
 
@@ -38,7 +38,8 @@ class Request(NamedTuple):
     insists
         Whether the caller named the backend; then no other backend takes over.
     weight, bias
-        Float64 on the host, in a shape that broadcasts against `view`; None where none is given.
+        In a shape that broadcasts against `view`; None where none is given. Float64 on the host, or on the GPU in any
+        dtype where both it and x are there.
     weight_shape
         The shape of the weight as the caller gave it; None without one.
     eps
@@ -89,7 +90,10 @@ class Request(NamedTuple):
         """Return the same request for NumPy, with x copied to the host if it lies on a GPU."""
         grad = None if self.grad is None else host(self.grad)
         written = None if self.target is None or on_gpu(self.target) else self.target
-        return self._replace(view=host(self.view), grad=grad, worker=load("numpy"), target=written)
+        weight, bias = (None if p is None else real_numbers(p, "a parameter") for p in (self.weight, self.bias))
+        return self._replace(
+            view=host(self.view), grad=grad, worker=load("numpy"), target=written, weight=weight, bias=bias
+        )
 
 
 def take(x: Any, channel_axis: int, backend: str | None, name: str = "x") -> tuple[Any, Backend, Callable[[Any], Any]]:
@@ -124,6 +128,7 @@ def resolve(
     """
     view, worker, back = taken or take(x, channel_axis, backend)
     pool = pooling_of(method, view.shape, num_groups)
+    on_device = worker.name == "cupy" and on_gpu(view)
     return Request(
         view=view,
         pool=pool,
@@ -132,9 +137,9 @@ def resolve(
         channel_axis=channel_axis,
         insists=backend is not None,
         eps=check_eps(eps),
-        weight=None if weight is None else parameter(weight, "weight", pool, channel_axis),
+        weight=None if weight is None else parameter(weight, "weight", pool, channel_axis, on_device=on_device),
         weight_shape=None if weight is None else np.shape(weight),
-        bias=None if bias is None else parameter(bias, "bias", pool, channel_axis),
+        bias=None if bias is None else parameter(bias, "bias", pool, channel_axis, on_device=on_device),
         given=None if statistics is None else check_statistics(statistics, pool),
         fixed=statistics is not None and statistics.for_method is not None,
         out=out,

@@ -125,7 +125,7 @@ class Backend:
     def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out.
 
-        Weight and bias are float64 on the host and broadcast against x, or None.
+        Weight and bias broadcast against x, or are None; float64 on the host, or on the GPU of any type, as x is there.
         """
         gamma, beta = (None if p is None else self.xp.asarray(p) for p in (weight, bias))
         self.affine(x, *self.mean_and_rstd(x, pool, eps, given), gamma, beta, out)

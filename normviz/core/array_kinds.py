@@ -162,18 +162,22 @@ def _arrays_of(x: Mapping, name: str) -> Iterator[str]:
 
 def real_numbers(value: Any, name: str) -> np.ndarray:
     """Return a parameter of any kind of array as float64 on the host; raise TypeError if its numbers are not real."""
-    array = host(value)
+    return check_real(host(value), name).astype(np.float64)
+
+
+def check_real(array: Any, name: str) -> Any:
+    """Return a parameter as it is; raise TypeError if its numbers are not real."""
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, and no entry can be left out; fill it, for instance with .filled(1)"
         )
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" and not is_bfloat16(array):
         raise TypeError(f"{name} has dtype {array.dtype}; use a float")
     if array.size > 1 << 40:  # a view that repeats a few cells; a copy would not fit into memory
         raise ValueError(
             f"{name} has shape {array.shape}, {array.size:.3g} entries; a parameter has one entry per channel"
         )
-    return array.astype(np.float64)
+    return array
 
 
 def widened(x: Any) -> Any:

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.arrays.request import resolve
+from tests.core import stand_in
 from tests.core.cases import values
 from tests.cuda import emulate
+from tests.cuda.checks import TYPES
 
 
 @pytest.fixture
@@ -58,3 +61,44 @@ def test_a_module_is_compiled_when_its_type_is_met(launched, emulated_cupy, monk
     assert [names[0] for names in compiled[-3:]] == ["moments<float,float,4>", "merge", "moments<__half,float,4>"]
     assert not any("__half" in name for name in compiled[-3])
     assert len(compiled) <= 4  # these, and the check of the compiler
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int32"])
+@pytest.mark.parametrize("method", ["batch", "per_head", "layer"])
+def test_parameters_on_the_device_stay_there(method, dtype, launched, emulated_cupy, monkeypatch):
+    shape = (4, 6, 5, 8)
+    num_groups = 3 if method == "per_head" else None
+    x = values(shape, dtype=np.float32)
+    weight, bias = (
+        values({"batch": 6, "per_head": 2, "layer": shape[1:]}[method], i).astype(TYPES.get(dtype, dtype))
+        for i in (1, 2)
+    )
+    exact = [a.astype(float) for a in (x, weight, bias)]
+    options = {"num_groups": num_groups}
+    expected = nv.normalize(exact[0], method, weight=exact[1], bias=exact[2], **options)
+    slope = nv.gradient(exact[0], exact[0], method, weight=exact[1], **options)
+    there = [a.view(stand_in.DeviceArray) for a in (x, weight, bias)]
+    gradient = nv.gradient(there[0], there[0], method, weight=there[1], **options)
+    np.testing.assert_allclose(gradient.input.get(), slope.input, rtol=1e-4, atol=1e-5)
+    assert gradient.weight.shape == weight.shape
+    monkeypatch.setattr(stand_in.DeviceArray, "get", None)
+    monkeypatch.setattr(emulated_cupy, "asarray", stand_in._on_device)  # nothing comes from the host either
+    y = np.empty_like(there[0])
+    nv.normalize(there[0], method, weight=there[1], bias=there[2], out=y, **options)
+    np.testing.assert_allclose(y.view(np.ndarray), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_wrong_parameter_on_the_device_is_refused(launched, emulated_cupy):
+    x, wrong = (a.view(stand_in.DeviceArray) for a in (values((4, 6, 5)), values(5)))
+    with pytest.raises(ValueError, match=r"weight has shape \(5,\); method 'batch' on C=6 channels needs \(6,\)"):
+        nv.normalize(x, "batch", weight=wrong)
+    with pytest.raises(TypeError, match="bias has dtype complex128; use a float"):
+        nv.normalize(x, "batch", bias=np.ones(6, complex).view(stand_in.DeviceArray))
+
+
+def test_parameters_follow_x_to_the_host(launched, emulated_cupy):
+    x, weight = (a.view(stand_in.DeviceArray) for a in (values((4, 6, 5)), values(6, 1, np.float32)))
+    request = resolve(x, "batch", weight=weight).on_the_host()
+    for found, expected in ((request.view, x), (request.weight.reshape(-1), weight)):
+        assert type(found) is np.ndarray
+        np.testing.assert_array_equal(found, expected.view(np.ndarray))

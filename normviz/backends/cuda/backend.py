@@ -89,7 +89,7 @@ class CuPy(Backend):
     def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out, for a dense x in four launches or so.
 
-        Weight and bias are in x's rank and broadcast against x, float64 on the host or of any type on the device.
+        Weight and bias broadcast against x, float64 on the host or of any type on the device.
         """
         with self._device_of(x):
             if self._alike(x, out):
@@ -140,6 +140,14 @@ class CuPy(Backend):
             apart = not (self.xp if self._is_here(x) else np).may_share_memory(x, out)
             self._pieces(x, out.dtype, work, again=apart)
             return self._meet(out)
+
+    def gradient(
+        self, x: Any, grad: Any, pool: Pooling, weight: Any, eps: float, given: Given, fixed: bool, out: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the gradient with respect to x to `out`; return those of weight and bias, float64 on the host."""
+        with self._device_of(x):
+            weight = None if weight is None else self._float64(weight)
+            return super().gradient(x, grad, pool, weight, eps, given, fixed, out)
 
     def slopes(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> tuple[Any, Any]:
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
