@@ -121,3 +121,53 @@ def test_a_set_glides_only_while_the_cubes_stay_in_their_places(root):
     assert page.evaluate(GLIDING) == 0
     choose(root, "Instance Norm")  # as many faces as before: only such paths can glide
     assert page.evaluate(GLIDING) > 0
+
+
+# Every element, with sorted attributes and classes; of one that is not shown only that.
+TOLD = """(root) => {
+  const told = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) return node.data;
+    if (node.hidden || node.style.display === "none") return `no ${node.localName}`;
+    const classes = [...node.classList].filter((name) => name !== "nv-moved").sort();
+    const rest = [...node.attributes].filter(({ name }) => name !== "class");
+    const attributes = rest.map(({ name, value }) => `${name}=${value}`);
+    const children = [...node.childNodes].map(told).filter((child) => child !== "");
+    return [node.localName, classes.join(" "), attributes.sort(), node.value, children];
+  };
+  return JSON.stringify(told(root));
+}"""
+
+
+def test_a_view_that_was_changed_shows_what_a_new_one_shows(page, tmp_path):
+    """Only what changes is set again, so after any changes every element must be as in a view that begins there."""
+    running = nv.RunningStatistics(6)
+    x = host.tensor(3, 6, 4, 5)
+    running.update(x)
+    first = host.model(x, weight=np.arange(6.0), statistics=running)
+    states = [
+        {"color": "normalized", "num_groups": 3},
+        {"color": "gradient", "index": [1, 2, 3, 4], "step": 4},
+        {"method": "batch", "color": "value"},
+        {"mode": "eval", "step": 2},
+        {"method": "rms", "mode": "train", "color": "partition"},
+        {"view": "paper", "method": "weight_norm", "step": 5},
+        {"method": "ghost_batch", "num_groups": 1, "color": "normalized"},
+        {"presenter": True, "view": "samples"},
+        {"presenter": False, "predict": True, "method": "instance"},
+        {"predict": False, "controls": False, "color": "set"},
+        {"method": "group", "num_groups": 6, "controls": True},
+    ]
+    reached, models = dict(first), [first]
+    for change in states:
+        reached |= change
+        models.append(dict(reached))
+    page.goto(host.write(tmp_path / "host.html", models).as_uri())
+    page.wait_for_function(
+        "window.loaded && document.querySelectorAll('.normviz[data-ready]').length === models.length"
+    )
+    roots = page.locator(".normviz")
+    for k, change in enumerate(states, 1):
+        page.evaluate("(change) => models[0].receive(change)", change)
+        drawn(page)
+        changed, new = (roots.nth(each).evaluate(TOLD) for each in (0, k))
+        assert changed == new or models[k]["predict"], change  # a prediction hides the panel, and leaves it as it was

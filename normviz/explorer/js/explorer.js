@@ -2,7 +2,7 @@
 // the same function with a small stand-in for the model.
 
 import constants from "../constants.json" with { type: "json" };
-import { h, setText } from "./core/dom.js";
+import { h, hide, set, setText } from "./core/dom.js";
 import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
 import { gradientOf } from "./core/gradient.js";
 import { decimal, span } from "./core/numbers.js";
@@ -237,7 +237,7 @@ function mount(model, el, createTensor, kept = null) {
     /** Tell the reader in one sentence what went wrong; the next success takes it away. */
     tell(sentence) {
       setText(alert, sentence);
-      alert.hidden = !sentence;
+      hide(alert, !sentence);
     },
     /** Show the state that a link asks for, once its tensor is there. @param {string[]} wrong  parts that do not fit */
     follow(wrong = [], more = "") {
@@ -377,7 +377,7 @@ function mount(model, el, createTensor, kept = null) {
         : shown.given
           ? `label:${shown.label}`
           : shown.ownSet.map((r) => r.join(":")).join(",");
-    Object.assign(root.dataset, {
+    const hooks = {
       method: state.method,
       numGroups: state.G,
       index: state.index.join(","),
@@ -389,15 +389,18 @@ function mount(model, el, createTensor, kept = null) {
       numbers: asking ? "hidden" : reached ? "reached" : "shown",
       shape: data.shape.join(","),
       ...tensor?.hooks()
-    });
+    };
+    for (const [name, text] of Object.entries(hooks))
+      if (root.dataset[name] !== String(text)) root.dataset[name] = text;
     const keys = keysText(axisNames(data.shape, shown.method));
-    stage.setAttribute(
+    set(
+      stage,
       "aria-label",
       `${say(ofWeights(shown.method) ? "common.weights" : "common.tensor", { shape: data.shape.join(", ") })} ${keys}`
     );
     const name = methodName(shown.method, state.G);
     setText(heading, shown.evaluating ? say("common.named-eval", { method: name }) : name);
-    top.hidden = state.controls && !state.presenter;
+    hide(top, state.controls && !state.presenter);
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > constants.stage.tall_above);
     root.classList.toggle("nv-asking", asking);
@@ -430,11 +433,11 @@ function mount(model, el, createTensor, kept = null) {
     );
     if (!quiz.asking(state)) drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
-    steppers.legend.hidden = Boolean(state.predict);
-    steppers.turn.hidden = angles === ANGLES[state.view];
+    hide(steppers.legend, Boolean(state.predict));
+    hide(steppers.turn, angles === ANGLES[state.view]);
     setText(steppers.hint, quiz.asking(state) ? say("controls.hint-mark") : hintText(steppers, cube.hidden));
     setText(note, aggregation(data, state, shown));
-    note.hidden = !note.textContent;
+    hide(note, !note.textContent);
     if (!tensor?.waiting()) root.dataset.ready = "true";
   }
 

@@ -16,28 +16,44 @@ export function h(tag, attributes = {}, ...children) {
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 export const button = (attributes, ...children) => h("button", { type: "button", ...KEYS, ...attributes }, ...children);
 
-/** The few marks of formulas (i, b, sub, sup) as nodes; anything else is text. */
-export function rich(markup) {
+const MARKS = /(<\/?(?:i|b|sub|sup)>)/;
+/**
+ * The few marks of formulas (i, b, sub, sup) as nodes; anything else is text.
+ * @param {string} markup @param {Text[]} [texts]  takes the text nodes, one for each text before, between and after marks
+ */
+export function rich(markup, texts = []) {
   /** @type {ParentNode[]} */
   const stack = [document.createDocumentFragment()];
-  for (const part of markup.split(/(<\/?(?:i|b|sub|sup)>)/)) {
-    const tag = /^<(\/?)(i|b|sub|sup)>$/.exec(part);
-    if (!tag) stack[stack.length - 1].append(part);
-    else if (tag[1]) stack.length > 1 && stack.pop();
+  markup.split(MARKS).forEach((part, k) => {
+    if (k % 2 === 0) {
+      const text = document.createTextNode(part);
+      texts.push(text);
+      stack[stack.length - 1].append(text);
+    } else if (part[1] === "/") stack.length > 1 && stack.pop();
     else {
-      const node = document.createElement(tag[2]);
+      const node = document.createElement(part.slice(1, -1));
       stack[stack.length - 1].append(node);
       stack.push(node);
     }
-  }
+  });
   return stack[0];
 }
 
-/** Replace the content only when it changed. */
+/** What `put` has put into each element. @type {WeakMap<Node, {markup: string, parts: string[], texts: Text[]}>} */
+const contents = new WeakMap();
+/** Replace the content only when it changed; where the marks are the same, only the texts between them. */
 export function put(node, markup) {
-  if (node.dataset.shown === markup) return;
-  node.dataset.shown = markup;
-  node.replaceChildren(rich(markup));
+  const before = contents.get(node);
+  if (before?.markup === markup) return;
+  const parts = markup.split(MARKS);
+  const alike =
+    before?.parts.length === parts.length && parts.every((part, k) => k % 2 === 0 || part === before.parts[k]);
+  const texts = alike ? before.texts : [];
+  contents.set(node, { markup, parts, texts });
+  if (!alike) return node.replaceChildren(rich(markup, texts));
+  texts.forEach((text, k) => {
+    if (before.parts[2 * k] !== parts[2 * k]) text.data = parts[2 * k];
+  });
 }
 export const setText = (node, words) => {
   if (node.textContent !== words) node.textContent = words;
@@ -50,5 +66,26 @@ export const svg = (tag, attributes = {}, ...children) => {
   node.append(...children);
   return node;
 };
+/** Set an attribute only when it changed: the browser looks at its styles again whenever one is set. */
+export function set(node, name, value) {
+  const text = String(value);
+  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+}
+/** Show or hide an element, if that is a change. */
+export const hide = (node, hidden) => {
+  if (node.hidden !== hidden) node.hidden = hidden;
+};
 /** Set the data of a path. */
-export const d = (element, text) => element.setAttribute("d", text);
+export const d = (element, text) => set(element, "d", text);
+/**
+ * Draw each item by a path of a group; paths that are there are used again.
+ * @template T @param {Element} group @param {T[]} items @param {(item: T, path: Element) => void} draw
+ */
+export function redraw(group, items, draw) {
+  const paths = group.children;
+  while (paths.length > items.length) paths[items.length].remove();
+  while (paths.length < items.length) group.append(svg("path"));
+  items.forEach((item, k) => {
+    draw(item, paths[k]);
+  });
+}

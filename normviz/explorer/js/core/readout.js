@@ -74,8 +74,8 @@ export function hasHoles({ statistics, values, coarse }) {
   return statistics.get("holes");
 }
 
-/** Mean and variance of the set of `cell`; each set is computed once. */
-export function statisticsOf(data, method, G, cell) {
+/** The sets of a method, and the statistics that have been computed of them. */
+function tableOf(data, method, G) {
   const key = `${method.name}/${hasGroups(method) ? G : ""}`;
   let table = data.statistics.get(key);
   if (!table) {
@@ -83,7 +83,11 @@ export function statisticsOf(data, method, G, cell) {
     table = { block, grid: data.cube.map((length, a) => length / block[a]), found: [] };
     data.statistics.set(key, table);
   }
-  const { block, grid, found } = table;
+  return table;
+}
+
+/** Mean and variance of the set of `cell`; each set is computed once. */
+export function statisticsOf(data, method, G, cell, { block, grid, found } = tableOf(data, method, G)) {
   let number = 0;
   for (let a = 0; a < 4; a++) number = number * grid[a] + Math.floor(cell[a] / block[a]);
   return (found[number] ??= compute(data, method, setOf(block, cell))) ?? { mean: NaN, var: NaN, pending: true };
@@ -203,11 +207,13 @@ export function measure(data, state, ask = () => {}) {
       ? null
       : setOf(blockOf(data.methods[name], data.cube, G), cell);
   if (evaluating) shown.set = null;
+  const tables = new Map();
   shown.statisticsAt = (at, name) => {
     if (name === "given") return givenStatistics(data).get(data.labels[flatIndex(data, at)]);
-    return evaluating && name === "batch"
-      ? { mean: data.running.mean[at[1]], var: data.running.var[at[1]] }
-      : statisticsOf(data, data.methods[name], G, at);
+    if (evaluating && name === "batch") return { mean: data.running.mean[at[1]], var: data.running.var[at[1]] };
+    const row = data.methods[name];
+    if (!tables.has(name)) tables.set(name, tableOf(data, row, G)); // thousands of cells ask for the same one
+    return statisticsOf(data, row, G, at, tables.get(name));
   };
   return shown;
 }
@@ -234,9 +240,10 @@ export function drawnValue(data, cell, last, flat) {
 }
 
 /** The same, each cell normalized by its own set; where the page has only means, by the set of the first cell. */
-export function drawnNormalized(data, shown, name, { cell, last, value }, flat) {
+export function drawnNormalized(data, shown, name, { cell, last, one, value }, flat) {
   const normalize = (v, { mean, var: spread }) => (v - mean) / Math.sqrt(spread + data.eps);
-  const [first, final] = [cell, last].map((at) => shown.statisticsAt(at, name));
+  const first = shown.statisticsAt(cell, name);
+  const final = one ? first : shown.statisticsAt(last, name);
   const alike = first === final || (shown.evaluating && name === "batch" && cell[1] === last[1]);
   if (!data.values || (alike && name !== "given")) return normalize(value, first);
   let sum = 0;

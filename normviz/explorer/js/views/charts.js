@@ -1,6 +1,6 @@
 // The histogram of a set before and after, on one fixed scale.
 
-import { d, svg } from "../core/dom.js";
+import { d, redraw, set, setText, svg } from "../core/dom.js";
 import { clamp } from "../core/geometry.js";
 import { decimal, histogram } from "../core/numbers.js";
 import { setValues } from "../core/readout.js";
@@ -43,7 +43,7 @@ export function createChart() {
     marks,
     ...titles
   );
-  return { node, before, after, marks, axis, titles, height };
+  return { node, before, after, marks, axis, titles, height, axisKey: "" };
 }
 
 /** With `gradient`, one histogram of the gradient takes the place of the two of the values. */
@@ -72,39 +72,43 @@ export function drawChart(chart, data, shown, gradient = null) {
     };
     d(path, rows[row]?.map(bar).join("") ?? "");
   });
-  const line = (row, v, name) =>
-    svg("path", { class: name, d: `M${x(v).toFixed(1)} ${base[row]}V${base[row] - base[0] + 17}` });
-  const mark = (row, v) => svg("path", { class: "nv-here", d: `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z` });
+  const line = (row, v) => ["nv-mean", `M${x(v).toFixed(1)} ${base[row]}V${base[row] - base[0] + 17}`];
+  const mark = (row, v) => ["nv-here", `M${x(v).toFixed(1)} ${base[row] + 1}l-4 6h8z`];
   const marks = [];
   const centered = shown.given || shown.method.centered;
   const deviation = Math.sqrt(shown.var);
   // A norm is not a distance from the mean.
   if (!gradient && finite && deviation > 0 && shown.method?.statistic !== "squared norm")
-    marks.push(
-      svg("path", {
-        class: "nv-sigma",
-        d: `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}`
-      })
-    );
+    marks.push([
+      "nv-sigma",
+      `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}`
+    ]);
   const means = centered ? [shown.mean, finite ? shown.beta : NaN] : [];
-  for (const [row, v] of (gradient ? [0] : means).entries())
-    if (Number.isFinite(v)) marks.push(line(row, v, "nv-mean"));
+  for (const [row, v] of (gradient ? [0] : means).entries()) if (Number.isFinite(v)) marks.push(line(row, v));
   for (const [row, v] of (gradient ? [gradient.own] : [shown.x, shown.y]).entries())
     if (Number.isFinite(v)) marks.push(mark(row, v));
-  chart.marks.replaceChildren(...marks);
+  redraw(chart.marks, marks, ([name, text], path) => {
+    set(path, "class", name);
+    d(path, text);
+  });
   const titles = gradient
     ? [say("gradient.chart"), ""]
     : [say("panel.before"), say("panel.after", { result: shown.affine ? "y" : "x\u0302" })];
   titles.forEach((title, row) => {
-    chart.titles[row].textContent = data.values || !title ? title : say("panel.of-means", { title });
+    setText(chart.titles[row], data.values || !title ? title : say("panel.of-means", { title }));
   });
-  chart.axis.replaceChildren(
-    ...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
-    ...ticks(range, gradient ? 5 : 6)
-      .filter((v) => x(v) < CHART.width - 14 && x(v) > 14)
-      .map((v) => svg("text", { x: x(v), y: low + 17, "text-anchor": "middle" }, decimal(v, 3)))
-  );
-  chart.node.setAttribute(
+  const key = `${base}/${range}`;
+  if (chart.axisKey !== key) {
+    chart.axisKey = key;
+    chart.axis.replaceChildren(
+      ...base.map((y) => svg("path", { d: `M${CHART.left} ${y}H${CHART.width - CHART.right}` })),
+      ...ticks(range, gradient ? 5 : 6)
+        .filter((v) => x(v) < CHART.width - 14 && x(v) > 14)
+        .map((v) => svg("text", { x: x(v), y: low + 17, "text-anchor": "middle" }, decimal(v, 3)))
+    );
+  }
+  set(
+    chart.node,
     "aria-label",
     gradient
       ? titles[0]

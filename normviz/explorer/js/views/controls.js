@@ -1,7 +1,7 @@
 // The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
 
 import constants from "../../constants.json" with { type: "json" };
-import { KEYS, button, h, rich, setText } from "../core/dom.js";
+import { KEYS, button, h, hide, rich, set, setText } from "../core/dom.js";
 import { clamp, divisors, fitting, hasGroups, twinsOf } from "../core/geometry.js";
 import { gradientOf } from "../core/gradient.js";
 import { decimal } from "../core/numbers.js";
@@ -33,13 +33,13 @@ function radioGroup(label, entries, choose, attributes = {}) {
     const [value, radio] = open[(at + by + open.length) % open.length];
     event.preventDefault();
     event.stopPropagation();
+    radio.focus(); // first, because the browser lays out the page if a focused element leaves the tab order
     choose(value);
-    radio.focus();
   });
   const check = (value) => {
     for (const [key, radio] of radios) {
-      radio.setAttribute("aria-checked", String(key === value));
-      radio.tabIndex = key === value ? 0 : -1;
+      set(radio, "aria-checked", key === value);
+      set(radio, "tabindex", key === value ? 0 : -1);
     }
   };
   return { node: group, radios, check };
@@ -139,21 +139,21 @@ export function createControls(data, act, address) {
 
 export function syncControls(c, data, state, shown) {
   Object.assign(c, { state, shown });
-  for (const name of c.extra) c.methods.radios.get(name).hidden = !c.open && name !== state.method;
-  c.more.setAttribute("aria-expanded", String(c.open));
+  for (const name of c.extra) hide(c.methods.radios.get(name), !c.open && name !== state.method);
+  set(c.more, "aria-expanded", c.open);
   setText(c.more, say(c.open ? "controls.fewer" : "controls.more"));
   c.methods.node.classList.toggle("nv-unfolded", c.open);
   // Hide what would show the answer of a prediction, or does not apply to one.
-  for (const node of [c.view.node, c.shade, c.tour, c.mode.node]) node.hidden = Boolean(state.predict);
-  if (!data.running) c.mode.node.hidden = true;
+  for (const node of [c.view.node, c.shade, c.tour]) hide(node, Boolean(state.predict));
+  hide(c.mode.node, Boolean(state.predict) || !data.running);
   const given = c.methods.radios.get("given");
-  if (given) given.hidden = !data.labels;
+  if (given) hide(given, !data.labels);
   setText(c.sample, `(${axisNames(data.shape).slice(1).join(", ").toUpperCase()})`);
-  c.predict.setAttribute("aria-pressed", String(Boolean(state.predict)));
+  set(c.predict, "aria-pressed", Boolean(state.predict));
   c.methods.check(state.method);
   c.view.check(state.view);
   c.mode.check(state.mode);
-  c.color.value = state.color;
+  if (c.color.value !== state.color) c.color.value = state.color;
   syncSlider(c.slider, data, state);
 }
 
@@ -329,8 +329,8 @@ function syncSlider(s, data, state) {
   s.cut = cut;
   s.thumb.style.left = `${placeOf(G, C) * 100}%`;
   s.track.classList.toggle("nv-ghosted", !grouped);
-  s.track.setAttribute("aria-valuenow", String(G));
-  s.track.setAttribute("aria-valuetext", say("controls.groups", { G }));
+  set(s.track, "aria-valuenow", G);
+  set(s.track, "aria-valuetext", say("controls.groups", { G }));
   s.refresh = () => {
     setText(
       s.hint,
@@ -395,14 +395,14 @@ export function syncSteppers(s, data, state) {
   }
   s.fields.forEach(({ name, input }, a) => {
     setText(name, axes[a]);
-    input.max = data.shape[a] - 1;
-    input.setAttribute("aria-label", say("controls.index", { axis: axes[a], last: data.shape[a] - 1 }));
+    set(input, "max", data.shape[a] - 1);
+    set(input, "aria-label", say("controls.index", { axis: axes[a], last: data.shape[a] - 1 }));
     if (input.valueAsNumber !== state.index[a]) input.value = state.index[a];
   });
   const front = state.index[1] === 0;
-  s.slice.hidden = state.view === "paper";
-  s.slice.title = say(front ? "controls.slice-front" : "controls.slice-title", { axis: axes[1] });
-  s.slice.setAttribute("aria-pressed", String(state.slice));
+  hide(s.slice, state.view === "paper");
+  set(s.slice, "title", say(front ? "controls.slice-front" : "controls.slice-title", { axis: axes[1] }));
+  set(s.slice, "aria-pressed", state.slice);
   s.idle = state.slice && front && !s.slice.hidden;
 }
 

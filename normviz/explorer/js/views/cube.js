@@ -3,7 +3,7 @@
 
 /** @import { Margin } from "../core/geometry.js" */
 import constants from "../../constants.json" with { type: "json" };
-import { d, svg } from "../core/dom.js";
+import { d, redraw, set, svg } from "../core/dom.js";
 import {
   blockOf,
   clamp,
@@ -322,7 +322,8 @@ export function drawCube(c, data, state, shown, size, angles) {
   d(c.one["nv-ghost"], ghost);
   d(c.one["nv-cell-ghost"], cellGhost);
   drawAnswer(c, view, data, state.answer, cut);
-  c.node.dataset.color = VALUES.includes(state.color) ? "value" : state.color;
+  const kind = VALUES.includes(state.color) ? "value" : state.color;
+  if (c.node.dataset.color !== kind) c.node.dataset.color = kind;
 }
 
 /** In the classical figure H and W are one short axis: a cell is shown as the bin it lies in. */
@@ -387,7 +388,8 @@ function quads(c, view, data, cut) {
       const seen = visibleFaces(c.frame, k, box, cut);
       const [cell, last] = extremes(view, k, box);
       const paths = FACES.flatMap((face, f) => (seen[face] ? [[f, polygon(seen[face])]] : []));
-      return { solid, cell, last, paths, value: NaN };
+      const one = cell.every((start, a) => start === last[a]);
+      return { solid, cell, last, one, paths, value: NaN };
     })
   );
   c.values ??= c.quads.map(({ cell, last }) => drawnValue(data, cell, last, view.name === "paper"));
@@ -441,7 +443,10 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
     for (const [at, list] of found)
       add(toned(levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
   }
-  c.coloured.replaceChildren(...[...fills].map(([fill, text]) => svg("path", { fill, d: text })));
+  redraw(c.coloured, [...fills], ([fill, text], path) => {
+    set(path, "fill", fill);
+    d(path, text);
+  });
   c.numbers.replaceChildren(...texts);
   d(
     c.one["nv-borders"],

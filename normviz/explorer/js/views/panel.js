@@ -1,7 +1,7 @@
 // The panel under the cube: the set in words, symbols and numbers; the calculation; the values; the code.
 
 import { FRAMEWORKS, codeOf } from "../core/code.js";
-import { KEYS, button, h, put, setText } from "../core/dom.js";
+import { KEYS, button, h, hide, put, set, setText } from "../core/dom.js";
 import { gradientOf } from "../core/gradient.js";
 import { number, span, tuple, whole } from "../core/numbers.js";
 import { axisNames, lengthNames, methodTexts, ofWeights, setValues, spreadName } from "../core/readout.js";
@@ -172,11 +172,11 @@ export function syncPanel(p, state, shown) {
   p.rows.forEach(({ node, head }, k) => {
     node.classList.toggle("nv-current", k === state.step);
     node.classList.toggle("nv-ahead", k > state.step);
-    if (k === state.step) head.setAttribute("aria-current", "step");
+    if (k === state.step) set(head, "aria-current", "step");
     else head.removeAttribute("aria-current");
   });
-  p.previous.setAttribute("aria-disabled", String(state.step === 0));
-  p.next.setAttribute("aria-disabled", String(state.step === STEPS.length - 1));
+  set(p.previous, "aria-disabled", state.step === 0);
+  set(p.next, "aria-disabled", state.step === STEPS.length - 1);
 }
 
 export function drawPanel(p, data, state, shown) {
@@ -230,7 +230,7 @@ function drawSet(p, data, state, shown) {
     put(p.where, say("panel.where", { index, ranges: shown.ownSet.map(part).join(", ") }));
   }
   // In eval mode nothing is pooled, so the panel speaks of no set.
-  for (const name of ["size", "sets"]) p.facts[name].parentElement.hidden = evaluating;
+  for (const name of ["size", "sets"]) hide(p.facts[name].parentElement, evaluating);
   const product = shown.block && shown.block.filter((b) => b > 1).length > 1 ? `${shown.block.join(" · ")} = ` : "";
   put(p.facts.size, evaluating ? "" : `${product}<b>${whole(shown.size)}</b>`);
   put(p.facts.sets, evaluating ? "" : `<b>${whole(shown.sets)}</b>`);

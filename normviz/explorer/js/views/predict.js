@@ -1,7 +1,7 @@
 // Predict a set, then reveal it.
 
 /** @import { Range } from "../core/geometry.js" */
-import { KEYS, button, h, setText } from "../core/dom.js";
+import { KEYS, button, h, hide, setText } from "../core/dom.js";
 import { blockOf, clamp, cutLength, divisors, hasGroups, setOf, within } from "../core/geometry.js";
 import { span } from "../core/numbers.js";
 import { axisNames, methodName, methodWithGroups } from "../core/readout.js";
@@ -141,7 +141,7 @@ export function createPrediction(data, act) {
   /** Start a new question for another cell, method or G. */
   q.sync = (state, shown) => {
     const key = state.predict ? `${state.method}/${state.G}/${state.index}/${data.shape}` : "";
-    q.node.hidden = !state.predict;
+    hide(q.node, !state.predict);
     // The fields exist only during a prediction, so that the steppers are the first fields otherwise.
     if (rows.length !== (state.predict ? data.shape.length : 0)) {
       rows = state.predict ? data.shape.map((_, a) => rowOf(a)) : [];

@@ -1,6 +1,6 @@
 // For a lecture: a bar with the steps, and keys for a clicker. Numbers show up to the current step.
 
-import { button, h, setText } from "../core/dom.js";
+import { button, h, hide, setText } from "../core/dom.js";
 import { say } from "../core/sentences.js";
 
 export function createPresenter(act) {
@@ -21,7 +21,7 @@ export function createPresenter(act) {
     button({ onclick: leave }, say("presenter.leave"))
   );
   p.sync = (state) => {
-    p.node.hidden = !state.presenter;
+    hide(p.node, !state.presenter);
     setText(numbers, say(state.numbers ? "presenter.hide" : "presenter.show"));
   };
   /**
