@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint coverage book instructor samples pictures bench bench-gpu gpu-check bench-explorer bench-book bench-audit clean
+.PHONY: help lab test lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -52,8 +52,16 @@ instructor: .venv/dev-ready ## the notebooks with solutions and notes for the te
 samples: .venv/samples-ready ## make the sample activations again
 	$(BIN)/python -m normviz.samples.make
 
-bench: .venv/dev-ready ## what the numbers cost, beside torch, NumPy and a copy
-	@$(BIN)/python -m benchmarks.cpu
+bench: .venv/dev-ready ## what the numbers cost, beside torch and a copy, in 10 minutes, to build/speed.json
+	@$(BIN)/python -m benchmarks.cpu --out build/speed.json
+
+bench-docs: .venv/dev-ready ## measure the book's page on speed again, to docs/speed.json, in 20 minutes
+	@$(BIN)/python tools/find_browser.py
+	$(BIN)/python -m benchmarks.cpu --out docs/speed.json
+	$(BIN)/python -m benchmarks.explorer --out docs/speed.json
+	$(BIN)/python -m benchmarks.explorer.tensor --out docs/speed.json
+	$(BIN)/python tools/make_book.py
+	$(BIN)/python -m benchmarks.book --out docs/speed.json
 
 bench-gpu: .venv/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks/results
 	@mkdir -p benchmarks/results

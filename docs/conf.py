@@ -3,11 +3,14 @@
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 import normviz
+from benchmarks import plot, tables
+from normviz.book import chart
 
 project = "normviz"
 author = "normviz contributors"
@@ -88,7 +91,25 @@ class Codes(SphinxDirective):
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
+class Speed(SphinxDirective):
+    """A table of speed.json by its name in `benchmarks.tables`, or the chart."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of what was measured."""
+        (name,) = self.arguments
+        path = Path(__file__).with_name("speed.json")
+        self.env.note_dependency(str(path))
+        report = json.loads(path.read_text("utf-8"))
+        if name == "chart":
+            return [nodes.raw("", chart(plot.figure(report).to_plotly_json()), format="html")]
+        made = next(part[name] for part in tables.TABLES.values() if name in part)
+        return self.parse_text_to_nodes(made(report))
+
+
 def setup(app: object) -> None:
-    """Connect the escaping of docstrings and the directive `codes` with Sphinx."""
+    """Connect the escaping of docstrings and the directives `codes` and `speed` with Sphinx."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]
     app.add_directive("codes", Codes)  # type: ignore[attr-defined]
+    app.add_directive("speed", Speed)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """What a page of ten explorers weighs, and when it is painted (`make bench-book`).
 
-    python -m benchmarks.book [--rounds 7] [--folder build/book/html]
+    python -m benchmarks.book [--rounds 7] [--folder build/book/html] [--out FILE]
 
 The page is the book's `look/methods.html`, served from this machine to a browser that has never seen it. An explorer
 says when it has drawn; the page is painted when the tenth has. A browser leaves frames undrawn that are far from its
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks import results, tables
 from tools.find_browser import find
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "book" / "html")
+    parser.add_argument("--out", type=Path, help="a JSON file, of which the other parts stay as they are")
     given = parser.parse_args()
     if not (given.folder / "look" / "methods.html").is_file():
         subprocess.run([sys.executable, ROOT / "tools" / "make_book.py"], check=True)
@@ -73,9 +75,10 @@ def main() -> None:
     finally:
         server.shutdown()
     names = ("first contentful paint", "first explorer drawn", f"all {EXPLORERS} explorers drawn")
-    for name, times in zip(names, zip(*(r[:3] for r in rounds), strict=True), strict=True):
-        print(f"{name:26} {statistics.median(times) / 1e3:5.2f} s   ({min(times) / 1e3:.2f} to {max(times) / 1e3:.2f})")
-    print(f"{'weight':26} {max(r[3] for r in rounds) / 1e6:5.2f} MB")
+    times = zip(*(each[:3] for each in rounds), strict=True)
+    seconds = {name: statistics.median(each) / 1e3 for name, each in zip(names, times, strict=True)}
+    report = results.save(given.out, "page", {"seconds": seconds, "MB": max(each[3] for each in rounds) / 1e6})
+    print(tables.TABLES["page"]["page"](report))
 
 
 if __name__ == "__main__":

@@ -1,71 +1,56 @@
-"""What the NumPy backend costs, as ratios within one run: `make bench`.
+"""What the CPU backends cost, as ratios within one run: `make bench`, about eight minutes.
 
-    python -m benchmarks.cpu [--rounds 7] [--threads N] [--small]
+    python -m benchmarks.cpu [--out FILE] [--quick] [--threads 1 2] [--parts PART ...]
 
-Every time is the median of rounds in which all candidates ran once, in an order drawn anew. `x` is the time of the
-other divided by ours, so more is better for us; against np.copyto it is ours divided by the copy's, so less is better.
-Numbers are printed, not judged: quote them from a machine that does nothing else.
+Every time is the median of rounds in which all candidates ran once, in an order drawn anew. The tables are printed, and
+with --out what was measured is kept as JSON. `--quick` measures a few sizes in half a minute, and leaves out what takes
+gigabytes. Quote figures from a machine that does nothing else.
 """
 
 import argparse
 import os
-from collections.abc import Iterable
+from pathlib import Path
 
-import torch
-
+from benchmarks import results, tables
 from normviz.backends import threads
 
-from . import accuracy, compute, memory, streams
-from .timing import machine
+from . import accuracy, cases, compute, first_call, memory, streams
+
+PARTS = ("cpu", "accuracy", "import", "first-call", "memory", "streams")
 
 
 def main() -> None:
-    """Run everything and print it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=threads.number(), help="for ours and for torch")
-    parser.add_argument("--small", action="store_true", help="leave out what takes gigabytes: memory, file, dask")
+    """Run the parts, print them, and write what was found."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="a JSON file, of which the other parts stay as they are")
+    parser.add_argument("--quick", action="store_true", help="a few sizes, and nothing that takes gigabytes")
+    parser.add_argument("--threads", type=int, nargs="+", help="for ours and for torch [default: 1 and 2]")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
-    os.environ["NORMVIZ_NUM_THREADS"] = str(options.threads)
-    torch.set_num_threads(options.threads)
-    print(f"{machine()}, torch {torch.__version__}; {options.threads} threads, medians of {options.rounds} rounds")
-
-    rounds = options.rounds
-    for title, rows in (
-        ("One pass for every configuration", compute.sweeps(rounds)),
-        ("Output", compute.forwards(rounds)),
-        ("Small arrays", compute.tiny(rounds)),
-        ("Other types and layouts", compute.others(rounds)),
-    ):
-        show(title, rows)
-    print("\nErrors against float64: worst variance (relative), worst output (absolute)")
-    for name, var, output in accuracy.table():
-        print(f"  {name:36} {var:9.1e} {output:9.1e}")
-    ours, numpy = memory.imports(max(rounds, 9))
-    print(f"\nImport: normviz {1e3 * ours:.1f} ms, NumPy alone {1e3 * numpy:.1f} ms, so {1e3 * (ours - numpy):+.1f} ms")
-    if options.small:
-        return
-    print(f"\nExtra memory at the peak, beside {memory.SHAPE} float32")
-    for name, mebibytes in memory.peaks():
-        print(f"  {name:36} {mebibytes:9.2f} MiB")
-    print("\nTensors that are not in memory: ours, the other, ours / the other")
-    for name, seconds, other in (*streams.from_a_file(rounds=rounds), *streams.from_dask(rounds=rounds)):
-        print(f"  {name:75} {seconds:8.3f} s {other:8.3f} s {seconds / other:8.2f}")
+    counts = options.threads or ([1] if options.quick or threads.available() < 2 else [1, 2])
+    for part in options.parts:
+        if options.quick and part in ("first-call", "memory", "streams"):
+            continue
+        os.environ["NORMVIZ_NUM_THREADS"] = str(threads.available())
+        found = results.save(options.out, part, measured(part, counts, options.quick))
+        print("\n\n".join(table(found) for table in tables.TABLES[part].values()), flush=True)
 
 
-def show(title: str, rows: Iterable[compute.Row]) -> None:
-    """Print our time and the ratios."""
-    print(f"\n{title}")
-    for name, seconds, others in rows:
-        ratios = [
-            f"{seconds / other:.2f} x {label}" if label == "np.copyto" else f"{label} {other / seconds:.3g}x"
-            for label, other in others.items()
-        ]
-        print(f"  {name:58} {_time(seconds):>9}  {'; '.join(ratios)}", flush=True)
-
-
-def _time(seconds: float) -> str:
-    return f"{1e3 * seconds:.2f} ms" if seconds > 1e-3 else f"{1e6 * seconds:.1f} us"
+def measured(part: str, counts: list[int], quick: bool) -> dict[str, object]:
+    """Return what one part found."""
+    if part == "cpu":
+        rounds, budget = (3, 0.0) if quick else (5, 0.6)
+        return {"rows": list(compute.rows(cases.cases(quick), counts, rounds, budget))}
+    if part == "accuracy":
+        return {"rows": list(accuracy.table(compute.backends()))}
+    if part == "import":
+        ours, numpy = memory.imports(9)
+        return {"normviz": ours, "numpy": numpy}
+    if part == "first-call":
+        return {"rows": list(first_call.first_calls()) if "compiled" in compute.backends() else []}
+    if part == "memory":
+        return {"rows": list(memory.peaks(compute.backends()))}
+    return {"rows": [*streams.from_a_file(rounds=5), *streams.from_dask(rounds=5)]}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Errors against float64 on the tensors that break naive formulas: `table()`, which the tests hold to its limits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +58,11 @@ def errors(x: np.ndarray, method: str, num_groups: int | None, **options) -> tup
     return float((abs(found - var) / np.where(var > 0, var, 1)).max()), float(abs(output.astype(np.float64) - y).max())
 
 
-def table(shape: tuple[int, ...] = (8, 16, 56, 56)) -> Iterator[tuple[str, float, float]]:
-    """Yield each case with the worst of its errors over all methods."""
+def table(backends: Iterable[str], shape: tuple[int, ...] = (8, 16, 56, 56)) -> Iterator[dict[str, Any]]:
+    """Yield each case with the worst of its errors over all methods, for each backend: of a variance, of an output."""
     for name, make in CASES.items():
-        found = [errors(make(shape), *method) for method in METHODS]
-        yield name, max(var for var, _ in found), max(output for _, output in found)
+        row: dict[str, Any] = {"name": name}
+        for backend in backends:
+            found = [errors(make(shape), *method, backend=backend) for method in METHODS]
+            row[backend] = [max(var for var, _ in found), max(output for _, output in found)]
+        yield row

@@ -1,6 +1,9 @@
-"""Sweep, forward, small arrays, float16, channels last: ours beside torch, naive NumPy and a copy of the array."""
+"""Forward, gradient and sweep: our backends beside torch and a copy of the array, each with the same arguments."""
 
-from collections.abc import Callable, Iterator
+import math
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,153 +11,121 @@ import torch.nn.functional as F
 
 import normviz as nv
 
+from .cases import Case
 from .timing import Job, medians
 
-SWEPT = ((32, 256, 14, 14), (32, 64, 56, 56), (8, 256, 56, 56), (1, 128, 512, 512), (2, 256, 200, 304))
-FORWARD = ((32, 256, 14, 14), (32, 64, 56, 56), (32, 256, 56, 56), (2, 256, 200, 304))
-TINY = (2, 8, 4, 4)
-
-Row = tuple[str, float, dict[str, float]]
-"""What, our seconds, and the seconds of the others."""
+VAR_MEAN = 30e6
+"""Bytes: on more, one torch.var_mean for each configuration takes minutes."""
 
 
-def normal(shape: tuple[int, ...], dtype: str = "f4") -> np.ndarray:
+def backends() -> list[str]:
+    """Return those of our CPU backends that work here."""
+    found = []
+    for name in ("numpy", "compiled"):
+        try:
+            nv.normalize(np.ones((1, 2, 2), np.float32), "layer", backend=name)
+        except (ImportError, RuntimeError, ValueError):
+            continue
+        found.append(name)
+    return found
+
+
+def rows(cases: Iterable[Case], threads: Iterable[int], rounds: int, budget: float) -> Iterator[dict[str, Any]]:
+    """Yield what each case took, in seconds, with each number of threads."""
+    ours = backends()
+    for case in cases:
+        jobs = {"forward": forward, "gradient": gradient, "sweep": sweep}[case.what](case, ours)
+        for count in threads:
+            os.environ["NORMVIZ_NUM_THREADS"] = str(count)
+            torch.set_num_threads(count)
+            about = {"what": case.what, "line": case.line, "shape": case.shape, "cells": case.cells}
+            yield {**about, "bytes": case.nbytes, "threads": count, "seconds": medians(jobs, rounds, budget)}
+
+
+def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Standard normal values."""
-    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32).astype(dtype)
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def name_of(x: np.ndarray) -> str:
-    """Return such as "(32, 64, 56, 56) 26 MB"."""
-    return f"{x.shape} {x.nbytes / 1e6:.3g} MB"
+def tensors(case: Case) -> tuple[Any, Any, torch.Tensor, dict[str, Any], list[torch.Tensor]]:
+    """Return x and an output for us, x for torch, and weight and bias for both.
+
+    x is a NumPy array, or a tensor of torch for bfloat16, which NumPy lacks. Layer Norm's weight and bias have a value
+    for each cell of a sample, as PyTorch's LayerNorm has on maps.
+    """
+    t = torch.from_numpy(normal(case.shape)).to(getattr(torch, case.dtype))
+    x = t if case.dtype == "bfloat16" else t.numpy()
+    size = case.shape[1:] if case.method == "layer" else (case.channels,)
+    affine = [normal(size, 1), normal(size, 2)]
+    out = torch.empty_like(t) if x is t else np.empty_like(x)
+    given = dict(zip(("weight", "bias"), affine, strict=True))
+    return x, out, t, given, [torch.from_numpy(each) for each in affine]
 
 
-def sweeps(rounds: int) -> Iterator[Row]:
-    """Batch Norm's statistics and those of every G, beside one call for each of these configurations."""
-    for shape in SWEPT:
-        x = normal(shape)
-        t, copy = torch.from_numpy(x), np.empty_like(x)
-        every_g = nv.divisors(shape[1])
-
-        def var_mean(t: torch.Tensor = t, every_g: tuple[int, ...] = every_g) -> None:
-            torch.var_mean(t, (0, 2, 3), correction=0)
-            for g in every_g:
-                torch.var_mean(t.view(len(t), g, -1), 2, correction=0)
-
-        def norms(t: torch.Tensor = t, every_g: tuple[int, ...] = every_g) -> None:
-            F.batch_norm(t, None, None, training=True)
-            for g in every_g:
-                F.group_norm(t, g)
-
-        def naive(x: np.ndarray = x, every_g: tuple[int, ...] = every_g) -> None:
-            x.mean((0, 2, 3)), x.var((0, 2, 3))
-            for g in every_g:
-                v = x.reshape(len(x), g, -1)
-                v.mean(2), v.var(2)
-
-        found = medians(
-            {
-                "ours": lambda x=x: nv.sweep(x),
-                "torch.var_mean each": var_mean,
-                "torch's norm each": norms,
-                "NumPy each": naive,
-                "np.copyto": lambda x=x, copy=copy: np.copyto(copy, x),
-            },
-            rounds,
-        )
-        yield f"sweep {name_of(x)}, {len(every_g) + 1} configurations", found.pop("ours"), found
+def normalized(case: Case, t: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Torch's forward pass."""
+    if case.last and case.method != "positional":
+        t = t.movedim(-1, 1)  # the layout that torch calls channels_last
+    if case.method == "group":
+        return F.group_norm(t, case.num_groups or 1, weight, bias)
+    if case.method == "batch":
+        return F.batch_norm(t, None, None, weight, bias, training=True)
+    return F.layer_norm(t, weight.shape, weight, bias)
 
 
-def forwards(rounds: int) -> Iterator[Row]:
-    """The output into memory that is there, beside torch, which allocates its own, and a copy."""
-    for shape in FORWARD:
-        x = normal(shape)
-        t, out = torch.from_numpy(x), np.empty_like(x)
-        weight, bias = normal(shape[1:2]), normal((2, shape[1]))[1].copy()
-        w, b = torch.from_numpy(weight), torch.from_numpy(bias)
-        affine = {"weight": weight, "bias": bias}
-        pairs: dict[str, tuple[Job, Job]] = {
-            "group, G = 32": (
-                lambda x=x, out=out, affine=affine: nv.normalize(x, "group", num_groups=32, out=out, **affine),
-                lambda t=t, w=w, b=b: F.group_norm(t, 32, w, b),
-            ),
-            "batch": (
-                lambda x=x, out=out, affine=affine: nv.normalize(x, "batch", out=out, **affine),
-                lambda t=t, w=w, b=b: F.batch_norm(t, None, None, w, b, training=True),
-            ),
-        }
-        for name, (ours, theirs) in pairs.items():
-            jobs = {"ours": ours, "torch": theirs, "np.copyto": lambda x=x, out=out: np.copyto(out, x)}
-            found = medians(jobs, rounds)
-            yield f"forward {name_of(x)}, {name}", found.pop("ours"), found
-
-
-def tiny(rounds: int) -> Iterator[Row]:
-    """What a call costs when there is next to nothing to compute."""
-    x = normal(TINY)
-    t = torch.from_numpy(x)
-    found = medians(
-        {"ours": lambda: nv.normalize(x, "group", num_groups=4), "torch": lambda: F.group_norm(t, 4)}, rounds, 0.02
-    )
-    yield f"forward {TINY}, group, G = 4", found.pop("ours"), found
-
-    def each() -> None:
-        torch.var_mean(t, (0, 2, 3), correction=0)
-        for g in (1, 2, 4, 8):
-            torch.var_mean(t.view(2, g, -1), 2, correction=0)
-
-    found = medians({"ours": lambda: nv.sweep(x), "torch.var_mean each": each}, rounds, 0.02)
-    yield f"sweep {TINY}, 5 configurations", found.pop("ours"), found
-
-
-def others(rounds: int) -> Iterator[Row]:
-    """float16, a large offset, channels last, both as images and as tokens."""
-    x = normal((32, 64, 56, 56))
-    half, out16 = x.astype("f2"), np.empty(x.shape, "f2")
-    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-    out, images = np.empty_like(last), torch.from_numpy(last).permute(0, 3, 1, 2)
-    tokens = normal((32, 1024, 768))
-    out3, offset = np.empty_like(tokens), x + 100
-    cases: dict[str, tuple[Job, Job, Job]] = {
-        f"sweep {name_of(half)} float16": (
-            lambda: nv.sweep(half),
-            _var_means(torch.from_numpy(half)),
-            lambda: np.copyto(out16, half),
-        ),
-        f"sweep {name_of(offset)} + 100": (
-            lambda: nv.sweep(offset),
-            _var_means(torch.from_numpy(offset)),
-            lambda: np.copyto(x, offset),
-        ),
-        f"sweep {name_of(last)} channels last": (
-            lambda: nv.sweep(last, channel_axis=-1),
-            _var_means(images.contiguous()),
-            lambda: np.copyto(out, last),
-        ),
-        f"forward {name_of(half)} float16, group, G = 32": (
-            lambda: nv.normalize(half, "group", num_groups=32, out=out16),
-            lambda: F.group_norm(torch.from_numpy(half), 32),
-            lambda: np.copyto(out16, half),
-        ),
-        f"forward {name_of(last)} channels last, group, G = 32": (
-            lambda: nv.normalize(last, "group", num_groups=32, out=out, channel_axis=-1),
-            lambda: F.group_norm(images, 32),
-            lambda: np.copyto(out, last),
-        ),
-        f"forward {name_of(tokens)} tokens, positional": (
-            lambda: nv.normalize(tokens, "positional", out=out3, channel_axis=-1),
-            lambda: F.layer_norm(torch.from_numpy(tokens), (768,)),
-            lambda: np.copyto(out3, tokens),
-        ),
+def forward(case: Case, ours: list[str]) -> dict[str, Job]:
+    """The output, ours into memory that is there; torch allocates its own."""
+    x, out, t, given, affine = tensors(case)
+    options = {"num_groups": case.num_groups, "channel_axis": -1 if case.last else 1, "out": out, **given}
+    jobs: dict[str, Job] = {
+        name: lambda name=name: nv.normalize(x, case.method, backend=name, **options) for name in ours
     }
-    for name, (ours, theirs, copy) in cases.items():
-        found = medians({"ours": ours, "torch": theirs, "np.copyto": copy}, rounds)
-        yield name, found.pop("ours"), found
+    return jobs | {"torch": lambda: normalized(case, t, *affine), "copy": copying(x, out)}
 
 
-def _var_means(t: torch.Tensor) -> Callable[[], None]:
-    def each() -> None:
+def gradient(case: Case, ours: list[str]) -> dict[str, Job]:
+    """The gradients of x, weight and bias; torch has saved the statistics, ours are computed anew or given."""
+    x, out, t, given, affine = tensors(case)
+    leaves = [each.requires_grad_() for each in (t.clone(), *affine)]
+    y = normalized(case, *leaves)
+    g = torch.from_numpy(normal(case.shape, 3)).to(t.dtype)
+    grad = g if x is t else g.numpy()
+    theirs = g.movedim(-1, 1) if case.last and case.method != "positional" else g
+    options = {"num_groups": case.num_groups, "channel_axis": -1 if case.last else 1}
+    saved = nv.statistics(x, case.method, **options)
+    jobs: dict[str, Job] = {}
+    for name in ours:
+        own = {**options, "weight": given["weight"], "backend": name}
+        jobs[name] = lambda own=own: nv.gradient(x, grad, case.method, **own)
+        jobs[f"{name}, given"] = lambda own=own: nv.gradient(x, grad, case.method, statistics=saved, **own)
+    return jobs | {
+        "torch": lambda: torch.autograd.grad(y, leaves, theirs, retain_graph=True),
+        "copy": copying(x, out),
+    }
+
+
+def sweep(case: Case, ours: list[str]) -> dict[str, Job]:
+    """Batch Norm's statistics and those of every G, beside one call for each of these configurations."""
+    x = normal(case.shape)
+    t, every_g = torch.from_numpy(x), nv.divisors(case.channels)
+    jobs: dict[str, Job] = {name: lambda name=name: nv.sweep(x, backend=name) for name in ours}
+
+    def norms() -> None:
+        F.batch_norm(t, None, None, training=True)
+        for g in every_g:
+            F.group_norm(t, g)
+
+    def var_mean() -> None:
         torch.var_mean(t, (0, 2, 3), correction=0)
-        for g in nv.divisors(t.shape[1]):
+        for g in every_g:
             torch.var_mean(t.view(len(t), g, -1), 2, correction=0)
 
-    return each
+    jobs["torch"] = norms
+    if math.prod(case.shape) * 4 < VAR_MEAN:
+        jobs["var_mean"] = var_mean
+    return jobs | {"copy": copying(x, np.empty_like(x))}
+
+
+def copying(x: Any, out: Any) -> Job:
+    """Copy x into the output."""
+    return (lambda: out.copy_(x)) if isinstance(x, torch.Tensor) else (lambda: np.copyto(out, x))

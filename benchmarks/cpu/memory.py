@@ -4,7 +4,8 @@ import statistics
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,20 +27,22 @@ def peak(job: Job) -> int:
     return found
 
 
-def peaks(shape: tuple[int, ...] = SHAPE) -> Iterator[tuple[str, float]]:
-    """Yield MiB over what is there already, for ours and for NumPy's own mean and var."""
+def peaks(backends: Iterable[str], shape: tuple[int, ...] = SHAPE) -> Iterator[dict[str, Any]]:
+    """Yield MiB over what is there already, for each backend and for NumPy's own mean and var."""
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     x += 0.1
-    jobs: dict[str, Job] = {
-        "sweep": lambda: nv.sweep(x),
-        "NumPy's mean and var, one G": lambda: (x.reshape(len(x), 32, -1).mean(2), x.reshape(len(x), 32, -1).var(2)),
-        "forward, beside its output": lambda: nv.normalize(x, "group", num_groups=32),
-        "forward in place, group": lambda: nv.normalize(x, "group", num_groups=32, out=x),
-        "forward in place, batch": lambda: nv.normalize(x, "batch", out=x),
+    jobs: dict[str, Callable[[str], object]] = {
+        "sweep": lambda backend: nv.sweep(x, backend=backend),
+        "forward, beside its output": lambda backend: nv.normalize(x, "group", num_groups=32, backend=backend),
+        "forward in place, group": lambda backend: nv.normalize(x, "group", num_groups=32, out=x, backend=backend),
+        "forward in place, batch": lambda backend: nv.normalize(x, "batch", out=x, backend=backend),
+        "gradient, beside its output": lambda backend: nv.gradient(x, x, "group", num_groups=32, backend=backend),
     }
     for name, job in jobs.items():
         own = x.nbytes if "output" in name else 0
-        yield name, (peak(job) - own) / 2**20
+        yield {"name": name} | {each: (peak(lambda each=each: job(each)) - own) / 2**20 for each in backends}  # noqa: B023
+    naive = peak(lambda: (x.reshape(len(x), 32, -1).mean(2), x.reshape(len(x), 32, -1).var(2)))
+    yield {"name": "x.mean() and x.var() of NumPy, one G", "numpy": naive / 2**20}
 
 
 def imports(rounds: int) -> tuple[float, float]:

@@ -1,11 +1,12 @@
 """Tensors that are not in memory: what reading them in parts costs beside the same numbers from memory.
 
-`python -m benchmarks.cpu.streams` prints the medians of interleaved rounds, ours and the other, and their ratio.
+Medians of interleaved rounds, ours and the other.
 """
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ import normviz as nv
 
 from .timing import medians
 
-Row = tuple[str, float, float]
+Row = dict[str, Any]
 SHAPE = (16, 64, 512, 512)
 """1 GiB of float32."""
 
@@ -42,7 +43,7 @@ def from_a_file(shape: tuple[int, ...] = SHAPE, rounds: int = 7) -> list[Row]:
             "np.memmap, .mean() and .var()": naive,
         }
         found = medians({ours: lambda: nv.moments(path)} | others, rounds)
-        return [(f"{ours} / {name}", found[ours], found[name]) for name in others]
+        return [{"name": f"{ours} / {name}", "ours": found[ours], "other": found[name]} for name in others]
 
 
 def from_dask(shape: tuple[int, ...] = SHAPE, rounds: int = 7) -> list[Row]:
@@ -59,7 +60,7 @@ def from_dask(shape: tuple[int, ...] = SHAPE, rounds: int = 7) -> list[Row]:
         "da.mean and da.var, Batch Norm's alone": lambda: dask.compute(lazy.mean(pooled), lazy.var(pooled)),
     }
     found = medians({ours: lambda: nv.moments(lazy).sweep()} | others, rounds)
-    return [(f"{ours} / {name}", found[ours], found[name]) for name in others]
+    return [{"name": f"{ours} / {name}", "ours": found[ours], "other": found[name]} for name in others]
 
 
 def write(path: Path, shape: tuple[int, ...]) -> None:
@@ -69,8 +70,3 @@ def write(path: Path, shape: tuple[int, ...]) -> None:
     for sample in x:
         sample[:] = generator.standard_normal(shape[1:], dtype=np.float32)
     x.flush()
-
-
-if __name__ == "__main__":
-    for name, seconds, other in [*from_a_file(), *from_dask()]:
-        print(f"{name:75} {seconds:8.3f} s {other:8.3f} s {seconds / other:8.2f}")

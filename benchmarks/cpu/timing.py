@@ -1,31 +1,35 @@
-"""Times that can be compared: medians of interleaved rounds, and the machine they were taken on."""
+"""Times that can be compared: medians of interleaved rounds."""
 
-import os
-import platform
 import random
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
 
 Job = Callable[[], object]
+SLOW = 3.0
+"""Seconds: a job that takes longer runs once."""
 
 
-def medians(jobs: dict[str, Job], rounds: int = 7, least: float = 0.0) -> dict[str, float]:
+def medians(jobs: dict[str, Job], rounds: int = 7, budget: float = 0.0, least: float = 2e-3) -> dict[str, float]:
     """Return the median seconds of every job, all of them run once a round in an order drawn anew.
 
-    A job that takes less than `least` seconds is run that often in a round that it takes as long.
+    There are at least `rounds` rounds, and more until `budget` seconds are spent, at most 31. A job that takes less
+    than `least` seconds is run that often in a round that it takes as long. A first run of each is not counted, and of
+    a slow one there is only a second run.
     """
-    often = {}
+    often, taken = {}, {}
     for name, job in jobs.items():
-        job()
-        often[name] = max(1, round(least / max(_seconds(job, 1), 1e-9)))
-    taken: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name in random.sample(list(jobs), len(jobs)):
+        job()  # what is loaded, compiled and kept for the next time is not counted
+        once = _seconds(job, 1)
+        if once > SLOW:
+            taken[name] = [once]
+        else:
+            often[name], taken[name] = max(1, round(least / max(once, 1e-7))), []
+    start, done = time.perf_counter(), 0
+    while done < rounds or (done < 31 and time.perf_counter() - start < budget):
+        for name in random.sample(list(often), len(often)):
             taken[name].append(_seconds(jobs[name], often[name]))
+        done += 1
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
@@ -34,17 +38,3 @@ def _seconds(job: Job, often: int) -> float:
     for _ in range(often):
         job()
     return (time.perf_counter() - start) / often
-
-
-def machine() -> str:
-    """Return what the figures were taken on: processor, cores, memory, versions."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{model}, {cores} cores{load}; Python {platform.python_version()}, NumPy {np.__version__}"

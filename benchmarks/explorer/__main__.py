@@ -1,14 +1,14 @@
 """What a change costs in JupyterLab: the explorer, and a plotly FigureWidget that does the same through the kernel.
 
-    python -m benchmarks.explorer [--changes 42]
+    python -m benchmarks.explorer [--changes 42] [--out FILE]
 
-Both draw the sample tensor in the same browser, one after the other, and answer to the same keys on their slider of G.
-The FigureWidget's figures are all computed before, so that a change is only an update of the traces that differ.
+Both draw the sample tensor in the same browser, one after the other. The FigureWidget's figures are all computed
+before, so that a change is only an update of the traces that differ.
 
-Script is what the browser's own record says of the page's main thread from one key to the next, in processor time:
+Script is what the browser's own record says of the page's main thread after a key or a click, in processor time:
 functions, microtasks and what they call, Lab's share included. All work is that with style, layout and paint. Input to
-paint goes from the key's time stamp to the frame in which the new set is seen. The page has no Lab and no kernel: it is
-what the explorer alone costs. Numbers are reported, not judged; a machine that does nothing else gives those to quote.
+paint goes from the event's time stamp to the frame in which the change is seen. The page has no Lab and no kernel: it
+is what the explorer alone costs. A machine that does nothing else gives numbers to quote.
 """
 
 import argparse
@@ -16,22 +16,24 @@ import json
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Locator, Page, sync_playwright
 
 import normviz as nv
+from benchmarks import results, tables
 from tests.browser.lab import Lab, notebook, open_notebook, until
 from tools.find_browser import find
 
 PROBE = Path(__file__).with_name("probe.js")
-SETTLE = 0.7
+SETTLE = 0.5
 """Seconds from one key to the next: long enough for the kernel's answer to be drawn."""
 
 START = "import normviz as nv\nx = nv.samples.activations()\nat = dict(index=(1, 5, 5, 5))"
-EXPLORER = "nv.Explorer(x, **at)"
+EXPLORER = "explorer = nv.Explorer(x, **at)\nexplorer"
 SHOW = "nv.show(x, **at)"
 FIGURES = """
 import ipywidgets, plotly.graph_objects as go
@@ -53,6 +55,7 @@ ipywidgets.VBox([slider, figure])
 """
 
 
+ASKED = {"keydown", "mousedown"}
 SCRIPT = {"FunctionCall", "RunMicrotasks", "EvaluateScript"}
 """What the browser calls the running of script in its own record."""
 
@@ -75,16 +78,23 @@ def busy(events: list[dict], first: float, stop: float) -> float:
     return total / 1e3
 
 
-def recorded(record: bytes, count: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of script, and of all work of the page's thread, from each of the last `count` keys to the next."""
+def recorded(record: bytes, count: int, starts: list[float] | None = None) -> tuple[list[float], list[float]]:
+    """Milliseconds of script, and of all work of the page's thread, of each of the last `count` changes.
+
+    A change begins with a key or a click, or at a time in seconds of the clock that the browser shares with Python.
+    """
     events = [e for e in json.loads(record)["traceEvents"] if e["ph"] == "X" and "dur" in e]
-    keys = [e for e in events if e["name"] == "EventDispatch" and e["args"]["data"]["type"] == "keydown"][-count:]
-    thread = (keys[0]["pid"], keys[0]["tid"])
+    asked = [e for e in events if e["name"] == "EventDispatch" and e["args"]["data"]["type"] in ASKED]
+    busiest = Counter((e["pid"], e["tid"]) for e in asked or events if asked or e["name"] == "FunctionCall")
+    thread = busiest.most_common(1)[0][0]
     events = sorted((e for e in events if (e["pid"], e["tid"]) == thread), key=lambda e: e["ts"])
     scripts = [e for e in events if e["name"] in SCRIPT]
-    starts = [key["ts"] for key in keys]
-    windows = [(ts, ts + SETTLE * 1e6) for ts in starts]
-    return [busy(scripts, *w) for w in windows], [busy(events, *w) for w in windows]
+    begun = [1e6 * start for start in starts] if starts else [e["ts"] for e in asked[-count:]]
+    windows = [(ts, ts + SETTLE * 1e6) for ts in begun]
+    script, work = ([busy(each, *w) for w in windows] for each in (scripts, events))
+    if not all(script):
+        raise RuntimeError("the browser's record shows no script for a change")
+    return script, work
 
 
 def first_paint(page: Page, cell: int) -> tuple[float, float]:
@@ -120,29 +130,76 @@ def run_quietly(page: Page, cell: int) -> None:
     )
 
 
-def changes(page: Page, focus: Callable[[], None], count: int) -> Costs:
-    """Move G to and fro by keys."""
-    keys = ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowRight")
+def changes(page: Page, act: Callable[[int], None], count: int) -> Costs:
+    """What the changes cost that `act` makes: it is called with the number of the change."""
 
-    def press(count: int) -> None:
+    def make(count: int) -> None:
         for k in range(count):
-            page.keyboard.press(keys[k % len(keys)])
+            act(k)
             time.sleep(SETTLE)  # not by Playwright's clock, whose questions would run in the page
 
-    focus()
-    press(len(keys))  # the first ones compile what they run
+    make(6)  # the first ones compile what they run
     page.evaluate("bench.restart()")
     browser = page.context.browser
     browser.start_tracing(page=page, categories=["devtools.timeline"])
-    press(count)
+    make(count)
     script, work = recorded(browser.stop_tracing(), count)
     shown = page.evaluate("bench.shown")
     if len(shown) != count:
-        raise RuntimeError(f"{count} keys were pressed, but {len(shown)} changes were seen")
+        raise RuntimeError(f"{count} changes were made, but {len(shown)} were seen")
     return Costs(script, work, shown)
 
 
-def measure(count: int) -> None:
+def by_key(page: Page, focused: Locator, *keys: str) -> Callable[[int], None]:
+    """Press these keys in turn."""
+    focused.focus()
+    return lambda k: page.keyboard.press(keys[k % len(keys)])
+
+
+def by_click(page: Page, *places: Locator) -> Callable[[int], None]:
+    """Click on these places in turn, by their coordinates, which costs the page no script."""
+    boxes = [place.bounding_box() or {} for place in places]
+    centers = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
+    return lambda k: page.mouse.click(*centers[k % len(centers)])
+
+
+def by_python(page: Page, lab: Lab, name: str, count: int) -> Costs:
+    """What `explorer.num_groups = 8` costs the page."""
+    code = (
+        "import time\nstarts = []\n"
+        f"for k in range({count}):\n    starts.append(time.monotonic())\n"
+        f"    explorer.num_groups = (8, 16, 2)[k % 3]\n    time.sleep({SETTLE})"
+    )
+    browser = page.context.browser
+    browser.start_tracing(page=page, categories=["devtools.timeline"])
+    starts = lab.run(name, code, "starts")
+    script, work = recorded(browser.stop_tracing(), count, starts)
+    return Costs(script, work, [])
+
+
+def in_lab(page: Page, lab: Lab, name: str, count: int) -> dict[str, Costs]:
+    """What changes of the explorer cost in JupyterLab, by keys, by clicks and from Python."""
+    slider = page.get_by_role("slider", name="Groups G")
+    arrows = ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowRight")
+    stage = page.locator(".nv-stage")
+    moves = ("ArrowRight", "ArrowDown", "PageDown", "PageUp")
+    methods = [page.get_by_role("radio", name=f"{each} Norm", exact=True) for each in ("Batch", "Layer", "Group")]
+    steps = [page.get_by_role("button", name=each, exact=True) for each in ("Next", "Previous")]
+    found = {
+        "JupyterLab, G by key": changes(page, by_key(page, slider, *arrows), count),
+        "JupyterLab, cell by key": changes(page, by_key(page, stage, *moves), count),
+        "JupyterLab, method by click": changes(page, by_click(page, *methods), count),
+        "JupyterLab, step by click": changes(page, by_click(page, *steps), count),
+    }
+    for color in ("value", "normalized"):
+        page.get_by_label("Color", exact=True).select_option(color)
+        act = by_key(page, slider, *arrows)
+        found[f"JupyterLab, G by key, colour {color}"] = changes(page, act, count)
+    page.get_by_label("Color", exact=True).select_option("set")
+    return found | {"JupyterLab, num_groups from Python": by_python(page, lab, name, count)}
+
+
+def measure(count: int, out: Path | None) -> None:
     """Measure both in one JupyterLab, and print the tables."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -150,63 +207,52 @@ def measure(count: int) -> None:
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=find(), args=["--no-sandbox"]) as browser,
     ):
-        print(f"Chromium {browser.version}; sample tensor (4, 16, 12, 12); {count} changes of G each\n")
-        paints: dict[str, list[tuple[float, float]]] = {"nv.Explorer": [], "nv.show": [], "FigureWidget": []}
-        costs: dict[str, Costs] = {}
+        paints: dict[str, list[tuple[float, float]]] = {}
         path = Path(folder) / "page.html"
         nv.to_html(nv.samples.activations(), path)
-        page = browser.new_page(reduced_motion="reduce", bypass_csp=True)
+        page = browser.new_page(bypass_csp=True)
         page.add_init_script(path=PROBE)
         page.goto(path.as_uri())
         page.wait_for_function("window.bench.painted")
-        costs["page, reduced motion"] = changes(page, page.get_by_role("slider", name="Groups G").focus, count)
+        slider = page.get_by_role("slider", name="Groups G")
+        keys = ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowRight")
+        costs = {"page, G by key": changes(page, by_key(page, slider, *keys), count)}
         page.close()
-        for moving in (False, True):
-            # Tall, because a browser draws nothing in a frame that is out of sight.
-            motion = "no-preference" if moving else "reduce"
-            size = {"width": 1300, "height": 3000}
-            context = browser.new_context(viewport=size, reduced_motion=motion, bypass_csp=True)
-            context.set_default_timeout(60_000)
-            context.add_init_script(path=PROBE)
-            page = context.new_page()
-            page.goto(lab.address())
-            page.wait_for_function("window.jupyterapp?.commands.hasCommand('docmanager:open')")
-            page.evaluate("() => jupyterapp.restored")
-            cells = [START, EXPLORER, SHOW, FIGURES, FIGURE_WIDGET]
-            open_notebook(page, lab, f"bench-{motion}.ipynb", notebook(*cells))
-            run_quietly(page, 0)
-            page.evaluate("bench.listen()")
-            slider = page.get_by_role("slider", name="Groups G")
-            paints["nv.Explorer"] += [first_paint(page, 1) for _ in range(5)]
-            name = "nv.Explorer" if moving else "nv.Explorer, reduced motion"
-            costs[name] = changes(page, slider.focus, count)
-            if moving:
-                paints["nv.show"] += [first_paint(page, 2) for _ in range(5)]
-                run_quietly(page, 3)
-                paints["FigureWidget"] += [first_paint(page, 4) for _ in range(5)]
-                costs["FigureWidget"] = changes(page, page.locator(".noUi-handle").last.focus, count)
-            context.close()
-    report(costs, paints)
-
-
-def report(costs: dict[str, Costs], paints: dict[str, list[tuple[float, float]]]) -> None:
-    """Print what was measured, and how many times less it is than the FigureWidget's."""
-    theirs = costs["FigureWidget"]
-    kinds = ("script", "input to paint", "all work")
-    print(f"{'ms a change: p50 / p95':32}" + "".join(f"{kind:>19}" for kind in kinds))
-    for name, cost in costs.items():
-        columns = (f"{at(v, 50):.2f} / {at(v, 95):.2f}" for v in (cost.script, cost.paint, cost.work))
-        print(f"{name:32}" + "".join(f"{column:>19}" for column in columns))
-    print("\nFigureWidget / explorer: p50, p95")
-    for name, cost in costs.items():
-        if cost is not theirs:
-            pairs = ((theirs.script, cost.script), (theirs.paint, cost.paint), (theirs.work, cost.work))
-            columns = (" / ".join(f"{at(a, p) / max(at(b, p), 0.01):.1f}x" for p in (50, 95)) for a, b in pairs)
-            print(f"{name:32}" + "".join(f"{column:>19}" for column in columns))
-    print(f"\n{'ms to the first picture: median':32}{'from the command':>19}{'from the output':>19}")
-    for name, pairs in paints.items():
-        whole, arrived = (statistics.median(each) for each in zip(*pairs, strict=True))
-        print(f"{name:32}{whole:>19.0f}{arrived:>19.0f}")
+        # Tall, because a browser draws nothing in a frame that is out of sight.
+        context = browser.new_context(viewport={"width": 1300, "height": 3000}, bypass_csp=True)
+        context.set_default_timeout(60_000)
+        context.add_init_script(path=PROBE)
+        page = context.new_page()
+        page.goto(lab.address())
+        page.wait_for_function("window.jupyterapp?.commands.hasCommand('docmanager:open')")
+        page.evaluate("() => jupyterapp.restored")
+        name = "bench.ipynb"
+        open_notebook(page, lab, name, notebook(START, EXPLORER, SHOW, FIGURES, FIGURE_WIDGET))
+        run_quietly(page, 0)
+        page.evaluate("bench.listen()")
+        paints["nv.Explorer"] = [first_paint(page, 1) for _ in range(5)]
+        costs |= in_lab(page, lab, name, count)
+        paints["nv.show"] = [first_paint(page, 2) for _ in range(5)]
+        run_quietly(page, 3)
+        paints["FigureWidget"] = [first_paint(page, 4) for _ in range(5)]
+        costs["FigureWidget, G by key"] = changes(page, by_key(page, page.locator(".noUi-handle").last, *keys), count)
+        context.close()
+        found = {
+            "Chromium": browser.version,
+            "count": count,
+            "changes": {
+                name: {
+                    kind: [at(v, 50), at(v, 95)] if v else None
+                    for kind, v in (("script", cost.script), ("paint", cost.paint), ("work", cost.work))
+                }
+                for name, cost in costs.items()
+            },
+            "first": {
+                name: [statistics.median(each) for each in zip(*pairs, strict=True)] for name, pairs in paints.items()
+            },
+        }
+        report = results.save(out, "lab", found)
+        print("\n\n".join(table(report) for table in tables.TABLES["lab"].values()))
 
 
 def at(values: list[float], percent: int) -> float:
@@ -216,5 +262,7 @@ def at(values: list[float], percent: int) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explorer", description=__doc__.splitlines()[0])
-    parser.add_argument("--changes", type=int, default=42, help="changes of G to measure, each way [default: 42]")
-    measure(parser.parse_args().changes)
+    parser.add_argument("--changes", type=int, default=42, help="changes of each kind to measure [default: 42]")
+    parser.add_argument("--out", type=Path, help="a JSON file, of which the other parts stay as they are")
+    options = parser.parse_args()
+    measure(options.changes, options.out)

@@ -14,22 +14,23 @@
       bench.shown.push(at - bench.asked);
       bench.asked = null;
     });
-  addEventListener(
-    "keydown",
-    (event) => {
-      bench.asked = performance.timeOrigin + event.timeStamp;
-    },
-    true
-  );
+  for (const type of ["keydown", "pointerdown"])
+    addEventListener(
+      type,
+      (event) => {
+        bench.asked = performance.timeOrigin + event.timeStamp;
+      },
+      true
+    );
 
-  // Our explorer: drawn for the first time when `data-ready` appears; a change is seen when a path of the set is.
+  // Our explorer: `data-ready` goes away in the event handler, and comes back when everything is drawn.
   new MutationObserver((records) => {
-    if (records.some((record) => record.attributeName === "d" && record.target.classList.contains("nv-set"))) seen();
-    if (records.some((record) => record.attributeName === "data-ready"))
-      afterPaint((at) => {
-        bench.painted ??= at;
-      });
-  }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready", "d"] });
+    if (!records.some(({ target }) => /** @type {HTMLElement} */ (target).matches(".normviz[data-ready]"))) return;
+    seen();
+    afterPaint((at) => {
+      bench.painted ??= at;
+    });
+  }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready"] });
 
   // The frame of `nv.show` writes its document anew, which an observer of the old one may not outlive.
   if (window !== window.top) {

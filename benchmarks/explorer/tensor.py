@@ -1,11 +1,11 @@
 """What a change of x costs in a page: a slider of the tensor panel, and a large file.
 
-    python -m benchmarks.explorer.tensor [--changes 40]
+    python -m benchmarks.explorer.tensor [--changes 40] [--out FILE]
 
 Script is what the browser's own record says of the page's main thread from one key to the next, in processor time.
 Input to paint goes from the key's time stamp to the first frame after `data-ready` is back. The file is a .npy file of
-float32 numbers, and its time stands beside that of np.load and nv.show, with which Python makes the same page. Numbers
-are reported, not judged; a machine that does nothing else gives those to quote.
+float32 numbers, and its time stands beside that of np.load and nv.show, with which Python makes the same page. A
+machine that does nothing else gives numbers to quote.
 """
 
 import argparse
@@ -19,7 +19,8 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 import normviz as nv
-from benchmarks.explorer.__main__ import at, recorded
+from benchmarks import results, tables
+from benchmarks.explorer.__main__ import SETTLE, at, recorded
 from tools.find_browser import find
 
 SHAPES = ((4, 16, 12, 12), (32, 256, 14, 14))
@@ -56,7 +57,7 @@ def changes(page: Page, name: str, count: int) -> tuple[list[float], list[float]
             before = page.evaluate("bench.shown.length")
             page.keyboard.press(("ArrowLeft", "ArrowRight")[k % 2])
             page.wait_for_function("(before) => bench.shown.length > before", arg=before)
-            time.sleep(0.7)  # one window of the record
+            time.sleep(SETTLE)
 
     page.get_by_role("slider", name=name, exact=True).focus()
     press(4)  # the first ones compile what they run
@@ -98,8 +99,8 @@ def kept(page: Page) -> dict[str, float]:
     }
 
 
-def measure(count: int) -> None:
-    """Measure all, and print the tables."""
+def measure(count: int, out: Path | None) -> None:
+    """Measure all, and print the table."""
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
@@ -108,15 +109,13 @@ def measure(count: int) -> None:
         path, file = Path(folder) / "page.html", Path(folder) / "x.npy"
         nv.to_html(nv.show(editable=True), path)
         np.save(file, nv.samples.filled(FILE, "normal"))
-        print(f"Chromium {browser.version}; {count} changes of the number of samples\n")
-        print(f"{'ms a change: p50 / p95':32}{'script':>19}{'input to paint':>19}")
+        costs = {}
         for shape in SHAPES:
             page = browser.new_page(reduced_motion="reduce", bypass_csp=True)
             page.add_init_script(PROBE)
             page.goto(f"{path.as_uri()}#shape={','.join(map(str, shape))}&fill=normal")
             page.wait_for_selector(".normviz[data-ready]")
-            columns = (f"{at(v, 50):.1f} / {at(v, 95):.1f}" for v in changes(page, "N slider", count))
-            print(f"{shape!s:32}" + "".join(f"{column:>19}" for column in columns))
+            costs[str(shape)] = [[at(v, 50), at(v, 95)] for v in changes(page, "N slider", count)]
             page.close()
         page = browser.new_page(bypass_csp=True)
         page.goto(path.as_uri())
@@ -125,19 +124,22 @@ def measure(count: int) -> None:
         before = kept(page)
         page.evaluate(SOAK, 10_000)
         after = kept(page)
-        told = "; ".join(f"{name} {before[name]:.4g} before, {after[name]:.4g} after" for name in before)
-        print(f"\n10,000 more changes of N, seed, value and method: {told}")
         start = time.perf_counter()
         page.get_by_label("Open a file", exact=True).set_input_files(file)
         page.wait_for_selector(f".normviz[data-ready][data-shape='{','.join(map(str, FILE))}']")
         ours = time.perf_counter() - start
         theirs = float(subprocess.check_output([sys.executable, "-c", PYTHON, str(file)], text=True))
-        size = file.stat().st_size / 1e6
-        print(f"\nA file of {size:.0f} MB: {ours:.2f} s to the first picture in the page,")
-        print(f"{theirs:.2f} s for np.load and nv.show; {ours / theirs:.2f} times as long")
+        found = {
+            "changes": costs,
+            "file": {"MB": file.stat().st_size / 1e6, "page": ours, "python": theirs},
+            "kept": {name: [before[name], after[name]] for name in before},
+        }
+        print(tables.TABLES["tensor"]["tensor"](results.save(out, "tensor", found)))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explorer.tensor", description=__doc__.splitlines()[0])
     parser.add_argument("--changes", type=int, default=40, help="changes to measure for each shape [default: 40]")
-    measure(parser.parse_args().changes)
+    parser.add_argument("--out", type=Path, help="a JSON file, of which the other parts stay as they are")
+    options = parser.parse_args()
+    measure(options.changes, options.out)
