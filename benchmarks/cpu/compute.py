@@ -14,6 +14,8 @@ import normviz as nv
 from .cases import Case
 from .timing import Job, medians
 
+FEW = 3e8
+"""Bytes: from here on there are three rounds."""
 VAR_MEAN = 30e6
 """Bytes: on more, one torch.var_mean for each configuration takes minutes."""
 
@@ -39,7 +41,12 @@ def rows(cases: Iterable[Case], threads: Iterable[int], rounds: int, budget: flo
             os.environ["NORMVIZ_NUM_THREADS"] = str(count)
             torch.set_num_threads(count)
             about = {"what": case.what, "line": case.line, "shape": case.shape, "cells": case.cells}
-            yield {**about, "bytes": case.nbytes, "threads": count, "seconds": medians(jobs, rounds, budget)}
+            yield {
+                **about,
+                "bytes": case.nbytes,
+                "threads": count,
+                "seconds": medians(jobs, rounds if case.nbytes < FEW else 3, budget),
+            }
 
 
 def normal(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 Job = Callable[[], object]
-SLOW = 3.0
-"""Seconds: a job that takes longer runs once."""
+SLOW = 1.0
+"""Seconds: of a job that takes longer there is one run that counts."""
 
 
 def medians(jobs: dict[str, Job], rounds: int = 7, budget: float = 0.0, least: float = 2e-3) -> dict[str, float]:
