@@ -156,7 +156,7 @@ def adain(
     work, _, alpha, found, scale = _both(x, style, alpha, eps, channel_axis, backend)
     y = work.normalize("instance", scale=alpha * scale, shift=alpha * found.mean, eps=eps)
     if alpha < 1:
-        y += (1 - alpha) * work.x
+        work.add(y, 1 - alpha, work.x)
     return work.finish(y)
 
 
@@ -184,7 +184,7 @@ def adain_gradient(
     grad = work.like(grad_output, "grad_output")
     of_input, to_scale, to_mean = work.gradient("instance", grad, scale=alpha * scale, eps=eps)
     if alpha < 1:
-        of_input += (1 - alpha) * grad
+        work.add(of_input, 1 - alpha, grad)
     # The style's own pass divides by its deviation.
     each = alpha / found.count
     of_style = other.normalize("instance", scale=each * to_scale, shift=each * to_mean, eps=eps, statistics=found)

@@ -13,7 +13,7 @@ import numpy as np
 from normviz.arrays.arguments import like_x, uncanonical
 from normviz.arrays.paths import compute
 from normviz.arrays.request import Request, resolve, take
-from normviz.backends.base import Backend
+from normviz.backends.base import Backend, boxes
 from normviz.core.array_kinds import is_bfloat16, on_gpu, real_numbers
 
 
@@ -75,6 +75,11 @@ class Work:
         of_input, *others, _ = compute("gradient", request)
         scale = options.get("scale")
         return of_input, *(a if scale is None else a.reshape(scale.shape) for a in others)
+
+    def add(self, y: Any, factor: float, x: Any) -> None:
+        """Add factor * x to y, box by box, because an array of its own would cost more than the arithmetic."""
+        for box in boxes(y, self.worker.cells):
+            y[box] += factor * x[box]
 
     def _request(self, method: str, *, scale: Any = None, shift: Any = None, **options: Any) -> Request:
         """Return the request of a pass. Scale and shift, (N, C) or (1, C), take the place of weight and bias."""
