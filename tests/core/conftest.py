@@ -1,5 +1,7 @@
 """The backends that every numeric test runs on."""
 
+import os
+
 import pytest
 
 from normviz.backends import dispatch as backends
@@ -35,6 +37,17 @@ USABLE = [
 ]
 
 
+@pytest.fixture(scope="session")
+def compiled_loops(shared):
+    """All loops, compiled by the first worker that needs them, while the others that need them wait."""
+    filelock = pytest.importorskip("filelock")
+    done = shared / "loops-compiled"
+    with filelock.FileLock(f"{done}.lock"):
+        if not done.exists():
+            backends.devices(warm_up=True)
+            done.touch()
+
+
 @pytest.fixture(scope="module", params=USABLE)
 def backend(request):
     """Name of a backend: NumPy; the compiled one; CuPy's code on a stand-in, without and with kernels; CuPy itself."""
@@ -42,6 +55,8 @@ def backend(request):
         assert gpu.cupy_problem() is None, "there is a GPU, and CuPy does not work on it"
         yield "cupy"
         return
+    if request.param == "compiled" and "PYTEST_XDIST_WORKER" in os.environ:
+        request.getfixturevalue("compiled_loops")
     if request.param in ("numpy", "compiled"):
         yield request.param
         return
