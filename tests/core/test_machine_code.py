@@ -6,8 +6,10 @@ import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from importlib.util import cache_from_source
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,6 +146,18 @@ def test_a_folder_that_can_only_be_read_is_read(kept, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(machine_code, "writable_folder", lambda: None)
         assert compilations() == 0
+
+
+def test_the_folders(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine_code.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(
+        machine_code, "AppDirs", lambda *_, **__: SimpleNamespace(user_cache_dir=str(tmp_path / "home"))
+    )
+    beside = Path(cache_from_source(machine_code.__file__)).parent
+    assert list(machine_code.folders()) == [tmp_path / "normviz", beside, tmp_path / "home"]
+    monkeypatch.setattr(machine_code.config, "CACHE_DIR", "")
+    monkeypatch.setattr(machine_code, "AppDirs", lambda *_, **__: SimpleNamespace(user_cache_dir="~/.cache/normviz"))
+    assert list(machine_code.folders()) == [beside]
 
 
 def test_a_full_disk(kept, monkeypatch):

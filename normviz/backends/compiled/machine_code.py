@@ -138,7 +138,9 @@ def folders() -> Iterator[Path]:
         yield Path(config.CACHE_DIR, "normviz")
     if (beside := _beside_bytecode()) is not None:
         yield beside
-    yield Path(AppDirs("normviz", appauthor=False).user_cache_dir)
+    of_user = Path(AppDirs("normviz", appauthor=False).user_cache_dir)
+    if of_user.is_absolute():  # a user without a home has none
+        yield of_user
 
 
 @cache
