@@ -34,9 +34,9 @@ from normviz.core.errors import readable_bytes, unknown
 
 GPU_MIN_BYTES = 1 << 28
 COMPILED_MIN_BYTES = 1 << 22
-"""In each process, the start of the compiled backend takes half a second for the import of numba and the machine code,
-and once on a machine some more for the compilation. At 4 MiB it saves about a millisecond an output and many a gradient,
-and more in proportion to the size. With smaller arrays alone, thousands of calls would not pay for the start."""
+"""In each process, the compiled backend takes half a second to start: it imports numba and loads the machine code. Once
+on a machine it compiles for some seconds more. At 4 MiB it saves about a millisecond an output and many a gradient, and
+more in proportion to the size. With smaller arrays alone, thousands of outputs would not pay for the start."""
 
 
 @cache
