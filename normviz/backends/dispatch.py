@@ -1,8 +1,9 @@
 """The array's type selects the backend; there is no global setting.
 
 - CuPy works on an array on a CUDA device, whichever library made it: CuPy, torch and JAX share memory by DLPack.
-- An array on the host of at least NORMVIZ_GPU_MIN_BYTES bytes (256 MiB by default) goes to CuPy if that finds a device.
-  Below that size, the transfer costs more time than the GPU saves.
+- An array on the host of at least 256 MiB goes to CuPy once that has worked in this process: to compile the kernels for
+  the first time takes longer than NumPy needs for a large array. Below that size, the transfer costs more time than the
+  GPU saves. A NORMVIZ_GPU_MIN_BYTES that is set decides alone, if there is a device.
 - The compiled backend works on other arrays on the host, where numba is installed, if they have at least 4 MiB. Once it
   has worked in this process, it takes arrays of every size. A NORMVIZ_COMPILED_MIN_BYTES that is set decides alone.
 - NumPy works on the rest.
@@ -194,7 +195,7 @@ def _for_host(x: Any) -> str:
         nbytes = getattr(x, "nbytes", 0)
     except RuntimeError:  # from a sparse tensor, which cannot be read anyway
         nbytes = 0
-    if nbytes >= _least("GPU") and cupy_problem() is None:
+    if nbytes >= _least("GPU") and (CuPy.ready or os.environ.get("NORMVIZ_GPU_MIN_BYTES")) and cupy_problem() is None:
         return "cupy"
     return "compiled" if _worth_compiling(nbytes) and compiled_problem() is None else "numpy"
 
@@ -236,10 +237,10 @@ def _gpus() -> str:
     found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
     names = ", ".join(f"{p['name'].decode()} ({readable_bytes(p['totalGlobalMem'])})" for p in found)
     cuda, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion()))
-    least = _least("GPU")
+    once = "" if os.environ.get("NORMVIZ_GPU_MIN_BYTES") else ", once an array has been there"
     return (
         f"CuPy {cupy.__version__} on {names}; CUDA {cuda}, its driver up to {driver}; "
-        f"arrays on the host from {readable_bytes(least)} go there"
+        f"arrays on the host from {readable_bytes(_least('GPU'))} go there{once}"
     )
 
 

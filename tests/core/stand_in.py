@@ -240,6 +240,7 @@ def installed(raw_module=NoKernels):
     def forget():
         backends.cupy_problem.cache_clear()
         backends.load.cache_clear()
+        backends.CuPy.ready = False
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", module(raw_module))

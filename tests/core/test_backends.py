@@ -191,7 +191,8 @@ def test_devices(stand_in_for_cupy):
     assert list(found) == ["numpy", "compiled", "cupy"]
     assert found["numpy"].startswith(f"NumPy {np.__version__} on ")
     assert found["cupy"] == (
-        "CuPy 0 (stand-in) on a CPU (1 GiB); CUDA 13.2, its driver up to 13.1; arrays on the host from 256 MiB go there"
+        "CuPy 0 (stand-in) on a CPU (1 GiB); CUDA 13.2, its driver up to 13.1; "
+        "arrays on the host from 256 MiB go there, once an array has been there"
     )
 
 
@@ -203,6 +204,18 @@ def test_a_large_host_array_goes_to_the_gpu(stand_in_for_cupy, monkeypatch):
     assert type(y) is np.ndarray
     np.testing.assert_allclose(y, EXPECTED, rtol=1e-12)
     assert nv.backend_for(x, "numpy") == nv.backend_for(x[:1]) == "numpy"
+
+
+def test_a_large_host_array_does_not_start_the_gpu(emulated_cupy, monkeypatch):
+    """Which compiles for seconds, unless it has been used before."""
+    monkeypatch.delenv("NORMVIZ_GPU_MIN_BYTES", raising=False)
+    monkeypatch.setattr(backends, "GPU_MIN_BYTES", 1 << 10)
+    x = values((2, 16, 3, 3))
+    assert nv.moments(x).backend != "cupy"
+    assert nv.moments(on_device(x)).backend == "cupy"
+    assert nv.moments(x).backend == nv.backend_for(x) == "cupy"
+    assert nv.moments(x[:1]).backend == "cupy"
+    assert nv.moments(x[:1, :4]).backend != "cupy"
 
 
 def test_device_arrays_stay_on_the_device(stand_in_for_cupy):

@@ -39,6 +39,7 @@ class CuPy(Backend):
     cells = 1 << 24  # in a box of the base class: 128 MB of float64, enough to fill a GPU and small in its memory
     piece = 1 << 26  # bytes of a host array that are transferred at a time, in one or two milliseconds
     least = 1 << 18  # smaller pieces than this do not help a GPU whose memory is full
+    ready = False  # whether kernels have been at work in this process, so that some are compiled
 
     def __init__(self, xp: Any) -> None:
         super().__init__(xp)
@@ -295,6 +296,7 @@ class CuPy(Backend):
             found = self.xp.cuda.runtime.getDeviceProperties(device)
             threads = found["multiProcessorCount"] * found["maxThreadsPerMultiProcessor"]
             self._devices[device] = Kernels(self.xp, self.module, threads)
+            CuPy.ready = True
         return self._devices[device]
 
     def _meet(self, out: Any) -> None:

@@ -45,6 +45,8 @@ class Lane:
 
     def __init__(self, xp: Any) -> None:
         self.xp, self.stream = xp, xp.cuda.Stream(non_blocking=True)
+        self.device: Any = None
+        self.pinned: Any = None
         self.close()
 
     def open(self, nbytes: int) -> None:
@@ -57,7 +59,9 @@ class Lane:
 
     def close(self) -> None:
         """Give the buffers back to CuPy's pools; no copy may be under way."""
-        self.device = self.pinned = self._host = self._here = None
+        self.device = self.pinned = None
+        self._host: Any = None
+        self._here: Any = None
         self._pending: tuple[np.ndarray, np.ndarray] | None = None
         self._order: list[int] = []
 
