@@ -223,7 +223,9 @@ class CuPy(Backend):
         """
         cells = max(1, self.piece // dtype.itemsize)
         todo, ready, turn = [tuple(slice(0, n) for n in a.shape)], False, 0
-        lanes = [Corner()] if self._is_here(a) else [self._lane(), self._lane()]
+        # Each call has lanes of its own, also if threads call at the same time.
+        kept = self._lanes.setdefault(self.xp.cuda.runtime.getDevice(), [])
+        lanes = [Corner()] if self._is_here(a) else [self._lane(kept), self._lane(kept)]
         try:
             while todo:
                 box = todo.pop()
@@ -259,13 +261,12 @@ class CuPy(Backend):
             for lane in lanes:  # an error must not free a buffer that a copy still uses
                 lane.settle()
                 lane.close()
-            if not self._is_here(a):
-                self._lanes[self.xp.cuda.runtime.getDevice()] += lanes
+            kept += [lane for lane in lanes if isinstance(lane, Lane)]
 
-    def _lane(self) -> Lane:
-        """Return a lane that no other call uses: one of an earlier call, if there is any."""
+    def _lane(self, kept: list[Lane]) -> Lane:
+        """Return a lane of an earlier call, or a new one."""
         try:
-            return self._lanes.setdefault(self.xp.cuda.runtime.getDevice(), []).pop()
+            return kept.pop()
         except IndexError:
             return Lane(self.xp)
 
