@@ -9,6 +9,7 @@ import numpy as np
 
 from normviz.arrays.request import take
 from normviz.backends.base import Box
+from normviz.backends.dispatch import backend_for
 from normviz.streaming.containers import fill, opened
 from normviz.streaming.partial_moments import PART, Extents, PartialMoments, in_order, join, measure
 from normviz.streaming.progress import progress_bar
@@ -28,6 +29,9 @@ def read(
         moments = np.zeros([-(-n // extent) for n, extent in zip(whole.shape, extents, strict=True)], PART)
         buffer = np.empty(max(min(BUFFER, header.nbytes), header.dtype.itemsize), np.uint8)
         done, insists = 0, backend is not None
+        # What is compiled for one piece serves all of them. A GPU gets single pieces, so their own size decides.
+        if backend is None and backend_for(whole) == "compiled":
+            backend = "compiled"
         with progress_bar(progress, header.nbytes, unit="B", unit_scale=True) as bar:
             for box in pieces(header.shape, max(1, BUFFER // header.dtype.itemsize)):
                 shape = [cut.stop - cut.start for cut in box]
@@ -42,7 +46,8 @@ def read(
                     part, worker = measure(inside, worker, extents, insists)
                     cuts = zip((ns, cs, *spatial), extents, strict=True)
                     at = tuple(slice(cut.start // extent, -(-cut.stop // extent)) for cut, extent in cuts)
-                    moments[at] = join(moments[at], part)
+                    so_far = moments[at]
+                    moments[at] = join(so_far, part) if so_far["count"].any() else part
                 # The last pieces may be smaller, and a GPU may run out of memory; but one backend reads the whole file.
                 done, backend = done + got, worker.name
                 bar.update(got)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import normviz as nv
+from normviz.backends import dispatch
 from normviz.core.array_kinds import source
 from normviz.streaming import npy_files as files
 from normviz.streaming.partial_moments import join
@@ -205,6 +206,16 @@ def test_one_backend_reads_a_whole_stream(source, monkeypatch, stand_in_for_cupy
     for least, name in ((x[:3].nbytes, "cupy"), (x[:3].nbytes + 1, "numpy")):
         monkeypatch.setenv("NORMVIZ_GPU_MIN_BYTES", str(least))
         close(nv.moments(source(x)), nv.moments(x, backend=name), x)
+
+
+def test_the_size_of_a_whole_file_decides_whether_loops_are_compiled(monkeypatch):
+    if problem := dispatch.BACKENDS["compiled"].problem():
+        pytest.skip(problem)
+    x = values((7, 4, 5))
+    monkeypatch.setattr(files, "BUFFER", x[:3].nbytes)
+    for least, name in ((x.nbytes, "compiled"), (x.nbytes + 1, "numpy")):
+        monkeypatch.setenv("NORMVIZ_COMPILED_MIN_BYTES", str(least))
+        close(nv.moments(io.BytesIO(saved(x))), nv.moments(x, backend=name), x)
 
 
 def test_a_constant_has_no_variance_wherever_it_is_cut(monkeypatch):
