@@ -1,5 +1,6 @@
 """The compiled backend: NumPy's tasks as fused loops, for the arrays that a plan fits."""
 
+import math
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,9 @@ from normviz.core.moments import mean_and_var
 from normviz.core.pooling import Pooling
 
 _STATISTICS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
-_ONE, _ZERO = np.ones(1), np.zeros(1)
+_BITS = {"float32": None, "float64": None, "float16": np.int16, "bfloat16": np.uint16}
+_ONE, _ZERO = ((np.full(1, value, np.float32), np.full(1, value, np.float64)) for value in (1, 0))
+READ, WRITE, PIECES = 1, 2, 4
 _NONE = np.empty((2, 0))
 
 
@@ -32,90 +35,101 @@ class Compiled(NumPy):
     name = "compiled"
 
     def moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and sum of squared deviations of every block of x, float64, in the shape of the grid."""
-        how = plan(x.shape, block, x.itemsize, x.strides) if _known(x) else None
+        """Return mean and M2, the sum of squared deviations, of every block of x, by the rule of `Backend.moments`."""
+        how = plan(x.shape, block, x.itemsize, x.strides) if _takes(x) else None
         if how is None:
             return super().moments(x, block)
-        found = _moments(_flat(x, how, 0), how, threads.worthwhile(x.nbytes))
-        grid = tuple(n // extent for n, extent in zip(x.shape, block, strict=True))
-        return found[0].reshape(grid), found[1].reshape(grid)
+        mean, m2 = _moments(_line(x, how.dense[0], how), how, threads.worthwhile(x.nbytes))
+        grid = [n // extent for n, extent in zip(x.shape, block, strict=True)]
+        return mean.reshape(grid), m2.reshape(grid)
 
     def normalize(
         self, x: np.ndarray, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: np.ndarray
     ) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out, set by set."""
-        shapes = (None if p is None else p.shape for p in (weight, bias))
-        if not _known(x) or out.dtype != x.dtype:
+        if not _takes(x) or out.dtype != x.dtype:
             super().normalize(x, pool, weight, bias, eps, given, out)
             return
-        rest = (*shapes, _STATISTICS[pool.row.statistic])
-        how = plan(x.shape, pool.block, x.itemsize, x.strides, out.strides, *rest)
-        if how is None and out.strides != (like_x := np.empty_like(x)).strides:
-            self.normalize(x, pool, weight, bias, eps, given, like_x)
-            out[...] = like_x
-            return
+        shapes = [p.shape for p in (weight, bias) if p is not None]
+        shape = shapes[0] if len(set(shapes)) == 1 else tuple(map(max, *shapes)) if shapes else None
+        statistic = _STATISTICS[pool.row.statistic]
+        how = plan(x.shape, pool.block, x.itemsize, x.strides, out.strides, shape, statistic)
         if how is None:
-            super().normalize(x, pool, weight, bias, eps, given, out)
+            like_x = np.empty_like(x)
+            if out.strides != like_x.strides:
+                self.normalize(x, pool, weight, bias, eps, given, like_x)
+                out[...] = like_x
+            else:
+                super().normalize(x, pool, weight, bias, eps, given, out)
             return
-        parameters = (_line(weight, _ONE, how), _line(bias, _ZERO, how))
-        arrays = (_flat(x, how, 0), _flat(out, how, 1), *parameters)
+        work = np.float64 if x.itemsize == 8 else np.float32
+        parameters = (_parameter(weight, 1, how, work), _parameter(bias, 0, how, work))
+        arrays = (_line(x, how.dense[0], how), _line(out, how.dense[1], how), *parameters)
         count = threads.worthwhile(x.nbytes)
         divided = _divided(how, count)
         if given is None and not divided:
-            _run(arrays, _NONE, how, eps, "OWN", how.sets, count)
+            _run(arrays, _NONE, how, eps, READ + WRITE, how.units, count)
             return
         if given is None:
             given = mean_and_var(*_moments(arrays[0], how, count), how.size, pool.row.statistic)
-        statistics = np.stack([a.reshape(-1) for a in given])
-        task, units = ("GIVEN_TO_PIECES", how.sets * how.pieces[1]) if divided else ("GIVEN", how.sets)
-        _run(arrays, statistics, how, eps, task, units, count)
+        statistics = np.array([a.reshape(-1) for a in given])
+        if divided:
+            _run(arrays, statistics, how, eps, WRITE + PIECES, how.units * how.pieces[1], count)
+        else:
+            _run(arrays, statistics, how, eps, WRITE, how.units, count)
 
 
 def _moments(x: np.ndarray, how: Plan, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2 of every set in the order of the grid, from x as one line."""
-    arrays = (x, x, _ONE, _ZERO)
+    arrays = (x, x, _ONE[x.dtype.char == "d"], _ZERO[x.dtype.char == "d"])
     found = np.empty((2, how.sets))
     if not _divided(how, count):
-        _run(arrays, found, how, 0.0, "MOMENTS", how.sets, count)
-        return found[0], found[1]
-    parts = np.empty((3, how.sets * how.pieces[0]))
-    _run(arrays, parts, how, 0.0, "MOMENTS_OF_PIECES", parts.shape[1], count)
-    kernels().merged(parts, found, how.table)
+        _run(arrays, found, how, 0.0, READ, how.units, count)
+    else:
+        parts = np.empty((3, how.sets * how.pieces[0]))
+        _run(arrays, parts, how, 0.0, READ + PIECES, how.units * how.pieces[0], count)
+        kernels().merged(parts, found, how.table)
     return found[0], found[1]
 
 
 def _divided(how: Plan, count: int) -> bool:
-    """Return whether `count` threads need parts of sets, because there are too few sets for all of them."""
-    return count > 1 and how.sets < 4 * count and max(how.pieces) > 1
+    """Return whether `count` threads need parts of sets, because there are too few units for all of them."""
+    return count > 1 and how.units < 4 * count and max(how.pieces) > 1
 
 
-def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: str, units: int, count: int) -> None:
-    """Run a task on all sets or pieces, on `count` threads."""
-    jit = kernels()
-    number = getattr(jit, task)
+def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: int, units: int, count: int) -> None:
+    """Run a task on all units or pieces, on `count` threads."""
+    loops = kernels().over_columns if how.columns else kernels().over_rows
+    in_place = task & WRITE > 0 and arrays[0].ctypes.data == arrays[1].ctypes.data
     if count == 1:
-        jit.over_rows(*arrays, statistics, how.table, eps, number, 0, units)
+        loops(*arrays, statistics, how.table, eps, task, in_place, 0, units)
         return
     ends = [units * i // count for i in range(count + 1)]
-    threads.run(lambda part: jit.over_rows(*arrays, statistics, how.table, eps, number, *part), list(pairwise(ends)))
+    parts = [part for part in pairwise(ends) if part[0] < part[1]]
+    threads.run(lambda part: loops(*arrays, statistics, how.table, eps, task, in_place, *part), parts)
 
 
-def _known(x: np.ndarray) -> bool:
-    return x.dtype.char in "fd" and x.dtype.isnative and x.flags.aligned
+def _takes(x: np.ndarray) -> bool:
+    return x.dtype.name in _BITS and x.dtype.isnative and x.flags.aligned
 
 
-def _flat(x: np.ndarray, how: Plan, operand: int) -> np.ndarray:
-    """Return an array as one line of its memory, in which its cells lie where the plan says."""
-    if how.dense[operand] and x.flags.writeable:
-        return x.reshape(-1) if x.flags.c_contiguous else x.transpose(how.order).reshape(-1)
-    return np.asarray(_Memory(x))
+def _line(x: np.ndarray, dense: bool, how: Plan) -> np.ndarray:
+    """Return an array as one line of its memory, in which its cells lie where the plan says; of halves the bits."""
+    if dense and x.flags.writeable:
+        line = x.reshape(-1) if x.flags.c_contiguous else x.transpose(how.order).reshape(-1)
+    else:
+        line = np.asarray(_Memory(x))
+    return line.view(_BITS[x.dtype.name]) if x.itemsize == 2 else line
 
 
-def _line(parameter: np.ndarray | None, default: np.ndarray, how: Plan) -> np.ndarray:
+def _parameter(value: np.ndarray | None, default: int, how: Plan, work: Any) -> np.ndarray:
     """Return a parameter as one line in the order of x's memory."""
-    if parameter is None:
-        return default
-    return np.ascontiguousarray(parameter.transpose(how.order)).reshape(-1)
+    if value is None:
+        size = math.prod(how.parameter)
+        return (_ZERO, _ONE)[default][work is np.float64] if size == 1 else np.full(size, default, work)
+    if value.shape != how.parameter:
+        value = np.broadcast_to(value, how.parameter)
+    return value.transpose(how.order).astype(work, order="C").reshape(-1)
 
 
 class _Memory:

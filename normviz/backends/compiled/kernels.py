@@ -1,16 +1,15 @@
-"""The loops over rows, compiled by numba: statistics of a set, then its output while the set is in the cache.
+"""The loops over rows and columns, compiled by numba: statistics of a set, then its output while it is in the cache.
 
-Sums are taken in float64 of deviations from the first cell of the piece, so an offset costs no digit, a constant has a
+Sums are taken in float64 of deviations from the first cell of the set, so an offset costs no digit, a constant has a
 variance of exactly 0, and no square of a float32 overflows. A set that is larger than a piece is merged from its
-pieces in their order.
+pieces in their order. So the digits of a set depend neither on other sets nor on the number of threads.
 """
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 
-from normviz.backends.compiled.layout import CELLS
 from normviz.backends.compiled.machine_code import compiled
+from normviz.backends.compiled.numbers import empty, is_double, load, store, work
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be taken in any order; NaN and infinities stay what they are."""
@@ -20,21 +19,26 @@ HUGE = 2.0**100
 MAX_RATIO = 1e3
 """Largest square of the mean over the variance at which float64 squares have 13 digits left for the variance."""
 
-LENGTH, X, Y, WEIGHT, BIAS, SET = range(6)
-"""Columns of the loops in a plan's table."""
-HEAD, READS, WRITES, START, INNER, LOOPS = range(6)
-"""Rows of the table: how many loops of each kind, sets, cells, statistic; cuts; first cells; innermost steps; loops."""
-OWN, GIVEN, MOMENTS, MOMENTS_OF_PIECES, GIVEN_TO_PIECES = range(5)
-"""Tasks: normalize by x's own statistics, or by given ones; return mean and M2; or one of these on single pieces."""
-BY_PIECE = MOMENTS_OF_PIECES
+LENGTH, X, Y, WEIGHT, SET, INNER = range(6)
+"""Columns of a plan's table: the length of a loop, and the steps of each operand."""
+HEAD, READS, WRITES, START, COLUMNS, LOOPS = range(6)
+"""Rows of a plan's table, see `layout.Plan`."""
+READ, WRITE, PIECES = 1, 2, 4
+"""Tasks, to be added: take the statistics, write the output, and each for single pieces of sets."""
 
 
-@njit(nogil=True)
+@njit(forceinline=True, error_model="numpy")
+def divide(a, b):
+    """Return a // b of integers that are not negative, which is faster for unsigned ones."""
+    return np.int64(np.uint64(a) // np.uint64(b))
+
+
+@njit(forceinline=True, error_model="numpy")
 def locate(index, loops, operand):
     """Return the offset of an operand's cell at the index of a nest of loops."""
     offset = 0
     for a in range(len(loops) - 1, 0, -1):
-        rest = index // loops[a, LENGTH]
+        rest = divide(index, loops[a, LENGTH])
         offset += (index - rest * loops[a, LENGTH]) * loops[a, operand]
         index = rest
     if len(loops) > 0:
@@ -42,73 +46,21 @@ def locate(index, loops, operand):
     return offset
 
 
-@njit(nogil=True, fastmath=FAST)
-def row_sums(row, first):
-    """Return the sums of the deviations from `first` and of their squares."""
-    total = squares = 0.0
-    for j in range(len(row)):
-        d = np.float64(row[j]) - first
-        total += d
-        squares += d * d
-    return total, squares
+@njit(forceinline=True, error_model="numpy")
+def part_of_row(i, cuts):
+    """Return the row of a part, the cells before it in the row, and its cells."""
+    if cuts[1] == 1:
+        return i, 0, cuts[0]
+    row = divide(i, cuts[1])
+    done = (i - row * cuts[1]) * cuts[5]
+    return row, done, min(cuts[5], cuts[0] - done)
 
 
-@njit(nogil=True, error_model="numpy")
-def piece_sums(x, start, first, piece, loops, cuts):
-    """Return the count and the sums of one piece of a set."""
-    length, parts, count, each = cuts[0], cuts[1], cuts[2], cuts[3]
-    total = squares = 0.0
-    cells = 0
-    for i in range(piece * each, min((piece + 1) * each, count)):
-        row = i // parts
-        done = (i - row * parts) * CELLS
-        at = start + locate(row, loops, X) + done
-        n = min(CELLS, length - done)
-        t, s = row_sums(x[at : at + n], first)
-        total += t
-        squares += s
-        cells += n
-    return cells, total, squares
-
-
-@njit(nogil=True, error_model="numpy")
-def piece_moments(x, start, piece, loops, cuts):
-    """Return count, mean and M2 of one piece of a set."""
-    i = piece * cuts[3]
-    row = i // cuts[1]
-    first = np.float64(x[start + locate(row, loops, X) + (i - row * cuts[1]) * CELLS])
-    if not np.isfinite(first):
-        first = 0.0
-    n, total, squares = piece_sums(x, start, first, piece, loops, cuts)
-    mean = total / n
-    m2 = squares - total * mean
-    centre = first + mean
-    if x.itemsize == 8 and not total * mean <= MAX_RATIO * m2:
-        if not np.isfinite(centre):  # a cell is infinite or NaN, or the sum of finite ones is beyond float64
-            centre = mean_of_shares(x, start, n, piece, loops, cuts)
-        if np.isfinite(centre):
-            n, total, squares = piece_sums(x, start, centre, piece, loops, cuts)
-            m2 = squares - total * (total / n) if squares < np.inf else np.inf
-            centre += total / n if squares < np.inf else 0.0
-    return n, centre, 0.0 if m2 < 0 else m2
-
-
-@njit(nogil=True, error_model="numpy")
-def mean_of_shares(x, start, n, piece, loops, cuts):
-    """Return the mean of a piece as the sum of its cells, each divided by their number, which never overflows."""
-    mean = 0.0
-    for i in range(piece * cuts[3], min((piece + 1) * cuts[3], cuts[2])):
-        row = i // cuts[1]
-        done = (i - row * cuts[1]) * CELLS
-        at = start + locate(row, loops, X) + done
-        for j in range(min(CELLS, cuts[0] - done)):
-            mean += x[at + j] / n
-    return mean
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def merge(count, mean, m2, more, other, other_m2):
     """Merge the moments of two parts of a set, as `core.moments.merge_two` does."""
+    if count == 0:
+        return more, other, other_m2
     total = count + more
     share = more / total
     delta = other - mean
@@ -118,12 +70,350 @@ def merge(count, mean, m2, more, other, other_m2):
     return total, merged, m2 + other_m2 + delta * (count * share) * delta
 
 
+@njit(forceinline=True, error_model="numpy")
+def variance(mean, m2, size, statistic):
+    """Return mean and variance, or 0 and the mean square or squared norm, as `core.moments.mean_and_var` does."""
+    var = m2 / size
+    if statistic == 0:
+        return mean, var
+    var = np.inf if np.isinf(mean) else var + mean * mean
+    return 0.0, var * size if statistic == 2 else var
+
+
+@njit(forceinline=True)
+def extreme(mean, rstd):
+    """Return whether float32 may lose digits, so that the output is to be computed in float64."""
+    return abs(mean) > HUGE or rstd > HUGE or rstd < 1 / HUGE
+
+
+@njit(forceinline=True, fastmath=FAST)
+def row_sums(x, at, n, first, share):
+    """Return the sums of x * share - first and of its square."""
+    total = squares = 0.0
+    at = np.uint64(at)
+    for j in range(np.uint64(n)):
+        d = np.float64(load(x, at + j)) * share - first
+        total += d
+        squares += d * d
+    return total, squares
+
+
+@njit(forceinline=True, error_model="numpy")
+def piece_of_rows(x, start, piece, loops, cuts):
+    """Return count, mean and M2 of one piece of a set."""
+    begin, end = piece * cuts[3], min((piece + 1) * cuts[3], cuts[2])
+    row, done, n = part_of_row(begin, cuts)
+    first, share, step = np.float64(load(x, start + locate(row, loops, X) + done)), 1.0, 0
+    if not np.isfinite(first):
+        first = 0.0
+    while True:
+        total = squares = 0.0
+        count = 0
+        for i in range(begin, end):
+            row, done, n = part_of_row(i, cuts)
+            t, s = row_sums(x, start + locate(row, loops, X) + done, n, first, share)
+            total += t
+            squares += s
+            count += n
+        mean = total / count
+        m2 = squares - total * mean
+        if not is_double(x) or step == 2 or (step == 0 and total * mean <= MAX_RATIO * m2):
+            break
+        centre = first + mean if step == 0 else total
+        if np.isfinite(centre):  # relative to the mean
+            first, share, step = centre, 1.0, 2
+        elif step == 0:  # a cell is not finite, or the sum of finite ones is beyond float64, which their shares are not
+            first, share, step = 0.0, 1 / count, 1
+        else:
+            return count, centre, np.nan
+    if step == 2 and squares == np.inf:
+        return count, first, squares
+    return count, first + mean, 0.0 if m2 < 0 else m2
+
+
+@njit(forceinline=True, fastmath={"contract"})
+def write_row(x, p, y, q, n, mean, scale, shift, in_place):
+    """Write (x - mean) * scale + shift."""
+    p, q, n = np.uint64(p), np.uint64(q), np.uint64(n)
+    if in_place:  # said twice, because the compiler knows only here that no cell is written before it is read
+        for j in range(n):
+            store(y, q + j, (load(y, q + j) - mean) * scale + shift)
+    else:
+        for j in range(n):
+            store(y, q + j, (load(x, p + j) - mean) * scale + shift)
+
+
+@njit(forceinline=True, fastmath={"contract"})
+def write_weighted_row(x, p, y, q, n, mean, scale, shift, weight, bias, w, in_place):
+    """Write ((x - mean) * scale + shift) * weight + bias."""
+    p, q, n, w = np.uint64(p), np.uint64(q), np.uint64(n), np.uint64(w)
+    if in_place:
+        for j in range(n):
+            store(y, q + j, ((load(y, q + j) - mean) * scale + shift) * weight[w + j] + bias[w + j])
+    else:
+        for j in range(n):
+            store(y, q + j, ((load(x, p + j) - mean) * scale + shift) * weight[w + j] + bias[w + j])
+
+
+@compiled(error_model="numpy")
+def over_rows(x, y, weight, bias, statistics, table, eps, task, in_place, start, end):
+    """Do a task on the sets from `start` to `end`, or on so many pieces of sets.
+
+    `statistics` are mean and variance, given, or mean and M2, to be written, of shape (2, sets); or for single pieces
+    count, mean and M2, of shape (3, sets * pieces).
+    """
+    a = LOOPS + table[HEAD, 0]
+    b = a + table[HEAD, 1]
+    sets, reads, writes = table[LOOPS:a], table[a:b], table[b:]
+    cuts = table[WRITES]
+    pieces = 1 if task < PIECES else table[READS, 4] if task & READ else cuts[4]
+    w_step = table[START, INNER]
+    for u in range(start, end):
+        s = u // pieces
+        first = u - s * pieces
+        at_x, at_set = table[START, X] + locate(s, sets, X), table[START, SET] + locate(s, sets, SET)
+        if task & READ:
+            count, mean, m2 = 0, 0.0, 0.0
+            for piece in range(first, first + 1 if task & PIECES else table[READS, 4]):
+                count, mean, m2 = merge(count, mean, m2, *piece_of_rows(x, at_x, piece, reads, table[READS]))
+            if task & PIECES:
+                statistics[0, u], statistics[1, u], statistics[2, u] = count, mean, m2
+            elif task == READ:
+                statistics[0, at_set], statistics[1, at_set] = mean, m2
+            mean, var = variance(mean, m2, table[HEAD, 4], table[HEAD, 5])
+        else:
+            mean, var = statistics[0, at_set], statistics[1, at_set]
+        if task & WRITE == 0:
+            continue
+        rstd = 1 / np.sqrt(var + eps)
+        rounded = work(x, mean)
+        rest = np.float64(rounded) - mean  # goes into the term that is added
+        at_y = table[START, Y] + locate(s, sets, Y)
+        at_w = table[START, WEIGHT] + locate(s, sets, WEIGHT)
+        for i in range(first * cuts[3], min((first + 1) * cuts[3], cuts[2]) if task & PIECES else cuts[2]):
+            row, done, n = part_of_row(i, cuts)
+            p, q = at_x + locate(row, writes, X) + done, at_y + locate(row, writes, Y) + done
+            w = at_w + locate(row, writes, WEIGHT) + done * w_step
+            if not is_double(x) and extreme(mean, rstd):
+                for j in range(n):
+                    v = w + j * w_step
+                    store(y, q + j, (np.float64(load(x, p + j)) - mean) * (rstd * weight[v]) + bias[v])
+            elif w_step == 0:
+                scale = rstd * weight[w]
+                shift = rest * scale + bias[w]
+                write_row(x, p, y, q, n, rounded, work(x, scale), work(x, shift), in_place)
+            else:
+                scale, shift = work(x, rstd), work(x, rest * rstd)
+                write_weighted_row(x, p, y, q, n, rounded, scale, shift, weight, bias, w, in_place)
+
+
+@njit(forceinline=True, fastmath={"contract"})
+def add_lines(x, a, b, c, d, n, first, total, squares):
+    """Add four lines to the sums down every column, relative to the first cells."""
+    a, b, c, d = np.uint64(a), np.uint64(b), np.uint64(c), np.uint64(d)
+    for j in range(np.uint64(n)):
+        k = first[j]
+        e, f = np.float64(load(x, a + j)) - k, np.float64(load(x, b + j)) - k
+        g, h = np.float64(load(x, c + j)) - k, np.float64(load(x, d + j)) - k
+        total[j] += (e + f) + (g + h)
+        squares[j] += (e * e + f * f) + (g * g + h * h)
+
+
+@njit(forceinline=True, fastmath={"contract"})
+def add_line(x, a, n, first, total, squares):
+    """Add one line to the sums down every column."""
+    a = np.uint64(a)
+    for j in range(np.uint64(n)):
+        d = np.float64(load(x, a + j)) - first[j]
+        total[j] += d
+        squares[j] += d * d
+
+
+@njit(forceinline=True, fastmath={"contract"})
+def write_line(x, p, y, q, n, mean, scale, shift, weight, bias, in_place):
+    """Write ((x - mean) * scale + shift) * weight + bias with a mean, scale and shift for each column."""
+    p, q, n = np.uint64(p), np.uint64(q), np.uint64(n)
+    if in_place:
+        for j in range(n):
+            store(y, q + j, ((load(y, q + j) - mean[j]) * scale[j] + shift[j]) * weight + bias)
+    else:
+        for j in range(n):
+            store(y, q + j, ((load(x, p + j) - mean[j]) * scale[j] + shift[j]) * weight + bias)
+
+
+@njit(forceinline=True, error_model="numpy")
+def mean_of_shares(x, start, width, sets, each, j, begin, end, loops, cuts, count):
+    """Return the mean of the columns of set j from shares of its cells, which never overflow."""
+    mean = 0.0
+    for i in range(begin, end):
+        row, done, n = part_of_row(i, cuts)
+        at = start + locate(row, loops, X) + done
+        for c in range(min(n, width)):
+            if c // each % sets == j:
+                mean += load(x, at + c) / count
+    return mean
+
+
+@njit(forceinline=True, error_model="numpy")
+def piece_of_columns(x, start, width, sets, each, piece, loops, cuts, sums, found):
+    """Write mean and M2 of one piece of every set of a strip to found[1] and found[2], and return the count."""
+    begin, end = piece * cuts[3], min((piece + 1) * cuts[3], cuts[2])
+    first, total, squares = sums[0], sums[1], sums[2]
+    row, done, n = part_of_row(begin, cuts)
+    at = start + locate(row, loops, X) + done
+    for j in range(sets):
+        k = np.float64(load(x, at + j * each))
+        found[0, j] = k if np.isfinite(k) else 0.0
+        found[3, j] = 0.0
+    for step in range(2):
+        again = False
+        c = 0
+        while c < width:
+            for j in range(sets):
+                for _ in range(each):
+                    first[c] = found[0, j]
+                    total[c] = squares[c] = 0.0
+                    c += 1
+        cells, i = 0, begin
+        while i < end:
+            row, done, n = part_of_row(i, cuts)
+            n = min(n, width)
+            a = start + locate(row, loops, X) + done
+            lines = 1
+            if cuts[1] > 1 and i + 4 <= end and done + 4 * n <= cuts[0]:
+                lines, b, c, d = 4, a + n, a + 2 * n, a + 3 * n
+            elif cuts[1] == 1 and i + 4 <= end:
+                lines, b = 4, start + locate(row + 1, loops, X)
+                c, d = start + locate(row + 2, loops, X), start + locate(row + 3, loops, X)
+            if lines == 4:
+                add_lines(x, a, b, c, d, n, first, total, squares)
+            else:
+                add_line(x, a, n, first, total, squares)
+            i += lines
+            cells += lines * n
+        count = cells // sets
+        for j in range(sets):
+            if step == 1 and found[3, j] == 0:
+                continue
+            t = s = 0.0
+            for a in range(j * each, width, sets * each):
+                for c in range(a, a + each):
+                    t += total[c]
+                    s += squares[c]
+            k, mean = found[0, j], t / count
+            m2 = s - t * mean
+            found[1, j], found[2, j] = k + mean, 0.0 if m2 < 0 else m2
+            if is_double(x) and step == 1 and s == np.inf:
+                found[1, j], found[2, j] = k, np.inf
+            elif is_double(x) and step == 0 and not t * mean <= MAX_RATIO * m2:
+                centre = k + mean
+                if not np.isfinite(centre):
+                    centre = mean_of_shares(x, start, width, sets, each, j, begin, end, loops, cuts, count)
+                found[1, j], found[2, j] = centre, np.nan
+                if np.isfinite(centre):
+                    found[0, j], found[3, j], again = centre, 1.0, True
+        if not again:
+            break
+    return count
+
+
+@compiled(error_model="numpy")
+def over_columns(x, y, weight, bias, statistics, table, eps, task, in_place, start, end):
+    """Do the same on the strips from `start` to `end`, or on so many pieces of strips.
+
+    A strip is so many neighbouring columns. Where sets are few, its lines hold several lines of x side by side.
+    """
+    a = LOOPS + table[HEAD, 0]
+    b = a + table[HEAD, 1]
+    outers, of_sets, reads, writes = table[LOOPS : a - 1], table[a - 1], table[a:b], table[b:]
+    cuts = table[WRITES]
+    wide, each, strip, strips = table[COLUMNS, 0], table[COLUMNS, 1], table[COLUMNS, 2], table[COLUMNS, 3]
+    pieces = 1 if task < PIECES else table[READS, 4] if task & READ else cuts[4]
+    w_step = table[START, INNER]
+    by_line = table[COLUMNS, 4] != 0
+    across = max(table[READS, 5], cuts[5], strip)
+    sums, found, moments = np.empty((3, across)), np.empty((4, wide // each)), np.empty((2, wide // each))
+    means, scales, shifts = empty(x, across), empty(x, across), empty(x, across)
+    special, values = np.empty(across, np.int64), np.empty(across)
+    for u in range(start, end):
+        unit = u // pieces
+        only = u - unit * pieces
+        o = unit // strips
+        j0 = (unit - o * strips) * strip
+        width = min(strip, wide - j0)
+        sets = width // each
+        at_x = table[START, X] + locate(o, outers, X) + j0
+        at_set = table[START, SET] + locate(o, outers, SET) + j0 // each * of_sets[SET]
+        if task & READ:
+            columns = width if strips > 1 else table[READS, 5]
+            count = 0
+            for piece in range(only, only + 1 if task & PIECES else table[READS, 4]):
+                more = piece_of_columns(x, at_x, columns, sets, each, piece, reads, table[READS], sums, found)
+                total = count
+                for j in range(sets):
+                    if piece == only:
+                        total, moments[0, j], moments[1, j] = more, found[1, j], found[2, j]
+                    else:
+                        total, moments[0, j], moments[1, j] = merge(
+                            count, moments[0, j], moments[1, j], more, found[1, j], found[2, j]
+                        )
+                count = total
+            for j in range(sets):
+                if task & PIECES:
+                    v = (o * (wide // each) + j0 // each + j) * pieces + only
+                    statistics[0, v], statistics[1, v], statistics[2, v] = count, moments[0, j], moments[1, j]
+                elif task == READ:
+                    v = at_set + j * of_sets[SET]
+                    statistics[0, v], statistics[1, v] = moments[0, j], moments[1, j]
+                moments[0, j], moments[1, j] = variance(moments[0, j], moments[1, j], table[HEAD, 4], table[HEAD, 5])
+        else:
+            for j in range(sets):
+                moments[0, j] = statistics[0, at_set + j * of_sets[SET]]
+                moments[1, j] = statistics[1, at_set + j * of_sets[SET]]
+        if task & WRITE == 0:
+            continue
+        columns = width if strips > 1 else cuts[5]
+        at_y = table[START, Y] + locate(o, outers, Y) + j0
+        at_w = table[START, WEIGHT] + locate(o, outers, WEIGHT) + j0 // each * of_sets[WEIGHT]
+        specials = c = 0
+        while c < columns:
+            for j in range(sets):
+                mean, rstd = moments[0, j], 1 / np.sqrt(moments[1, j] + eps)
+                rounded = work(x, mean)
+                rest = np.float64(rounded) - mean
+                at = at_w + j * of_sets[WEIGHT]
+                alone = (not is_double(x) and extreme(mean, rstd)) or table[COLUMNS, 4] == 2
+                for e in range(each):
+                    scale, shift = rstd, 0.0
+                    if not by_line:
+                        scale, shift = rstd * weight[at + e * w_step], np.float64(bias[at + e * w_step])
+                    means[c], scales[c], shifts[c] = rounded, scale, rest * scale + shift
+                    if alone:
+                        special[specials] = c
+                        specials += 1
+                    c += 1
+        for i in range(only * cuts[3], min((only + 1) * cuts[3], cuts[2]) if task & PIECES else cuts[2]):
+            row, done, n = part_of_row(i, cuts)
+            n = min(n, columns)
+            p, q = at_x + locate(row, writes, X) + done, at_y + locate(row, writes, Y) + done
+            w = at_w + locate(row, writes, WEIGHT)
+            for v in range(specials):
+                c = special[v]
+                if c < n:
+                    j = c // each % sets
+                    at = w + j * of_sets[WEIGHT] + c % each * w_step
+                    scale = 1 / np.sqrt(moments[1, j] + eps) * weight[at]
+                    values[v] = (np.float64(load(x, p + c)) - moments[0, j]) * scale + bias[at]
+            a, b = (weight[w], bias[w]) if by_line else (work(x, 1.0), work(x, 0.0))
+            write_line(x, p, y, q, n, means, scales, shifts, a, b, in_place)
+            for v in range(specials):
+                if special[v] < n:
+                    store(y, q + special[v], values[v])
+
+
 @compiled(error_model="numpy")
 def merged(parts, statistics, table):
-    """Merge the moments of the pieces of every set in their order, as `set_moments` does.
-
-    `parts` are count, mean and M2 of every piece, of shape (3, sets * pieces).
-    """
+    """Merge the moments of the pieces of every set in their order; `parts` are those of single pieces."""
     pieces, sets = table[READS, 4], table[LOOPS : LOOPS + table[HEAD, 0]]
     for s in range(table[HEAD, 3]):
         count, mean, m2 = parts[0, s * pieces], parts[1, s * pieces], parts[2, s * pieces]
@@ -131,123 +421,3 @@ def merged(parts, statistics, table):
             count, mean, m2 = merge(count, mean, m2, parts[0, u], parts[1, u], parts[2, u])
         at = table[START, SET] + locate(s, sets, SET)
         statistics[0, at], statistics[1, at] = mean, m2
-
-
-@njit(nogil=True, error_model="numpy")
-def set_moments(x, start, loops, cuts):
-    """Return mean and M2 of a set, merged from its pieces."""
-    count, mean, m2 = piece_moments(x, start, 0, loops, cuts)
-    for piece in range(1, cuts[4]):
-        count, mean, m2 = merge(count, mean, m2, *piece_moments(x, start, piece, loops, cuts))
-    return mean, m2
-
-
-def work(x, value):
-    """Return a number in the type that the output of x is computed in: float64 for float64, else float32."""
-    return np.float64(value) if x.itemsize == 8 else np.float32(value)
-
-
-@overload(work)
-def _work(x, value):
-    if x.dtype == types.float64:
-        return lambda x, value: np.float64(value)
-    return lambda x, value: np.float32(value)
-
-
-@njit(nogil=True, fastmath={"contract"})
-def row_scaled(row, y, mean, scale, shift):
-    """Write (row - mean) * scale + shift."""
-    for j in range(len(row)):
-        y[j] = (row[j] - mean) * scale + shift
-
-
-@njit(nogil=True, fastmath={"contract"})
-def row_affine(row, y, mean, scale, shift, weight, w_step, bias, b_step):
-    """Write ((row - mean) * scale + shift) * weight + bias with a weight or a bias of its own for each cell."""
-    if w_step == 0:
-        scale, shift = work(row, scale * weight[0]), work(row, shift * weight[0])
-        for j in range(len(row)):
-            y[j] = (row[j] - mean) * scale + (shift + work(row, bias[j]))
-    elif b_step == 0:
-        b = work(row, bias[0])
-        for j in range(len(row)):
-            y[j] = ((row[j] - mean) * scale + shift) * work(row, weight[j]) + b
-    else:
-        for j in range(len(row)):
-            y[j] = ((row[j] - mean) * scale + shift) * work(row, weight[j]) + work(row, bias[j])
-
-
-@njit(nogil=True)
-def row_exact(row, y, mean, rstd, weight, w_step, bias, b_step):
-    """Write the output cell by cell in float64, for numbers near the ends of float32."""
-    for j in range(len(row)):
-        y[j] = (np.float64(row[j]) - mean) * rstd * weight[j * w_step] + bias[j * b_step]
-
-
-@njit(nogil=True, error_model="numpy")
-def write_piece(x, y, weight, bias, starts, mean, rstd, piece, table, loops):
-    """Write the output of one piece of a set."""
-    cuts, w_step, b_step = table[WRITES], table[INNER, WEIGHT], table[INNER, BIAS]
-    length, parts, count, each = cuts[0], cuts[1], cuts[2], cuts[3]
-    rounded = work(x, mean)
-    rest = np.float64(rounded) - mean
-    extreme = abs(mean) > HUGE or rstd > HUGE or rstd < 1 / HUGE
-    for i in range(piece * each, min((piece + 1) * each, count)):
-        row = i // parts
-        done = (i - row * parts) * CELLS
-        n = min(CELLS, length - done)
-        at_x = starts[X] + locate(row, loops, X) + done
-        at_y = starts[Y] + locate(row, loops, Y) + done
-        w = weight[starts[WEIGHT] + locate(row, loops, WEIGHT) + done * w_step :]
-        b = bias[starts[BIAS] + locate(row, loops, BIAS) + done * b_step :]
-        source, target = x[at_x : at_x + n], y[at_y : at_y + n]
-        if extreme:
-            row_exact(source, target, mean, rstd, w, w_step, b, b_step)
-        elif w_step == 0 and b_step == 0:
-            scale = rstd * w[0]
-            row_scaled(source, target, rounded, work(x, scale), work(x, rest * scale + b[0]))
-        else:
-            row_affine(source, target, rounded, work(x, rstd), work(x, rest * rstd), w, w_step, b, b_step)
-
-
-@compiled(error_model="numpy")
-def over_rows(x, y, weight, bias, statistics, table, eps, task, start, end):
-    """Do a task on the sets from `start` to `end`, or on the pieces where the task is on single pieces.
-
-    `statistics` are mean and variance, given or to be written (M2 then), of shape (2, sets); or for single pieces
-    count, mean and M2, of shape (3, sets * pieces).
-    """
-    head = table[HEAD]
-    sets = table[LOOPS : LOOPS + head[0]]
-    reads = table[LOOPS + head[0] : LOOPS + head[0] + head[1]]
-    writes = table[LOOPS + head[0] + head[1] :]
-    pieces = 1 if task < BY_PIECE else table[READS, 4] if task == MOMENTS_OF_PIECES else table[WRITES, 4]
-    starts = np.empty(6, np.int64)
-    for u in range(start, end):
-        s = u // pieces
-        for operand in range(X, SET + 1):
-            starts[operand] = table[START, operand] + locate(s, sets, operand)
-        at = starts[SET]
-        if task == MOMENTS_OF_PIECES:
-            moments = piece_moments(x, starts[X], u - s * pieces, reads, table[READS])
-            statistics[0, u], statistics[1, u], statistics[2, u] = moments
-            continue
-        if task in (OWN, MOMENTS):
-            mean, m2 = set_moments(x, starts[X], reads, table[READS])
-            if task == MOMENTS:
-                statistics[0, at], statistics[1, at] = mean, m2
-                continue
-            var = m2 / head[4]
-            if head[5] > 0:
-                var = np.inf if np.isinf(mean) else var + mean * mean
-                mean = 0.0
-            if head[5] > 1:
-                var *= head[4]
-        else:
-            mean, var = statistics[0, at], statistics[1, at]
-        rstd = 1 / np.sqrt(var + eps)
-        if task == GIVEN_TO_PIECES:
-            write_piece(x, y, weight, bias, starts, mean, rstd, u - s * pieces, table, writes)
-        else:
-            for piece in range(table[WRITES, 4]):
-                write_piece(x, y, weight, bias, starts, mean, rstd, piece, table, writes)

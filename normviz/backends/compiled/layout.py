@@ -10,13 +10,24 @@ all operands can walk through as one are joined. There are two kinds of loops:
   pool the channels of one position on channels-first memory.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 CELLS = 1 << 16
-"""Cells in a piece of a set: larger sets are divided at these fixed places, whatever the number of threads."""
+"""Cells of a row in a piece of a set: larger sets are divided at fixed places, whatever the number of threads."""
+SHORT = 32
+"""Rows shorter than this are taken as columns, if they lie beside each other."""
+LONG = 64
+"""Rows with a weight for each cell are made at least this long, by repeating the weight, if ..."""
+REPEATED = 1 << 13
+"""... it has no more entries than this then."""
+NARROW, WIDE = 256, 512
+"""Lines of fewer columns than NARROW are joined; of more columns than WIDE, they are cut into strips."""
+CACHE = 1 << 19
+"""Bytes of x in a strip that is read twice, if 64 columns or more of it fit."""
 
 Strides = tuple[int, ...]
 
@@ -89,29 +100,43 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
+    columns
+        Whether the loops are columns.
     order
         The axes of x from the outermost in memory to the innermost.
     dense
-        For each array, x first, whether its cells fill its memory in that order without gaps.
+        For x and y, whether its cells fill its memory in that order without gaps.
     sets
         The number of sets.
+    units
+        The number of sets, or of strips of columns.
     size
         Cells in a set.
     pieces
-        Pieces of a set that is read, and of one that is written.
+        Pieces of a unit that is read, and of one that is written.
+    parameter
+        The shape that weight and bias are broadcast to.
     table
-        The loops as int64, for the kernels; see `kernels.py`.
+        For the kernels, int64 with six columns. First come five rows of numbers: how many loops go over the sets, over
+        what is read inside of one and over what is written there, then sets, size, statistic; how rows are cut for
+        reading, and for writing, see `_cuts`; at which cell x, y, the parameters and the statistics begin, and the
+        parameters' innermost step; for columns, the cells across, the columns of a set, those of a strip, the strips,
+        and whether parameters change from line to line (2: and across). Then come the loops: their lengths, and the
+        steps of these operands.
     """
 
+    columns: bool
     order: tuple[int, ...]
     dense: tuple[bool, ...]
     sets: int
+    units: int
     size: int
     pieces: tuple[int, int]
+    parameter: tuple[int, ...]
     table: np.ndarray
 
 
-X, Y, WEIGHT, BIAS = range(4)
+X, Y, WEIGHT, SET = range(4)
 
 
 @lru_cache(maxsize=256)
@@ -121,50 +146,115 @@ def plan(
     itemsize: int,
     of_x: Strides,
     of_y: Strides | None = None,
-    of_weight: tuple[int, ...] | None = None,
-    of_bias: tuple[int, ...] | None = None,
+    parameter: tuple[int, ...] | None = None,
     statistic: int = 0,
 ) -> Plan | None:
     """Return how to go through x and y, or None where no kernel does.
 
-    The strides of x and y are in bytes; None for y where nothing is written. Of weight and bias the shapes are given,
-    which broadcast against x.
+    The strides of x and y are in bytes; None for y where nothing is written. `parameter` is the shape in which weight
+    and bias broadcast against x. What is read, and in which parts, does not depend on y or on the parameters.
     """
     if any(stride % itemsize for strides in (of_x, of_y or ()) for stride in strides):
         return None
-    x = tuple(stride // itemsize for stride in of_x)
-    y = x if of_y is None else tuple(stride // itemsize for stride in of_y)
+    x, y = (tuple(stride // itemsize for stride in strides) for strides in (of_x, of_y or of_x))
     order = tuple(sorted(range(len(shape)), key=lambda axis: -(abs(x[axis]) or np.inf)))
-    weight, bias = (strides_of(given or (1,) * len(shape), order) for given in (of_weight, of_bias))
-    loops = axes(shape, block, (x, y, weight, bias))
-    if not loops or loops[-1].steps[X] != 1 or loops[-1].steps[Y] != 1 or not loops[-1].inside:
+    parameter = parameter or (1,) * len(shape)
+    loops = axes(shape, block, (x, y, strides_of(parameter, order)))
+    if (
+        math.prod(block) == 1
+        or loops[-1].steps[X] != 1
+        or loops[-1].steps[Y] != 1
+        or loops[-1].steps[WEIGHT] not in (0, 1)
+    ):
         return None
-    sets = join([loop for loop in loops if not loop.inside], (X, Y, WEIGHT, BIAS, 4))
-    inside = [loop for loop in loops if loop.inside]
-    reads, writes = join(inside, (X,)), join(inside, (X, Y, WEIGHT, BIAS))
-    if any(step not in (0, 1) for step in writes[-1].steps[WEIGHT:4]):
-        return None
-    sizes = [int(np.prod([loop.length for loop in part])) for part in (sets, inside)]
-    cuts = [_cuts(part) for part in (reads, writes)]
-    starts = [sum((loop.length - 1) * max(-loop.steps[i], 0) for loop in loops) for i in range(5)]
+    inside, sets = ([loop for loop in loops if loop.inside is kind] for kind in (True, False))
+    reads, writes = join(inside, (X,)), join(inside, (X, Y, WEIGHT))
+    alone, sets = join(sets, (X, SET)), join(sets, (X, Y, WEIGHT, SET))
+    each = _columns_of_a_set(loops, alone, reads)
+    if each == 0:
+        longer = _longer(parameter, shape, block, order) if writes[-1].length < LONG else parameter
+        if longer != parameter and loops[-1].steps[WEIGHT]:
+            return plan(shape, block, itemsize, of_x, of_y, longer, statistic)
+        cuts = [_cuts(part[-1].length, CELLS, part[:-1], CELLS) for part in (reads, writes)]
+        reads, writes, columns = reads[:-1], writes[:-1], [0] * 6
+        units = _length(sets)
+    else:
+        if sets[-1].length != alone[-1].length or sets[-1].steps[Y] != each or (each > 1 and writes[-1].length != each):
+            return None
+        lines = _length(inside) // each
+        if each > 1:
+            reads, writes = reads[:-1], writes[:-1]
+        wide = sets[-1].length * each
+        strip = _strip(wide, each, lines * itemsize)
+        across = min(strip, wide)
+        (reads, of_reads), (writes, of_writes) = (_lines(part, wide, across) for part in (reads, writes))
+        cuts = [of_reads, of_writes]
+        units = _length(sets[:-1]) * -(-wide // strip)
+        by_line = any(loop.steps[WEIGHT] for loop in writes)
+        columns = [wide, each, strip, -(-wide // strip), by_line * (1 + loops[-1].steps[WEIGHT]), 0]
+    starts = [sum((loop.length - 1) * max(-loop.steps[i], 0) for loop in loops) for i in range(4)]
     head = [
-        [len(sets), len(reads) - 1, len(writes) - 1, *sizes, statistic],
+        [len(sets), len(reads), len(writes), _length(sets), _length(inside), statistic],
         *cuts,
-        [0, *starts],
-        [0, *writes[-1].steps],
+        [0, *starts, loops[-1].steps[WEIGHT]],
+        columns,
     ]
-    rows = [[loop.length, *loop.steps] for part in (sets, reads[:-1], writes[:-1]) for loop in part]
+    table = head + [[loop.length, *loop.steps, 0] for loop in (*sets, *reads, *writes)]
     dense = tuple(
         all(n == 1 or s == d for n, s, d in zip(shape, strides, strides_of(shape, order), strict=True))
         for strides in (x, y)
     )
-    return Plan(order, dense, sizes[0], sizes[1], (cuts[0][4], cuts[1][4]), np.array(head + rows, np.int64))
+    pieces = cuts[0][4], cuts[1][4]
+    return Plan(
+        each > 0, order, dense, _length(sets), units, _length(inside), pieces, parameter, np.array(table, np.int64)
+    )
 
 
-def _cuts(inside: list[Axis]) -> list[int]:
-    """Return the cells of a row, its parts, the parts in all, how many make a piece, the pieces, and 0."""
-    length = inside[-1].length
-    parts = -(-length // CELLS)
-    count = parts * int(np.prod([loop.length for loop in inside[:-1]]))
-    each = max(1, CELLS // length)
-    return [length, parts, count, each, -(-count // each), 0]
+def _columns_of_a_set(loops: list[Axis], sets: list[Axis], reads: list[Axis]) -> int:
+    """Return how many neighbouring columns belong to a set; 0 for rows."""
+    if not loops[-1].inside:
+        return 1
+    row = reads[-1].length
+    return row if row < SHORT and len(reads) > 1 and sets and sets[-1].steps[X] == row else 0
+
+
+def _longer(
+    parameter: tuple[int, ...], shape: tuple[int, ...], block: tuple[int, ...], order: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the shape of a parameter that is repeated along inner axes of a set until its rows are long enough."""
+    longer, row = list(parameter), 1
+    for axis in reversed(order):
+        more = math.prod(longer) // longer[axis] * shape[axis]
+        if row >= LONG or block[axis] != shape[axis] or more > REPEATED:
+            break
+        longer[axis] = shape[axis]
+        row *= shape[axis]
+    return tuple(longer)
+
+
+def _strip(wide: int, each: int, nbytes: int) -> int:
+    """Return the columns of a strip, for columns of `nbytes` bytes: whole sets."""
+    fits = CACHE // nbytes
+    columns = min(fits if fits >= 64 else WIDE, WIDE) // 16 * 16
+    return min(wide, max(columns // each, 1) * each)
+
+
+def _cuts(length: int, width: int, loops: list[Axis], cells: int) -> list[int]:
+    """Return how rows are cut: cells of a row, its parts, parts in all, parts in a piece, pieces, cells of a part."""
+    parts = -(-length // width)
+    count = parts * _length(loops)
+    each = max(1, cells // min(length, width))
+    return [length, parts, count, each, -(-count // each), width]
+
+
+def _lines(loops: list[Axis], wide: int, across: int) -> tuple[list[Axis], list[int]]:
+    """Return loops over lines, and how the lines are cut; short lines that follow each other become longer ones."""
+    last = loops[-1]
+    beside = NARROW // wide if last.steps[:3] == (wide, wide, 0) else 1
+    if beside > 1:
+        return loops[:-1], _cuts(last.length * wide, beside * wide, loops[:-1], 4 * CELLS)
+    return loops, _cuts(wide, wide, loops, 4 * CELLS * wide // across)
+
+
+def _length(loops: list[Axis]) -> int:
+    return math.prod(loop.length for loop in loops)

@@ -88,6 +88,16 @@ def work(row, value):
     raise NotImplementedError("compiled loops only")
 
 
+def is_double(row):
+    """Return whether the row is float64."""
+    raise NotImplementedError("compiled loops only")
+
+
+def empty(row, shape):
+    """Return an array of `shape` of the type that `load` returns for the row."""
+    raise NotImplementedError("compiled loops only")
+
+
 @overload(load, inline="always")
 def _load(row, j):
     if row.dtype == types.int16:
@@ -116,3 +126,17 @@ def _work(row, value):
     if row.dtype == types.float64:
         return lambda row, value: np.float64(value)
     return lambda row, value: np.float32(value)
+
+
+@overload(is_double)
+def _is_double(row):
+    if row.dtype == types.float64:
+        return lambda row: True
+    return lambda row: False
+
+
+@overload(empty)
+def _empty(row, shape):
+    if row.dtype == types.float64:
+        return lambda row, shape: np.empty(shape, np.float64)
+    return lambda row, shape: np.empty(shape, np.float32)
