@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from benchmarks.gpu.cases import CASES, FIRST, SHAPES, Case, Limit
 from benchmarks.gpu.layers import LAYERS
 from benchmarks.gpu.measures import Bench
 from benchmarks.gpu.table import table
+from benchmarks.gpu.timing import apart
 from tests.core import stand_in
 
 torch = pytest.importorskip("torch")
@@ -95,6 +97,17 @@ def test_without_torch_s_compiler_the_rest_is_measured(bench, monkeypatch):
     assert forward["torch_compile_error"] == "RuntimeError: no C compiler"
     assert rows[-1]["kind"] == "host"
     assert "sweep" in {row["kind"] for row in rows}
+
+
+def test_the_host_and_the_gpu_are_timed_apart():
+    """The GPU is asleep while the host queues the calls."""
+    done = []
+    event = SimpleNamespace(record=lambda: done.append("event"), synchronize=lambda: None)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(Event=lambda: event, get_elapsed_time=lambda a, b: 60.0))
+    queue = SimpleNamespace(synchronize=lambda: None, _sleep=lambda cycles: done.append("sleep"))
+    host, device = apart(cupy, SimpleNamespace(cuda=queue), done.append, "call", calls=3)
+    assert done == ["call", "sleep", "event", "call", "call", "call", "event"]
+    assert (host >= 0, device) == (True, 20)
 
 
 def test_it_stops_in_time_and_writes_what_it_has(bench, monkeypatch, folder, capsys):
