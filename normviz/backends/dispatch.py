@@ -142,7 +142,8 @@ def adopt(x: Any, backend: str | None = None) -> tuple[Any, Backend, Callable[[A
     chosen = load(backend_for(x, backend))
     on_device = on_gpu(x)
     here = chosen.name == "cupy" or not on_device
-    native = _share(x, chosen.xp) if chosen.name == "cupy" and on_device else host(x)
+    shared = on_device if chosen.name == "cupy" else chosen.name == "compiled" and is_bfloat16(x) and not on_device
+    native = _share(x, chosen.xp) if shared else host(x)
 
     def back(y: Any) -> Any:
         return _like(y if here else chosen.host(y), x)
@@ -157,11 +158,13 @@ def _bfloat16() -> np.dtype | None:
 
 
 def _share(x: Any, xp: Any) -> Any:
-    """Return an array on a CUDA device as CuPy's; bfloat16 passes as integers, which every DLPack shares."""
+    """Return an array as one of xp, NumPy or CuPy; bfloat16 passes as integers, which every DLPack shares."""
     if not is_bfloat16(x):
         return x if kind(x) == "cupy" else from_dlpack(widened(x), xp)
     if kind(x) == "cupy":
         return x
+    if xp is np and kind(x) != "torch":
+        return np.asarray(x)
     if (bfloat16 := _bfloat16()) is None:
         return xp.from_dlpack(widened(x))
     integers = x.detach().view(sys.modules["torch"].int16) if kind(x) == "torch" else x.view("int16")

@@ -308,13 +308,45 @@ def test_jax_in_jax_out(backend):
         jax.jit(lambda a: nv.normalize(a, "batch"))(x)
 
 
-def test_numpy_s_bfloat16():
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[::-1, :, ::2], np.s_[..., ::2], np.s_[:1, :, :1, :1]], ids=str)
+def test_numpy_s_bfloat16(backend, part):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = values((2, 4, 3, 3)).astype(ml_dtypes.bfloat16)[part]
+    y = nv.normalize(x, "batch", backend=backend)
+    expected = nv.normalize(x.astype(np.float32), "batch").astype(x.dtype)
+    assert y.dtype == x.dtype
+    np.testing.assert_allclose(y.astype(float), expected.astype(float), rtol=2**-7, atol=1e-6)
+    exact = nv.statistics(x.astype(float), "batch")
+    np.testing.assert_allclose(nv.statistics(x, "batch", backend=backend).var, exact.var, rtol=1e-6)
+    found, plain = (nv.gradient(a, a, "batch", backend=backend) for a in (x, x.astype(np.float32)))
+    assert found.input.dtype == x.dtype
+    np.testing.assert_allclose(found.weight, plain.weight, rtol=1e-5, atol=1e-5)
+    assert nv.normalize(x, "batch", out=x, backend=backend) is x
+    np.testing.assert_array_equal(x.astype(float), y.astype(float))
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_the_compiled_backend_shares_bfloat16_with_every_library(needs_numba, monkeypatch, library):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     x = values((2, 4, 3, 3)).astype(ml_dtypes.bfloat16)
-    y = nv.normalize(x, "batch")
-    assert y.dtype == x.dtype
-    assert nv.normalize(x, "batch", out=x) is x
-    np.testing.assert_array_equal(x.astype(float), y.astype(float))
+    if library != "numpy":
+        x = bfloat16s(library)[1](x.astype(np.float32))
+    at = {
+        "numpy": lambda: x.ctypes.data,
+        "torch": lambda: x.data_ptr(),
+        "jax": lambda: x.unsafe_buffer_pointer(),
+    }[library]()
+    native, _, back = backends.adopt(x, "compiled")
+    assert (native.dtype, native.ctypes.data) == (np.dtype(ml_dtypes.bfloat16), at)
+    again = back(native.copy())
+    assert (type(again), again.dtype) == (type(x), x.dtype)
+    np.testing.assert_array_equal(host(again), host(x))
+    monkeypatch.setattr(
+        backends, "_bfloat16", lambda: None
+    )  # without ml_dtypes, which NumPy and JAX have with the array
+    assert backends.adopt(x, "compiled")[0].dtype == (np.float32 if library == "torch" else ml_dtypes.bfloat16)
+    y = nv.normalize(x, "batch", backend="compiled")
+    np.testing.assert_allclose(host(y), host(nv.normalize(x, "batch", backend="numpy")), rtol=2**-7, atol=1e-6)
 
 
 def bfloat16s(library):

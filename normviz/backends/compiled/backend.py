@@ -10,7 +10,7 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.base import Given
 from normviz.backends.compiled.layout import Plan, plan
-from normviz.backends.cpu.backend import NumPy
+from normviz.backends.cpu.bfloat16 import NumPyWithBfloat16
 from normviz.core.moments import mean_and_var
 from normviz.core.pooling import Pooling
 
@@ -29,7 +29,7 @@ def kernels() -> Any:
     return kernels
 
 
-class Compiled(NumPy):
+class Compiled(NumPyWithBfloat16):
     """numba on the CPU; what it has no loops for, NumPy does."""
 
     name = "compiled"
