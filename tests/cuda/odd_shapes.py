@@ -39,7 +39,7 @@ def main() -> None:
                 for method in ("batch", "layer", "instance", "positional", "rms"):
                     nv.normalize(x, method, weight=weight, bias=weight, channel_axis=axis)
                     nv.gradient(x, x, method, weight=weight, channel_axis=axis)
-    cupy.cuda.Device().synchronize()
+    cupy.cuda.get_current_stream().synchronize()
     print(f"{len(SHAPES) * len(TYPES) * 3} arrays")
 
 

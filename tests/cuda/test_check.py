@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.gpu import check
+from benchmarks.gpu import check, compiling
 from benchmarks.gpu.check import Step
+from normviz.backends.cuda.kernels import instances
 from tests import gpu
+from tests.cuda import odd_shapes
 
 
 def python(code):
@@ -92,6 +95,26 @@ def test_the_steps_fit_into_the_time(monkeypatch, folder, capsys):
     with pytest.raises(SystemExit) as caught:
         check.main(["out"])
     assert caught.value.code == 1
+
+
+def test_odd_shapes_run_without_a_pool(emulated_cupy, monkeypatch, capsys):
+    allocators = []
+    monkeypatch.setattr(emulated_cupy.cuda, "set_allocator", allocators.append, raising=False)
+    monkeypatch.setattr(odd_shapes, "SHAPES", [(3, 7), (2, 3, 1)])
+    odd_shapes.main()
+    assert allocators == [None]
+    assert capsys.readouterr().out == "24 arrays\n"
+
+
+def test_what_is_printed_of_each_kernel(monkeypatch, capsys):
+    kernel = SimpleNamespace(num_regs=40, local_size_bytes=0)
+    module = SimpleNamespace(compile=lambda: None, get_function=lambda name: kernel)
+    monkeypatch.setattr(compiling, "load", lambda name: SimpleNamespace(module=lambda key: module))
+    compiling.main()
+    printed = capsys.readouterr().out
+    for names in instances().values():
+        for name in names:
+            assert f"    {name}: 40 registers, 0 bytes spilled\n" in printed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the modules of the steps are on a GPU's machine, which runs Linux")
