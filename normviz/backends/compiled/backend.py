@@ -78,6 +78,23 @@ class Compiled(NumPyWithBfloat16):
         else:
             _run(arrays, statistics, how, eps, WRITE, how.units, count)
 
+    def gradient(
+        self,
+        x: np.ndarray,
+        grad: np.ndarray,
+        pool: Pooling,
+        weight: Any,
+        eps: float,
+        given: Given,
+        fixed: bool,
+        out: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the gradient with respect to x to `out`; return those of weight and bias."""
+        from normviz.backends.compiled.gradient import gradient
+
+        found = gradient(x, grad, pool, weight, eps, given, fixed, out)
+        return super().gradient(x, grad, pool, weight, eps, given, fixed, out) if found is None else found
+
 
 def _moments(x: np.ndarray, how: Plan, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2 of every set in the order of the grid, from x as one line."""

@@ -4,14 +4,14 @@ numba has no arithmetic for halves, so arrays of them come in as views of their 
 bfloat16. float16 has a sign, 5 bits of exponent and 10 of fraction; bfloat16 is the upper half of a float32.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-_instructions: Any = intrinsic  # which its type takes for a function of two arguments
+_instructions = cast("Any", intrinsic)  # its type says that the decorated functions take two arguments
 _SHORT, _INT, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 _MAGNITUDE, _INFINITY = 0x7FFFFFFF, 0x7F800000
 

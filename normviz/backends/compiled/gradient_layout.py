@@ -1,0 +1,143 @@
+"""How the loops of the gradient go through x, the gradient of the output and the result, and in which parts."""
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from normviz.backends import threads
+from normviz.backends.compiled.layout import Axis, Strides, axes, join, strides_of
+
+WIDE = 256
+"""Columns in a strip: enough for long loops, and few enough for their sums to stay in the cache."""
+CACHE = 1 << 19
+"""Bytes of x in a strip that is gone through twice, at most, if it is not narrower than NARROW columns."""
+NARROW = 64
+PARTS = 16
+"""Parts of a large array. Each has its own sums for weight and bias, which are added in the order of the parts."""
+
+X, GRAD, Y, WEIGHT, SET = range(5)
+
+
+Part = tuple[int, int, int, int, int]
+"""Number, first and last unit, first and last piece of each."""
+
+
+class Plan(NamedTuple):
+    """The loops of a gradient.
+
+    Attributes
+    ----------
+    kernel
+        Name of the kernel.
+    order
+        The axes of x from the outermost in memory to the innermost.
+    nests
+        The loops over sets and over what is inside of them, as int64: length and step of each operand.
+    numbers
+        What else the kernel needs to know of the loops.
+    starts
+        The cell of each operand at which the loops begin, counted from its lowest address.
+    parts
+        What a thread does at once.
+    divided
+        Whether the parts are parts of units, so that a set is summed completely only after all of them.
+    sums
+        Shape of the memory for sums.
+    """
+
+    kernel: str
+    order: tuple[int, ...]
+    nests: np.ndarray
+    numbers: tuple[int, ...]
+    starts: tuple[int, ...]
+    parts: list[Part]
+    divided: bool
+    sums: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def plan(
+    shape: tuple[int, ...], block: tuple[int, ...], itemsize: int, strides: tuple[Strides, ...], weight: tuple[int, ...]
+) -> Plan | None:
+    """Return how to go through x, gradient and result, of these strides in cells, or None where no kernel does.
+
+    `weight` is the shape of the weight, which broadcasts against x.
+    """
+    order = tuple(sorted(range(len(shape)), key=lambda axis: -(abs(strides[0][axis]) or np.inf)))
+    loops = axes(shape, block, (*strides, strides_of(weight, order)))
+    if not loops or any(loops[-1].steps[i] != 1 for i in (X, GRAD, Y)) or loops[-1].steps[WEIGHT] not in (0, 1):
+        return None
+    outside = join([loop for loop in loops if not loop.inside], (X, GRAD, Y, WEIGHT, SET))
+    inside = join([loop for loop in loops if loop.inside], (X, GRAD, Y, WEIGHT))
+    each, weighted = _columns(loops, outside, inside)
+    large = math.prod(shape) * itemsize >= threads.WORTH
+    parts = max(2, min(PARTS, math.prod(shape) // (8 * math.prod(weight)))) if large else 1
+    if each == 0:
+        kernel, rows = "gradient_over_rows", _length(inside[:-1])
+        numbers, nests = [inside[-1].length, inside[-1].steps[WEIGHT], len(outside)], [*outside, *inside[:-1]]
+        cut, divided = _cut(_length(outside), rows, parts)
+        sums = (_length(outside) if divided else len(cut), rows, 4)
+    else:
+        kernel = "gradient_over_columns"
+        run, lines = outside.pop(), inside[:-1] if each > 1 else inside
+        wide, count = run.length * each, _length(lines)
+        strip = WIDE
+        if weighted:
+            strip = max(NARROW, min(2 * WIDE, CACHE // (count * itemsize) // NARROW * NARROW))
+        strip = min(wide, max(each, strip // each * each))
+        units = _length(outside) * -(-wide // strip)
+        chunk = count
+        if not weighted and units < parts:
+            chunk = max(1, -(-count // -(-parts // units)))
+        cut, divided = _cut(units, -(-count // chunk), parts)
+        numbers = [each, loops[-1].steps[WEIGHT], len(outside), wide, strip, count, chunk, run.steps[SET], weighted]
+        nests, sums = [*outside, *lines], (units if divided else len(cut), -(-count // chunk) + 1, 4, strip)
+    starts = [0, *(sum((loop.length - 1) * max(-loop.steps[i], 0) for loop in loops) for i in range(5))]
+    table = [[loop.length, *loop.steps] for loop in nests]
+    return Plan(
+        kernel,
+        order,
+        np.array(table, np.int64).reshape(-1, 6),
+        tuple(numbers),
+        tuple(starts),
+        cut,
+        divided,
+        sums,
+    )
+
+
+def _columns(loops: list[Axis], outside: list[Axis], inside: list[Axis]) -> tuple[int, bool]:
+    """Return how many neighbouring columns belong to one set, and whether their weight differs from line to line.
+
+    0 columns where the innermost loop is a row of a set.
+    """
+    lines = inside if not loops[-1].inside else inside[:-1]
+    weighted = any(loop.steps[WEIGHT] for loop in lines)
+    if not loops[-1].inside:
+        return 1, weighted
+    row = inside[-1]
+    beside = outside[-1] if outside else None
+    if beside is None or weighted or row.length > WIDE or _length(lines) < 4:
+        return 0, False
+    follows = all(beside.steps[i] == row.length for i in (X, GRAD, Y))
+    return (row.length, False) if follows and beside.steps[WEIGHT] == row.length * row.steps[WEIGHT] else (0, False)
+
+
+def _cut(units: int, pieces: int, parts: int) -> tuple[list[Part], bool]:
+    """Divide units, or the pieces of each unit where there are few units, into about as many parts."""
+    if units >= parts or pieces == 1:
+        return [(i, a, b, 0, pieces) for i, (a, b) in enumerate(_ranges(units, parts))], False
+    cuts = [(u, u + 1, a, b) for u in range(units) for a, b in _ranges(pieces, -(-parts // units))]
+    return [(i, *cut) for i, cut in enumerate(cuts)], True
+
+
+def _ranges(length: int, count: int) -> list[tuple[int, int]]:
+    count = min(count, length)
+    return list(pairwise(length * i // count for i in range(count + 1)))
+
+
+def _length(loops: list[Axis]) -> int:
+    return math.prod(loop.length for loop in loops)
