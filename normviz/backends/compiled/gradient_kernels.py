@@ -9,11 +9,9 @@ weight and bias are added up part by part, `of_weight[part]` and `of_bias[part]`
 """
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
 
-from normviz.backends.compiled.machine_code import compiled
-from normviz.backends.compiled.numbers import load, store, work
+from normviz.backends.compiled.machine_code import compiled, part_of_loop
+from normviz.backends.compiled.numbers import empty, load, store, work
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be taken in any order; NaN and infinities stay what they are."""
@@ -28,19 +26,7 @@ SUM, SOLVE, WRITE = 1, 2, 4
 """Tasks, to be added: take the sums, make coefficients of them, write the gradient."""
 
 
-def work_row(y, n):
-    """Return memory for n numbers of the type that y is computed in."""
-    raise NotImplementedError("compiled loops only")
-
-
-@overload(work_row)
-def _work_row(y, n):
-    if y.dtype == types.float64:
-        return lambda y, n: np.empty(n, np.float64)
-    return lambda y, n: np.empty(n, np.float32)
-
-
-@njit
+@part_of_loop()
 def locate(index, loops):
     """Return the offset of each operand's cell at the index of a nest of loops."""
     x = grad = y = weight = of_set = 0
@@ -56,19 +42,19 @@ def locate(index, loops):
     return x, grad, y, weight, of_set
 
 
-@njit
+@part_of_loop()
 def ordinary(value):
     """Return whether a coefficient is far from the ends of float32, or 0."""
     return value == 0 or 1 / HUGE < abs(value) < HUGE
 
 
-@njit
+@part_of_loop()
 def moderate(value):
     """Return whether a factor is far from the ends, so that its product with another such factor is so as well."""
     return value == 0 or 2.0**-50 < abs(value) < 2.0**50
 
 
-@njit
+@part_of_loop()
 def all_moderate(values):
     """Return whether all factors are."""
     extreme = 0
@@ -77,7 +63,7 @@ def all_moderate(values):
     return extreme == 0
 
 
-@njit(error_model="numpy")
+@part_of_loop(error_model="numpy")
 def solve(sums, k, count, divisor, eps, own, centered, fixed, mean, rstd):
     """Return mean and rstd of a set, mean - k, and the coefficients b and c."""
     total, squares, of_g, of_product = sums
@@ -93,13 +79,13 @@ def solve(sums, k, count, divisor, eps, own, centered, fixed, mean, rstd):
     return mean, rstd, mu, b, c
 
 
-@njit(error_model="numpy")
+@part_of_loop(error_model="numpy")
 def cancelled(total, squares, count):
     """Return whether the mean is so large beside the deviations that sums relative to it are needed."""
     return total * (total / count) > MAX_RATIO * (squares - total * (total / count))
 
 
-@njit(fastmath=FAST)
+@part_of_loop(fastmath=FAST)
 def row_sums(x, g, k):
     """Return the sums of x - k, of its square, of g, and of g (x - k)."""
     total = squares = of_g = of_product = 0.0
@@ -112,7 +98,7 @@ def row_sums(x, g, k):
     return total, squares, of_g, of_product
 
 
-@njit(fastmath=FAST)
+@part_of_loop(fastmath=FAST)
 def weighted_row_sums(x, g, w, k):
     """Return the same sums with w g in the place of g."""
     total = squares = of_g = of_product = 0.0
@@ -125,21 +111,21 @@ def weighted_row_sums(x, g, w, k):
     return total, squares, of_g, of_product
 
 
-@njit(fastmath={"contract"})
+@part_of_loop(fastmath={"contract"})
 def write_row(x, g, y, a, mean, b, c):
     """Write a g - b (x - mean) - c."""
     for j in range(len(x)):
         store(y, j, a * load(g, j) - ((load(x, j) - mean) * b + c))
 
 
-@njit(fastmath={"contract"})
+@part_of_loop(fastmath={"contract"})
 def write_weighted_row(x, g, y, w, rstd, mean, b, c):
     """Write the same with a weight for each cell."""
     for j in range(len(x)):
         store(y, j, rstd * work(y, w[j]) * load(g, j) - ((load(x, j) - mean) * b + c))
 
 
-@njit(fastmath={"contract"})
+@part_of_loop(fastmath={"contract"})
 def write_exact_row(x, g, y, w, step, rstd, mean, b, c):
     """Write the same in float64, for numbers near the ends of float32."""
     for j in range(len(x)):
@@ -147,7 +133,7 @@ def write_exact_row(x, g, y, w, step, rstd, mean, b, c):
         store(y, j, a * load(g, j) - ((np.float64(load(x, j)) - mean) * b + c))
 
 
-@njit(fastmath={"contract"})
+@part_of_loop(fastmath={"contract"})
 def add_to_parameters(x, g, mean, rstd, of_weight, of_bias):
     """Add what a row has to do with a weight and a bias for each of its cells."""
     for j in range(len(x)):
@@ -259,7 +245,7 @@ def gradient_over_rows(
                 write_exact_row(rx, rg, ry, w[p : p + 1], 0, r_, m, b, c)
 
 
-@njit(fastmath=FAST)
+@part_of_loop(fastmath=FAST)
 def column_sums(x, g, at_x, at_g, loops, first, last, k, sums):
     """Write the sums of `row_sums` down every column of some lines."""
     n = sums.shape[1]
@@ -300,11 +286,11 @@ def column_sums(x, g, at_x, at_g, loops, first, last, k, sums):
         sums[0, j], sums[1, j], sums[2, j], sums[3, j] = total[j], squares[j], of_g[j], of_product[j]
 
 
-@njit(fastmath={"contract"})
+@part_of_loop(fastmath={"contract"})
 def write_columns(x, g, y, w, at_x, at_g, at_y, at_w, loops, first, last, step, plain, exact):
     """Write a g - b (x - mean) - c for some lines, with rstd, mean, b, c for every column."""
     n = exact.shape[1]
-    rstd, mean, b, shift = work_row(y, n), work_row(y, n), work_row(y, n), work_row(y, n)
+    rstd, mean, b, shift = empty(y, n), empty(y, n), empty(y, n), empty(y, n)
     for j in range(n):
         rstd[j], mean[j], b[j] = exact[0, j], exact[1, j], exact[2, j]
         shift[j] = exact[3, j] + exact[2, j] * (np.float64(mean[j]) - exact[1, j])
@@ -330,7 +316,7 @@ def write_columns(x, g, y, w, at_x, at_g, at_y, at_w, loops, first, last, step, 
             store(y, t + at_y + j, a * load(g, q + at_g + j) - (d * exact[2, j] + exact[3, j]))
 
 
-@njit(fastmath=FAST)
+@part_of_loop(fastmath=FAST)
 def line_sums(x, g, w, at_x, at_g, at_w, loops, lines, step, k, sums):
     """Write the sums of `weighted_row_sums` down every column."""
     n = sums.shape[1]
@@ -361,7 +347,7 @@ def line_sums(x, g, w, at_x, at_g, at_w, loops, lines, step, k, sums):
         sums[0, j], sums[1, j], sums[2, j], sums[3, j] = total[j], squares[j], of_g[j], of_product[j]
 
 
-@njit(fastmath=FAST)
+@part_of_loop(fastmath=FAST)
 def parameters_of_lines(x, g, at_x, at_g, at_w, loops, lines, step, exact, of_weight, of_bias):
     """Add what each line has to do with the weight and the bias of its cells."""
     n = exact.shape[1]
