@@ -3,10 +3,14 @@
 import ml_dtypes
 import numpy as np
 
+import normviz as nv
+from normviz.backends.cuda.gradient import gradient
 from normviz.backends.cuda.kernels import KINDS, Found
-from normviz.backends.cuda.layout import tables
+from normviz.backends.cuda.kernels import atoms as kernel_atoms
+from normviz.backends.cuda.layout import contiguous, tables
 from normviz.core.moments import mean_and_var
 from tests.core import stand_in
+from tests.core.cases import one_each
 
 TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32, "float64": np.float64}
 # Relative, of M2; float32's accuracy is a few of its roundings over a tile of at most 32 values.
@@ -160,6 +164,56 @@ TABLES = [
 ]
 
 
+# Statistics and weight both change from row to row; both from column to column, also of very few columns; the one
+# from row to row, the other from column to column; and the other way round.
+GRADIENTS = [
+    ("batch", (3, 4, 7, 5), None, 1),
+    ("group", (2, 6, 8, 12), 3, 1),
+    ("layer", (2, 3, 40, 64), None, 1),
+    ("batch", (3, 6, 5, 7), None, -1),
+    ("group", (2, 3, 96, 4), 3, -1),
+    ("positional", (2, 64, 9), None, -1),
+    ("per_head_rms", (3, 36, 7), 4, -1),
+    ("positional", (2, 5, 6, 8), None, 1),
+    ("weight_norm", (5, 6, 4, 5), None, 1),
+    ("instance", (3, 16, 1), None, 1),  # one cell a set: all that is left is rounding, times 1 / sqrt(eps)
+    ("instance", (1, 2, 4500), None, 1),  # long rows, in pieces
+    ("batch", (1, 64, 1000, 4), None, -1),  # many rows of columns
+]
+
+
+def check_gradient(kernels, dtype, method, shape, num_groups, channel_axis, fixed=False, scale=1.0):
+    """The gradients by input, weight and bias against NumPy's in float64, for x of `shape` with C moved to its axis."""
+    x, g = (np.moveaxis(normal(shape, dtype, scale, 2 * scale, seed), 1, channel_axis).copy() for seed in (1, 2))
+    pool = nv.pooling(method, shape, num_groups)
+    weight = np.random.default_rng(3).normal(1, 0.3, one_each(method, shape)).astype(np.float32).astype(float)
+    options = {"num_groups": num_groups, "channel_axis": channel_axis, "weight": weight, "backend": "numpy"}
+    if fixed:
+        running = nv.RunningStatistics(shape[1])
+        running.update(normal(shape, "float64", seed=4))
+        options["statistics"] = running
+    expected = nv.gradient(x.astype(float), g.astype(float), method, **options)
+    x, g, out = (np.moveaxis(a.view(stand_in.DeviceArray), channel_axis, 1) for a in (x, g, np.empty_like(x)))
+    atoms, steps = kernel_atoms(kernels, x, pool.block)
+    found = Found(
+        atoms[:, 0], atoms[:, 1], pool.block, tuple(2 * s for s in steps), KINDS[pool.row.statistic], pool.size, 1e-5
+    )
+    if fixed:
+        mean, var = (a.copy().view(stand_in.DeviceArray) for a in (running.mean, running.var))
+        found = Found(mean, var, pool.block, contiguous(pool.grid), 0, 1.0, 1e-5)
+    given = weight.reshape(pool.parameter_shape).view(stand_in.DeviceArray)
+    of_weight, of_bias = gradient(kernels, x, g, pool, given, found, fixed, out)
+    y = np.moveaxis(plain(out), 1, channel_axis)
+    if dtype == "float64":  # a product that is not rounded less one that is, times 1 / sqrt(eps)
+        np.testing.assert_allclose(y, expected.input, rtol=1e-13, atol=1e-12)
+    else:
+        close(y, expected.input)
+    for ours, exact in ((of_weight, expected.weight), (of_bias, expected.bias)):
+        each = 1e-13 if dtype == "float64" else 1e-7  # of a cell; as many of them are added up
+        atol = each * scale * x.size / exact.size
+        np.testing.assert_allclose(plain(ours).reshape(-1), exact, rtol=each, atol=atol)
+
+
 def check_all(kernels):
     """One of each, quick, on sizes that leave something over everywhere."""
     for dtype in TYPES:
@@ -175,3 +229,8 @@ def check_all(kernels):
     check_merge(kernels, 2, 1500, 3, 4)
     for case in TABLES:
         check_table(kernels, *case)
+    for case in GRADIENTS:
+        check_gradient(kernels, "float32", *case)
+    for dtype in TYPES:
+        check_gradient(kernels, dtype, *GRADIENTS[0], fixed=True)
+    check_gradient(kernels, "float32", *GRADIENTS[0], scale=1e35)

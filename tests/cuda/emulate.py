@@ -19,7 +19,7 @@ HERE = Path(__file__).parent / "emulation"
 BUILT = Path(__file__).parents[2] / ".cache" / "emulation"
 # No fused multiply-add: what is exact must be so without.
 COMMAND = ("g++", "-O1", "-std=c++17", "-shared", "-fPIC", "-w", "-ffp-contract=off")
-SHUFFLING = ("moments", "merge")
+SHUFFLING = ("moments", "merge", "row_slopes")
 NAMES = [name for names in instances().values() for name in names]
 
 
@@ -53,8 +53,8 @@ class EmulatedModule:
             Device.check(arguments, name)
             self.launched.append(name)
             kernel, _, numbers = name.partition("<")
-            if kernel in ("affine", "affine_grid", "column_moments"):  # which load vectors; a CPU would not mind
-                width = int(re.findall(r"\d+", numbers)[-{"affine_grid": 3}.get(kernel, 2)])
+            if kernel not in ("moments", "merge", "table"):  # which load vectors; a CPU would not mind
+                width = int(re.findall(r"\d+", numbers)[-{"affine": 2, "column_moments": 2}.get(kernel, 3)])
                 x = arguments[0]
                 values = [a for a in arguments if isinstance(a, np.ndarray) and a.dtype == x.dtype and a.ndim == x.ndim]
                 assert all(a.ctypes.data % (width * a.itemsize) == 0 for a in values), f"{name}: unaligned"
@@ -121,7 +121,7 @@ def build(source: str) -> EmulatedModule:
 @cache
 def module() -> EmulatedModule:
     """The kernels as they are."""
-    return build(SOURCE.read_text())
+    return build(SOURCE)
 
 
 def raw_module(code, options, name_expressions):

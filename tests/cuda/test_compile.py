@@ -66,7 +66,7 @@ def compiled(nvrtc, source, architecture, names=None, quick=True, ptx=False):
 def test_every_kernel_compiles(nvrtc, architecture):
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip(f"this NVRTC, {nvrtc.getVersion()}, does not know sm_{architecture}")
-    code = compiled(nvrtc, SOURCE.read_text(), architecture, quick=architecture != 90)
+    code = compiled(nvrtc, SOURCE, architecture, quick=architecture != 90)
     assert code.startswith(b"\x7fELF")
     for kernel in (b"moments", b"column_moments", b"merge", b"affine", b"affine_grid"):
         assert kernel in code
@@ -79,7 +79,7 @@ def flushing(ptx):
 
 
 def test_no_instruction_takes_subnormals_for_zero(nvrtc):
-    source = SOURCE.read_text()
+    source = SOURCE
     assert flushing(compiled(nvrtc, source, 80, ptx=True)) == []
     for right, wrong in (
         ("return __fmaf_ieee_rn(a, b, c);", "return a * b + c;"),
@@ -105,7 +105,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_kernel_is_caught(nvrtc, name):
     old, new = BROKEN[name]
-    source = SOURCE.read_text()
+    source = SOURCE
     assert source.count(old) == 1
     with pytest.raises(AssertionError, match="error"):
         compiled(nvrtc, source.replace(old, new), 90)
@@ -114,4 +114,4 @@ def test_a_broken_kernel_is_caught(nvrtc, name):
 @pytest.mark.parametrize("name", ["moment<float,float,4>", "moments<float16,float,4>", "affine<float,4>"])
 def test_a_wrong_instance_is_caught(nvrtc, name):
     with pytest.raises(AssertionError, match="error"):
-        compiled(nvrtc, SOURCE.read_text(), 90, [name])
+        compiled(nvrtc, SOURCE, 90, [name])

@@ -59,6 +59,17 @@ def test_tables(kernels, case):
 
 
 @every_type
+@pytest.mark.parametrize("case", checks.GRADIENTS)
+def test_gradients(kernels, dtype, case):
+    checks.check_gradient(kernels, dtype, *case)
+
+
+@every_type
+def test_gradients_with_constant_statistics(kernels, dtype):
+    checks.check_gradient(kernels, dtype, "batch", (3, 4, 7, 5), None, 1, fixed=True)
+
+
+@every_type
 @pytest.mark.parametrize("skip", [1, 2, 3])
 def test_rows_and_columns_that_start_anywhere(module, dtype, skip):
     kernels = launched(module)
@@ -224,12 +235,33 @@ FAULTS = {
     "the rest of a column": ("len - k < U ? int(len - k) : U", "len - k < U && !WRONG ? int(len - k) : U"),
     "the last values of affine": ("if (blockIdx.x == 0 && vecs * W", "if (blockIdx.x == WRONG && vecs * W"),
     "a table for every K rows": ("c = table * period", "c = (WRONG ? 0 : table) * period"),
-    "columns that repeat": ("(column + w) % period", "(column + w) % (WRONG ? B : period)"),
-    "the rows of a thread": ("k -= lanes * U", "k -= lanes * (U + WRONG)"),
+    "columns that repeat": (
+        "% period;\n            if (HOLD == 1) scaled",
+        "% (WRONG ? B : period);\n            if (HOLD == 1) scaled",
+    ),
+    "the rows of a thread": (
+        "k -= lanes * U) {\n            Vec<T, W> v[U];",
+        "k -= lanes * (U + WRONG)) {\n            Vec<T, W> v[U];",
+    ),
     "weight and bias after the statistics": ("if (HOLD) d =", "if (HOLD && !WRONG) d ="),
     "the range of float32, above": ("factor = 0x1p-24;", "factor = WRONG ? 1.0 : 0x1p-24;"),
     "the range of float32, below": ("factor = 0x1p64;", "factor = WRONG ? 1.0 : 0x1p64;"),
-    "a tile of equal values": ("if (constant) break;", "if (constant || WRONG) break;"),
+    "a tile of equal values": ("if (!different) break;", "if (!different || WRONG) break;"),
+    "a slope's weight, by columns": ("if (HOLD == 1) of *=", "if (HOLD == 1 && !WRONG) of *="),
+    "a slope's weight, by rows": ("HOLD == 2 ? wide(weights", "HOLD == 2 && !WRONG ? wide(weights"),
+    "a slope's set, by columns": ("if (HOLD == 2) set = sets[c];", "if (HOLD == 2) set = sets[WRONG ? 0 : c];"),
+    "a slope's set, by rows": ("if (HOLD == 1) set[0] =", "if (HOLD == 1 && !(WRONG && k + u)) set[0] ="),
+    "sums of a row's pieces": ("sums[2 * piece + 1] = total.q;", "sums[2 * piece + 1] = WRONG ? total.s : total.q;"),
+    "where a column's piece ends": ("stop = lo + step < K ?", "stop = lo + step < K && !WRONG ?"),
+    "a row of slopes": ("lo + step < B ? step", "lo + step < B && !WRONG ? step"),
+    "the rows of slopes of a thread": (
+        "k -= lanes * U) {\n            Vec<T, W> v[U], d[U];",
+        "k -= lanes * (U + WRONG)) {\n            Vec<T, W> v[U], d[U];",
+    ),
+    "the mean of a slope": ("d[u].v[w]), less.plain)", "d[u].v[w]), WRONG ? A(0) : less.plain)"),
+    "what rounding takes from it": (", less.rest);", ", WRONG ? A(0) : less.rest);"),
+    "the mean with x_hat": ("less.with_x_hat, of)", "WRONG ? A(0) : less.with_x_hat, of)"),
+    "the factor of a slope": ("one.scale), one.factor)", "one.scale), WRONG ? A(1) : one.factor)"),
     "the set of an entry": ("i / table.cells[axis] * table", "i / (WRONG ? 1 : table.cells[axis]) * table"),
     "the type of a parameter": ("if (type == 2)", "if (type == 2 + WRONG)"),
     "the mean square": ("var += mean * mean;", "var += WRONG ? mean : mean * mean;"),
@@ -246,7 +278,7 @@ APART = ("more than a row holds", "lanes that part before a shuffle")
 @pytest.fixture(scope="module")
 def faulty(emulation):
     """Build all faults at once, each to be switched on by its number."""
-    source = SOURCE.read_text()
+    source = SOURCE
     for name, (right, wrong) in FAULTS.items():
         assert source.count(right) == 1, name
         source = source.replace(right, wrong.replace("WRONG", f"(fault == {NUMBERS[name]})"))

@@ -102,3 +102,50 @@ def test_parameters_follow_x_to_the_host(launched, emulated_cupy):
     for found, expected in ((request.view, x), (request.weight.reshape(-1), weight)):
         assert type(found) is np.ndarray
         np.testing.assert_array_equal(found, expected.view(np.ndarray))
+
+
+GRADIENTS = {
+    "batch": ((8, 6, 10, 10), {}, ["moments", "merge", "table", "row_slopes", "slopes"]),
+    "instance": ((8, 10, 10, 6), LAST, ["column_moments", "merge", "table", "column_slopes", "slopes"]),
+    "positional": ((8, 20, 64), LAST, ["moments", "table", "row_slopes", "column_slopes", "slopes"]),
+    "rms": ((8, 6, 10, 10), {}, ["column_moments", "table", "column_slopes", "row_slopes", "slopes"]),
+}
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_a_gradient_takes_five(method, launched, emulated_cupy):
+    shape, options, expected = GRADIENTS[method]
+    x, g = (values(shape, seed, np.float32) for seed in (0, 1))
+    found = nv.gradient(emulated_cupy.asarray(x), emulated_cupy.asarray(g), method, **options)
+    assert [name.partition("<")[0] for name in launched] == expected
+    exact = nv.gradient(x.astype(float), g.astype(float), method, **options)
+    np.testing.assert_allclose(found.input.get(), exact.input, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_with_statistics_that_are_given(launched, emulated_cupy):
+    x, g = (values((8, 6, 10, 10), seed, np.float32) for seed in (0, 1))
+    there = [emulated_cupy.asarray(a) for a in (x, g)]
+    running = nv.RunningStatistics(6)
+    running.update(g)
+    for statistics in (nv.statistics(x, "batch"), running):
+        launched.clear()
+        found = nv.gradient(*there, "batch", statistics=statistics)
+        assert [name.partition("<")[0] for name in launched] == ["table", "row_slopes", "slopes"]
+        exact = nv.gradient(x.astype(float), g.astype(float), "batch", statistics=statistics)
+        np.testing.assert_allclose(found.input.get(), exact.input, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_finite_stays_in_its_set(launched, emulated_cupy):
+    x, g = (values((4, 6, 10), seed, np.float32) for seed in (0, 1))
+    clean = nv.gradient(emulated_cupy.asarray(x), emulated_cupy.asarray(g), "instance").input.get()
+    running = nv.RunningStatistics(6)
+    for statistics, hit in ((None, np.s_[1, 2]), (running, np.s_[1, 2, 3])):
+        method = "instance" if statistics is None else "batch"
+        before = clean if statistics is None else nv.gradient(x, g, method, statistics=running).input
+        wrong = g.copy()
+        wrong[1, 2, 3] = np.nan
+        given = [emulated_cupy.asarray(a) for a in (x, wrong)]
+        after = nv.gradient(*given, method, statistics=statistics).input.get()
+        assert np.isnan(after[hit]).all()
+        after[hit] = before[hit]
+        np.testing.assert_allclose(after, before, rtol=1e-5)

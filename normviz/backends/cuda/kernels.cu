@@ -58,8 +58,8 @@ __device__ inline void down(double v, double &o) { o = v; }
 __device__ inline void down(float v, __half &o) { o = __float2half_rn(v); }
 __device__ inline void down(float v, __nv_bfloat16 &o) { o = __float2bfloat16_rn(v); }
 
-__device__ inline bool same(float a, float b) { return __float_as_uint(a) == __float_as_uint(b); }
-__device__ inline bool same(double a, double b) { return a == b; }
+__device__ inline unsigned apart(float a, float b) { return __float_as_uint(a) ^ __float_as_uint(b); }
+__device__ inline unsigned apart(double a, double b) { return a != b; }
 
 template <typename T, int W> struct alignas(W * sizeof(T)) Vec { T v[W]; };
 
@@ -129,11 +129,11 @@ __device__ inline void add_tile(Sums &sums, double origin, Get get, Held held, A
         // smaller, which is exact. (Values of 1 and more that differ at all differ by more.)
         const bool small = m2 < A(1e-30f) && pivot > A(-1) && pivot < A(1);
         if (sizeof(A) > 4 || scale != A(1) || (!small && m2 <= A(1e37f))) break;
-        bool constant = true;                       // zeros after a ReLU, most often: there is nothing to rescue
+        unsigned different = 0;                     // if none is: zeros after a ReLU, most often, and nothing to rescue
 #pragma unroll
         for (int k = 0; k < M; ++k)
-            if (held(k)) constant = constant && same(as<A>(get(k)), pivot);
-        if (constant) break;
+            if (held(k)) different |= apart(as<A>(get(k)), pivot);
+        if (!different) break;
         scale = small ? A(0x1p100f) : A(0x1p-70f);
         unscale = small ? 0x1p-100 : 0x1p70;
     }

@@ -13,7 +13,9 @@ import numpy as np
 from normviz.backends.cuda.layout import order_of, reduction, tables
 
 BLOCK = 256
-UNROLL, COLUMN_UNROLL, GRID_UNROLL = 4, 8, 4
+UNROLL, COLUMN_UNROLL, GRID_UNROLL, SLOPE_UNROLL = 4, 8, 4, 2
+# The kernels of a gradient, and for which places of statistics and weight there is one.
+SLOPES = {"row_slopes": (1, 2, 3), "column_slopes": (0, 1, 2), "slopes": (0, 1, 2, 3)}
 # The name of a dtype in CUDA, and how many values fill 16 bytes.
 TYPES = {"float16": ("__half", 8), "bfloat16": ("__nv_bfloat16", 8), "float32": ("float", 4), "float64": ("double", 2)}
 # The numbers of the types of weight and bias in kernels.cu.
@@ -25,7 +27,7 @@ FEW = 32
 LONGEST = {"float64": 1 << 13}
 # Shorter rows of columns are read several at a time, because neighbouring threads must read neighbouring memory.
 BESIDE = 256
-SOURCE = Path(__file__).with_name("kernels.cu")
+SOURCE = "".join(Path(__file__).with_name(name).read_text() for name in ("kernels.cu", "gradient.cu"))
 HEADERS = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\n"
 OPTIONS = ("--std=c++17",)
 KINDS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
@@ -57,7 +59,10 @@ class Found(NamedTuple):
 
 
 def instances() -> dict[str, list[str]]:
-    """Return the names of all kernels in C++, by the type whose module they are in; "" is the one that all need."""
+    """Return the names of all kernels in C++, by the module they are in.
+
+    There are two modules for each type, the second one with the kernels of a gradient; "" is the module that all need.
+    """
     found = {"": ["merge", "table<float>", "table<double>"]}
     for ctype, width in TYPES.values():
         names = []
@@ -68,6 +73,12 @@ def instances() -> dict[str, list[str]]:
             names += [f"affine<{ctype},{w},{UNROLL}>"]
             names += [f"affine_grid<{ctype},{w},{GRID_UNROLL},{hold}>" for hold in range(3)]
         found[ctype] = names
+        found[f"{ctype} gradient"] = [
+            f"{name}<{ctype},{w},{SLOPE_UNROLL},{hold}>"
+            for w in (width, 1)
+            for name, holds in SLOPES.items()
+            for hold in holds
+        ]
     return found
 
 
@@ -172,6 +183,54 @@ class Kernels:
         name = f"affine_grid<{ctype},{W},{GRID_UNROLL},{hold}>"
         rows = np.uint64(0) if rows is None else rows
         self._run(name, vecs * lanes, x, rows, columns, y, outer, K, across, B, lanes)
+
+    def row_slopes(self, x: Any, grad: Any, sets: Any, weights: Any, hold: int, shape: tuple[int, int, int]) -> Any:
+        """Return sums of g and of g * x_hat over B, (outer * K, pieces, 2), as gradient.cu defines them."""
+        outer, K, B = shape
+        ctype, W = self.slope_width((x, grad), B)
+        rows, vecs = outer * K, B // W
+        team = 1
+        while team < 32 and team * SLOPE_UNROLL < vecs:
+            team *= 2
+        tile = team * SLOPE_UNROLL * W
+        splits = max(1, min(-(-4 * self.threads // (rows * team)), B // (8 * tile)))
+        step = -(-B // (splits * tile)) * tile
+        splits = -(-B // step)
+        sums = self.xp.empty((rows, splits, 2), np.float64)
+        name = f"row_slopes<{ctype},{W},{SLOPE_UNROLL},{hold}>"
+        self._run(name, rows * splits * team, x, grad, sets, weights, sums, outer, K, B, splits, step, np.int32(team))
+        return sums
+
+    def column_slopes(self, x: Any, grad: Any, sets: Any, weights: Any, hold: int, shape: tuple[int, int, int]) -> Any:
+        """Return the sums over K, (outer, pieces, B, 2)."""
+        outer, K, B = shape
+        beside = folded(K, B, 16 // x.itemsize, BESIDE // x.itemsize, K // COLUMN_UNROLL) if hold == 0 else 1
+        K, across = K // beside, B * beside
+        ctype, W = self.slope_width((x, grad), across)
+        splits, step = self.plan_columns(outer * across // W, K, x.dtype)
+        sums = self.xp.empty((outer, splits * beside, B, 2), np.float64)
+        name = f"column_slopes<{ctype},{W},{SLOPE_UNROLL},{hold}>"
+        counts = (outer, K, across, B, splits, step)
+        self._run(name, outer * splits * (across // W), x, grad, sets, weights, sums, *counts)
+        return sums
+
+    def slopes(
+        self, x: Any, grad: Any, sets: Any, means: Any, weights: Any, y: Any, hold: int, shape: tuple[int, int, int]
+    ) -> None:
+        """Write the gradient by x to y."""
+        outer, K, B = shape
+        beside = folded(K, B, 16 // x.itemsize, BESIDE // x.itemsize, K) if hold == 0 else 1
+        K, across = K // beside, B * beside
+        ctype, W = self.slope_width((x, grad, y), across)
+        vecs = outer * across // W
+        lanes = max(1, min(-(-4 * self.threads // vecs), -(-K // SLOPE_UNROLL)))
+        name = f"slopes<{ctype},{W},{SLOPE_UNROLL},{hold}>"
+        self._run(name, vecs * lanes, x, grad, sets, means, weights, y, outer, K, across, B, lanes)
+
+    def slope_width(self, arrays: tuple[Any, ...], B: int) -> tuple[str, int]:
+        """Return the type in CUDA, and how many values a load takes."""
+        ctype, W = TYPES[arrays[0].dtype.name]
+        return ctype, 1 if any(pointer(a) % 16 for a in arrays) or B % W else W
 
     def work(self, ctype: str, cells: int) -> str:
         """Return the type in which a tile of a set of so many cells is taken."""

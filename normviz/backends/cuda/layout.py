@@ -74,6 +74,16 @@ class Split:
         columns = None if all(self.in_rows) else (*lengths[: self.lead], *between, *behind)
         return rows, columns
 
+    @property
+    def hold(self) -> int:
+        """What the columns hold, as kernels.cu numbers it."""
+        return {(True, False): 1, (False, True): 2}.get(self.in_rows, 0)
+
+    def grid(self, lengths: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return x as (outer, K, B): a table of B columns for every K rows."""
+        lead, start = self.lead, self.start
+        return math.prod(lengths[:lead]), math.prod(lengths[lead:start]), math.prod(lengths[start:])
+
 
 def split(lengths: tuple[int, ...], varies: tuple[tuple[bool, ...], tuple[bool, ...]], itemsize: int) -> Split | None:
     """Return how to tabulate parameters that vary along some axes of memory, or None if no table is smaller than x.
@@ -174,20 +184,18 @@ class Layout(NamedTuple):
         Numbers in each table; 0 where there is none.
     entries
         Of both.
-    hold
-        What the columns hold, as kernels.cu numbers it.
-    grid
-        x as (outer, K, B): a table of B columns for every K rows.
     packed
         `Tables` of kernels.cu as an array of one element, which CuPy passes by value.
+    hold, grid
+        As in `Split`.
     """
 
     rows: int
     columns: int
     entries: int
+    packed: np.ndarray
     hold: int
     grid: tuple[int, int, int]
-    packed: np.ndarray
 
 
 Steps = tuple[int, ...]
@@ -208,17 +216,51 @@ def tables(
     plan = split(lengths, varies, itemsize)
     if plan is None:
         return None
+    holds = [[place == which for place in plan.in_rows] for which in (True, False)]
+    made = [(shape, h[0], h[1]) for shape, h in zip(plan.tables(lengths), holds, strict=True)]
+    return Layout(*_packed(made, cells, sets, weight, bias), hold=plan.hold, grid=plan.grid(lengths))
+
+
+def _packed(
+    made: Sequence[tuple[Steps | None, bool, bool]], cells: Steps, sets: Steps, weight: Steps, bias: Steps
+) -> tuple[int, int, int, np.ndarray]:
+    """Return the numbers in two tables, the entries of both, and `Tables` of kernels.cu.
+
+    Each is made of its shape, or None, and of whether it holds statistics, and weight and bias.
+    """
     numbers, counts = [], []
-    for shape, which in zip(plan.tables(lengths), (True, False), strict=True):
-        holds = [shape is not None and in_rows == which for in_rows in plan.in_rows]
+    for shape, *holds in made:
         size = math.prod(shape) if shape else 0
         counts.append((size, size * (4 if holds[0] else 2)))
         numbers += [size, *holds]
-        for steps, one in ((shape or (1,) * rank, 1), (cells, 1), (sets, 0), (weight, 0), (bias, 0)):
-            numbers += [*[one] * (5 - rank), *steps]
+        for steps, one in ((shape or (1,) * len(cells), 1), (cells, 1), (sets, 0), (weight, 0), (bias, 0)):
+            numbers += [*[one] * (5 - len(cells)), *steps]
     packed = np.array(numbers, np.int64).view(np.dtype((np.void, 8 * len(numbers))))
-    lead, start = plan.lead, plan.start
-    grid = (math.prod(lengths[:lead]), math.prod(lengths[lead:start]), math.prod(lengths[start:]))
-    (rows, of_rows), (columns, of_columns) = counts
-    hold = {(True, False): 1, (False, True): 2}.get(plan.in_rows, 0)
-    return Layout(of_rows, of_columns, rows + columns, hold, grid, packed)
+    (first, of_first), (second, of_second) = counts
+    return of_first, of_second, first + second, packed
+
+
+class SlopeLayout(NamedTuple):
+    """The tables for a gradient: of the statistics, and of the weight; where both are, as gradient.cu numbers it.
+
+    `rows` and `columns` are the shapes of sums over rows and over columns, in the order of memory; `tables` makes both
+    tables, the statistics first.
+    """
+
+    tables: Layout
+    rows: Steps
+    columns: Steps
+
+
+@lru_cache(maxsize=512)
+def slope_tables(lengths: Steps, itemsize: int, cells: Steps, sets: Steps, weight: Steps) -> SlopeLayout | None:
+    """Return the tables for a gradient, or None if they would be too large; arguments as for `tables`."""
+    plan = split(lengths, (tuple(map(bool, sets)), tuple(map(bool, weight))), itemsize)
+    if plan is None:
+        return None
+    rows, columns = plan.tables(lengths)
+    made = [(rows if place else columns, i == 0, i == 1) for i, place in enumerate(plan.in_rows)]
+    packed = _packed(made, cells, sets, weight, (0,) * len(lengths))
+    hold = 3 if all(plan.in_rows) else plan.hold
+    whole = (*lengths[: plan.start], *[1] * (len(lengths) - plan.start))
+    return SlopeLayout(Layout(*packed, hold=hold, grid=plan.grid(lengths)), whole, columns or ())
