@@ -31,7 +31,7 @@ def tensor(row: Report) -> str:
 
 def ratio(value: float) -> str:
     """Return two digits, or all before the point."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value >= 1 else f"{value:.2f}"
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"
 
 
 def machine(report: Report) -> str:
@@ -177,11 +177,14 @@ def goals(report: Report) -> str:
 
 def changes(report: Report) -> str:
     """What a change costs in the browser."""
-    head, kinds = ["ms a change, p50 / p95", "script", "input to paint", "all work"], ("script", "paint", "work")
+    kinds = {"script": "script", "of it the explorer's": "own", "input to paint": "paint", "all work": "work"}
     return table(
-        head,
+        ["ms a change, p50 / p95", *kinds],
         (
-            [name, *(f"{cost[kind][0]:.1f} / {cost[kind][1]:.1f}" if cost[kind] else "–" for kind in kinds)]
+            [
+                name,
+                *(f"{cost[kind][0]:.1f} / {cost[kind][1]:.1f}" if cost.get(kind) else "–" for kind in kinds.values()),
+            ]
             for name, cost in report["lab"]["changes"].items()
         ),
     )

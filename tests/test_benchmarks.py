@@ -60,8 +60,9 @@ def test_the_chart_has_a_line_for_each_method_and_backend(measured):
 
 def test_ratios_have_one_number_for_each_number_of_threads():
     text = tables.compared("forward")({"cpu": {"rows": rows()}})
-    assert "(2,\u00a03,\u00a04), 1.02\u00a0kB | 0.25 / 0.25 | 1 / 1 |" in text
-    assert text.endswith("| 2 / 2 |")
+    assert "(2,\u00a03,\u00a04), 1.02\u00a0kB | 0.25 / 0.25 | 1.0 / 1.0 |" in text
+    assert text.endswith("| 2.0 / 2.0 |")
+    assert [tables.ratio(value) for value in (99.6, 9.96, 9.94, 0.994, 0.996)] == ["100", "10", "9.9", "0.99", "1.0"]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ class Costs:
     """Milliseconds of each change."""
 
     script: list[float]
+    own: list[float]
     work: list[float]
     paint: list[float]
 
@@ -78,8 +79,8 @@ def busy(events: list[dict], first: float, stop: float) -> float:
     return total / 1e3
 
 
-def recorded(record: bytes, count: int, starts: list[float] | None = None) -> tuple[list[float], list[float]]:
-    """Milliseconds of script, and of all work of the page's thread, of each of the last `count` changes.
+def recorded(record: bytes, count: int, starts: list[float] | None = None) -> tuple[list[float], ...]:
+    """Milliseconds of script, of a widget's own script, and of all work, of each of the last `count` changes.
 
     A change begins with a key or a click, or at a time in seconds of the clock that the browser shares with Python.
     """
@@ -91,10 +92,11 @@ def recorded(record: bytes, count: int, starts: list[float] | None = None) -> tu
     scripts = [e for e in events if e["name"] in SCRIPT]
     begun = [1e6 * start for start in starts] if starts else [e["ts"] for e in asked[-count:]]
     windows = [(ts, ts + SETTLE * 1e6) for ts in begun]
-    script, work = ([busy(each, *w) for w in windows] for each in (scripts, events))
+    own = [e for e in scripts if e.get("args", {}).get("data", {}).get("url", "").startswith("blob:")]
+    script, ours, work = ([busy(each, *w) for w in windows] for each in (scripts, own, events))
     if not all(script):
         raise RuntimeError("the browser's record shows no script for a change")
-    return script, work
+    return script, ours, work
 
 
 def first_paint(page: Page, cell: int) -> tuple[float, float]:
@@ -143,11 +145,11 @@ def changes(page: Page, act: Callable[[int], None], count: int) -> Costs:
     browser = page.context.browser
     browser.start_tracing(page=page, categories=["devtools.timeline"])
     make(count)
-    script, work = recorded(browser.stop_tracing(), count)
+    costs = recorded(browser.stop_tracing(), count)
     shown = page.evaluate("bench.shown")
     if len(shown) != count:
         raise RuntimeError(f"{count} changes were made, but {len(shown)} were seen")
-    return Costs(script, work, shown)
+    return Costs(*costs, shown)
 
 
 def by_key(page: Page, focused: Locator, *keys: str) -> Callable[[int], None]:
@@ -173,8 +175,7 @@ def by_python(page: Page, lab: Lab, name: str, count: int) -> Costs:
     browser = page.context.browser
     browser.start_tracing(page=page, categories=["devtools.timeline"])
     starts = lab.run(name, code, "starts")
-    script, work = recorded(browser.stop_tracing(), count, starts)
-    return Costs(script, work, [])
+    return Costs(*recorded(browser.stop_tracing(), count, starts), [])
 
 
 def in_lab(page: Page, lab: Lab, name: str, count: int) -> dict[str, Costs]:
@@ -241,10 +242,7 @@ def measure(count: int, out: Path | None) -> None:
             "Chromium": browser.version,
             "count": count,
             "changes": {
-                name: {
-                    kind: [at(v, 50), at(v, 95)] if v else None
-                    for kind, v in (("script", cost.script), ("paint", cost.paint), ("work", cost.work))
-                }
+                name: {kind: [at(v, 50), at(v, 95)] if any(v) else None for kind, v in vars(cost).items()}
                 for name, cost in costs.items()
             },
             "first": {

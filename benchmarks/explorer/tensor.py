@@ -64,7 +64,7 @@ def changes(page: Page, name: str, count: int) -> tuple[list[float], list[float]
     page.evaluate("() => { bench.shown.length = 0; }")
     page.context.browser.start_tracing(page=page, categories=["devtools.timeline"])
     press(count)
-    script, _ = recorded(page.context.browser.stop_tracing(), count)
+    script, *_ = recorded(page.context.browser.stop_tracing(), count)
     return script, page.evaluate("bench.shown")
 
 

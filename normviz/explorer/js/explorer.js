@@ -362,8 +362,9 @@ function mount(model, el, createTensor, kept = null) {
 
   /** Hooks, ARIA states and the status line are up to date when the event handler returns. */
   function refresh() {
-    act.unready();
     shown = measure(data, state, ask);
+    syncControls(controls, data, state, shown);
+    act.unready();
     quiz.sync(state, shown);
     presenter.sync(state);
     const asking = quiz.asking(state);
@@ -407,7 +408,6 @@ function mount(model, el, createTensor, kept = null) {
     root.classList.toggle("nv-presenter", state.presenter);
     const question = { name, cell: cellName(state.index) };
     setText(status, asking ? say("status.question", question) : statusText(data, state, shown, silent));
-    syncControls(controls, data, state, shown);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
     tensor?.sync(state, shown);

@@ -243,7 +243,8 @@ export function drawnValue(data, cell, last, flat) {
 export function drawnNormalized(data, shown, name, { cell, last, one, value }, flat) {
   const normalize = (v, { mean, var: spread }) => (v - mean) / Math.sqrt(spread + data.eps);
   const first = shown.statisticsAt(cell, name);
-  const final = one ? first : shown.statisticsAt(last, name);
+  if (one) return normalize(value, first);
+  const final = shown.statisticsAt(last, name);
   const alike = first === final || (shown.evaluating && name === "batch" && cell[1] === last[1]);
   if (!data.values || (alike && name !== "given")) return normalize(value, first);
   let sum = 0;

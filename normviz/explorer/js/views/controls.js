@@ -33,14 +33,12 @@ function radioGroup(label, entries, choose, attributes = {}) {
     const [value, radio] = open[(at + by + open.length) % open.length];
     event.preventDefault();
     event.stopPropagation();
-    radio.focus(); // first, because the browser lays out the page if a focused element leaves the tab order
+    radio.focus(); // first, for the same reason as in syncControls
     choose(value);
   });
   const check = (value) => {
-    for (const [key, radio] of radios) {
-      set(radio, "aria-checked", key === value);
-      set(radio, "tabindex", key === value ? 0 : -1);
-    }
+    for (const [key, radio] of radios) set(radio, "tabindex", key === value ? 0 : -1);
+    for (const [key, radio] of radios) set(radio, "aria-checked", key === value);
   };
   return { node: group, radios, check };
 }
@@ -139,6 +137,8 @@ export function createControls(data, act, address) {
 
 export function syncControls(c, data, state, shown) {
   Object.assign(c, { state, shown });
+  // First, while nothing else has changed: when the focused element leaves the tab order, the browser lays out the page.
+  c.methods.check(state.method);
   for (const name of c.extra) hide(c.methods.radios.get(name), !c.open && name !== state.method);
   set(c.more, "aria-expanded", c.open);
   setText(c.more, say(c.open ? "controls.fewer" : "controls.more"));
@@ -150,7 +150,6 @@ export function syncControls(c, data, state, shown) {
   if (given) hide(given, !data.labels);
   setText(c.sample, `(${axisNames(data.shape).slice(1).join(", ").toUpperCase()})`);
   set(c.predict, "aria-pressed", Boolean(state.predict));
-  c.methods.check(state.method);
   c.view.check(state.view);
   c.mode.check(state.mode);
   if (c.color.value !== state.color) c.color.value = state.color;

@@ -417,7 +417,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
       partition(c, view, data, state, shown, solid, k, cut, add, texts);
     });
   if (VALUES.includes(by)) {
-    const found = new Map();
+    const found = [];
     const gradients = new Map();
     const paper = view.name === "paper";
     for (const quad of quads(c, view, data, cut)) {
@@ -434,14 +434,12 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
         if (value === null) continue;
         level = levelOf(rooted(value, end), [-1, 1]);
       }
-      for (const [f, text] of quad.paths) {
-        const at = level * 3 + f;
-        const list = found.get(at);
-        list ? list.push(text) : found.set(at, [text]);
-      }
+      // The least level is -1, for what is not finite.
+      for (const path of quad.paths) (found[(level + 1) * 3 + path[0]] ??= []).push(path[1]);
     }
-    for (const [at, list] of found)
-      add(toned(levelColor(Math.floor(at / 3)), FACES[((at % 3) + 3) % 3]), list.join(""));
+    found.forEach((list, at) => {
+      add(toned(levelColor(Math.floor(at / 3) - 1), FACES[at % 3]), list.join(""));
+    });
   }
   redraw(c.coloured, [...fills], ([fill, text], path) => {
     set(path, "fill", fill);
