@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -37,14 +38,14 @@ def include():
     return next((f / "include" for f in folders if (f / "include" / "cuda_fp16.h").exists()), None)
 
 
-def compiled(nvrtc, source, architecture, names=None, quick=True, ptx=False):
+def compiled(nvrtc, source, architecture, names=None, quick=True, ptx=False, log=None):
     """The machine code, hardly optimized if `quick`; AssertionError with the compiler's words where there is none.
 
-    It is compiled as by CuPy, which adds -ftz=true after the options it is given.
+    It is compiled as by CuPy, which adds -ftz=true after the options it is given. What ptxas says is added to `log`.
     """
     names = names or [name for names in instances().values() for name in names]
     fast = ("--Ofast-compile=max",) if quick and nvrtc.getVersion() >= (13, 0) else ()
-    options = (*OPTIONS, *fast, "-ftz=true")
+    options = (*OPTIONS, *fast, "-ftz=true", *([] if log is None else ["--ptxas-options=-v"]))
     program = nvrtc.createProgram(HEADERS + source, "kernels.cu", (), ())
     try:
         for name in names:
@@ -55,21 +56,33 @@ def compiled(nvrtc, source, architecture, names=None, quick=True, ptx=False):
             )
         except nvrtc.NVRTCError as error:
             raise AssertionError(nvrtc.getProgramLog(program) or error) from None
+        if log is not None:
+            log.append(nvrtc.getProgramLog(program))
         assert all(nvrtc.getLoweredName(program, name) for name in names)
         return nvrtc.getPTX(program) if ptx else nvrtc.getCUBIN(program)
     finally:
         nvrtc.destroyProgram(program)
 
 
-# What a generation lacks is an error whether the code is optimized or not, which takes four times as long.
+# What a generation lacks is an error whether the code is optimized or not, which takes much longer.
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles(nvrtc, architecture):
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip(f"this NVRTC, {nvrtc.getVersion()}, does not know sm_{architecture}")
-    code = compiled(nvrtc, SOURCE, architecture, quick=architecture != 90)
+    code = compiled(nvrtc, SOURCE, architecture)
     assert code.startswith(b"\x7fELF")
     for kernel in (b"moments", b"column_moments", b"merge", b"affine", b"affine_grid"):
         assert kernel in code
+
+
+def test_the_largest_kernels_keep_everything_in_registers(nvrtc):
+    """Spilled registers cost bandwidth; these kernels keep 4 or 8 loads of 16 bytes, or the parameters of 8 columns."""
+    names = ["moments<__nv_bfloat16,float,4>", "moments<float,float,4>", "affine_grid<__nv_bfloat16,8,4,0>"]
+    log = []
+    compiled(nvrtc, SOURCE, 90, [*names, "slopes<__nv_bfloat16,8,2,0>"], quick=False, log=log)
+    spilled = [int(n) for n in re.findall(r"(\d+) bytes spill stores", log[0])]
+    assert len(spilled) >= 4
+    assert sum(spilled) == 0
 
 
 def flushing(ptx):
