@@ -71,7 +71,8 @@ def test_every_kernel_compiles(nvrtc, architecture):
         pytest.skip(f"this NVRTC, {nvrtc.getVersion()}, does not know sm_{architecture}")
     code = compiled(nvrtc, SOURCE, architecture)
     assert code.startswith(b"\x7fELF")
-    for kernel in (b"moments", b"column_moments", b"merge", b"affine", b"affine_grid"):
+    kernels = (b"moments", b"column_moments", b"merge", b"table", b"affine", b"affine_grid")
+    for kernel in (*kernels, b"row_slopes", b"column_slopes", b"slopes"):
         assert kernel in code
 
 
@@ -91,18 +92,20 @@ def flushing(ptx):
     return sorted({word for word in text.split() if ".ftz" in word and not word.startswith("setp.")})
 
 
-def test_no_instruction_takes_subnormals_for_zero(nvrtc):
-    source = SOURCE
-    assert flushing(compiled(nvrtc, source, 80, ptx=True)) == []
+@pytest.mark.parametrize("architecture", [75, 90])  # without instructions for bfloat16, and with all of them
+def test_no_instruction_takes_subnormals_for_zero(nvrtc, architecture):
+    assert flushing(compiled(nvrtc, SOURCE, architecture, ptx=True)) == []
+
+
+def test_an_instruction_that_takes_subnormals_for_zero_is_caught(nvrtc):
     for right, wrong in (
         ("return __fmaf_ieee_rn(a, b, c);", "return a * b + c;"),
         ('asm("cvt.f64.f32 %0, %1;" : "=d"(d) : "f"(v));', "d = v;"),
         ('asm("cvt.rn.f32.f64 %0, %1;" : "=f"(f) : "d"(v));', "f = v;"),
     ):
-        assert source.count(right) == 1
-        assert flushing(
-            compiled(nvrtc, source.replace(right, wrong), 80, instances()["float"] + instances()[""], ptx=True)
-        )
+        assert SOURCE.count(right) == 1
+        names = instances()["float"] + instances()[""]
+        assert flushing(compiled(nvrtc, SOURCE.replace(right, wrong), 80, names, ptx=True))
 
 
 BROKEN = {

@@ -66,7 +66,7 @@ template <typename T, int W> struct alignas(W * sizeof(T)) Vec { T v[W]; };
 // ---- moments -----------------------------------------------------------------------------------------------------
 
 // Sums over a piece of a set, relative to `origin`, the piece's first value: a constant leaves exactly 0, and adding
-// needs no division. Q - S^2 / n loses few digits, because the piece holds that value itself and is short (launches.py).
+// needs no division. Q - S^2 / n loses few digits, because the piece holds that value itself and is short (kernels.py).
 struct Sums {
     double s, q;
     __device__ void add(double n, double mean, double m2) {
