@@ -1,5 +1,6 @@
 """The tables of the page on speed, in Markdown, each made of what the benchmarks have written: `TABLES[part][name]`."""
 
+import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -64,6 +65,34 @@ def against(rows: dict[int, Report] | None, other: str, ours: str, *, inverse: b
         if ours in times and other in times:
             found.append(ratio(times[ours] / times[other] if inverse else times[other] / times[ours]))
     return " / ".join(found) or "–"
+
+
+def summary(report: Report) -> str:
+    """The least, the median and the largest ratio of each operation in three ranges of sizes, with one thread."""
+    rows = [row for row in report["cpu"]["rows"] if row["threads"] == 1 and row["line"] in METHODS]
+    ranges = {
+        "below 50,000 cells": lambda row: row["cells"] < 5e4,
+        "50,000 cells to 26 MB": lambda row: row["cells"] >= 5e4 and row["bytes"] <= 26e6,
+        "100 MB and more": lambda row: row["bytes"] >= 1e8,
+    }
+
+    def cell(what: str, ours: str, fits: Callable[[Report], bool]) -> str:
+        times = [row["seconds"] for row in rows if row["what"] == what and fits(row) and ours in row["seconds"]]
+        found = sorted(each["torch"] / each[ours] for each in times)
+        if not found:
+            return "–"
+        return f"{ratio(found[0])} to {ratio(found[-1])}, median {ratio(statistics.median(found))}"
+
+    kinds = {"forward": ("forward", ""), "gradient": ("gradient", "")}
+    kinds["gradient, statistics given"] = ("gradient", ", given")
+    return table(
+        ["torch's time divided by ours", *OURS.values()],
+        (
+            [f"{name}, {span}", *(cell(what, ours + suffix, fits) for ours in OURS)]
+            for name, (what, suffix) in kinds.items()
+            for span, fits in ranges.items()
+        ),
+    )
 
 
 def compared(what: str, *, given: bool = False) -> Callable[[Report], str]:
@@ -221,6 +250,7 @@ def made(report: Report) -> str:
 TABLES: dict[str, dict[str, Callable[[Report], str]]] = {
     "cpu": {
         "machine": machine,
+        "summary": summary,
         "forward": compared("forward"),
         "gradient": compared("gradient"),
         "gradient-given": compared("gradient", given=True),
