@@ -8,7 +8,7 @@ import numpy as np
 
 from normviz.arrays.request import take
 from normviz.backends.placement import place
-from normviz.streaming.partial_moments import WHOLE, Extents, PartialMoments, join, measure
+from normviz.streaming.partial_moments import WHOLE, Extents, Merged, PartialMoments, measure
 from normviz.streaming.progress import progress_bar
 
 
@@ -16,7 +16,7 @@ def read(
     chunks: Iterable[Any], extents_of: Extents, channel_axis: int, backend: str | None, progress: bool | None
 ) -> PartialMoments:
     """Return the moments of all chunks in blocks of `extents_of(shape)`. Each chunk is asked for once."""
-    parts: list[np.ndarray] = []
+    parts, whole = [], Merged()
     first, extents, length, insists = None, (0,), 0, backend is not None
     with progress_bar(progress, length_hint(chunks) or None, unit=" chunks") as bar:
         for number, chunk in enumerate(chunks):
@@ -31,15 +31,13 @@ def read(
                 part, worker = measure(view, worker, extents, insists)
             # The last chunk may be smaller, and a GPU may run out of memory; but one backend reads the whole stream.
             backend = worker.name
-            if parts and extents[0] == WHOLE:
-                parts[0] = join(parts[0], part)
-            else:
-                parts.append(part)
+            (whole.add if extents[0] == WHOLE else parts.append)(part)
             length += view.shape[0]
             bar.update(1)
     if first is None:
         raise ValueError("x has no chunks: the iterable is empty, or has been read before; an iterator gives them once")
-    return PartialMoments(np.concatenate(parts), (length, *first[1]), worker.name)
+    moments = np.concatenate(parts) if parts else whole.get()
+    return PartialMoments(moments, (length, *first[1]), worker.name)
 
 
 def _dtype(chunk: Any, number: int) -> str:

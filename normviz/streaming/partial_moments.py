@@ -19,6 +19,8 @@ PART = np.dtype([("count", "f8"), ("mean", "f8"), ("m2", "f8")])
 """The moments of one part of a set."""
 WHOLE = sys.maxsize
 """The extent of an axis that is merged whole, however long it turns out to be."""
+FAR = 1e300
+"""Smaller numbers have a difference that does not overflow."""
 Extents = Callable[[tuple[int, ...]], tuple[int, ...]]
 """From the shape (N, C, *spatial) to how many cells along each axis are merged while x is read; see `extents_of`."""
 
@@ -84,13 +86,38 @@ def join(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return packed(*merge_two((a["count"], a["mean"], a["m2"]), (b["count"], b["mean"], b["m2"])))
 
 
+class Merged:
+    """The moments of parts of the same sets, merged one after the other.
+
+    The sums run relative to the means of the first part. Otherwise the mean would be rounded at every part, and of
+    1000 parts of 1e8 +- 1e-2 the variance would keep 7 digits.
+    """
+
+    def __init__(self) -> None:
+        self.parts = np.zeros(0, PART)
+        self.origin = np.zeros(0)
+
+    def add(self, part: np.ndarray) -> None:
+        """Merge one more part."""
+        if not self.parts.size:
+            # Where it is not finite or so large that a difference could overflow, 0 takes its place.
+            self.origin = np.where(abs(part["mean"]) < FAR, part["mean"], 0.0)
+        part["mean"] -= self.origin
+        self.parts = join(self.parts, part) if self.parts.size else part
+
+    def get(self) -> np.ndarray:
+        """Return the moments of all parts."""
+        self.parts["mean"] += self.origin
+        return self.parts
+
+
 def join_along(parts: np.ndarray, axis: tuple[int, ...], keepdims: bool = True) -> np.ndarray:
     """Merge all moments along the axes `axis`, which keep length 1."""
     for a in axis:
-        joined, *others = np.split(parts, range(1, parts.shape[a]), axis=a)
-        for other in others:
-            joined = join(joined, other)
-        parts = joined
+        merged = Merged()
+        for part in np.split(parts.copy(), parts.shape[a], axis=a):
+            merged.add(part)
+        parts = merged.get()
     return parts
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import socket
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -245,6 +246,28 @@ def test_a_mean_far_from_zero_costs_no_digits(monkeypatch):
     monkeypatch.setattr(files, "BUFFER", 8 * 333)
     found, exact = nv.moments(io.BytesIO(saved(x))), nv.moments(x - 1e8)
     np.testing.assert_allclose(found.m2, exact.m2, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("loc", "scale"), [(1e4, 1e-2), (1e8, 1.0)])
+def test_a_thousand_chunks_cost_no_digits(loc, scale):
+    """Against exact fractions: the mean is not rounded at every chunk."""
+    x = values((1000, 2), loc=loc, scale=scale)
+    found = nv.statistics((row for row in x[:, None]), "batch")
+    for c in range(2):
+        exact = [*map(Fraction, x[:, c].tolist())]
+        mean = sum(exact) / len(exact)
+        var = sum((value - mean) ** 2 for value in exact) / len(exact)
+        assert abs(Fraction(found.var[c]) / var - 1) < 1e-13
+        assert abs(Fraction(found.mean[c]) - mean) <= np.spacing(loc)
+
+
+INF = np.inf
+
+
+@pytest.mark.parametrize(("a", "b", "mean"), [(1e308, -1e308, 0), (INF, 1, INF), (1, -INF, -INF), (INF, -INF, np.nan)])
+def test_chunks_of_extreme_numbers(a, b, mean):
+    chunks = (np.full((1, 1), cell, float) for cell in (a, b))
+    np.testing.assert_array_equal(nv.statistics(chunks, "batch").mean, [mean])
 
 
 def test_chunks_of_other_kinds():
