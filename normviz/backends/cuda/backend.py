@@ -34,7 +34,10 @@ from normviz.core.pooling import Pooling
 
 
 class CuPy(Backend):
-    """CuPy, on the device where x is; a host array passes through the current device in pieces."""
+    """CuPy on the current device, which is that of x (see `normviz.backends.placement`).
+
+    A host array passes through it in pieces.
+    """
 
     name = "cupy"
     cells = 1 << 24  # in a box of the base class: 128 MB of float64, enough to fill a GPU and small in its memory
@@ -75,17 +78,16 @@ class CuPy(Backend):
     @np.errstate(all="ignore")
     def moments(self, x: Any, block: tuple[int, ...]) -> tuple[Any, Any]:
         """Mean and sum of squared deviations of every block of x, float64, in the shape of the grid, on the device."""
-        with self._device_of(x):
-            if self._is_here(x):
-                if not covers(x.dtype):
-                    return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
-                if order_of(x) is not None:
-                    try:
-                        return on_grid(atoms(self.kernels(), x, block)[0], x, block)
-                    except self.xp.cuda.memory.OutOfMemoryError:
-                        pass  # there may be room for pieces
-                    self._free()
-            return self._or_no_memory(x, lambda: self._in_parts(tile(x, block)))
+        if self._is_here(x):
+            if not covers(x.dtype):
+                return self._or_no_memory(x, lambda: super(CuPy, self).moments(x, block))
+            if order_of(x) is not None:
+                try:
+                    return on_grid(atoms(self.kernels(), x, block)[0], x, block)
+                except self.xp.cuda.memory.OutOfMemoryError:
+                    pass  # there may be room for pieces
+                self._free()
+        return self._or_no_memory(x, lambda: self._in_parts(tile(x, block)))
 
     @np.errstate(all="ignore")
     def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
@@ -93,17 +95,16 @@ class CuPy(Backend):
 
         Weight and bias broadcast against x, float64 on the host or of any type on the device.
         """
-        with self._device_of(x):
-            if self._alike(x, out):
-                try:
-                    done = self._scale(x, out, self._found(x, pool, eps, given), weight, bias)
-                except self.xp.cuda.memory.OutOfMemoryError:
-                    done = False  # and nothing is written: the kernel comes last, and needs no memory
-                if done:
-                    return self._meet(out)
-                self._free()
-            weight, bias = (None if p is None else self._float64(p) for p in (weight, bias))
-            return super().normalize(x, pool, weight, bias, eps, given, out)
+        if self._alike(x, out):
+            try:
+                done = self._scale(x, out, self._found(x, pool, eps, given), weight, bias)
+            except self.xp.cuda.memory.OutOfMemoryError:
+                done = False  # and nothing is written: the kernel comes last, and needs no memory
+            if done:
+                return
+            self._free()
+        weight, bias = (None if p is None else self._float64(p) for p in (weight, bias))
+        super().normalize(x, pool, weight, bias, eps, given, out)
 
     def _found(self, x: Any, pool: Pooling, eps: float, given: Given) -> Found:
         """Return the statistics of every set of a dense x on the device, computed or given."""
@@ -120,55 +121,50 @@ class CuPy(Backend):
 
         Weight and bias may be None.
         """
-        with self._device_of(x):
-            mean, rstd, weight, bias = (None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
-            given = (mean, rstd, weight, bias)
-            if self._alike(x, out):
-                try:
-                    done = self._scale(x, out, Found.of(mean, rstd), weight, bias)
-                except self.xp.cuda.memory.OutOfMemoryError:
-                    done = False
-                if done:
-                    return self._meet(out)
-                self._free()
+        mean, rstd, weight, bias = (None if p is None else self._local(p) for p in (mean, rstd, weight, bias))
+        given = (mean, rstd, weight, bias)
+        if self._alike(x, out):
+            try:
+                done = self._scale(x, out, Found.of(mean, rstd), weight, bias)
+            except self.xp.cuda.memory.OutOfMemoryError:
+                done = False
+            if done:
+                return
+            self._free()
 
-            def work(box: Box, lane: Lane | Corner) -> None:
-                part = lane.load(x[box], out.dtype)
-                mean, rstd, weight, bias = (None if p is None else p[clip(box, p.shape)] for p in given)
-                if not self._scale(part, part, Found.of(mean, rstd), weight, bias):
-                    super(CuPy, self).affine(part, mean, rstd, weight, bias, part)
-                lane.store(part, out[box])
+        def work(box: Box, lane: Lane | Corner) -> None:
+            part = lane.load(x[box], out.dtype)
+            mean, rstd, weight, bias = (None if p is None else p[clip(box, p.shape)] for p in given)
+            if not self._scale(part, part, Found.of(mean, rstd), weight, bias):
+                super(CuPy, self).affine(part, mean, rstd, weight, bias, part)
+            lane.store(part, out[box])
 
-            apart = not (self.xp if self._is_here(x) else np).may_share_memory(x, out)
-            self._pieces(x, out.dtype, work, again=apart)
-            return self._meet(out)
+        apart = not (self.xp if self._is_here(x) else np).may_share_memory(x, out)
+        self._pieces(x, out.dtype, work, again=apart)
 
     def gradient(
         self, x: Any, grad: Any, pool: Pooling, weight: Any, eps: float, given: Given, fixed: bool, out: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64 on the host."""
-        with self._device_of(x):
-            weight = None if weight is None else self._float64(weight)
-            if self._alike(x, out) and self._alike(x, grad):
-                try:
-                    gamma = self.xp.ones(pool.parameter_shape) if weight is None else weight
-                    statistics = self._found(x, pool, eps, given)
-                    done = gradient(self.kernels(), x, grad, pool, gamma, statistics, fixed, out)
-                except self.xp.cuda.memory.OutOfMemoryError:
-                    done = None  # and nothing is written, as above
-                if done is not None:
-                    self._meet(out)
-                    return self.host(done[0]), self.host(done[1])
-                self._free()
-            return super().gradient(x, grad, pool, weight, eps, given, fixed, out)
+        weight = None if weight is None else self._float64(weight)
+        if self._alike(x, out) and self._alike(x, grad):
+            try:
+                gamma = self.xp.ones(pool.parameter_shape) if weight is None else weight
+                statistics = self._found(x, pool, eps, given)
+                done = gradient(self.kernels(), x, grad, pool, gamma, statistics, fixed, out)
+            except self.xp.cuda.memory.OutOfMemoryError:
+                done = None  # and nothing is written, as above
+            if done is not None:
+                return self.host(done[0]), self.host(done[1])
+            self._free()
+        return super().gradient(x, grad, pool, weight, eps, given, fixed, out)
 
     def slopes(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> tuple[Any, Any]:
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64, in weight's shape.
 
         CuPy's own operations do this, so all of x must fit on the device.
         """
-        with self._device_of(x):
-            return self._or_no_memory(x, lambda: self._slopes(x, grad, mean, rstd, weight, out, *rest))
+        return self._or_no_memory(x, lambda: self._slopes(x, grad, mean, rstd, weight, out, *rest))
 
     def _slopes(self, x: Any, grad: Any, mean: Any, rstd: Any, weight: Any, out: Any, *rest: Any) -> Any:
         x_here, grad_here = (self._plain(a) for a in (x, grad))
@@ -179,7 +175,6 @@ class CuPy(Backend):
         if self._is_here(out):
             if not direct:
                 out[...] = out_here.astype(out.dtype)
-            self._meet(out)
         else:
             np.copyto(out, self.host(out_here), casting="unsafe")
         return found
@@ -287,9 +282,6 @@ class CuPy(Backend):
     def _is_here(self, a: Any) -> bool:
         return isinstance(a, self.xp.ndarray)
 
-    def _device_of(self, x: Any) -> Any:
-        return self.xp.cuda.Device(x.device.id if self._is_here(x) else None)
-
     def _local(self, values: Any) -> Any:
         """Return small values on the current device."""
         if self._is_here(values) and values.device.id == self.xp.cuda.runtime.getDevice():
@@ -311,14 +303,6 @@ class CuPy(Backend):
             self._devices[device] = Kernels(self.xp, self.module, threads)
             CuPy.ready = True
         return self._devices[device]
-
-    def _meet(self, out: Any) -> None:
-        """Wait until `out` is written if torch uses another stream."""
-        torch = sys.modules.get("torch")
-        if torch is not None and self._is_here(out) and torch.cuda.is_initialized():
-            current = self.xp.cuda.get_current_stream()
-            if torch.cuda.current_stream(out.device.id).cuda_stream != current.ptr:
-                current.synchronize()
 
     def _free(self) -> None:
         """Give back the memory that CuPy and torch keep for later."""
