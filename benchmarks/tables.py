@@ -101,7 +101,7 @@ def compared(what: str, *, given: bool = False) -> Callable[[Report], str]:
 
     def each(report: Report) -> str:
         head = ["x (float32)", *(f"{method}, {name}" for method in METHODS for name in OURS.values())]
-        head.append("group, compiled, in copies")
+        head.append("copies")
         rows = [
             [
                 name,
@@ -127,7 +127,7 @@ def others(report: Report) -> str:
     ]
     head = ["what", "x", *(f"{what}, {name}" for what in ("forward", "gradient") for name in OURS.values())]
     return table(
-        [*head, "forward, compiled, in copies"],
+        [*head, "copies"],
         (
             [
                 line,
