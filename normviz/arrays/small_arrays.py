@@ -14,7 +14,7 @@ from normviz.arrays.request import Request
 from normviz.backends.base import Backend
 from normviz.core.pooling import Pooling
 
-MOST = 1 << 12
+MOST = 0
 """The most cells that take this path."""
 
 _TYPES = frozenset(map(np.dtype, ("float32", "float64")))

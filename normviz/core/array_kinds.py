@@ -36,6 +36,8 @@ _ARRAY_ATTRIBUTES = ("dtype", "__array__", "__array_interface__", "__dlpack__")
 
 def kind(x: Any) -> str:
     """Return the library that made an array: "cupy", "torch", "jax", or "numpy" for everything else."""
+    if type(x) is np.ndarray:
+        return "numpy"
     for module, name in _LIBRARIES:
         array_type = getattr(sys.modules.get(module), name, None)
         if array_type is not None and isinstance(x, array_type):
@@ -91,7 +93,10 @@ def on_gpu(x: Any) -> bool:
 
 def is_bfloat16(x: Any) -> bool:
     """Return whether x holds bfloat16, a type that NumPy lacks."""
-    return str(getattr(x, "dtype", "")).removeprefix("torch.") == "bfloat16"
+    dtype = getattr(x, "dtype", "")
+    if isinstance(dtype, np.dtype) and dtype.kind != "V":  # at once, because the name of a dtype is slow to build
+        return False
+    return str(dtype).removeprefix("torch.") == "bfloat16"
 
 
 def host(x: Any) -> np.ndarray:

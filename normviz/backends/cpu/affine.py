@@ -4,15 +4,19 @@ The mean is subtracted first, because a * x + b with everything folded into a an
 |mean| / std = 1e5. The mean is rounded to the working dtype, and the rounding error goes into the term that is added.
 """
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from normviz.backends import threads
-from normviz.backends.base import boxes, clip
+from normviz.backends.base import boxes, clip, tile
 from normviz.backends.cpu.half import narrow, widen
-from normviz.backends.cpu.strides import follows
+from normviz.backends.cpu.moments import DOUBLE, SINGLE
+from normviz.backends.cpu.strides import View, follows, laid_out, view
+from normviz.core.pooling import Pooling
 
 CELLS = 1 << 17
 """Cells in a block: 512 kB of float32, so that its x and y fit the second-level cache."""
@@ -26,6 +30,25 @@ Step = tuple[np.ufunc, np.ndarray]
 Job = tuple[np.ndarray, np.ndarray, list[Step]]
 
 
+def apply(x: np.ndarray, pool: Pooling, mean: Any, rstd: Any, weight: Any, bias: Any, y: np.ndarray) -> None:
+    """Write (x - mean) * rstd * weight + bias to y, on several threads if x is large.
+
+    Mean and rstd have one entry for each set; weight and bias broadcast against x, or are None.
+    """
+    parameters = (None if weight is None else weight.shape, None if bias is None else bias.shape)
+    how = folding(x.shape, x.strides, x.itemsize, y.strides, y.itemsize, pool.block, parameters)
+    work = DOUBLE if y.itemsize == 8 else SINGLE
+    mean, rstd = how.sets(mean), how.sets(rstd)
+    weight, bias = (None if p is None else fold(p) for p, fold in zip((weight, bias), how.parameters, strict=True))
+    todo = steps(mean, rstd, weight, bias, work, x.size)
+    count = threads.worthwhile(x.nbytes)
+    for job in _with_long_rows(how.x(x), how.y(y), todo):
+        if count == 1:
+            _run(job, work)
+        else:
+            threads.run(lambda part: _run(part, work), list(_shares(job, count)))
+
+
 def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any, cells: int) -> list[Step]:
     """Return the ufuncs to apply to x one after the other, each with its other operand in the dtype `work`.
 
@@ -33,59 +56,78 @@ def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any,
     per channel stay separate.
     """
     todo: list[tuple[np.ufunc, Any]] = []
-    if work == np.float32 and (factor := _rescaling(mean, rstd)) is not None:
+    if work == SINGLE and (factor := _rescaling(mean, rstd)) is not None:
         # Powers of two, and 1 for ordinary sets, change no digit.
         todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, HUGE)
     rounded = mean.astype(work)
     scale, shift = rstd, (rounded - mean) * rstd
-    if weight is not None and np.broadcast(rstd, weight).size * 8 <= cells:
+    if weight is not None and _few(rstd, weight, cells):
         scale, shift, weight = rstd * weight, shift * weight, None
-    if bias is not None and weight is None and np.broadcast(shift, bias).size * 8 <= cells:
+    if bias is not None and weight is None and _few(shift, bias, cells):
         shift, bias = shift + bias, None
-    todo += [(np.subtract, rounded), (np.multiply, scale), (np.add, shift if shift.any() else None)]
+    todo += [(np.subtract, rounded), (np.multiply, scale), (np.add, shift if work == SINGLE or bias is None else None)]
     todo += [(np.multiply, weight), (np.add, bias)]
     return [(ufunc, p.astype(work, copy=False)) for ufunc, p in todo if p is not None]
 
 
+def _few(a: np.ndarray, b: np.ndarray, cells: int) -> bool:
+    """Return whether arrays that broadcast against each other have few cells together."""
+    return math.prod(map(max, a.shape, b.shape)) * 8 <= cells
+
+
 def _rescaling(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
     """Return factors that move sets near the limits of float32 to its middle, or None if there are none."""
-    high, low = (abs(mean) > HUGE) | (rstd < 1 / HUGE), rstd > HUGE
-    if not (high.any() or low.any()):
+    size = abs(mean)
+    least, most = np.minimum.reduce(rstd, axis=None), np.maximum.reduce(rstd, axis=None)
+    if np.maximum.reduce(size, axis=None) <= HUGE and least >= 1 / HUGE and most <= HUGE:
         return None
+    high, low = (size > HUGE) | (rstd < 1 / HUGE), rstd > HUGE
     # A set that varies so little has a small mean, or is constant and becomes 0 with any factor.
-    return np.where(high, 2.0**-24, np.where(low & (abs(mean) < 1), 2.0**64, 1.0))
+    return np.where(high, 2.0**-24, np.where(low & (size < 1), 2.0**64, 1.0))
 
 
-def apply(x: np.ndarray, todo: list[Step], y: np.ndarray, work: Any) -> None:
-    """Apply the steps to x and write the result to y, on several threads if x is large."""
-    for job in _with_long_rows(*_folded(x, y, todo)):
-        parts = list(_shares(job, threads.worthwhile(job[0].nbytes)))
-        threads.run(lambda part: _run(part, np.dtype(work)), parts)
+class Folding(NamedTuple):
+    """How x, y, the values of the sets, and weight and bias are brought into the same axes, in the order of memory."""
+
+    x: View
+    y: View
+    sets: View
+    parameters: tuple[View, ...]
 
 
-def _folded(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Job:
-    """Reorder the axes by stride and merge axes that are contiguous in x, y and every parameter."""
+@lru_cache(maxsize=1024)
+def folding(
+    shape: Any, strides: Any, itemsize: int, y_strides: Any, y_itemsize: int, block: Any, parameters: tuple[Any, ...]
+) -> Folding:
+    """Return how to reorder the axes of x's tiles by stride, and to merge those that need not be told apart."""
+    x, y = (tile(laid_out(shape, *a), block) for a in ((strides, itemsize), (y_strides, y_itemsize)))
+    sets = tuple(1 if axis % 2 else n for axis, n in enumerate(x.shape))
+    own = [sets]
+    for of in parameters:
+        # Per axis of x as many blocks and cells in one as x has, or 1 and 1.
+        per_axis = zip(of or (1,) * len(shape), x.shape[::2], x.shape[1::2], strict=True)
+        own.append(tuple(length for n, *pair in per_axis for length in (pair if n > 1 else (1, 1))))
     runs: list[list[int]] = []
     for axis in sorted((a for a in range(x.ndim) if x.shape[a] > 1), key=lambda a: -abs(x.strides[a])):
         last = runs[-1][-1] if runs else axis
-        alike = runs and all((p.shape[last] > 1) == (p.shape[axis] > 1) for _, p in todo)
+        alike = runs and all((p[last] > 1) == (p[axis] > 1) for p in own)
         if alike and follows(x, last, axis) and follows(y, last, axis):
             runs[-1].append(axis)
         else:
             runs.append([axis])
-    order = [a for run in runs for a in run] + [a for a in range(x.ndim) if x.shape[a] == 1]
+    order = tuple(a for run in runs for a in run) + tuple(a for a in range(x.ndim) if x.shape[a] == 1)
 
-    def fold(array: np.ndarray, copy: bool | None) -> np.ndarray:
-        shape = [int(np.prod([array.shape[a] for a in run])) for run in runs] or [1]
-        return array.transpose(order).reshape(shape, copy=copy)
+    def fold(array: np.ndarray) -> View:
+        return view(array, array.shape, order, tuple(math.prod(array.shape[a] for a in run) for run in runs) or (1,))
 
-    return fold(x, False), fold(y, False), [(ufunc, fold(p, None)) for ufunc, p in todo]
+    of_sets, *of_parameters = (fold(np.empty(lengths)) for lengths in own)
+    return Folding(fold(x), fold(y), of_sets, tuple(of_parameters))
 
 
 def _with_long_rows(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[Job]:
     """Join short rows with the same parameters into long ones; rows that are left over become a job of their own."""
     length = x.shape[-1]
-    if x.ndim < 2 or length >= STRIP or any(p.shape[-2] > 1 for _, p in todo):
+    if x.size < STRIP or length >= STRIP or x.ndim < 2 or any(p.shape[-2] > 1 for _, p in todo):
         yield x, y, todo
         return
     beside = min(STRIP // length, x.shape[-2])
@@ -130,11 +172,15 @@ def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, 
 def _run(job: Job, work: np.dtype) -> None:
     """Apply the steps block by block on this thread."""
     x, y, todo = job
+    buffer = None if y.dtype == work else np.empty(min(x.size, CELLS), work)
+    if x.size <= CELLS // 8 and buffer is None:
+        for ufunc, parameter in todo:
+            x = ufunc(x, parameter, out=y)
+        return
     with np.errstate():
         if x.dtype == work == y.dtype and 256 <= x.shape[-1] < STRIP:
             # With the default of 8192 elements the ufunc copies a broadcast column into a buffer, at half the speed.
             np.setbufsize(16)
-        buffer = None if y.dtype == work else np.empty(min(x.size, CELLS), work)
         for box, parameters in _blocks(x, [p for _, p in todo]):
             source, target = x[box], y[box]
             result = target if buffer is None else buffer[: target.size].reshape(target.shape)

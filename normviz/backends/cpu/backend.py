@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from normviz.backends import threads
-from normviz.backends.base import Backend, mean_and_m2, tile
+from normviz.backends.base import Backend, Given, mean_and_m2
 from normviz.backends.cpu import affine, moments
 from normviz.backends.cpu.strides import reading
-from normviz.core.moments import merge_two
+from normviz.core.moments import mean_and_var, merge_two
+from normviz.core.pooling import Pooling
 
 
 class NumPy(Backend):
@@ -39,52 +40,64 @@ class NumPy(Backend):
 
     @np.errstate(all="ignore")
     def moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and sum of squared deviations of every block of x, float64, in the shape of the grid."""
-        tiles = tile(x, block)
+        """Return mean and M2 of every block of x, float64, in the shape of the grid; `Backend.moments` says more."""
+        return self._moments(x, block)
+
+    def _moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         if math.prod(block) == 1:
             mean = x.astype(np.float64)
             return mean, mean - mean
-        found = reading(tiles, frozenset(range(1, tiles.ndim, 2)))
+        found = reading(x, block)
         if found is None:  # no view has the axes in a usable order: copy box by box
             return super().moments(x, block)
-        mean, m2 = (found.place(a) for a in _moments(found.view))
-        odd = tuple(range(1, mean.ndim, 2))
-        apart = math.prod(mean.shape[axis] for axis in odd)
-        if apart > 1:  # parts of equal count: the sum of their M2, plus the count times the M2 of their means
-            count = math.prod(block) // apart
-            mean, between = mean_and_m2(mean, odd, np)
-            m2 = m2.sum(axis=odd, keepdims=True) + count * between
-        grid = tiles.shape[::2]
+        mean, m2 = map(found.place, _over_last_but_one(found.view(x)))
+        if found.apart:  # parts of equal count: the sum of their M2, plus the count times the M2 of their means
+            mean, between = mean_and_m2(mean, found.apart, np)
+            m2 = m2.sum(axis=found.apart, keepdims=True) + math.prod(block) // found.parts * between
+        grid = found.view.tiles[::2]
         return mean.reshape(grid), m2.reshape(grid)
 
     @np.errstate(all="ignore")
-    def affine(self, x: np.ndarray, mean: Any, rstd: Any, weight: Any, bias: Any, out: np.ndarray) -> None:
-        """Write (x - mean) * rstd * weight + bias; the parameters are float64 and broadcast against x."""
-        work = np.float64 if out.dtype.itemsize == 8 else np.float32
-        affine.apply(x, affine.steps(mean, rstd, weight, bias, work, x.size), out, work)
+    def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
+        """Write (x - mean) / sqrt(var + eps) * weight + bias to out."""
+        if given is not None:
+            mean, var = given
+        else:
+            mean, m2 = self._moments(x, pool.block)
+            mean, var = (mean, m2 / pool.size) if pool.row.centered else mean_and_var(mean, m2, pool.size, pool.row.statistic)
+        affine.apply(x, pool, mean, 1 / np.sqrt(var + eps), weight, bias, out)
 
 
-def _moments(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _over_last_but_one(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2 over the last axis but one, on as many threads as the size is worth."""
     if view.ndim == 4:
-        parts = [_moments(part) for part in view]
+        parts = [_over_last_but_one(part) for part in view]
         return np.stack([mean for mean, _ in parts]), np.stack([m2 for _, m2 in parts])
-    axis, cuts = _cuts(view.shape, threads.worthwhile(view.nbytes))
-    parts = [view[(slice(None),) * axis + (slice(start, end),)] for start, end in cuts]
-    done = threads.run(_over_middle_axis, parts)
+    outer, length, inner = view.shape
+    dtype = moments.dtype_of_sums(view.dtype, length, inner)
+    sections = moments.sections(length, inner)
+    count = threads.worthwhile(view.nbytes)
+    if count == 1:
+        return _over_middle_axis(view, sections, dtype)
+    # Divide the axis with the least to merge. Only where a set begins or ends, or a section does, so that the number of
+    # threads changes no digit.
+    axis = 0 if outer >= 4 * count else 2 if inner >= moments.STRIP * count else 1
+    edges = (range(outer + 1), [0, *(end for _, end in sections)], [*range(0, inner, moments.STRIP), inner])[axis]
+    cuts = [edges[(len(edges) - 1) * i // count] for i in range(count + 1)]
+    parts = [(start, end) for start, end in pairwise(cuts) if start < end]
+
+    def work(part: tuple[int, int]) -> Any:
+        at = slice(*part)
+        if axis != 1:
+            return _over_middle_axis(view[(slice(None),) * axis + (at,)], sections, dtype)
+        mine = [section for section in sections if part[0] <= section[0] < part[1]]
+        return [(end - start, *_over_middle_axis(view[:, start:end], [(0, end - start)], dtype)) for start, end in mine]
+
+    done = threads.run(work, parts)
     if axis == 1:
-        return _merge((part.shape[1], *found) for part, found in zip(parts, done, strict=True))
-    mean, m2 = (np.concatenate(a, axis=min(axis, 1)) for a in zip(*done, strict=True))
+        return _merge(section for of_thread in done for section in of_thread)
+    mean, m2 = (np.concatenate(a, axis=axis // 2) for a in zip(*done, strict=True))
     return mean, m2
-
-
-def _cuts(shape: tuple[int, ...], count: int) -> tuple[int, list[tuple[int, int]]]:
-    """Divide (outer, length, inner) among `count` threads: return the axis with the least to merge, and the ranges."""
-    outer, _, inner = shape
-    axis = 0 if outer >= 4 * count or count == 1 else 2 if inner >= moments.STRIP * count else 1
-    count = min(count, shape[axis])
-    ends = [shape[axis] * i // count for i in range(count + 1)]
-    return axis, list(pairwise(ends))
 
 
 def _merge(parts: Iterable[tuple[int, Any, Any]]) -> tuple[Any, Any]:
@@ -93,30 +106,28 @@ def _merge(parts: Iterable[tuple[int, Any, Any]]) -> tuple[Any, Any]:
     return mean, m2
 
 
-def _over_middle_axis(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _over_middle_axis(view: np.ndarray, sections: list[tuple[int, int]], dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2, of shape (outer, inner), of (outer, length, inner), block by block on this thread."""
     outer, length, inner = view.shape
-    workspace = moments.Workspace(moments.dtype_of_sums(view.dtype, length, inner))
-    mean, m2 = np.empty((outer, inner)), np.empty((outer, inner))
+    workspace = moments.Workspace(dtype)
     across = min(inner, moments.STRIP)
     cells = moments.CELLS * (moments.BLOCKS if inner == 1 and length >= moments.NARROW else 1)
     step = max(1, cells // (length * across))
+    if view.size <= moments.CELLS:
+        return moments.of_matrices(view, workspace)
+    mean, m2 = np.empty((outer, inner)), np.empty((outer, inner))
     for a in range(0, outer, step):
         for b in range(0, inner, across):
             part, at = view[a : a + step, :, b : b + across], np.s_[a : a + step, b : b + across]
-            if inner == 1:
-                mean[a : a + step, 0], m2[a : a + step, 0] = _in_parts(part[..., 0], moments.of_rows, workspace)
-            else:
-                mean[at], m2[at] = _in_parts(part, moments.of_columns, workspace)
+            mean[at], m2[at] = _merge((end - start, *_in_blocks(part[:, start:end], workspace)) for start, end in sections)
     return mean, m2
 
 
-def _in_parts(block: np.ndarray, moments_of: Any, workspace: moments.Workspace) -> tuple[Any, Any]:
-    """Return mean and M2 over axis 1 of a block, which is read in parts if it does not fit the cache."""
-    length = block.shape[1]
-    across = block.size // length if block.ndim == 3 else 1  # rows are read one by one, columns side by side
-    step = max(1, moments.CELLS // across)
+def _in_blocks(section: np.ndarray, workspace: moments.Workspace) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and M2 over axis 1 of a section, which is read in parts if it does not fit the cache."""
+    outer, length, inner = section.shape
+    step = max(1, moments.CELLS // inner)
     if length <= step:
-        return moments_of(block, workspace)
-    parts = (block[:, start : start + step] for start in range(0, length, step))
-    return _merge((part.shape[1], *moments_of(part, workspace)) for part in parts)
+        return moments.of_matrices(section, workspace)
+    parts = (section[:, start : start + step] for start in range(0, length, step))
+    return _merge((part.shape[1], *moments.of_matrices(part, workspace)) for part in parts)

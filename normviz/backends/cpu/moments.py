@@ -13,7 +13,9 @@ with 5 u). Where the variance is a difference, errors grow by up to 1 + MAX_RATI
 depends on the processor's registers: `piece` measures it, and makes the pieces as short as that requires.
 """
 
-from functools import cache
+import math
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,10 @@ NARROW = 16
 """A row shorter than this is read as so many columns, because starting a dot product takes longer than the sum."""
 STRIP = 8192
 """Columns that are added at once: their float32 sums fit the first-level cache."""
+SECTIONS = 8
+"""A set that does not fit the cache is cut into so many parts, which are summed apart, if need be on several threads."""
 
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 MAX_RATIO = {"f": 0.75, "d": 1e3}
 """Largest mean**2 / variance at which Q - S * mean is used: float64 has three digits to spare for an error of 1e-13."""
 MIN_SQUARE = {"f": 1e-31, "d": 1e-280}
@@ -48,12 +53,12 @@ class Workspace:
     """One thread's memory for blocks, reused from block to block."""
 
     def __init__(self, dtype: Any) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype = dtype
         self._memory: dict[str, np.ndarray] = {}
 
     def get(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Return uninitialized memory of this shape; the next call with the same name may reuse it."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         if name not in self._memory or self._memory[name].size < size:
             self._memory[name] = np.empty(size, self.dtype)
         return self._memory[name][:size].reshape(shape)
@@ -88,25 +93,36 @@ def piece() -> int:
     return 0
 
 
-def dtype_of_sums(dtype: np.dtype, length: int, inner: int) -> Any:
+def dtype_of_sums(dtype: np.dtype, length: int, inner: int) -> np.dtype:
     """Return the dtype in which sets of (length, inner) are summed."""
     enough = length >= (SHORT if inner == 1 else SHORT // 8)
-    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 and enough and piece() else np.float64
+    return SINGLE if enough and dtype.kind == "f" and dtype.itemsize <= 4 and piece() else DOUBLE
 
 
-def of_rows(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and M2 of every row of x, of shape (rows, length)."""
-    if x.shape[1] >= NARROW:
-        return _moments(x, workspace)
-    columns = workspace.get("columns", (1, *x.T.shape))
-    np.copyto(columns, x.T)
-    mean, m2 = _moments(columns, workspace)
-    return mean[0], m2[0]
+def sections(length: int, inner: int) -> list[tuple[int, int]]:
+    """Cut sets of (length, inner) into at most SECTIONS ranges, of whole blocks. They follow from the shape alone."""
+    step = max(1, CELLS // min(inner, STRIP))
+    if length <= step:
+        return [(0, length)]
+    blocks = -(-length // step)
+    count = min(blocks, SECTIONS)
+    edges = [*(blocks * i // count * step for i in range(count)), length]
+    return list(pairwise(edges))
 
 
-def of_columns(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+def of_matrices(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2 of every column of every matrix in x, of shape (matrices, length, columns)."""
-    return _moments(x, workspace)
+    matrices, length, columns = x.shape
+    if columns > 1:
+        return _moments(x, workspace)
+    rows = x.reshape(matrices, length)
+    if length >= NARROW:
+        mean, m2 = _moments(rows, workspace)
+    else:
+        turned = workspace.get("columns", (1, length, matrices))
+        np.copyto(turned, rows.T)
+        mean, m2 = _moments(turned, workspace)
+    return mean.reshape(matrices, 1), m2.reshape(matrices, 1)
 
 
 def _moments(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +131,7 @@ def _moments(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarra
     The choice depends on the set's own values alone, so that no sample changes a digit of another's result.
     """
     mean, m2, inaccurate = _one_pass(x, None, workspace)
-    if not inaccurate.any():
+    if inaccurate is None:
         return mean, m2
     # Many sets, or columns, are recomputed together with their neighbours, whose new results are not used.
     part, wanted, shift = x, inaccurate, mean.astype(workspace.dtype)
@@ -123,8 +139,7 @@ def _moments(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarra
         part, wanted, shift = x[inaccurate], inaccurate[inaccurate], shift[inaccurate]
     shifted_mean, shifted_m2, still_inaccurate = _one_pass(part, shift, workspace)
     mean[inaccurate], m2[inaccurate] = shifted_mean[wanted], shifted_m2[wanted]
-    still_inaccurate &= wanted
-    if still_inaccurate.any():
+    if still_inaccurate is not None and (still_inaccurate := still_inaccurate & wanted).any():
         at = inaccurate.copy()
         at[inaccurate] = still_inaccurate[wanted]
         sets = part if part.ndim == 2 else part.swapaxes(1, 2)
@@ -132,14 +147,19 @@ def _moments(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarra
     return mean, m2
 
 
-def _one_pass(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean and M2 from S and Q of x - shift, and where M2 is inaccurate or beyond the range of the dtype."""
+def _one_pass(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return mean and M2 from S and Q of x - shift; and where M2 is inaccurate or beyond the range of the dtype."""
+    length, double = x.shape[1], workspace.dtype == DOUBLE
     total, squares = (_row_sums if x.ndim == 2 else _column_sums)(x, shift, workspace)
-    mean = total / x.shape[1]
-    m2 = squares - total * mean
-    ratio, square = MAX_RATIO[workspace.dtype.char], MIN_SQUARE[workspace.dtype.char]
-    accurate = (total * mean <= ratio * m2) & (squares > square * x.shape[1]) & (squares < np.inf)
-    return mean if shift is None else mean + shift, m2, ~accurate
+    mean = total / length
+    total *= mean
+    m2 = squares - total
+    accurate = total <= MAX_RATIO[workspace.dtype.char] * m2
+    if not (double and x.dtype.kind == "f" and x.dtype.itemsize < 8):  # of a float32 in float64, no square is beyond
+        accurate &= (squares > MIN_SQUARE[workspace.dtype.char] * length) & (squares < np.inf)
+    if shift is not None:
+        mean += shift
+    return mean, m2, None if accurate.all() else ~accurate
 
 
 def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,17 +181,20 @@ def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
 def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Return S and Q of every row, from dot products of its pieces, block by block."""
     rows, length = x.shape
-    cells = min(PIECE64 if workspace.dtype == np.float64 else piece(), length)
+    cells = min(PIECE64 if workspace.dtype == DOUBLE else piece(), length)
     count = length // cells
     even = cells * count
-    ones = np.ones(cells, workspace.dtype)
+    ones = _ones(cells, workspace.dtype)
     step = max(1, CELLS // length)
-    sums = np.empty((2, min(step, rows), -(-length // cells)), workspace.dtype)
-    found, ones64 = np.empty((2, rows)), np.ones(sums.shape[2])
+    found = np.empty((2, rows))
     for start in range(0, rows, step):
         at = slice(start, start + step)
         block = workspace.load(x[at], None if shift is None else shift[at])
-        sums = sums[:, : len(block)]
+        if cells == length and workspace.dtype == DOUBLE:
+            np.vecdot(block, ones, out=found[0, at])
+            np.vecdot(block, block, out=found[1, at])
+            continue
+        sums = workspace.get("sums", (2, len(block), -(-length // cells)))
         pieces = block[:, :even].reshape(len(block), count, cells, copy=False)
         np.vecdot(pieces, ones, out=sums[0, :, :count])
         np.vecdot(pieces, pieces, out=sums[1, :, :count])
@@ -179,16 +202,22 @@ def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarr
             rest = block[:, even:]
             np.vecdot(rest, ones[: length - even], out=sums[0, :, count])
             np.vecdot(rest, rest, out=sums[1, :, count])
-        np.vecdot(sums.astype(np.float64), ones64, out=found[:, at])
+        np.vecdot(sums.astype(np.float64), _ones(sums.shape[2], DOUBLE), out=found[:, at])
     total, squares = found
     return total, squares
+
+
+@lru_cache(maxsize=256)
+def _ones(cells: int, dtype: np.dtype) -> np.ndarray:
+    """Return ones, which are not to be changed."""
+    return np.ones(cells, dtype)
 
 
 def _column_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Return S and Q of every column; narrow matrices are read as wide ones, several of their rows side by side."""
     block = workspace.load(x, shift)
     matrices, length, columns = block.shape
-    beside = 1 << ((STRIP // columns).bit_length() - 1) if block.flags.c_contiguous and columns <= STRIP else 1
+    beside = 1 << ((STRIP // columns).bit_length() - 1) if block[0].flags.c_contiguous and columns <= STRIP else 1
     total, squares = np.zeros((2, matrices, columns))
     start = 0
     while start < length:

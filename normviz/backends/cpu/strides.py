@@ -1,13 +1,58 @@
-"""Views of an array in the order of its memory, as (outer, set, inner), without a copy."""
+"""Views of an array in the order of its memory, without a copy; how to make them is found out once for each layout."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+
+from normviz.backends.base import tile
 
 
 def follows(tiles: np.ndarray, outer: int, inner: int) -> bool:
     """Return whether two axes, neighbours in the order of memory, can be merged into one."""
     return tiles.strides[outer] == tiles.strides[inner] * tiles.shape[inner]
+
+
+def laid_out(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> np.ndarray:
+    """Return an array of this layout whose cells must not be read."""
+    return np.lib.stride_tricks.as_strided(np.empty(1, f"V{itemsize}"), shape, strides)
+
+
+@dataclass(frozen=True)
+class View:
+    """How to bring an array into another order and number of axes.
+
+    Attributes
+    ----------
+    tiles, order, shape
+        The array is reshaped to `tiles`, transposed to `order`, and reshaped to `shape`.
+    direct
+        Whether reshaping it to `shape` is enough, because no axes change places.
+    """
+
+    tiles: tuple[int, ...]
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+    direct: bool
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the view of an array of this layout."""
+        return x.reshape(self.shape) if self.direct else x.reshape(self.tiles).transpose(self.order).reshape(self.shape)
+
+
+def view(x: np.ndarray, tiles: tuple[int, ...], order: tuple[int, ...], shape: tuple[int, ...]) -> View:
+    """Return how to see x in the order and shape given; raise ValueError where that takes a copy."""
+    x.reshape(tiles, copy=False).transpose(order).reshape(shape, copy=False)
+    live = [axis for axis in order if tiles[axis] > 1]
+    return View(tiles, order, shape, live == sorted(live) and _reshapes(x, shape))
+
+
+def _reshapes(x: np.ndarray, shape: tuple[int, ...]) -> bool:
+    try:
+        x.reshape(shape, copy=False)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -17,35 +62,48 @@ class Reading:
     Attributes
     ----------
     view
-        Shape (outer, length, inner), or (outer, outer, length, inner) where the outer axes cannot be one; the last
-        axis that is longer than 1 is contiguous.
+        How to see x in shape (outer, length, inner), or (outer, outer, length, inner) where the outer axes cannot be
+        one; the last axis that is longer than 1 is contiguous.
     kept
         Shape of the tiles with the reduced axes that the view merges set to 1.
-    order
-        The axes of the tiles as the view has them.
+    apart
+        The reduced axes of the tiles that are still longer than 1 then.
+    parts
+        How many cells these axes have.
     """
 
-    view: np.ndarray
+    view: View
     kept: tuple[int, ...]
-    order: tuple[int, ...]
+    apart: tuple[int, ...]
+    parts: int
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """Return values of shape (outer, inner) in the shape `kept`."""
-        return values.reshape([self.kept[axis] for axis in self.order]).transpose(np.argsort(self.order))
+        if self.view.direct:
+            return values.reshape(self.kept)
+        order = self.view.order
+        return values.reshape([self.kept[axis] for axis in order]).transpose(np.argsort(order))
 
 
-def reading(tiles: np.ndarray, reduced: frozenset[int]) -> Reading | None:
-    """Return how to reduce the longest run of reduced axes in the order of memory, or None if strides forbid it.
+def reading(x: np.ndarray, block: tuple[int, ...]) -> Reading | None:
+    """Return how to reduce the longest run of axes inside the blocks, or None if x's strides forbid it.
 
-    Reduced axes outside that run are kept, for a merge afterwards: the moments of every (sample, channel) lead to those
+    Other axes inside the blocks are kept, for a merge afterwards: the moments of every (sample, channel) lead to those
     of every channel.
     """
+    return _reading(x.shape, x.strides, x.itemsize, block)
+
+
+@lru_cache(maxsize=1024)
+def _reading(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, block: tuple[int, ...]) -> Reading | None:
+    x = laid_out(shape, strides, itemsize)
+    tiles = tile(x, block)
     live = sorted((a for a in range(tiles.ndim) if tiles.shape[a] > 1), key=lambda a: -tiles.strides[a])
-    if not live or tiles.strides[live[-1]] != tiles.itemsize:
+    if not live or tiles.strides[live[-1]] != itemsize:
         return None
     runs: list[list[int]] = []
     for axis in live:
-        if axis not in reduced:
+        if axis % 2 == 0:
             runs.append([])
         elif runs and runs[-1] and follows(tiles, runs[-1][-1], axis):
             runs[-1].append(axis)
@@ -58,13 +116,14 @@ def reading(tiles: np.ndarray, reduced: frozenset[int]) -> Reading | None:
     outer, inner = live[:start], live[start + len(run) :]
     order = (*outer, *(a for a in range(tiles.ndim) if tiles.shape[a] == 1), *run, *inner)
     kept = tuple(1 if a in run else n for a, n in enumerate(tiles.shape))
+    apart = tuple(a for a in range(1, tiles.ndim, 2) if kept[a] > 1)
     lengths = [[tiles.shape[a] for a in axes] for axes in (outer, run, inner)]
-    ordered = tiles.transpose(order)
     for split in (0, 1):  # the outer axes as one; or the first of them apart, as in a slice of the channels
         first, rest = lengths[0][:split], lengths[0][split:]
-        shape = [*first, *(int(np.prod(n)) for n in (rest, *lengths[1:]))]
+        seen = (*first, *(int(np.prod(n)) for n in (rest, *lengths[1:])))
         try:
-            return Reading(ordered.reshape(shape, copy=False), kept, order)
+            found = view(x, tiles.shape, order, seen)
         except ValueError:
             continue
+        return Reading(found, kept, apart, int(np.prod([kept[a] for a in apart])))
     return None
