@@ -1,1 +1,1 @@
-"""What is computed of an array in memory: arguments are checked once, and small arrays take a short path."""
+"""What is computed of an array in memory: arguments are checked once, and a backend does the rest."""

@@ -172,6 +172,8 @@ def check_place(a: Any, name: str, x: Any) -> None:
 
 def _repeats(a: Any) -> bool:
     """Return whether an array shows one cell in several places: the step along an axis is within the axes inside it."""
+    if a.flags.forc:
+        return False
     reach = a.itemsize
     for step, n in sorted((abs(step), n) for step, n in zip(a.strides, a.shape, strict=True) if n > 1):
         if step < reach:

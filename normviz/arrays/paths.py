@@ -1,6 +1,6 @@
 """Choose how an array in memory is computed; if its backend fails, for lack of memory for instance, NumPy does it.
 
-Small arrays have a path of their own. Every larger one goes to its backend, so a new backend changes nothing here.
+A new backend changes nothing here.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from normviz.arrays import in_memory, small_arrays
+from normviz.arrays import in_memory
 from normviz.arrays.request import Request
 from normviz.backends.base import Backend
 from normviz.backends.dispatch import load
@@ -21,12 +21,8 @@ R = TypeVar("R")
 
 
 def compute(task: Literal["moments", "normalize", "gradient"], request: Request) -> Any:
-    """Return the result of a task, by the path that fits the request."""
-    if small_arrays.takes(request):
-        return getattr(small_arrays, task)(request)
+    """Return the result of a task, by the backend of the request."""
     first = getattr(in_memory, task)
-    if request.worker.xp is np:
-        return first(request)
     return or_on_the_host(lambda: first(request), lambda: compute(task, request.on_the_host()), request.insists)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,15 @@ def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
     finally:
         results = [future.result() for future in waiting]
     return [*results, *rest]
+
+
+def in_turn(task: Callable[[Any], Any], parts: Sequence[Any], count: int) -> list[Any]:
+    """Return [task(part) for part in parts], divided among `count` threads at most."""
+    if count == 1 or len(parts) == 1:
+        return [task(part) for part in parts]
+    ends = [len(parts) * i // count for i in range(count + 1)]
+    groups = [parts[start:end] for start, end in pairwise(ends) if start < end]
+    return [found for group in run(lambda group: [task(part) for part in group], groups) for found in group]
 
 
 def _quietly(task: Callable[[Any], Any], part: Any) -> Any:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.arrays import small_arrays
 from normviz.core.methods import Method
 from tests.core import reference
 from tests.core.cases import values
@@ -37,10 +36,8 @@ def row(request, monkeypatch):
     return added
 
 
-@pytest.mark.parametrize("most", [0, small_arrays.MOST], ids=["blocks", "small"])
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 5), (4, 6, 2, 3)], ids=str)
-def test_it_is_what_plain_loops_make_of_it(row, shape, most, backend, monkeypatch):
-    monkeypatch.setattr(small_arrays, "MOST", most)
+def test_it_is_what_plain_loops_make_of_it(row, shape, backend):
     num_groups = (
         3 if row.has_groups else None
     )  # of 6 channels or samples; the other axis has 4, which 3 does not divide

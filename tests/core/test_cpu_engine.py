@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import normviz as nv
 from benchmarks.cpu.accuracy import oracle
-from normviz.arrays import small_arrays
 from normviz.backends import threads
 from normviz.backends.cpu import affine, half, moments, strides
 from tests.core.cases import configurations, values
@@ -34,9 +33,9 @@ def laid_out(draw):
     return np.broadcast_to(x[:1], x.shape) if draw(st.integers(0, 9)) == 0 else x
 
 
-@given(laid_out(), st.integers(1, 3), st.sampled_from([5, 64, 1 << 18]), st.sampled_from([1, 1024]), st.booleans())
-@example(np.array([[999.8679, 999.8709]]), 1, 64, 1, False)
-def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly):
+@given(laid_out(), st.integers(1, 3), st.sampled_from([5, 64, 1 << 18]), st.sampled_from([1, 1024]))
+@example(np.array([[999.8679, 999.8709]]), 1, 64, 1)
+def test_any_layout_block_and_number_of_threads(x, count, cells, short):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NORMVIZ_NUM_THREADS", str(count))
         patch.setattr(threads, "WORTH", 1)
@@ -45,7 +44,6 @@ def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly
         patch.setattr(moments, "SHORT", short)
         patch.setattr(moments, "STRIP", max(cells // 4, 1))
         patch.setattr(affine, "STRIP", max(cells // 4, 2))
-        patch.setattr(small_arrays, "MOST", small_arrays.MOST if directly else 0)
         limit = LIMITS.get(x.dtype.str[1:], 1e-11)
         for method, num_groups in configurations(x.shape):
             if method not in OF_ROWS:
@@ -65,7 +63,6 @@ def test_any_layout_block_and_number_of_threads(x, count, cells, short, directly
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("shape", [(2, 3, 400, 3), (1, 2, 1500, 1), (2, 3, 5, 130), (40, 6, 9, 1)])
 def test_sets_that_are_read_in_parts(shape, last, monkeypatch):
-    monkeypatch.setattr(small_arrays, "MOST", 0)
     monkeypatch.setattr(threads, "WORTH", 1)
     x = values(shape, dtype=np.float32)
     x = np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1) if last else x
@@ -77,8 +74,7 @@ def test_sets_that_are_read_in_parts(shape, last, monkeypatch):
             np.testing.assert_allclose(nv.statistics(x, method).var.ravel(), var.ravel(), rtol=5e-7)
 
 
-def test_a_sample_s_digits_do_not_depend_on_the_others(monkeypatch):
-    monkeypatch.setattr(small_arrays, "MOST", 0)
+def test_a_sample_s_digits_do_not_depend_on_the_others():
     calm = values((6, 4, 40, 40), dtype=np.float32, loc=0)
     wild = calm.copy()
     wild[1::2] += 1e4  # these sets are shifted, their neighbours in the block are not
@@ -188,37 +184,62 @@ def test_threads_do_their_share_and_pass_errors_on():
     assert sorted(seen) == [0, 0, 1, 2, 2, 3]
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_small_arrays_give_what_large_ones_give(dtype, monkeypatch):
-    for shape in ((3, 8), (2, 6, 5), (2, 8, 4, 4), (1, 1, 1), (2, 4, 1, 3, 2)):
-        x = values(shape, dtype=dtype)
-        weight, bias = (values(shape[:1], 1), values(shape[:1], 2)), (values(shape[1:2], 3), values(shape[1:2], 4))
-        for method, num_groups in configurations(shape):
-            w, b = weight if nv.METHODS[method].affine_axis == 0 else bias
-            options = {"num_groups": num_groups, "weight": w, "bias": b}
-            results = []
-            for most in (small_arrays.MOST, 0):
-                monkeypatch.setattr(small_arrays, "MOST", most)
-                results.append((nv.normalize(x, method, **options), nv.moments(x)))
-            monkeypatch.undo()
-            (y, m), (expected, other) = results
-            np.testing.assert_allclose(y, expected, rtol=LIMITS[dtype], atol=LIMITS[dtype])
-            assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
-            np.testing.assert_allclose((m.mean, m.m2), (other.mean, other.m2), rtol=1e-12, atol=1e-12)
+def of_all(x, method, axis, **options):
+    """What is computed of x, as arrays whose first axis counts the samples."""
+    weight = np.linspace(0.5, 2, x.shape[axis])
+    found = nv.statistics(x, method, channel_axis=axis, **options)
+    of = {"weight": weight, "channel_axis": axis, **options}
+    y, gradient = nv.normalize(x, method, bias=weight, **of), nv.gradient(x, x[..., ::-1], method, **of)
+    moments = nv.moments(x, channel_axis=axis)
+    return found.mean, found.var, y, gradient.input, moments.mean, moments.m2
+
+
+LENGTHS = (1, 15, 16, 17, 63, 64, 65, 127, 129, 260, 1023, 1024, 1030, 4100)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("small", [True, False])
+def test_more_samples_and_more_threads_change_no_digit(dtype, small, monkeypatch):
+    """Around each limit at which another way is chosen; the limits are also made small, so that all are passed."""
+    monkeypatch.setattr(threads, "WORTH", 1)
+    shapes = [(3, 4, length) for length in LENGTHS] if small else [(3, 4, 70_001), (3, 3, 9000), (3, 70_000, 2)]
+    if small:
+        for module, name, limit in ((moments, "CELLS", 512), (moments, "STRIP", 64), (affine, "CELLS", 256)):
+            monkeypatch.setattr(module, name, limit)
+        monkeypatch.setattr(affine, "STRIP", 64)
+    for shape in shapes:
+        for axis in (1, -1):
+            x = np.moveaxis(values(shape, loc=3), 1, axis).astype(dtype, order="C")
+            for method, options in (
+                ("layer", {}),
+                ("instance", {}),
+                ("group", {"num_groups": 2}),
+                ("positional", {}),
+                ("rms", {}),
+            ):
+                if x.shape[axis] % 2 and options:
+                    continue
+                monkeypatch.setenv("NORMVIZ_NUM_THREADS", "1")
+                few = of_all(x[:1], method, axis, **options)
+                for count in ("2", "5"):
+                    monkeypatch.setenv("NORMVIZ_NUM_THREADS", count)
+                    for one, many in zip(few, of_all(x, method, axis, **options), strict=True):
+                        np.testing.assert_array_equal(one, many[:1])
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_more_samples_than_a_small_array_has_change_a_sample_by_roundings_alone(dtype):
-    many = values((3, 8, 16, 16), dtype=dtype)
-    few, grad = many[:2], values(many.shape, 1)
-    assert few.size <= small_arrays.MOST < many.size
-    for method, num_groups in configurations(many.shape):
-        row, options = nv.METHODS[method], {"num_groups": num_groups}
-        if row.couples_samples:
-            continue
-        one, other = (nv.normalize(x, method, **options) for x in (few, many))
-        np.testing.assert_allclose(one, other[:2], rtol=LIMITS[dtype], atol=LIMITS[dtype])
-        one, other = (nv.statistics(x, method, **options) for x in (few, many))
-        np.testing.assert_allclose((one.mean, one.var), (other.mean[:2], other.var[:2]), rtol=3e-7, atol=1e-9)
-        one, other = (nv.gradient(x, grad[: len(x)], method, **options).input for x in (few, many))
-        np.testing.assert_allclose(one, other[:2], rtol=LIMITS[dtype], atol=LIMITS[dtype])
+def test_more_threads_change_no_digit_of_batch_norm(dtype, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH", 1)
+    monkeypatch.setattr(moments, "CELLS", 512)
+    monkeypatch.setattr(moments, "STRIP", 64)
+    for shape in ((50, 3, 40), (1, 1, 9000), (700, 9), (300, 200), (9000, 1)):
+        for axis in (1, -1):
+            x, found = values(shape, dtype=dtype), []
+            for count in ("1", "2", "3", "8"):
+                monkeypatch.setenv("NORMVIZ_NUM_THREADS", count)
+                gradient = nv.gradient(x, x[::-1], "batch", channel_axis=axis)
+                var = nv.statistics(x, "batch", channel_axis=axis).var
+                found.append([var, gradient.input, gradient.weight, gradient.bias])
+            for other in found[1:]:
+                for one, same in zip(found[0], other, strict=True):
+                    np.testing.assert_array_equal(one, same)

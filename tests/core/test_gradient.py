@@ -6,7 +6,7 @@ import pytest
 import normviz as nv
 from normviz.backends.cpu.backend import NumPy
 from tests.core import reference
-from tests.core.cases import CASES, configurations, on_axis, sample_on_axis, values
+from tests.core.cases import CASES, configurations, on_axis, one_each, sample_on_axis, two_groups, values
 from tests.core.test_normalize import parameters
 
 
@@ -79,6 +79,48 @@ def test_nan_stays_in_its_set(backend):
     touched[nv.pooling("group", x.shape, 2).set_of((1, 2, 0))] = True
     np.testing.assert_array_equal(found[~touched], clean[~touched])
     assert np.isnan(found[touched]).all()
+
+
+LIMITS = {"f2": (2e-3, 1e-6), "f4": (1e-5, 1e-6), "f8": (1e-10, 1e-10)}
+"""Of the input's gradient, and of those of weight and bias, beside the largest entry."""
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("shape", [(4, 8, 40, 41), (3, 16, 7, 7), (2, 600, 3), (70, 40), (2, 4, 30_000), (9, 2000, 1)])
+def test_large_and_middle_arrays(shape, dtype):
+    """Against the formula over whole arrays in float64, also for values far from 0 in channels last and in slices."""
+    for axis, offset in ((1, 0), (-1, 0), (1, 1000), (-1, 1000)):
+        scale = 1 if dtype == "f2" or not offset else 0.1
+        x = np.moveaxis(values(shape, loc=offset, scale=scale), 1, axis).astype(dtype, order="C")
+        g = np.moveaxis(values(shape, 1), 1, axis).astype(dtype, order="C")
+        first = [np.moveaxis(a, axis, 1).astype("f8", order="C") for a in (x, g)]
+        for method in ("group", "batch", "layer", "positional", "rms", "per_head", "weight_norm", "ghost"):
+            options = {"num_groups": 1 if shape[0] % 2 and method == "ghost" else two_groups(method)}
+            pool = nv.pooling(method, shape, **options)
+            if pool.size == 1:
+                continue
+            weight = values((one_each(method, shape),), 2)
+            w = weight.reshape(pool.parameter_shape)
+            a, b = first
+            tiles = [n for pair in zip(pool.grid, pool.block, strict=True) for n in pair]
+            odd = tuple(range(1, len(tiles), 2))
+            over = 1 if method == "weight_norm" else pool.size
+
+            def mean(p, tiles=tiles, odd=odd, over=over):
+                total = p.reshape(tiles).sum(odd, keepdims=True) / over
+                return (total + np.zeros(tiles)).reshape(shape)
+
+            centred = a - mean(a) if pool.row.centered else a
+            rstd = 1 / np.sqrt(mean(centred**2) + 1e-5)
+            x_hat, gw = centred * rstd, b * w
+            expected = rstd * (gw - (mean(gw) if pool.row.centered else 0) - x_hat * mean(gw * x_hat))
+            away = tuple(i for i, n in enumerate(w.shape) if i != pool.row.affine_axis)
+            found = nv.gradient(x, g, method, weight=weight, channel_axis=axis, backend="numpy", **options)
+            close, sums = LIMITS[dtype]
+            largest = abs(rstd * gw).max()
+            np.testing.assert_allclose(np.moveaxis(found.input, axis, 1), expected, rtol=0, atol=close * largest)
+            for of, exact in ((found.weight, b * x_hat), (found.bias, b)):
+                np.testing.assert_allclose(of, exact.sum(away), rtol=0, atol=sums * abs(exact).sum(away).max())
 
 
 def test_gradients_are_frozen():

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.arrays import small_arrays as direct
 from normviz.backends import threads
 from tests.core.cases import values
 
@@ -44,29 +43,25 @@ class Subclass(np.ndarray):
     """As a memory map is, or a quantity with a unit."""
 
 
-def test_subclasses_come_back_as_plain_arrays(monkeypatch):
+def test_subclasses_come_back_as_plain_arrays():
     x = values((3, 4, 5))
-    for most in (0, direct.MOST):
-        monkeypatch.setattr(direct, "MOST", most)
-        y = nv.normalize(x.view(Subclass), "batch")
-        assert type(y) is np.ndarray
-        np.testing.assert_allclose(y, nv.normalize(x, "batch"), atol=1e-12)
-        assert type(nv.gradient(x.view(Subclass), x, "batch").input) is np.ndarray
-        assert type(nv.statistics(x.view(Subclass), "batch").mean) is np.ndarray
-        out = np.zeros_like(x).view(Subclass)
-        assert nv.normalize(x, "batch", out=out) is out
-        np.testing.assert_allclose(out, y, atol=1e-12)
+    y = nv.normalize(x.view(Subclass), "batch")
+    assert type(y) is np.ndarray
+    np.testing.assert_allclose(y, nv.normalize(x, "batch"), atol=1e-12)
+    assert type(nv.gradient(x.view(Subclass), x, "batch").input) is np.ndarray
+    assert type(nv.statistics(x.view(Subclass), "batch").mean) is np.ndarray
+    out = np.zeros_like(x).view(Subclass)
+    assert nv.normalize(x, "batch", out=out) is out
+    np.testing.assert_allclose(out, y, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
-def test_a_matrix_is_an_array(monkeypatch):
+def test_a_matrix_is_an_array():
     x = values((4, 6))
-    for most in (0, direct.MOST):
-        monkeypatch.setattr(direct, "MOST", most)
-        np.testing.assert_array_equal(nv.statistics(np.matrix(x), "batch").var, nv.statistics(x, "batch").var)
-        np.testing.assert_allclose(
-            nv.normalize(np.matrix(x), "group", num_groups=2), nv.normalize(x, "group", num_groups=2)
-        )
+    np.testing.assert_array_equal(nv.statistics(np.matrix(x), "batch").var, nv.statistics(x, "batch").var)
+    np.testing.assert_allclose(
+        nv.normalize(np.matrix(x), "group", num_groups=2), nv.normalize(x, "group", num_groups=2)
+    )
 
 
 def test_tensors_that_numpy_cannot_read():

@@ -6,6 +6,7 @@ The mean is subtracted first, because a * x + b with everything folded into a an
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -36,24 +37,25 @@ def apply(x: np.ndarray, pool: Pooling, mean: Any, rstd: Any, weight: Any, bias:
     Mean and rstd have one entry for each set; weight and bias broadcast against x, or are None.
     """
     parameters = (None if weight is None else weight.shape, None if bias is None else bias.shape)
-    how = folding(x.shape, x.strides, x.itemsize, y.strides, y.itemsize, pool.block, parameters)
+    how = folding(x.shape, ((x.strides, x.itemsize), (y.strides, y.itemsize)), pool.block, parameters)
     work = DOUBLE if y.itemsize == 8 else SINGLE
     mean, rstd = how.sets(mean), how.sets(rstd)
-    weight, bias = (None if p is None else fold(p) for p, fold in zip((weight, bias), how.parameters, strict=True))
-    todo = steps(mean, rstd, weight, bias, work, x.size)
+    weight = None if weight is None else how.parameters[0](weight)
+    bias = None if bias is None else how.parameters[1](bias)
+    todo = steps(mean, rstd, weight, bias, work, how.few)
     count = threads.worthwhile(x.nbytes)
-    for job in _with_long_rows(how.x(x), how.y(y), todo):
+    for job in _with_long_rows(how.arrays[0](x), how.arrays[1](y), todo):
         if count == 1:
             _run(job, work)
         else:
             threads.run(lambda part: _run(part, work), list(_shares(job, count)))
 
 
-def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any, cells: int) -> list[Step]:
+def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any, few: tuple[bool, ...]) -> list[Step]:
     """Return the ufuncs to apply to x one after the other, each with its other operand in the dtype `work`.
 
-    Parameters are combined where the result is small beside the `cells` cells of x: a scale per position and a weight
-    per channel stay separate.
+    Weight and bias are combined with the values of the sets where `few` says that there are few products: a scale per
+    position and a weight per channel stay separate.
     """
     todo: list[tuple[np.ufunc, Any]] = []
     if work == SINGLE and (factor := _rescaling(mean, rstd)) is not None:
@@ -61,18 +63,13 @@ def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any,
         todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, HUGE)
     rounded = mean.astype(work)
     scale, shift = rstd, (rounded - mean) * rstd
-    if weight is not None and _few(rstd, weight, cells):
+    if weight is not None and few[0]:
         scale, shift, weight = rstd * weight, shift * weight, None
-    if bias is not None and weight is None and _few(shift, bias, cells):
+    if bias is not None and weight is None and few[1]:
         shift, bias = shift + bias, None
     todo += [(np.subtract, rounded), (np.multiply, scale), (np.add, shift if work == SINGLE or bias is None else None)]
     todo += [(np.multiply, weight), (np.add, bias)]
     return [(ufunc, p.astype(work, copy=False)) for ufunc, p in todo if p is not None]
-
-
-def _few(a: np.ndarray, b: np.ndarray, cells: int) -> bool:
-    """Return whether arrays that broadcast against each other have few cells together."""
-    return math.prod(map(max, a.shape, b.shape)) * 8 <= cells
 
 
 def _rescaling(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
@@ -87,20 +84,24 @@ def _rescaling(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
 
 
 class Folding(NamedTuple):
-    """How x, y, the values of the sets, and weight and bias are brought into the same axes, in the order of memory."""
+    """How arrays of x's shape, the values of the sets, and parameters get the same axes, in the order of x's memory.
 
-    x: View
-    y: View
+    `few` says of each parameter whether there are few combinations of its entries and the sets, beside x's cells.
+    """
+
+    arrays: tuple[View, ...]
     sets: View
     parameters: tuple[View, ...]
+    few: tuple[bool, ...]
 
 
 @lru_cache(maxsize=1024)
-def folding(
-    shape: Any, strides: Any, itemsize: int, y_strides: Any, y_itemsize: int, block: Any, parameters: tuple[Any, ...]
-) -> Folding:
-    """Return how to reorder the axes of x's tiles by stride, and to merge those that need not be told apart."""
-    x, y = (tile(laid_out(shape, *a), block) for a in ((strides, itemsize), (y_strides, y_itemsize)))
+def folding(shape: Any, arrays: tuple[tuple[Any, int], ...], block: Any, parameters: tuple[Any, ...]) -> Folding:
+    """Return how to reorder the axes of x's tiles by stride, and to merge those that need not be told apart.
+
+    `arrays` are strides and bytes of a cell of x and of others; `parameters` are shapes, or None for no parameter.
+    """
+    x, *others = (tile(laid_out(shape, *a), block) for a in arrays)
     sets = tuple(1 if axis % 2 else n for axis, n in enumerate(x.shape))
     own = [sets]
     for of in parameters:
@@ -111,17 +112,19 @@ def folding(
     for axis in sorted((a for a in range(x.ndim) if x.shape[a] > 1), key=lambda a: -abs(x.strides[a])):
         last = runs[-1][-1] if runs else axis
         alike = runs and all((p[last] > 1) == (p[axis] > 1) for p in own)
-        if alike and follows(x, last, axis) and follows(y, last, axis):
+        if alike and all(follows(a, last, axis) for a in (x, *others)):
             runs[-1].append(axis)
         else:
             runs.append([axis])
     order = tuple(a for run in runs for a in run) + tuple(a for a in range(x.ndim) if x.shape[a] == 1)
 
-    def fold(array: np.ndarray) -> View:
-        return view(array, array.shape, order, tuple(math.prod(array.shape[a] for a in run) for run in runs) or (1,))
-
-    of_sets, *of_parameters = (fold(np.empty(lengths)) for lengths in own)
-    return Folding(fold(x), fold(y), of_sets, tuple(of_parameters))
+    folded = tuple(math.prod(x.shape[a] for a in run) for run in runs) or (1,)
+    of_sets, *of_parameters = (
+        view(np.empty(n), n, order, tuple(math.prod(n[a] for a in run) for run in runs) or (1,), copy=None) for n in own
+    )
+    seen = tuple(view(a, x.shape, order, folded) for a in (x, *others))
+    few = tuple(math.prod(map(max, sets, entries)) * 8 <= math.prod(shape) for entries in own[1:])
+    return Folding(seen, of_sets, tuple(of_parameters), few)
 
 
 def _with_long_rows(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[Job]:
@@ -157,6 +160,18 @@ def _shares(job: Job, count: int) -> Iterator[Job]:
         yield x[box], y[box], [(ufunc, p[clip(box, p.shape)]) for ufunc, p in todo]
 
 
+@contextmanager
+def unbuffered(length: int) -> Iterator[None]:
+    """Let ufuncs work on rows of this length without a buffer, into which they copy a broadcast column otherwise.
+
+    With the default of 8192 elements such rows take twice as long.
+    """
+    with np.errstate():
+        if 256 <= length < STRIP:
+            np.setbufsize(16)
+        yield
+
+
 def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, list[np.ndarray]]]:
     """Yield the index of each block of x, and the part of every parameter that broadcasts against it."""
     if x[:1].size > CELLS:
@@ -177,10 +192,7 @@ def _run(job: Job, work: np.dtype) -> None:
         for ufunc, parameter in todo:
             x = ufunc(x, parameter, out=y)
         return
-    with np.errstate():
-        if x.dtype == work == y.dtype and 256 <= x.shape[-1] < STRIP:
-            # With the default of 8192 elements the ufunc copies a broadcast column into a buffer, at half the speed.
-            np.setbufsize(16)
+    with unbuffered(x.shape[-1] if x.dtype == work == y.dtype else 0):
         for box, parameters in _blocks(x, [p for _, p in todo]):
             source, target = x[box], y[box]
             result = target if buffer is None else buffer[: target.size].reshape(target.shape)

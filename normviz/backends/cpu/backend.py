@@ -10,7 +10,7 @@ import numpy as np
 
 from normviz.backends import threads
 from normviz.backends.base import Backend, Given, mean_and_m2
-from normviz.backends.cpu import affine, moments
+from normviz.backends.cpu import affine, gradient, moments
 from normviz.backends.cpu.strides import reading
 from normviz.core.moments import mean_and_var, merge_two
 from normviz.core.pooling import Pooling
@@ -31,6 +31,8 @@ class NumPy(Backend):
 
     def overlap(self, a: np.ndarray, b: np.ndarray) -> bool:
         """Return whether b shares memory with a, other than by being the same cells in the same order."""
+        if not np.may_share_memory(a, b):
+            return False
         if a.ctypes.data == b.ctypes.data and a.strides == b.strides and a.itemsize == b.itemsize:
             return False
         try:
@@ -60,12 +62,29 @@ class NumPy(Backend):
     @np.errstate(all="ignore")
     def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out."""
-        if given is not None:
-            mean, var = given
-        else:
-            mean, m2 = self._moments(x, pool.block)
-            mean, var = (mean, m2 / pool.size) if pool.row.centered else mean_and_var(mean, m2, pool.size, pool.row.statistic)
+        mean, var = self._mean_and_var(x, pool) if given is None else given
         affine.apply(x, pool, mean, 1 / np.sqrt(var + eps), weight, bias, out)
+
+    @np.errstate(all="ignore")
+    def gradient(
+        self, x: Any, grad: Any, pool: Pooling, weight: Any, eps: float, given: Given, fixed: bool, out: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the gradient with respect to x to `out`; return those of weight and bias; see `Backend.gradient`."""
+        mean, var = given = self._mean_and_var(x, pool) if given is None else given
+        gamma = np.ones(pool.parameter_shape) if weight is None else weight
+        arrays = tuple((a.strides, a.itemsize) for a in (x, grad, out))
+        how = gradient.layout(x.shape, arrays, pool.block, gamma.shape)
+        if how is None:
+            return super().gradient(x, grad, pool, weight, eps, given, fixed, out)
+        over = 1 if pool.row.statistic == "squared norm" else pool.size
+        centered = pool.row.centered
+        return gradient.write(how, x, grad, mean, 1 / np.sqrt(var + eps), gamma, out, over, centered, fixed)
+
+    def _mean_and_var(self, x: np.ndarray, pool: Pooling) -> tuple[np.ndarray, np.ndarray]:
+        mean, m2 = self._moments(x, pool.block)
+        if pool.row.centered:
+            return mean, m2 / pool.size
+        return mean_and_var(mean, m2, pool.size, pool.row.statistic)
 
 
 def _over_last_but_one(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,13 +138,15 @@ def _over_middle_axis(view: np.ndarray, sections: list[tuple[int, int]], dtype: 
     for a in range(0, outer, step):
         for b in range(0, inner, across):
             part, at = view[a : a + step, :, b : b + across], np.s_[a : a + step, b : b + across]
-            mean[at], m2[at] = _merge((end - start, *_in_blocks(part[:, start:end], workspace)) for start, end in sections)
+            mean[at], m2[at] = _merge(
+                (end - start, *_in_blocks(part[:, start:end], workspace)) for start, end in sections
+            )
     return mean, m2
 
 
 def _in_blocks(section: np.ndarray, workspace: moments.Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and M2 over axis 1 of a section, which is read in parts if it does not fit the cache."""
-    outer, length, inner = section.shape
+    _, length, inner = section.shape
     step = max(1, moments.CELLS // inner)
     if length <= step:
         return moments.of_matrices(section, workspace)

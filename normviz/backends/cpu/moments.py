@@ -29,7 +29,7 @@ CHAIN = 4
 """Values that are added one after the other in float32, at most."""
 PIECES = (256, 128, 64)
 """Cells in one float32 dot product: CHAIN for each of 64, 32 or 16 partial sums, as AVX-512, AVX2 and SSE keep them."""
-PIECE64 = 512
+PIECE64 = 4096
 """Cells in one float64 dot product."""
 BLOCKS = 8
 """Blocks of rows between two checks for accuracy: they still are in the third-level cache if they are summed again."""
@@ -40,7 +40,7 @@ NARROW = 16
 STRIP = 8192
 """Columns that are added at once: their float32 sums fit the first-level cache."""
 SECTIONS = 8
-"""A set that does not fit the cache is cut into so many parts, which are summed apart, if need be on several threads."""
+"""A set that does not fit the cache is cut into so many parts, which may be summed on different threads."""
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 MAX_RATIO = {"f": 0.75, "d": 1e3}
@@ -184,31 +184,30 @@ def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarr
     cells = min(PIECE64 if workspace.dtype == DOUBLE else piece(), length)
     count = length // cells
     even = cells * count
-    ones = _ones(cells, workspace.dtype)
+    all_ones = ones(cells, workspace.dtype)
+    if cells == length and x.size <= CELLS and workspace.dtype == DOUBLE:
+        block = workspace.load(x, shift)
+        return np.vecdot(block, all_ones), np.vecdot(block, block)
     step = max(1, CELLS // length)
     found = np.empty((2, rows))
     for start in range(0, rows, step):
         at = slice(start, start + step)
         block = workspace.load(x[at], None if shift is None else shift[at])
-        if cells == length and workspace.dtype == DOUBLE:
-            np.vecdot(block, ones, out=found[0, at])
-            np.vecdot(block, block, out=found[1, at])
-            continue
         sums = workspace.get("sums", (2, len(block), -(-length // cells)))
         pieces = block[:, :even].reshape(len(block), count, cells, copy=False)
-        np.vecdot(pieces, ones, out=sums[0, :, :count])
+        np.vecdot(pieces, all_ones, out=sums[0, :, :count])
         np.vecdot(pieces, pieces, out=sums[1, :, :count])
         if even < length:
             rest = block[:, even:]
-            np.vecdot(rest, ones[: length - even], out=sums[0, :, count])
+            np.vecdot(rest, all_ones[: length - even], out=sums[0, :, count])
             np.vecdot(rest, rest, out=sums[1, :, count])
-        np.vecdot(sums.astype(np.float64), _ones(sums.shape[2], DOUBLE), out=found[:, at])
+        np.vecdot(sums.astype(np.float64), ones(sums.shape[2], DOUBLE), out=found[:, at])
     total, squares = found
     return total, squares
 
 
 @lru_cache(maxsize=256)
-def _ones(cells: int, dtype: np.dtype) -> np.ndarray:
+def ones(cells: int, dtype: np.dtype) -> np.ndarray:
     """Return ones, which are not to be changed."""
     return np.ones(cells, dtype)
 
@@ -217,7 +216,10 @@ def _column_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.nd
     """Return S and Q of every column; narrow matrices are read as wide ones, several of their rows side by side."""
     block = workspace.load(x, shift)
     matrices, length, columns = block.shape
-    beside = 1 << ((STRIP // columns).bit_length() - 1) if block[0].flags.c_contiguous and columns <= STRIP else 1
+    # Short rows that are read as columns have other sets beside them, whose number must change no digit.
+    few = length < NARROW
+    contiguous = columns <= STRIP and block[0].flags.c_contiguous
+    beside = 1 << ((STRIP // columns).bit_length() - 1) if contiguous and not few else 1
     total, squares = np.zeros((2, matrices, columns))
     start = 0
     while start < length:
@@ -227,7 +229,8 @@ def _column_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.nd
         strips = -(-lines // CHAIN)
         end = start + strips * (lines // strips) * beside
         part = block[:, start:end].reshape(matrices, strips, lines // strips, beside * columns, copy=False)
-        for sums, values in ((total, part.sum(axis=2)), (squares, np.einsum("msij,msij->msj", part, part))):
+        square = (part * part).sum(axis=2) if few else np.einsum("msij,msij->msj", part, part)
+        for sums, values in ((total, part.sum(axis=2)), (squares, square)):
             # In pairs, whose rounding errors are small; float64, which is slower, only for the few sums that are left.
             width, narrowest = beside, min(8, max(1, beside // 16))
             while width > narrowest:

@@ -1,7 +1,9 @@
 """Views of an array in the order of its memory, without a copy; how to make them is found out once for each layout."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -39,20 +41,25 @@ class View:
         """Return the view of an array of this layout."""
         return x.reshape(self.shape) if self.direct else x.reshape(self.tiles).transpose(self.order).reshape(self.shape)
 
+    def back(self, values: np.ndarray, tiles: tuple[int, ...] | None = None) -> np.ndarray:
+        """Return values in this order and shape as tiles again; another shape of these leaves axes at length 1."""
+        tiles = self.tiles if tiles is None else tiles
+        if self.direct:
+            return values.reshape(tiles)
+        return values.reshape([tiles[axis] for axis in self.order]).transpose(np.argsort(self.order))
 
-def view(x: np.ndarray, tiles: tuple[int, ...], order: tuple[int, ...], shape: tuple[int, ...]) -> View:
-    """Return how to see x in the order and shape given; raise ValueError where that takes a copy."""
-    x.reshape(tiles, copy=False).transpose(order).reshape(shape, copy=False)
+
+def view(x: np.ndarray, tiles: Any, order: Any, shape: Any, copy: bool | None = False) -> View:
+    """Return how to see x in this order and shape; raise ValueError if that takes a copy and `copy` is False."""
+    x.reshape(tiles).transpose(order).reshape(shape, copy=copy)
     live = [axis for axis in order if tiles[axis] > 1]
-    return View(tiles, order, shape, live == sorted(live) and _reshapes(x, shape))
-
-
-def _reshapes(x: np.ndarray, shape: tuple[int, ...]) -> bool:
-    try:
-        x.reshape(shape, copy=False)
-    except ValueError:
-        return False
-    return True
+    direct = live == sorted(live)
+    if direct and copy is False:
+        try:
+            x.reshape(shape, copy=False)
+        except ValueError:
+            direct = False
+    return View(tiles, order, shape, direct)
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,7 @@ class Reading:
 
     def place(self, values: np.ndarray) -> np.ndarray:
         """Return values of shape (outer, inner) in the shape `kept`."""
-        if self.view.direct:
-            return values.reshape(self.kept)
-        order = self.view.order
-        return values.reshape([self.kept[axis] for axis in order]).transpose(np.argsort(order))
+        return self.view.back(values, self.kept)
 
 
 def reading(x: np.ndarray, block: tuple[int, ...]) -> Reading | None:
@@ -120,10 +124,10 @@ def _reading(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, bl
     lengths = [[tiles.shape[a] for a in axes] for axes in (outer, run, inner)]
     for split in (0, 1):  # the outer axes as one; or the first of them apart, as in a slice of the channels
         first, rest = lengths[0][:split], lengths[0][split:]
-        seen = (*first, *(int(np.prod(n)) for n in (rest, *lengths[1:])))
+        seen = (*first, *(math.prod(n) for n in (rest, *lengths[1:])))
         try:
             found = view(x, tiles.shape, order, seen)
         except ValueError:
             continue
-        return Reading(found, kept, apart, int(np.prod([kept[a] for a in apart])))
+        return Reading(found, kept, apart, math.prod(kept[a] for a in apart))
     return None
