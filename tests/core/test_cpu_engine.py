@@ -1,6 +1,7 @@
 """The CPU's passes: whatever the shape, type, strides, block sizes and number of threads, the recipe's result."""
 
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import normviz as nv
 from benchmarks.cpu.accuracy import oracle
 from normviz.backends import threads
 from normviz.backends.cpu import affine, half, moments, strides
-from tests.core.cases import configurations, values
+from tests.core.cases import configurations, two_groups, values
 
 LIMITS = {"f2": 2e-3, "f4": 3e-6, "f8": 1e-11}
 DTYPES = ["f2", "f4", "f8", ">f4", "i2", "?"]
@@ -187,44 +188,33 @@ def test_threads_do_their_share_and_pass_errors_on():
 def of_all(x, method, axis, **options):
     """What is computed of x, as arrays whose first axis counts the samples."""
     weight = np.linspace(0.5, 2, x.shape[axis])
-    found = nv.statistics(x, method, channel_axis=axis, **options)
-    of = {"weight": weight, "channel_axis": axis, **options}
+    options |= {"channel_axis": axis, "backend": "numpy"}
+    found, of = nv.statistics(x, method, **options), {"weight": weight, **options}
     y, gradient = nv.normalize(x, method, bias=weight, **of), nv.gradient(x, x[..., ::-1], method, **of)
-    moments = nv.moments(x, channel_axis=axis)
+    moments = nv.moments(x, channel_axis=axis, backend="numpy")
     return found.mean, found.var, y, gradient.input, moments.mean, moments.m2
 
 
-LENGTHS = (1, 15, 16, 17, 63, 64, 65, 127, 129, 260, 1023, 1024, 1030, 4100)
+AROUND = [(3, 4, n) for n in (1, 15, 16, 65, 129, 1023, 1030)]
+SMALL = {(moments, "CELLS"): 512, (moments, "STRIP"): 64, (affine, "CELLS"): 256, (affine, "STRIP"): 64}
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
-@pytest.mark.parametrize("small", [True, False])
-def test_more_samples_and_more_threads_change_no_digit(dtype, small, monkeypatch):
-    """Around each limit at which another way is chosen; the limits are also made small, so that all are passed."""
+@pytest.mark.parametrize(("shapes", "limits"), [(AROUND, SMALL), ([(2, 4, 70_001), (2, 70_000, 2)], {})])
+def test_more_samples_and_more_threads_change_no_digit(shapes, limits, dtype, monkeypatch):
+    """On both sides of each limit at which something is computed in another way; small limits are passed as well."""
     monkeypatch.setattr(threads, "WORTH", 1)
-    shapes = [(3, 4, length) for length in LENGTHS] if small else [(3, 4, 70_001), (3, 3, 9000), (3, 70_000, 2)]
-    if small:
-        for module, name, limit in ((moments, "CELLS", 512), (moments, "STRIP", 64), (affine, "CELLS", 256)):
-            monkeypatch.setattr(module, name, limit)
-        monkeypatch.setattr(affine, "STRIP", 64)
-    for shape in shapes:
-        for axis in (1, -1):
-            x = np.moveaxis(values(shape, loc=3), 1, axis).astype(dtype, order="C")
-            for method, options in (
-                ("layer", {}),
-                ("instance", {}),
-                ("group", {"num_groups": 2}),
-                ("positional", {}),
-                ("rms", {}),
-            ):
-                if x.shape[axis] % 2 and options:
-                    continue
-                monkeypatch.setenv("NORMVIZ_NUM_THREADS", "1")
-                few = of_all(x[:1], method, axis, **options)
-                for count in ("2", "5"):
-                    monkeypatch.setenv("NORMVIZ_NUM_THREADS", count)
-                    for one, many in zip(few, of_all(x, method, axis, **options), strict=True):
-                        np.testing.assert_array_equal(one, many[:1])
+    for (module, name), limit in limits.items():
+        monkeypatch.setattr(module, name, limit)
+    for shape, axis in product(shapes, (1, -1)):
+        x = np.moveaxis(values(shape, loc=3), 1, axis).astype(dtype, order="C")
+        for method in ("layer", "group", "positional") if limits else ("layer", "positional"):
+            options = {"num_groups": 1 if x.shape[axis] % 2 else two_groups(method)} if method == "group" else {}
+            monkeypatch.setenv("NORMVIZ_NUM_THREADS", "1")
+            few = of_all(x[:1], method, axis, **options)
+            monkeypatch.setenv("NORMVIZ_NUM_THREADS", "3")
+            for one, many in zip(few, of_all(x, method, axis, **options), strict=True):
+                np.testing.assert_array_equal(one, many[:1])
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -235,10 +225,11 @@ def test_more_threads_change_no_digit_of_batch_norm(dtype, monkeypatch):
     for shape in ((50, 3, 40), (1, 1, 9000), (700, 9), (300, 200), (9000, 1)):
         for axis in (1, -1):
             x, found = values(shape, dtype=dtype), []
-            for count in ("1", "2", "3", "8"):
+            for count in ("1", "2", "8"):
                 monkeypatch.setenv("NORMVIZ_NUM_THREADS", count)
-                gradient = nv.gradient(x, x[::-1], "batch", channel_axis=axis)
-                var = nv.statistics(x, "batch", channel_axis=axis).var
+                options = {"channel_axis": axis, "backend": "numpy"}
+                gradient = nv.gradient(x, x[::-1], "batch", **options)
+                var = nv.statistics(x, "batch", **options).var
                 found.append([var, gradient.input, gradient.weight, gradient.bias])
             for other in found[1:]:
                 for one, same in zip(found[0], other, strict=True):

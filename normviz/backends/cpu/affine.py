@@ -201,5 +201,7 @@ def _run(job: Job, work: np.dtype) -> None:
                 source = result
             for (ufunc, _), parameter in zip(todo, parameters, strict=True):
                 source = ufunc(source, parameter, out=result)
-            if buffer is not None:
+            if target.dtype == np.float16:
                 narrow(result, target)
+            elif buffer is not None:  # bfloat16
+                np.copyto(target, result, casting="unsafe")

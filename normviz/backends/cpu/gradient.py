@@ -62,11 +62,13 @@ def layout(shape: Any, arrays: Any, block: Any, weight: Any) -> Layout | None:
     lengths, of_sets, of_weight = fold.arrays[0].shape, fold.sets.shape, fold.parameters[0].shape
     inside = [axis for axis, n in enumerate(lengths) if n > 1 and of_sets[axis] == 1]
     middle = max((a for a in inside if of_weight[a] == 1), key=lambda a: lengths[a], default=None)
-    weighted = middle is None or lengths[middle] < FEWEST
-    if weighted:
-        if len(inside) != 1 or of_weight[inside[0]] != math.prod(of_weight):
-            return None
+    weighted = len(inside) == 1 and of_weight[inside[0]] == math.prod(of_weight) > 1
+    if middle is not None and (lengths[middle] >= FEWEST or not weighted):
+        weighted = False
+    elif weighted:
         middle = inside[0]
+    else:
+        return None
     assert middle is not None
     seen = (math.prod(lengths[:middle]), lengths[middle], math.prod(lengths[middle + 1 :]))
     sums = tuple(1 if axis == middle else n for axis, n in enumerate(lengths))
@@ -131,7 +133,7 @@ def write(
         with unbuffered(row):
             for at in _blocks(part, steps, inner):
                 x_hat, g = load(at, memory)
-                if of_each is not None:
+                if of_each is not None and each is not None:
                     of_each[0] += _over_others(g)
                     of_each[1] += _over_others(np.multiply(g, x_hat, out=memory[0].get("product", g.shape)))
                     g = np.multiply(g, each, out=memory[1].get("weighted", g.shape))
@@ -183,7 +185,7 @@ def write(
                 if target.dtype == np.float16 and work == SINGLE:
                     narrow(made, target)
                 elif target.dtype != work:
-                    np.copyto(target, made, casting="same_kind")
+                    np.copyto(target, made, casting="unsafe")
 
     threads.in_turn(result, parts, count)
     of_weight, of_bias = (fold.parameters[0].back(p).reshape(weight.shape) for p in (of_weight, of_bias))
