@@ -1,4 +1,4 @@
-"""kernels.cu built for the CPU, behind the interface of cupy.RawModule."""
+"""The CUDA source built for the CPU, behind the interface of cupy.RawModule."""
 
 import ctypes
 import hashlib
@@ -81,7 +81,7 @@ def symbol(name):
 
 
 def build(source: str) -> EmulatedModule:
-    """Build a kernels.cu, given as text, once for all workers and runs; RuntimeError if it does not compile."""
+    """Build CUDA source, given as text, once for all workers and runs; RuntimeError if it does not compile."""
     compiler = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=False).stdout
     parts = [
         source,

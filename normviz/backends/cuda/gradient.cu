@@ -1,5 +1,5 @@
 // The gradient of y = x_hat * weight + bias by x: rstd * (weight * g - mean(weight * g) - x_hat * mean(weight * g * x_hat)).
-// First sums of g and of g * x_hat over rows or columns, then the output. It comes after kernels.cu.
+// First sums of g and of g * x_hat over rows or columns, then the output. It comes after affine.cu.
 //
 // x and g are (outer, K, B). HOLD tells where the statistics change, and the weight: 0 from column to column, both, with a
 // table of `period` columns for every K rows, repeated along B; 1 statistics from row to row, the weight from column to

@@ -1,4 +1,4 @@
-"""Launches of the kernels in kernels.cu: the grid, the number of pieces and the tables of parameters.
+"""Launches of the kernels: the grid, the number of pieces and the tables of parameters.
 
 The array module and the compiled modules are parameters, so the same launches run on a GPU and, in tests/cuda, on an
 emulation on the CPU.
@@ -18,7 +18,7 @@ UNROLL, COLUMN_UNROLL, GRID_UNROLL, SLOPE_UNROLL = 4, 8, 4, 2
 SLOPES = {"row_slopes": (1, 2, 3), "column_slopes": (0, 1, 2), "slopes": (0, 1, 2, 3)}
 # The name of a dtype in CUDA, and how many values fill 16 bytes.
 TYPES = {"float16": ("__half", 8), "bfloat16": ("__nv_bfloat16", 8), "float32": ("float", 4), "float64": ("double", 2)}
-# The numbers of the types of weight and bias in kernels.cu.
+# The numbers of the types of weight and bias in affine.cu.
 PARAMETERS = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 # Sets of at most this many cells are summed in double: with few terms, rounding errors do not average out.
 FEW = 32
@@ -27,7 +27,8 @@ FEW = 32
 LONGEST = {"float64": 1 << 13}
 # Shorter rows of columns are read several at a time, because neighbouring threads must read neighbouring memory.
 BESIDE = 256
-SOURCE = "".join(Path(__file__).with_name(name).read_text() for name in ("kernels.cu", "gradient.cu"))
+FILES = ("kernels.cu", "affine.cu", "gradient.cu")
+SOURCE = "".join(Path(__file__).with_name(name).read_text() for name in FILES)
 HEADERS = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\n"
 OPTIONS = ("--std=c++17",)
 KINDS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
@@ -35,7 +36,7 @@ RSTD = 3
 
 
 class Found(NamedTuple):
-    """What a table takes the statistics from: float64 on the device, see `entry` in kernels.cu.
+    """What a table takes the statistics from: float64 on the device, see `entry` in affine.cu.
 
     `mean` and `spread` are arrays of the same strides. Along an axis of x, `cells` entries have one set, and the next
     set lies `sets` numbers away in memory; 0 where there is one set.
@@ -168,7 +169,7 @@ class Kernels:
         self._run(name, -(-x.size // (W * UNROLL)), x, rows, y, x.size, L, reciprocal(L, count))
 
     def affine_grid(self, x: Any, y: Any, rows: Any, columns: Any, hold: int, shape: tuple[int, int, int]) -> None:
-        """Write y likewise for x as `shape`, (outer, K, B), with entries of rows and columns; `hold` as in kernels.cu.
+        """Write y likewise for x as `shape`, (outer, K, B), with entries of rows and columns; `hold` as in affine.cu.
 
         There is a row for each of outer * K, or None, and a table of B columns for each of `outer`.
         """
@@ -266,7 +267,7 @@ class Kernels:
 
 
 def reciprocal(divisor: int, quotients: int) -> np.uint64:
-    """Return the factor that `quotient` in kernels.cu multiplies by; 0 where the division is trivial."""
+    """Return the factor that `quotient` in affine.cu multiplies by; 0 where the division is trivial."""
     return np.uint64((1 << 64) // divisor + 1 if divisor > 1 and quotients > 1 else 0)
 
 

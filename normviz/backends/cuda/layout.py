@@ -76,7 +76,7 @@ class Split:
 
     @property
     def hold(self) -> int:
-        """What the columns hold, as kernels.cu numbers it."""
+        """What the columns hold, as affine.cu numbers it."""
         return {(True, False): 1, (False, True): 2}.get(self.in_rows, 0)
 
     def grid(self, lengths: tuple[int, ...]) -> tuple[int, int, int]:
@@ -185,7 +185,7 @@ class Layout(NamedTuple):
     entries
         Of both.
     packed
-        `Tables` of kernels.cu as an array of one element, which CuPy passes by value.
+        `Tables` of affine.cu as an array of one element, which CuPy passes by value.
     hold, grid
         As in `Split`.
     """
@@ -224,7 +224,7 @@ def tables(
 def _packed(
     made: Sequence[tuple[Steps | None, bool, bool]], cells: Steps, sets: Steps, weight: Steps, bias: Steps
 ) -> tuple[int, int, int, np.ndarray]:
-    """Return the numbers in two tables, the entries of both, and `Tables` of kernels.cu.
+    """Return the numbers in two tables, the entries of both, and `Tables` of affine.cu.
 
     Each is made of its shape, or None, and of whether it holds statistics, and weight and bias.
     """
