@@ -237,7 +237,7 @@ FAULTS = {
     "a table for every K rows": ("c = table * period", "c = (WRONG ? 0 : table) * period"),
     "columns that repeat": (
         "% period;\n            if (HOLD == 1) scaled",
-        "% (WRONG ? B : period);\n            if (HOLD == 1) scaled",
+        "% (WRONG ? 1 : period);\n            if (HOLD == 1) scaled",
     ),
     "the rows of a thread": (
         "k -= lanes * U) {\n            Vec<T, W> v[U];",
@@ -262,8 +262,8 @@ FAULTS = {
     "what rounding takes from it": (", less.rest);", ", WRONG ? A(0) : less.rest);"),
     "the mean with x_hat": ("less.with_x_hat, of)", "WRONG ? A(0) : less.with_x_hat, of)"),
     "the factor of a slope": ("one.scale), one.factor)", "one.scale), WRONG ? A(1) : one.factor)"),
-    "the set of an entry": ("i / table.cells[axis] * table", "i / (WRONG ? 1 : table.cells[axis]) * table"),
-    "the type of a parameter": ("if (type == 2)", "if (type == 2 + WRONG)"),
+    "the set of an entry": ("i / table.cells[axis] * table", "i / table.cells[axis] / (1 + WRONG) * table"),
+    "the type of a parameter": ("if (type == 0)", "if (type == 0 || (WRONG && type == 1))"),
     "the mean square": ("var += mean * mean;", "var += WRONG ? mean : mean * mean;"),
     "the sum of squares": ("if (kind == 2)", "if (kind == 2 + WRONG)"),
     "what rounding takes from a mean": ("(-mean - wide(less)) * scale", "(-mean - wide(less)) * (WRONG ? 0 : scale)"),
