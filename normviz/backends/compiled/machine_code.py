@@ -31,6 +31,10 @@ from normviz.backends.compiled import readiness
 from normviz.backends.failure import BackendFailure
 
 
+LOOPS: list[Any] = []
+"""Every loop that Python calls."""
+
+
 class CannotCompile(BackendFailure, RuntimeError):
     """numba cannot compile a loop here."""
 
@@ -63,6 +67,7 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
             return entry
 
         loop.compile = compile
+        LOOPS.append(loop)
         return loop
 
     return decorate
