@@ -31,10 +31,6 @@ from normviz.backends.compiled import readiness
 from normviz.backends.failure import BackendFailure
 
 
-LOOPS: list[Any] = []
-"""Every loop that Python calls."""
-
-
 class CannotCompile(BackendFailure, RuntimeError):
     """numba cannot compile a loop here."""
 
@@ -67,7 +63,6 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
             return entry
 
         loop.compile = compile
-        LOOPS.append(loop)
         return loop
 
     return decorate
