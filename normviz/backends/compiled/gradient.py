@@ -8,11 +8,10 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.base import Given
 from normviz.backends.compiled import gradient_kernels as kernels
+from normviz.backends.compiled.backend import _BITS, _Memory
+from normviz.backends.compiled.gradient_columns import gradient_over_columns
 from normviz.backends.compiled.gradient_layout import Part, Plan, plan
 from normviz.core.pooling import Pooling
-
-_BITS = {"float16": np.int16, "bfloat16": np.uint16}
-_TYPES = ("float32", "float64", *_BITS)
 
 
 def gradient(
@@ -26,7 +25,7 @@ def gradient(
     if not _known(grad):
         grad = grad.astype(np.float64)
     how = _plan(x, grad, out, pool, weight)
-    if how is None:
+    if how is None and grad.strides != x.strides:  # a gradient that was broadcast, or of another layout than x
         laid_out = np.empty_like(x, dtype=grad.dtype)
         laid_out[...] = grad
         grad, how = laid_out, _plan(x, laid_out, out, pool, weight)
@@ -34,33 +33,19 @@ def gradient(
         return None
     mean, rstd = np.empty((2, pool.count))
     if given is not None:
-        mean = np.array(given[0], np.float64).reshape(-1)  # a copy, because the kernels may write there
+        mean[:] = given[0].reshape(-1)
         with np.errstate(all="ignore"):
-            rstd = 1 / np.sqrt(given[1].reshape(-1) + eps)
+            np.divide(1, np.sqrt(given[1].reshape(-1) + eps), out=rstd)
     line = np.ascontiguousarray(weight.transpose(how.order)).reshape(-1)
-    of_weight, of_bias = parameters = np.zeros((2, len(how.parts), line.size))
-    loops = getattr(kernels, how.kernel)
-    arguments = (
-        *(_flat(a) for a in (x, grad, out)),
-        line,
-        mean,
-        rstd,
-        how.nests,
-        how.numbers,
-        how.starts,
-        eps,
-        1.0 if pool.row.statistic == "squared norm" else float(pool.size),
-        given is None,
-        pool.row.centered,
-        fixed,
-        np.empty(how.sums),
-        of_weight,
-        of_bias,
-    )
+    parameters = np.zeros((2, len(how.parts), line.size))
+    loops = gradient_over_columns if how.columns else kernels.gradient_over_rows
+    arrays = (_flat(x), _flat(grad), _flat(out), line, mean, rstd, np.empty(how.sums), *parameters)
+    divisor = 1.0 if pool.row.statistic == "squared norm" else float(pool.size)
+    options = (given is None, pool.row.centered, fixed, divisor, eps)
 
     def run(task: int, parts: list[Part]) -> None:
         for part in parts:
-            loops(*arguments, part, task)
+            loops(arrays, (how.nests, how.numbers, how.starts), options, part, task)
 
     count = min(threads.worthwhile(x.nbytes), len(how.parts))
     ends = [len(how.parts) * i // count for i in range(count + 1)]
@@ -72,43 +57,21 @@ def gradient(
         threads.run(lambda parts: run(kernels.WRITE, parts), shares)
     else:
         threads.run(lambda parts: run(kernels.SUM + kernels.SOLVE + kernels.WRITE, parts), shares)
-    back = np.argsort(how.order)
-    shape = [weight.shape[axis] for axis in how.order]
-    of_weight, of_bias = (total.reshape(shape).transpose(back) for total in parameters.sum(axis=1))
+    totals = parameters.sum(axis=1) if len(how.parts) > 1 else parameters[:, 0]
+    of_weight, of_bias = (total.reshape(how.in_memory).transpose(how.back) for total in totals)
     return of_weight, of_bias
 
 
 def _plan(x: np.ndarray, grad: np.ndarray, out: np.ndarray, pool: Pooling, weight: np.ndarray) -> Plan | None:
-    cells = []
-    for array in (x, grad, out):
-        if any(stride % array.itemsize for stride in array.strides):
-            return None
-        cells.append(tuple(stride // array.itemsize for stride in array.strides))
-    return plan(x.shape, pool.block, x.itemsize, tuple(cells), weight.shape)
+    strides, itemsizes = (x.strides, grad.strides, out.strides), (x.itemsize, grad.itemsize, out.itemsize)
+    return plan(x.shape, pool.block, strides, itemsizes, weight.shape)
 
 
 def _known(x: np.ndarray) -> bool:
-    return x.dtype.name in _TYPES and x.dtype.isnative and x.flags.aligned
+    return (x.dtype.char in "edf" or x.dtype.name in _BITS) and x.dtype.isnative and x.flags.aligned
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
     """Return the memory of an array from its lowest address on as one line; of float16 and bfloat16 the bits."""
     line = x.reshape(-1) if x.flags.c_contiguous and x.flags.writeable else np.asarray(_Memory(x))
     return line.view(_BITS[x.dtype.name]) if x.itemsize == 2 else line
-
-
-class _Memory:
-    """The memory of an array from its lowest address to its highest, as one line that kernels may take.
-
-    A kernel is compiled again for an array that is read-only or has gaps, but not for this one.
-    """
-
-    def __init__(self, x: np.ndarray) -> None:
-        low, high = np.lib.array_utils.byte_bounds(x)
-        self.x = x  # which keeps the memory
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": ((high - low) // x.itemsize,),
-            "typestr": x.dtype.str,
-            "data": (low, False),
-        }

@@ -1,17 +1,16 @@
-"""The loops of the gradient: the sums over a set, then the gradient of its cells while they are in the cache.
+"""The loops of the gradient over rows: the sums over a set, then the gradient of its cells while they are in the cache.
 
 With x' = x - k, where k is the first cell of the set or its given mean, one pass takes the sums of x', x'^2, w g and
 w g x'. Statistics and gradient follow from these: dx = a g - b (x - mean) - c, with a = rstd * w for every cell, and b
 and c for every set. The sums are taken in float64, in an order that does not depend on the number of threads.
 
-A *unit* is a set where the loops are rows, and a strip of neighbouring columns where they are columns. The gradients of
-weight and bias are added up part by part, `of_weight[part]` and `of_bias[part]`.
+The gradients of weight and bias are added up part by part, `of_weight[part]` and `of_bias[part]`.
 """
 
 import numpy as np
 
 from normviz.backends.compiled.machine_code import compiled, part_of_loop
-from normviz.backends.compiled.numbers import empty, load, store, work
+from normviz.backends.compiled.numbers import load, store, work
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be taken in any order; NaN and infinities stay what they are."""
@@ -19,6 +18,9 @@ MAX_RATIO = 1e3
 """Largest square of the mean over the variance at which float64 squares have 13 digits left for the variance."""
 HUGE = 2.0**100
 """Between its inverse and this, no product of two float32 numbers and a deviation loses digits."""
+
+BLOCK = 1 << 15
+"""Cells of small sets that are worked on together, so that they are in the cache for what follows."""
 
 LENGTH, X, GRAD, Y, WEIGHT, SET = range(6)
 """Columns of a nest of loops: its lengths, and the steps of each operand."""
@@ -64,9 +66,10 @@ def all_moderate(values):
 
 
 @part_of_loop(error_model="numpy")
-def solve(sums, k, count, divisor, eps, own, centered, fixed, mean, rstd):
+def solve(sums, k, count, options, mean, rstd):
     """Return mean and rstd of a set, mean - k, and the coefficients b and c."""
     total, squares, of_g, of_product = sums
+    own, centered, fixed, divisor, eps = options
     mu = 0.0
     if own:
         if centered:
@@ -74,15 +77,16 @@ def solve(sums, k, count, divisor, eps, own, centered, fixed, mean, rstd):
             squares -= total * mu
         mean = k + mu
         rstd = 1 / np.sqrt((0.0 if squares < 0 else squares) / divisor + eps)
-    b = 0.0 if fixed else (of_product - mu * of_g) * rstd / divisor * rstd * rstd
-    c = rstd * of_g / divisor if centered and not fixed else 0.0
+    share = rstd / divisor
+    b = 0.0 if fixed else (of_product - mu * of_g) * share * rstd * rstd
+    c = of_g * share if centered and not fixed else 0.0
     return mean, rstd, mu, b, c
 
 
 @part_of_loop(error_model="numpy")
 def cancelled(total, squares, count):
     """Return whether the mean is so large beside the deviations that sums relative to it are needed."""
-    return total * (total / count) > MAX_RATIO * (squares - total * (total / count))
+    return total * total > MAX_RATIO * (squares * count - total * total)
 
 
 @part_of_loop(fastmath=FAST)
@@ -133,38 +137,62 @@ def write_exact_row(x, g, y, w, step, rstd, mean, b, c):
         store(y, j, a * load(g, j) - ((np.float64(load(x, j)) - mean) * b + c))
 
 
-@part_of_loop(fastmath={"contract"})
-def add_to_parameters(x, g, mean, rstd, of_weight, of_bias):
-    """Add what a row has to do with a weight and a bias for each of its cells."""
-    for j in range(len(x)):
-        e = np.float64(load(g, j))
-        of_bias[j] += e
-        of_weight[j] += e * ((np.float64(load(x, j)) - mean) * rstd)
+@part_of_loop()
+def row_at(i, first, top, rows, sets, loops, starts, mean, rstd):
+    """Return where row i of some sets begins in x, the gradient and the weight, and its set's mean and rstd."""
+    s = i // rows
+    o, q, _, p, of_set = locate(first + s, sets)
+    a, b, _, c, _ = locate(top + i - s * rows, loops)
+    of_set += starts[SET]
+    return o + a + starts[X], q + b + starts[GRAD], p + c + starts[WEIGHT], mean[of_set], rstd[of_set]
+
+
+@part_of_loop(fastmath=FAST)
+def parameters_of_rows(x, g, length, sets, loops, starts, first, last, top, end, mean, rstd, of_weight, of_bias):
+    """Add what the rows of some sets have to do with a weight and a bias for each of their cells."""
+    size, rows = len(of_weight), end - top
+    count = (last - first) * rows
+    # Memory of its own, so that LLVM knows that nothing else is in it.
+    weight, bias = np.zeros(size), np.zeros(size)
+    i = 0
+    while i < count:
+        o, q, p, m, r = row_at(i, first, top, rows, sets, loops, starts, mean, rstd)
+        x0, g0 = x[o : o + length], g[q : q + length]
+        rw, rb = weight[p : p + length], bias[p : p + length]
+        together = i + 3 < count
+        if together:
+            o1, q1, p1, m1, r1 = row_at(i + 1, first, top, rows, sets, loops, starts, mean, rstd)
+            o2, q2, p2, m2, r2 = row_at(i + 2, first, top, rows, sets, loops, starts, mean, rstd)
+            o3, q3, p3, m3, r3 = row_at(i + 3, first, top, rows, sets, loops, starts, mean, rstd)
+            together = p == p1 == p2 == p3
+        if together:
+            x1, x2, x3 = x[o1 : o1 + length], x[o2 : o2 + length], x[o3 : o3 + length]
+            g1, g2, g3 = g[q1 : q1 + length], g[q2 : q2 + length], g[q3 : q3 + length]
+            for j in range(length):
+                e0, e1 = np.float64(load(g0, j)), np.float64(load(g1, j))
+                e2, e3 = np.float64(load(g2, j)), np.float64(load(g3, j))
+                d0, d1 = (np.float64(load(x0, j)) - m) * r, (np.float64(load(x1, j)) - m1) * r1
+                d2, d3 = (np.float64(load(x2, j)) - m2) * r2, (np.float64(load(x3, j)) - m3) * r3
+                rb[j] += (e0 + e1) + (e2 + e3)
+                rw[j] += (e0 * d0 + e1 * d1) + (e2 * d2 + e3 * d3)
+            i += 4
+        else:
+            for j in range(length):
+                e0 = np.float64(load(g0, j))
+                rb[j] += e0
+                rw[j] += e0 * ((np.float64(load(x0, j)) - m) * r)
+            i += 1
+    for j in range(size):
+        of_weight[j] += weight[j]
+        of_bias[j] += bias[j]
 
 
 @compiled(error_model="numpy")
-def gradient_over_rows(
-    x,
-    g,
-    y,
-    w,
-    mean,
-    rstd,
-    nests,
-    numbers,
-    starts,
-    eps,
-    divisor,
-    own,
-    centered,
-    fixed,
-    sums,
-    of_weight,
-    of_bias,
-    at,
-    task,
-):
+def gradient_over_rows(arrays, how, options, at, task):
     """Do tasks on the rows of some sets. `at`: part, its first and last set, and first and last row of each."""
+    x, g, y, w, mean, rstd, sums, of_weight, of_bias = arrays
+    nests, numbers, starts = how
+    own, centered = options[0], options[1]
     length, step, outer = numbers[0], numbers[1], numbers[2]
     sets, loops = nests[:outer], nests[outer:]
     part, first, last, top, end = at[0], at[1], at[2], at[3], at[4]
@@ -172,305 +200,73 @@ def gradient_over_rows(
     count = rows * length
     divided = task != SUM + SOLVE + WRITE
     plain = step == 0 or all_moderate(w)
-    for s in range(first, last):
-        at_x, at_g, at_y, at_w, i = locate(s, sets)
-        at_x, at_g, at_y, at_w, i = (
-            at_x + starts[X],
-            at_g + starts[GRAD],
-            at_y + starts[Y],
-            at_w + starts[WEIGHT],
-            i + starts[SET],
-        )
-        row = sums[s if divided else part]
-        k = mean[i] if not own else np.float64(load(x, at_x)) if centered else 0.0
-        b = c = 0.0
-        summing, again, a, e = task & SUM != 0, False, top, end
-        while True:
-            if summing:
-                for r in range(a, e):
-                    o, q, _, p, _ = locate(r, loops)
-                    o, q, p = o + at_x, q + at_g, p + at_w
-                    if step == 0:
-                        found = row_sums(x[o : o + length], g[q : q + length], k)
-                    else:
-                        found = weighted_row_sums(x[o : o + length], g[q : q + length], w[p : p + length], k)
-                    row[r, 0], row[r, 1], row[r, 2], row[r, 3] = found
-            if task & SOLVE == 0:
-                break
-            total = squares = of_g = of_product = 0.0
-            for r in range(rows):
-                scale = w[at_w + locate(r, loops)[3]] if step == 0 else 1.0
-                total += row[r, 0]
-                squares += row[r, 1]
-                of_g += scale * row[r, 2]
-                of_product += scale * row[r, 3]
-            if own and centered and not again and cancelled(total, squares, count):
-                k += total / count
-                summing, again, a, e = True, True, 0, rows
-                continue
-            found = solve(
-                (total, squares, of_g, of_product), k, count, divisor, eps, own, centered, fixed, mean[i], rstd[i]
-            )
-            mean[i], rstd[i], mu, b, c = found
-            if step == 0:
-                for r in range(rows):
-                    p = at_w + locate(r, loops)[3]
-                    of_bias[part, p] += row[r, 2]
-                    of_weight[part, p] += (row[r, 3] - mu * row[r, 2]) * rstd[i]
-            if divided:
-                row[0, 0], row[0, 1] = b, c
-            break
-        if task & WRITE == 0:
-            continue
-        if divided:
-            b, c = row[0, 0], row[0, 1]
-        m, r_ = mean[i], rstd[i]
-        rounded = work(y, m)
-        shift = c + b * (rounded - m)
-        fine = ordinary(m) and moderate(r_) and ordinary(b) and ordinary(shift)
-        for r in range(top, end):
-            o, q, t, p, _ = locate(r, loops)
-            o, q, t, p = o + at_x, q + at_g, t + at_y, p + at_w
-            rx, rg, ry = x[o : o + length], g[q : q + length], y[t : t + length]
-            if step != 0:
-                rw = w[p : p + length]
-                add_to_parameters(rx, rg, m, r_, of_weight[part, p : p + length], of_bias[part, p : p + length])
-                if fine and plain:
-                    write_weighted_row(rx, rg, ry, rw, work(y, r_), rounded, work(y, b), work(y, shift))
-                else:
-                    write_exact_row(rx, rg, ry, rw, 1, r_, m, b, c)
-            elif fine and ordinary(r_ * w[p]):
-                write_row(rx, rg, ry, work(y, r_ * w[p]), rounded, work(y, b), work(y, shift))
-            else:
-                write_exact_row(rx, rg, ry, w[p : p + 1], 0, r_, m, b, c)
-
-
-@part_of_loop(fastmath=FAST)
-def column_sums(x, g, at_x, at_g, loops, first, last, k, sums):
-    """Write the sums of `row_sums` down every column of some lines."""
-    n = sums.shape[1]
-    # Memory of its own, so that LLVM knows that nothing else is in it.
-    total, squares, of_g, of_product, origin = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    for j in range(n):
-        total[j] = squares[j] = of_g[j] = of_product[j] = 0.0
-        origin[j] = k[j]
-    even = first + (last - first) // 4 * 4
-    for line in range(first, even, 4):  # four at a time, because the sums of a column are in memory
-        o, q, _, _, _ = locate(line, loops)
-        x0, g0 = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        o, q, _, _, _ = locate(line + 1, loops)
-        x1, g1 = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        o, q, _, _, _ = locate(line + 2, loops)
-        x2, g2 = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        o, q, _, _, _ = locate(line + 3, loops)
-        x3, g3 = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        for j in range(n):
-            d0, d1 = np.float64(load(x0, j)) - origin[j], np.float64(load(x1, j)) - origin[j]
-            d2, d3 = np.float64(load(x2, j)) - origin[j], np.float64(load(x3, j)) - origin[j]
-            e0, e1 = np.float64(load(g0, j)), np.float64(load(g1, j))
-            e2, e3 = np.float64(load(g2, j)), np.float64(load(g3, j))
-            total[j] += (d0 + d1) + (d2 + d3)
-            squares[j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
-            of_g[j] += (e0 + e1) + (e2 + e3)
-            of_product[j] += (d0 * e0 + d1 * e1) + (d2 * e2 + d3 * e3)
-    for line in range(even, last):
-        o, q, _, _, _ = locate(line, loops)
-        x0, g0 = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        for j in range(n):
-            d0, e0 = np.float64(load(x0, j)) - origin[j], np.float64(load(g0, j))
-            total[j] += d0
-            squares[j] += d0 * d0
-            of_g[j] += e0
-            of_product[j] += d0 * e0
-    for j in range(n):
-        sums[0, j], sums[1, j], sums[2, j], sums[3, j] = total[j], squares[j], of_g[j], of_product[j]
-
-
-@part_of_loop(fastmath={"contract"})
-def write_columns(x, g, y, w, at_x, at_g, at_y, at_w, loops, first, last, step, plain, exact):
-    """Write a g - b (x - mean) - c for some lines, with rstd, mean, b, c for every column."""
-    n = exact.shape[1]
-    rstd, mean, b, shift = empty(y, n), empty(y, n), empty(y, n), empty(y, n)
-    for j in range(n):
-        rstd[j], mean[j], b[j] = exact[0, j], exact[1, j], exact[2, j]
-        shift[j] = exact[3, j] + exact[2, j] * (np.float64(mean[j]) - exact[1, j])
-    for line in range(first, last):
-        o, q, t, p, _ = locate(line, loops)
-        rx, rg, ry = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n], y[t + at_y : t + at_y + n]
-        if step == 0:
-            scale = work(y, w[p + at_w])
-            for j in range(n):
-                store(ry, j, rstd[j] * scale * load(rg, j) - ((load(rx, j) - mean[j]) * b[j] + shift[j]))
-        else:
-            rw = w[p + at_w : p + at_w + n]
-            for j in range(n):
-                a = rstd[j] * work(y, rw[j])
-                store(ry, j, a * load(rg, j) - ((load(rx, j) - mean[j]) * b[j] + shift[j]))
-    for j in range(n):
-        if plain and moderate(exact[0, j]) and ordinary(exact[1, j]) and ordinary(exact[2, j]) and ordinary(shift[j]):
-            continue
-        for line in range(first, last):
-            o, q, t, p, _ = locate(line, loops)
-            a = exact[0, j] * w[p + at_w + j * step]
-            d = np.float64(load(x, o + at_x + j)) - exact[1, j]
-            store(y, t + at_y + j, a * load(g, q + at_g + j) - (d * exact[2, j] + exact[3, j]))
-
-
-@part_of_loop(fastmath=FAST)
-def line_sums(x, g, w, at_x, at_g, at_w, loops, lines, step, k, sums):
-    """Write the sums of `weighted_row_sums` down every column."""
-    n = sums.shape[1]
-    total, squares, of_g, of_product, origin = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    for j in range(n):
-        total[j] = squares[j] = of_g[j] = of_product[j] = 0.0
-        origin[j] = k[j]
-    for line in range(lines):
-        o, q, _, p, _ = locate(line, loops)
-        rx, rg = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        if step == 0:
-            scale = w[p + at_w]
-            for j in range(n):
-                d, e = np.float64(load(rx, j)) - origin[j], np.float64(load(rg, j)) * scale
-                total[j] += d
-                squares[j] += d * d
-                of_g[j] += e
-                of_product[j] += e * d
-        else:
-            rw = w[p + at_w : p + at_w + n]
-            for j in range(n):
-                d, e = np.float64(load(rx, j)) - origin[j], np.float64(load(rg, j)) * rw[j]
-                total[j] += d
-                squares[j] += d * d
-                of_g[j] += e
-                of_product[j] += e * d
-    for j in range(n):
-        sums[0, j], sums[1, j], sums[2, j], sums[3, j] = total[j], squares[j], of_g[j], of_product[j]
-
-
-@part_of_loop(fastmath=FAST)
-def parameters_of_lines(x, g, at_x, at_g, at_w, loops, lines, step, exact, of_weight, of_bias):
-    """Add what each line has to do with the weight and the bias of its cells."""
-    n = exact.shape[1]
-    rstd, mean = np.empty(n), np.empty(n)
-    for j in range(n):
-        rstd[j], mean[j] = exact[0, j], exact[1, j]
-    for line in range(lines):
-        o, q, _, p, _ = locate(line, loops)
-        rx, rg = x[o + at_x : o + at_x + n], g[q + at_g : q + at_g + n]
-        p += at_w
-        if step == 0:
-            weight = bias = 0.0
-            for j in range(n):
-                e = np.float64(load(rg, j))
-                bias += e
-                weight += e * ((np.float64(load(rx, j)) - mean[j]) * rstd[j])
-            of_bias[p] += bias
-            of_weight[p] += weight
-        else:
-            rw, rb = of_weight[p : p + n], of_bias[p : p + n]
-            for j in range(n):
-                e = np.float64(load(rg, j))
-                rb[j] += e
-                rw[j] += e * ((np.float64(load(rx, j)) - mean[j]) * rstd[j])
-
-
-@compiled(error_model="numpy")
-def gradient_over_columns(
-    x,
-    g,
-    y,
-    w,
-    mean,
-    rstd,
-    nests,
-    numbers,
-    starts,
-    eps,
-    divisor,
-    own,
-    centered,
-    fixed,
-    sums,
-    of_weight,
-    of_bias,
-    at,
-    task,
-):
-    """Do tasks on strips of columns.
-
-    `at`: part, its first and last strip, and the first and last chunk of lines of each. A set consists of `each`
-    neighbouring columns; of one where the weight changes from line to line, and then lines are not divided.
-    """
-    each, step, outer, wide, strip, lines, chunk, step_of_set, weighted = numbers
-    outers, loops = nests[:outer], nests[outer:]
-    part, first, last, top, end = at
-    chunks, strips = -(-lines // chunk), -(-wide // strip)
-    divided = task != SUM + SOLVE + WRITE
-    plain = all_moderate(w)
-    k = np.empty(strip)
-    for u in range(first, last):
-        o = u // strips
-        j0 = (u - o * strips) * strip
-        n = min(strip, wide - j0)
-        at_x, at_g, at_y, at_w, at_set = locate(o, outers)
-        at_x, at_g, at_y = at_x + starts[X] + j0, at_g + starts[GRAD] + j0, at_y + starts[Y] + j0
-        at_w, at_set = at_w + starts[WEIGHT] + j0 * step, at_set + starts[SET] + j0 // each * step_of_set
-        found = sums[u if divided else part, :, :, :n]
-        exact = found[chunks]
-        for j in range(n):
-            i = j // each
-            if own:
-                k[j] = np.float64(load(x, at_x + i * each)) if centered else 0.0
-            else:
-                k[j] = mean[at_set + i * step_of_set]
-        summing, again, a, e = task & SUM != 0, False, top, end
-        while True:
-            if summing and weighted:
-                line_sums(x, g, w, at_x, at_g, at_w, loops, lines, step, k, found[0])
-            elif summing:
-                for i in range(a, e):
-                    column_sums(x, g, at_x, at_g, loops, i * chunk, min((i + 1) * chunk, lines), k, found[i])
-            if task & SOLVE == 0:
-                break
-            for j in range(n):
-                for v in range(4):
-                    exact[v, j] = found[0, v, j]
-                    for i in range(1, chunks):
-                        exact[v, j] += found[i, v, j]
-            if not own or not centered or again:
-                break
-            for i in range(0, n, each):
-                total = squares = 0.0
-                for j in range(i, i + each):
-                    total += exact[0, j]
-                    squares += exact[1, j]
-                if cancelled(total, squares, each * lines):
-                    again = True
-                    for j in range(i, i + each):
-                        k[j] += total / (each * lines)
-            if not again:
-                break
-            summing, a, e = True, 0, chunks
-        if task & SOLVE != 0:
-            for i in range(0, n, each):
+    several = max(1, BLOCK // count)
+    for begin in range(first, last, several):
+        stop = min(begin + several, last)
+        for s in range(begin, stop):
+            at_x, at_g, at_y, at_w, i = locate(s, sets)
+            at_x, at_g, at_y = at_x + starts[X], at_g + starts[GRAD], at_y + starts[Y]
+            at_w, i = at_w + starts[WEIGHT], i + starts[SET]
+            row = sums[s if divided else part]
+            k = mean[i] if not own else np.float64(load(x, at_x)) if centered else 0.0
+            b = c = 0.0
+            summing, again, a, e = task & SUM != 0, False, top, end
+            while True:
+                if summing:
+                    for r in range(a, e):
+                        o, q, _, p, _ = locate(r, loops)
+                        o, q, p = o + at_x, q + at_g, p + at_w
+                        if step == 0:
+                            found = row_sums(x[o : o + length], g[q : q + length], k)
+                        else:
+                            found = weighted_row_sums(x[o : o + length], g[q : q + length], w[p : p + length], k)
+                        row[r, 0], row[r, 1], row[r, 2], row[r, 3] = found
+                if task & SOLVE == 0:
+                    break
                 total = squares = of_g = of_product = 0.0
-                for j in range(i, i + each):
-                    scale = 1.0 if weighted else w[at_w + j * step]
-                    total += exact[0, j]
-                    squares += exact[1, j]
-                    of_g += scale * exact[2, j]
-                    of_product += scale * exact[3, j]
-                s = at_set + i // each * step_of_set
-                of_set = (total, squares, of_g, of_product)
-                m, r, mu, b, c = solve(of_set, k[i], each * lines, divisor, eps, own, centered, fixed, mean[s], rstd[s])
-                mean[s], rstd[s] = m, r
-                for j in range(i, i + each):
-                    if not weighted:
-                        of_bias[part, at_w + j * step] += exact[2, j]
-                        of_weight[part, at_w + j * step] += (exact[3, j] - mu * exact[2, j]) * r
-                    exact[0, j], exact[1, j], exact[2, j], exact[3, j] = r, m, b, c
-        if task & WRITE != 0:
-            if weighted:
-                parameters_of_lines(x, g, at_x, at_g, at_w, loops, lines, step, exact, of_weight[part], of_bias[part])
-            stop = min(end * chunk, lines)
-            write_columns(x, g, y, w, at_x, at_g, at_y, at_w, loops, top * chunk, stop, step, plain, exact)
+                for r in range(rows):
+                    scale = w[at_w + locate(r, loops)[3]] if step == 0 else 1.0
+                    total += row[r, 0]
+                    squares += row[r, 1]
+                    of_g += scale * row[r, 2]
+                    of_product += scale * row[r, 3]
+                if own and centered and not again and cancelled(total, squares, count):
+                    k += total / count
+                    summing, again, a, e = True, True, 0, rows
+                    continue
+                found = solve((total, squares, of_g, of_product), k, count, options, mean[i], rstd[i])
+                mean[i], rstd[i], mu, b, c = found
+                if step == 0:
+                    for r in range(rows):
+                        p = at_w + locate(r, loops)[3]
+                        of_bias[part, p] += row[r, 2]
+                        of_weight[part, p] += (row[r, 3] - mu * row[r, 2]) * rstd[i]
+                if divided:
+                    row[0, 0], row[0, 1] = b, c
+                break
+            if task & WRITE == 0:
+                continue
+            if divided:
+                b, c = row[0, 0], row[0, 1]
+            m, r_ = mean[i], rstd[i]
+            rounded = work(y, m)
+            shift = c + b * (rounded - m)
+            fine = ordinary(m) and moderate(r_) and ordinary(b) and ordinary(shift)
+            for r in range(top, end):
+                o, q, t, p, _ = locate(r, loops)
+                o, q, t, p = o + at_x, q + at_g, t + at_y, p + at_w
+                rx, rg, ry = x[o : o + length], g[q : q + length], y[t : t + length]
+                if step != 0:
+                    rw = w[p : p + length]
+                    if fine and plain:
+                        write_weighted_row(rx, rg, ry, rw, work(y, r_), rounded, work(y, b), work(y, shift))
+                    else:
+                        write_exact_row(rx, rg, ry, rw, 1, r_, m, b, c)
+                elif fine and ordinary(r_ * w[p]):
+                    write_row(rx, rg, ry, work(y, r_ * w[p]), rounded, work(y, b), work(y, shift))
+                else:
+                    write_exact_row(rx, rg, ry, w[p : p + 1], 0, r_, m, b, c)
+        if task & WRITE != 0 and step != 0:
+            parameters_of_rows(
+                x, g, length, sets, loops, starts, begin, stop, top, end, mean, rstd, of_weight[part], of_bias[part]
+            )

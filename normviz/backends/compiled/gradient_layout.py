@@ -30,10 +30,12 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    kernel
-        Name of the kernel.
-    order
-        The axes of x from the outermost in memory to the innermost.
+    columns
+        Whether the loops are columns. Then a unit of work is a strip of neighbouring columns; otherwise it is a set.
+    order, back
+        The axes of x from the outermost in memory to the innermost, and the permutation that undoes this order.
+    in_memory
+        The weight's shape in that order.
     nests
         The loops over sets and over what is inside of them, as int64: length and step of each operand.
     numbers
@@ -48,8 +50,10 @@ class Plan(NamedTuple):
         Shape of the memory for sums.
     """
 
-    kernel: str
+    columns: bool
     order: tuple[int, ...]
+    back: tuple[int, ...]
+    in_memory: tuple[int, ...]
     nests: np.ndarray
     numbers: tuple[int, ...]
     starts: tuple[int, ...]
@@ -60,12 +64,20 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=256)
 def plan(
-    shape: tuple[int, ...], block: tuple[int, ...], itemsize: int, strides: tuple[Strides, ...], weight: tuple[int, ...]
+    shape: tuple[int, ...],
+    block: tuple[int, ...],
+    strides: tuple[Strides, ...],
+    itemsizes: tuple[int, ...],
+    weight: tuple[int, ...],
 ) -> Plan | None:
-    """Return how to go through x, gradient and result, of these strides in cells, or None where no kernel does.
+    """Return how to go through x, gradient and result, of these strides in bytes, or None where no kernel does.
 
     `weight` is the shape of the weight, which broadcasts against x.
     """
+    if any(step % size for of, size in zip(strides, itemsizes, strict=True) for step in of):
+        return None
+    strides = tuple(tuple(step // size for step in of) for of, size in zip(strides, itemsizes, strict=True))
+    itemsize = itemsizes[0]
     order = tuple(sorted(range(len(shape)), key=lambda axis: -(abs(strides[0][axis]) or np.inf)))
     loops = axes(shape, block, (*strides, strides_of(weight, order)))
     if not loops or any(loops[-1].steps[i] != 1 for i in (X, GRAD, Y)) or loops[-1].steps[WEIGHT] not in (0, 1):
@@ -76,12 +88,11 @@ def plan(
     large = math.prod(shape) * itemsize >= threads.WORTH
     parts = max(2, min(PARTS, math.prod(shape) // (8 * math.prod(weight)))) if large else 1
     if each == 0:
-        kernel, rows = "gradient_over_rows", _length(inside[:-1])
+        rows = _length(inside[:-1])
         numbers, nests = [inside[-1].length, inside[-1].steps[WEIGHT], len(outside)], [*outside, *inside[:-1]]
         cut, divided = _cut(_length(outside), rows, parts)
         sums = (_length(outside) if divided else len(cut), rows, 4)
     else:
-        kernel = "gradient_over_columns"
         run, lines = outside.pop(), inside[:-1] if each > 1 else inside
         wide, count = run.length * each, _length(lines)
         strip = WIDE
@@ -98,8 +109,10 @@ def plan(
     starts = [0, *(sum((loop.length - 1) * max(-loop.steps[i], 0) for loop in loops) for i in range(5))]
     table = [[loop.length, *loop.steps] for loop in nests]
     return Plan(
-        kernel,
+        each > 0,
         order,
+        tuple(map(int, np.argsort(order))),
+        tuple(weight[axis] for axis in order),
         np.array(table, np.int64).reshape(-1, 6),
         tuple(numbers),
         tuple(starts),
