@@ -208,7 +208,7 @@ def test_more_samples_and_more_threads_change_no_digit(shapes, limits, dtype, mo
         monkeypatch.setattr(module, name, limit)
     for shape, axis in product(shapes, (1, -1)):
         x = np.moveaxis(values(shape, loc=3), 1, axis).astype(dtype, order="C")
-        for method in ("layer", "group", "positional") if limits else ("layer", "positional"):
+        for method in ("layer", "instance", "group", "positional") if limits else ("layer", "positional"):
             options = {"num_groups": 1 if x.shape[axis] % 2 else two_groups(method)} if method == "group" else {}
             monkeypatch.setenv("NORMVIZ_NUM_THREADS", "1")
             few = of_all(x[:1], method, axis, **options)

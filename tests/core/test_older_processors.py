@@ -101,7 +101,8 @@ def sequential(a, b, out=None):
 def test_sums_are_float64_where_no_piece_is_short_enough(one_after_the_other):
     assert moments.piece() == 0
     x = np.random.default_rng(0).choice([-0.7, 0.7], (4, 8, 40, 41)).astype(np.float32)
-    mean, m2 = moments.of_rows(x.reshape(32, -1), moments.Workspace(moments.dtype_of_sums(x.dtype, 1640, 1)))
+    workspace = moments.Workspace(moments.dtype_of_sums(x.dtype, 1640, 1))
+    mean, m2 = (found[:, 0] for found in moments.of_matrices(x.reshape(32, -1, 1), workspace))
     rows = x.reshape(32, -1).astype(np.float64)
     np.testing.assert_allclose(mean, rows.mean(1), rtol=1e-10)
     np.testing.assert_allclose(m2 / 1640, rows.var(1), rtol=1e-12)
