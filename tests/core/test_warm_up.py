@@ -8,15 +8,18 @@ import pytest
 from normviz.backends.dispatch import compiled_problem
 
 CODE = """
+import sys
+
 import numpy as np
 import normviz as nv
 from tests.core.cases import configurations, one_each, values
 
 nv.devices(warm_up=True)
 from normviz.backends import threads
-from normviz.backends.compiled import gradient_kernels, kernels, machine_code, warm_up
+from normviz.backends.compiled import machine_code, warm_up
 
-functions = {**vars(kernels), **vars(gradient_kernels)}.values()
+modules = [module for name, module in sys.modules.items() if name.startswith("normviz.backends.compiled.")]
+functions = [f for module in modules for f in vars(module).values()]
 LOOPS = [f for f in functions if isinstance(getattr(f, "_cache", None), machine_code._Files)]
 
 
