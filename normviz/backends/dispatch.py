@@ -35,9 +35,10 @@ from normviz.core.errors import readable_bytes, unknown
 
 GPU_MIN_BYTES = 1 << 28
 COMPILED_MIN_BYTES = 1 << 22
-"""In each process, the compiled backend takes half a second to start: it imports numba and loads the machine code. Once
-on a machine it compiles for some seconds more. At 4 MiB it saves about a millisecond an output and many a gradient, and
-more in proportion to the size. With smaller arrays alone, thousands of outputs would not pay for the start."""
+"""In each process, the compiled backend takes about half a second to start: it imports numba and loads its code. Once
+on a machine it compiles too. On one thread, 4 MB saved about half a millisecond an output and two a gradient, and 17 MB
+ten an output. So at this size a start is paid after a thousand outputs or some hundred gradients, above it much sooner.
+"""
 
 
 @cache
