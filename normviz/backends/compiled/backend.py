@@ -10,6 +10,7 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.base import Given
 from normviz.backends.compiled.layout import Plan, plan
+from normviz.backends.compiled.memory import Memory as _Memory
 from normviz.backends.cpu.bfloat16 import NumPyWithBfloat16
 from normviz.core.moments import mean_and_var
 from normviz.core.pooling import Pooling
@@ -147,20 +148,3 @@ def _parameter(value: np.ndarray | None, default: int, how: Plan, work: Any) -> 
     if value.shape != how.parameter:
         value = np.broadcast_to(value, how.parameter)
     return value.transpose(how.order).astype(work, order="C").reshape(-1)
-
-
-class _Memory:
-    """The memory of an array from its lowest address to its highest, as one line that kernels may take.
-
-    A kernel is compiled again for an array that is read-only or has gaps, but not for this one.
-    """
-
-    def __init__(self, x: np.ndarray) -> None:
-        low, high = np.lib.array_utils.byte_bounds(x)
-        self.x = x  # which keeps the memory
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": ((high - low) // x.itemsize,),
-            "typestr": x.dtype.str,
-            "data": (low, False),
-        }

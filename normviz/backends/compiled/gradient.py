@@ -8,9 +8,9 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.base import Given
 from normviz.backends.compiled import gradient_kernels as kernels
-from normviz.backends.compiled.backend import _BITS, _Memory
 from normviz.backends.compiled.gradient_columns import gradient_over_columns
 from normviz.backends.compiled.gradient_layout import Part, Plan, plan
+from normviz.backends.compiled.memory import BITS, Memory
 from normviz.core.pooling import Pooling
 
 
@@ -68,10 +68,10 @@ def _plan(x: np.ndarray, grad: np.ndarray, out: np.ndarray, pool: Pooling, weigh
 
 
 def _known(x: np.ndarray) -> bool:
-    return (x.dtype.char in "edf" or x.dtype.name in _BITS) and x.dtype.isnative and x.flags.aligned
+    return (x.dtype.char in "edf" or x.dtype.name in BITS) and x.dtype.isnative and x.flags.aligned
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
     """Return the memory of an array from its lowest address on as one line; of float16 and bfloat16 the bits."""
-    line = x.reshape(-1) if x.flags.c_contiguous and x.flags.writeable else np.asarray(_Memory(x))
-    return line.view(_BITS[x.dtype.name]) if x.itemsize == 2 else line
+    line = x.reshape(-1) if x.flags.c_contiguous and x.flags.writeable else np.asarray(Memory(x))
+    return line.view(BITS[x.dtype.name]) if x.itemsize == 2 else line
