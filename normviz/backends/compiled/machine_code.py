@@ -6,6 +6,9 @@ file is an error. Here each piece of machine code is one file. Its name says all
 protects it. A file that is missing, damaged or cannot be written costs a compilation and nothing else.
 """
 
+# numba has no types for much of what is used here.
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
+
 import hashlib
 import os
 import pickle
