@@ -1,4 +1,4 @@
-"""What the CPU backends cost, as ratios within one run: `make bench`, about eight minutes.
+"""What the CPU backends cost, as ratios within one run: `make bench`, about ten minutes.
 
     python -m benchmarks.cpu [--out FILE] [--quick] [--threads 1 2] [--parts PART ...]
 
@@ -39,7 +39,7 @@ def main() -> None:
 def measured(part: str, counts: list[int], quick: bool) -> dict[str, object]:
     """Return what one part found."""
     if part == "cpu":
-        rounds, budget = (3, 0.0) if quick else (5, 0.6)
+        rounds, budget = (3, 0.0) if quick else (5, 0.4)
         return {"rows": list(compute.rows(cases.cases(quick), counts, rounds, budget))}
     if part == "accuracy":
         return {"rows": list(accuracy.table(compute.backends()))}
