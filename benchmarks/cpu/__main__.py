@@ -3,7 +3,7 @@
     python -m benchmarks.cpu [--out FILE] [--quick] [--threads 1 2] [--parts PART ...]
 
 Every time is the median of rounds in which all candidates ran once, in an order drawn anew. The tables are printed, and
-with --out what was measured is kept as JSON. `--quick` measures a few sizes in about a minute, and leaves out what takes
+with --out what was measured is kept as JSON. `--quick` measures a few sizes in about a minute, and nothing that takes
 gigabytes. Quote figures from a machine that does nothing else.
 """
 
