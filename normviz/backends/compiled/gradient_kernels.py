@@ -28,7 +28,7 @@ SUM, SOLVE, WRITE = 1, 2, 4
 """Tasks, to be added: take the sums, make coefficients of them, write the gradient."""
 
 
-@part_of_loop()
+@part_of_loop(forceinline=True, error_model="numpy")
 def locate(index, loops):
     """Return the offset of each operand's cell at the index of a nest of loops."""
     x = grad = y = weight = of_set = 0
