@@ -8,9 +8,14 @@ ml_dtypes = pytest.importorskip("ml_dtypes")
 KINDS = {"float16": (np.float16, np.int16), "bfloat16": (ml_dtypes.bfloat16, np.uint16)}
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_every_half_is_read_and_rounded_right(name):
+@pytest.mark.parametrize("name", [*KINDS, "float16 without instructions for it"])
+def test_every_half_is_read_and_rounded_right(name, monkeypatch):
+    from normviz.backends.compiled import numbers
     from normviz.backends.compiled.numbers import load, store
+
+    if name not in KINDS:
+        monkeypatch.setattr(numbers, "_converts_halves", lambda context: False)
+        name = "float16"
 
     @numba.njit
     def copy(source, target):

@@ -10,13 +10,14 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.base import Given
 from normviz.backends.compiled.layout import Plan, plan
-from normviz.backends.compiled.memory import Memory as _Memory
+from normviz.backends.compiled.memory import Memory
 from normviz.backends.cpu.bfloat16 import NumPyWithBfloat16
 from normviz.core.moments import mean_and_var
 from normviz.core.pooling import Pooling
 
 _STATISTICS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
-_BITS = {"float32": None, "float64": None, "float16": np.int16, "bfloat16": np.uint16}
+_WORK = {np.dtype(np.float32): np.float32, np.dtype(np.float64): np.float64, np.dtype(np.float16): np.float32}
+"""The types that loops take, in this machine's byte order, and those in which they compute; bfloat16 is another."""
 _ONE, _ZERO = ((np.full(1, value, np.float32), np.full(1, value, np.float64)) for value in (1, 0))
 READ, WRITE, PIECES = 1, 2, 4
 _NONE = np.empty((2, 0))
@@ -39,7 +40,8 @@ class Compiled(NumPyWithBfloat16):
         """Return mean and M2, the sum of squared deviations, of every block of x, by the rule of `Backend.moments`."""
         how = plan(x.shape, block, x.itemsize, x.strides) if _takes(x) else None
         if how is None:
-            return super().moments(x, block)
+            packed = x.copy("K") if _takes(x) and math.prod(block) > 1 else x
+            return super().moments(x, block) if packed.strides == x.strides else self.moments(packed, block)
         mean, m2 = _moments(_line(x, how.dense[0], how), how, threads.worthwhile(x.nbytes))
         grid = [n // extent for n, extent in zip(x.shape, block, strict=True)]
         return mean.reshape(grid), m2.reshape(grid)
@@ -56,14 +58,17 @@ class Compiled(NumPyWithBfloat16):
         statistic = _STATISTICS[pool.row.statistic]
         how = plan(x.shape, pool.block, x.itemsize, x.strides, out.strides, shape, statistic)
         if how is None:
-            like_x = np.empty_like(x)
-            if out.strides != like_x.strides:
-                self.normalize(x, pool, weight, bias, eps, given, like_x)
-                out[...] = like_x
-            else:
+            like_x = np.empty_like(x)  # without gaps
+            fits = plan(x.shape, pool.block, x.itemsize, x.strides, like_x.strides, shape, statistic) is not None
+            if not fits and (pool.size == 1 or x.strides == like_x.strides):
                 super().normalize(x, pool, weight, bias, eps, given, out)
+                return
+            if not fits:
+                like_x[...] = x
+            self.normalize(x if fits else like_x, pool, weight, bias, eps, given, like_x)
+            out[...] = like_x
             return
-        work = np.float64 if x.itemsize == 8 else np.float32
+        work = _WORK.get(x.dtype, np.float32)
         parameters = (_parameter(weight, 1, how, work), _parameter(bias, 0, how, work))
         arrays = (_line(x, how.dense[0], how), _line(out, how.dense[1], how), *parameters)
         count = threads.worthwhile(x.nbytes)
@@ -118,17 +123,16 @@ def _divided(how: Plan, count: int) -> bool:
 def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: int, units: int, count: int) -> None:
     """Run a task on all units or pieces, on `count` threads."""
     loops = kernels().over_columns if how.columns else kernels().over_rows
-    in_place = task & WRITE > 0 and arrays[0].ctypes.data == arrays[1].ctypes.data
     if count == 1:
-        loops(*arrays, statistics, how.table, eps, task, in_place, 0, units)
+        loops(*arrays, statistics, how.table, eps, task, 0, units)
         return
     ends = [units * i // count for i in range(count + 1)]
     parts = [part for part in pairwise(ends) if part[0] < part[1]]
-    threads.run(lambda part: loops(*arrays, statistics, how.table, eps, task, in_place, *part), parts)
+    threads.run(lambda part: loops(*arrays, statistics, how.table, eps, task, *part), parts)
 
 
 def _takes(x: np.ndarray) -> bool:
-    return x.dtype.name in _BITS and x.dtype.isnative and x.flags.aligned
+    return (x.dtype in _WORK or x.dtype.name == "bfloat16") and x.flags.aligned
 
 
 def _line(x: np.ndarray, dense: bool, how: Plan) -> np.ndarray:
@@ -136,8 +140,8 @@ def _line(x: np.ndarray, dense: bool, how: Plan) -> np.ndarray:
     if dense and x.flags.writeable:
         line = x.reshape(-1) if x.flags.c_contiguous else x.transpose(how.order).reshape(-1)
     else:
-        line = np.asarray(_Memory(x))
-    return line.view(_BITS[x.dtype.name]) if x.itemsize == 2 else line
+        line = np.asarray(Memory(x))
+    return line if x.itemsize > 2 else line.view(np.int16 if x.dtype in _WORK else np.uint16)
 
 
 def _parameter(value: np.ndarray | None, default: int, how: Plan, work: Any) -> np.ndarray:
@@ -147,4 +151,6 @@ def _parameter(value: np.ndarray | None, default: int, how: Plan, work: Any) -> 
         return (_ZERO, _ONE)[default][work is np.float64] if size == 1 else np.full(size, default, work)
     if value.shape != how.parameter:
         value = np.broadcast_to(value, how.parameter)
-    return value.transpose(how.order).astype(work, order="C").reshape(-1)
+    if value.size > max(value.shape):
+        value = value.transpose(how.order)
+    return value.astype(work, order="C").reshape(-1)

@@ -6,9 +6,8 @@ pieces in their order. So the digits of a set depend neither on other sets nor o
 """
 
 import numpy as np
-from numba import njit
 
-from normviz.backends.compiled.machine_code import compiled
+from normviz.backends.compiled.machine_code import compiled, part_of_loop
 from normviz.backends.compiled.numbers import empty, is_double, load, store, work
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
@@ -27,13 +26,13 @@ READ, WRITE, PIECES = 1, 2, 4
 """Tasks, to be added: take the statistics, write the output, and each for single pieces of sets."""
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def divide(a, b):
     """Return a // b of integers that are not negative, which is faster for unsigned ones."""
     return np.int64(np.uint64(a) // np.uint64(b))
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def locate(index, loops, operand):
     """Return the offset of an operand's cell at the index of a nest of loops."""
     offset = 0
@@ -46,7 +45,7 @@ def locate(index, loops, operand):
     return offset
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def part_of_row(i, cuts):
     """Return the row of a part, the cells before it in the row, and its cells."""
     if cuts[1] == 1:
@@ -56,7 +55,7 @@ def part_of_row(i, cuts):
     return row, done, min(cuts[5], cuts[0] - done)
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def merge(count, mean, m2, more, other, other_m2):
     """Merge the moments of two parts of a set, as `core.moments.merge_two` does."""
     if count == 0:
@@ -70,7 +69,7 @@ def merge(count, mean, m2, more, other, other_m2):
     return total, merged, m2 + other_m2 + delta * (count * share) * delta
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def variance(mean, m2, size, statistic):
     """Return mean and variance, or 0 and the mean square or squared norm, as `core.moments.mean_and_var` does."""
     var = m2 / size
@@ -80,13 +79,22 @@ def variance(mean, m2, size, statistic):
     return 0.0, var * size if statistic == 2 else var
 
 
-@njit(forceinline=True)
+@part_of_loop(forceinline=True)
 def extreme(mean, rstd):
     """Return whether float32 may lose digits, so that the output is to be computed in float64."""
     return abs(mean) > HUGE or rstd > HUGE or rstd < 1 / HUGE
 
 
-@njit(forceinline=True, fastmath=FAST)
+@part_of_loop(forceinline=True, error_model="numpy")
+def rows_in_step(i, end, row, loops, cuts):
+    """Return how many rows from `row` on, of those up to part `end`, lie one step of the innermost loop apart."""
+    if cuts[1] > 1 or len(loops) == 0:
+        return 1
+    inner = loops[len(loops) - 1, LENGTH]
+    return min(end - i, inner - (row - divide(row, inner) * inner if len(loops) > 1 else row))
+
+
+@part_of_loop(forceinline=True, fastmath=FAST)
 def row_sums(x, at, n, first, share):
     """Return the sums of x * share - first and of its square."""
     total = squares = 0.0
@@ -98,23 +106,28 @@ def row_sums(x, at, n, first, share):
     return total, squares
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def piece_of_rows(x, start, piece, loops, cuts):
     """Return count, mean and M2 of one piece of a set."""
     begin, end = piece * cuts[3], min((piece + 1) * cuts[3], cuts[2])
+    step_of_rows = loops[len(loops) - 1, X] if len(loops) > 0 else 0
     row, done, n = part_of_row(begin, cuts)
     first, share, step = np.float64(load(x, start + locate(row, loops, X) + done)), 1.0, 0
     if not np.isfinite(first):
         first = 0.0
     while True:
         total = squares = 0.0
-        count = 0
-        for i in range(begin, end):
+        count, i = 0, begin
+        while i < end:
             row, done, n = part_of_row(i, cuts)
-            t, s = row_sums(x, start + locate(row, loops, X) + done, n, first, share)
-            total += t
-            squares += s
-            count += n
+            at, rows = start + locate(row, loops, X) + done, rows_in_step(i, end, row, loops, cuts)
+            for _ in range(rows):
+                t, s = row_sums(x, at, n, first, share)
+                total += t
+                squares += s
+                at += step_of_rows
+            count += n * rows
+            i += rows
         mean = total / count
         m2 = squares - total * mean
         if not is_double(x) or step == 2 or (step == 0 and total * mean <= MAX_RATIO * m2):
@@ -131,7 +144,7 @@ def piece_of_rows(x, start, piece, loops, cuts):
     return count, first + mean, 0.0 if m2 < 0 else m2
 
 
-@njit(forceinline=True, fastmath={"contract"})
+@part_of_loop(forceinline=True, fastmath={"contract"})
 def write_row(x, p, y, q, n, mean, scale, shift, in_place):
     """Write (x - mean) * scale + shift."""
     p, q, n = np.uint64(p), np.uint64(q), np.uint64(n)
@@ -143,7 +156,7 @@ def write_row(x, p, y, q, n, mean, scale, shift, in_place):
             store(y, q + j, (load(x, p + j) - mean) * scale + shift)
 
 
-@njit(forceinline=True, fastmath={"contract"})
+@part_of_loop(forceinline=True, fastmath={"contract"})
 def write_weighted_row(x, p, y, q, n, mean, scale, shift, weight, bias, w, in_place):
     """Write ((x - mean) * scale + shift) * weight + bias."""
     p, q, n, w = np.uint64(p), np.uint64(q), np.uint64(n), np.uint64(w)
@@ -156,7 +169,7 @@ def write_weighted_row(x, p, y, q, n, mean, scale, shift, weight, bias, w, in_pl
 
 
 @compiled(error_model="numpy")
-def over_rows(x, y, weight, bias, statistics, table, eps, task, in_place, start, end):
+def over_rows(x, y, weight, bias, statistics, table, eps, task, start, end):
     """Do a task on the sets from `start` to `end`, or on so many pieces of sets.
 
     `statistics` are mean and variance, given, or mean and M2, to be written, of shape (2, sets); or for single pieces
@@ -165,11 +178,14 @@ def over_rows(x, y, weight, bias, statistics, table, eps, task, in_place, start,
     a = LOOPS + table[HEAD, 0]
     b = a + table[HEAD, 1]
     sets, reads, writes = table[LOOPS:a], table[a:b], table[b:]
-    cuts = table[WRITES]
+    cuts, in_place = table[WRITES], x.ctypes.data == y.ctypes.data
     pieces = 1 if task < PIECES else table[READS, 4] if task & READ else cuts[4]
-    w_step = table[START, INNER]
+    w_step, last = table[START, INNER], len(writes) - 1
+    x_step = y_step = row_step = 0
+    if last >= 0:
+        x_step, y_step, row_step = writes[last, X], writes[last, Y], writes[last, WEIGHT]
     for u in range(start, end):
-        s = u // pieces
+        s = divide(u, pieces)
         first = u - s * pieces
         at_x, at_set = table[START, X] + locate(s, sets, X), table[START, SET] + locate(s, sets, SET)
         if task & READ:
@@ -190,36 +206,53 @@ def over_rows(x, y, weight, bias, statistics, table, eps, task, in_place, start,
         rest = np.float64(rounded) - mean  # goes into the term that is added
         at_y = table[START, Y] + locate(s, sets, Y)
         at_w = table[START, WEIGHT] + locate(s, sets, WEIGHT)
-        for i in range(first * cuts[3], min((first + 1) * cuts[3], cuts[2]) if task & PIECES else cuts[2]):
+        special = not is_double(x) and extreme(mean, rstd)
+        scale, shift = work(x, rstd), work(x, rest * rstd)
+        i, stop = first * cuts[3], min((first + 1) * cuts[3], cuts[2]) if task & PIECES else cuts[2]
+        while i < stop:
             row, done, n = part_of_row(i, cuts)
             p, q = at_x + locate(row, writes, X) + done, at_y + locate(row, writes, Y) + done
             w = at_w + locate(row, writes, WEIGHT) + done * w_step
-            if not is_double(x) and extreme(mean, rstd):
-                for j in range(n):
-                    v = w + j * w_step
-                    store(y, q + j, (np.float64(load(x, p + j)) - mean) * (rstd * weight[v]) + bias[v])
-            elif w_step == 0:
-                scale = rstd * weight[w]
-                shift = rest * scale + bias[w]
-                write_row(x, p, y, q, n, rounded, work(x, scale), work(x, shift), in_place)
-            else:
-                scale, shift = work(x, rstd), work(x, rest * rstd)
-                write_weighted_row(x, p, y, q, n, rounded, scale, shift, weight, bias, w, in_place)
+            rows = rows_in_step(i, stop, row, writes, cuts)
+            for _ in range(rows):
+                if special:
+                    for j in range(n):
+                        v = w + j * w_step
+                        store(y, q + j, (np.float64(load(x, p + j)) - mean) * (rstd * weight[v]) + bias[v])
+                elif w_step == 0:
+                    a = rstd * weight[w]
+                    b = rest * a + bias[w]
+                    write_row(x, p, y, q, n, rounded, work(x, a), work(x, b), in_place)
+                else:
+                    write_weighted_row(x, p, y, q, n, rounded, scale, shift, weight, bias, w, in_place)
+                p += x_step
+                q += y_step
+                w += row_step
+            i += rows
 
 
-@njit(forceinline=True, fastmath={"contract"})
-def add_lines(x, a, b, c, d, n, first, total, squares):
-    """Add four lines to the sums down every column, relative to the first cells."""
-    a, b, c, d = np.uint64(a), np.uint64(b), np.uint64(c), np.uint64(d)
+@part_of_loop(forceinline=True)
+def copy_line(x, at, n, lines, to):
+    """Copy a line, because processors fetch memory ahead for one line at a time, not for four side by side."""
+    at, to = np.uint64(at), np.uint64(to)
     for j in range(np.uint64(n)):
+        lines[to + j] = load(x, at + j)
+
+
+@part_of_loop(forceinline=True, fastmath={"contract"})
+def add_lines(lines, n, first, total, squares):
+    """Add four lines to the sums down every column, relative to the first cells."""
+    n = np.uint64(n)
+    b, c, d = n, n + n, n + n + n
+    for j in range(n):
         k = first[j]
-        e, f = np.float64(load(x, a + j)) - k, np.float64(load(x, b + j)) - k
-        g, h = np.float64(load(x, c + j)) - k, np.float64(load(x, d + j)) - k
+        e, f = np.float64(lines[j]) - k, np.float64(lines[b + j]) - k
+        g, h = np.float64(lines[c + j]) - k, np.float64(lines[d + j]) - k
         total[j] += (e + f) + (g + h)
         squares[j] += (e * e + f * f) + (g * g + h * h)
 
 
-@njit(forceinline=True, fastmath={"contract"})
+@part_of_loop(forceinline=True, fastmath={"contract"})
 def add_line(x, a, n, first, total, squares):
     """Add one line to the sums down every column."""
     a = np.uint64(a)
@@ -229,7 +262,7 @@ def add_line(x, a, n, first, total, squares):
         squares[j] += d * d
 
 
-@njit(forceinline=True, fastmath={"contract"})
+@part_of_loop(forceinline=True, fastmath={"contract"})
 def write_line(x, p, y, q, n, mean, scale, shift, weight, bias, in_place):
     """Write ((x - mean) * scale + shift) * weight + bias with a mean, scale and shift for each column."""
     p, q, n = np.uint64(p), np.uint64(q), np.uint64(n)
@@ -241,7 +274,7 @@ def write_line(x, p, y, q, n, mean, scale, shift, weight, bias, in_place):
             store(y, q + j, ((load(x, p + j) - mean[j]) * scale[j] + shift[j]) * weight + bias)
 
 
-@njit(forceinline=True, error_model="numpy")
+@part_of_loop(forceinline=True, error_model="numpy")
 def mean_of_shares(x, start, width, sets, each, j, begin, end, loops, cuts, count):
     """Return the mean of the columns of set j from shares of its cells, which never overflow."""
     mean = 0.0
@@ -254,8 +287,8 @@ def mean_of_shares(x, start, width, sets, each, j, begin, end, loops, cuts, coun
     return mean
 
 
-@njit(forceinline=True, error_model="numpy")
-def piece_of_columns(x, start, width, sets, each, piece, loops, cuts, sums, found):
+@part_of_loop(forceinline=True, error_model="numpy")
+def piece_of_columns(x, start, width, sets, each, piece, loops, cuts, sums, found, lines):
     """Write mean and M2 of one piece of every set of a strip to found[1] and found[2], and return the count."""
     begin, end = piece * cuts[3], min((piece + 1) * cuts[3], cuts[2])
     first, total, squares = sums[0], sums[1], sums[2]
@@ -279,18 +312,17 @@ def piece_of_columns(x, start, width, sets, each, piece, loops, cuts, sums, foun
             row, done, n = part_of_row(i, cuts)
             n = min(n, width)
             a = start + locate(row, loops, X) + done
-            lines = 1
-            if cuts[1] > 1 and i + 4 <= end and done + 4 * n <= cuts[0]:
-                lines, b, c, d = 4, a + n, a + 2 * n, a + 3 * n
-            elif cuts[1] == 1 and i + 4 <= end:
-                lines, b = 4, start + locate(row + 1, loops, X)
-                c, d = start + locate(row + 2, loops, X), start + locate(row + 3, loops, X)
-            if lines == 4:
-                add_lines(x, a, b, c, d, n, first, total, squares)
+            if i + 4 <= end and (cuts[1] == 1 or done + 4 * n <= cuts[0]):
+                for line in range(4):
+                    copy_line(x, a, n, lines, line * n)
+                    a = a + n if cuts[1] > 1 else start + locate(row + line + 1, loops, X)
+                add_lines(lines, n, first, total, squares)
+                i += 4
+                cells += 4 * n
             else:
                 add_line(x, a, n, first, total, squares)
-            i += lines
-            cells += lines * n
+                i += 1
+                cells += n
         count = cells // sets
         for j in range(sets):
             if step == 1 and found[3, j] == 0:
@@ -318,7 +350,7 @@ def piece_of_columns(x, start, width, sets, each, piece, loops, cuts, sums, foun
 
 
 @compiled(error_model="numpy")
-def over_columns(x, y, weight, bias, statistics, table, eps, task, in_place, start, end):
+def over_columns(x, y, weight, bias, statistics, table, eps, task, start, end):
     """Do the same on the strips from `start` to `end`, or on so many pieces of strips.
 
     A strip is so many neighbouring columns. Where sets are few, its lines hold several lines of x side by side.
@@ -326,29 +358,30 @@ def over_columns(x, y, weight, bias, statistics, table, eps, task, in_place, sta
     a = LOOPS + table[HEAD, 0]
     b = a + table[HEAD, 1]
     outers, of_sets, reads, writes = table[LOOPS : a - 1], table[a - 1], table[a:b], table[b:]
-    cuts = table[WRITES]
+    cuts, in_place = table[WRITES], x.ctypes.data == y.ctypes.data
     wide, each, strip, strips = table[COLUMNS, 0], table[COLUMNS, 1], table[COLUMNS, 2], table[COLUMNS, 3]
     pieces = 1 if task < PIECES else table[READS, 4] if task & READ else cuts[4]
     w_step = table[START, INNER]
     by_line = table[COLUMNS, 4] != 0
     across = max(table[READS, 5], cuts[5], strip)
     sums, found, moments = np.empty((3, across)), np.empty((4, wide // each)), np.empty((2, wide // each))
+    lines = empty(x, 4 * across)
     means, scales, shifts = empty(x, across), empty(x, across), empty(x, across)
     special, values = np.empty(across, np.int64), np.empty(across)
     for u in range(start, end):
-        unit = u // pieces
+        unit = divide(u, pieces)
         only = u - unit * pieces
-        o = unit // strips
+        o = divide(unit, strips)
         j0 = (unit - o * strips) * strip
         width = min(strip, wide - j0)
         sets = width // each
         at_x = table[START, X] + locate(o, outers, X) + j0
-        at_set = table[START, SET] + locate(o, outers, SET) + j0 // each * of_sets[SET]
+        at_set = table[START, SET] + locate(o, outers, SET) + divide(j0, each) * of_sets[SET]
         if task & READ:
             columns = width if strips > 1 else table[READS, 5]
             count = 0
             for piece in range(only, only + 1 if task & PIECES else table[READS, 4]):
-                more = piece_of_columns(x, at_x, columns, sets, each, piece, reads, table[READS], sums, found)
+                more = piece_of_columns(x, at_x, columns, sets, each, piece, reads, table[READS], sums, found, lines)
                 total = count
                 for j in range(sets):
                     if piece == only:
@@ -360,7 +393,7 @@ def over_columns(x, y, weight, bias, statistics, table, eps, task, in_place, sta
                 count = total
             for j in range(sets):
                 if task & PIECES:
-                    v = (o * (wide // each) + j0 // each + j) * pieces + only
+                    v = (o * (wide // each) + divide(j0, each) + j) * pieces + only
                     statistics[0, v], statistics[1, v], statistics[2, v] = count, moments[0, j], moments[1, j]
                 elif task == READ:
                     v = at_set + j * of_sets[SET]
@@ -374,7 +407,7 @@ def over_columns(x, y, weight, bias, statistics, table, eps, task, in_place, sta
             continue
         columns = width if strips > 1 else cuts[5]
         at_y = table[START, Y] + locate(o, outers, Y) + j0
-        at_w = table[START, WEIGHT] + locate(o, outers, WEIGHT) + j0 // each * of_sets[WEIGHT]
+        at_w = table[START, WEIGHT] + locate(o, outers, WEIGHT) + divide(j0, each) * of_sets[WEIGHT]
         specials = c = 0
         while c < columns:
             for j in range(sets):

@@ -24,10 +24,10 @@ LONG = 64
 """Rows with a weight for each cell are made at least this long, by repeating the weight, if ..."""
 REPEATED = 1 << 13
 """... it has no more entries than this then."""
-NARROW, WIDE = 256, 512
-"""Lines of fewer columns than NARROW are joined; of more columns than WIDE, they are cut into strips."""
+WIDE = 256
+"""Lines of fewer columns are joined; lines of more are cut into strips."""
 CACHE = 1 << 19
-"""Bytes of x in a strip that is read twice, if 64 columns or more of it fit."""
+"""Bytes of x in a strip, which is read twice, if half of WIDE columns or more fit."""
 
 Strides = tuple[int, ...]
 
@@ -235,7 +235,7 @@ def _longer(
 def _strip(wide: int, each: int, nbytes: int) -> int:
     """Return the columns of a strip, for columns of `nbytes` bytes: whole sets."""
     fits = CACHE // nbytes
-    columns = min(fits if fits >= 64 else WIDE, WIDE) // 16 * 16
+    columns = min(fits if fits >= WIDE // 2 else WIDE, WIDE) // 16 * 16
     return min(wide, max(columns // each, 1) * each)
 
 
@@ -250,7 +250,7 @@ def _cuts(length: int, width: int, loops: list[Axis], cells: int) -> list[int]:
 def _lines(loops: list[Axis], wide: int, across: int) -> tuple[list[Axis], list[int]]:
     """Return loops over lines, and how the lines are cut; short lines that follow each other become longer ones."""
     last = loops[-1]
-    beside = NARROW // wide if last.steps[:3] == (wide, wide, 0) else 1
+    beside = WIDE // wide if last.steps[:3] == (wide, wide, 0) else 1
     if beside > 1:
         return loops[:-1], _cuts(last.length * wide, beside * wide, loops[:-1], 4 * CELLS)
     return loops, _cuts(wide, wide, loops, 4 * CELLS * wide // across)

@@ -23,9 +23,16 @@ def _int(value: int) -> ir.Constant:
 # These are written as LLVM's instructions, because numba computes integers in 64 bits, which halves the speed.
 
 
+def _converts_halves(context: Any) -> bool:
+    """Return whether the processor has instructions for this; without them LLVM would call functions."""
+    return "+f16c" in context.codegen().magic_tuple()[2].split(",")
+
+
 @_instructions
 def _from_float16(_context: Any, _bits: Any) -> Any:
-    def code(_context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
+    def code(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
+        if _converts_halves(context):
+            return b.fpext(b.bitcast(arguments[0], ir.HalfType()), _FLOAT)
         bits = b.sext(arguments[0], _INT)
         moved = b.and_(b.shl(bits, _int(13)), _int(0x8FFFE000 - (1 << 32)))  # the value times 2^-112
         special = b.icmp_signed(">=", b.and_(bits, _int(0x7FFF)), _int(0x7C00))  # an infinity or NaN
@@ -37,7 +44,9 @@ def _from_float16(_context: Any, _bits: Any) -> Any:
 
 @_instructions
 def _to_float16(_context: Any, _value: Any) -> Any:
-    def code(_context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
+    def code(context: Any, b: Any, _signature: Any, arguments: Any) -> Any:
+        if _converts_halves(context):
+            return b.bitcast(b.fptrunc(arguments[0], ir.HalfType()), _SHORT)
         bits = b.bitcast(arguments[0], _INT)
         size = b.and_(bits, _int(_MAGNITUDE))
         odd = b.and_(b.lshr(size, _int(13)), _int(1))
