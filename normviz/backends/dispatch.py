@@ -119,7 +119,7 @@ def devices(warm_up: bool = False) -> dict[str, str]:
     """Return for each backend what it runs on here, or why it cannot be used.
 
     With `warm_up` every loop of the compiled backend is compiled first, for all dtypes and layouts, and kept on disk.
-    That takes some seconds, once on a machine; no later call waits for it then. Without numba nothing happens.
+    That takes about a minute, once on a machine; no later call waits for it then. Without numba nothing happens.
 
     >>> list(devices())
     ['numpy', 'compiled', 'cupy']
@@ -226,7 +226,8 @@ def _cpu() -> str:
 def _loops() -> str:
     code: Any = import_module("normviz.backends.compiled.machine_code")
     folder, kept = code.writable_folder(), code.kept()
-    new = f"new ones go to {folder}" if folder else "new ones are lost, because no folder can be written to"
+    why = "no folder can be written to" if code.KEEPS else "they cannot be kept with this version of numba"
+    new = f"new ones go to {folder}" if folder else f"new ones are lost, because {why}"
     always = "" if os.environ.get("NORMVIZ_COMPILED_MIN_BYTES") else ", and all once one has been there"
     return (
         f"numba {code.numba.__version__} for {code.processor()}, {threads.number()} threads for large arrays; "

@@ -234,7 +234,7 @@ def test_a_package_in_a_zip_file(tmp_path):
     package = Path(nv.__file__).parent
     archive = tmp_path / "normviz.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        for path in package.rglob("*.py"):
+        for path in [*package.rglob("*.py"), *package.rglob("*.cu")]:
             file.write(path, path.relative_to(package.parent))
     code = """
     import sys

@@ -13,26 +13,32 @@ import hashlib
 import os
 import pickle
 import pkgutil
+import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
-from numba.core.compiler import CompileResult
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
-from numba.core.serialize import dumps
-from numba.misc.appdirs import AppDirs
 
 from normviz import atomic_write
 from normviz.backends.compiled import readiness
 from normviz.backends.failure import BackendFailure
 
+try:
+    from numba.core.compiler import CompileResult
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+    from numba.core.serialize import dumps
+    from numba.misc.appdirs import AppDirs
+except ImportError:  # numba does not promise to keep these; without them every process compiles for itself
+    KEEPS = False
+else:
+    KEEPS = True
 
 class CannotCompile(BackendFailure, RuntimeError):
     """numba cannot compile a loop here."""
@@ -52,7 +58,8 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
 
     def decorate(function: Callable) -> Any:
         loop: Any = numba.njit(nogil=True, **options)(function)
-        loop._cache = _Files(function.__name__)
+        if KEEPS:
+            loop._cache = _Files(function.__name__)
         compile_or_load = loop.compile
 
         def compile(signature: Any) -> Any:
@@ -80,10 +87,10 @@ class _Files:
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Return the compiled function, or None if it is not on disk."""
-        context.refresh()
-        name, key = self._entry(signature)
         for folder in folders():
             try:
+                context.refresh()
+                name, key = self._entry(signature)
                 data = (folder / name).read_bytes()
                 if data[:32] == hashlib.sha256(key + data[32:]).digest():
                     return CompileResult._rebuild(context, *pickle.loads(data[32:]))
@@ -94,17 +101,19 @@ class _Files:
     def save_overload(self, signature: Any, result: Any) -> None:
         """Write a compiled function to disk, if there is a place."""
         folder = writable_folder()
-        if folder is None or result.library.has_dynamic_globals:
+        if folder is None:
             return
-        name, key = self._entry(signature)
         try:
+            if result.library.has_dynamic_globals:
+                return
+            name, key = self._entry(signature)
             data = dumps(result._reduce())
             atomic_write.write(folder / name, hashlib.sha256(key + data).digest() + data)
             if folder == _beside_bytecode():  # no other version of normviz uses this folder
                 for old in folder.glob(f"{name.rpartition('-')[0]}-*.bin"):
                     if old.name != name:
                         old.unlink(missing_ok=True)
-        except Exception:  # the disk is full, for instance
+        except Exception:  # the disk is full, or this numba has it otherwise
             return
 
     def _entry(self, signature: Any) -> tuple[str, bytes]:
@@ -121,13 +130,13 @@ def part_of_loop(**options: Any) -> Callable[[Callable], Any]:
 
 def kept() -> int:
     """Return how many pieces of machine code are on disk for this processor and this version."""
-    ending = f"*-{_short(repr(_processor()))}-{_build()}.bin"
+    ending = f"*-{_short(repr(_processor()))}-{_build()}.bin" if KEEPS else ""
     return len({file.name for folder in folders() for file in folder.glob(ending)})
 
 
 def processor() -> str:
     """Return the name of the processor that is compiled for, and its widest vector instructions."""
-    _, name, features = _processor()
+    _, name, features = _processor() if KEEPS else ("", platform.machine(), "")
     widest = {"+avx512f": "AVX-512", "+avx2": "AVX2", "+avx": "AVX", "+sve": "SVE", "+neon": "NEON"}
     return " with ".join([name, *[label for flag, label in widest.items() if flag in features.split(",")][:1]])
 
@@ -135,15 +144,28 @@ def processor() -> str:
 def folders() -> Iterator[Path]:
     """Yield the folders that may hold machine code, in the order in which they are looked through.
 
-    NUMBA_CACHE_DIR comes first, then the folder of the package's own bytecode, then the user's cache.
+    NUMBA_CACHE_DIR comes first, then the folder of the package's own bytecode, then the user's cache. A folder of
+    another user is left out, because to read machine code is to trust its author.
     """
-    if config.CACHE_DIR:
-        yield Path(config.CACHE_DIR, "normviz")
-    if (beside := _beside_bytecode()) is not None:
-        yield beside
+    if not KEEPS:
+        return
     of_user = Path(AppDirs("normviz", appauthor=False).user_cache_dir)
-    if of_user.is_absolute():  # a user without a home has none
-        yield of_user
+    chosen = Path(numba.config.CACHE_DIR, "normviz") if numba.config.CACHE_DIR else None
+    # A user without a home has no cache folder.
+    for folder in (chosen, _beside_bytecode(), of_user if of_user.is_absolute() else None):
+        if folder is not None and _trusted(folder):
+            yield folder
+
+
+def _trusted(folder: Path) -> bool:
+    """Return whether a folder belongs to this user, to root or to the owner of the package, or does not exist yet."""
+    if not hasattr(os, "getuid"):
+        return True
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if folder.stat().st_uid in (0, os.getuid()):
+            return True
+        return folder.stat().st_uid == Path(__file__).stat().st_uid
+    return True
 
 
 @cache
@@ -187,7 +209,7 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-if hasattr(os, "register_at_fork"):
+if KEEPS and hasattr(os, "register_at_fork"):
     # A fork waits for a compilation on another thread. In the child that thread would be gone, and its lock still held.
     os.register_at_fork(
         before=global_compiler_lock.acquire,

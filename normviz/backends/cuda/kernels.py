@@ -5,7 +5,7 @@ emulation on the CPU.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ LONGEST = {"float64": 1 << 13}
 # Shorter rows of columns are read several at a time, because neighbouring threads must read neighbouring memory.
 BESIDE = 256
 FILES = ("kernels.cu", "affine.cu", "gradient.cu")
-SOURCE = "".join(Path(__file__).with_name(name).read_text() for name in FILES)
+SOURCE = "".join(files(__package__ or "").joinpath(name).read_text("utf-8") for name in FILES)
 HEADERS = "#include <cuda_fp16.h>\n#include <cuda_bf16.h>\n"
 OPTIONS = ("--std=c++17",)
 KINDS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
