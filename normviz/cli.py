@@ -90,10 +90,15 @@ cli.add_command(playground, "demo")
 @click.option("--warm-up", is_flag=True, help="First compile all that the compiled backend may need.")
 def devices(warm_up: bool) -> None:
     """Say what each backend runs on here, or why it cannot be used."""
+    from normviz.backends.dispatch import compiled_problem
+
+    warm_up = warm_up and compiled_problem() is None
+    if warm_up:
+        click.echo("Compiling what is not compiled yet. On a new machine this takes about a minute.")
     start = perf_counter()
     found = nv.devices(warm_up=warm_up)
     if warm_up:
-        click.echo(f"Compiled in {perf_counter() - start:.1f} s what was not compiled yet.")
+        click.echo(f"This took {perf_counter() - start:.0f} s.")
     for name, said in found.items():
         click.echo(f"{name}: {said}")
 

@@ -149,15 +149,28 @@ def test_a_folder_that_can_only_be_read_is_read(kept, monkeypatch):
 
 
 def test_the_folders(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine_code.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(machine_code.numba.config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(
         machine_code, "AppDirs", lambda *_, **__: SimpleNamespace(user_cache_dir=str(tmp_path / "home"))
     )
     beside = Path(cache_from_source(machine_code.__file__)).parent
     assert list(machine_code.folders()) == [tmp_path / "normviz", beside, tmp_path / "home"]
-    monkeypatch.setattr(machine_code.config, "CACHE_DIR", "")
+    monkeypatch.setattr(machine_code.numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(machine_code, "AppDirs", lambda *_, **__: SimpleNamespace(user_cache_dir="~/.cache/normviz"))
     assert list(machine_code.folders()) == [beside]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owner here")
+def test_a_folder_of_another_user_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine_code.numba.config, "CACHE_DIR", str(tmp_path))
+    folder, really = tmp_path / "normviz", Path.stat
+    assert next(machine_code.folders()) == folder  # does not exist yet
+    folder.mkdir()
+    assert next(machine_code.folders()) == folder
+    another = 1 + max(os.getuid(), really(Path(machine_code.numba.__file__)).st_uid)
+    owner = SimpleNamespace(st_uid=another)
+    monkeypatch.setattr(Path, "stat", lambda path, **how: owner if path == folder else really(path, **how))
+    assert folder not in machine_code.folders()
 
 
 def test_a_full_disk(kept, monkeypatch):
@@ -190,6 +203,39 @@ def test_a_loop_that_cannot_be_compiled(kept, monkeypatch):
     with pytest.raises(machine_code.CannotCompile, match=r"^numba \S+ cannot compile here \(TypingError: .*\)$"):
         machine_code.compiled()(total)(X)
     assert nv.devices()["compiled"] == readiness.failure
+
+
+def test_a_numba_without_the_parts_that_the_files_need():
+    code = """
+    import sys
+    import numba
+    sys.modules["numba.misc.appdirs"] = None
+    import numpy as np, normviz as nv
+    from normviz.backends.compiled import machine_code
+
+    @machine_code.compiled()
+    def loop(x):
+        return x[0] + x[2]
+
+    print(loop(np.arange(3.0)), machine_code.kept(), nv.devices()["compiled"])
+    """
+    said = python(code)
+    assert said.startswith("2.0 0 numba ")
+    assert (
+        "no compiled loops on disk, new ones are lost, because they cannot be kept with this version of numba" in said
+    )
+
+
+def test_ctrl_c_during_a_compilation_is_no_failure_of_numba(kept):
+    def interrupted(*types):
+        raise KeyboardInterrupt
+
+    loop, _ = started()
+    really, loop._compiler.compile = loop._compiler.compile, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        loop(X)
+    loop._compiler.compile = really
+    assert (readiness.failure, loop(X)) == (None, 3)
 
 
 def python(code, *arguments):

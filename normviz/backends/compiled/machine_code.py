@@ -17,7 +17,6 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
@@ -39,6 +38,7 @@ except ImportError:  # numba does not promise to keep these; without them every 
     KEEPS = False
 else:
     KEEPS = True
+
 
 class CannotCompile(BackendFailure, RuntimeError):
     """numba cannot compile a loop here."""
@@ -158,14 +158,13 @@ def folders() -> Iterator[Path]:
 
 
 def _trusted(folder: Path) -> bool:
-    """Return whether a folder belongs to this user, to root or to the owner of the package, or does not exist yet."""
-    if not hasattr(os, "getuid"):
+    """Return whether a folder belongs to this user, to root or to the owner of numba, or cannot be looked at."""
+    try:
+        owner = folder.stat().st_uid
+    except OSError:  # it does not exist yet, for instance
         return True
-    with suppress(FileNotFoundError, NotADirectoryError):
-        if folder.stat().st_uid in (0, os.getuid()):
-            return True
-        return folder.stat().st_uid == Path(__file__).stat().st_uid
-    return True
+    this_user = os.getuid() if hasattr(os, "getuid") else owner
+    return owner in (0, this_user, Path(numba.__file__).stat().st_uid)
 
 
 @cache
