@@ -97,3 +97,25 @@ def test_equal_squares_in_a_dot_product(dtype):
     cells = np.repeat(a[:, None], moments.piece(), axis=1)
     expected = moments.piece() * a.astype(np.float64) ** 2
     np.testing.assert_allclose(np.vecdot(cells, cells), expected, rtol=1.5 * UNIT if dtype == "f4" else 0)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+@pytest.mark.parametrize("name", ["one number", "one a channel", "backwards", "every other"])
+def test_sums_of_a_gradient_of_few_values_in_any_layout(name, dtype, backend):
+    """The gradient of a sum is broadcast from one number, and its cells are rounded alike."""
+    shape = (2, 4, 40, 75) if backend != "cupy" else (2, 4, 5, 15)
+    x = np.random.default_rng(2).choice([0.7, 1.9], shape).astype(dtype)
+    few = np.full((*shape[:-1], 2 * shape[-1]), 1.003, dtype)
+    grad = {
+        "one number": np.broadcast_to(few[:1, :1, :1, :1], shape),
+        "one a channel": np.broadcast_to(few[:1, :, :1, :1], shape),
+        "backwards": few[..., : shape[-1]][..., ::-1],
+        "every other": few[..., ::2],
+    }[name]
+    for method, num_groups in METHODS:
+        options = {"num_groups": num_groups, "backend": backend}
+        found = nv.gradient(x, grad, method, **options)
+        expected = nv.gradient(x.astype("f8"), grad.astype("f8"), method, **options)
+        np.testing.assert_allclose(found.bias, expected.bias, rtol=4 * UNIT)
+        most = abs(grad.astype("f8") * nv.normalize(x.astype("f8"), method, **options)).sum((0, 2, 3))
+        np.testing.assert_array_less(abs(found.weight - expected.weight), 4 * UNIT * most)

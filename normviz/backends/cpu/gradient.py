@@ -224,6 +224,8 @@ def _blocks(part: Part, steps: tuple[int, int, int], inner: int) -> Iterator[tup
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the dot product of every row of a with b, or with its row of b."""
+    if a.strides[-1] != a.itemsize:  # of a broadcast or reversed row, NumPy would add all cells one after the other
+        a = np.ascontiguousarray(a)
     length = a.shape[1]
     cells = PIECE64 if a.dtype == DOUBLE else piece()
     if length <= cells:
