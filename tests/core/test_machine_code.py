@@ -167,7 +167,7 @@ def test_a_folder_of_another_user_is_left_alone(monkeypatch, tmp_path):
     assert next(machine_code.folders()) == folder  # does not exist yet
     folder.mkdir()
     assert next(machine_code.folders()) == folder
-    another = 1 + max(os.getuid(), really(Path(machine_code.numba.__file__)).st_uid)
+    another = 1 + max(os.getuid(), really(Path(machine_code.numba.__path__[0])).st_uid)
     owner = SimpleNamespace(st_uid=another)
     monkeypatch.setattr(Path, "stat", lambda path, **how: owner if path == folder else really(path, **how))
     assert folder not in machine_code.folders()

@@ -164,7 +164,7 @@ def _trusted(folder: Path) -> bool:
     except OSError:  # it does not exist yet, for instance
         return True
     this_user = os.getuid() if hasattr(os, "getuid") else owner
-    return owner in (0, this_user, Path(numba.__file__).stat().st_uid)
+    return owner in (0, this_user, Path(numba.__path__[0]).stat().st_uid)
 
 
 @cache
