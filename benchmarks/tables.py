@@ -190,7 +190,7 @@ def imports(report: Report) -> str:
 def first_calls(report: Report) -> str:
     """What the first use of the compiled backend costs."""
     return table(
-        ["in a new process", "first time on a machine", "every other time"],
+        ["processor time in a new process", "first time on a machine", "every other time"],
         ([row["name"], f"{row['first']:.2f} s", f"{row['again']:.2f} s"] for row in report["first-call"]["rows"]),
     )
 
