@@ -189,3 +189,16 @@ def test_other_layouts_and_dtypes_of_the_gradient_of_the_output(layout):
             found, expected = (nv.gradient(x, g, method, backend=b, **options) for b in ("compiled", "numpy"))
             agree(found, expected)
         np.testing.assert_array_equal(g, before, err_msg=name)
+
+
+@pytest.mark.parametrize("layout", ["channels first", "channels last"])
+def test_a_sample_has_the_same_digits_in_every_batch(layout, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH", 1)  # so that these arrays count as large
+    x, g = (LAYOUTS[layout](values((4, 8, 61, 70), seed)) for seed in (0, 3))
+    for method, num_groups in (("instance", None), ("group", 4), ("layer", None), ("positional", None)):
+        for weight in (None, values((8,), 5)):
+            options = {"num_groups": num_groups, "weight": weight, "backend": "compiled"}
+            together = nv.gradient(x, g, method, **options).input
+            for count in 1, 3:
+                alone = nv.gradient(x[:count], g[:count], method, **options).input
+                np.testing.assert_array_equal(alone, together[:count])

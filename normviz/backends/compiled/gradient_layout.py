@@ -15,8 +15,13 @@ WIDE = 256
 CACHE = 1 << 19
 """Bytes of x in a strip that is gone through twice, at most, if it is not narrower than NARROW columns."""
 NARROW = 64
+CELLS = 1 << 14
+"""Cells of a strip that are worth sums of their own."""
 PARTS = 16
-"""Parts of a large array. Each has its own sums for weight and bias, which are added in the order of the parts."""
+"""Parts of a large array, and chunks of a strip, at most.
+
+Each part has its own sums for weight and bias, which are added in the order of the parts.
+"""
 
 X, GRAD, Y, WEIGHT, SET = range(5)
 
@@ -100,9 +105,9 @@ def plan(
             strip = max(NARROW, min(2 * WIDE, CACHE // (count * itemsize) // NARROW * NARROW))
         strip = min(wide, max(each, strip // each * each))
         units = _length(outside) * -(-wide // strip)
-        chunk = count
-        if not weighted and units < parts:
-            chunk = max(1, -(-count // -(-parts // units)))
+        # Chunks follow from the size of a strip alone, so that more samples change no digit.
+        chunks = 1 if weighted else max(1, min(PARTS, count, count * strip // CELLS))
+        chunk = -(-count // chunks)
         cut, divided = _cut(units, -(-count // chunk), parts)
         numbers = [each, loops[-1].steps[WEIGHT], len(outside), wide, strip, count, chunk, run.steps[SET], weighted]
         nests, sums = [*outside, *lines], (units if divided else len(cut), -(-count // chunk) + 1, 4, strip)
