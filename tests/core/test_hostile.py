@@ -13,6 +13,11 @@ def test_squares_beyond_float64_warn_nobody():
         assert np.isinf(nv.statistics(x, method).var).all()
 
 
+def test_a_weight_beyond_float32_warns_nobody(backend):
+    y = nv.normalize(values((2, 3, 4)).astype(np.float32), "batch", weight=[1e300, 1, 1], backend=backend)
+    assert not np.isfinite(y[:, 0]).any()
+
+
 def test_float32_up_to_its_ends(backend):
     x = values((4, 6, 7, 9), loc=0)
     x[0] = np.where(x[0] > -1, 3e38, -3e38)  # from a mean of 1e38 these are 4e38 away

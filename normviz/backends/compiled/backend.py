@@ -46,6 +46,7 @@ class Compiled(NumPyWithBfloat16):
         grid = [n // extent for n, extent in zip(x.shape, block, strict=True)]
         return mean.reshape(grid), m2.reshape(grid)
 
+    @np.errstate(all="ignore")
     def normalize(
         self, x: np.ndarray, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: np.ndarray
     ) -> None:
