@@ -12,7 +12,6 @@ from normviz.backends.dispatch import adopt
 from normviz.core.array_kinds import check_real, is_bfloat16, kind, on_gpu, real_numbers
 from normviz.core.errors import brief
 from normviz.core.pooling import Pooling, canonical
-from normviz.core.statistics import GivenStatistics
 
 _FLOATS = frozenset(map(np.dtype, ("float32", "float64")))
 
@@ -38,7 +37,7 @@ def check_statistics(given: Any, pool: Pooling) -> tuple[np.ndarray, np.ndarray]
     """Return the mean and the variance that take the place of x's own, or None."""
     if given is None:
         return None
-    if not isinstance(given, GivenStatistics):
+    if not hasattr(type(given), "for_method"):
         raise TypeError(f"statistics must be Statistics or RunningStatistics, not {type(given).__name__}")
     if given.for_method not in (None, pool.method):
         raise ValueError(

@@ -1,7 +1,7 @@
 """The statistics of pooling sets, as values that do not change."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -9,27 +9,6 @@ from normviz.core.array_kinds import real_numbers
 from normviz.core.errors import check_keywords, whole
 
 T = TypeVar("T")
-
-
-@runtime_checkable
-class GivenStatistics(Protocol):
-    """What `normalize(statistics=)` takes.
-
-    Attributes
-    ----------
-    mean, var
-        One number for each pooling set.
-    for_method
-        The only method that they are for; None if their shape decides.
-    """
-
-    for_method: ClassVar[str | None]
-
-    @property
-    def mean(self) -> np.ndarray: ...  # noqa: D102
-
-    @property
-    def var(self) -> np.ndarray: ...  # noqa: D102
 
 
 def checks_keywords(kind: type[T]) -> type[T]:

@@ -64,20 +64,27 @@ def test_every_method_layout_and_weight(shape, layout):
                 agree(found, expected)
 
 
-@pytest.mark.parametrize("layout", ["channels first", "channels last"])
-@pytest.mark.parametrize(("name", "tolerance"), [("float32", 2e-6), ("float16", 2e-3), ("bfloat16", 1e-2)])
-def test_dtypes(name, tolerance, layout):
+@pytest.mark.parametrize(
+    ("name", "tolerance", "layout", "methods"),
+    [  # each half with one of the two loops, which take long to compile
+        ("float32", 2e-6, "channels first", ["group", "batch", "positional", "weight_norm"]),
+        ("float32", 2e-6, "channels last", ["group", "batch", "positional", "weight_norm"]),
+        ("float16", 2e-3, "channels last", ["group", "batch"]),
+        ("bfloat16", 1e-2, "channels first", ["group", "batch", "weight_norm"]),
+    ],
+)
+def test_dtypes(name, tolerance, layout, methods):
     dtype = pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
     x, g = (LAYOUTS[layout](values((4, 8, 9, 7), seed).astype(dtype)) for seed in (0, 3))
     weight = values((8,), 5)
-    for method in ("group", "batch", "positional", "weight_norm"):
+    for method in methods:
         w = weight[:4] if method == "weight_norm" else weight
         options = {"num_groups": 2 if method == "group" else None, "weight": w}
         expected = nv.gradient(float64(x), float64(g), method, backend="numpy", **options)
         found = nv.gradient(x, g, method, backend="compiled", **options)
         agree(found, expected, tolerance)
         assert found.input.dtype == x.dtype
-        if name == "float32":  # the gradient of the output may have another dtype than x
+        if name == "float32" and layout == "channels first" and method == "group":
             agree(nv.gradient(x, float64(g), method, backend="compiled", **options), expected, tolerance)
 
 
@@ -98,7 +105,7 @@ def test_finite_differences(method, layout):
 def test_large_arrays_against_torch_on_any_number_of_threads(layout, monkeypatch):
     """More cells than the smallest array that is divided, with few sets and with many."""
     torch = pytest.importorskip("torch")
-    x, g = (LAYOUTS[layout](values((3, 8, 300, 160), seed).astype(np.float32)) for seed in (0, 3))
+    x, g = (LAYOUTS[layout](values((2, 8, 260, 256), seed).astype(np.float32)) for seed in (0, 3))
     assert x.nbytes >= threads.WORTH
     weight = values((8,), 5)
     tx, tw = torch.tensor(x, dtype=torch.float64, requires_grad=True), torch.tensor(weight, requires_grad=True)

@@ -10,7 +10,7 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.base import Given
 from normviz.backends.compiled.layout import Plan, plan
-from normviz.backends.compiled.memory import Memory
+from normviz.backends.compiled.memory import line, takes
 from normviz.backends.cpu.bfloat16 import NumPyWithBfloat16
 from normviz.core.moments import mean_and_var
 from normviz.core.pooling import Pooling
@@ -38,11 +38,11 @@ class Compiled(NumPyWithBfloat16):
 
     def moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and M2, the sum of squared deviations, of every block of x, by the rule of `Backend.moments`."""
-        how = plan(x.shape, block, x.itemsize, x.strides) if _takes(x) else None
+        how = plan(x.shape, block, x.itemsize, x.strides) if takes(x) else None
         if how is None:
-            packed = x.copy("K") if _takes(x) and math.prod(block) > 1 else x
+            packed = x.copy("K") if takes(x) and math.prod(block) > 1 else x
             return super().moments(x, block) if packed.strides == x.strides else self.moments(packed, block)
-        mean, m2 = _moments(_line(x, how.dense[0], how), how, threads.worthwhile(x.nbytes))
+        mean, m2 = _moments(line(x, how.order), how, threads.worthwhile(x.nbytes))
         grid = [n // extent for n, extent in zip(x.shape, block, strict=True)]
         return mean.reshape(grid), m2.reshape(grid)
 
@@ -51,7 +51,7 @@ class Compiled(NumPyWithBfloat16):
         self, x: np.ndarray, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: np.ndarray
     ) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out, set by set."""
-        if not _takes(x) or out.dtype != x.dtype:
+        if not takes(x) or out.dtype != x.dtype:
             super().normalize(x, pool, weight, bias, eps, given, out)
             return
         shapes = [p.shape for p in (weight, bias) if p is not None]
@@ -71,7 +71,7 @@ class Compiled(NumPyWithBfloat16):
             return
         work = _WORK.get(x.dtype, np.float32)
         parameters = (_parameter(weight, 1, how, work), _parameter(bias, 0, how, work))
-        arrays = (_line(x, how.dense[0], how), _line(out, how.dense[1], how), *parameters)
+        arrays = (line(x, how.order), line(out, how.order), *parameters)
         count = threads.worthwhile(x.nbytes)
         divided = _divided(how, count)
         if given is None and not divided:
@@ -130,19 +130,6 @@ def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: int, 
     ends = [units * i // count for i in range(count + 1)]
     parts = [part for part in pairwise(ends) if part[0] < part[1]]
     threads.run(lambda part: loops(*arrays, statistics, how.table, eps, task, *part), parts)
-
-
-def _takes(x: np.ndarray) -> bool:
-    return (x.dtype in _WORK or x.dtype.name == "bfloat16") and x.flags.aligned
-
-
-def _line(x: np.ndarray, dense: bool, how: Plan) -> np.ndarray:
-    """Return an array as one line of its memory, in which its cells lie where the plan says; of halves the bits."""
-    if dense and x.flags.writeable:
-        line = x.reshape(-1) if x.flags.c_contiguous else x.transpose(how.order).reshape(-1)
-    else:
-        line = np.asarray(Memory(x))
-    return line if x.itemsize > 2 else line.view(np.int16 if x.dtype in _WORK else np.uint16)
 
 
 def _parameter(value: np.ndarray | None, default: int, how: Plan, work: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from normviz.backends.base import Given
 from normviz.backends.compiled import gradient_kernels as kernels
 from normviz.backends.compiled.gradient_columns import gradient_over_columns
 from normviz.backends.compiled.gradient_layout import Part, Plan, plan
-from normviz.backends.compiled.memory import BITS, Memory
+from normviz.backends.compiled.memory import line, takes
 from normviz.core.pooling import Pooling
 
 
@@ -18,11 +18,11 @@ def gradient(
     x: np.ndarray, grad: np.ndarray, pool: Pooling, weight: Any, eps: float, given: Given, fixed: bool, out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Do `Backend.gradient`, or return None where no kernel does it; nothing has been written then."""
-    if pool.size == 1 or not _known(x) or out.dtype != x.dtype:
+    if pool.size == 1 or not takes(x) or out.dtype != x.dtype:
         return None
     if weight is None:
         weight = np.ones(pool.parameter_shape)
-    if not _known(grad):
+    if not takes(grad):
         grad = grad.astype(np.float64)
     how = _plan(x, grad, out, pool, weight)
     if how is None and grad.strides != x.strides:  # a gradient that was broadcast, or of another layout than x
@@ -31,15 +31,12 @@ def gradient(
         grad, how = laid_out, _plan(x, laid_out, out, pool, weight)
     if how is None:
         return None
-    mean, rstd = np.empty((2, pool.count))
-    if given is not None:
-        mean[:] = given[0].reshape(-1)
-        with np.errstate(all="ignore"):
-            np.divide(1, np.sqrt(given[1].reshape(-1) + eps), out=rstd)
-    line = np.ascontiguousarray(weight.transpose(how.order)).reshape(-1)
-    parameters = np.zeros((2, len(how.parts), line.size))
+    # Of each set; the loops replace the variance by rstd.
+    mean, rstd = np.empty((2, pool.count)) if given is None else np.array([a.reshape(-1) for a in given], np.float64)
+    in_order = weight.transpose(how.order).reshape(-1)
+    parameters = np.zeros((2, len(how.parts), in_order.size))
     loops = gradient_over_columns if how.columns else kernels.gradient_over_rows
-    arrays = (_flat(x), _flat(grad), _flat(out), line, mean, rstd, np.empty(how.sums), *parameters)
+    arrays = (*(line(a, how.order) for a in (x, grad, out)), in_order, mean, rstd, np.empty(how.sums), *parameters)
     divisor = 1.0 if pool.row.statistic == "squared norm" else float(pool.size)
     options = (given is None, pool.row.centered, fixed, divisor, eps)
 
@@ -65,13 +62,3 @@ def gradient(
 def _plan(x: np.ndarray, grad: np.ndarray, out: np.ndarray, pool: Pooling, weight: np.ndarray) -> Plan | None:
     strides, itemsizes = (x.strides, grad.strides, out.strides), (x.itemsize, grad.itemsize, out.itemsize)
     return plan(x.shape, pool.block, strides, itemsizes, weight.shape)
-
-
-def _known(x: np.ndarray) -> bool:
-    return (x.dtype.char in "edf" or x.dtype.name in BITS) and x.dtype.isnative and x.flags.aligned
-
-
-def _flat(x: np.ndarray) -> np.ndarray:
-    """Return the memory of an array from its lowest address on as one line; of float16 and bfloat16 the bits."""
-    line = x.reshape(-1) if x.flags.c_contiguous and x.flags.writeable else np.asarray(Memory(x))
-    return line.view(BITS[x.dtype.name]) if x.itemsize == 2 else line

@@ -9,15 +9,9 @@ The gradients of weight and bias are added up part by part, `of_weight[part]` an
 
 import numpy as np
 
+from normviz.backends.compiled.kernels import FAST, HUGE, MAX_RATIO, divide
 from normviz.backends.compiled.machine_code import compiled, part_of_loop
 from normviz.backends.compiled.numbers import load, store, work
-
-FAST = {"reassoc", "contract", "nsz", "arcp"}
-"""Sums may be taken in any order; NaN and infinities stay what they are."""
-MAX_RATIO = 1e3
-"""Largest square of the mean over the variance at which float64 squares have 13 digits left for the variance."""
-HUGE = 2.0**100
-"""Between its inverse and this, no product of two float32 numbers and a deviation loses digits."""
 
 BLOCK = 1 << 15
 """Cells of small sets that are worked on together, so that they are in the cache for what follows."""
@@ -33,7 +27,7 @@ def locate(index, loops):
     """Return the offset of each operand's cell at the index of a nest of loops."""
     x = grad = y = weight = of_set = 0
     for i in range(len(loops) - 1, -1, -1):
-        rest = index // loops[i, LENGTH] if i > 0 else 0
+        rest = divide(index, loops[i, LENGTH]) if i > 0 else 0
         here = index - rest * loops[i, LENGTH]
         x += here * loops[i, X]
         grad += here * loops[i, GRAD]
@@ -66,8 +60,11 @@ def all_moderate(values):
 
 
 @part_of_loop(error_model="numpy")
-def solve(sums, k, count, options, mean, rstd):
-    """Return mean and rstd of a set, mean - k, and the coefficients b and c."""
+def solve(sums, k, count, options, var):
+    """Return mean and rstd of a set, mean - k, and the coefficients b and c.
+
+    Where statistics are given, `k` and `var` are those.
+    """
     total, squares, of_g, of_product = sums
     own, centered, fixed, divisor, eps = options
     mu = 0.0
@@ -75,12 +72,12 @@ def solve(sums, k, count, options, mean, rstd):
         if centered:
             mu = total / count
             squares -= total * mu
-        mean = k + mu
-        rstd = 1 / np.sqrt((0.0 if squares < 0 else squares) / divisor + eps)
+        var = (0.0 if squares < 0 else squares) / divisor
+    rstd = 1 / np.sqrt(var + eps)
     share = rstd / divisor
     b = 0.0 if fixed else (of_product - mu * of_g) * share * rstd * rstd
     c = of_g * share if centered and not fixed else 0.0
-    return mean, rstd, mu, b, c
+    return k + mu, rstd, mu, b, c
 
 
 @part_of_loop(error_model="numpy")
@@ -89,12 +86,16 @@ def cancelled(total, squares, count):
     return total * total > MAX_RATIO * (squares * count - total * total)
 
 
-@part_of_loop(fastmath=FAST)
-def row_sums(x, g, k):
+# Rows are not slices of x: numba counts who uses a slice, with instructions that take longer than a short row.
+
+
+@part_of_loop(forceinline=True, fastmath=FAST)
+def row_sums(x, p, g, q, n, k):
     """Return the sums of x - k, of its square, of g, and of g (x - k)."""
     total = squares = of_g = of_product = 0.0
-    for j in range(len(x)):
-        d, e = np.float64(load(x, j)) - k, np.float64(load(g, j))
+    p, q = np.uint64(p), np.uint64(q)
+    for j in range(np.uint64(n)):
+        d, e = np.float64(load(x, p + j)) - k, np.float64(load(g, q + j))
         total += d
         squares += d * d
         of_g += e
@@ -102,12 +103,13 @@ def row_sums(x, g, k):
     return total, squares, of_g, of_product
 
 
-@part_of_loop(fastmath=FAST)
-def weighted_row_sums(x, g, w, k):
+@part_of_loop(forceinline=True, fastmath=FAST)
+def weighted_row_sums(x, p, g, q, w, v, n, k):
     """Return the same sums with w g in the place of g."""
     total = squares = of_g = of_product = 0.0
-    for j in range(len(x)):
-        d, e = np.float64(load(x, j)) - k, np.float64(load(g, j)) * w[j]
+    p, q, v = np.uint64(p), np.uint64(q), np.uint64(v)
+    for j in range(np.uint64(n)):
+        d, e = np.float64(load(x, p + j)) - k, np.float64(load(g, q + j)) * w[v + j]
         total += d
         squares += d * d
         of_g += e
@@ -115,50 +117,49 @@ def weighted_row_sums(x, g, w, k):
     return total, squares, of_g, of_product
 
 
-@part_of_loop(fastmath={"contract"})
-def write_row(x, g, y, a, mean, b, c):
+@part_of_loop(forceinline=True, fastmath={"contract"})
+def write_row(x, p, g, q, y, t, n, a, mean, b, c):
     """Write a g - b (x - mean) - c."""
-    for j in range(len(x)):
-        store(y, j, a * load(g, j) - ((load(x, j) - mean) * b + c))
+    p, q, t = np.uint64(p), np.uint64(q), np.uint64(t)
+    for j in range(np.uint64(n)):
+        store(y, t + j, a * load(g, q + j) - ((load(x, p + j) - mean) * b + c))
 
 
-@part_of_loop(fastmath={"contract"})
-def write_weighted_row(x, g, y, w, rstd, mean, b, c):
+@part_of_loop(forceinline=True, fastmath={"contract"})
+def write_weighted_row(x, p, g, q, y, t, w, v, n, rstd, mean, b, c):
     """Write the same with a weight for each cell."""
-    for j in range(len(x)):
-        store(y, j, rstd * work(y, w[j]) * load(g, j) - ((load(x, j) - mean) * b + c))
+    p, q, t, v = np.uint64(p), np.uint64(q), np.uint64(t), np.uint64(v)
+    for j in range(np.uint64(n)):
+        store(y, t + j, rstd * work(y, w[v + j]) * load(g, q + j) - ((load(x, p + j) - mean) * b + c))
 
 
-@part_of_loop(fastmath={"contract"})
-def write_exact_row(x, g, y, w, step, rstd, mean, b, c):
+@part_of_loop(forceinline=True, fastmath={"contract"})
+def write_exact_row(x, p, g, q, y, t, w, v, n, step, rstd, mean, b, c):
     """Write the same in float64, for numbers near the ends of float32."""
-    for j in range(len(x)):
-        a = rstd * w[j * step]
-        store(y, j, a * load(g, j) - ((np.float64(load(x, j)) - mean) * b + c))
+    for j in range(n):
+        a = rstd * w[v + j * step]
+        store(y, t + j, a * load(g, q + j) - ((np.float64(load(x, p + j)) - mean) * b + c))
 
 
-@part_of_loop()
+@part_of_loop(forceinline=True)
 def row_at(i, first, top, rows, sets, loops, starts, mean, rstd):
     """Return where row i of some sets begins in x, the gradient and the weight, and its set's mean and rstd."""
-    s = i // rows
+    s = divide(i, rows) if rows > 1 else i
     o, q, _, p, of_set = locate(first + s, sets)
     a, b, _, c, _ = locate(top + i - s * rows, loops)
     of_set += starts[SET]
-    return o + a + starts[X], q + b + starts[GRAD], p + c + starts[WEIGHT], mean[of_set], rstd[of_set]
+    x, grad, weight = np.uint64(o + a + starts[X]), np.uint64(q + b + starts[GRAD]), np.uint64(p + c + starts[WEIGHT])
+    return x, grad, weight, mean[of_set], rstd[of_set]
 
 
 @part_of_loop(fastmath=FAST)
 def parameters_of_rows(x, g, length, sets, loops, starts, first, last, top, end, mean, rstd, of_weight, of_bias):
     """Add what the rows of some sets have to do with a weight and a bias for each of their cells."""
-    size, rows = len(of_weight), end - top
+    rows = end - top
     count = (last - first) * rows
-    # Memory of its own, so that LLVM knows that nothing else is in it.
-    weight, bias = np.zeros(size), np.zeros(size)
     i = 0
     while i < count:
         o, q, p, m, r = row_at(i, first, top, rows, sets, loops, starts, mean, rstd)
-        x0, g0 = x[o : o + length], g[q : q + length]
-        rw, rb = weight[p : p + length], bias[p : p + length]
         together = i + 3 < count
         if together:
             o1, q1, p1, m1, r1 = row_at(i + 1, first, top, rows, sets, loops, starts, mean, rstd)
@@ -166,25 +167,20 @@ def parameters_of_rows(x, g, length, sets, loops, starts, first, last, top, end,
             o3, q3, p3, m3, r3 = row_at(i + 3, first, top, rows, sets, loops, starts, mean, rstd)
             together = p == p1 == p2 == p3
         if together:
-            x1, x2, x3 = x[o1 : o1 + length], x[o2 : o2 + length], x[o3 : o3 + length]
-            g1, g2, g3 = g[q1 : q1 + length], g[q2 : q2 + length], g[q3 : q3 + length]
-            for j in range(length):
-                e0, e1 = np.float64(load(g0, j)), np.float64(load(g1, j))
-                e2, e3 = np.float64(load(g2, j)), np.float64(load(g3, j))
-                d0, d1 = (np.float64(load(x0, j)) - m) * r, (np.float64(load(x1, j)) - m1) * r1
-                d2, d3 = (np.float64(load(x2, j)) - m2) * r2, (np.float64(load(x3, j)) - m3) * r3
-                rb[j] += (e0 + e1) + (e2 + e3)
-                rw[j] += (e0 * d0 + e1 * d1) + (e2 * d2 + e3 * d3)
+            for j in range(np.uint64(length)):
+                e0, e1 = np.float64(load(g, q + j)), np.float64(load(g, q1 + j))
+                e2, e3 = np.float64(load(g, q2 + j)), np.float64(load(g, q3 + j))
+                d0, d1 = (np.float64(load(x, o + j)) - m) * r, (np.float64(load(x, o1 + j)) - m1) * r1
+                d2, d3 = (np.float64(load(x, o2 + j)) - m2) * r2, (np.float64(load(x, o3 + j)) - m3) * r3
+                of_bias[p + j] += (e0 + e1) + (e2 + e3)
+                of_weight[p + j] += (e0 * d0 + e1 * d1) + (e2 * d2 + e3 * d3)
             i += 4
         else:
-            for j in range(length):
-                e0 = np.float64(load(g0, j))
-                rb[j] += e0
-                rw[j] += e0 * ((np.float64(load(x0, j)) - m) * r)
+            for j in range(np.uint64(length)):
+                e0 = np.float64(load(g, q + j))
+                of_bias[p + j] += e0
+                of_weight[p + j] += e0 * ((np.float64(load(x, o + j)) - m) * r)
             i += 1
-    for j in range(size):
-        of_weight[j] += weight[j]
-        of_bias[j] += bias[j]
 
 
 @compiled(error_model="numpy")
@@ -200,16 +196,18 @@ def gradient_over_rows(arrays, how, options, at, task):
     count = rows * length
     divided = task != SUM + SOLVE + WRITE
     plain = step == 0 or all_moderate(w)
-    several = max(1, BLOCK // count)
+    several = max(1 if step == 0 else 4, BLOCK // count)
+    if not divided:
+        sums = np.empty((min(several, last - first), rows, 4))
     for begin in range(first, last, several):
         stop = min(begin + several, last)
+        skipped = 0 if divided else begin
+        # Three loops, because solving takes long for one set, but not for several at a time.
         for s in range(begin, stop):
-            at_x, at_g, at_y, at_w, i = locate(s, sets)
-            at_x, at_g, at_y = at_x + starts[X], at_g + starts[GRAD], at_y + starts[Y]
-            at_w, i = at_w + starts[WEIGHT], i + starts[SET]
-            row = sums[s if divided else part]
+            at_x, at_g, _, at_w, i = locate(s, sets)
+            at_x, at_g, at_w, i = at_x + starts[X], at_g + starts[GRAD], at_w + starts[WEIGHT], i + starts[SET]
+            f = s - skipped
             k = mean[i] if not own else np.float64(load(x, at_x)) if centered else 0.0
-            b = c = 0.0
             summing, again, a, e = task & SUM != 0, False, top, end
             while True:
                 if summing:
@@ -217,55 +215,57 @@ def gradient_over_rows(arrays, how, options, at, task):
                         o, q, _, p, _ = locate(r, loops)
                         o, q, p = o + at_x, q + at_g, p + at_w
                         if step == 0:
-                            found = row_sums(x[o : o + length], g[q : q + length], k)
+                            found = row_sums(x, o, g, q, length, k)
                         else:
-                            found = weighted_row_sums(x[o : o + length], g[q : q + length], w[p : p + length], k)
-                        row[r, 0], row[r, 1], row[r, 2], row[r, 3] = found
-                if task & SOLVE == 0:
+                            found = weighted_row_sums(x, o, g, q, w, p, length, k)
+                        sums[f, r, 0], sums[f, r, 1], sums[f, r, 2], sums[f, r, 3] = found
+                if task & SOLVE == 0 or not own or not centered or again:
                     break
-                total = squares = of_g = of_product = 0.0
+                total = squares = 0.0
                 for r in range(rows):
-                    scale = w[at_w + locate(r, loops)[3]] if step == 0 else 1.0
-                    total += row[r, 0]
-                    squares += row[r, 1]
-                    of_g += scale * row[r, 2]
-                    of_product += scale * row[r, 3]
-                if own and centered and not again and cancelled(total, squares, count):
-                    k += total / count
-                    summing, again, a, e = True, True, 0, rows
-                    continue
-                found = solve((total, squares, of_g, of_product), k, count, options, mean[i], rstd[i])
-                mean[i], rstd[i], mu, b, c = found
-                if step == 0:
-                    for r in range(rows):
-                        p = at_w + locate(r, loops)[3]
-                        of_bias[part, p] += row[r, 2]
-                        of_weight[part, p] += (row[r, 3] - mu * row[r, 2]) * rstd[i]
-                if divided:
-                    row[0, 0], row[0, 1] = b, c
-                break
-            if task & WRITE == 0:
-                continue
-            if divided:
-                b, c = row[0, 0], row[0, 1]
-            m, r_ = mean[i], rstd[i]
+                    total += sums[f, r, 0]
+                    squares += sums[f, r, 1]
+                if not cancelled(total, squares, count):
+                    break
+                k += total / count
+                summing, again, a, e = True, True, 0, rows
+            if task & SOLVE != 0:
+                mean[i] = k
+        for s in range(begin, stop if task & SOLVE != 0 else begin):
+            _, _, _, at_w, i = locate(s, sets)
+            at_w, i, f = at_w + starts[WEIGHT], i + starts[SET], s - skipped
+            total = squares = of_g = of_product = 0.0
+            for r in range(rows):
+                scale = w[at_w + locate(r, loops)[3]] if step == 0 else 1.0
+                total += sums[f, r, 0]
+                squares += sums[f, r, 1]
+                of_g += scale * sums[f, r, 2]
+                of_product += scale * sums[f, r, 3]
+            found = solve((total, squares, of_g, of_product), mean[i], count, options, rstd[i])
+            mean[i], rstd[i], mu, b, c = found
+            if step == 0:
+                for r in range(rows):
+                    p = at_w + locate(r, loops)[3]
+                    of_bias[part, p] += sums[f, r, 2]
+                    of_weight[part, p] += (sums[f, r, 3] - mu * sums[f, r, 2]) * rstd[i]
+            sums[f, 0, 0], sums[f, 0, 1] = b, c
+        for s in range(begin, stop if task & WRITE != 0 else begin):
+            at_x, at_g, at_y, at_w, i = locate(s, sets)
+            at_x, at_g, at_y = at_x + starts[X], at_g + starts[GRAD], at_y + starts[Y]
+            at_w, i, f = at_w + starts[WEIGHT], i + starts[SET], s - skipped
+            m, r_, b, c = mean[i], rstd[i], sums[f, 0, 0], sums[f, 0, 1]
             rounded = work(y, m)
             shift = c + b * (rounded - m)
             fine = ordinary(m) and moderate(r_) and ordinary(b) and ordinary(shift)
             for r in range(top, end):
                 o, q, t, p, _ = locate(r, loops)
                 o, q, t, p = o + at_x, q + at_g, t + at_y, p + at_w
-                rx, rg, ry = x[o : o + length], g[q : q + length], y[t : t + length]
-                if step != 0:
-                    rw = w[p : p + length]
-                    if fine and plain:
-                        write_weighted_row(rx, rg, ry, rw, work(y, r_), rounded, work(y, b), work(y, shift))
-                    else:
-                        write_exact_row(rx, rg, ry, rw, 1, r_, m, b, c)
-                elif fine and ordinary(r_ * w[p]):
-                    write_row(rx, rg, ry, work(y, r_ * w[p]), rounded, work(y, b), work(y, shift))
+                if not fine or (not plain if step != 0 else not ordinary(r_ * w[p])):
+                    write_exact_row(x, o, g, q, y, t, w, p, length, step, r_, m, b, c)
+                elif step != 0:
+                    write_weighted_row(x, o, g, q, y, t, w, p, length, work(y, r_), rounded, work(y, b), work(y, shift))
                 else:
-                    write_exact_row(rx, rg, ry, w[p : p + 1], 0, r_, m, b, c)
+                    write_row(x, o, g, q, y, t, length, work(y, r_ * w[p]), rounded, work(y, b), work(y, shift))
         if task & WRITE != 0 and step != 0:
             parameters_of_rows(
                 x, g, length, sets, loops, starts, begin, stop, top, end, mean, rstd, of_weight[part], of_bias[part]

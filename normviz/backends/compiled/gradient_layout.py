@@ -96,10 +96,14 @@ def plan(
         rows = _length(inside[:-1])
         numbers, nests = [inside[-1].length, inside[-1].steps[WEIGHT], len(outside)], [*outside, *inside[:-1]]
         cut, divided = _cut(_length(outside), rows, parts)
-        sums = (_length(outside) if divided else len(cut), rows, 4)
+        sums = (_length(outside) if divided else 0, rows, 4)
     else:
         run, lines = outside.pop(), inside[:-1] if each > 1 else inside
-        wide, count = run.length * each, _length(lines)
+        wide, beside, line = run.length * each, 1, lines[-1]
+        if not weighted and 2 * wide <= WIDE and all(line.steps[i] == wide for i in (X, GRAD, Y)):
+            beside = max(n for n in range(1, min(WIDE // wide, 1 + line.length // 32) + 1) if line.length % n == 0)
+            lines = [*lines[:-1], Axis(line.length // beside, True, tuple(beside * step for step in line.steps))]
+        count = _length(lines)
         strip = WIDE
         if weighted:
             strip = max(NARROW, min(2 * WIDE, CACHE // (count * itemsize) // NARROW * NARROW))
@@ -109,8 +113,9 @@ def plan(
         chunks = 1 if weighted else max(1, min(PARTS, count, count * strip // CELLS))
         chunk = -(-count // chunks)
         cut, divided = _cut(units, -(-count // chunk), parts)
-        numbers = [each, loops[-1].steps[WEIGHT], len(outside), wide, strip, count, chunk, run.steps[SET], weighted]
-        nests, sums = [*outside, *lines], (units if divided else len(cut), -(-count // chunk) + 1, 4, strip)
+        numbers = [each, loops[-1].steps[WEIGHT], len(outside), wide, strip, count, chunk, run.steps[SET]]
+        numbers += [weighted, beside]
+        nests, sums = [*outside, *lines], (units if divided else len(cut), -(-count // chunk) + 1, 4, strip * beside)
     starts = [0, *(sum((loop.length - 1) * max(-loop.steps[i], 0) for loop in loops) for i in range(5))]
     table = [[loop.length, *loop.steps] for loop in nests]
     return Plan(

@@ -104,8 +104,6 @@ class Plan(NamedTuple):
         Whether the loops are columns.
     order
         The axes of x from the outermost in memory to the innermost.
-    dense
-        For x and y, whether its cells fill its memory in that order without gaps.
     sets
         The number of sets.
     units
@@ -127,7 +125,6 @@ class Plan(NamedTuple):
 
     columns: bool
     order: tuple[int, ...]
-    dense: tuple[bool, ...]
     sets: int
     units: int
     size: int
@@ -200,14 +197,8 @@ def plan(
         columns,
     ]
     table = head + [[loop.length, *loop.steps, 0] for loop in (*sets, *reads, *writes)]
-    dense = tuple(
-        all(n == 1 or s == d for n, s, d in zip(shape, strides, strides_of(shape, order), strict=True))
-        for strides in (x, y)
-    )
     pieces = cuts[0][4], cuts[1][4]
-    return Plan(
-        each > 0, order, dense, _length(sets), units, _length(inside), pieces, parameter, np.array(table, np.int64)
-    )
+    return Plan(each > 0, order, _length(sets), units, _length(inside), pieces, parameter, np.array(table, np.int64))
 
 
 def _columns_of_a_set(loops: list[Axis], sets: list[Axis], reads: list[Axis]) -> int:
