@@ -25,10 +25,10 @@ _NONE = np.empty((2, 0))
 
 @cache
 def kernels() -> Any:
-    """Return the module of the kernels; numba takes half a second to import."""
-    from normviz.backends.compiled import kernels
+    """Return the modules of the kernels for rows and for columns; numba takes half a second to import."""
+    from normviz.backends.compiled import columns, kernels
 
-    return kernels
+    return kernels, columns
 
 
 class Compiled(NumPyWithBfloat16):
@@ -112,7 +112,7 @@ def _moments(x: np.ndarray, how: Plan, count: int) -> tuple[np.ndarray, np.ndarr
     else:
         parts = np.empty((3, how.sets * how.pieces[0]))
         _run(arrays, parts, how, 0.0, READ + PIECES, how.units * how.pieces[0], count)
-        kernels().merged(parts, found, how.table)
+        kernels()[0].merged(parts, found, how.table)
     return found[0], found[1]
 
 
@@ -123,7 +123,7 @@ def _divided(how: Plan, count: int) -> bool:
 
 def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: int, units: int, count: int) -> None:
     """Run a task on all units or pieces, on `count` threads."""
-    loops = kernels().over_columns if how.columns else kernels().over_rows
+    loops = kernels()[1].over_columns if how.columns else kernels()[0].over_rows
     if count == 1:
         loops(*arrays, statistics, how.table, eps, task, 0, units)
         return
