@@ -22,8 +22,10 @@ R = TypeVar("R")
 
 def compute(task: Literal["moments", "normalize", "gradient"], request: Request) -> Any:
     """Return the result of a task, by the backend of the request."""
-    first = getattr(in_memory, task)
-    return or_on_the_host(lambda: first(request), lambda: compute(task, request.on_the_host()), request.insists)
+    try:
+        return getattr(in_memory, task)(request)
+    except BackendFailure as error:
+        return _on_the_host(lambda: compute(task, request.on_the_host()), error, request.insists)
 
 
 def box_moments(
@@ -33,25 +35,20 @@ def box_moments(
 
     The view is read again if the backend fails; its source is not.
     """
-
-    def by(view: Any, worker: Backend) -> tuple[np.ndarray, np.ndarray, Backend]:
+    try:
         mean, m2 = map(worker.host, worker.moments(view, block))
         return mean, m2, worker
-
-    return or_on_the_host(lambda: by(view, worker), lambda: by(host(view), load("numpy")), insists)
-
-
-def or_on_the_host(first: Callable[[], R], second: Callable[[], R], insists: bool) -> R:
-    """Return first(), or second() with one warning if the backend fails and the caller does not insist on it."""
-    try:
-        return first()
     except BackendFailure as error:
-        if insists:
-            raise
-        message = f"{error}; NumPy computes this instead"
+        return _on_the_host(lambda: box_moments(host(view), load("numpy"), block, insists), error, insists)
+
+
+def _on_the_host(again: Callable[[], R], error: BackendFailure, insists: bool) -> R:
+    """Return again() with one warning that a backend failed; raise its error if the caller insists on the backend."""
+    if insists:
+        raise error
     # The warning names the line of the caller's own code: the first frame outside this package.
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("normviz."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, RuntimeWarning, stacklevel=level)
-    return second()
+    warnings.warn(f"{error}; NumPy computes this instead", RuntimeWarning, stacklevel=level)
+    return again()

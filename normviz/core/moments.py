@@ -130,7 +130,7 @@ class Moments:
                 f"use statistics(x, {method!r}), which reads the values"
             )
         pool = pooling(method, self.shape, num_groups)
-        return self._statistics(pool, *merge(self.mean, self.m2, self.count, pool.block))
+        return _shaped(*self._mean_and_var(pool), self.count * pool.size, pool, self.backend)
 
     @np.errstate(all="ignore")
     def sweep(self) -> dict[tuple[str, int | None], Statistics]:
@@ -141,16 +141,20 @@ class Moments:
         [('batch', None), ('layer', None), ('instance', None), ('group', 1), ('group', 2), ('group', 4)]
         """
         pools = _swept(self.shape)
-        merged = {block: merge(self.mean, self.m2, self.count, block) for block in {pool.block for pool in pools}}
-        return {(p.method, p.num_groups): self._statistics(p, *merged[p.block]) for p in pools}
+        found = {p.block: self._mean_and_var(p) for p in {p.block: p for p in pools}.values()}
+        return {(p.method, p.num_groups): _shaped(*found[p.block], self.count * p.size, p, self.backend) for p in pools}
 
-    def _statistics(self, pool: Pooling, mean: np.ndarray, m2: np.ndarray) -> Statistics:
-        return as_statistics(mean, m2, self.count * pool.size, pool, self.backend)
+    def _mean_and_var(self, pool: Pooling) -> tuple[np.ndarray, np.ndarray]:
+        merged = merge(self.mean, self.m2, self.count, pool.block)
+        return mean_and_var(*merged, self.count * pool.size, pool.row.statistic)
 
 
 def as_statistics(mean: np.ndarray, m2: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
     """Return the Statistics of the sets of `pool`, of `count` cells each, from their means and M2."""
-    mean, var = mean_and_var(mean, m2, count, pool.row.statistic)
+    return _shaped(*mean_and_var(mean, m2, count, pool.row.statistic), count, pool, backend)
+
+
+def _shaped(mean: np.ndarray, var: np.ndarray, count: int, pool: Pooling, backend: str) -> Statistics:
     shape = pool.statistics_shape
     return trusted(Statistics, mean=mean.reshape(shape), var=var.reshape(shape), count=count, backend=backend)
 
@@ -196,16 +200,24 @@ def merge(mean: np.ndarray, m2: np.ndarray, count: int, block: tuple[int, ...]) 
     off = means - first  # so that equal means have an M2 of exactly 0
     # Not a product of matrices: its order of summation depends on the row, so a set would depend on its neighbours.
     offset = np.add.reduce(off, axis=1, keepdims=True)
-    offset /= n * c
+    offset /= as_array(n * c)
     off -= offset
     offset += first
-    if (wrong := ~np.isfinite(offset[:, 0])).any():  # as in merge_two
+    finite = np.isfinite(offset[:, 0])
+    if np.count_nonzero(finite) < len(finite):  # as in merge_two
+        wrong = ~finite
         offset[wrong] = np.add.reduce(means[wrong] / (n * c), axis=1, keepdims=True)
         off[wrong] = means[wrong] - offset[wrong]
     off *= off
-    off *= count
+    off *= as_array(count)
     off += within
     return offset[:, 0], np.add.reduce(off, axis=1)
+
+
+@lru_cache(maxsize=1024)
+def as_array(number: float) -> np.ndarray:
+    """Return a number as an array without axes: an operation on few cells takes a third less time with one."""
+    return np.array(number, np.float64)
 
 
 @lru_cache(maxsize=64)

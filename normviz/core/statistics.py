@@ -77,7 +77,7 @@ def trusted_state(built: Any, fields: dict[str, Any]) -> None:
     """Set the fields of a value without validating or copying them, and make its arrays read-only."""
     for value in fields.values():
         if type(value) is np.ndarray:
-            value.flags.writeable = False
+            value.setflags(write=False)
     built.__dict__.update(fields)
 
 

@@ -6,7 +6,6 @@ The mean is subtracted first, because a * x + b with everything folded into a an
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from normviz.backends.base import boxes, clip, tile
 from normviz.backends.cpu.half import narrow, widen
 from normviz.backends.cpu.moments import DOUBLE, SINGLE
 from normviz.backends.cpu.strides import View, follows, laid_out, view
+from normviz.core.moments import as_array
 from normviz.core.pooling import Pooling
 
 CELLS = 1 << 17
@@ -31,18 +31,18 @@ Step = tuple[np.ufunc, np.ndarray]
 Job = tuple[np.ndarray, np.ndarray, list[Step]]
 
 
-def apply(x: np.ndarray, pool: Pooling, mean: Any, rstd: Any, weight: Any, bias: Any, y: np.ndarray) -> None:
-    """Write (x - mean) * rstd * weight + bias to y, on several threads if x is large.
+def apply(x: np.ndarray, pool: Pooling, mean: Any, std: Any, weight: Any, bias: Any, y: np.ndarray) -> None:
+    """Write (x - mean) / std * weight + bias to y, on several threads if x is large.
 
-    Mean and rstd have one entry for each set; weight and bias broadcast against x, or are None.
+    Mean and std have one entry for each set; weight and bias broadcast against x, or are None.
     """
     parameters = (None if weight is None else weight.shape, None if bias is None else bias.shape)
     how = folding(x.shape, ((x.strides, x.itemsize), (y.strides, y.itemsize)), pool.block, parameters)
     work = DOUBLE if y.itemsize == 8 else SINGLE
-    mean, rstd = how.sets(mean), how.sets(rstd)
+    mean, std = how.sets(mean), how.sets(std)
     weight = None if weight is None else how.parameters[0](weight)
     bias = None if bias is None else how.parameters[1](bias)
-    todo = steps(mean, rstd, weight, bias, work, how.few)
+    todo = steps(mean, std, weight, bias, work, how.few)
     count = threads.worthwhile(x.nbytes)
     for job in _with_long_rows(how.arrays[0](x), how.arrays[1](y), todo):
         if count == 1:
@@ -51,32 +51,36 @@ def apply(x: np.ndarray, pool: Pooling, mean: Any, rstd: Any, weight: Any, bias:
             threads.run(lambda part: _run(part, work), list(_shares(job, count)))
 
 
-def steps(mean: np.ndarray, rstd: np.ndarray, weight: Any, bias: Any, work: Any, few: tuple[bool, ...]) -> list[Step]:
+def steps(mean: np.ndarray, std: np.ndarray, weight: Any, bias: Any, work: Any, few: tuple[bool, ...]) -> list[Step]:
     """Return the ufuncs to apply to x one after the other, each with its other operand in the dtype `work`.
 
     Weight and bias are combined with the values of the sets where `few` says that there are few products: a scale per
     position and a weight per channel stay separate.
     """
     todo: list[tuple[np.ufunc, Any]] = []
-    if work == SINGLE and (factor := _rescaling(mean, rstd)) is not None:
+    rstd = as_array(1.0) / std
+    if work is SINGLE and (factor := _rescaling(mean, std, rstd)) is not None:
         # Powers of two, and 1 for ordinary sets, change no digit.
         todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, HUGE)
     rounded = mean.astype(work)
-    scale, shift = rstd, (rounded - mean) * rstd
+    scale, shift = rstd, rounded - mean
+    shift *= rstd
     if weight is not None and few[0]:
         scale, shift, weight = rstd * weight, shift * weight, None
     if bias is not None and weight is None and few[1]:
         shift, bias = shift + bias, None
-    todo += [(np.subtract, rounded), (np.multiply, scale), (np.add, shift if work == SINGLE or bias is None else None)]
-    todo += [(np.multiply, weight), (np.add, bias)]
-    return [(ufunc, p.astype(work, copy=False)) for ufunc, p in todo if p is not None]
+    todo += (np.subtract, rounded), (np.multiply, scale)
+    if work is SINGLE or bias is None:
+        todo.append((np.add, shift))
+    todo += [(ufunc, p) for ufunc, p in ((np.multiply, weight), (np.add, bias)) if p is not None]
+    return [(ufunc, p.astype(work, copy=False)) for ufunc, p in todo]
 
 
-def _rescaling(mean: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
+def _rescaling(mean: np.ndarray, std: np.ndarray, rstd: np.ndarray) -> np.ndarray | None:
     """Return factors that move sets near the limits of float32 to its middle, or None if there are none."""
     size = abs(mean)
-    least, most = np.minimum.reduce(rstd, axis=None), np.maximum.reduce(rstd, axis=None)
-    if np.maximum.reduce(size, axis=None) <= HUGE and least >= 1 / HUGE and most <= HUGE:
+    ordinary = np.maximum(np.maximum(size, std), rstd) <= as_array(HUGE)
+    if np.count_nonzero(ordinary) == ordinary.size:
         return None
     high, low = (size > HUGE) | (rstd < 1 / HUGE), rstd > HUGE
     # A set that varies so little has a small mean, or is constant and becomes 0 with any factor.
@@ -160,16 +164,13 @@ def _shares(job: Job, count: int) -> Iterator[Job]:
         yield x[box], y[box], [(ufunc, p[clip(box, p.shape)]) for ufunc, p in todo]
 
 
-@contextmanager
-def unbuffered(length: int) -> Iterator[None]:
+def no_buffer(length: int) -> None:
     """Let ufuncs work on rows of this length without a buffer, into which they copy a broadcast column otherwise.
 
-    With the default of 8192 elements such rows take twice as long.
+    With the default of 8192 elements such rows take twice as long. This ends with the np.errstate around it.
     """
-    with np.errstate():
-        if 256 <= length < STRIP:
-            np.setbufsize(16)
-        yield
+    if 256 <= length < STRIP:
+        np.setbufsize(16)
 
 
 def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, list[np.ndarray]]]:
@@ -187,21 +188,21 @@ def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, 
 def _run(job: Job, work: np.dtype) -> None:
     """Apply the steps block by block on this thread."""
     x, y, todo = job
+    no_buffer(x.shape[-1] if x.dtype == work == y.dtype else 0)
     buffer = None if y.dtype == work else np.empty(min(x.size, CELLS), work)
-    if x.size <= CELLS // 8 and buffer is None:
+    if x.size <= CELLS and buffer is None:
         for ufunc, parameter in todo:
             x = ufunc(x, parameter, out=y)
         return
-    with unbuffered(x.shape[-1] if x.dtype == work == y.dtype else 0):
-        for box, parameters in _blocks(x, [p for _, p in todo]):
-            source, target = x[box], y[box]
-            result = target if buffer is None else buffer[: target.size].reshape(target.shape)
-            if source.dtype == np.float16 and source.dtype.isnative:
-                widen(source, result)
-                source = result
-            for (ufunc, _), parameter in zip(todo, parameters, strict=True):
-                source = ufunc(source, parameter, out=result)
-            if target.dtype == np.float16:
-                narrow(result, target)
-            elif buffer is not None:  # bfloat16
-                np.copyto(target, result, casting="unsafe")
+    for box, parameters in _blocks(x, [p for _, p in todo]):
+        source, target = x[box], y[box]
+        result = target if buffer is None else buffer[: target.size].reshape(target.shape)
+        if source.dtype == np.float16 and source.dtype.isnative:
+            widen(source, result)
+            source = result
+        for (ufunc, _), parameter in zip(todo, parameters, strict=True):
+            source = ufunc(source, parameter, out=result)
+        if target.dtype == np.float16:
+            narrow(result, target)
+        elif buffer is not None:  # bfloat16
+            np.copyto(target, result, casting="unsafe")

@@ -12,7 +12,7 @@ from normviz.backends import threads
 from normviz.backends.base import Backend, Given, mean_and_m2
 from normviz.backends.cpu import affine, gradient, moments
 from normviz.backends.cpu.strides import reading
-from normviz.core.moments import mean_and_var, merge_two
+from normviz.core.moments import as_array, mean_and_var, merge_two
 from normviz.core.pooling import Pooling
 
 
@@ -46,24 +46,26 @@ class NumPy(Backend):
         return self._moments(x, block)
 
     def _moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        if math.prod(block) == 1:
+        found = reading(x.shape, x.strides, x.itemsize, block)
+        if found is None:
+            if math.prod(block) > 1:  # no view has the axes in a usable order: copy box by box
+                return super().moments(x, block)
             mean = x.astype(np.float64)
             return mean, mean - mean
-        found = reading(x, block)
-        if found is None:  # no view has the axes in a usable order: copy box by box
-            return super().moments(x, block)
-        mean, m2 = map(found.place, _over_last_but_one(found.view(x)))
-        if found.apart:  # parts of equal count: the sum of their M2, plus the count times the M2 of their means
-            mean, between = mean_and_m2(mean, found.apart, np)
-            m2 = m2.sum(axis=found.apart, keepdims=True) + math.prod(block) // found.parts * between
-        grid = found.view.tiles[::2]
-        return mean.reshape(grid), m2.reshape(grid)
+        mean, m2 = _over_last_but_one(found.view(x))
+        mean, m2 = found.place(mean), found.place(m2)
+        if not found.apart:
+            return mean, m2
+        # Parts of equal count: the sum of their M2, plus the count times the M2 of their means.
+        mean, between = mean_and_m2(mean, found.apart, np)
+        m2 = np.add.reduce(m2, axis=found.apart, keepdims=True) + math.prod(block) // found.parts * between
+        return mean.reshape(found.grid), m2.reshape(found.grid)
 
     @np.errstate(all="ignore")
     def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out."""
         mean, var = self._mean_and_var(x, pool) if given is None else given
-        affine.apply(x, pool, mean, 1 / np.sqrt(var + eps), weight, bias, out)
+        affine.apply(x, pool, mean, np.sqrt(var + eps), weight, bias, out)
 
     @np.errstate(all="ignore")
     def gradient(
@@ -83,7 +85,7 @@ class NumPy(Backend):
     def _mean_and_var(self, x: np.ndarray, pool: Pooling) -> tuple[np.ndarray, np.ndarray]:
         mean, m2 = self._moments(x, pool.block)
         if pool.row.centered:
-            return mean, m2 / pool.size
+            return mean, m2 / as_array(pool.size)
         return mean_and_var(mean, m2, pool.size, pool.row.statistic)
 
 
@@ -94,8 +96,10 @@ def _over_last_but_one(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.stack([mean for mean, _ in parts]), np.stack([m2 for _, m2 in parts])
     outer, length, inner = view.shape
     dtype = moments.dtype_of_sums(view.dtype, length, inner)
-    sections = moments.sections(length, inner)
     count = threads.worthwhile(view.nbytes)
+    if count == 1 and view.size <= moments.CELLS:
+        return moments.of_matrices(view, moments.Workspace(dtype))
+    sections = moments.sections(length, inner)
     if count == 1:
         return _over_middle_axis(view, sections, dtype)
     # Divide the axis with the least to merge. Only where a set begins or ends, or a section does, so that the number of

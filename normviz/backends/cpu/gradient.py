@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normviz.backends import threads
-from normviz.backends.cpu.affine import Folding, folding, unbuffered
+from normviz.backends.cpu.affine import Folding, folding, no_buffer
 from normviz.backends.cpu.half import narrow
 from normviz.backends.cpu.moments import DOUBLE, PIECE64, SINGLE, STRIP, Workspace, ones, piece
 from normviz.backends.cpu.strides import laid_out
@@ -130,7 +130,8 @@ def write(
         memory = Workspace(work), Workspace(work)
         found = np.zeros((2, part[0][1] - part[0][0], inner))
         of_each = np.zeros((2, length)) if how.weighted else None
-        with unbuffered(row):
+        with np.errstate():
+            no_buffer(row)
             for at in _blocks(part, steps, inner):
                 x_hat, g = load(at, memory)
                 if of_each is not None and each is not None:
@@ -167,7 +168,8 @@ def write(
 
     def result(part: Part) -> None:
         memory = Workspace(work), Workspace(work)
-        with unbuffered(row):
+        with np.errstate():
+            no_buffer(row)
             for at in _blocks(part, steps, inner):
                 lines, target = (at[0], slice(None), at[2]), y[at]
                 made = target if target.dtype == work else memory[0].get("x_hat", target.shape)

@@ -22,9 +22,12 @@ import numpy as np
 
 from normviz.backends.base import mean_and_m2
 from normviz.backends.cpu.half import widen
+from normviz.core.moments import as_array
 
 CELLS = 1 << 18
 """Cells in a block: 1 MiB of float32, the size of a second-level cache."""
+FEW = 1 << 14
+"""Cells for which new memory is found as quickly as memory that is kept."""
 CHAIN = 4
 """Values that are added one after the other in float32, at most."""
 PIECES = (256, 128, 64)
@@ -43,9 +46,9 @@ SECTIONS = 8
 """A set that does not fit the cache is cut into so many parts, which may be summed on different threads."""
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-MAX_RATIO = {"f": 0.75, "d": 1e3}
+MAX_RATIO = {SINGLE: np.array(0.75), DOUBLE: np.array(1e3)}
 """Largest mean**2 / variance at which Q - S * mean is used: float64 has three digits to spare for an error of 1e-13."""
-MIN_SQUARE = {"f": 1e-31, "d": 1e-280}
+MIN_SQUARE = {SINGLE: 1e-31, DOUBLE: 1e-280}
 """Smallest mean square that is used: below it the squares lose digits, because they are subnormal or 0."""
 
 
@@ -65,7 +68,10 @@ class Workspace:
 
     def load(self, block: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
         """Return the block in the workspace's dtype, less a shift for each set; without either it is not copied."""
-        if block.dtype != self.dtype or not block.dtype.isnative:
+        if block.dtype != self.dtype:
+            if block.size <= FEW and block.dtype.itemsize > 2:
+                block = block.astype(self.dtype)
+                return block if shift is None else block - shift[:, None]
             copy = self.get("load", block.shape)
             if block.dtype == np.float16 and self.dtype == np.float32 and block.dtype.isnative:
                 widen(block, copy)
@@ -149,17 +155,17 @@ def _moments(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarra
 
 def _one_pass(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return mean and M2 from S and Q of x - shift; and where M2 is inaccurate or beyond the range of the dtype."""
-    length, double = x.shape[1], workspace.dtype == DOUBLE
+    length, dtype = x.shape[1], workspace.dtype
     total, squares = (_row_sums if x.ndim == 2 else _column_sums)(x, shift, workspace)
-    mean = total / length
+    mean = total / as_array(length)
     total *= mean
     m2 = squares - total
-    accurate = total <= MAX_RATIO[workspace.dtype.char] * m2
-    if not (double and x.dtype.kind == "f" and x.dtype.itemsize < 8):  # of a float32 in float64, no square is beyond
-        accurate &= (squares > MIN_SQUARE[workspace.dtype.char] * length) & (squares < np.inf)
+    accurate = total <= MAX_RATIO[dtype] * m2
+    if dtype is SINGLE or x.dtype.char not in "ef":  # of a float32 in float64, no square is beyond
+        accurate &= (squares > MIN_SQUARE[dtype] * length) & (squares < np.inf)
     if shift is not None:
         mean += shift
-    return mean, m2, None if accurate.all() else ~accurate
+    return mean, m2, None if np.count_nonzero(accurate) == accurate.size else ~accurate
 
 
 def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,13 +187,14 @@ def _two_passes(sets: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nd
 def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
     """Return S and Q of every row, from dot products of its pieces, block by block."""
     rows, length = x.shape
-    cells = min(PIECE64 if workspace.dtype == DOUBLE else piece(), length)
+    double = workspace.dtype is DOUBLE
+    if double and length <= PIECE64 and x.size <= CELLS:
+        block = workspace.load(x, shift)
+        return np.vecdot(block, ones(length, DOUBLE)), np.vecdot(block, block)
+    cells = min(PIECE64 if double else piece(), length)
     count = length // cells
     even = cells * count
     all_ones = ones(cells, workspace.dtype)
-    if cells == length and x.size <= CELLS and workspace.dtype == DOUBLE:
-        block = workspace.load(x, shift)
-        return np.vecdot(block, all_ones), np.vecdot(block, block)
     step = max(1, CELLS // length)
     found = np.empty((2, rows))
     for start in range(0, rows, step):

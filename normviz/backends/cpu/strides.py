@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,11 @@ class View:
         tiles = self.tiles if tiles is None else tiles
         if self.direct:
             return values.reshape(tiles)
-        return values.reshape([tiles[axis] for axis in self.order]).transpose(np.argsort(self.order))
+        return values.reshape([tiles[axis] for axis in self.order]).transpose(self._inverse)
+
+    @cached_property
+    def _inverse(self) -> tuple[int, ...]:
+        return tuple(map(self.order.index, range(len(self.order))))
 
 
 def view(x: np.ndarray, tiles: Any, order: Any, shape: Any, copy: bool | None = False) -> View:
@@ -84,22 +88,25 @@ class Reading:
     apart: tuple[int, ...]
     parts: int
 
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """How many blocks there are along each axis."""
+        return self.view.tiles[::2]
+
     def place(self, values: np.ndarray) -> np.ndarray:
-        """Return values of shape (outer, inner) in the shape `kept`."""
-        return self.view.back(values, self.kept)
+        """Return values of shape (outer, inner) in the shape `kept`, or of the grid where nothing else is apart."""
+        if self.apart:
+            return self.view.back(values, self.kept)
+        return (values if self.view.direct else self.view.back(values, self.kept)).reshape(self.grid)
 
 
-def reading(x: np.ndarray, block: tuple[int, ...]) -> Reading | None:
-    """Return how to reduce the longest run of axes inside the blocks, or None if x's strides forbid it.
+@lru_cache(maxsize=1024)
+def reading(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, block: tuple[int, ...]) -> Reading | None:
+    """Return how to reduce the longest run of axes inside the blocks, or None if the strides of x forbid it.
 
     Other axes inside the blocks are kept, for a merge afterwards: the moments of every (sample, channel) lead to those
     of every channel.
     """
-    return _reading(x.shape, x.strides, x.itemsize, block)
-
-
-@lru_cache(maxsize=1024)
-def _reading(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, block: tuple[int, ...]) -> Reading | None:
     x = laid_out(shape, strides, itemsize)
     tiles = tile(x, block)
     live = sorted((a for a in range(tiles.ndim) if tiles.shape[a] > 1), key=lambda a: -tiles.strides[a])
