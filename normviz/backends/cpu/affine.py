@@ -61,7 +61,8 @@ def steps(mean: np.ndarray, std: np.ndarray, weight: Any, bias: Any, work: Any, 
     rstd = as_array(1.0) / std
     if work is SINGLE and (factor := _rescaling(mean, std, rstd)) is not None:
         # Powers of two, and 1 for ordinary sets, change no digit.
-        todo, mean, rstd = [(np.multiply, factor)], mean * factor, np.minimum(rstd / factor, HUGE)
+        todo.append((np.multiply, factor))
+        mean, rstd = mean * factor, np.minimum(rstd / factor, HUGE)
     rounded = mean.astype(work)
     scale, shift = rstd, rounded - mean
     shift *= rstd
