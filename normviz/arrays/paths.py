@@ -5,8 +5,7 @@ A new backend changes nothing here.
 
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,15 +16,14 @@ from normviz.backends.dispatch import load
 from normviz.backends.failure import BackendFailure
 from normviz.core.array_kinds import host
 
-R = TypeVar("R")
-
 
 def compute(task: Literal["moments", "normalize", "gradient"], request: Request) -> Any:
     """Return the result of a task, by the backend of the request."""
     try:
         return getattr(in_memory, task)(request)
     except BackendFailure as error:
-        return _on_the_host(lambda: compute(task, request.on_the_host()), error, request.insists)
+        _announce(error, request.insists)
+    return compute(task, request.on_the_host())
 
 
 def box_moments(
@@ -39,11 +37,12 @@ def box_moments(
         mean, m2 = map(worker.host, worker.moments(view, block))
         return mean, m2, worker
     except BackendFailure as error:
-        return _on_the_host(lambda: box_moments(host(view), load("numpy"), block, insists), error, insists)
+        _announce(error, insists)
+    return box_moments(host(view), load("numpy"), block, insists)
 
 
-def _on_the_host(again: Callable[[], R], error: BackendFailure, insists: bool) -> R:
-    """Return again() with one warning that a backend failed; raise its error if the caller insists on the backend."""
+def _announce(error: BackendFailure, insists: bool) -> None:
+    """Warn that a backend failed and NumPy takes over; raise the error if the caller insists on the backend."""
     if insists:
         raise error
     # The warning names the line of the caller's own code: the first frame outside this package.
@@ -51,4 +50,3 @@ def _on_the_host(again: Callable[[], R], error: BackendFailure, insists: bool) -
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("normviz."):
         level, frame = level + 1, frame.f_back
     warnings.warn(f"{error}; NumPy computes this instead", RuntimeWarning, stacklevel=level)
-    return again()
