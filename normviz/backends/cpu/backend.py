@@ -59,7 +59,8 @@ class NumPy(Backend):
         # Parts of equal count: the sum of their M2, plus the count times the M2 of their means.
         mean, between = mean_and_m2(mean, found.apart, np)
         m2 = np.add.reduce(m2, axis=found.apart, keepdims=True) + math.prod(block) // found.parts * between
-        return mean.reshape(found.grid), m2.reshape(found.grid)
+        grid = found.view.tiles[::2]
+        return mean.reshape(grid), m2.reshape(grid)
 
     @np.errstate(all="ignore")
     def normalize(self, x: Any, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: Any) -> None:

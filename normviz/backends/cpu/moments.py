@@ -26,8 +26,6 @@ from normviz.core.moments import as_array
 
 CELLS = 1 << 18
 """Cells in a block: 1 MiB of float32, the size of a second-level cache."""
-FEW = 1 << 14
-"""Cells for which new memory is found as quickly as memory that is kept."""
 CHAIN = 4
 """Values that are added one after the other in float32, at most."""
 PIECES = (256, 128, 64)
@@ -69,7 +67,7 @@ class Workspace:
     def load(self, block: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
         """Return the block in the workspace's dtype, less a shift for each set; without either it is not copied."""
         if block.dtype != self.dtype:
-            if block.size <= FEW and block.dtype.itemsize > 2:
+            if block.size <= CELLS // 16 and block.dtype.itemsize > 2:  # new memory is found as quickly
                 block = block.astype(self.dtype)
                 return block if shift is None else block - shift[:, None]
             copy = self.get("load", block.shape)

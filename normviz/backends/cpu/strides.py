@@ -88,16 +88,10 @@ class Reading:
     apart: tuple[int, ...]
     parts: int
 
-    @cached_property
-    def grid(self) -> tuple[int, ...]:
-        """How many blocks there are along each axis."""
-        return self.view.tiles[::2]
-
     def place(self, values: np.ndarray) -> np.ndarray:
         """Return values of shape (outer, inner) in the shape `kept`, or of the grid where nothing else is apart."""
-        if self.apart:
-            return self.view.back(values, self.kept)
-        return (values if self.view.direct else self.view.back(values, self.kept)).reshape(self.grid)
+        placed = values if self.view.direct and not self.apart else self.view.back(values, self.kept)
+        return placed if self.apart else placed.reshape(self.view.tiles[::2])
 
 
 @lru_cache(maxsize=1024)
