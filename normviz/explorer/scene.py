@@ -154,6 +154,7 @@ class Tensor:
             return self.moments.pool(method, num_groups)
         return found or statistics(self.source, method, num_groups=num_groups)
 
+    @np.errstate(all="ignore")
     def known(self, method: str, num_groups: int | None) -> Statistics | None:
         """The statistics of a method, if what travels to the page has them."""
         row = METHODS[method]

@@ -7,7 +7,7 @@ protects it. A file that is missing, damaged or cannot be written costs a compil
 """
 
 # numba has no types for much of what is used here.
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportPrivateImportUsage=false
 
 import hashlib
 import os

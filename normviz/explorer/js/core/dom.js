@@ -19,7 +19,7 @@ export const button = (attributes, ...children) => h("button", { type: "button",
 const MARKS = /(<\/?(?:i|b|sub|sup)>)/;
 /**
  * The few marks of formulas (i, b, sub, sup) as nodes; anything else is text.
- * @param {string} markup @param {Text[]} [texts]  takes the text nodes, one for each text before, between and after marks
+ * @param {string} markup @param {Text[]} [texts]  takes the text nodes, one for each text beside and between marks
  */
 export function rich(markup, texts = []) {
   /** @type {ParentNode[]} */

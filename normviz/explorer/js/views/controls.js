@@ -137,7 +137,7 @@ export function createControls(data, act, address) {
 
 export function syncControls(c, data, state, shown) {
   Object.assign(c, { state, shown });
-  // First, while nothing else has changed: when the focused element leaves the tab order, the browser lays out the page.
+  // First, while nothing else has changed: the browser lays out the page when the focus leaves the tab order.
   c.methods.check(state.method);
   for (const name of c.extra) hide(c.methods.radios.get(name), !c.open && name !== state.method);
   set(c.more, "aria-expanded", c.open);
