@@ -218,7 +218,7 @@ def explorers(tmp_path_factory) -> Path:
 
 
 def test_ten_explorers_with_their_state_are_light(explorers):
-    assert explorers.stat().st_size <= 3_000_000
+    assert explorers.stat().st_size <= 3_050_000
     nb = json.loads(explorers.read_text())
     states = nb["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     ours = [model["state"] for model in states.values() if model["model_module"] == "anywidget"]
