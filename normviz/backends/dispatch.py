@@ -35,9 +35,10 @@ from normviz.core.errors import readable_bytes, unknown
 
 GPU_MIN_BYTES = 1 << 28
 COMPILED_MIN_BYTES = 1 << 22
-"""In each process, the compiled backend takes about half a second to start: it imports numba and loads its code. Once
-on a machine it compiles too. On one thread, 4 MB saved about half a millisecond an output and two a gradient, and 17 MB
-ten an output. So at this size a start is paid after a thousand outputs or some hundred gradients, above it much sooner.
+"""In each process, the compiled backend takes one to two seconds to start: it imports numba and loads its code. Once on
+a machine it compiles too. On one thread, an array of 6.4 MB saves about two milliseconds an output and three and a half
+a gradient, and one of 26 MB twice to three times as much. So near this size a start is paid after about a thousand
+outputs or five hundred gradients.
 """
 
 

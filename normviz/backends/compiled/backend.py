@@ -25,7 +25,7 @@ _NONE = np.empty((2, 0))
 
 @cache
 def kernels() -> Any:
-    """Return the modules of the kernels for rows and for columns; numba takes half a second to import."""
+    """Return the modules of the kernels for rows and for columns; numba takes about a second to import."""
     from normviz.backends.compiled import columns, kernels
 
     return kernels, columns
