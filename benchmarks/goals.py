@@ -75,7 +75,7 @@ def judged(report: dict[str, Any]) -> Iterator[tuple[str, str, int, list[str]]]:
         for row in tried:
             ratio = goal.ratio(row["seconds"])
             if (ratio > goal.limit) if goal.most else (ratio < goal.limit):
-                missed.append(f"{row['line']} {tuple(row['shape'])}: {ratio:.2f}")
+                missed.append(f"{row['line']} {tuple(row['shape'])}: {ratio:.3g}")
         yield goal.said, limit, len(tried), missed
     costs = report.get("lab", {}).get("changes", {})
     in_lab = {name: cost["script"][1] for name, cost in costs.items() if name.startswith("JupyterLab")}

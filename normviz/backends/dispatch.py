@@ -229,11 +229,11 @@ def _loops() -> str:
     folder, kept = code.writable_folder(), code.kept()
     why = "no folder can be written to" if code.KEEPS else "they cannot be kept with this version of numba"
     new = f"new ones go to {folder}" if folder else f"new ones are lost, because {why}"
-    always = "" if os.environ.get("NORMVIZ_COMPILED_MIN_BYTES") else ", and all once one has been there"
+    always = "" if os.environ.get("NORMVIZ_COMPILED_MIN_BYTES") else ", and every size after the first of these"
     return (
         f"numba {code.numba.__version__} for {code.processor()}, {threads.number()} threads for large arrays; "
-        f"{kept or 'no'} compiled loops on disk, {new}; "
-        f"arrays on the host from {readable_bytes(_least('COMPILED'))} go there{always}"
+        f"computes arrays on the host from {readable_bytes(_least('COMPILED'))} on{always}; "
+        f"{kept or 'no'} compiled loops on disk, {new}"
     )
 
 
