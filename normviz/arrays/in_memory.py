@@ -9,12 +9,6 @@ from normviz.arrays.request import Request
 from normviz.backends.base import Backend
 
 
-def moments(request: Request) -> tuple[np.ndarray, np.ndarray, Backend]:
-    """Return mean and M2 of every set, on the host in the shape of the grid, and the backend that computed them."""
-    mean, m2 = map(request.worker.host, request.worker.moments(request.view, request.pool.block))
-    return mean, m2, request.worker
-
-
 def normalize(request: Request) -> Any:
     """Return (x - mean) / sqrt(var + eps) * weight + bias, as the caller's kind of array."""
     y = request.result()

@@ -17,7 +17,7 @@ from normviz.backends.failure import BackendFailure
 from normviz.core.array_kinds import host
 
 
-def compute(task: Literal["moments", "normalize", "gradient"], request: Request) -> Any:
+def compute(task: Literal["normalize", "gradient"], request: Request) -> Any:
     """Return the result of a task, by the backend of the request."""
     try:
         return getattr(in_memory, task)(request)

@@ -60,6 +60,16 @@ def at_most(count: int) -> Iterator[None]:
         _limit.reset(token)
 
 
+def shares(length: int, count: int) -> list[tuple[int, int]]:
+    """Cut range(length) into at most `count` ranges of about equal length; return where each starts and ends.
+
+    >>> shares(5, 2), shares(1, 2)
+    ([(0, 2), (2, 5)], [(0, 1)])
+    """
+    count = min(count, length)
+    return list(pairwise(length * i // count for i in range(count + 1)))
+
+
 def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
     """Return [task(part) for part in parts], each on its own thread; the calling thread takes the last one."""
     if len(parts) == 1:
@@ -82,8 +92,7 @@ def in_turn(task: Callable[[Any], Any], parts: Sequence[Any], count: int) -> lis
     """Return [task(part) for part in parts], divided among `count` threads at most."""
     if count == 1 or len(parts) == 1:
         return [task(part) for part in parts]
-    ends = [len(parts) * i // count for i in range(count + 1)]
-    groups = [parts[start:end] for start, end in pairwise(ends) if start < end]
+    groups = [parts[start:end] for start, end in shares(len(parts), count)]
     return [found for group in run(lambda group: [task(part) for part in group], groups) for found in group]
 
 

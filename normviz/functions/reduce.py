@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from normviz.arrays.paths import compute
+from normviz.arrays.paths import box_moments
 from normviz.arrays.request import resolve
 from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import source
@@ -57,7 +57,7 @@ def moments(
         return read.moments(x, channel_axis, backend, progress, key)
     read.refuse_key(key)
     request = resolve(x, "instance", None, channel_axis, backend)
-    mean, m2, worker = compute("moments", request)
+    mean, m2, worker = box_moments(request.view, request.worker, request.pool.block, request.insists)
     shape = request.pool.shape[:2]
     count = request.pool.size
     return trusted(Moments, count=count, mean=mean.reshape(shape), m2=m2.reshape(shape), backend=worker.name)
@@ -126,5 +126,5 @@ def statistics(
         return read.statistics(x, method, num_groups, channel_axis, backend, progress, key)
     read.refuse_key(key)
     request = resolve(x, method, num_groups, channel_axis, backend)
-    mean, m2, worker = compute("moments", request)
+    mean, m2, worker = box_moments(request.view, request.worker, request.pool.block, request.insists)
     return as_statistics(mean, m2, request.pool.size, request.pool, worker.name)

@@ -14,7 +14,7 @@ from normviz.arrays.arguments import like_x, uncanonical
 from normviz.arrays.paths import compute
 from normviz.arrays.request import Request, resolve, take
 from normviz.backends.base import Backend, boxes
-from normviz.core.array_kinds import is_bfloat16, on_gpu, real_numbers
+from normviz.core.array_kinds import on_gpu, real_numbers, widened
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Work:
     def like(self, values: Any, name: str) -> Any:
         """Return an array that must have x's shape, in x's order of axes."""
         view = like_x(values, name, self.order(self.x), self.worker, self.channel_axis)
-        return self.order(_without_bfloat16(self.asarray(view)))
+        return self.order(widened(self.asarray(view)))
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Lay out (C,), (N, C) or (1, C) to broadcast against x, on the host."""
@@ -101,12 +101,8 @@ def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str =
     def order(view: Any) -> Any:
         return view.swapaxes(0, 1) if weights else view
 
-    return Work(order(_without_bfloat16(view)), worker, backend, asarray, order, back, channel_axis)
-
-
-def _without_bfloat16(a: Any) -> Any:
-    """Return bfloat16 as float32, because sums of results in bfloat16 would be rounded twice."""
-    return a.astype(np.float32) if is_bfloat16(a) else a
+    # Not bfloat16, because sums of results in it would be rounded twice.
+    return Work(order(widened(view)), worker, backend, asarray, order, back, channel_axis)
 
 
 def entries(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from normviz.backends.base import Backend
 from normviz.backends.dispatch import BACKENDS, backend_for, load
 from normviz.backends.placement import place
 from normviz.backends.threads import at_most
-from normviz.core.array_kinds import is_bfloat16, on_gpu
+from normviz.core.array_kinds import is_bfloat16, on_gpu, widened
 from normviz.core.pooling import Pooling, canonical, pooling
 from normviz.core.statistics import Statistics
 from normviz.streaming.partial_moments import (
@@ -49,7 +49,7 @@ def take(x: Any, channel_axis: int, backend: str | None, out: Any = None) -> tup
         raise TypeError("out is of no use with a dask array, whose result is lazy; leave it out")
     if np.isnan(x.shape).any():
         raise ValueError(f"x has chunks of unknown size, shape {x.shape}; call x.compute_chunk_sizes() first")
-    view = canonical(x.astype(np.float32) if is_bfloat16(x) else x, channel_axis)
+    view = canonical(widened(x), channel_axis)
     # The size of the largest chunk decides for all of them, so that no digit depends on where a chunk ends.
     chunk = x._meta if on_gpu(x._meta) else np.broadcast_to(np.zeros((), x.dtype), x.chunksize)
     return view, load(backend_for(chunk, backend)), lambda y: y.astype(x.dtype) if is_bfloat16(x) else y

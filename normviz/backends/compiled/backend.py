@@ -1,14 +1,15 @@
 """The compiled backend: NumPy's tasks as fused loops, for the arrays that a plan fits."""
 
 import math
-from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from normviz.backends import threads
 from normviz.backends.base import Given
+from normviz.backends.compiled.columns import over_columns
+from normviz.backends.compiled.gradient import gradient
+from normviz.backends.compiled.kernels import PIECES, READ, WRITE, merged, over_rows
 from normviz.backends.compiled.layout import Plan, plan
 from normviz.backends.compiled.memory import line, takes
 from normviz.backends.cpu.bfloat16 import NumPyWithBfloat16
@@ -19,16 +20,7 @@ _STATISTICS = {"mean and variance": 0, "mean square": 1, "squared norm": 2}
 _WORK = {np.dtype(np.float32): np.float32, np.dtype(np.float64): np.float64, np.dtype(np.float16): np.float32}
 """The types that loops take, in this machine's byte order, and those in which they compute; bfloat16 is another."""
 _ONE, _ZERO = ((np.full(1, value, np.float32), np.full(1, value, np.float64)) for value in (1, 0))
-READ, WRITE, PIECES = 1, 2, 4
 _NONE = np.empty((2, 0))
-
-
-@cache
-def kernels() -> Any:
-    """Return the modules of the kernels for rows and for columns; numba takes about a second to import."""
-    from normviz.backends.compiled import columns, kernels
-
-    return kernels, columns
 
 
 class Compiled(NumPyWithBfloat16):
@@ -97,8 +89,6 @@ class Compiled(NumPyWithBfloat16):
         out: Any,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Write the gradient with respect to x to `out`; return those of weight and bias."""
-        from normviz.backends.compiled.gradient import gradient
-
         found = gradient(x, grad, pool, weight, eps, given, fixed, out)
         return super().gradient(x, grad, pool, weight, eps, given, fixed, out) if found is None else found
 
@@ -112,7 +102,7 @@ def _moments(x: np.ndarray, how: Plan, count: int) -> tuple[np.ndarray, np.ndarr
     else:
         parts = np.empty((3, how.sets * how.pieces[0]))
         _run(arrays, parts, how, 0.0, READ + PIECES, how.units * how.pieces[0], count)
-        kernels()[0].merged(parts, found, how.table)
+        merged(parts, found, how.table)
     return found[0], found[1]
 
 
@@ -123,12 +113,11 @@ def _divided(how: Plan, count: int) -> bool:
 
 def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: int, units: int, count: int) -> None:
     """Run a task on all units or pieces, on `count` threads."""
-    loops = kernels()[1].over_columns if how.columns else kernels()[0].over_rows
+    loops = over_columns if how.columns else over_rows
     if count == 1:
         loops(*arrays, statistics, how.table, eps, task, 0, units)
         return
-    ends = [units * i // count for i in range(count + 1)]
-    parts = [part for part in pairwise(ends) if part[0] < part[1]]
+    parts = threads.shares(units, count)
     threads.run(lambda part: loops(*arrays, statistics, how.table, eps, task, *part), parts)
 
 

@@ -114,7 +114,7 @@ def piece_of_columns(x, start, width, sets, each, piece, loops, step_of_lines, c
             n, a, step_of_line = min(n, width), start + offset + done, step_of_lines
             left = min(left, end - i)
             if cuts[1] > 1:  # lines that follow each other, of which the last may be shorter
-                left, step_of_line = min(end - i, (cuts[0] - done) // n) if done + n < cuts[0] else 1, n
+                left, step_of_line = min(end - i, (cuts[0] - done) // n), n
             cells += n * left
             i += left
             while left >= 4:

@@ -1,6 +1,5 @@
 """The gradient in compiled loops."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,9 +43,7 @@ def gradient(
         for part in parts:
             loops(arrays, (how.nests, how.numbers, how.starts), options, part, task)
 
-    count = min(threads.worthwhile(x.nbytes), len(how.parts))
-    ends = [len(how.parts) * i // count for i in range(count + 1)]
-    shares = [how.parts[a:b] for a, b in pairwise(ends)]
+    shares = [how.parts[a:b] for a, b in threads.shares(len(how.parts), threads.worthwhile(x.nbytes))]
     if how.divided:
         threads.run(lambda parts: run(kernels.SUM, parts), shares)
         last = how.parts[-1]

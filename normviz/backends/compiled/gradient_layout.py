@@ -2,13 +2,12 @@
 
 import math
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from normviz.backends import threads
-from normviz.backends.compiled.layout import Axis, Strides, axes, join, strides_of
+from normviz.backends.compiled.layout import Axis, Strides, axes, join, rounds, strides_of
 
 WIDE = 256
 """Columns in a strip: enough for long loops, and few enough for their sums to stay in the cache."""
@@ -93,22 +92,22 @@ def plan(
     large = math.prod(shape) * itemsize >= threads.WORTH
     parts = max(2, min(PARTS, math.prod(shape) // (8 * math.prod(weight)))) if large else 1
     if each == 0:
-        rows = _length(inside[:-1])
+        rows = rounds(inside[:-1])
         numbers, nests = [inside[-1].length, inside[-1].steps[WEIGHT], len(outside)], [*outside, *inside[:-1]]
-        cut, divided = _cut(_length(outside), rows, parts)
-        sums = (_length(outside) if divided else 0, rows, 4)
+        cut, divided = _cut(rounds(outside), rows, parts)
+        sums = (rounds(outside) if divided else 0, rows, 4)
     else:
         run, lines = outside.pop(), inside[:-1] if each > 1 else inside
         wide, beside, line = run.length * each, 1, lines[-1]
         if not weighted and 2 * wide <= WIDE and all(line.steps[i] == wide for i in (X, GRAD, Y)):
             beside = max(n for n in range(1, min(WIDE // wide, 1 + line.length // 32) + 1) if line.length % n == 0)
             lines = [*lines[:-1], Axis(line.length // beside, True, tuple(beside * step for step in line.steps))]
-        count = _length(lines)
+        count = rounds(lines)
         strip = WIDE
         if weighted:
             strip = max(NARROW, min(2 * WIDE, CACHE // (count * itemsize) // NARROW * NARROW))
         strip = min(wide, max(each, strip // each * each))
-        units = _length(outside) * -(-wide // strip)
+        units = rounds(outside) * -(-wide // strip)
         # Chunks follow from the size of a strip alone, so that more samples change no digit.
         chunks = 1 if weighted else max(1, min(PARTS, count, count * strip // CELLS))
         chunk = -(-count // chunks)
@@ -143,7 +142,7 @@ def _columns(loops: list[Axis], outside: list[Axis], inside: list[Axis]) -> tupl
         return 1, weighted
     row = inside[-1]
     beside = outside[-1] if outside else None
-    if beside is None or weighted or row.length > WIDE or _length(lines) < 4:
+    if beside is None or weighted or row.length > WIDE or rounds(lines) < 4:
         return 0, False
     follows = all(beside.steps[i] == row.length for i in (X, GRAD, Y))
     return (row.length, False) if follows and beside.steps[WEIGHT] == row.length * row.steps[WEIGHT] else (0, False)
@@ -152,15 +151,6 @@ def _columns(loops: list[Axis], outside: list[Axis], inside: list[Axis]) -> tupl
 def _cut(units: int, pieces: int, parts: int) -> tuple[list[Part], bool]:
     """Divide units, or the pieces of each unit where there are few units, into about as many parts."""
     if units >= parts or pieces == 1:
-        return [(i, a, b, 0, pieces) for i, (a, b) in enumerate(_ranges(units, parts))], False
-    cuts = [(u, u + 1, a, b) for u in range(units) for a, b in _ranges(pieces, -(-parts // units))]
+        return [(i, a, b, 0, pieces) for i, (a, b) in enumerate(threads.shares(units, parts))], False
+    cuts = [(u, u + 1, a, b) for u in range(units) for a, b in threads.shares(pieces, -(-parts // units))]
     return [(i, *cut) for i, cut in enumerate(cuts)], True
-
-
-def _ranges(length: int, count: int) -> list[tuple[int, int]]:
-    count = min(count, length)
-    return list(pairwise(length * i // count for i in range(count + 1)))
-
-
-def _length(loops: list[Axis]) -> int:
-    return math.prod(loop.length for loop in loops)

@@ -174,11 +174,11 @@ def plan(
             return plan(shape, block, itemsize, of_x, of_y, longer, statistic)
         cuts = [_cuts(part[-1].length, CELLS, part[:-1], CELLS) for part in (reads, writes)]
         reads, writes, columns = reads[:-1], writes[:-1], [0] * 6
-        units = _length(sets)
+        units = rounds(sets)
     else:
         if sets[-1].length != alone[-1].length or sets[-1].steps[Y] != each or (each > 1 and writes[-1].length != each):
             return None
-        lines = _length(inside) // each
+        lines = rounds(inside) // each
         if each > 1:
             reads, writes = reads[:-1], writes[:-1]
         wide = sets[-1].length * each
@@ -186,19 +186,19 @@ def plan(
         across = min(strip, wide)
         (reads, of_reads), (writes, of_writes) = (_lines(part, wide, across) for part in (reads, writes))
         cuts = [of_reads, of_writes]
-        units = _length(sets[:-1]) * -(-wide // strip)
+        units = rounds(sets[:-1]) * -(-wide // strip)
         by_line = any(loop.steps[WEIGHT] for loop in writes)
         columns = [wide, each, strip, -(-wide // strip), by_line * (1 + loops[-1].steps[WEIGHT]), 0]
     starts = [sum((loop.length - 1) * max(-loop.steps[i], 0) for loop in loops) for i in range(4)]
     head = [
-        [len(sets), len(reads), len(writes), _length(sets), _length(inside), statistic],
+        [len(sets), len(reads), len(writes), rounds(sets), rounds(inside), statistic],
         *cuts,
         [0, *starts, loops[-1].steps[WEIGHT]],
         columns,
     ]
     table = head + [[loop.length, *loop.steps, 0] for loop in (*sets, *reads, *writes)]
     pieces = cuts[0][4], cuts[1][4]
-    return Plan(each > 0, order, _length(sets), units, _length(inside), pieces, parameter, np.array(table, np.int64))
+    return Plan(each > 0, order, rounds(sets), units, rounds(inside), pieces, parameter, np.array(table, np.int64))
 
 
 def _columns_of_a_set(loops: list[Axis], sets: list[Axis], reads: list[Axis]) -> int:
@@ -233,7 +233,7 @@ def _strip(wide: int, each: int, nbytes: int) -> int:
 def _cuts(length: int, width: int, loops: list[Axis], cells: int) -> list[int]:
     """Return how rows are cut: cells of a row, its parts, parts in all, parts in a piece, pieces, cells of a part."""
     parts = -(-length // width)
-    count = parts * _length(loops)
+    count = parts * rounds(loops)
     each = max(1, cells // min(length, width))
     return [length, parts, count, each, -(-count // each), width]
 
@@ -247,5 +247,6 @@ def _lines(loops: list[Axis], wide: int, across: int) -> tuple[list[Axis], list[
     return loops, _cuts(wide, wide, loops, 4 * CELLS * wide // across)
 
 
-def _length(loops: list[Axis]) -> int:
+def rounds(loops: list[Axis]) -> int:
+    """Return how often the innermost of nested loops goes round."""
     return math.prod(loop.length for loop in loops)

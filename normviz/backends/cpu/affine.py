@@ -155,12 +155,10 @@ def _with_long_rows(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[
 
 
 def _shares(job: Job, count: int) -> Iterator[Job]:
-    """Divide a job along its longest axis into `count` parts."""
+    """Divide a job along its longest axis into at most `count` parts."""
     x, y, todo = job
     axis = int(np.argmax(x.shape))
-    count = min(count, x.shape[axis])
-    for i in range(count):
-        start, end = x.shape[axis] * i // count, x.shape[axis] * (i + 1) // count
+    for start, end in threads.shares(x.shape[axis], count):
         box = (slice(None),) * axis + (slice(start, end),) + (slice(None),) * (x.ndim - axis - 1)
         yield x[box], y[box], [(ufunc, p[clip(box, p.shape)]) for ufunc, p in todo]
 

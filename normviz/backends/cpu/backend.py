@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 from functools import reduce
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -107,8 +106,7 @@ def _over_last_but_one(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # threads changes no digit.
     axis = 0 if outer >= 4 * count else 2 if inner >= moments.STRIP * count else 1
     edges = (range(outer + 1), [0, *(end for _, end in sections)], [*range(0, inner, moments.STRIP), inner])[axis]
-    cuts = [edges[(len(edges) - 1) * i // count] for i in range(count + 1)]
-    parts = [(start, end) for start, end in pairwise(cuts) if start < end]
+    parts = [(edges[start], edges[end]) for start, end in threads.shares(len(edges) - 1, count)]
 
     def work(part: tuple[int, int]) -> Any:
         at = slice(*part)

@@ -6,7 +6,7 @@ import numpy as np
 
 from normviz.backends.base import Given
 from normviz.backends.cpu.backend import NumPy
-from normviz.core.array_kinds import is_bfloat16
+from normviz.core.array_kinds import is_bfloat16, widened
 from normviz.core.pooling import Pooling
 
 
@@ -15,14 +15,14 @@ class NumPyWithBfloat16(NumPy):
 
     def moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and sum of squared deviations of every block of x, float64, in the shape of the grid."""
-        return super().moments(_single(x), block)
+        return super().moments(widened(x), block)
 
     def normalize(
         self, x: np.ndarray, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: np.ndarray
     ) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out."""
         y = np.empty_like(out, np.float32) if is_bfloat16(out) else out
-        super().normalize(_single(x), pool, weight, bias, eps, given, y)
+        super().normalize(widened(x), pool, weight, bias, eps, given, y)
         if y is not out:
             out[...] = y
 
@@ -31,11 +31,7 @@ class NumPyWithBfloat16(NumPy):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Write the gradient with respect to x to `out`; return those of weight and bias, float64."""
         y = np.empty_like(out, np.float32) if is_bfloat16(out) else out
-        parameters = super().gradient(_single(x), _single(grad), pool, weight, eps, given, fixed, y)
+        parameters = super().gradient(widened(x), widened(grad), pool, weight, eps, given, fixed, y)
         if y is not out:
             out[...] = y
         return parameters
-
-
-def _single(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float32) if is_bfloat16(x) else x

@@ -9,7 +9,7 @@ float32, a few values at a time, and everything further in float64.
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from normviz.backends import threads
 from normviz.backends.cpu.affine import Folding, folding, no_buffer
 from normviz.backends.cpu.half import narrow
-from normviz.backends.cpu.moments import DOUBLE, PIECE64, SINGLE, STRIP, Workspace, ones, piece
+from normviz.backends.cpu.moments import DOUBLE, PIECE64, SINGLE, STRIP, Workspace, ones, piece, whole_blocks
 from normviz.backends.cpu.strides import laid_out
 
 CELLS = 1 << 16
@@ -26,8 +26,6 @@ FEWEST = 8
 """Fewer cells than this are not worth a sum of their own."""
 CHAIN = 16
 """Lines of float32 columns that are added one after the other, at most."""
-SHARES = 8
-"""Parts whose sums are added at the end. They do not depend on the number of threads, so no digit does."""
 FAR = 2.0**30
 """Sets whose mean or deviation is beyond this or its inverse are computed in float64: float32 might overflow."""
 
@@ -201,18 +199,15 @@ def _far(mean: np.ndarray, rstd: np.ndarray) -> bool:
 
 
 def _parts(how: Layout) -> tuple[list[Part], tuple[int, int, int]]:
-    """Return ranges of the outer and of the middle axis, and the steps of the blocks in them."""
+    """Return ranges of the outer and of the middle axis, and the steps of the blocks in them.
+
+    They do not depend on the number of threads, so no digit of the sums does.
+    """
     outer, length, inner = how.shape
     across = min(inner, max(1, CELLS // length) if how.weighted else STRIP)
     lines = length if how.weighted else min(length, max(1, CELLS // across))
     steps = max(1, CELLS // (lines * across)), lines, across
-    return list(product(_ranges(outer, steps[0]), _ranges(length, lines))), steps
-
-
-def _ranges(length: int, step: int) -> list[tuple[int, int]]:
-    blocks = -(-length // step)
-    count = min(blocks, SHARES)
-    return list(pairwise([*(blocks * i // count * step for i in range(count)), length]))
+    return list(product(whole_blocks(outer, steps[0]), whole_blocks(length, lines))), steps
 
 
 def _blocks(part: Part, steps: tuple[int, int, int], inner: int) -> Iterator[tuple[slice, slice, slice]]:

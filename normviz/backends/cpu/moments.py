@@ -15,11 +15,11 @@ depends on the processor's registers: `piece` measures it, and makes the pieces 
 
 import math
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from normviz.backends import threads
 from normviz.backends.base import mean_and_m2
 from normviz.backends.cpu.half import widen
 from normviz.core.moments import as_array
@@ -105,13 +105,12 @@ def dtype_of_sums(dtype: np.dtype, length: int, inner: int) -> np.dtype:
 
 def sections(length: int, inner: int) -> list[tuple[int, int]]:
     """Cut sets of (length, inner) into at most SECTIONS ranges, of whole blocks. They follow from the shape alone."""
-    step = max(1, CELLS // min(inner, STRIP))
-    if length <= step:
-        return [(0, length)]
-    blocks = -(-length // step)
-    count = min(blocks, SECTIONS)
-    edges = [*(blocks * i // count * step for i in range(count)), length]
-    return list(pairwise(edges))
+    return whole_blocks(length, max(1, CELLS // min(inner, STRIP)))
+
+
+def whole_blocks(length: int, step: int) -> list[tuple[int, int]]:
+    """Cut range(length) into at most SECTIONS ranges, of whole blocks of `step` but for the end."""
+    return [(a * step, min(b * step, length)) for a, b in threads.shares(-(-length // step), SECTIONS)]
 
 
 def of_matrices(x: np.ndarray, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:

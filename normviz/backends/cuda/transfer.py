@@ -2,7 +2,6 @@
 
 import math
 from contextlib import nullcontext
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,7 @@ def copy(target: np.ndarray, source: np.ndarray) -> None:
     if count <= 1:
         np.copyto(target, source, casting="unsafe")
         return
-    ends = [target.shape[axis] * i // count for i in range(count + 1)]
-    cuts = [(slice(None),) * axis + (slice(a, b),) for a, b in pairwise(ends)]
+    cuts = [(slice(None),) * axis + (slice(a, b),) for a, b in threads.shares(target.shape[axis], count)]
     threads.run(lambda at: np.copyto(target[at], source[at], casting="unsafe"), cuts)
 
 
