@@ -296,7 +296,8 @@ def switch(faulty):
 @pytest.mark.parametrize("name", [name for name in FAULTS if name not in APART])
 def test_a_wrong_kernel_is_caught(faulty, switch, name):
     switch(name)
-    with pytest.raises(AssertionError):
+    # Where a wrong kernel wrote nothing, memory may hold a NaN whose cast warns.
+    with pytest.raises(AssertionError), np.errstate(invalid="ignore"):
         checks.check_all(launched(faulty))
 
 
