@@ -1,6 +1,6 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit clean
+.PHONY: help lab test test-hosts lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,10 @@ lab: .venv/lab-ready ## open JupyterLab on the tour
 test: lint ## lint, then all tests: numbers, JavaScript, notebooks, browser
 	@$(BIN)/python tools/find_browser.py
 	$(PYTEST)
+
+test-hosts: .venv/dev-ready ## the real hosts, each in an environment of its own; TABLE=docs/hosts.json writes the book's table
+	@$(BIN)/python tools/find_browser.py
+	$(BIN)/python -m pytest tests/hosts --table $(or $(TABLE),build/hosts.json)
 
 lint: .venv/dev-ready ## style, format, types, directions of imports, JavaScript, schemas of YAML files
 	$(BIN)/python -m ruff check .

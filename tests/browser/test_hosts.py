@@ -9,46 +9,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Frame, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-import normviz as nv
-from tests.browser import fits, reading
+from tests.browser import fits
+from tests.browser.alive import SETUP, SHOW, assert_alive, assert_still, frame_of
 from tests.browser.lab import Lab, notebook, open_notebook, run_all, save_and_close
-from tests.browser.reading import choose, slider, state
-
-SETUP = "import normviz as nv\nx = nv.samples.activations()"
-SHOW = "nv.show(x, method='group', num_groups=8, index=(1, 5, 2, 2), step=3)"
-METHODS = [("Batch Norm", "batch"), ("Layer Norm", "layer"), ("Instance Norm", "instance")]
-
-
-def frame_of(place: Page | Locator) -> Frame:
-    """The frame that holds the live explorer."""
-    frame = place.locator("iframe").element_handle().content_frame()
-    assert frame is not None
-    reading.ready(frame)
-    return frame
-
-
-def assert_alive(frame: Frame) -> None:
-    """It is in the state it was made in, and answers."""
-    root = frame.locator(".normviz")
-    assert (state(root)["method"], state(root)["num_groups"]) == ("group", 8)
-    assert (state(root)["index"], state(root)["step"]) == ((1, 5, 2, 2), 3)
-    for label, name in METHODS:
-        choose(root, label)
-        assert state(root)["set"] == reading.as_text(nv.pooling(name, (4, 16, 12, 12)).set_of((1, 5, 2, 2)))
-    slider(root).press("Home")
-    root.get_by_role("application").press("ArrowRight")
-    assert (state(root)["num_groups"], state(root)["index"]) == (1, (1, 5, 2, 3))
-
-
-def assert_still(place: Locator) -> None:
-    """A picture and no frame; the words for those who cannot see it give the set."""
-    picture = place.locator("img")
-    expect(picture).to_be_visible()
-    assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 400
-    assert "Group Norm" in picture.get_attribute("alt")
-    assert place.locator("iframe").count() == 0
+from tests.browser.reading import choose, state
 
 
 def run(*arguments: str | Path) -> None:

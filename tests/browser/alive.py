@@ -1,0 +1,42 @@
+"""What makes an output alive or still, the same in every host."""
+
+from playwright.sync_api import Frame, Locator, Page, expect
+
+import normviz as nv
+from tests.browser import reading
+from tests.browser.reading import choose, slider, state
+
+SETUP = "import normviz as nv\nx = nv.samples.activations()"
+CHOSEN = "x, method='group', num_groups=8, index=(1, 5, 2, 2), step=3"
+SHOW, EXPLORER, CHART = f"nv.show({CHOSEN})", f"explorer = nv.Explorer({CHOSEN})\nexplorer", "nv.labs.coupling.figure()"
+METHODS = [("Batch Norm", "batch"), ("Layer Norm", "layer"), ("Instance Norm", "instance")]
+
+
+def frame_of(place: Page | Frame | Locator) -> Frame:
+    """The frame that holds the live explorer."""
+    frame = place.locator("iframe").element_handle().content_frame()
+    assert frame is not None
+    reading.ready(frame)
+    return frame
+
+
+def assert_alive(place: Page | Frame | Locator) -> None:
+    """The explorer of CHOSEN is in the state it was made in, and answers."""
+    root = place.locator(".normviz")
+    assert (state(root)["method"], state(root)["num_groups"]) == ("group", 8)
+    assert (state(root)["index"], state(root)["step"]) == ((1, 5, 2, 2), 3)
+    for label, name in METHODS:
+        choose(root, label)
+        assert state(root)["set"] == reading.as_text(nv.pooling(name, (4, 16, 12, 12)).set_of((1, 5, 2, 2)))
+    slider(root).press("Home")
+    root.get_by_role("application").press("ArrowRight")
+    assert (state(root)["num_groups"], state(root)["index"]) == (1, (1, 5, 2, 3))
+
+
+def assert_still(place: Locator) -> None:
+    """A picture and no frame; the words for those who cannot see it give the set."""
+    picture = place.locator("img")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 400
+    assert "Group Norm" in picture.get_attribute("alt")
+    assert place.locator("iframe").count() == 0
