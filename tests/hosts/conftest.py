@@ -19,9 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest) -> Host:
-    """The host of this file, `HOST`."""
-    HOSTS.append(request.module.HOST)
-    return request.module.HOST
+    """The host of this file, `HOST`, or one of several with which the tests are parametrized."""
+    HOSTS.append(getattr(request, "param", None) or request.module.HOST)
+    return HOSTS[-1]
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".cache" / "hosts"
 OUTPUTS = ("explorer", "show", "chart")
@@ -27,7 +29,9 @@ def wheel() -> Path:
 
 def run(*command: str | Path, **options: object) -> str:
     """Run a command as a user does; return what it printed, and fail with what it said."""
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, **options)
+    environment = dict(options.pop("env", os.environ))
+    environment.pop("PYTHONPATH", None)  # a host has packages of its own
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, **options)
     assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -55,8 +59,11 @@ class Host:
 
     @cached_property
     def python(self) -> Path:
-        """The Python of its environment, which is made first if there is none for these requirements."""
-        folder = ENVIRONMENTS / self.name.lower().replace(" ", "-")
+        """The Python of its environment, which is made first if there is none for these requirements.
+
+        Hosts with the same package, such as two modes of a program, share it.
+        """
+        folder = ENVIRONMENTS / self.package
         python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         stamp = folder / "made-for"
         if not stamp.exists() or stamp.read_text() != repr(self.requirements):
@@ -66,11 +73,16 @@ class Host:
         run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel())
         return python
 
+    @property
+    def package(self) -> str:
+        """The name of the first requirement."""
+        return Requirement(self.requirements[0]).name
+
     @cached_property
     def version(self) -> str:
         """The installed version of the host."""
-        package = self.requirements[0].split(">")[0].split("=")[0].split("[")[0]
-        return run(self.python, "-c", f"from importlib.metadata import version; print(version({package!r}))").strip()
+        ask = f"from importlib.metadata import version; print(version({self.package!r}))"
+        return run(self.python, "-c", ask).strip()
 
     def saw(self, output: str, state: str) -> None:
         """Note the state of an output, once it was checked."""
