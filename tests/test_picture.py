@@ -10,7 +10,7 @@ import pytest
 import normviz as nv
 from normviz.explorer import validation
 from normviz.explorer.constants import CONSTANTS, DARK, LIGHT
-from normviz.explorer.svg import geometry, picture, readout
+from normviz.explorer.svg import geometry, picture, readout, writer
 from normviz.explorer.svg.cube import Cubes, bordered, drawn_values, painted, set_boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -65,7 +65,7 @@ def test_every_state_is_one_well_formed_element_that_leads_nowhere(shape, keywor
     assert "nan" not in re.sub(r">[^<]*<", "><", text).lower()
 
 
-@pytest.mark.parametrize("theme", picture.THEMES)
+@pytest.mark.parametrize("theme", writer.THEMES)
 def test_a_theme_colours_everything(theme):
     text = draw(tensor(2, 4, 3, 3), theme)
     assert ("prefers-color-scheme" in text) == (theme == "auto")

@@ -77,9 +77,9 @@ class Quiz(StandalonePage):
         shape = ", ".join(map(str, self.labels[0].shape))
         return say("quiz.picture", shape=shape, count=len(self.labels))
 
-    def _picture(self) -> str:
+    def _picture(self, theme: str = "auto") -> str:
         """The cube with no set lit."""
-        shape, pen = self.labels[0].shape, Pen("auto")
+        shape, pen = self.labels[0].shape, Pen(theme)
         index = tuple(0 if axis == 1 else length // 2 for axis, length in enumerate(shape))
         subject = validation.subject(np.zeros(shape))
         state = validation.first_state(subject, {"index": index, "predict": True})

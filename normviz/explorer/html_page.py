@@ -74,6 +74,7 @@ def document(
     *,
     style: str,
     framed: bool = False,
+    theme: str = "auto",
     what: str = "picture",
     editable: bool = False,
 ) -> str:
@@ -87,6 +88,8 @@ def document(
         JSON for the script, from `as_json`; an ES module; CSS rules.
     framed
         For the frame that `over` lays over a picture.
+    theme
+        "light", "dark", or "auto", which follows the reader's.
     what
         What to call the page where no script runs: a noun, as HTML.
     editable
@@ -96,7 +99,7 @@ def document(
     if editable and not framed:  # this script is long, and a frame is packed as a whole
         script = RUN_SCRIPT % packed(script)
     return f"""<!doctype html>
-<html lang="en">
+<html lang="en"{"" if theme == "auto" else f' data-theme="{theme}"'}>
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}{WORKERS if editable else ""}">

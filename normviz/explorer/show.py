@@ -18,6 +18,7 @@ from normviz.core.array_kinds import no_array
 from normviz.core.errors import unknown, whole_within
 from normviz.core.pooling import divisors, pooling
 from normviz.explorer import frame_height, js, validation
+from normviz.explorer.fragment import Framed
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.scene import without_zeros
 from normviz.explorer.sentences import say
@@ -36,12 +37,15 @@ Part = tuple[Subject, State]
 """A checked tensor, and the state in which it is shown."""
 
 
-class PagePart:
+class PagePart(Framed):
     """What `to_html` puts on a page: one explorer, or several of one tensor that stand side by side and are linked."""
 
     def page_parts(self) -> Sequence[Part]:
         """The tensor and the state of each explorer."""
         raise NotImplementedError
+
+    def _bundle(self, theme: str) -> dict[str, str]:
+        return mimebundle(self.page_parts(), theme)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """A self-contained page, alive with no kernel and no network; or None once it is written to `path`."""
@@ -119,7 +123,7 @@ class OneExplorer(PagePart):
 # ---- pages and fragments ---------------------------------------------------------------------------------------------
 
 
-def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
+def page(rows: Iterable[Sequence[Part]], *, framed: bool = False, theme: str = "auto") -> str:
     """A self-contained page of any number of explorers.
 
     Parameters
@@ -128,6 +132,8 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
         The parts of each explorer, or of several that stand side by side and are linked.
     framed
         Leave out the still pictures, for the frame that lies over one.
+    theme
+        Of such a frame; "auto" follows the reader's.
     """
     rows = list(rows)
     names = [_name(part) for row in rows for part in row]
@@ -148,15 +154,17 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False) -> str:
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     editable = any(subject.recipe is not None for row in rows for subject, _ in row)
     script, style = js.page(editable=editable), js.stylesheet(editable=editable)
-    return document(title, "".join(body), as_json(explorers), script, style=style, framed=framed, editable=editable)
+    return document(
+        title, "".join(body), as_json(explorers), script, style=style, framed=framed, theme=theme, editable=editable
+    )
 
 
-def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
+def mimebundle(parts: Sequence[Part], theme: str = "auto") -> dict[str, str]:
     """The explorers for a notebook's output, as HTML and as a still picture.
 
     The HTML is a page in a sandboxed frame over the still picture, which shows where frames or scripts are refused.
     """
-    stills = [picture.still(*part) for part in parts]
+    stills = [picture.still(*part, theme=theme) for part in parts]
     title = say("picture.frame", names=enumerated([name_of(state) for _, state in parts]))
     alt, words = (" ".join(getattr(still, name) for still in stills) for name in ("status", "words"))
     still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
@@ -164,7 +172,7 @@ def mimebundle(parts: Sequence[Part]) -> dict[str, str]:
     editable = any(subject.recipe is not None for subject, _ in parts)
     heights = frame_height.of_explorers(len(parts), controls=controls, more=more, editable=editable)
     widest = 1600 if len(parts) > 1 else WIDEST_EDITABLE if editable else picture.WIDTH
-    live = page([parts], framed=True)
+    live = page([parts], framed=True, theme=theme)
     html = over(still, live, size, title, alt, words, heights, widest=widest, editable=editable)
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
     return {"text/html": html, "image/svg+xml": picture.stacked(stills)}
@@ -194,9 +202,6 @@ class _Output(PagePart):
     def scene(self) -> Mapping[str, Any]:
         """All that the browser needs, as JSON."""
         return self.subject.scene
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return mimebundle(self.page_parts())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from normviz.atomic_write import write
 from normviz.explorer import js
+from normviz.explorer.fragment import Framed
 from normviz.explorer.frame_height import Steps
 from normviz.explorer.html_page import as_json, document, over
 from normviz.explorer.sentences import say
 from normviz.explorer.svg.writer import Pen
 
 
-class StandalonePage:
+class StandalonePage(Framed):
     """Output that is a page of its own and needs no kernel.
 
     Attributes
@@ -47,25 +48,25 @@ class StandalonePage:
         text = self._picture()
         return text if path is None else write(path, text)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        picture, live = self._picture(), self._page(framed=True)
+    def _bundle(self, theme: str) -> dict[str, str]:
+        picture, live = self._picture(theme), self._page(framed=True, theme=theme)
         title = say("picture.standalone", title=self.TITLE, kind=self.KIND)
         html = over(picture, live, self.SIZE, title, self._description(), "", self.HEIGHTS, widest=self.SIZE[0])
         return {"text/html": html, "image/svg+xml": picture}
 
-    def _page(self, *, framed: bool) -> str:
+    def _page(self, *, framed: bool, theme: str = "auto") -> str:
         picture = "" if framed else f'<div class="nvp-still">{self._picture()}</div>'
         section = f'<section class="nvp-explorer" aria-label="{escape(self.TITLE)}">{picture}</section>'
         script = js.joined(self.SCRIPT)
         style = js.rules(self.STYLE, "controls", "the cube")
         data = as_json(self._data())
-        return document(self.TITLE, section, data, script, style=style, framed=framed, what=self.KIND)
+        return document(self.TITLE, section, data, script, style=style, framed=framed, theme=theme, what=self.KIND)
 
     def _svg(self, pen: Pen, body: Iterable[str]) -> str:
         """The elements of `body`, drawn with `pen`, on a card, with a title and a description for screen readers."""
         return pen.drawing(*self.SIZE, self.TITLE, self._description(), "".join(body), border="line")
 
-    def _picture(self) -> str:
+    def _picture(self, theme: str = "auto") -> str:
         """The still picture as SVG, by `_svg`."""
         raise NotImplementedError
 

@@ -20,7 +20,7 @@ from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
 from normviz.explorer import js, validation
 from normviz.explorer.recipe import Arrivals
-from normviz.explorer.show import OneExplorer, Part, mimebundle
+from normviz.explorer.show import OneExplorer, Part
 
 PARAMETERS = ("weight", "bias", "eps")
 FROM_PAGE = (*(name for name in validation.STATE if name != "controls"), "answer")
@@ -271,11 +271,11 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         return {name: getattr(self, name) for name in validation.STATE}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle = anywidget.AnyWidget._repr_mimebundle_(self, **kwargs)
         if bundle is None:
             return None
         data, metadata = bundle
-        return data | mimebundle(self.page_parts()), metadata
+        return data | self._bundle("auto"), metadata
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse an attribute that an explorer does not have: `explorer.methd = "layer"` would change nothing."""

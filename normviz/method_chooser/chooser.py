@@ -68,9 +68,9 @@ class Chooser(StandalonePage):
         end = "advice" if self.advice else "question"
         return f"Chooser({given}{end}={self._end!r})"
 
-    def _picture(self) -> str:
+    def _picture(self, theme: str = "auto") -> str:
         """The whole decision tree."""
-        pen = Pen("auto")
+        pen = Pen(theme)
         return self._svg(pen, diagram.tree(pen, self.TITLE, self.answers))
 
     def _description(self) -> str:

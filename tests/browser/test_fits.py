@@ -145,7 +145,7 @@ def test_nothing_scrolls_as_it_opens(page, tmp_path, kind):
 
 PARENTS = [
     "display: flex", "display: inline-flex", "display: grid; grid-template-columns: auto auto", "float: left",
-    "width: fit-content", "display: table-cell", "position: absolute",
+    "width: fit-content", "display: inline-block", "display: table-cell", "position: absolute",
 ]  # fmt: skip
 """Styles of elements that ask what is in them how wide they are."""
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Frame, Locator, Page, expect
 
 import normviz as nv
 from tests.browser import host, reading
@@ -20,7 +20,7 @@ def exported(tmp_path: Path) -> Path:
     return path
 
 
-def luminance(page: Page, query: str, name: str = "backgroundColor") -> float:
+def luminance(page: Page | Frame, query: str, name: str = "backgroundColor") -> float:
     """Relative luminance of a color that is really shown."""
     color = page.evaluate("([query, name]) => getComputedStyle(document.querySelector(query))[name]", [query, name])
     red, green, blue = (float(number) for number in re.findall(r"[\d.]+", color)[:3])
@@ -67,6 +67,24 @@ def test_a_host_says_its_theme_by_any_of_these_attributes(new_page, tmp_path, el
         reading.wait_for(root, theme="dark")
         page.evaluate(f"(name) => document.{element}.removeAttribute(name)", name)
         reading.wait_for(root, theme="light")
+
+
+FRAGMENTS = {"one": lambda: nv.show(), "linked": nv.compare_methods, "quiz": nv.quiz, "decision guide": nv.chooser}
+
+
+@pytest.mark.parametrize("kind", FRAGMENTS)
+def test_a_fragment_is_alive_where_scripts_put_it_in_and_has_the_theme_that_it_was_given(new_page, kind):
+    shown, dark = FRAGMENTS[kind](), new_page(color_scheme="dark")
+    for page, theme, expected in ((new_page(color_scheme="light"), "dark", "dark"), (dark, "auto", "dark"),
+                                  (dark, "light", "light")):  # fmt: skip
+        page.set_content('<!doctype html><div id="place"></div>')
+        page.evaluate("html => { document.getElementById('place').innerHTML = html; }", shown.fragment(theme=theme))
+        frame = page.locator("iframe").element_handle().content_frame()
+        reading.wait_for(reading.ready(frame), theme=expected)
+        assert (luminance(frame, "body") < 0.2) == (expected == "dark")
+        assert (luminance(frame, ".normviz") < 0.2) == (expected == "dark")
+        controls = frame.evaluate("() => getComputedStyle(document.documentElement).colorScheme")
+        assert controls == ("light dark" if theme == "auto" else theme)
 
 
 @pytest.mark.parametrize("width", [320, 480])

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from normviz.explorer.validation import Subject
 
 WIDTH, LEAST_WIDTH, MOST_WIDTH = (CONSTANTS["still"][name] for name in ("width", "least_width", "most_width"))
-THEMES = ("light", "dark", "auto")
 EDGE, ROW, TEXT, GAP = 12, 22, 13, 18
 """Pixels: the margin, the height of a line, the size of its letters, and the room between items of the legend."""
 SMALL = 11.5
@@ -91,8 +90,6 @@ def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto")
     theme
         "light", "dark", or "auto", which follows the reader's.
     """
-    if theme not in THEMES:
-        raise ValueError(f"theme={theme!r} is unknown; these are known: {', '.join(THEMES)}")
     pen, room = Pen(theme), width - 2 * EDGE
     state = blank(state) if state.get("predict") else state
     shown, top, body = measure(on, state), EDGE, []

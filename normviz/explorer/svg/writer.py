@@ -39,10 +39,15 @@ def segments(lines: Iterable[tuple[Point, Point]]) -> str:
     return "".join(map(_line, lines)).replace(" -", "-")
 
 
+THEMES = ("light", "dark", "auto")
+
+
 class Pen:
     """Elements in the colours of a theme: "light", "dark", or "auto", which follows the reader's."""
 
     def __init__(self, theme: str) -> None:
+        if theme not in THEMES:
+            raise ValueError(f"theme={theme!r} is unknown; these are known: {', '.join(THEMES)}")
         self.theme = theme
         self.palette = DARK if theme == "dark" else LIGHT
         self.used: set[tuple[str, str]] = set()

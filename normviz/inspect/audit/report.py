@@ -16,6 +16,7 @@ from normviz.atomic_write import write
 from normviz.core.errors import unknown, whole
 from normviz.core.methods import METHODS
 from normviz.core.statistics import Statistics
+from normviz.explorer.fragment import Fragment
 from normviz.explorer.widget import Explorer
 from normviz.inspect.audit import page
 from normviz.inspect.audit.registry import AuditWarning
@@ -101,7 +102,7 @@ class NormLayer:
         return METHODS[self.kind].label + (f", G = {self.num_groups}" if self.num_groups else "")
 
 
-class Audit:
+class Audit(Fragment):
     """The normalizations of a model, made by `audit`.
 
     Attributes

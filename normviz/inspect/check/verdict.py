@@ -10,6 +10,7 @@ import numpy as np
 
 from normviz.arrays.arguments import native_order
 from normviz.core.methods import METHODS
+from normviz.explorer.fragment import Fragment
 
 if TYPE_CHECKING:
     from normviz.explorer.widget import Explorer
@@ -85,7 +86,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Verdict:
+class Verdict(Fragment):
     """The result of `check`.
 
     Attributes
@@ -205,4 +206,4 @@ class Verdict:
             return ""
         from normviz.explorer.show import show
 
-        return show(self.x, **self._scene())._repr_mimebundle_()["text/html"]
+        return show(self.x, **self._scene()).fragment()

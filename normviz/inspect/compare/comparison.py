@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from normviz.explorer.fragment import Fragment
 from normviz.inspect.audit.table import html_box, html_table, times
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.compare.layer_diff import LayerPair, times_in_words
@@ -20,7 +21,7 @@ MAX_OTHERS = 8
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Fragment):
     """Where two models part, made by `compare`.
 
     Attributes

@@ -11,6 +11,7 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.pooling import canonical
+from normviz.explorer.fragment import Fragment
 from normviz.inspect.probe.reading import misread
 from normviz.inspect.probe.sets import block_of, every_pooling
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False, repr=False)
-class Probe:
+class Probe(Fragment):
     """What a function normalizes, as `probe` measured it. A field that could not be measured is None.
 
     Attributes

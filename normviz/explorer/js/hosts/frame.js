@@ -8,7 +8,7 @@ export function inFrame(drawn) {
   const root = document.documentElement;
   const main = document.querySelector("main");
   const framed = parent !== window;
-  let theme = "light dark";
+  let theme = root.dataset.theme ?? "light dark";
   let shown = false;
   let fitted = false;
   // The explorer observes the style of the root and determines its theme again.
