@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from normviz import cli
-from tests.browser.lab import until
+from tests.server import until
 
 
 @pytest.fixture

@@ -4,34 +4,24 @@ import ast
 import asyncio
 import json
 import os
-import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from playwright.sync_api import Locator, Page
 
-from tests.browser.reading import HANGS
+from tests.server import SECONDS, Server
 
-T = TypeVar("T")
 TOKEN = "normviz-tests"
-SECONDS = HANGS / 1000
-
-
-def until(condition: Callable[[], T | None], what: str) -> T:
-    """Ask again and again until there is an answer. For processes: a page can be waited for without asking."""
-    end = time.monotonic() + SECONDS
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {SECONDS} s for {what}")
-        time.sleep(0.05)
-    return found
+LAB_FLAGS = (
+    *("--expose-app-in-browser", "--LabApp.extension_manager=readonly", "--LanguageServerManager.autodetect=False"),
+    *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+)
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
@@ -41,8 +31,19 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
     return nb
 
 
-class Lab:
-    """JupyterLab, running while the context is open.
+class Lab(Server):
+    """JupyterLab or a relative of it, running while the context is open.
+
+    Parameters
+    ----------
+    folder
+        For the notebooks and the settings.
+    python, environment
+        The Python that has it, and all its environment variables.
+    module
+        What that Python runs: jupyterlab, notebook or nbclassic.
+    flags
+        What only this program knows.
 
     Attributes
     ----------
@@ -52,18 +53,23 @@ class Lab:
         Where it listens, with a slash at the end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        python: str | Path = sys.executable,
+        environment: Mapping[str, str] = os.environ,
+        module: str = "jupyterlab",
+        flags: tuple[str, ...] = LAB_FLAGS,
+    ) -> None:
         self.root = folder / "root"
         self._runtime = folder / "runtime"
-        self._log = folder / "log"
         settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
         for made in (self.root, settings):
             made.mkdir(parents=True)
         # Neither question of a first start may cover the page.
         quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
-        self._environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "PYTEST"))},
+        own = {
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTER_DATA_DIR": str(folder / "data"),
             "JUPYTER_RUNTIME_DIR": str(self._runtime),
@@ -73,45 +79,24 @@ class Lab:
             "IPYTHONDIR": str(folder / "ipython"),
             "PYTHONWARNINGS": "default",
         }
-
-    def __enter__(self) -> "Lab":
+        given = {key: value for key, value in environment.items() if not key.startswith(("JUPYTER", "PYTEST"))}
         command = [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--port=0"),
-            *(f"--ServerApp.root_dir={self.root}", f"--IdentityProvider.token={TOKEN}"),
-            *("--LabApp.extension_manager=readonly", "--LanguageServerManager.autodetect=False"),
-            *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+            *(python, "-m", module, "--no-browser", "--port=0"),
+            *(f"--ServerApp.root_dir={self.root}", f"--IdentityProvider.token={TOKEN}", *flags),
         ]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, cwd=self.root
-            )
-        try:
-            self.url = until(self._address, "JupyterLab to start")
-        except Exception:
-            self.__exit__()
-            raise RuntimeError(f"JupyterLab did not start; it said:\n{self._log.read_text()}") from None
-        return self
+        super().__init__(module, command, folder=self.root, environment=given | own)
 
-    def __exit__(self, *_: object) -> None:
-        # The server ends its kernels when it is asked to end.
-        self._process.terminate()
-        try:
-            self._process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _address(self) -> str | None:
-        if self._process.poll() is not None:
-            raise RuntimeError("it ended")
+    def answers(self) -> bool:
+        """Whether it has written down by now at which port it listens."""
         for found in self._runtime.glob("jpserver-*.json"):
             try:
-                return f"http://127.0.0.1:{json.loads(found.read_text())['port']}/"
+                self.url = f"http://127.0.0.1:{json.loads(found.read_text())['port']}/"
             except ValueError:  # not written to its end yet
-                return None
-        return None
+                return False
+            return True
+        return False
 
     # ---- over REST ----
 

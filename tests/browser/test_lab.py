@@ -5,8 +5,9 @@ from playwright.sync_api import Locator, Page, expect
 
 import normviz as nv
 from tests.browser import fits, reading
-from tests.browser.lab import Lab, command, notebook, open_notebook, restart_kernel, run_all, save_and_close, until
+from tests.browser.lab import Lab, command, notebook, open_notebook, restart_kernel, run_all, save_and_close
 from tests.browser.reading import choose, radio, slider, state, status, wait_for
+from tests.server import until
 
 NAME = "lab.ipynb"
 SETUP = """\

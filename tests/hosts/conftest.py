@@ -1,6 +1,7 @@
 """The real hosts. `make test-hosts` runs these tests; they are no part of `make test`, which has no such hosts."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,35 +9,99 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Watch, browser, chromium_path  # noqa: F401
 from tests.browser.reading import HANGS
-from tests.hosts.host import ROOT, Host, keep
+from tests.hosts.host import ROOT, Engine, Host, Row, keep
+from tests.server import Server
 
-HOSTS: list[Host] = []
+LEFT = pytest.StashKey[Counter[Row]]()
+"""How many tests of each row have not run to their end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--table", type=Path, default=ROOT / "build" / "hosts.json", help="where to write the table")
 
 
+def row_of(item: pytest.Item) -> Row:
+    """What a test fills in: `HOST` or `ENGINE` of its file, or its parameter `host`."""
+    if hasattr(item, "callspec") and "host" in item.callspec.params:
+        return item.callspec.params["host"]
+    return item.module.HOST if hasattr(item.module, "HOST") else item.module.ENGINE
+
+
 @pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest) -> Host:
-    """The host of this file, `HOST`, or one of several with which the tests are parametrized."""
-    HOSTS.append(getattr(request, "param", None) or request.module.HOST)
-    return HOSTS[-1]
+    """The host of this file, `HOST`, or one of several with which the tests are parametrized; in its environment."""
+    host = request.param if hasattr(request, "param") else request.module.HOST
+    assert host.python
+    return host
+
+
+@pytest.fixture(scope="module")
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The engine of this file, `ENGINE`."""
+    return request.module.ENGINE
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:  # noqa: F811
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:  # noqa: F811
+    """Make pages that reach this machine alone; `page.asked` has the addresses elsewhere that a host asked for."""
+    contexts = []
+
+    def make(width: int = 1300, height: int = 1000, **options: object) -> Page:
+        viewport = {"width": width, "height": height}
+        context = browser.new_context(**{"viewport": viewport, "bypass_csp": True} | options)
+        contexts.append(context)
+        context.set_default_timeout(6 * HANGS)
+        watch = Watch(context, allowed=("http://127.0.0.1", "ws://127.0.0.1", "http://localhost", "ws://localhost"))
+        page = context.new_page()
+        page.asked, page.errors = watch.requests, watch.errors
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
     """A page that reaches this machine alone."""
-    context = browser.new_context(viewport={"width": 1300, "height": 1000}, bypass_csp=True)
-    context.set_default_timeout(6 * HANGS)
-    watch = Watch(context, allowed=("http://127.0.0.1", "ws://127.0.0.1", "http://localhost", "ws://localhost"))
-    page = context.new_page()
-    page.asked = watch.requests  # addresses elsewhere that the host asked for, and did not get
-    yield page
-    context.close()
+    return new_page()
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write what was seen."""
-    if HOSTS:
-        keep(HOSTS, session.config.getoption("--table"))
+# ---- what becomes of the table ---------------------------------------------------------------------------------------
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Tests that do not run count as tests that have not ended: a part of a file says nothing of its row."""
+    for item in items:
+        item.config.stash.setdefault(LEFT, Counter())[row_of(item)] += 1
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash.setdefault(LEFT, Counter()).update(map(row_of, session.items))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """Note what failed, and show what the servers of that moment said."""
+    report = yield
+    row, left = row_of(item), item.config.stash[LEFT]
+    if report.failed:
+        row.failed.update(row.columns_of(item.name))
+        report.sections += [(f"log of {server.name}", server.log()[-10_000:]) for server in Server.running]
+    # A skipped test has said nothing.
+    left[row] += report.skipped - (call.when == "teardown")
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write what was seen, and say it."""
+    left = config.stash.get(LEFT, Counter())
+    ended = [row for row, count in left.items() if not count]
+    rows = [row for row in ended if not isinstance(row, Host) or row.can_be_made]
+    path = config.getoption("--table")
+    kept = keep(rows, path)
+    for name in kept:
+        terminalreporter.write_line(f"{name}: {kept[name]}")
+    others = {row.name for row in left} - kept.keys()
+    if others:
+        terminalreporter.write_line(f"Not seen to the end, so {path} keeps what it said: {', '.join(sorted(others))}")

@@ -5,9 +5,9 @@ import pytest
 
 from tests.browser.alive import CHART, EXPLORER, SETUP, SHOW, assert_alive, frame_of
 from tests.browser.lab import notebook
-from tests.hosts.host import Host, run
+from tests.hosts.host import Host
 
-HOST = Host("nbconvert", ("nbconvert>=7.16", "ipykernel>=6"), note="with store_widget_state=False")
+HOST = Host("nbconvert", note="with store_widget_state=False", requirements=("nbconvert>=7.16", "ipykernel>=6"))
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def converted(host, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nbconvert")
     path = folder / "lesson.ipynb"
     nbformat.write(notebook(SETUP, SHOW, EXPLORER, CHART), path)
-    run(host.python, "-m", "nbconvert", "--to", "html", "--execute",
+    host.run(host.python, "-m", "nbconvert", "--to", "html", "--execute",
         "--ExecutePreprocessor.store_widget_state=False", path)  # fmt: skip
     return path.with_suffix(".html")
 
