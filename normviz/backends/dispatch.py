@@ -221,7 +221,13 @@ def _least(name: str) -> int:
 
 
 def _cpu() -> str:
-    return f"NumPy {np.__version__} on {threads.available()} CPU cores, {threads.number()} threads for large arrays"
+    cores = threads.available()
+    return f"NumPy {np.__version__} on {cores} CPU core{'s' * (cores != 1)}; {_threads()}"
+
+
+def _threads() -> str:
+    why = "" if threads.startable() else ", because Python cannot start another one here"
+    return f"threads for large arrays: {threads.number()}{why}"
 
 
 def _loops() -> str:
@@ -231,7 +237,7 @@ def _loops() -> str:
     new = f"new ones go to {folder}" if folder else f"new ones are lost, because {why}"
     always = "" if os.environ.get("NORMVIZ_COMPILED_MIN_BYTES") else ", and every size after the first of these"
     return (
-        f"numba {code.numba.__version__} for {code.processor()}, {threads.number()} threads for large arrays; "
+        f"numba {code.numba.__version__} for {code.processor()}; {_threads()}; "
         f"computes arrays on the host from {readable_bytes(_least('COMPILED'))} on{always}; "
         f"{kept or 'no'} compiled loops on disk, {new}"
     )

@@ -4,12 +4,14 @@ NumPy's inner loops release Python's lock, so threads that work on different par
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,22 @@ def available() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
+def startable() -> bool:
+    """Return whether Python can start a thread. It cannot in Pyodide."""
+    thread = Thread(target=int)
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    thread.join()
+    return True
+
+
 def number() -> int:
     """Return how many threads work on a large array: NORMVIZ_NUM_THREADS, or the cores of this process, at most 8.
+
+    Where no thread can be started, it is 1.
 
     Raises
     ------
@@ -38,11 +54,11 @@ def number() -> int:
     if (limit := _limit.get()) is not None:
         return limit
     text = os.environ.get("NORMVIZ_NUM_THREADS", "")
-    if not text:
-        return min(available(), MOST)
-    if not text.isdecimal() or int(text) < 1:
+    if text and (not text.isdecimal() or int(text) < 1):
         raise ValueError(f"NORMVIZ_NUM_THREADS={text!r} is no number of threads; set it to 1 or more, or not at all")
-    return int(text)
+    if not startable():
+        return 1
+    return int(text) if text else min(available(), MOST)
 
 
 def worthwhile(nbytes: int) -> int:
@@ -71,21 +87,36 @@ def shares(length: int, count: int) -> list[tuple[int, int]]:
 
 
 def run(task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-    """Return [task(part) for part in parts], each on its own thread; the calling thread takes the last one."""
+    """Return [task(part) for part in parts], on as many threads as parts, of which the calling thread is one.
+
+    If Python can start only some of them, these do all parts.
+    """
     if len(parts) == 1:
         return [task(parts[0])]
+    results: list[Any] = [None] * len(parts)
+    left = deque(range(len(parts)))
+
+    def work() -> None:
+        while left:
+            try:
+                at = left.pop()
+            except IndexError:  # another thread took the last one
+                return
+            results[at] = task(parts[at])
+
     waiting = []
     try:
-        for part in parts[:-1]:
-            waiting.append(_pool(os.getpid(), len(parts) - 1).submit(_quietly, task, part))
-    except RuntimeError as error:
-        if "shutdown" not in str(error):  # at exit, Python starts no task on another thread
-            raise
+        for _ in parts[1:]:
+            waiting.append(_pool(os.getpid(), len(parts) - 1).submit(_quietly, work))
+    except RuntimeError:  # at exit, or if the system gives no more threads; what was submitted finds nothing left
+        _pool.cache_clear()
     try:
-        rest = [task(part) for part in parts[len(waiting) :]]
+        work()
     finally:
-        results = [future.result() for future in waiting]
-    return [*results, *rest]
+        errors = [future.exception() for future in waiting]
+    for error in filter(None, errors):
+        raise error
+    return results
 
 
 def in_turn(task: Callable[[Any], Any], parts: Sequence[Any], count: int) -> list[Any]:
@@ -96,9 +127,9 @@ def in_turn(task: Callable[[Any], Any], parts: Sequence[Any], count: int) -> lis
     return [found for group in run(lambda group: [task(part) for part in group], groups) for found in group]
 
 
-def _quietly(task: Callable[[Any], Any], part: Any) -> Any:
+def _quietly(work: Callable[[], None]) -> None:
     with np.errstate(all="ignore"):  # a setting that each thread has for itself
-        return task(part)
+        work()
 
 
 @cache

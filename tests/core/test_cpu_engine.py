@@ -61,6 +61,16 @@ def test_any_layout_block_and_number_of_threads(x, count, cells, short):
             np.testing.assert_allclose(got, y, rtol=limit, atol=limit + rounding)
 
 
+@given(laid_out(), st.data())
+def test_what_can_be_reshaped_without_a_copy(x, data):
+    """As NumPy does it, into any shape that is found by merging axes, splitting them, and axes of length 1."""
+    shape, left = [], x.size
+    while left > 1:
+        shape.append(data.draw(st.sampled_from([n for n in range(1, left + 1) if left % n == 0])))
+        left //= shape[-1]
+    assert strides.viewable(x, tuple(shape)) == np.may_share_memory(x, x.reshape(shape))
+
+
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("shape", [(2, 3, 400, 3), (1, 2, 1500, 1), (2, 3, 5, 130), (40, 6, 9, 1)])
 def test_sets_that_are_read_in_parts(shape, last, monkeypatch):

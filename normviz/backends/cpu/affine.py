@@ -125,7 +125,7 @@ def folding(shape: Any, arrays: tuple[tuple[Any, int], ...], block: Any, paramet
 
     folded = tuple(math.prod(x.shape[a] for a in run) for run in runs) or (1,)
     of_sets, *of_parameters = (
-        view(np.empty(n), n, order, tuple(math.prod(n[a] for a in run) for run in runs) or (1,), copy=None) for n in own
+        view(np.empty(n), n, order, tuple(math.prod(n[a] for a in run) for run in runs) or (1,)) for n in own
     )
     seen = tuple(view(a, x.shape, order, folded) for a in (x, *others))
     few = tuple(math.prod(map(max, sets, entries)) * 8 <= math.prod(shape) for entries in own[1:])
@@ -146,8 +146,8 @@ def _with_long_rows(x: np.ndarray, y: np.ndarray, todo: list[Step]) -> Iterator[
         yield x, y, todo
         return
     yield (
-        x[..., :even, :].reshape(shape, copy=False),
-        y[..., :even, :].reshape(shape, copy=False),
+        x[..., :even, :].reshape(shape),
+        y[..., :even, :].reshape(shape),
         [(ufunc, np.tile(p, beside) if p.shape[-1] > 1 else p) for ufunc, p in todo],
     )
     if even < x.shape[-2]:

@@ -18,7 +18,7 @@ from normviz.backends import threads
 from normviz.backends.cpu.affine import Folding, folding, no_buffer
 from normviz.backends.cpu.half import narrow
 from normviz.backends.cpu.moments import DOUBLE, PIECE64, SINGLE, STRIP, Workspace, ones, piece, whole_blocks
-from normviz.backends.cpu.strides import laid_out
+from normviz.backends.cpu.strides import laid_out, viewable
 
 CELLS = 1 << 16
 """Cells in a block: of x, the gradient and two results, 1 MiB of float32, the size of a second-level cache."""
@@ -70,10 +70,8 @@ def layout(shape: Any, arrays: Any, block: Any, weight: Any) -> Layout | None:
     assert middle is not None
     seen = (math.prod(lengths[:middle]), lengths[middle], math.prod(lengths[middle + 1 :]))
     sums = tuple(1 if axis == middle else n for axis, n in enumerate(lengths))
-    try:
-        for (strides, itemsize), view in zip(arrays, fold.arrays, strict=True):
-            view(laid_out(shape, strides, itemsize)).reshape(seen, copy=False)
-    except ValueError:
+    views = (view(laid_out(shape, *array)) for array, view in zip(arrays, fold.arrays, strict=True))
+    if not all(viewable(view, seen) for view in views):
         return None
     return Layout(fold, seen, sums, weighted)
 

@@ -198,7 +198,7 @@ def _row_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.ndarr
         at = slice(start, start + step)
         block = workspace.load(x[at], None if shift is None else shift[at])
         sums = workspace.get("sums", (2, len(block), -(-length // cells)))
-        pieces = block[:, :even].reshape(len(block), count, cells, copy=False)
+        pieces = block[:, :even].reshape(len(block), count, cells)
         np.vecdot(pieces, all_ones, out=sums[0, :, :count])
         np.vecdot(pieces, pieces, out=sums[1, :, :count])
         if even < length:
@@ -232,7 +232,7 @@ def _column_sums(x: np.ndarray, shift: Any, workspace: Workspace) -> tuple[np.nd
         lines = (length - start) // beside
         strips = -(-lines // CHAIN)
         end = start + strips * (lines // strips) * beside
-        part = block[:, start:end].reshape(matrices, strips, lines // strips, beside * columns, copy=False)
+        part = block[:, start:end].reshape(matrices, strips, lines // strips, beside * columns)
         square = (part * part).sum(axis=2) if few else np.einsum("msij,msij->msj", part, part)
         for sums, values in ((total, part.sum(axis=2)), (squares, square)):
             # In pairs, whose rounding errors are small; float64, which is slower, only for the few sums that are left.

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,17 @@ from normviz.backends.base import tile
 def follows(tiles: np.ndarray, outer: int, inner: int) -> bool:
     """Return whether two axes, neighbours in the order of memory, can be merged into one."""
     return tiles.strides[outer] == tiles.strides[inner] * tiles.shape[inner]
+
+
+def viewable(x: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Return whether x, which has cells, can be reshaped to `shape` without a copy.
+
+    NumPy 2.0 cannot be asked: it copies x to find out, also an x whose cells must not be read.
+    """
+    live = [axis for axis, n in enumerate(x.shape) if n > 1]
+    # Where two axes cannot be merged, the new shape has to have a boundary too.
+    breaks = {math.prod(x.shape[:inner]) for outer, inner in pairwise(live) if not follows(x, outer, inner)}
+    return breaks <= set(accumulate(shape, mul))
 
 
 def laid_out(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> np.ndarray:
@@ -53,17 +66,10 @@ class View:
         return tuple(map(self.order.index, range(len(self.order))))
 
 
-def view(x: np.ndarray, tiles: Any, order: Any, shape: Any, copy: bool | None = False) -> View:
-    """Return how to see x in this order and shape; raise ValueError if that takes a copy and `copy` is False."""
-    x.reshape(tiles).transpose(order).reshape(shape, copy=copy)
+def view(x: np.ndarray, tiles: Any, order: Any, shape: Any) -> View:
+    """Return how to see x, whose axes allow it, in this order and shape."""
     live = [axis for axis in order if tiles[axis] > 1]
-    direct = live == sorted(live)
-    if direct and copy is False:
-        try:
-            x.reshape(shape, copy=False)
-        except ValueError:
-            direct = False
-    return View(tiles, order, shape, direct)
+    return View(tiles, order, shape, live == sorted(live) and viewable(x, shape))
 
 
 @dataclass(frozen=True)
@@ -126,9 +132,6 @@ def reading(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, blo
     for split in (0, 1):  # the outer axes as one; or the first of them apart, as in a slice of the channels
         first, rest = lengths[0][:split], lengths[0][split:]
         seen = (*first, *(math.prod(n) for n in (rest, *lengths[1:])))
-        try:
-            found = view(x, tiles.shape, order, seen)
-        except ValueError:
-            continue
-        return Reading(found, kept, apart, math.prod(kept[a] for a in apart))
+        if viewable(tiles.transpose(order), seen):
+            return Reading(view(x, tiles.shape, order, seen), kept, apart, math.prod(kept[a] for a in apart))
     return None
