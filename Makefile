@@ -1,13 +1,17 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
+# With PYTHON=python3.12 the environment is .venv-3.12. With LOWEST=1 it has the lowest versions that pyproject.toml allows.
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-hosts lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
+VERSION_OF = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)
 export PYTHON
+export VENV := .venv$(if $(PYTHON),-$(call VERSION_OF,$(PYTHON)))$(if $(LOWEST),-lowest)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-BIN := .venv/bin
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet
+INSTALL_LOWEST := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --resolution lowest-direct --editable '.[dev]'
 # Without a browser JupyterLab prints its address, so the tour is named by address and not as a file.
 # JupyterLab starts as root only with --allow-root.
 LAB_FLAGS := --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
@@ -19,18 +23,18 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-lab: .venv/lab-ready ## open JupyterLab on the tour
+lab: $(VENV)/lab-ready ## open JupyterLab on the tour
 	$(BIN)/python -m jupyterlab $(LAB_FLAGS)
 
 test: lint ## lint, then all tests: numbers, JavaScript, notebooks, browser
 	@$(BIN)/python tools/find_browser.py
 	$(PYTEST)
 
-test-hosts: .venv/dev-ready ## the real hosts, each in an environment of its own; TABLE=docs/hosts.json writes the book's table
+test-hosts: $(VENV)/dev-ready ## the real hosts, each in an environment of its own; TABLE=docs/hosts.json writes the book's table
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/python -m pytest tests/hosts --table $(or $(TABLE),build/hosts.json)
 
-lint: .venv/dev-ready ## style, format, types, directions of imports, JavaScript, schemas of YAML files
+lint: $(VENV)/dev-ready ## style, format, types, directions of imports, JavaScript, schemas of YAML files
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
@@ -40,26 +44,26 @@ lint: .venv/dev-ready ## style, format, types, directions of imports, JavaScript
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
 	$(SCHEMA) vendor.readthedocs .readthedocs.yaml
 	$(SCHEMA) vendor.citation-file-format --default-filetype yaml CITATION.cff
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/python tools/check_javascript.py
 
-coverage: .venv/dev-ready ## all tests, with the lines that they miss; pages in build/coverage
+coverage: $(VENV)/dev-ready ## all tests, with the lines that they miss; pages in build/coverage
 	@$(BIN)/python tools/find_browser.py
 	$(PYTEST) --cov --cov-report=term --cov-report=html
 
-book: .venv/dev-ready ## the course as a site, in build/book/html
+book: $(VENV)/dev-ready ## the course as a site, in build/book/html
 	$(BIN)/python tools/make_book.py
 
-instructor: .venv/dev-ready ## the notebooks with solutions and notes for the teacher, in normviz-instructor
+instructor: $(VENV)/dev-ready ## the notebooks with solutions and notes for the teacher, in normviz-instructor
 	$(BIN)/python -m normviz instructor
 
-samples: .venv/samples-ready ## make the sample activations again
+samples: $(VENV)/samples-ready ## make the sample activations again
 	$(BIN)/python -m normviz.samples.make
 
-bench: .venv/dev-ready ## what the numbers cost, beside torch and a copy, in 10 minutes, to build/speed.json
+bench: $(VENV)/dev-ready ## what the numbers cost, beside torch and a copy, in 10 minutes, to build/speed.json
 	@$(BIN)/python -m benchmarks.cpu --out build/speed.json
 
-bench-docs: .venv/dev-ready ## measure the book's page on speed again, to docs/speed.json, in 20 minutes
+bench-docs: $(VENV)/dev-ready ## measure the book's page on speed again, to docs/speed.json, in 20 minutes
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/python -m benchmarks.cpu --out docs/speed.json
 	$(BIN)/python -m benchmarks.explorer --out docs/speed.json
@@ -67,50 +71,55 @@ bench-docs: .venv/dev-ready ## measure the book's page on speed again, to docs/s
 	$(BIN)/python tools/make_book.py
 	$(BIN)/python -m benchmarks.book --out docs/speed.json
 
-bench-gpu: .venv/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks/results
+bench-gpu: $(VENV)/dev-ready ## what the numbers cost on a CUDA GPU, to benchmarks/results
 	@mkdir -p benchmarks/results
 	$(BIN)/python -m benchmarks.gpu benchmarks/results/gpu.json
 
-gpu-check: .venv/dev-ready ## all that needs a CUDA GPU, in one run of 510 s at most; its figures in build/gpu
+gpu-check: $(VENV)/dev-ready ## all that needs a CUDA GPU, in one run of 510 s at most; its figures in build/gpu
 	$(BIN)/python -m benchmarks.gpu.check build/gpu
 
-bench-explorer: .venv/dev-ready ## what a change costs in the browser, beside a FigureWidget
+bench-explorer: $(VENV)/dev-ready ## what a change costs in the browser, beside a FigureWidget
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/python -m benchmarks.explorer
 	$(BIN)/python -m benchmarks.explorer.tensor
 
-bench-book: .venv/dev-ready ## what a page of ten explorers weighs, and when it is painted
+bench-book: $(VENV)/dev-ready ## what a page of ten explorers weighs, and when it is painted
 	@$(BIN)/python tools/find_browser.py
 	@$(BIN)/python -m benchmarks.book
 
-bench-audit: .venv/dev-ready ## what an audit costs beside a forward, and what it says of many networks of timm
+bench-audit: $(VENV)/dev-ready ## what an audit costs beside a forward, and what it says of many networks of timm
 	$(BIN)/python -m benchmarks.audit --networks
 
-pictures: .venv/dev-ready ## make the README's pictures again
+pictures: $(VENV)/dev-ready ## make the README's pictures again
 	@$(PIP) pillow
 	$(BIN)/python tools/pictures.py
 
 clean: ## remove .venv and all that was built
-	rm -rf .venv build dist .cache .coverage .hypothesis .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist .cache .coverage .hypothesis .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/python-ready: tools/make_venv.sh
+$(VENV)/python-ready: tools/make_venv.sh
 	@sh tools/make_venv.sh
 	@touch $@
 
-.venv/lab-ready: pyproject.toml .venv/python-ready
-	@echo "Installing normviz, JupyterLab and numba into .venv (once, a minute or so) ..."
+$(VENV)/lab-ready: pyproject.toml $(VENV)/python-ready
+	@echo "Installing normviz, JupyterLab and numba into $(VENV) (once, a minute or so) ..."
 	@$(PIP) --editable '.[lab]'
 	@$(PIP) --editable '.[fast]' || echo "numba cannot be installed here; all works without it, large tensors more slowly."
 	@touch $@
 
 # torch comes first, because a dependency that asks for torch would bring the build for GPUs.
-.venv/dev-ready: pyproject.toml tools/install_torch.py .venv/python-ready
-	@echo "Installing normviz and what its tests need into .venv (once, a few minutes) ..."
+$(VENV)/dev-ready: pyproject.toml tools/install_torch.py $(VENV)/python-ready
+	@echo "Installing normviz and what its tests need into $(VENV) (once, a few minutes) ..."
+ifdef LOWEST
+	@$(PIP) uv
+	@$(INSTALL_LOWEST) --torch-backend=cpu || $(INSTALL_LOWEST)
+else
 	@$(BIN)/python tools/install_torch.py
 	@$(PIP) --editable '.[dev]'
+endif
 	@touch $@
 
-.venv/samples-ready: pyproject.toml .venv/python-ready
+$(VENV)/samples-ready: pyproject.toml $(VENV)/python-ready
 	@$(PIP) --editable '.[samples]'
 	@touch $@

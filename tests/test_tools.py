@@ -213,3 +213,9 @@ def test_an_environment_is_made_kept_and_mended(make_venv, tmp_path):
     python.unlink()
     assert "Setting up .venv" in make_venv(PYTHON=sys.executable).stdout
     subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
+
+
+def test_another_environment_stands_beside_the_first(make_venv, tmp_path):
+    assert "Setting up .venv-other with" in make_venv(PYTHON=sys.executable, VENV=".venv-other").stdout
+    assert (tmp_path / ".venv-other" / "bin" / "python").exists()
+    assert not (tmp_path / ".venv").exists()
