@@ -1,11 +1,11 @@
 """The project's own files: what ships, what is run by `make` and the workflows, and what is named nowhere."""
 
 import graphlib
+import os
 import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import grimp
@@ -183,9 +183,14 @@ def test_workflows_run_only_what_is_there(path, make_targets, project):
 def test_the_tests_run_on_every_python_that_the_classifiers_name(project):
     jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))["jobs"]
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
-    assert jobs["tests"]["strategy"]["matrix"]["python"] == named
+    matrix = jobs["tests"]["strategy"]["matrix"]
+    assert matrix["python"] == named
+    assert {"os": "ubuntu-latest", "python": project["requires-python"].removeprefix(">="), "lowest": 1} in matrix[
+        "include"
+    ]
     extras = {name for names in jobs["extras"]["strategy"]["matrix"]["extras"] for name in names.split(",")}
-    assert extras == {"", "lab", "fast", "dask", "gif", "progress", "torch", "book"}
+    # GitHub's machines have no GPU; the tests install dev; samples is for one script.
+    assert extras == {"", *project["optional-dependencies"]} - {"cuda12", "cuda13", "dev", "samples"}
 
 
 def test_the_placeholder_for_the_owner_stands_in_one_file(project):
@@ -267,6 +272,23 @@ def test_make_lab_opens_the_tour():
     assert (ROOT / notebook).is_file()
 
 
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        ([], ".venv"),
+        ([f"PYTHON={sys.executable}"], f".venv-{sys.version_info[0]}.{sys.version_info[1]}"),
+        ([f"PYTHON={sys.executable}", "LOWEST=1"], f".venv-{sys.version_info[0]}.{sys.version_info[1]}-lowest"),
+        (["PYTHON=/none"], ".venv-none"),
+    ],
+)
+def test_each_python_has_an_environment_of_its_own(options, environment):
+    bare = {name: value for name, value in os.environ.items() if name not in ("PYTHON", "LOWEST", "VENV")}
+    command = ["make", "-n", "lint", *options]
+    would = subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True, check=True).stdout
+    assert f"\n{environment}/bin/python -m ruff check" in f"\n{would}"
+    assert ("--resolution lowest-direct" in would) == ("LOWEST=1" in options)
+
+
 def test_ci_runs_the_same_tests():
     run = ROOT / ".ci" / "run"
     assert run.stat().st_mode & 0o100
@@ -276,36 +298,3 @@ def test_ci_runs_the_same_tests():
 def test_the_changelog_starts_with_this_version():
     heads = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert heads[heads[0] == "Unreleased"] == nv.__version__
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The built wheel. No isolation: the build's own requirements are installed, and the network may be away."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(command, check=True)
-    (built,) = folder.glob("normviz-*.whl")
-    return built
-
-
-def test_the_wheel_has_the_package_the_course_and_nothing_else(wheel):
-    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    package = {str(path.relative_to(ROOT)) for path in tracked() if path.is_relative_to(ROOT / "normviz")}
-    course = {f"normviz/{path.relative_to(ROOT)}" for path in tracked() if path.is_relative_to(ROOT / "notebooks")}
-    assert any(name.endswith(".js") for name in package)
-    assert "normviz/notebooks/00_tour.ipynb" in course
-    assert names == package | course
-
-
-def test_the_wheel_installed_elsewhere_finds_its_course(wheel, tmp_path):
-    target = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel]
-    subprocess.run(install, check=True)
-    ask = "from normviz import cli; print(cli.__file__); print(*(p.name for p in cli.shipped_notebooks().iterdir()))"
-    asked = subprocess.run(
-        [sys.executable, "-c", ask], cwd=tmp_path, env={"PYTHONPATH": str(target)}, capture_output=True, text=True
-    )
-    assert asked.returncode == 0, asked.stderr
-    where, notebooks = asked.stdout.splitlines()
-    assert Path(where) == target / "normviz" / "cli.py"
-    assert {"00_tour.ipynb", "01_pooling_sets.ipynb"} <= set(notebooks.split())
