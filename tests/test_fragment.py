@@ -40,8 +40,9 @@ def test_a_theme_that_is_given_is_that_of_the_frame_and_of_the_picture(name):
     shown = FRAMED[name]()
     light, dark, auto = (shown.fragment(theme=theme) for theme in ("light", "dark", "auto"))
     assert len({Reader(text).find("img")[0]["src"] for text in (light, dark, auto)}) == 3
-    assert '<html lang="en" data-theme="dark">' in inside(dark)
-    assert '<html lang="en" data-theme="light">' in inside(light)
+    for text, theme in ((light, "light"), (dark, "dark")):
+        assert f'<html lang="en" data-theme="{theme}" style="color-scheme:{theme}">' in inside(text)
+        assert Reader(text).find("iframe")[0]["style"].endswith(f";color-scheme:{theme}")
     assert '<html lang="en">' in inside(auto)
     with pytest.raises(ValueError, match=r"^theme=.drak. is unknown; these are known: light, dark, auto$"):
         shown.fragment(theme="drak")

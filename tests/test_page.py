@@ -80,9 +80,9 @@ def test_the_front_end_may_stand_in_a_script_element():
 
 
 def modules() -> dict[str, str]:
-    """The names and texts of all ES modules; the scripts of charts and of the book are none."""
+    """The names and texts of all ES modules; the script of charts is none."""
     package = Path(nv.__file__).parent
-    paths = [path for path in package.rglob("*.js") if path.name not in ("keys.js", "book.js")]
+    paths = [path for path in package.rglob("*.js") if path.name != "keys.js"]
     return {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -91,7 +91,7 @@ WIDGETS = tuple(f"explorer/js/hosts/{kind}_widget.js" for kind in ("plain", "edi
 
 
 def test_every_module_is_part_of_a_page():
-    others = ("explorer/js/tensor/worker.js", "inspect/audit/page.js", Quiz.SCRIPT, Chooser.SCRIPT)
+    others = ("explorer/js/tensor/worker.js", "inspect/audit/page.js", "book/book.js", Quiz.SCRIPT, Chooser.SCRIPT)
     entries = (*PAGES, *WIDGETS, *others)
     assert {name for entry in entries for name in js.collected(entry)[0]} == set(modules())
 

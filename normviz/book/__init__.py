@@ -21,6 +21,7 @@ from typing import Any
 
 import normviz
 from normviz.atomic_write import write
+from normviz.explorer import js
 from normviz.explorer.html_page import as_json
 from normviz.explorer.validation import drawable
 from normviz.labs.chart_html import keys_script
@@ -106,8 +107,9 @@ def _write_static(app: Any, _exception: Any = None) -> None:
     static.mkdir(exist_ok=True)
     write(static / "normviz-plotly.min.js", plotly.offline.get_plotlyjs())
     write(static / "normviz-keys.js", keys_script())
-    for name in ("book.js", "book.css"):
-        write(static / f"normviz-{name}", (files(__name__) / name).read_bytes())
+    # No module, which a page on the disk may not load.
+    write(static / "normviz-book.js", f'"use strict";(() => {{\n{js.joined("book/book.js")}\n}})();')
+    write(static / "normviz-book.css", (files(__name__) / "book.css").read_bytes())
 
 
 def setup(app: Any) -> dict[str, Any]:

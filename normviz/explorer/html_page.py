@@ -40,9 +40,9 @@ main > .nvp-explorer .nv-presenter { position: fixed; inset: 0; z-index: 9; over
 @media (prefers-color-scheme: dark) { body { background: var(--dark); color: var(--on-dark); } }
 """
 # In a frame the page fills the frame's height, and is transparent until it has drawn. A frame is transparent only while
-# its colour scheme is that of the element that holds it, so the scheme waits as well.
+# its colour scheme is that of the element that holds it, which `over` sets, so that the page around cannot change it.
 FRAME_STYLE = """
-:root { color-scheme: light; }
+:root { color-scheme: light dark; }
 body { margin: 0; visibility: hidden; }
 [data-drawn] body { visibility: visible; background: var(--light); }
 main, .nvp-explorer, .nvp-live { display: flex; flex-direction: column; flex: 1 1 auto; }
@@ -99,7 +99,7 @@ def document(
     if editable and not framed:  # this script is long, and a frame is packed as a whole
         script = RUN_SCRIPT % packed(script)
     return f"""<!doctype html>
-<html lang="en"{"" if theme == "auto" else f' data-theme="{theme}"'}>
+<html lang="en"{"" if theme == "auto" else f' data-theme="{theme}" style="color-scheme:{theme}"'}>
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}{WORKERS if editable else ""}">
@@ -131,6 +131,7 @@ def over(
     heights: Steps,
     *,
     widest: int,
+    theme: str = "auto",
     editable: bool = False,
 ) -> str:
     """A page in a sandboxed frame over a still picture and its words, which show until the page has drawn, as HTML.
@@ -145,11 +146,15 @@ def over(
         How high the frame is at which width, in pixels.
     widest
         The most that the frame is wide, in pixels.
+    theme
+        That of the page.
     editable
         In this frame the reader makes a tensor, and may save it.
     """
     shown = base64.b64encode(still.encode()).decode("ascii")
-    inside = f"<!doctype html><script>{OPEN_SCRIPT % packed(live)}</script>"
+    # Firefox tells the page the colour scheme of this element as that of the reader.
+    scheme = f"color-scheme:{'light dark' if theme == 'auto' else theme}"
+    inside = f'<!doctype html><html style="{scheme}"><script>{OPEN_SCRIPT % packed(live)}</script>'
     allowed = "allow-scripts allow-downloads" if editable else "allow-scripts"
     caption = f'<figcaption style="padding:8px 12px">{escape(words)}</figcaption>' if words else ""
     # In padding 100% is the width of the element around, so one stands around that is as wide. The figure has a width
@@ -161,7 +166,7 @@ def over(
         f'<img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
         f'src="data:image/svg+xml;base64,{shown}" style="width:100%;max-width:{size[0]}px;height:auto;display:block">'
         f'{caption}</figure><iframe title="{escape(title)}" sandbox="{allowed}" srcdoc="{escape(inside)}" '
-        'style="position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light"></iframe></div></div>'
+        f'style="position:absolute;inset:0;width:100%;height:100%;border:0;{scheme}"></iframe></div></div>'
     )
 
 

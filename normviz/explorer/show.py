@@ -173,7 +173,7 @@ def mimebundle(parts: Sequence[Part], theme: str = "auto") -> dict[str, str]:
     heights = frame_height.of_explorers(len(parts), controls=controls, more=more, editable=editable)
     widest = 1600 if len(parts) > 1 else WIDEST_EDITABLE if editable else picture.WIDTH
     live = page([parts], framed=True, theme=theme)
-    html = over(still, live, size, title, alt, words, heights, widest=widest, editable=editable)
+    html = over(still, live, size, title, alt, words, heights, widest=widest, theme=theme, editable=editable)
     # Two types and no widget: a widget in the bundle is what goes blank in a notebook that is opened again.
     return {"text/html": html, "image/svg+xml": picture.stacked(stills)}
 

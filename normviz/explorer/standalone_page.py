@@ -51,7 +51,8 @@ class StandalonePage(Framed):
     def _bundle(self, theme: str) -> dict[str, str]:
         picture, live = self._picture(theme), self._page(framed=True, theme=theme)
         title = say("picture.standalone", title=self.TITLE, kind=self.KIND)
-        html = over(picture, live, self.SIZE, title, self._description(), "", self.HEIGHTS, widest=self.SIZE[0])
+        alt, heights, widest = self._description(), self.HEIGHTS, self.SIZE[0]
+        html = over(picture, live, self.SIZE, title, alt, "", heights, widest=widest, theme=theme)
         return {"text/html": html, "image/svg+xml": picture}
 
     def _page(self, *, framed: bool, theme: str = "auto") -> str:

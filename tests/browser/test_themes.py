@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from playwright.sync_api import Frame, Locator, Page, expect
 
 import normviz as nv
+from normviz import book
 from tests.browser import host, reading
 from tests.browser.reading import choose, drawn, open_file, slider, state
 
@@ -53,6 +55,75 @@ def test_a_dark_host_counts_more_than_the_system(new_page, tmp_path):
     assert root.get_attribute("data-theme") == "light"
 
 
+GROUNDS = {
+    "light": ["color(srgb 1 1 1)", "oklch(0.97 0.01 250)", "lab(92 0 0)", "color-mix(in oklch, white 90%, black)",
+              "rgb(0 0 0 / 0.3)", "hsl(0 0% 90%)", "color(display-p3 0.9 0.9 0.9)"],
+    "dark": ["color(srgb 0.1 0.1 0.1)", "oklch(0.2 0.02 250)", "lab(12 0 0)",
+             "color-mix(in lab, white 9%, black)", "rgb(0 0 0 / 0.8)", "hsl(0 0% 9%)", "color(display-p3 0.1 0.1 0.1)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("theme", GROUNDS)
+def test_a_background_counts_in_every_notation(new_page, tmp_path, theme):
+    page = new_page(color_scheme="light")
+    root = open_file(page, host.write(tmp_path / "host.html", [host.model(host.tensor(2, 8, 4, 4))]))
+    other = {"light": "#111", "dark": "#fff"}[theme]
+    set_style = "([element, style]) => { document[element].style.cssText = style; }"
+    for color in GROUNDS[theme]:
+        # Half-transparent ones lie on white.
+        page.evaluate(set_style, ["body", f"background: {other}"])
+        reading.wait_for(root, theme="dark" if theme == "light" else "light")
+        page.evaluate(set_style, ["body", f"background: {color}"])
+        reading.wait_for(root, theme=theme)
+
+
+def test_layers_of_a_background_count_together(new_page, tmp_path):
+    page = new_page(color_scheme="light")
+    root = open_file(page, host.write(tmp_path / "host.html", [host.model(host.tensor(2, 8, 4, 4))]))
+    style = "([element, style]) => { document[element].style.cssText = style; }"
+    # Neither of the two is dark by itself.
+    page.evaluate("() => { document.querySelector('main').style.background = 'rgb(0 0 0 / 0.45)'; }")
+    page.evaluate(style, ["body", "background: rgb(0 0 0 / 0.45)"])
+    reading.wait_for(root, theme="dark")
+    page.evaluate("() => { document.querySelector('main').style.background = ''; }")
+    page.evaluate(style, ["body", "background: rgb(0 0 0 / 0.4)"])
+    reading.wait_for(root, theme="light")
+    # In a transparent page, the letters tell: of the host's own color, or of its color scheme.
+    for letters in ("color: #ddd", "color-scheme: dark"):
+        page.evaluate(style, ["documentElement", letters])
+        page.evaluate(style, ["body", ""])
+        reading.wait_for(root, theme="dark")
+        page.evaluate(style, ["documentElement", ""])
+        reading.wait_for(root, theme="light")
+
+
+def test_a_slot_stands_on_the_ground_that_is_around_it(new_page, tmp_path):
+    """The element of an explorer may lie in a tree that is not shown where it stands."""
+    page = new_page(color_scheme="light")
+    root = open_file(page, host.write(tmp_path / "host.html", [host.model(host.tensor(2, 8, 4, 4))]))
+    page.evaluate(
+        """() => {
+            document.querySelector("main").attachShadow({ mode: "open" }).innerHTML =
+                "<div style='background: #111'><slot></slot></div>";
+            document.body.className = "changed";
+        }"""
+    )
+    reading.wait_for(root, theme="dark")
+
+
+@pytest.mark.parametrize("ground", ["color(srgb 1 1 1)", "oklch(0.2 0.02 250)"])
+def test_a_book_tells_its_explorers_what_is_behind_them(new_page, tmp_path, ground):
+    book._write_static(SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path))
+    script = '<script defer src="_static/normviz-book.js"></script>'
+    text = f'<!doctype html>{script}<body style="background: {ground}">{nv.show().fragment()}'
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    dark = ground.startswith("oklch")
+    page = new_page(color_scheme="light" if dark else "dark")
+    page.goto((tmp_path / "page.html").as_uri())
+    frame = page.locator("iframe").element_handle().content_frame()
+    reading.wait_for(reading.ready(frame), theme="dark" if dark else "light")
+
+
 @pytest.mark.parametrize("element", ["documentElement", "body"])
 def test_a_host_says_its_theme_by_any_of_these_attributes(new_page, tmp_path, element):
     names = ("class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind")
@@ -85,6 +156,23 @@ def test_a_fragment_is_alive_where_scripts_put_it_in_and_has_the_theme_that_it_w
         assert (luminance(frame, ".normviz") < 0.2) == (expected == "dark")
         controls = frame.evaluate("() => getComputedStyle(document.documentElement).colorScheme")
         assert controls == ("light dark" if theme == "auto" else theme)
+
+
+@pytest.mark.parametrize(
+    ("system", "page_is", "theme"),
+    [("dark", "normal", "auto"), ("light", "dark", "auto"), ("light", "normal", "dark"), ("dark", "dark", "light")],
+)
+def test_where_no_script_runs_the_frame_covers_nothing(new_page, system, page_is, theme):
+    """A frame whose color scheme is not that of its element would be opaque."""
+    page = new_page(color_scheme=system, java_script_enabled=False)
+    look = f"<style>:root {{ color-scheme: {page_is} }}</style>"
+    page.set_content(f"<!doctype html>{look}{nv.show().fragment(theme=theme)}")
+    page.locator("img").wait_for()
+    part = {"x": 40, "y": 40, "width": 300, "height": 200}
+    covered = page.screenshot(clip=part)
+    page.set_content(f"<!doctype html>{look}{nv.show().fragment(theme=theme).partition('<iframe')[0]}")
+    same = page.screenshot(clip=part) == covered
+    assert same
 
 
 @pytest.mark.parametrize("width", [320, 480])

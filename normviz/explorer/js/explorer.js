@@ -2,6 +2,7 @@
 // the same function with a small stand-in for the model.
 
 import constants from "../constants.json" with { type: "json" };
+import { isDark } from "./core/background.js";
 import { h, hide, set, setText } from "./core/dom.js";
 import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
 import { gradientOf } from "./core/gradient.js";
@@ -86,20 +87,6 @@ export function fit(state, data) {
     color: COLORS.includes(state.color) && !state.predict ? state.color : "set",
     mode: MODES.includes(state.mode) && data.running && !state.predict ? state.mode : "train"
   };
-}
-
-/** Is the page behind the element dark? Hosts set themes in many ways, so look at the visible background. */
-function isDark(element) {
-  for (let at = element; at; at = at.parentElement ?? at.getRootNode().host) {
-    const rgba = getComputedStyle(at)
-      .backgroundColor.match(/[\d.]+/g)
-      ?.map(Number);
-    if (rgba && (rgba.length < 4 || rgba[3] > 0.5)) return 0.3 * rgba[0] + 0.59 * rgba[1] + 0.11 * rgba[2] < 110;
-  }
-  return (
-    matchMedia("(prefers-color-scheme: dark)").matches &&
-    getComputedStyle(document.documentElement).colorScheme.includes("dark")
-  );
 }
 
 /** Sentences on what the drawing aggregates or leaves out. */
