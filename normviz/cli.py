@@ -16,6 +16,7 @@ from traitlets import TraitError
 import normviz as nv
 from normviz import atomic_write
 from normviz.classroom.instructor import versions
+from normviz.explorer import anywidget_files
 from normviz.inspect.audit import command
 from normviz.streaming.containers import load
 
@@ -157,18 +158,40 @@ def instructor(folder: Path) -> None:
 )
 @key_option
 @output_option
-def export(source: tuple[str, ...], shape: bool, output: Path, key: str | None, **options: Any) -> None:
+@click.option(
+    "--anywidget",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write no page, but into DIR the files that MyST's directive {anywidget} takes, and print the directive.",
+)
+@click.pass_context
+def export(
+    context: click.Context,
+    source: tuple[str, ...],
+    shape: bool,
+    output: Path,
+    folder: Path | None,
+    key: str | None,
+    **options: Any,
+) -> None:
     """Write an interactive page of your own tensor.
 
     FILE is a .npy, .npz or .safetensors file of an array with 2 to 5 axes, or a pipe such as /dev/stdin.
     """
+    if folder and context.get_parameter_source("output") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--output writes a page and --anywidget a folder; leave one of the two out")
     if shape:
         x = random_normal(source, key)
     elif len(source) == 1:
         x = load(Path(source[0]), key)
     else:
         raise click.UsageError(f"export takes one FILE, not {len(source)}; for random numbers add --shape")
-    write(nv.Explorer(x, **options), output)
+    explorer = nv.Explorer(x, **options)
+    if folder:
+        write_widget(explorer, folder)
+    else:
+        write(explorer, output)
 
 
 @cli.command()
@@ -234,6 +257,21 @@ def write(explorer: nv.Explorer, output: Path) -> None:
     # A device or a pipe, such as /dev/stdout, gets the page alone.
     if output.is_file():
         click.echo(f"Wrote {output} ({output.stat().st_size / 1000:.0f} kB)")
+
+
+def write_widget(explorer: nv.Explorer, folder: Path) -> None:
+    """Write the files of an anywidget into a folder, which is made, and print the directive that shows it."""
+    files = anywidget_files.contents(explorer)
+    if not folder.exists():
+        atomic_write.check_path(folder)
+        folder.mkdir()
+    for name in files:
+        atomic_write.check_path(folder / name)
+    for name, text in files.items():
+        atomic_write.write(folder / name, text)
+    size = sum(len(text.encode()) for text in files.values())
+    click.echo(f"Wrote {', '.join(files)} to {folder} ({size / 1000:.0f} kB). On a MyST page beside that folder, write:")
+    click.echo(f"\n{anywidget_files.directive(folder.resolve().name, files[anywidget_files.MODEL])}")
 
 
 def random_normal(sizes: Sequence[str], key: str | None) -> np.ndarray:

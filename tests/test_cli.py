@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -109,6 +110,17 @@ def test_export_writes_a_page_that_shows_the_choice(folder):
     assert "<svg" in (folder / "x.svg").read_text(encoding="utf-8")
 
 
+def test_export_for_myst_writes_three_files_and_says_what_to_write(folder, capsys):
+    """Again into the same folder, another export takes their place."""
+    for method in ("batch", "layer"):
+        assert cli.main(["export", "--shape", "2", "6", "3", "3", "-m", method, "--anywidget", "lesson"]) == 0
+        said = capsys.readouterr().out
+    assert sorted(path.name for path in folder.rglob("*")) == ["explorer.css", "explorer.mjs", "lesson", "model.json"]
+    model = (folder / "lesson" / "model.json").read_text("utf-8")
+    assert json.loads(model)["method"] == "layer"
+    assert said.endswith(f"```{{anywidget}} lesson/explorer.mjs\n:css: lesson/explorer.css\n{model}```\n")
+
+
 BAD = {
     "no FILE": ("export", "Missing argument 'FILE | --shape N C [D] [H] [W]'."),
     "no such file": ("export none.npy", "none.npy: No such file or directory"),
@@ -138,13 +150,18 @@ BAD = {
     "no such folder": ("export --shape 2 6 -o none/x.html", "there is no folder none to write x.html into"),
     "output a folder": ("demo --no-open -o dir", "dir is a folder; give the name of a file in it"),
     "no folder for a picture": ("export --shape 2 6 -o none/x.svg", "there is no folder none to write x.svg into"),
+    "a page and a folder": ("export ok.npy --anywidget w -o x.html", "leave one of the two out"),
+    "no folder for a folder": ("export ok.npy --anywidget none/w", "there is no folder none to write w into"),
+    "a file for a folder": ("export ok.npy --anywidget ok.npy", "Directory 'ok.npy' is a file."),
+    "a folder for a file": ("export ok.npy --anywidget dir", "explorer.css is a folder"),
+    "G for a folder": ("export --shape 2 6 3 3 -g 4 --anywidget w", "num_groups=4 does not divide C=6"),
     "output a file's child": ("demo --no-open -o ok.npy/x.html", "there is no folder ok.npy to write x.html into"),
 }
 
 
 @pytest.mark.parametrize(("line", "words"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_clear_line_and_exit_code_2(line, words, folder, capsys):
-    (folder / "dir").mkdir()
+    (folder / "dir" / "explorer.css").mkdir(parents=True)
     (folder / "text.npy").write_text("1 2 3\n")
     (folder / "empty.npy").touch()
     np.save(folder / "ok.npy", np.zeros((2, 4)))

@@ -40,7 +40,8 @@ import { createPresenter } from "./views/presenter.js";
 import { createStage, onStage } from "./views/stage.js";
 import { createTour } from "./views/tour.js";
 
-const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
+/** What an explorer is in, beside its tensor. */
+export const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
 const PLAY = { groups: 1100, steps: 2200 };
 
 /** Read a state from the model and make it fit the scene. */
@@ -483,7 +484,7 @@ function mount(model, el, createTensor, kept = null) {
         state.presenter &&
         (inside ||
           ((target === document.body || target === document.documentElement) &&
-            document.querySelector(".nv-presenter") === root))
+            /** @type {Document | ShadowRoot} */ (root.getRootNode()).querySelector(".nv-presenter") === root))
       )
         presenter.key(event);
     },

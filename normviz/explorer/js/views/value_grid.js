@@ -82,7 +82,7 @@ export function createValueGrid(data, act, write) {
     const place = placeOf(event);
     if (!place || event.target === input) return;
     // A second click or tap on the picked cell types over it.
-    if (String(place) === String(now.at) && document.activeElement === active()) edit();
+    if (String(place) === String(now.at) && table.getRootNode().activeElement === active()) edit();
     else move(place);
   });
   table.addEventListener("keydown", (event) => {
