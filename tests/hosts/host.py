@@ -93,7 +93,7 @@ class Host(Row):
     """A program that shows normviz's outputs: `HOST` in a file of tests, or with several hosts their parameter `host`.
 
     The states are two-way (alive, and Python reads what was clicked), alive, still (a picture), words (a sentence
-    instead) and dead (nothing, or an error).
+    instead), not tried (the host has it, and nothing here shows it) and dead (nothing, or an error).
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Host(Row):
 
     table: ClassVar[str] = "hosts"
     columns: ClassVar[tuple[str, ...]] = ("explorer", "show", "chart")
-    states: ClassVar[tuple[str, ...]] = ("two-way", "alive", "still", "words", "dead")
+    states: ClassVar[tuple[str, ...]] = ("two-way", "alive", "still", "words", "not tried", "dead")
 
     requirements: tuple[str, ...] = ()
 
