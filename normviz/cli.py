@@ -270,7 +270,9 @@ def write_widget(explorer: nv.Explorer, folder: Path) -> None:
     for name, text in files.items():
         atomic_write.write(folder / name, text)
     size = sum(len(text.encode()) for text in files.values())
-    click.echo(f"Wrote {', '.join(files)} to {folder} ({size / 1000:.0f} kB). On a MyST page beside that folder, write:")
+    click.echo(
+        f"Wrote {', '.join(files)} to {folder} ({size / 1000:.0f} kB). On a MyST page beside that folder, write:"
+    )
     click.echo(f"\n{anywidget_files.directive(folder.resolve().name, files[anywidget_files.MODEL])}")
 
 

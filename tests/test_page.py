@@ -87,7 +87,7 @@ def modules() -> dict[str, str]:
 
 
 PAGES = tuple(f"explorer/js/hosts/{kind}_page.js" for kind in ("plain", "editable"))
-WIDGETS = tuple(f"explorer/js/hosts/{kind}_widget.js" for kind in ("plain", "editable"))
+WIDGETS = tuple(f"explorer/js/hosts/{kind}_widget.js" for kind in ("plain", "editable", "static"))
 
 
 def test_every_module_is_part_of_a_page():

@@ -76,9 +76,8 @@ def site(host, theme, tmp_path_factory):
     nbformat.write(notebook(SETUP, SHOW, EXPLORER, CHART), folder / "shown.ipynb")
     host.run(host.python, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", folder / "shown.ipynb")
     # Without a network it stops at the template; the content is written by then.
-    built = subprocess.run(
-        [host.python.with_name("myst"), "build", "--site", "--ci"], cwd=folder, capture_output=True, text=True, env=host.environment
-    )
+    command = [host.python.with_name("myst"), "build", "--site", "--ci"]
+    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=host.environment)
     content, public = folder / "_build/site/content", folder / "_build/site/public"
     assert (content / "index.json").exists(), built.stdout + built.stderr
     shutil.copytree(theme / "package/dist/lib", public / "thebe")

@@ -41,7 +41,18 @@ import { createStage, onStage } from "./views/stage.js";
 import { createTour } from "./views/tour.js";
 
 /** What an explorer is in, beside its tensor. */
-export const TRAITS = ["method", "num_groups", "index", "step", "view", "color", "mode", "controls", "predict", "presenter"];
+export const TRAITS = [
+  "method",
+  "num_groups",
+  "index",
+  "step",
+  "view",
+  "color",
+  "mode",
+  "controls",
+  "predict",
+  "presenter"
+];
 const PLAY = { groups: 1100, steps: 2200 };
 
 /** Read a state from the model and make it fit the scene. */

@@ -1,5 +1,5 @@
-// The explorer as an anywidget that brings its tensor along, for hosts without Python, such as MyST. The host's model is
-// only read: what it holds takes the place of the exported state.
+// The explorer as an anywidget that brings its tensor along, for hosts without Python, such as MyST. The host's model
+// is only read: what it holds takes the place of the exported state.
 
 import { TRAITS, render } from "../explorer.js";
 import { standIn } from "./stand_in.js";
