@@ -1,7 +1,7 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 # With PYTHON=python3.12 the environment is .venv-3.12. With LOWEST=1 it has the lowest versions that pyproject.toml allows.
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-hosts lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit clean
+.PHONY: help lab test test-hosts lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit bench-install dist clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -42,7 +42,6 @@ lint: $(VENV)/dev-ready ## style, format, types, directions of imports, JavaScri
 	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(SCHEMA) vendor.dependabot .github/dependabot.yml
-	$(SCHEMA) vendor.readthedocs .readthedocs.yaml
 	$(SCHEMA) vendor.citation-file-format --default-filetype yaml CITATION.cff
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/python tools/check_javascript.py
@@ -89,6 +88,16 @@ bench-book: $(VENV)/dev-ready ## what a page of ten explorers weighs, and when i
 
 bench-audit: $(VENV)/dev-ready ## what an audit costs beside a forward, and what it says of many networks of timm
 	$(BIN)/python -m benchmarks.audit --networks
+
+bench-install: $(VENV)/python-ready ## what a user waits for: pip install in a new environment, then each command
+	$(BIN)/python -m benchmarks.install
+
+dist: $(VENV)/dev-ready ## wheel and sdist in dist, checked, with their sizes
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m check_wheel_contents dist/*.whl
+	@wc -c dist/*
 
 pictures: $(VENV)/dev-ready ## make the README's pictures again
 	@$(PIP) pillow

@@ -1,4 +1,4 @@
-"""What a user waits for, from `pip install` to the first picture, and how much it lays on the disk (`make bench-install`).
+"""What a user waits for, from `pip install` to the first picture, and what comes to the disk (`make bench-install`).
 
     python -m benchmarks.install
 
@@ -30,7 +30,8 @@ def main() -> None:
         builder.create(environment)
         python = Path(builder.ensure_directories(environment).env_exe)
         home.mkdir(), work.mkdir()
-        kept = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "PIP_", "SYSTEM", "TEMP"))}
+        keep = ("PATH", "PIP_", "SYSTEM", "TEMP")
+        kept = {name: value for name, value in os.environ.items() if name.startswith(keep)}
         variables = {**kept, "HOME": str(home), "USERPROFILE": str(home), "PYTHONUNBUFFERED": "1"}
 
         def step(words: str, *, until: str = "") -> None:
@@ -49,7 +50,8 @@ def main() -> None:
                 running.stdout.read()
             if until not in said or (running.returncode and not until):
                 sys.exit(f"{words} failed:\n{said}")
-            print(f"{words:70} {seconds:6.1f} s {(size(Path(folder)) - before) / 1e6:8.1f} MB", flush=True)
+            shown = words.replace(f"{folder}{os.sep}", "")
+            print(f"{shown:70} {seconds:6.1f} s {(size(Path(folder)) - before) / 1e6:8.1f} MB", flush=True)
 
         wheels = Path(folder) / "wheel"
         step(f"python -m pip wheel --quiet --no-deps --wheel-dir {wheels} {ROOT}")

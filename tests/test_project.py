@@ -177,7 +177,7 @@ def test_workflows_run_only_what_is_there(path, make_targets, project):
     files = re.findall(r"\b(?:tools|tests|normviz)/[\w/.]+", text)
     assert [name for name in files if not (ROOT / name).is_file()] == []
     assert set(re.findall(r"\.\[([a-z,]+)\]", text)) <= set(project["optional-dependencies"])
-    assert all(line.split()[0] in {"hatch", "make", "python", "test"} for line in lines), lines
+    assert all(line.split()[0] in {"make", "python", "test"} for line in lines), lines
 
 
 def test_the_tests_run_on_every_python_that_the_classifiers_name(project):
@@ -193,15 +193,20 @@ def test_the_tests_run_on_every_python_that_the_classifiers_name(project):
     assert extras == {"", *project["optional-dependencies"]} - {"cuda12", "cuda13", "dev", "samples"}
 
 
-def test_the_placeholder_for_the_owner_stands_in_one_file(project):
-    assert all(url.startswith("https://") for url in project["urls"].values())
-    owner = re.compile(r"/OWNER" + r"/|\bOWNER" + r"\b")
-    named = {str(path) for path, text in texts() if owner.search(text) and path != Path("tests/test_project.py")}
-    assert named <= {"pyproject.toml", "CONTRIBUTING.md"}
+PUBLISHED = re.compile(r"https://(?:[\w-]+\.github\.io/|github\.com/[\w-]+/|)normviz\b[^\s)\"'<>\\]*")
 
 
-def test_the_citation_names_this_version():
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == nv.__version__
+def test_links_to_the_site_and_the_repository_are_those_of_the_setting(project):
+    urls = project["urls"]
+    owner = urls["Repository"].split("/")[3]
+    assert urls["Homepage"] == f"https://{owner}.github.io/normviz/"
+    files = [(path, text) for path, text in texts() if path != Path("tests/test_project.py")]
+    linked = {(str(path), link) for path, text in files for link in PUBLISHED.findall(text)}
+    assert {link for _, link in linked} <= set(urls.values())
+    assert {("README.md", urls[name]) for name in ("Homepage", "Playground", "Course")} <= linked
+    # The placeholder, until somebody replaces it in these two files; CONTRIBUTING.md says how.
+    named = {str(path) for path, text in files if re.search(r"\bOWNER\b", text)}
+    assert named - {"CONTRIBUTING.md"} == ({"pyproject.toml", "README.md"} if owner == "OWNER" else set())
 
 
 def import_circle(package: str) -> list[str]:
@@ -293,6 +298,10 @@ def test_ci_runs_the_same_tests():
     run = ROOT / ".ci" / "run"
     assert run.stat().st_mode & 0o100
     assert "make --no-print-directory test" in run.read_text(encoding="utf-8")
+
+
+def test_the_citation_names_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == nv.__version__
 
 
 def test_the_changelog_starts_with_this_version():
