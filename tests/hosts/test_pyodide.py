@@ -1,0 +1,60 @@
+"""The course and the widget in Pyodide 0.27.7 (Python 3.12, NumPy 2.0) under Node, as somebody without a server has it.
+
+There are no threads, no numba, no PyTorch and no dask.
+"""
+
+import ast
+import json
+import shutil
+
+import nbformat
+import pytest
+
+from tests.course import NOTEBOOKS, answers_to, verdicts, with_answers
+from tests.hosts.host import ROOT, run, wheel
+from tests.hosts.pyodide_files import pure_wheels, pyodide
+
+HERE = ROOT / "tests" / "hosts"
+PACKAGES = ["numpy", "ipython", "traitlets", "packaging"]  # of Pyodide's own
+ABSENT = "This needs PyTorch, which is not installed here.\n"
+
+
+def in_pyodide(cells, folder):
+    """Run code cells, {"id": ..., "source": ...}, in a new Pyodide; return what each gave."""
+    node = shutil.which("node")
+    assert node, "Pyodide is not tried, because there is no Node here; install Node 20 or newer"
+    job, result = folder / "job.json", folder / "result.json"
+    wheels = [str(wheel()), *map(str, pure_wheels())]
+    asked = {"pyodide": str(pyodide()), "packages": PACKAGES, "wheels": wheels, "cells": cells, "result": str(result)}
+    job.write_text(json.dumps({**asked, "script": str(HERE / "pyodide_cells.py")}), "utf-8")
+    run(node, HERE / "pyodide_node.mjs", job)
+    return json.loads(result.read_text("utf-8"))
+
+
+def problem(cell):
+    """Say why a cell failed, or nothing. IPython prints the error of an object that is shown, and goes on."""
+    printed = cell["printed"] if "Traceback (most recent call last)" in cell["printed"] else ""
+    silent = speaks(cell["source"]) and not (cell["printed"] or cell["shown"])
+    return cell["error"] or cell["warned"] or printed or ("it gives nothing" if silent else "")
+
+
+def speaks(source):
+    """Return whether a cell prints something outside its functions, or ends with an expression."""
+    body = ast.parse(source).body
+    flow = [node for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    calls = [node for part in flow for node in ast.walk(part) if isinstance(node, ast.Call)]
+    prints = any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
+    return prints or isinstance(body[-1], ast.Expr)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_all_cells_of_a_chapter_give_something_and_its_exercises_are_graded(path, tmp_path):
+    """What needs PyTorch or dask says so; everything else runs, and all answers of the teacher's version are graded."""
+    cells = with_answers(nbformat.read(path, as_version=4).cells, answers_to(path))
+    cells = [{"id": cell.id, "source": cell.source} for cell in cells if cell.cell_type == "code"]
+    ran = {cell["id"]: cell for cell in in_pyodide(cells, tmp_path)}
+    failed = [f"{name}: {said}" for name, cell in ran.items() if (said := problem(cell))]
+    assert not failed, "\n".join(failed)
+    for name, verdict in verdicts(path).items():
+        said = ran[name]["printed"]
+        assert verdict in said or ("if torch:" in ran[name]["source"] and said == ABSENT), f"{name} said {said}"
