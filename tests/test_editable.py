@@ -292,6 +292,20 @@ def test_parameters_of_the_page_arrive(explorer):
     assert explorer._subject.weight is None
 
 
+def test_a_null_from_a_page_of_a_newer_pyodide_is_none(explorer):
+    """Pyodide 0.27 and every other kernel hand over None, Pyodide 0.28 and newer an object of a class of its own."""
+    null = type("JsNull", (), {"__bool__": lambda self: False})()
+
+    def arrives(**parameters):
+        data = {"method": "custom", "content": {"kind": "parameters", "eps": 0.2, **parameters}}
+        explorer._handle_msg({"content": {"data": data}, "buffers": []})
+        return explorer.eps, explorer.weight, explorer.bias
+
+    explorer.weight = weight = range(8)
+    assert arrives(weight=null, bias=[null, *range(7)]) == (1e-5, weight, None)  # the bias is wrong
+    assert arrives(weight=null, bias=null) == (0.2, None, None)
+
+
 WRONG = [None, -1, 0, 2.5, 10**30, float("nan"), float("inf"), True, "", "x" * 999, [], [0], [[1]], {}, {"a": 1}, b"1"]
 
 

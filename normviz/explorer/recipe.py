@@ -195,6 +195,15 @@ class Arrivals:
         return revision, given, values.reshape(shape).astype(message["dtype"])
 
 
+def with_none(value: Any) -> Any:
+    """Return what a page sent, with None for each null: Pyodide 0.28 and newer have an object of their own for it."""
+    if isinstance(value, dict):
+        return {name: with_none(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [with_none(part) for part in value]
+    return None if type(value).__name__ == "JsNull" else value
+
+
 def checked_bytes(buffers: Sequence[Any]) -> bytes:
     """The bytes of a message that carries one buffer."""
     (data,) = buffers

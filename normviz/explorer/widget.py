@@ -19,7 +19,7 @@ from normviz.core.errors import unknown
 from normviz.core.pooling import Pooling, check_cell, check_groups, pooling
 from normviz.core.statistics import Statistics
 from normviz.explorer import js, validation
-from normviz.explorer.recipe import Arrivals
+from normviz.explorer.recipe import Arrivals, with_none
 from normviz.explorer.show import OneExplorer, Part
 
 PARAMETERS = ("weight", "bias", "eps")
@@ -291,6 +291,9 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
         """As in ipywidgets, but exports always keep `_esm`, without which a page has no front-end to run."""
         return super().get_state(key, drop_defaults=drop_defaults and key is not None)
+
+    def _handle_msg(self, msg: Any) -> None:
+        super()._handle_msg({**msg, "content": with_none(msg["content"])})
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take from the front-end what a person can change there; everything else keeps its value."""

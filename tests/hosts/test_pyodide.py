@@ -58,3 +58,45 @@ def test_all_cells_of_a_chapter_give_something_and_its_exercises_are_graded(path
     for name, verdict in verdicts(path).items():
         said = ran[name]["printed"]
         assert verdict in said or ("if torch:" in ran[name]["source"] and said == ABSENT), f"{name} said {said}"
+
+
+PAGE = """
+import numpy as np
+import normviz as nv
+from pyodide.code import run_js
+from pyodide_js import toPy
+
+def page_sends(explorer, data, buffers="[]"):
+    explorer._handle_msg(toPy(run_js(f"({{content: {{data: {data}}}, buffers: {buffers}}})")))
+"""
+LARGE = """
+large = nv.Explorer(np.arange(2.0**18).reshape(4, 16, 64, 64), num_groups=4)
+answers = []
+large.send = answers.append
+page_sends(large, '{method: "custom", content: {index: [1, 2, 3, 4], method: "group", num_groups: 4}}')
+page_sends(large, '{method: "update", state: {method: "layer", index: [1, 2, 3, 4], step: 3}, buffer_paths: []}')
+mean, var = answers[0].pop("mean"), answers[0].pop("var")
+assert np.allclose((mean, var), [(f(large.x[1, :4])) for f in (np.mean, np.var)])
+print(answers, large.method, large.index, large.step)
+"""
+MADE = """
+own = nv.Explorer(editable=True)
+recipe = '{shape: [1, 2, 2], fill: "file", seed: 0, channel_axis: 1, edits: []}'
+page_sends(
+    own,
+    '{method: "custom", content: {kind: "made", recipe: %s, revision: 1, dtype: "float32", shape: [1, 2, 2]}}' % recipe,
+    "[new DataView(new Float32Array([1, 2, 3, 4]).buffer)]",
+)
+page_sends(own, '{method: "custom", content: {kind: "parameters", eps: 0.5, weight: null, bias: [0, 1], revision: 2}}')
+print(own.x.tolist(), own.eps, own.weight, list(own.bias))
+"""
+
+
+def test_python_hears_a_page_and_answers_it(tmp_path):
+    """The messages are JavaScript objects, which JupyterLite's kernel converts by `toPy`."""
+    cells = [{"id": name, "source": code} for name, code in {"page": PAGE, "large": LARGE, "made": MADE}.items()]
+    ran = in_pyodide(cells, tmp_path)
+    assert not (failed := list(filter(None, map(problem, ran)))), "\n".join(failed)
+    key = "group/4/1,2,3,4"
+    assert ran[1]["printed"] == f"[{{'kind': 'cell', 'key': '{key}', 'x': 73924.0}}] layer (1, 2, 3, 4) 3\n"
+    assert ran[2]["printed"] == "[[[1.0, 2.0], [3.0, 4.0]]] 0.5 None [0, 1]\n"
