@@ -24,6 +24,7 @@ from normviz.core.pooling import (
 )
 from normviz.explorer import plotly_meshes
 from normviz.explorer.constants import LIGHT
+from normviz.explorer.plotly_figure import Figure
 from normviz.explorer.plotly_meshes import Drawing
 from normviz.explorer.sentences import say
 from normviz.explorer.svg.readout import enumerated, span
@@ -99,7 +100,7 @@ def cube(
     on = plotly_meshes.place(shape, cell, width)
     rest = {**plotly_meshes.mesh(on), "name": say("cube.hover-others")}
     data = [rest, plotly_meshes.mesh(on, now), plotly_meshes.grid(on), plotly_meshes.outline(on)]
-    figure = go.Figure(data, layout(on, now))
+    figure = Figure(data, layout(on, now))
     # What a button would do.
     changed, shown = state(on, now)
     figure.data[1].update({key: value for key, (value,) in changed.items()})

@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 
 from normviz.explorer.constants import DARK as EXPLORER_DARK
 from normviz.explorer.constants import LIGHT as EXPLORER_LIGHT
+from normviz.explorer.plotly_figure import Figure
 from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
 
 COLOURS = {"blue": "#2f7de1", "orange": "#d9730d", "green": "#1a9a68"}
@@ -78,7 +79,8 @@ def panels(
     vertical = 0.34 / count if stacked_gap is None else stacked_gap
     spacing: dict[str, Any] = {"horizontal_spacing": gap, "vertical_spacing": vertical}
     places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
-    return make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles)), places
+    figure = make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles), figure=Figure())
+    return figure, places
 
 
 def line(k: int, colour: str, *, size: int = 8, line_width: float = 2) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, check_shape, default_num_groups, pooling
+from normviz.explorer.plotly_figure import Figure
 from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
 from normviz.labs import chart, input_checks
 
@@ -191,7 +192,7 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 90
     # The indices (n, c, h, w) of the cell at every place of memory.
     cell = np.stack(np.indices(shape), axis=-1)
     places = [cell.transpose(*order, 4).reshape(-1, 4).tolist() for order in LAYOUTS.values()]
-    drawing: Any = go.Figure()
+    drawing: Any = Figure()
     drawing.add_heatmap(
         y=list(LAYOUTS), customdata=places, xgap=1, ygap=6, showscale=False, zmin=0, zmax=len(palette) - 1,
         colorscale=[[k / (len(palette) - 1), colour] for k, colour in enumerate(palette)],

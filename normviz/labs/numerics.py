@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import brief, check_keywords
+from normviz.explorer.plotly_figure import Figure
 from normviz.labs import chart, input_checks
 
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
@@ -182,7 +183,7 @@ def figure(
     ticks = list(range(len(result.offsets)))
     span = [ticks[0] - 0.3, ticks[-1] + 0.3]
     names = ("raw moments, E[x²] − E[x]²", "two passes", "Welford, one by one", "Chan, by pairs")
-    drawing = go.Figure()
+    drawing = Figure()
     for r, (name, colour) in enumerate(zip(names, ("red", "blue", "green", "orange"), strict=True)):
         hover = "%{y:.1f} digits<extra>" + name + "</extra>"
         drawing.add_scatter(x=ticks, name=name, hovertemplate=hover, **chart.line(r, colour, size=9))

@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords, unknown
+from normviz.explorer.plotly_figure import Figure
 from normviz.labs import chart, input_checks
 
 WU_HE = "Wu & He 2018, Group Normalization, arXiv 1803.08494"
@@ -159,7 +160,7 @@ def figure(*, width: int = 900) -> go.Figure:
     ['ResNet-50: error against batch size']
     """
     width = input_checks.width(width)
-    drawing: Any = go.Figure()
+    drawing: Any = Figure()
     rows = [(table, series) for table in TABLES for series in table.series]
     for table, series in rows:
         drawing.add_trace(_trace(table, series, 10 if _crowded(table) and width < chart.NARROW else 12))

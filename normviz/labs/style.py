@@ -16,6 +16,7 @@ from plotly.subplots import make_subplots
 
 from normviz import relatives
 from normviz.core.errors import check_keywords
+from normviz.explorer.plotly_figure import Figure
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
@@ -175,6 +176,7 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
         rows=rows, cols=cols, vertical_spacing=0.09 if wide else 0.055, horizontal_spacing=0.03 if wide else 0.06,
         specs=[*[[{}] * cols] * (rows - 1), [{"colspan": cols}, *[None] * (cols - 1)]],
         subplot_titles=[*(titles[place] for place in sorted(titles)), "contrast of each photograph"],
+        figure=Figure(),
     )  # fmt: skip
     # The low passes are left out: beside the brightness in them, nothing else would be visible.
     oriented = np.flatnonzero(np.arange(len(result.grams["content"])) % (SCALES * ORIENTATIONS + 1))
