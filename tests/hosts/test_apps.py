@@ -1,0 +1,130 @@
+"""The recipes of docs/teach/apps.md, each in the program that it is for."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import fits, reading
+from tests.browser.alive import assert_alive, frame_of
+from tests.browser.reading import choose, state
+from tests.hosts.app import App, assert_whole, is_dark_beside
+
+MARIMO = {"heading": "marimo", "requirements": ("marimo",)}
+LISTENS = ("--headless", "--no-token", "--host", "127.0.0.1", "--port", "{port}", "app.py")
+WIDGETS = [
+    App("marimo edit", command=("marimo", "edit", "--session-ttl=0", *LISTENS), start="Control+Shift+r",
+        note="with expand_output=True, or marimo scrolls an output above 610 px; asks a CDN for MathJax", **MARIMO),
+    App("marimo run", command=("marimo", "run", *LISTENS), note="asks a CDN for MathJax", **MARIMO),
+    App("Panel", heading="Panel", requirements=("panel", "ipywidgets_bokeh"), port="port=5006",
+        note="with anywidget's script from the app itself, or Panel asks a CDN for it; asks a CDN for Font Awesome"),
+    App("Shiny", heading="Shiny", requirements=("shiny", "shinywidgets"),
+        command=("shiny", "run", "--port", "{port}", "app.py"), note='with output_widget(height="auto")',
+        dark='document.documentElement.dataset.bsTheme = "dark"'),
+    App("NiceGUI", heading="NiceGUI", requirements=("nicegui",), port="port=8080", dark="Quasar.Dark.set(true)"),
+]  # fmt: skip
+FRAGMENTS = [
+    App("Streamlit", heading="Streamlit", requirements=("streamlit",), frame="iframe.stIFrame",
+        command=("streamlit", "run", "app.py", "--server.headless=true", "--server.port={port}",
+                 "--server.address=127.0.0.1", "--browser.gatherUsageStats=false"), note="by st.iframe"),
+    App("Gradio", heading="Gradio", requirements=("gradio",), settings=(("GRADIO_SERVER_PORT", "{port}"),)),
+    App("Dash", heading="Dash", requirements=("dash",)),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def url(host, tmp_path_factory):
+    with host.server(tmp_path_factory.mktemp("app")) as server:
+        yield server.url
+
+
+widgets = pytest.mark.parametrize("host", WIDGETS, ids=lambda app: app.name, indirect=True, scope="module")
+fragments = pytest.mark.parametrize("host", FRAGMENTS, ids=lambda app: app.name, indirect=True, scope="module")
+every = pytest.mark.parametrize("host", WIDGETS + FRAGMENTS, ids=lambda app: app.name, indirect=True, scope="module")
+
+
+def explorer(page, host, url):
+    """Open the app, and wait for its widget. It may be in a shadow root, which a locator looks into."""
+    host.open(page, url)
+    root = page.locator(reading.READY)
+    root.wait_for()
+    return root
+
+
+@widgets
+def test_explorer(page, host, url):
+    """Alive, and Python and the page change each other."""
+    root = explorer(page, host, url)
+    assert_whole(page, root)
+    assert_alive(page)
+    choose(root, "Batch Norm")
+    expect(page.get_by_text("Python reads batch, cell")).to_be_visible()
+    page.get_by_role("button", name="Ask for Layer Norm").click()
+    reading.wait_for(root, method="layer")
+    host.saw("explorer", "two-way")
+
+
+@every
+def test_show(page, host, url):
+    host.open(page, url)
+    place = host.place(page)
+    assert_alive(frame_of(place))
+    element, inside = fits.frame_of(place)
+    assert_whole(page, element, *([page.locator(host.frame)] if host.frame else []))
+    for width in (700, 1300):
+        page.set_viewport_size({"width": width, "height": 1000})
+        assert fits.what_scrolls(element, inside, "() => {}", (0,)) == []
+    host.saw("show", "alive")
+
+
+@every
+def test_chart(page, host, url):
+    """Drawn, and its own buttons work."""
+    host.open(page, url)
+    chart = page.locator(".js-plotly-plot")
+    chart.locator(".main-svg").first.wait_for()
+    assert_whole(page, chart)
+    colour = "chart => chart.querySelector('.main-svg').style.background"
+    light = chart.evaluate(colour)
+    chart.get_by_text("Dark / light").click()
+    page.wait_for_function(f"([chart, light]) => ({colour})(chart) !== light", arg=[chart.element_handle(), light])
+    host.saw("chart", "alive")
+
+
+@fragments
+def test_explorer_as_html(page, host, tmp_path):
+    with host.server(tmp_path, ("nv.show(", "nv.Explorer(")) as server:
+        host.open(page, server.url)
+        assert_alive(frame_of(host.place(page)))
+    host.saw("explorer", "alive")
+
+
+@fragments
+def test_show_follows_the_app(page, host, url):
+    """The app makes another one when its reader changes something."""
+    host.open(page, url)
+    frame_of(host.place(page))
+    page.get_by_role(host.control).last.press("ArrowRight")
+    page.wait_for_timeout(3000)
+    found = frame_of(host.place(page)).locator(".normviz")
+    expect(found).to_have_attribute("data-num-groups", "16")
+
+
+@widgets
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_explorer_has_the_theme_of_the_page(new_page, host, url, scheme):
+    page = new_page(color_scheme=scheme)
+    root = explorer(page, host, url)
+    if scheme == "dark" and host.dark:
+        page.evaluate(host.dark)
+    assert is_dark_beside(page, root) == (scheme == "dark")
+    expect(root).to_have_attribute("data-theme", scheme)
+
+
+@every
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_show_has_the_theme_of_the_page(new_page, host, url, scheme):
+    """Whatever the reader's system."""
+    page = new_page(color_scheme=scheme)
+    host.open(page, url)
+    element, inside = fits.frame_of(host.place(page))
+    dark = is_dark_beside(page, element)
+    expect(inside.locator(".normviz")).to_have_attribute("data-theme", "dark" if dark else "light")
