@@ -125,8 +125,8 @@ def test_a_book_tells_its_explorers_what_is_behind_them(new_page, tmp_path, grou
 
 
 @pytest.mark.parametrize("element", ["documentElement", "body"])
-def test_a_host_says_its_theme_by_any_of_these_attributes(new_page, tmp_path, element):
-    names = ("class", "style", "data-theme", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind")
+def test_a_host_says_its_theme_by_any_attribute(new_page, tmp_path, element):
+    names = ("class", "style", "data-theme", "data-jp-theme-light", "data-vscode-theme-kind", "data-bs-theme")
     page = new_page(color_scheme="light")
     root = open_file(page, host.write(tmp_path / "host.html", [host.model(host.tensor(2, 8, 4, 4))]))
     page.add_style_tag(

@@ -531,19 +531,8 @@ function mount(model, el, createTensor, kept = null) {
     root.dataset.theme = isDark(el) ? "dark" : "light";
   };
   const themes = new MutationObserver(theme);
-  for (const node of [document.documentElement, document.body])
-    if (node)
-      themes.observe(node, {
-        attributes: true,
-        attributeFilter: [
-          "class",
-          "style",
-          "data-theme",
-          "data-jp-theme-light",
-          "data-jp-theme-name",
-          "data-vscode-theme-kind"
-        ]
-      });
+  // Each host says its theme by an attribute of its own.
+  for (const node of [document.documentElement, document.body]) if (node) themes.observe(node, { attributes: true });
   on(matchMedia("(prefers-color-scheme: dark)"), "change", theme);
   const place = h("div", { class: "nv-place" }, root);
   el.append(place);
