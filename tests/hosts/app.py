@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import Frame, Locator, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from tests.browser import fits
 from tests.browser.reading import HANGS
 from tests.hosts.host import ROOT, Host
 from tests.server import Server
@@ -19,9 +20,9 @@ WIDTHS = (1300, 700)
 
 CUT = """element => {
     const found = [], box = element.getBoundingClientRect(), name = element.className || element.tagName;
-    const style = getComputedStyle(element);
     if (box.width < 0.5 * innerWidth || box.height < 300) found.push(`${name} is ${box.width} x ${box.height}`);
-    if (box.left < -1 || box.right > innerWidth + 1) found.push(`${name}: $from ${box.left} to ${box.right} of ${innerWidth}`);
+    if (box.left < -1 || box.right > innerWidth + 1)
+        found.push(`${name} lies from ${box.left} to ${box.right} in a page of ${innerWidth}`);
     let isWithinPage = false;
     for (let at = element; (at = at.assignedSlot ?? at.parentElement ?? at.getRootNode().host); ) {
         const { overflowX, overflowY } = getComputedStyle(at), edge = at.getBoundingClientRect();
@@ -56,8 +57,11 @@ class App(Host):
         The program's own frame in which it puts the HTML of `nv.show`.
     start
         What has to be pressed before the outputs are there.
+    control
+        The role of the app's own controls that make the picture, of which the last one, or its right end, is G = 16.
     dark
-        JavaScript that gives the page the program's dark theme, where it does not follow the reader's system.
+        What gives the page the program's dark theme where it does not follow the reader's system: a part of the
+        address, or JavaScript.
     """
 
     heading: str = ""
@@ -66,6 +70,7 @@ class App(Host):
     port: str = ""
     frame: str = ""
     start: str = ""
+    control: str = ""
     dark: str = ""
 
     def server(self, folder: Path, *changed: tuple[str, str]) -> Server:
@@ -84,9 +89,12 @@ class App(Host):
         settings = self.environment | {"PORT": "{port}"} | dict(self.settings)
         return Server(self.name, (program, *self.command[1:]), folder=folder, environment=settings)
 
-    def open(self, page: Page, url: str) -> None:
-        """Open the app in a page and start it."""
-        page.goto(url)
+    def open(self, page: Page, url: str, *, dark: bool = False) -> None:
+        """Open the app in a page, in its dark theme if that is asked for, and start it."""
+        query = dark and self.dark.startswith("?")
+        page.goto(url + self.dark if query else url)
+        if dark and self.dark and not query:
+            page.evaluate(self.dark)
         if self.start:
             page.locator(".cm-editor").first.wait_for()
             page.keyboard.press(self.start)
@@ -108,18 +116,25 @@ def recipe(heading: str) -> str:
     return found[1]
 
 
-def assert_whole(page: Page, *outputs: Locator) -> None:
-    """At each width of the window nothing of an output is cut off, scrolls inside, or has collapsed."""
+def assert_whole(page: Page, *outputs: Locator, inside: Frame | None = None) -> None:
+    """At each width of the window nothing of an output is cut off, scrolls inside, or has collapsed.
+
+    `inside` is the page in the last of them, if that is a frame.
+    """
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 1000})
         for output in outputs:
             output.scroll_into_view_if_needed()
             element = output.element_handle()
             try:  # until it has its new width
-                element.owner_frame().wait_for_function(f"element => !({CUT})(element).length", arg=element, timeout=HANGS)
+                element.owner_frame().wait_for_function(
+                    f"element => !({CUT})(element).length", arg=element, timeout=HANGS
+                )
             except PlaywrightTimeout:
                 found = element.evaluate(CUT)
                 assert not found, f"in a window {width} pixels wide: {found}"
+        if inside:
+            assert fits.what_scrolls(outputs[-1], inside, "() => {}", (0,)) == []
 
 
 def is_dark_beside(page: Page, element: Locator) -> bool:
