@@ -253,7 +253,7 @@ def test_the_gif_of_the_samples_is_below_a_megabyte(tmp_path):
 @pytest.mark.parametrize("module", ["resvg_py", "PIL"])
 def test_without_its_extra_the_gif_names_it(tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    text = "to_gif() needs resvg-py and Pillow, and one of them is missing: pip install normviz[gif]"
+    text = 'to_gif() needs resvg-py and Pillow, and one of them is missing: pip install "normviz[gif]"'
     with pytest.raises(ImportError, match=f"^{re.escape(text)}$"):
         nv.show(X).to_gif(tmp_path / "sweep.gif")
 

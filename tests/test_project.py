@@ -193,6 +193,17 @@ def test_the_tests_run_on_every_python_that_the_classifiers_name(project):
     assert extras == {"", *project["optional-dependencies"]} - {"cuda12", "cuda13", "dev", "samples"}
 
 
+def test_what_pip_installs_stands_in_double_quotes():
+    """Of an extra. The shells of Windows and macOS do not take single quotes or none."""
+    wrong = re.compile(r"pip install[^\"'`\n]*'?(?<!\")(normviz|\.)\[[a-z]")
+    planted = ["pip install 'normviz[gif]'", "pip install normviz[gif]", 'pip install "normviz[gif]"']
+    assert [bool(wrong.search(line)) for line in planted] == [True, True, False]
+    documents = [
+        (path, text) for path, text in texts() if path.suffix in (".md", ".ipynb") or path.parts[0] == "normviz"
+    ]
+    assert found(wrong, documents) == []
+
+
 PUBLISHED = re.compile(r"https://(?:[\w-]+\.github\.io/|github\.com/[\w-]+/|)normviz\b[^\s)\"'<>\\]*")
 
 

@@ -135,7 +135,7 @@ RESULTS = {
     "demo": ("demo --no-open", "Wrote normviz.html"),
     "playground": ("playground --no-open -o p.html", "Wrote p.html"),
     "export": ("export --shape 2 4 3 3 -o x.svg", "Wrote x.svg"),
-    "devices": ("devices", "compiled: numba is not installed; pip install 'normviz[fast]'"),
+    "devices": ("devices", 'compiled: numba is not installed; pip install "normviz[fast]"'),
     "instructor": ("instructor", "Written to normviz-instructor: 00_tour.ipynb"),
 }
 NEEDS_AN_EXTRA = {"lab": ("lab", "lab"), "audit": ("audit module:factory --shape 2 3", "torch")}
@@ -182,4 +182,4 @@ def test_what_python_shows_without_an_extra(empty, tmp_path):
     )
     said = empty("python", "-c", code, cwd=tmp_path).stdout.splitlines()
     assert said[:2] == ["True True", "Figure"]
-    assert said[2].endswith("one of them is missing: pip install normviz[gif]")
+    assert said[2].endswith('one of them is missing: pip install "normviz[gif]"')

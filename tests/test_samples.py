@@ -131,7 +131,7 @@ def test_files_are_small():
 
 @pytest.fixture(scope="module")
 def made():
-    pytest.importorskip("skimage", reason="the photographs come with scikit-image: pip install 'normviz[samples]'")
+    pytest.importorskip("skimage", reason='the photographs come with scikit-image: pip install "normviz[samples]"')
     from normviz.samples import make
 
     return make, *make.make()

@@ -45,7 +45,7 @@ outputs or five hundred gradients.
 @cache
 def _numba_problem() -> str | None:
     if "numba" not in sys.modules and find_spec("numba") is None:
-        return "numba is not installed; pip install 'normviz[fast]'"
+        return 'numba is not installed; pip install "normviz[fast]"'
     try:
         numba: Any = import_module("numba")
         if numba.config.DISABLE_JIT:
@@ -53,7 +53,7 @@ def _numba_problem() -> str | None:
         import_module("normviz.backends.compiled.kernels")
     except Exception as error:  # an ImportError for a version of NumPy, or a SystemError, for instance
         reason = " ".join(str(error).split())[:200]
-        return f"numba cannot be imported ({type(error).__name__}: {reason}); pip install --upgrade 'normviz[fast]'"
+        return f'numba cannot be imported ({type(error).__name__}: {reason}); pip install --upgrade "normviz[fast]"'
     return None
 
 
@@ -66,7 +66,7 @@ def compiled_problem() -> str | None:
 def cupy_problem() -> str | None:
     """Return the reason why CuPy cannot be used here, or None if it can."""
     if "cupy" not in sys.modules and find_spec("cupy") is None:
-        return "CuPy is not installed; pip install 'normviz[cuda12]' or 'normviz[cuda13]'"
+        return 'CuPy is not installed; pip install "normviz[cuda12]" or "normviz[cuda13]"'
     try:
         cupy: Any = import_module("cupy")
     except Exception as error:
@@ -82,7 +82,7 @@ def cupy_problem() -> str | None:
         reason = str(error).strip().partition("\n")[0]
         return (
             f"CUDA's compiler or its headers do not work here ({type(error).__name__}: {reason}); "
-            f"pip install 'normviz[{extra}]'"
+            f'pip install "normviz[{extra}]"'
         )
     return None
 

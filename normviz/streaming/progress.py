@@ -38,7 +38,7 @@ def progress_bar(wanted: bool | None, total: int | None, **options: Any) -> Any:
     except ImportError as error:
         if wanted is None:
             return NoBar()
-        raise ImportError("progress=True needs tqdm; pip install 'normviz[progress]', or leave it out") from error
+        raise ImportError('progress=True needs tqdm; pip install "normviz[progress]", or leave it out') from error
     if not threads.startable():
         tqdm.monitor_interval = 0  # tqdm has a thread of its own, and warns if it cannot start it
     return tqdm(total=total, leave=bool(wanted), delay=0 if wanted else PATIENCE, **options)

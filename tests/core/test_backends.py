@@ -73,13 +73,13 @@ def switched_off(patch):
     patch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", 1)
 
 
-BROKEN = "numba cannot be imported ({}); pip install --upgrade 'normviz[fast]'"
+BROKEN = 'numba cannot be imported ({}); pip install --upgrade "normviz[fast]"'
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (not_installed, "numba is not installed; pip install 'normviz[fast]'"),
+        (not_installed, 'numba is not installed; pip install "normviz[fast]"'),
         (
             fails_with(ImportError("Numba needs NumPy 2.5 or less.\nGot NumPy 2.6.")),
             BROKEN.format("ImportError: Numba needs NumPy 2.5 or less. Got NumPy 2.6."),
@@ -179,7 +179,7 @@ def test_cupy_without_cuda_s_compiler_or_headers(stand_in_for_cupy, monkeypatch,
             patch.setattr(place, name, fail)
             backends.cupy_problem.cache_clear()
             assert nv.devices()["cupy"] == (
-                f"CUDA's compiler or its headers do not work here ({error}); pip install 'normviz[{extra}]'"
+                f'CUDA\'s compiler or its headers do not work here ({error}); pip install "normviz[{extra}]"'
             )
             assert nv.backend_for(np.zeros((2, 1 << 26), np.uint8)) != "cupy"
             with pytest.raises(RuntimeError, match="backend 'cupy' cannot be used: CUDA's compiler"):

@@ -126,7 +126,7 @@ def test_without_tqdm(monkeypatch):
     nv.moments(file())
     with pytest.raises(ImportError) as caught:
         nv.moments(file(), progress=True)
-    assert str(caught.value) == "progress=True needs tqdm; pip install 'normviz[progress]', or leave it out"
+    assert str(caught.value) == 'progress=True needs tqdm; pip install "normviz[progress]", or leave it out'
 
 
 def test_tqdm_itself_draws_it(capsys):

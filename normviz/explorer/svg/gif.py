@@ -23,7 +23,7 @@ def sweep(on: Subject, state: State, *, width: int, duration: int, caption: bool
         import resvg_py
         from PIL import Image
     except ImportError as error:
-        message = "to_gif() needs resvg-py and Pillow, and one of them is missing: pip install normviz[gif]"
+        message = 'to_gif() needs resvg-py and Pillow, and one of them is missing: pip install "normviz[gif]"'
         raise ImportError(message) from error
     # Letters keep their size from the smallest to the usual width; beyond, the whole picture grows.
     drawn = int(clamp(width, 480, picture.WIDTH))
