@@ -33,6 +33,18 @@ def assert_alive(place: Page | Frame | Locator) -> None:
     assert (state(root)["num_groups"], state(root)["index"]) == (1, (1, 5, 2, 3))
 
 
+def assert_chart(place: Page | Frame | Locator) -> None:
+    """The chart of CHART is drawn, and its slider changes it."""
+    lines, rail = place.locator(".cartesianlayer"), place.locator(".slider-rail-touch-rect")
+    rail.scroll_into_view_if_needed()
+    assert lines.locator(".trace path").count(), "the chart has no line"
+    before = lines.inner_html()
+    size = rail.bounding_box()
+    rail.click(position={"x": size["width"] - 3, "y": size["height"] / 2})
+    element = lines.element_handle()
+    element.owner_frame().wait_for_function("([e, before]) => e.innerHTML !== before", arg=[element, before])
+
+
 def assert_still(place: Locator) -> None:
     """A picture and no frame; the words for those who cannot see it give the set."""
     picture = place.locator("img")

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import urllib.request
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,9 @@ LAB_FLAGS = (
     *("--expose-app-in-browser", "--LabApp.extension_manager=readonly", "--LanguageServerManager.autodetect=False"),
     *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
 )
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "PYTEST"))}
+"""Today's variables without those of another Jupyter."""
+CLEAN["JUPYTER_NO_CONFIG"] = "1"
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
@@ -57,7 +59,7 @@ class Lab(Server):
         self,
         folder: Path,
         python: str | Path = sys.executable,
-        environment: Mapping[str, str] = os.environ,
+        environment: dict[str, str] = CLEAN,
         module: str = "jupyterlab",
         flags: tuple[str, ...] = LAB_FLAGS,
     ) -> None:
@@ -75,18 +77,16 @@ class Lab(Server):
             "JUPYTER_RUNTIME_DIR": str(self._runtime),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-            "JUPYTER_NO_CONFIG": "1",
             "IPYTHONDIR": str(folder / "ipython"),
             "PYTHONWARNINGS": "default",
         }
-        given = {key: value for key, value in environment.items() if not key.startswith(("JUPYTER", "PYTEST"))}
         command = [
             *(python, "-m", module, "--no-browser", "--port=0"),
             *(f"--ServerApp.root_dir={self.root}", f"--IdentityProvider.token={TOKEN}", *flags),
         ]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
-        super().__init__(module, command, folder=self.root, environment=given | own)
+        super().__init__(module, command, folder=self.root, environment=environment | own)
 
     def answers(self) -> bool:
         """Whether it has written down by now at which port it listens."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,9 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return request.module.ENGINE
 
 
-@pytest.fixture
-def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:  # noqa: F811
-    """Make pages that reach this machine alone; `page.asked` has the addresses elsewhere that a host asked for."""
+@contextmanager
+def pages(browser: Browser) -> Iterator[Callable[..., Page]]:  # noqa: F811
+    """Give a function that makes pages which reach this machine alone."""
     contexts = []
 
     def make(width: int = 1300, height: int = 1000, **options: object) -> Page:
@@ -59,6 +60,13 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:  # noqa: F811
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:  # noqa: F811
+    """Make pages that reach this machine alone; `page.asked` has the addresses elsewhere that a host asked for."""
+    with pages(browser) as make:
+        yield make
 
 
 @pytest.fixture
