@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
         return report
     if report.failed:
         row.failed.update(row.columns_of(item.name))
-        report.sections += [(f"log of {server.name}", server.log()[-10_000:]) for server in Server.running]
+        report.sections += [(f"log of {server.name}", server.log()[-3000:]) for server in Server.running]
     # A skipped test has said nothing.
     left[row] += report.skipped - (call.when == "teardown")
     return report

@@ -46,7 +46,8 @@ class JupyterLab(Lab):
 
     def result(self, page: Page, output: str) -> Locator:
         """The place below the cell whose output is called so, scrolled to."""
-        cell = page.locator(self.cell).nth(1 + list(CELLS).index(output))
+        # Not by its number: nbclassic inserts a cell where another client has run something.
+        cell = page.locator(self.cell).filter(has_text=CELLS[output].splitlines()[0])
         cell.scroll_into_view_if_needed()
         return cell.locator(self.output)
 
