@@ -108,8 +108,29 @@ class Speed(SphinxDirective):
         return self.parse_text_to_nodes(made(report))
 
 
+class Hosts(SphinxDirective):
+    """A table of hosts.json by its name: the hosts, or the engines."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, a row for each host with its version, what was seen, a note, and the day."""
+        path = Path(__file__).with_name("hosts.json")
+        self.env.note_dependency(str(path))
+        rows = json.loads(path.read_text("utf-8"))[self.arguments[0]]
+        if not rows:
+            return self.parse_text_to_nodes("*No run so far.*")
+        seen = [key for key in next(iter(rows.values())) if key not in ("version", "note", "date")]
+        lines = [["", "Version", *(key.capitalize() if key == "explorer" else key for key in seen), "Note", "Seen on"]]
+        lines.append(["---"] * len(lines[0]))
+        for name, row in rows.items():
+            lines.append([f"**{name}**", *(row[key] for key in ("version", *seen, "note", "date"))])
+        return self.parse_text_to_nodes("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
 def setup(app: object) -> None:
-    """Connect the escaping of docstrings and the directives `codes` and `speed` with Sphinx."""
+    """Connect the escaping of docstrings and the directives `codes`, `speed` and `hosts` with Sphinx."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]
     app.add_directive("codes", Codes)  # type: ignore[attr-defined]
     app.add_directive("speed", Speed)  # type: ignore[attr-defined]
+    app.add_directive("hosts", Hosts)  # type: ignore[attr-defined]

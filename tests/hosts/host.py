@@ -184,8 +184,9 @@ def environment_of(folder: Path, requirements: tuple[str, ...]) -> Path | str:
     install = (python, "-m", "pip", "install", "--quiet")
     try:
         if not stamp.exists() or stamp.read_text() != wanted:
+            ours = wheel()
             venv.create(folder, clear=True, with_pip=True)
-            run(*install, wheel(), *requirements)
+            run(*install, ours, *requirements)
             stamp.write_text(wanted)
         run(*install, "--no-deps", "--force-reinstall", wheel())
     except AssertionError as error:
