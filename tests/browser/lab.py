@@ -142,14 +142,17 @@ class Lab(Server):
 
 
 async def in_kernel(connection: Path, code: str, expression: str) -> Any:
-    """Run code in the kernel that a connection file tells of, and give the value of an expression."""
+    """Run code in the kernel that a connection file tells of, and give the value of an expression.
+
+    It is silent, because nbclassic clears a cell's output when it hears that another client has run something.
+    """
     client = AsyncKernelClient()
     client.load_connection_file(str(connection))
     client.start_channels()
     try:
         await client.wait_for_ready(timeout=SECONDS)
         reply = await client.execute(
-            code, store_history=False, user_expressions={"it": expression}, allow_stdin=False, reply=True,
+            code, silent=True, store_history=False, user_expressions={"it": expression}, allow_stdin=False, reply=True,
             timeout=SECONDS,
         )  # fmt: skip
     finally:

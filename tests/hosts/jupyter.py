@@ -46,7 +46,6 @@ class JupyterLab(Lab):
 
     def result(self, page: Page, output: str) -> Locator:
         """The place below the cell whose output is called so, scrolled to."""
-        # Not by its number: nbclassic inserts a cell where another client has run something.
         cell = page.locator(self.cell).filter(has_text=CELLS[output].splitlines()[0])
         cell.scroll_into_view_if_needed()
         return cell.locator(self.output)
@@ -77,7 +76,10 @@ class Nbclassic(JupyterLab):
 
     def open(self, page: Page) -> None:
         page.goto(f"{self.url}notebooks/{NAME}?token={TOKEN}")
-        page.wait_for_function("window.Jupyter?.notebook?._fully_loaded && Jupyter.notebook.kernel?.is_connected()")
+        page.wait_for_function("window.Jupyter?.notebook?._fully_loaded && Jupyter.notebook.kernel?.widget_manager")
+        # For 4 s the manager waits for widgets of an earlier page, and then draws the cells again. What was run by then,
+        # even a slider of ipywidgets, it draws no more. We ask the same once more, and the answer comes after its own.
+        page.evaluate("async () => { await Jupyter.notebook.kernel.widget_manager._loadFromKernel(); }")
 
     def run_all(self, page: Page) -> None:
         page.evaluate("Jupyter.notebook.execute_all_cells()")

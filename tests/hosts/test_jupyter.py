@@ -4,7 +4,7 @@ import pytest
 
 import normviz as nv
 from tests.browser import fits, reading
-from tests.browser.alive import CHOSEN, assert_alive, assert_chart, frame_of
+from tests.browser.alive import assert_alive, assert_chart, frame_of
 from tests.hosts.conftest import pages
 from tests.hosts.host import Host
 from tests.hosts.jupyter import NAME, PROGRAMS, REQUIREMENTS
