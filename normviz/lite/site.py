@@ -1,0 +1,210 @@
+"""Build the site: notebooks, wheels, JupyterLite's pages and, on demand, a copy of Pyodide."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import distribution
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from normviz.lite import wheels
+
+MODULES = ("jupyterlite_core", "jupyterlite_pyodide_kernel", "jupyter_server")
+KERNEL = "@jupyterlite/pyodide-kernel-extension"
+EXTENSIONS = {
+    "jupyterlite-pyodide-kernel": KERNEL,
+    "jupyterlab-widgets": "@jupyter-widgets/jupyterlab-manager",
+    "anywidget": "anywidget",
+    "plotly": "jupyterlab-plotly",
+}
+"""What runs Python, explorers and charts in JupyterLab: the packages and the names of their extensions."""
+NAME = "normviz"
+CONFIG = "jupyter-lite.json"
+
+RUNTIME = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+SCRIPTS = ("pyodide.asm.js", "pyodide.asm.mjs")
+"""The first until Pyodide 0.29, the second since."""
+LOADED = ("ipython", "jedi", "micropip", "numpy", "packaging", "traitlets")
+"""What Pyodide loads of its own packages before a notebook runs."""
+LOADED_IF_APART = ("sqlite3", "ssl")
+"""Pyodide before 314 has these apart from the standard library, and the kernel asks for them."""
+
+
+def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
+    """Write a JupyterLite site with the notebooks, completely or not at all.
+
+    Parameters
+    ----------
+    folder
+        A new or an empty folder, or one with an earlier site, which is replaced.
+    notebooks
+        The folder of the course.
+    pyodide
+        A folder with Pyodide. What the site needs of it is copied, and the site then asks no other server. Without it
+        the reader's browser loads Pyodide from the CDN that the kernel names.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If JupyterLite is not installed.
+    ValueError
+        If one of the folders cannot be used.
+    RuntimeError
+        If JupyterLite cannot build the site.
+    """
+    if not all(map(find_spec, MODULES)):
+        raise ModuleNotFoundError('JupyterLite is not installed; install it with: python -m pip install "normviz[lite]"')
+    folder = folder.resolve()
+    check_folder(folder)
+    copied = needed_of(pyodide) if pyodide else ()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the site, so that it can be moved there in one step.
+    with TemporaryDirectory(prefix=".normviz-lite-", dir=folder.parent) as made:
+        source, site = Path(made, "source"), Path(made, "site")
+        (source / "pypi").mkdir(parents=True)
+        own = [wheels.write_wheel(package, source / "pypi").name for package in wheels.needed()]
+        if pyodide:
+            (source / "static" / "pyodide").mkdir(parents=True)
+            for name in copied:
+                shutil.copyfile(pyodide / name, source / "static" / "pyodide" / name)
+        for name, content in configuration(own, notebooks, copied).items():
+            (source / name).write_text(json.dumps(content, indent=1), "utf-8")
+        run_jupyterlite(source, site)
+        if folder.exists():
+            folder.rename(Path(made, "earlier"))
+        site.rename(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything but an earlier site.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        name = json.loads((folder / CONFIG).read_text("utf-8"))["jupyter-config-data"]["appName"]
+    except (OSError, ValueError, KeyError, TypeError):
+        name = None
+    if name != NAME:
+        raise ValueError(f"{folder} holds other files than an earlier site; name a new folder")
+
+
+def needed_of(pyodide: Path) -> list[str]:
+    """Return the names of the files that the site needs of a folder with Pyodide.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not there.
+    """
+    lock = pyodide / "pyodide-lock.json"
+    runtime = [entry(), *RUNTIME, next((name for name in SCRIPTS if (pyodide / name).exists()), SCRIPTS[0])]
+    if absent := [name for name in runtime if not (pyodide / name).is_file()]:
+        raise ValueError(f"{pyodide} is no folder with Pyodide: {absent[0]} is not there")
+    try:
+        packages = json.loads(lock.read_text("utf-8"))["packages"]
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{lock} does not list the packages of Pyodide") from error
+    names = [*LOADED, *(name for name in LOADED_IF_APART if name in packages)]
+    files: dict[str, str] = {}
+    while names:
+        name = wheels.normal(names.pop())
+        if name not in files:
+            found = packages.get(name)
+            if found is None or not (pyodide / found["file_name"]).is_file():
+                raise ValueError(f"{pyodide} lacks the package {name}; give the folder of a full release of Pyodide")
+            files[name] = found["file_name"]
+            names += found["depends"]
+    return [*runtime, *files.values()]
+
+
+def entry() -> str:
+    """Return the name of the file by which the installed kernel starts Pyodide."""
+    from jupyterlite_pyodide_kernel import constants
+
+    return getattr(constants, "PYODIDE_MJS", "pyodide.js")
+
+
+def extension(package: str, name: str) -> Path:
+    """Return the folder of an extension of JupyterLab that a package has installed.
+
+    Raises
+    ------
+    ValueError
+        If the package has installed none.
+    """
+    end = f"share/jupyter/labextensions/{name}/package.json"
+    for file in distribution(package).files or ():
+        if str(file).replace("\\", "/").endswith(end):
+            return Path(str(file.locate())).resolve().parent
+    raise ValueError(f"{package} has installed no extension of JupyterLab, so its outputs would not be shown")
+
+
+def configuration(own: Iterable[str], notebooks: Path, copied: Iterable[str]) -> dict[str, Any]:
+    """Return the contents of JupyterLite's files of settings.
+
+    Parameters
+    ----------
+    own
+        The names of the site's wheels.
+    notebooks
+        The folder of the course.
+    copied
+        The names of the copied files of Pyodide; none, if a CDN gives it.
+    """
+    extensions = {name: extension(package, name) for package, name in EXTENSIONS.items()}
+    # The worker that runs Python lies in the folder `static` of its extension, and addresses are relative to it.
+    loaded = [f"{'../' * (KERNEL.count('/') + 3)}pypi/{name}" for name in own]
+    loaded += [f"pypi/{path.name}" for path in sorted((extensions[KERNEL] / "static" / "pypi").glob("*kernel-*.whl"))]
+    apart = [name for name in LOADED_IF_APART if any(file.startswith(f"{name}-") for file in copied)]
+    pyodide = {
+        "disablePyPIFallback": bool(copied),
+        "loadPyodideOptions": {
+            "packages": [*loaded, *LOADED, *apart],
+            # Otherwise plotly puts its whole script into the first output with a chart.
+            "env": {"PLOTLY_RENDERER": "plotly_mimetype"},
+        },
+    }
+    return {
+        CONFIG: {
+            "jupyter-lite-schema-version": 0,
+            "jupyter-config-data": {"appName": NAME, "litePluginSettings": {f"{KERNEL}:kernel": pyodide}},
+        },
+        "overrides.json": {"@jupyterlab/apputils-extension:themes": {"adaptive-theme": True}},
+        "jupyter_lite_config.json": {
+            "LiteBuildConfig": {
+                "apps": ["lab"],
+                "contents": [str(notebooks.resolve())],
+                "federated_extensions": list(map(str, extensions.values())),
+                "ignore_sys_prefix": True,
+                "no_sourcemaps": True,
+                "no_unused_shared_packages": True,
+            }
+        },
+    }
+
+
+def run_jupyterlite(source: Path, site: Path) -> None:
+    """Let JupyterLite build a site from a folder of sources.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot.
+    """
+    command = [sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", source, "--output-dir", site]
+    # Neither the user's settings nor advice to install more has a place here.
+    environment = os.environ | {"JUPYTER_NO_CONFIG": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([*map(str, command)], cwd=source, env=environment, capture_output=True, text=True)
+    if done.returncode or not (site / "lab" / "index.html").exists():
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise RuntimeError(f"JupyterLite could not build the site; its last line is: {said}")
