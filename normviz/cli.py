@@ -1,4 +1,4 @@
-"""The command ``normviz``: write the playground or a page, copy the course, audit a model, compile in advance."""
+"""The command ``normviz``: write the playground, a page or a site, copy the course, audit a model, compile in advance."""
 
 from __future__ import annotations
 
@@ -127,6 +127,32 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
         options.append("--allow-root")
     # In this process, so that JupyterLab handles Ctrl-C.
     LabApp.launch_instance([*options, *jupyter_options])
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option(
+    "--offline",
+    "pyodide",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="PYODIDE_DIR",
+    help="Copy what is needed of this folder with Pyodide, so that the site asks no other server.",
+)
+def lite(folder: Path, pyodide: Path | None) -> None:
+    """Write the course as a static site whose Python runs in the browser.
+
+    DIR is a new folder, or one with an earlier site, which is replaced. Any web server can give the site away; opened
+    from the disk it does not work.
+    """
+    from normviz.lite import build
+
+    try:
+        build(folder, shipped_notebooks(), pyodide)
+    except (ModuleNotFoundError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    click.echo(f"Wrote {folder} ({size / 1e6:.0f} MB). To try it: python -m http.server --directory {folder}")
+    click.echo(f"and open http://localhost:8000/lab/index.html?path={FIRST_NOTEBOOK}")
 
 
 @cli.command(hidden=True, context_settings={"ignore_unknown_options": True})

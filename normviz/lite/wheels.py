@@ -29,10 +29,11 @@ LEFT_OUT = (
     # The course is among the site's files.
     "normviz/notebooks/*",
     "ipywidgets/*/tests/*",
-    # The site has this JavaScript; JupyterLab's part of it draws the charts.
+    # The site has this JavaScript.
     "*/labextension/*",
     "*/nbextension/*",
-    "plotly/package_data/*.js",
+    # A second plotly.js, of plotly's own widget, and examples of data.
+    "plotly/package_data/widgetbundle.js",
     "plotly/package_data/datasets/*",
 )
 WHEEL = "Wheel-Version: 1.0\nGenerator: normviz\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
