@@ -1,4 +1,4 @@
-"""The command ``normviz``: write the playground, a page or a site, copy the course, audit a model, compile in advance."""
+"""The command ``normviz``: pages, a site of the course, the course itself, audits, and compiling in advance."""
 
 from __future__ import annotations
 

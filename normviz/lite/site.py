@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ EXTENSIONS = {
     "anywidget": "anywidget",
     "plotly": "jupyterlab-plotly",
 }
-"""What runs Python, explorers and charts in JupyterLab: the packages and the names of their extensions."""
+"""What runs Python (the first) and draws explorers and charts in JupyterLab: packages and names of their extensions."""
 NAME = "normviz"
 CONFIG = "jupyter-lite.json"
 
@@ -58,10 +58,13 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
         If JupyterLite cannot build the site.
     """
     if not all(map(find_spec, MODULES)):
-        raise ModuleNotFoundError('JupyterLite is not installed; install it with: python -m pip install "normviz[lite]"')
+        raise ModuleNotFoundError(
+            'JupyterLite is not installed; install it with: python -m pip install "normviz[lite]"'
+        )
     folder = folder.resolve()
     check_folder(folder)
-    copied = needed_of(pyodide) if pyodide else ()
+    extensions = [extension(package, name) for package, name in EXTENSIONS.items()]
+    copied = needed_of(pyodide, entry()) if pyodide else ()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the site, so that it can be moved there in one step.
     with TemporaryDirectory(prefix=".normviz-lite-", dir=folder.parent) as made:
@@ -72,7 +75,7 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
             (source / "static" / "pyodide").mkdir(parents=True)
             for name in copied:
                 shutil.copyfile(pyodide / name, source / "static" / "pyodide" / name)
-        for name, content in configuration(own, notebooks, copied).items():
+        for name, content in configuration(own, notebooks, extensions, copied).items():
             (source / name).write_text(json.dumps(content, indent=1), "utf-8")
         run_jupyterlite(source, site)
         if folder.exists():
@@ -98,8 +101,8 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} holds other files than an earlier site; name a new folder")
 
 
-def needed_of(pyodide: Path) -> list[str]:
-    """Return the names of the files that the site needs of a folder with Pyodide.
+def needed_of(pyodide: Path, start: str) -> list[str]:
+    """Return the names of the files that the site needs of a folder with Pyodide, which is started by the file `start`.
 
     Raises
     ------
@@ -107,12 +110,12 @@ def needed_of(pyodide: Path) -> list[str]:
         If one of them is not there.
     """
     lock = pyodide / "pyodide-lock.json"
-    runtime = [entry(), *RUNTIME, next((name for name in SCRIPTS if (pyodide / name).exists()), SCRIPTS[0])]
+    runtime = [start, *RUNTIME, next((name for name in SCRIPTS if (pyodide / name).exists()), SCRIPTS[0])]
     if absent := [name for name in runtime if not (pyodide / name).is_file()]:
         raise ValueError(f"{pyodide} is no folder with Pyodide: {absent[0]} is not there")
     try:
         packages = json.loads(lock.read_text("utf-8"))["packages"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{lock} does not list the packages of Pyodide") from error
     names = [*LOADED, *(name for name in LOADED_IF_APART if name in packages)]
     files: dict[str, str] = {}
@@ -149,8 +152,10 @@ def extension(package: str, name: str) -> Path:
     raise ValueError(f"{package} has installed no extension of JupyterLab, so its outputs would not be shown")
 
 
-def configuration(own: Iterable[str], notebooks: Path, copied: Iterable[str]) -> dict[str, Any]:
-    """Return the contents of JupyterLite's files of settings.
+def configuration(
+    own: Sequence[str], notebooks: Path, extensions: Sequence[Path], copied: Sequence[str]
+) -> dict[str, Any]:
+    """Return the contents of JupyterLite's files of settings, by name.
 
     Parameters
     ----------
@@ -158,13 +163,15 @@ def configuration(own: Iterable[str], notebooks: Path, copied: Iterable[str]) ->
         The names of the site's wheels.
     notebooks
         The folder of the course.
+    extensions
+        The folders of the extensions of JupyterLab; the first is that of the kernel.
     copied
         The names of the copied files of Pyodide; none, if a CDN gives it.
     """
-    extensions = {name: extension(package, name) for package, name in EXTENSIONS.items()}
-    # The worker that runs Python lies in the folder `static` of its extension, and addresses are relative to it.
-    loaded = [f"{'../' * (KERNEL.count('/') + 3)}pypi/{name}" for name in own]
-    loaded += [f"pypi/{path.name}" for path in sorted((extensions[KERNEL] / "static" / "pypi").glob("*kernel-*.whl"))]
+    # The worker that runs Python lies in extensions/@jupyterlite/pyodide-kernel-extension/static, and asks from there.
+    # Addresses and names both count as packages, so Pyodide loads all of them at once, before micropip is there.
+    loaded = [f"../../../../pypi/{name}" for name in own]
+    loaded += [f"pypi/{path.name}" for path in sorted((extensions[0] / "static" / "pypi").glob("*kernel-*.whl"))]
     apart = [name for name in LOADED_IF_APART if any(file.startswith(f"{name}-") for file in copied)]
     pyodide = {
         "disablePyPIFallback": bool(copied),
@@ -184,7 +191,7 @@ def configuration(own: Iterable[str], notebooks: Path, copied: Iterable[str]) ->
             "LiteBuildConfig": {
                 "apps": ["lab"],
                 "contents": [str(notebooks.resolve())],
-                "federated_extensions": list(map(str, extensions.values())),
+                "federated_extensions": list(map(str, extensions)),
                 "ignore_sys_prefix": True,
                 "no_sourcemaps": True,
                 "no_unused_shared_packages": True,
