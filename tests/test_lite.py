@@ -19,6 +19,7 @@ from normviz import cli
 from normviz.lite import site, wheels
 
 PYODIDE = ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip")
+RELEASE = ("version", "0.27")
 LOCK = {
     **{name: (f"{name}-1.whl", ()) for name in ("micropip", "numpy", "packaging", "traitlets", "pandas", "sqlite3")},
     "ipython": ("ipython-1.whl", ("prompt_toolkit",)),
@@ -129,12 +130,12 @@ def pyodide(tmp_path):
     for name in (*PYODIDE, *(file for file, _ in LOCK.values())):
         (tmp_path / name).touch()
     packages = {name: {"file_name": file, "depends": depends} for name, (file, depends) in LOCK.items()}
-    (tmp_path / "pyodide-lock.json").write_text(json.dumps({"packages": packages}))
+    (tmp_path / "pyodide-lock.json").write_text(json.dumps({"info": {"version": "0.27.7"}, "packages": packages}))
     return tmp_path
 
 
 def test_only_what_is_needed_of_pyodide_is_copied(pyodide):
-    needed = site.needed_of(pyodide, "pyodide.js")
+    needed = site.needed_of(pyodide, "pyodide.js", RELEASE)
     assert len(set(needed)) == len(needed)
     assert set(needed) == {file.name for file in pyodide.iterdir()} - {"pandas-1.whl"}
 
@@ -152,14 +153,22 @@ def test_only_what_is_needed_of_pyodide_is_copied(pyodide):
 def test_a_folder_without_pyodide_is_refused(pyodide, missing, said):
     (pyodide / missing).unlink()
     with pytest.raises(ValueError, match=said):
-        site.needed_of(pyodide, "pyodide.js")
+        site.needed_of(pyodide, "pyodide.js", RELEASE)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]"])
 def test_an_unreadable_list_of_packages_is_named(pyodide, text):
     (pyodide / "pyodide-lock.json").write_text(text)
     with pytest.raises(ValueError, match=r"pyodide-lock\.json does not list the packages of Pyodide$"):
-        site.needed_of(pyodide, "pyodide.js")
+        site.needed_of(pyodide, "pyodide.js", RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted", "said"), [("version", "0.2", "Pyodide 0.27.7"), ("python", "3.14", "Python None")]
+)
+def test_another_release_is_refused(pyodide, key, wanted, said):
+    with pytest.raises(ValueError, match=f"holds {said}, and the installed kernel of JupyterLite needs "):
+        site.needed_of(pyodide, "pyodide.js", (key, wanted))
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
     folder = folder.resolve()
     check_folder(folder)
     extensions = [extension(package, name) for package, name in EXTENSIONS.items()]
-    copied = needed_of(pyodide, entry()) if pyodide else ()
+    copied = needed_of(pyodide, *kernel_needs()) if pyodide else ()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the site, so that it can be moved there in one step.
     with TemporaryDirectory(prefix=".normviz-lite-", dir=folder.parent) as made:
@@ -101,22 +101,36 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} holds other files than an earlier site; name a new folder")
 
 
-def needed_of(pyodide: Path, start: str) -> list[str]:
-    """Return the names of the files that the site needs of a folder with Pyodide, which is started by the file `start`.
+def needed_of(pyodide: Path, start: str, release: tuple[str, str]) -> list[str]:
+    """Return the names of the files that the site needs of a folder with Pyodide.
+
+    Parameters
+    ----------
+    pyodide
+        The folder.
+    start, release
+        What the kernel needs: see `kernel_needs`.
 
     Raises
     ------
     ValueError
-        If one of them is not there.
+        If one of the files is not there, or Pyodide is another release than the kernel needs.
     """
     lock = pyodide / "pyodide-lock.json"
     runtime = [start, *RUNTIME, next((name for name in SCRIPTS if (pyodide / name).exists()), SCRIPTS[0])]
     if absent := [name for name in runtime if not (pyodide / name).is_file()]:
         raise ValueError(f"{pyodide} is no folder with Pyodide: {absent[0]} is not there")
     try:
-        packages = json.loads(lock.read_text("utf-8"))["packages"]
+        listed = json.loads(lock.read_text("utf-8"))
+        packages, info = listed["packages"], listed["info"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{lock} does not list the packages of Pyodide") from error
+    key, wanted = release
+    if not f"{info.get(key)}.".startswith(f"{wanted}."):
+        of = "Python" if key == "python" else "Pyodide"
+        raise ValueError(
+            f"{pyodide} holds {of} {info.get(key)}, and the installed kernel of JupyterLite needs {of} {wanted}"
+        )
     names = [*LOADED, *(name for name in LOADED_IF_APART if name in packages)]
     files: dict[str, str] = {}
     while names:
@@ -130,11 +144,14 @@ def needed_of(pyodide: Path, start: str) -> list[str]:
     return [*runtime, *files.values()]
 
 
-def entry() -> str:
-    """Return the name of the file by which the installed kernel starts Pyodide."""
+def kernel_needs() -> tuple[str, tuple[str, str]]:
+    """Return the file by which the installed kernel starts Pyodide, and what Pyodide has to say of its release."""
     from jupyterlite_pyodide_kernel import constants
 
-    return getattr(constants, "PYODIDE_MJS", "pyodide.js")
+    if python := getattr(constants, "PYODIDE_PYTHON_VERSION", None):
+        return constants.PYODIDE_MJS, ("python", python)
+    # Pyodide 0.27.7 serves a kernel that was made for 0.27.6.
+    return "pyodide.js", ("version", constants.PYODIDE_VERSION.rpartition(".")[0])
 
 
 def extension(package: str, name: str) -> Path:
