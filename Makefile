@@ -1,7 +1,7 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 # With PYTHON=python3.12 the environment is .venv-3.12. With LOWEST=1 it has the lowest versions that pyproject.toml allows.
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-hosts lint coverage book instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit bench-install dist clean
+.PHONY: help lab test test-hosts lint coverage book site instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit bench-install dist clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -52,6 +52,15 @@ coverage: $(VENV)/dev-ready ## all tests, with the lines that they miss; pages i
 
 book: $(VENV)/dev-ready ## the course as a site, in build/book/html
 	$(BIN)/python tools/make_book.py
+
+# JupyterLite has an environment of its own: JupyterLab beside it would load the extension of its kernel, too.
+site: $(VENV)/dev-ready ## the book, the playground and the course with Python in the browser as one site, in build/site
+	$(BIN)/python tools/make_book.py build/book --lite lite/
+	rm -rf build/site && cp -R build/book/html build/site
+	$(BIN)/python -m normviz playground --no-open --output build/site/playground.html
+	$(BIN)/python -m venv .cache/lite
+	.cache/lite/bin/python -m pip install --quiet '.[lite]'
+	.cache/lite/bin/python -m normviz lite build/site/lite
 
 instructor: $(VENV)/dev-ready ## the notebooks with solutions and notes for the teacher, in normviz-instructor
 	$(BIN)/python -m normviz instructor

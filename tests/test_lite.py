@@ -10,6 +10,7 @@ import posixpath
 import subprocess
 import sys
 import zipfile
+from collections import defaultdict
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 from normviz import cli
 from normviz.lite import site, wheels
+from tools.make_book import ROOT, as_chapter
 
 PYODIDE = ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip")
 RELEASE = ("version", "0.27")
@@ -34,7 +36,8 @@ def made(tmp_path_factory):
     """Some of the wheels by name: normviz, the small ones, and one that is compiled on most machines."""
     folder = tmp_path_factory.mktemp("wheels")
     names = ("normviz", "anywidget", "comm", "psygnal")
-    return {name: wheels.write_wheel(distribution(name), folder) for name in names}
+    found = {name: wheels.write_wheel(distribution(name), folder) for name in names}
+    return found | {"nbformat": wheels.write_stand_in(folder)}
 
 
 # ---- wheels ----------------------------------------------------------------------------------------------------------
@@ -84,7 +87,7 @@ def test_pip_installs_them(made, tmp_path):
     code = (
         "import normviz as nv, psygnal, anywidget; from importlib.metadata import version\n"
         "nv.Explorer(nv.samples.activations()).to_svg('x.svg')\n"
-        "print(nv.__file__, psygnal.__file__, version('normviz'))"
+        "print(nv.__file__, psygnal.__file__, version('normviz'), version('nbformat'))"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
@@ -94,6 +97,7 @@ def test_pip_installs_them(made, tmp_path):
         str(tmp_path / "normviz" / "__init__.py"),
         str(tmp_path / "psygnal" / "__init__.py"),
         distribution("normviz").version,
+        "4.2.0",
     ]
 
 
@@ -227,3 +231,23 @@ def test_a_folder_that_is_not_there(tmp_path, capsys):
     assert cli.main(["lite", str(tmp_path / "site"), "--offline", str(tmp_path / "pyodide")]) == 2
     assert "pyodide' does not exist" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# ---- the book beside it ----------------------------------------------------------------------------------------------
+
+
+def test_a_chapter_links_to_its_notebook_only_where_the_site_is():
+    path = ROOT / "notebooks" / "02_group_norm.ipynb"
+    alone, beside = (as_chapter(path, defaultdict(str), lite).cells[0].source for lite in (None, "lite/"))
+    assert "browser" not in alone
+    # Chapters stand in the folder `course` of the book.
+    assert (
+        'solve exercises, <a href="../lite/lab/index.html?path=02_group_norm.ipynb">run it in the browser</a>' in beside
+    )
+
+
+def test_the_first_page_leads_to_the_tour(tmp_path):
+    page = tmp_path / "index.html"
+    page.write_text("<script type=\"module\">await import('./config-utils.js');</script>")
+    site.begin_with("00_tour.ipynb", page)
+    assert page.read_text() == '<script type="module">location.replace("lab/index.html?path=00_tour.ipynb");</script>'

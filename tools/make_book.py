@@ -1,11 +1,13 @@
 """Build the book into build/book/html (`make book`): the notebooks, the pages of docs, and the reference.
 
-    python tools/make_book.py [FOLDER [EXECUTED]]
+    python tools/make_book.py [FOLDER [EXECUTED]] [--lite ADDRESS]
 
 Sphinx needs all sources in one folder, so they are copied there first. The last printed line is the pages' folder.
-Notebooks that are in the folder EXECUTED keep the outputs that they have there; Sphinx runs all others.
+Notebooks that are in the folder EXECUTED keep the outputs that they have there; Sphinx runs all others. ADDRESS is that
+of a site that `normviz lite` wrote, as seen from the book's first page: every chapter then links to its notebook there.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -19,13 +21,14 @@ import normviz as nv
 ROOT = Path(__file__).parent.parent
 HINT = (
     '<p class="notebook-hint">This page shows a notebook; its pictures and charts are interactive. To change and run '
-    'the code, or to solve exercises, <a href="../notebooks/{name}" download>download the notebook</a>, or get all of '
-    "them by <code>normviz lab</code>.</p>"
+    'the code, or to solve exercises, {run}<a href="../notebooks/{name}" download>download the notebook</a>, or get all '
+    "of them by <code>normviz lab</code>.</p>"
 )
+RUN = '<a href="../{lite}lab/index.html?path={name}">run it in the browser</a> (nothing is installed), '
 NOT_PAGES = ("__pycache__", "images")
 
 
-def gather(source: Path, executed: Path | None) -> None:
+def gather(source: Path, executed: Path | None, lite: str | None) -> None:
     """Copy all sources of the book into one folder, and remove those of an earlier build."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns(*NOT_PAGES))
@@ -35,7 +38,7 @@ def gather(source: Path, executed: Path | None) -> None:
     for path in notebooks:
         shutil.copyfile(path, source / "downloads" / "notebooks" / path.name)
         ran = executed / path.name if executed else None
-        chapter = as_chapter(ran if ran and ran.exists() else path, titles)
+        chapter = as_chapter(ran if ran and ran.exists() else path, titles, lite)
         if any(cell.get("outputs") for cell in chapter.cells):
             chapter.metadata["mystnb"] = {"execution_mode": "off"}
         nbformat.write(chapter, source / "course" / path.name)
@@ -43,7 +46,7 @@ def gather(source: Path, executed: Path | None) -> None:
     nv.worksheet((2, 4, 3, 3), path=source / "_static" / "worksheet.html")
 
 
-def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
+def as_chapter(path: Path, titles: dict[str, str], lite: str | None = None) -> nbformat.NotebookNode:
     """Turn a notebook into a chapter: links by title, a hint on how to run it, and folded answers."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
@@ -59,14 +62,15 @@ def as_chapter(path: Path, titles: dict[str, str]) -> nbformat.NotebookNode:
         if cell.id.startswith("exercise-") and cell.cell_type == "markdown":
             cell.source += "\n\n*Solve it in the notebook, where it is graded.*"
     title, _, rest = notebook.cells[0].source.partition("\n")
-    notebook.cells[0].source = f"{title}\n\n{HINT.format(name=path.name)}\n{rest}"
+    run = RUN.format(lite=lite, name=path.name) if lite else ""
+    notebook.cells[0].source = f"{title}\n\n{HINT.format(name=path.name, run=run)}\n{rest}"
     return notebook
 
 
-def main(build: Path = ROOT / "build" / "book", executed: Path | None = None) -> int:
+def main(build: Path, executed: Path | None = None, lite: str | None = None) -> int:
     """Build the book and return Sphinx's exit code; any warning is an error."""
     source, pages = build / "source", build / "html"
-    gather(source, executed)
+    gather(source, executed, lite)
     shutil.rmtree(pages, ignore_errors=True)
     print("Running the notebooks and writing the pages; this takes a few minutes ...", flush=True)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-b", "html"]
@@ -82,4 +86,8 @@ def main(build: Path = ROOT / "build" / "book", executed: Path | None = None) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:])))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", type=Path, nargs="?", default=ROOT / "build" / "book", metavar="FOLDER")
+    parser.add_argument("executed", type=Path, nargs="?", metavar="EXECUTED")
+    parser.add_argument("--lite", metavar="ADDRESS")
+    sys.exit(main(**vars(parser.parse_args())))

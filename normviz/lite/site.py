@@ -70,7 +70,8 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
     with TemporaryDirectory(prefix=".normviz-lite-", dir=folder.parent) as made:
         source, site = Path(made, "source"), Path(made, "site")
         (source / "pypi").mkdir(parents=True)
-        own = [wheels.write_wheel(package, source / "pypi").name for package in wheels.needed()]
+        made_wheels = [wheels.write_wheel(package, source / "pypi") for package in wheels.needed()]
+        own = [path.name for path in (*made_wheels, wheels.write_stand_in(source / "pypi"))]
         if pyodide:
             (source / "static" / "pyodide").mkdir(parents=True)
             for name in copied:
@@ -78,6 +79,7 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
         for name, content in configuration(own, notebooks, extensions, copied).items():
             (source / name).write_text(json.dumps(content, indent=1), "utf-8")
         run_jupyterlite(source, site)
+        begin_with(min(notebooks.glob("*.ipynb")).name, site / "index.html")
         if folder.exists():
             folder.rename(Path(made, "earlier"))
         site.rename(folder)
@@ -215,6 +217,13 @@ def configuration(
             }
         },
     }
+
+
+def begin_with(notebook: str, page: Path) -> None:
+    """Let the site's first page lead to a notebook, where JupyterLite leads to an empty lab."""
+    text = page.read_text("utf-8")
+    there = f'location.replace("lab/index.html?path={notebook}");'
+    page.write_text(text.replace("await import('./config-utils.js');", there), "utf-8")
 
 
 def run_jupyterlite(source: Path, site: Path) -> None:

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -96,21 +96,36 @@ def contents(package: Distribution) -> Iterator[tuple[str, Path]]:
 def write_wheel(package: Distribution, folder: Path) -> Path:
     """Write the wheel of an installed package into a folder, the same bytes at every call, and return its path."""
     stem = f"{normal(package.name).replace('-', '_')}-{package.version}"
+    return write(stem, ((name, place.read_bytes()) for name, place in contents(package)), folder)
+
+
+def write_stand_in(folder: Path) -> Path:
+    """Write a wheel without which plotly refuses to show a figure, and return its path.
+
+    Plotly wants nbformat, of which it reads the version alone; nbformat itself needs a compiled package.
+    """
+    info = "Metadata-Version: 2.1\nName: nbformat\nVersion: 4.2.0\nSummary: A stand-in, for plotly\n"
+    files = {"nbformat/__init__.py": '__version__ = "4.2.0"\n', "nbformat-4.2.0.dist-info/METADATA": info}
+    return write("nbformat-4.2.0", ((name, text.encode()) for name, text in files.items()), folder)
+
+
+def write(stem: str, files: Iterable[tuple[str, bytes]], folder: Path) -> Path:
+    """Write files, of which one is the METADATA, as a wheel called `stem`, and return its path."""
     path = folder / f"{stem}-py3-none-any.whl"
     record = []
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as wheel:
+    with zipfile.ZipFile(path, "w", compression := zipfile.ZIP_DEFLATED, compresslevel=9) as wheel:
 
         def add(name: str, data: bytes) -> None:
             # Without a date of its own, so that the same files give the same wheel.
-            wheel.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+            wheel.writestr(zipfile.ZipInfo(name), data, compression)
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
             record.append(f"{name},sha256={digest},{len(data)}\n")
 
         info = ""
-        for name, place in contents(package):
-            add(name, place.read_bytes())
+        for name, data in files:
+            add(name, data)
             if name.endswith(".dist-info/METADATA"):
                 info = name.removesuffix("METADATA")
         add(f"{info}WHEEL", WHEEL.encode())
-        wheel.writestr(zipfile.ZipInfo(f"{info}RECORD"), "".join(record) + f"{info}RECORD,,\n", zipfile.ZIP_DEFLATED)
+        wheel.writestr(zipfile.ZipInfo(f"{info}RECORD"), "".join(record) + f"{info}RECORD,,\n", compression)
     return path

@@ -104,7 +104,7 @@ def last_cell(lab):
 
 def test_the_notebook_runs_as_it_is(lab, site):
     """Without %pip, and without an error in any cell."""
-    print(f"\nRun All to the first picture: {lab.seconds:.1f} s")
+    print(f"\nRun All to the first picture: {lab.seconds:.1f} s, with a load of {os.getloadavg()[0]:.0f}")
     assert json.loads((site / "files" / NOTEBOOK).read_text()) == json.loads(
         (ROOT / "notebooks" / NOTEBOOK).read_text()
     )
