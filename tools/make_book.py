@@ -21,8 +21,8 @@ import normviz as nv
 ROOT = Path(__file__).parent.parent
 HINT = (
     '<p class="notebook-hint">This page shows a notebook; its pictures and charts are interactive. To change and run '
-    'the code, or to solve exercises, {run}<a href="../notebooks/{name}" download>download the notebook</a>, or get all '
-    "of them by <code>normviz lab</code>.</p>"
+    'the code, or to solve exercises, {run}<a href="../notebooks/{name}" download>download the notebook</a>, or get '
+    "all of them by <code>normviz lab</code>.</p>"
 )
 RUN = '<a href="../{lite}lab/index.html?path={name}">run it in the browser</a> (nothing is installed), '
 NOT_PAGES = ("__pycache__", "images")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.browser.alive import CHART, EXPLORER, METHODS, SETUP, SHOW, assert_alive, frame_of
-from tests.browser.lab import command, wait_for_lab
+from tests.browser.lab import wait_for_lab
 from tests.browser.reading import HANGS, choose, state, wait_for
 from tests.course import answers_to
 from tests.hosts.host import ROOT, Host, environment
 from tests.hosts.pyodide_files import pyodide
-from tests.server import Server
+from tests.server import Server, until
 
 NOTE = "normviz lite, with Pyodide 0.27.7 and NumPy 2.0.2; the newest JupyterLite, whose Pyodide is on a CDN: not tried"
 HOST = Host(
@@ -132,16 +132,17 @@ def test_show_is_alive(lab, host):
 
 def test_explorer_is_two_way(lab, host):
     lab.evaluate(APPEND, [SETUP, EXPLORER])
-    cell = last_cell(lab)
-    root = cell.locator(".normviz[data-ready]")
+    last_cell(lab)
+    # The others are in frames.
+    root = lab.locator(".normviz[data-ready]")
     root.wait_for()
     label, name = METHODS[0]
     choose(root, label)
     assert state(root)["method"] == name
-    assert lab.evaluate(APPEND, ["print(explorer.method)"]) == [f"{name}\n"]
+    # What a click tells waits for a frame.
+    until(lambda: lab.evaluate(APPEND, ["print(explorer.method)"]) == [f"{name}\n"], "Python to hear of the click")
     lab.evaluate(APPEND, ["explorer.method = 'layer'"])
-    command(lab, "notebook:scroll-cell-center")
-    wait_for(lab.locator(".normviz[data-ready]").last, method="layer")
+    wait_for(root, method="layer")
     host.saw("explorer", "two-way")
 
 
