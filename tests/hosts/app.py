@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Frame, Locator, Page
+from playwright.sync_api import Frame, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser import fits
@@ -19,7 +19,7 @@ WIDTHS = (1300, 700)
 """Of the window, in pixels."""
 
 CUT = """element => {
-    const found = [], box = element.getBoundingClientRect(), name = element.className || element.tagName;
+    const found = [], box = element.getBoundingClientRect(), name = element.getAttribute("class") || element.tagName;
     if (box.width < 0.5 * innerWidth || box.height < 300) found.push(`${name} is ${box.width} x ${box.height}`);
     if (box.left < -1 || box.right > innerWidth + 1)
         found.push(`${name} lies from ${box.left} to ${box.right} in a page of ${innerWidth}`);
@@ -116,12 +116,12 @@ def recipe(heading: str) -> str:
     return found[1]
 
 
-def assert_whole(page: Page, *outputs: Locator, inside: Frame | None = None) -> None:
+def assert_whole(page: Page, *outputs: Locator, inside: Frame | None = None, widths: tuple[int, ...] = WIDTHS) -> None:
     """At each width of the window nothing of an output is cut off, scrolls inside, or has collapsed.
 
     `inside` is the page in the last of them, if that is a frame.
     """
-    for width in WIDTHS:
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 1000})
         for output in outputs:
             output.scroll_into_view_if_needed()
@@ -135,6 +135,16 @@ def assert_whole(page: Page, *outputs: Locator, inside: Frame | None = None) -> 
                 assert not found, f"in a window {width} pixels wide: {found}"
         if inside:
             assert fits.what_scrolls(outputs[-1], inside, "() => {}", (0,)) == []
+
+
+def assert_chart(page: Page) -> None:
+    """It is drawn, nothing is cut off, and its own button works. It has one width, which must have room."""
+    chart = page.locator(".js-plotly-plot")
+    drawn = chart.locator(".main-svg").first
+    drawn.wait_for()
+    assert_whole(page, drawn, widths=WIDTHS[:1])
+    chart.get_by_text("Dark / light").click()
+    expect(drawn).to_have_css("background-color", "rgb(20, 23, 28)")
 
 
 def is_dark_beside(page: Page, element: Locator) -> bool:

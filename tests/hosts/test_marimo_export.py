@@ -1,11 +1,10 @@
 """The page that marimo exports: no Python runs behind it."""
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser import fits, reading
-from tests.browser.alive import assert_alive, frame_of
-from tests.hosts.app import assert_whole, recipe
+from tests.browser.alive import assert_alive
+from tests.hosts.app import assert_chart, assert_whole, recipe
 from tests.hosts.host import Host
 
 HOST = Host("marimo export html", note="asks a CDN for marimo's own files", requirements=("marimo",))
@@ -44,14 +43,12 @@ def test_explorer(opened, host):
 
 
 def test_show(opened, host):
-    assert_alive(frame_of(opened))
     element, inside = fits.frame_of(opened)
+    assert_alive(inside)
     assert_whole(opened, element, inside=inside)
     host.saw("show", "alive")
 
 
 def test_chart(opened, host):
-    chart = opened.locator(".js-plotly-plot")
-    expect(chart.locator(".main-svg").first).to_be_visible()
-    assert_whole(opened, chart)
+    assert_chart(opened)
     host.saw("chart", "alive")
