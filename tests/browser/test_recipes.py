@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -61,6 +63,32 @@ def test_a_page_in_a_frame_of_one_s_own(new_page, tmp_path):
     frame.wait_for_function("document.documentElement.scrollHeight <= innerHeight + 1")
 
 
+NEEDS = """async (widths) => {
+  const frame = document.querySelector("iframe"), page = frame.contentDocument.scrollingElement;
+  const needs = widths.map(() => 0);
+  await throughStates(page.querySelector(".normviz"), (name) => {
+    if (name.startsWith("presented")) return;  // it covers the frame, and scrolls by itself
+    widths.forEach((width, k) => {
+      frame.style.width = `${width}px`;
+      needs[k] = Math.max(needs[k], page.scrollHeight);
+    });
+  });
+  return needs;
+}"""
+
+
+def test_the_heights_for_a_frame_without_a_script_are_enough(new_page):
+    """Nothing scrolls in any state of an explorer, and little room is left over."""
+    rows = re.search(r"(\| Width of the frame .*)\n.*\n(\| Height .*)", RECIPES).groups()
+    widths, heights = ([*map(int, re.findall(r"\d+", row))] for row in rows)
+    page = new_page()
+    page.set_content(f'<iframe style="height:50px" srcdoc="{escape(nv.to_html(nv.show(num_groups=4)))}"></iframe>')
+    ready(page.frames[1])
+    page.add_script_tag(content=fits.THROUGH_STATES)
+    needs = page.evaluate(NEEDS, widths)
+    assert all(0 <= high - need <= 40 for high, need in zip(heights, needs, strict=True)), (widths, needs, heights)
+
+
 def test_a_frame_follows_the_theme_that_it_is_told(new_page, tmp_path):
     """By the message of the recipe; the frame reports when it is ready, and its height if it is too low."""
     html = nv.show(method="batch")._repr_mimebundle_()["text/html"]
@@ -102,7 +130,7 @@ ANY_SPEED = ("-D", "nb_execution_timeout=-1")
 def own_book(tmp_path_factory) -> Path:
     """A book with one line of settings and one notebook, in Sphinx's default theme."""
     source = tmp_path_factory.mktemp("own")
-    assert f"# conf.py\n{CONF}\n" in RECIPES
+    assert f"```python\n{CONF}\n```" in RECIPES
     (source / "conf.py").write_text(f"{CONF}\nproject = 'Own'\n")
     nb = notebook(*LESSON)
     nb.cells.insert(0, nbformat.v4.new_markdown_cell("# Lesson"))
