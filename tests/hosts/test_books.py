@@ -20,7 +20,7 @@ OURS = [SPHINX, JUPYTER_BOOK]
 RECIPES = (ROOT / "docs" / "teach" / "your_course.md").read_text("utf-8")
 FOR_SPHINX, FOR_JUPYTER_BOOK, FOR_NBSPHINX = (
     re.search(rf"```\w+\n({begin}.*?)```", RECIPES, re.DOTALL)[1]
-    for begin in ("extensions = ", "sphinx:", "import nbsphinx")
+    for begin in ("extensions = ", "sphinx:", "import os\n\nimport nbsphinx")
 )
 CHAPTERS = ("lesson", *"abcdef")
 PAGES = [(1300, "light"), (500, "dark")]
