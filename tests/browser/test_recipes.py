@@ -79,8 +79,8 @@ NEEDS = """async (widths) => {
 
 def test_the_heights_for_a_frame_without_a_script_are_enough(new_page):
     """Nothing scrolls in any state of an explorer, and little room is left over."""
-    rows = re.search(r"(\| Width of the frame .*)\n.*\n(\| Height .*)", RECIPES).groups()
-    widths, heights = ([*map(int, re.findall(r"\d+", row))] for row in rows)
+    rows = re.findall(r"\| (\d+) px \| (\d+) px \|", RECIPES)
+    widths, heights = zip(*([int(number) for number in row] for row in rows), strict=True)
     page = new_page()
     page.set_content(f'<iframe style="height:50px" srcdoc="{escape(nv.to_html(nv.show(num_groups=4)))}"></iframe>')
     ready(page.frames[1])

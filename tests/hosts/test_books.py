@@ -117,9 +117,9 @@ def test_chart(new_page, host, lesson, width, theme):
 
 @pytest.mark.parametrize("host", [*OURS, NBSPHINX], indirect=True, ids=lambda host: host.package)
 def test_pages_ask_for_nothing_of_ours(new_page, host, lesson):
-    """MathJax is of the program that makes the page."""
+    """MathJax and RequireJS are of the program that makes the page."""
     page = opened(new_page, lesson, 1300, "light")
     for number in range(3):
         output(page, number).scroll_into_view_if_needed()
     output(page, 2).locator(".main-svg").first.wait_for()
-    assert [url for url in page.asked if "mathjax" not in url.lower()] == []
+    assert [url for url in page.asked if not re.search("mathjax|require", url.lower())] == []
