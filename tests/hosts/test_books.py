@@ -58,7 +58,7 @@ def opened(new_page, lesson, width, theme):
 
 
 def output(page, number):
-    """The output of a cell: 0 of nv.show, 1 of nv.Explorer, 2 of the chart."""
+    """An output: the first is of nv.show, the second of nv.Explorer, and the last of the chart."""
     return page.locator(".cell_output, div.nboutput").nth(number)
 
 
@@ -99,7 +99,7 @@ def test_frames_follow_the_switch_of_the_theme(new_page, host, lesson):
 @pytest.mark.parametrize(("width", "theme"), PAGES)
 def test_chart(new_page, host, lesson, width, theme):
     page = opened(new_page, lesson, width, theme)
-    place = output(page, 2)
+    place = output(page, -1)
     place.scroll_into_view_if_needed()
     paper = place.locator(".main-svg").first
     paper.wait_for()
@@ -121,5 +121,5 @@ def test_pages_ask_for_nothing_of_ours(new_page, host, lesson):
     page = opened(new_page, lesson, 1300, "light")
     for number in range(3):
         output(page, number).scroll_into_view_if_needed()
-    output(page, 2).locator(".main-svg").first.wait_for()
+    output(page, -1).locator(".main-svg").first.wait_for()
     assert [url for url in page.asked if not re.search("mathjax|require", url.lower())] == []
