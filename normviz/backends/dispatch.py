@@ -45,7 +45,7 @@ outputs or five hundred gradients.
 @cache
 def _numba_problem() -> str | None:
     if "numba" not in sys.modules and find_spec("numba") is None:
-        return 'numba is not installed; pip install "normviz[fast]"'
+        return _missing("numba", 'pip install "normviz[fast]"')
     try:
         numba: Any = import_module("numba")
         if numba.config.DISABLE_JIT:
@@ -57,6 +57,10 @@ def _numba_problem() -> str | None:
     return None
 
 
+def _missing(package: str, remedy: str) -> str:
+    return f"{package} runs in no browser" if sys.platform == "emscripten" else f"{package} is not installed; {remedy}"
+
+
 def compiled_problem() -> str | None:
     """Return the reason why the compiled backend cannot be used here, or None if it can."""
     return readiness.failure or _numba_problem()
@@ -66,7 +70,7 @@ def compiled_problem() -> str | None:
 def cupy_problem() -> str | None:
     """Return the reason why CuPy cannot be used here, or None if it can."""
     if "cupy" not in sys.modules and find_spec("cupy") is None:
-        return 'CuPy is not installed; pip install "normviz[cuda12]" or "normviz[cuda13]"'
+        return _missing("CuPy", 'pip install "normviz[cuda12]" or "normviz[cuda13]"')
     try:
         cupy: Any = import_module("cupy")
     except Exception as error:

@@ -10,7 +10,7 @@ import shutil
 import nbformat
 import pytest
 
-from tests.course import NOTEBOOKS, answers_to, verdicts, with_answers
+from tests.course import FORGET, NOTEBOOKS, answers_to, verdicts, with_answers
 from tests.hosts.host import ROOT, run, wheel
 from tests.hosts.pyodide_files import pure_wheels, pyodide
 
@@ -34,7 +34,7 @@ def in_pyodide(cells, folder):
 def problem(cell):
     """Say why a cell failed, or nothing. IPython prints the error of an object that is shown, and goes on."""
     printed = cell["printed"] if "Traceback (most recent call last)" in cell["printed"] else ""
-    silent = speaks(cell["source"]) and not (cell["printed"] or cell["shown"])
+    silent = cell["source"] != FORGET and speaks(cell["source"]) and not (cell["printed"] or cell["shown"])
     return cell["error"] or cell["warned"] or printed or ("it gives nothing" if silent else "")
 
 
@@ -92,11 +92,36 @@ print(own.x.tolist(), own.eps, own.weight, list(own.bias))
 """
 
 
-def test_python_hears_a_page_and_answers_it(tmp_path):
+DEVICES = """
+import os
+x = np.ones((4, 4, 256, 256))
+os.environ["NORMVIZ_NUM_THREADS"] = "4"
+assert nv.normalize(x, "batch").shape == x.shape
+for name, said in nv.devices().items():
+    print(f"{name}: {said}")
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What the cells above print, in one Pyodide."""
+    cells = {"page": PAGE, "large": LARGE, "made": MADE, "devices": DEVICES}
+    cells = [{"id": name, "source": code} for name, code in cells.items()]
+    ran = {cell["id"]: cell for cell in in_pyodide(cells, tmp_path_factory.mktemp("pyodide"))}
+    return lambda name: problem(ran[name]) or ran[name]["printed"]
+
+
+def test_python_answers_what_a_page_asks_of_a_large_tensor(printed):
     """The messages are JavaScript objects, which JupyterLite's kernel converts by `toPy`."""
-    cells = [{"id": name, "source": code} for name, code in {"page": PAGE, "large": LARGE, "made": MADE}.items()]
-    ran = in_pyodide(cells, tmp_path)
-    assert not (failed := list(filter(None, map(problem, ran)))), "\n".join(failed)
-    key = "group/4/1,2,3,4"
-    assert ran[1]["printed"] == f"[{{'kind': 'cell', 'key': '{key}', 'x': 73924.0}}] layer (1, 2, 3, 4) 3\n"
-    assert ran[2]["printed"] == "[[[1.0, 2.0], [3.0, 4.0]]] 0.5 None [0, 1]\n"
+    answer = "{'kind': 'cell', 'key': 'group/4/1,2,3,4', 'x': 73924.0}"
+    assert printed("large") == f"[{answer}] layer (1, 2, 3, 4) 3\n"
+
+
+def test_python_gets_the_tensor_that_a_reader_makes(printed):
+    assert printed("made") == "[[[1.0, 2.0], [3.0, 4.0]]] 0.5 None [0, 1]\n"
+
+
+def test_one_thread_and_numpy_are_what_there_is(printed):
+    numpy, *others = printed("devices").splitlines()
+    assert numpy.endswith("; threads for large arrays: 1, because Python cannot start another one here")
+    assert others == ["compiled: numba runs in no browser", "cupy: CuPy runs in no browser"]
