@@ -46,6 +46,16 @@ def assert_chart(place: Page | Frame | Locator) -> None:
     element.owner_frame().wait_for_function("([e, before]) => e.innerHTML !== before", arg=[element, before])
 
 
+def still_or_words(place: Locator) -> str:
+    """Which of the two stands where nothing can be alive; it must be one of them."""
+    if place.locator("iframe:visible").count():
+        raise AssertionError("a frame stands there; it may be alive")
+    if place.locator("img:visible, svg:visible").count():
+        return "still"
+    assert place.inner_text().strip(), "nothing is shown"
+    return "words"
+
+
 def assert_still(place: Locator) -> None:
     """A picture and no frame; the words for those who cannot see it give the set."""
     picture = place.locator("img")
