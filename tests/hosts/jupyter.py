@@ -77,7 +77,7 @@ class Nbclassic(JupyterLab):
     def open(self, page: Page) -> None:
         page.goto(f"{self.url}notebooks/{NAME}?token={TOKEN}")
         page.wait_for_function("window.Jupyter?.notebook?._fully_loaded && Jupyter.notebook.kernel?.widget_manager")
-        # For 4 s the manager waits for widgets of an earlier page, and then draws the cells again. What was run by then,
+        # For 4 s the manager waits for earlier widgets, and then draws the cells again. What was run before,
         # even a slider of ipywidgets, it draws no more. We ask the same once more, and the answer comes after its own.
         page.evaluate("async () => { await Jupyter.notebook.kernel.widget_manager._loadFromKernel(); }")
 
