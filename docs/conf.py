@@ -69,6 +69,13 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 
 
+TITLES = {
+    "version": "Version", "explorer": "Explorer", "note": "Note", "date": "Seen on", "page": "an exported page",
+    "linked": "two linked explorers", "frame": "the frame of show", "predict": "Predict", "tensor": "the panel Tensor",
+}  # fmt: skip
+"""What the keys of hosts.json are called."""
+
+
 def _plain(_app: object, _what: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
     """Escape stars and bars: "(N, C, *spatial)" starts no emphasis, and |S| is no substitution."""
     lines[:] = [line if ">>>" in line else re.sub(r"(?<!\\)([*|])", r"\\\1", line) for line in lines]
@@ -109,23 +116,26 @@ class Speed(SphinxDirective):
 
 
 class Hosts(SphinxDirective):
-    """A table of hosts.json by its name: the hosts, or the engines."""
+    """A table of hosts.json: a row for each of the `hosts`, or a column for each of the `engines`."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the table, a row for each host with its version, what was seen, a note, and the day."""
+        """Return the table: version, what was seen, a note, and the day."""
         path = Path(__file__).with_name("hosts.json")
         self.env.note_dependency(str(path))
         rows = json.loads(path.read_text("utf-8"))[self.arguments[0]]
         if not rows:
             return self.parse_text_to_nodes("*No run so far.*")
-        seen = [key for key in next(iter(rows.values())) if key not in ("version", "note", "date")]
-        lines = [["", "Version", *(key.capitalize() if key == "explorer" else key for key in seen), "Note", "Seen on"]]
-        lines.append(["---"] * len(lines[0]))
-        for name, row in rows.items():
-            lines.append([f"**{name}**", *(row[key] for key in ("version", *seen, "note", "date"))])
-        return self.parse_text_to_nodes("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        heads = [TITLES.get(key, key) for key in next(iter(rows.values()))]
+        lines = [["", *heads]]
+        lines += [[f"**{name}**", *row.values()] for name, row in rows.items()]
+        if self.arguments[0] == "engines":
+            lines = [[*line] for line in zip(*lines, strict=True)]
+        lines.insert(1, ["---"] * len(lines[0]))
+        # No line may break within a date.
+        text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return self.parse_text_to_nodes(re.sub(r"(\d{4})-(\d\d)-(\d\d)", "\\1\u2011\\2\u2011\\3", text))
 
 
 def setup(app: object) -> None:

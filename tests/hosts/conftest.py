@@ -1,5 +1,6 @@
 """The real hosts. `make test-hosts` runs these tests; they are no part of `make test`, which has no such hosts."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write what was seen, and say it."""
     left = {row: count for row, count in config.stash.get(LEFT, Counter()).items() if row is not None}
+    if config.option.collectonly:  # tests/test_host_table.py reads this line
+        terminalreporter.write_line(json.dumps([[row.table, row.name, row.note] for row in left]))
+        return
     ended = [row for row, count in left.items() if not count]
     rows = [row for row in ended if not isinstance(row, Host) or row.can_be_made]
     path = config.getoption("--table")
