@@ -1,5 +1,6 @@
 """Pages and slides that nbconvert makes: nothing runs behind them."""
 
+import shutil
 import tarfile
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from tests.browser.alive import CHART, EXPLORER, SETUP, SHOW, assert_alive, asse
 from tests.browser.lab import notebook
 from tests.hosts.host import ENVIRONMENTS, Host, run
 
-REVEAL = "reveal.js@4.0.2"
+SCRIPTS = ("reveal.js@4.0.2", "requirejs@2.3.6")
 RECIPE = ("--ExecutePreprocessor.store_widget_state=False",)
 CELLS = ["explorer", "show", "chart"]
 
@@ -37,19 +38,21 @@ def hosts(*of):
 
 
 @pytest.fixture(scope="module")
-def reveal():
-    """The folder of reveal.js, for which nbconvert's slides would ask a CDN."""
-    folder = ENVIRONMENTS / REVEAL
-    if not (folder / "package" / "dist").exists():
-        folder.mkdir(exist_ok=True)
-        run("npm", "pack", REVEAL, cwd=folder)
-        with tarfile.open(next(folder.glob("*.tgz"))) as packed:
-            packed.extractall(folder, filter="data")
-    return folder / "package"
+def copies():
+    """The folders of reveal.js and RequireJS, for which nbconvert's slides would ask servers."""
+    assert shutil.which("npm"), "npm is not installed, and reveal.js comes from it; install Node.js"
+    for name in SCRIPTS:
+        folder = ENVIRONMENTS / name
+        if not (folder / "package" / "package.json").exists():
+            folder.mkdir(exist_ok=True)
+            run("npm", "pack", "--silent", name, cwd=folder)
+            with tarfile.open(next(folder.glob("*.tgz"))) as packed:
+                packed.extractall(folder, filter="data")
+    return [ENVIRONMENTS / name / "package" for name in SCRIPTS]
 
 
 @pytest.fixture(scope="module")
-def converted(host, reveal, tmp_path_factory):
+def converted(host, copies, tmp_path_factory):
     """The page, made as a user makes it."""
     path = tmp_path_factory.mktemp("nbconvert") / "lesson.ipynb"
     nb = notebook(SETUP, EXPLORER, SHOW, CHART)
@@ -59,7 +62,9 @@ def converted(host, reveal, tmp_path_factory):
     more = {"PLOTLY_RENDERER": "plotly_mimetype+notebook"} if host.by_recipe else {}
     options = RECIPE if host.by_recipe else ()
     if host.form == "slides":
+        reveal, require = copies
         options += (f"--SlidesExporter.reveal_url_prefix={reveal.as_uri()}",)
+        options += (f"--SlidesExporter.require_js_url={(require / 'require.js').as_uri()}",)
     convert = (host.python, "-m", "nbconvert", "--to", host.form, "--execute")
     host.run(*convert, *options, path, env=host.environment | more)
     return next(path.parent.glob("*.html"))
@@ -75,7 +80,8 @@ def cell(host, converted, new_page):
         page.goto(f"{converted.as_uri()}{f'#/{number}' if host.form == 'slides' else ''}")
         place = page.locator(".jp-CodeCell").nth(number)
         if host.form == "slides":
-            expect(page.locator("section.present section.present, section.present")).not_to_have_count(0)
+            page.locator(".reveal.ready").wait_for()
+            expect(place).to_be_in_viewport()
         place.scroll_into_view_if_needed()
         return place
 
