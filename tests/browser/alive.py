@@ -1,10 +1,10 @@
 """What makes an output alive or still, the same in every host."""
 
-from playwright.sync_api import Frame, Locator, Page, expect
+from playwright.sync_api import Frame, Locator, Page
 
 import normviz as nv
 from tests.browser import reading
-from tests.browser.reading import choose, slider, state
+from tests.browser.reading import choose, expect, slider, state
 
 SETUP = "import normviz as nv\nx = nv.samples.activations()"
 CHOSEN = "x, method='group', num_groups=8, index=(1, 5, 2, 2), step=3"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, sync_playwright
 
 import normviz as nv
 from tests.browser import host
@@ -16,7 +16,6 @@ from tools.find_browser import find
 HERE = ("file:", "blob:", "data:", "about:")
 KEPT = 4
 """As many contexts wait for the next test. Making one costs more than loading a page into it."""
-expect.set_options(timeout=HANGS)
 
 
 @pytest.fixture(scope="package")

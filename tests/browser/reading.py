@@ -6,11 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Frame, Locator, Page, expect
+from playwright import sync_api
+from playwright.sync_api import Frame, Locator, Page
 
 HANGS = 20_000
 """Milliseconds after which a page or a process hangs for certain, on a slow machine too. No test waits for less."""
 READY = ".normviz[data-ready]"
+sync_api.expect.set_options(timeout=HANGS)
+
+
+def expect(found: Any) -> Any:
+    """Playwright's `expect`, also for what stands in for a locator in an engine that Playwright does not drive."""
+    return found.expectation if hasattr(found, "expectation") else sync_api.expect(found)
 
 
 def open_file(page: Page, path: Path, fragment: str = "", *, explorers: int = 1) -> Locator:

@@ -1,9 +1,8 @@
 """Another tensor in the same explorer: the picture is new, and how one looked at it is kept."""
 
-from playwright.sync_api import expect
 
 from tests.browser import host
-from tests.browser.reading import drawn, radio, ready
+from tests.browser.reading import drawn, expect, radio, ready
 
 
 def test_turn_slice_tab_and_unfolded_methods_are_kept(page, tmp_path):

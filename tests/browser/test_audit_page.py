@@ -3,11 +3,10 @@
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
 from torch import nn
 
 import normviz as nv
-from tests.browser.reading import choose, state, statistics_of, status
+from tests.browser.reading import choose, expect, state, statistics_of, status
 
 
 @pytest.fixture

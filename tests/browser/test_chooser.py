@@ -5,12 +5,11 @@ import json
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
 
 import normviz as nv
 from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, paths
 from tests import pages
-from tests.browser.reading import as_text, drawn, open_file
+from tests.browser.reading import as_text, drawn, expect, open_file
 
 PATHS = list(paths(FIRST, QUESTIONS))
 GROUP = {"erase": "no", "positions": "maps", "pretrained": "no", "samples": "few", "freedom": "nothing"}

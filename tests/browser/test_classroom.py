@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator
 
 import normviz as nv
 from tests.browser import host
-from tests.browser.reading import choose, drawn, open_file
+from tests.browser.reading import choose, drawn, expect, open_file
 
 SHAPE = (3, 16, 6, 7)
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
 
 import normviz as nv
 from tests.browser import host
-from tests.browser.reading import choose, drawn, open_file, shows, slider, state, statistics_of, status
+from tests.browser.reading import choose, drawn, expect, open_file, shows, slider, state, statistics_of, status
 
 
 def test_the_figure_underlines_the_chosen_method(page, exported):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 import normviz as nv
 from tests.browser import host, reading
-from tests.browser.reading import choose, drawn, open_file, slider, state, status, wait_for
+from tests.browser.reading import choose, drawn, expect, open_file, slider, state, status, wait_for
 
 ADDRESS = "#method=group&G=4&i=0,3,1,1&step=2&view=paper&color=set"
 

@@ -3,11 +3,10 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
 
 import normviz as nv
 from tests.browser import host
-from tests.browser.reading import choose, drawn, open_file, radio, slider, state
+from tests.browser.reading import choose, drawn, expect, open_file, radio, slider, state
 
 
 def test_the_slider_by_keyboard(root):

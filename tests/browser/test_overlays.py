@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
 
 import normviz as nv
 from tests.browser import host
-from tests.browser.reading import drawn, open_file, status
+from tests.browser.reading import drawn, expect, open_file, status
 
 
 def paths(root, names):

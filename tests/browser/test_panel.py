@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page
 
 import normviz as nv
 from tests.browser import host, reading
-from tests.browser.reading import choose, drawn, open_file, slider, state, status, wait_for
+from tests.browser.reading import choose, drawn, expect, open_file, slider, state, status, wait_for
 from tests.browser.snippets import case
 
 FRAMEWORKS = ("PyTorch", "NumPy", "JAX/Flax", "Keras")

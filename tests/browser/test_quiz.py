@@ -5,11 +5,10 @@ import base64
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
 
 import normviz as nv
 from tests import pages
-from tests.browser.reading import drawn, open_file
+from tests.browser.reading import drawn, expect, open_file
 
 X = np.zeros((2, 6, 3, 4))
 

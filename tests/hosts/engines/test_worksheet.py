@@ -1,0 +1,19 @@
+"""The worksheet, on the screen and on paper."""
+
+import pytest
+
+import normviz as nv
+from tests.browser.test_classroom import test_a_worksheet_prints_two_questions_a_sheet_and_the_key_apart
+
+COLUMN = "worksheet"
+
+
+@pytest.mark.parametrize("width", [1100, 380])
+def test_every_picture_of_a_worksheet_is_drawn_and_nothing_is_cut_off(new_page, tmp_path, width):
+    nv.worksheet((2, 4, 3, 3), path=tmp_path / "w.html")
+    page = new_page(width)
+    page.goto((tmp_path / "w.html").as_uri())
+    pictures = page.locator("svg").evaluate_all("all => all.map((e) => [e.getBBox().width, e.clientWidth])")
+    assert len(pictures) > 4
+    assert all(drawn > 100 and shown > 100 for drawn, shown in pictures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
