@@ -75,6 +75,23 @@ def test_playwright_downloads_a_browser_where_there_is_no_apt(bare, monkeypatch,
     assert capfd.readouterr().err == ""
 
 
+def test_another_engine_is_found_on_the_path_and_webkit_needs_a_display(bare):
+    driver = program(bare / "WebKitWebDriver", '[ "$1" = --help ]')
+    firefox = program(bare / "firefox-esr", "echo Firefox 1")
+    assert find_browser.find("firefox") == str(firefox)
+    with pytest.raises(RuntimeError, match=r"WebKitWebDriver: install webkit2gtk-driver xvfb \(there is no apt-get\)"):
+        find_browser.find("webkit")
+    program(bare / "Xvfb", "")
+    assert find_browser.find("webkit") == str(driver)
+
+
+def test_apt_installs_another_engine(bare):
+    got = bare / "firefox"
+    program(bare / "apt-get", f'[ "$1" = update ] && exit; [ "$4" = firefox ] || exit 1; {installs(got)}')
+    program(bare / "sudo", 'shift; exec "$@"')
+    assert find_browser.find("firefox") == str(got)
+
+
 @pytest.mark.parametrize("offered", ["chromium-headless-shell", "chromium"])
 def test_apt_comes_before_playwright(bare, offered):
     """It installs the browser without a window where the distribution has one."""

@@ -1,6 +1,5 @@
 """Another tensor in the same explorer: the picture is new, and how one looked at it is kept."""
 
-
 from tests.browser import host
 from tests.browser.reading import drawn, expect, radio, ready
 

@@ -669,8 +669,9 @@ def hand_over(root: Locator, kind: str, name: str, data: bytes | str, target: st
             const on = target ? root.querySelector(target) : document.body;
             const rest = { bubbles: true, cancelable: true };
             // Firefox does not take the clipboard of an event that a script makes.
-            const paste = () => Object.defineProperty(new ClipboardEvent("paste", rest), "clipboardData", { value: clipboardData });
-            if (kind === "paste") on.dispatchEvent(paste());
+            const paste = new ClipboardEvent("paste", rest);
+            Object.defineProperty(paste, "clipboardData", { value: clipboardData });
+            if (kind === "paste") on.dispatchEvent(paste);
             else for (const type of ["dragenter", "dragover", "drop"])
               on.dispatchEvent(new DragEvent(type, { dataTransfer: clipboardData, ...rest }));
         }""",

@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
     if row is None:
         return report
     if report.failed:
-        row.failed.update(row.columns_of(item.name))
+        row.failed.update([item.module.COLUMN] if hasattr(item.module, "COLUMN") else row.columns_of(item.name))
         report.sections += [(f"log of {server.name}", server.log()[-3000:]) for server in Server.running]
     # A skipped test has said nothing.
     left[row] += report.skipped - (call.when == "teardown")

@@ -168,7 +168,7 @@ class Engine(Row):
 
     table: ClassVar[str] = "engines"
     columns: ClassVar[tuple[str, ...]] = (
-        *("page", "linked", "frame", "quiz", "predict", "worksheet", "chooser", "tensor"),
+        *("page", "linked", "frame", "quiz", "predict", "worksheet", "chooser", "tensor", "audit"),
     )
     states: ClassVar[tuple[str, ...]] = ("works", "differs", "fails")
 

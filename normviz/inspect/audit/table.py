@@ -9,9 +9,11 @@ Row = tuple[Sequence[str], str | None]
 """The cells of a row and, if it is marked, a warning, which may be empty."""
 NUMERIC = frozenset(["|S|", "sets", "uses", "parameters", "share", "gap"])
 # The colours are the notebook's own text colour, made transparent, so that they suit a light and a dark theme.
+# The room below the table is for the scroll bar, which in WebKit lies over what it scrolls.
 STYLE = """
 .normviz-audit{color:inherit;font-size:13px;line-height:1.45;max-width:100%}
 .normviz-audit .scroll{overflow:auto;max-height:32em;border:1px solid rgba(128,128,128,.35);border-radius:6px}
+.normviz-audit .scroll{padding-bottom:12px}
 .normviz-audit table{table-layout:auto;font-size:inherit;border-collapse:collapse;width:100%;margin:0;color:inherit}
 .normviz-audit caption{text-align:left;padding:6px 10px;font-weight:600;color:inherit}
 .normviz-audit th,.normviz-audit td{padding:3px 10px;text-align:left;white-space:nowrap;color:inherit;background:none;

@@ -13,10 +13,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import websocket
 
+from tests.hosts.host import Engine
 from tools.find_browser import find
 
 HERE = ("file:", "blob:", "data:", "about:", "moz-extension:", "resource:", "chrome:")
@@ -45,8 +46,7 @@ def patiently(attempt: Any, error: type[Exception] | tuple[type[Exception], ...]
 class Driver:
     """One window of one browser. A frame is what `frame` gave, or None for the page itself."""
 
-    name: str
-    version: str
+    row: ClassVar[Engine]
 
     def __init__(self, *, dark: bool = False) -> None:
         self.errors: list[str] = []
@@ -64,7 +64,7 @@ class Driver:
         self._processes.append(subprocess.Popen(command, start_new_session=True, **options))
 
     def prepare(self, script: str) -> None:
-        raise NotImplementedError(f"{self.name} runs no script before a page's own")
+        raise NotImplementedError(f"{self.row.name} runs no script before a page's own")
 
     def forget(self) -> None:
         """Prepare no page any more, and let go of all keys."""
@@ -89,7 +89,7 @@ class Driver:
 
 
 class Firefox(Driver):
-    name = "Firefox"
+    row = Engine("Firefox")
 
     def _start(self, folder: Path, dark: bool) -> None:
         port = free_port()
@@ -110,7 +110,7 @@ class Firefox(Driver):
         self._socket = patiently(connect, (OSError, websocket.WebSocketException))
         self._number = 0
         session = self.send("session.new", capabilities={"alwaysMatch": {"acceptInsecureCerts": False}})
-        self.version = session["capabilities"]["browserVersion"]
+        self.row.version = session["capabilities"]["browserVersion"]
         self.page = self.send("browsingContext.getTree")["contexts"][0]["context"]
         self.send("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
 
@@ -174,7 +174,9 @@ class Firefox(Driver):
 
     def prepare(self, script: str) -> None:
         """Run a script in each page before its own."""
-        self.prepared.append(self.send("script.addPreloadScript", functionDeclaration=f"() => {{ {script} }}")["script"])
+        self.prepared.append(
+            self.send("script.addPreloadScript", functionDeclaration=f"() => {{ {script} }}")["script"]
+        )
 
     def forget(self) -> None:
         self.send("input.releaseActions", context=self.page)
@@ -188,7 +190,7 @@ class Firefox(Driver):
 
 
 class WebKit(Driver):
-    name = "WebKitGTK"
+    row = Engine("WebKitGTK", note="the set does not glide to its next place; printing was not tried")
 
     def _start(self, folder: Path, dark: bool) -> None:
         driver, self._log = find("webkit"), folder / "log"
@@ -212,7 +214,7 @@ class WebKit(Driver):
         ask = lambda: self.send("POST", "", capabilities={"alwaysMatch": wanted})  # noqa: E731
         got = patiently(ask, urllib.error.URLError)
         self._address += f"/{got['sessionId']}"
-        self.version = got["capabilities"]["browserVersion"]
+        self.row.version = got["capabilities"]["browserVersion"]
         self._inside: Any = None
         self.send("POST", "/timeouts", script=SECONDS * 1000)
 

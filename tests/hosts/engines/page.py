@@ -4,6 +4,7 @@ import json
 import re
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def wanted(text: Wanted, exact: bool = False) -> dict[str, Any]:
 
 def until(attempt: Callable[[], Any], says: Callable[[], str] = str) -> Any:
     """Try until it gives something."""
-    end = time.monotonic() + int(__import__('os').environ.get('HANGS', HANGS)) / 1000
+    end = time.monotonic() + HANGS / 1000
     while not (got := attempt()):
         if time.monotonic() > end:
             raise AssertionError(says())
@@ -251,7 +252,7 @@ class Frame(Locator):
         try:
             return self.call(f"{code} return typeof value === 'function' ? value(argument) : value; }}", argument)
         except RuntimeError as error:
-            if "SyntaxError" not in str(error):
+            if not re.search("SyntaxError|Unexpected token", str(error)):
                 raise
         return self.call(f"() => {{ {expression}\n }}")
 
@@ -290,10 +291,19 @@ class Page(Frame):
         self.evaluate("(html) => { document.documentElement.innerHTML = html; }", html)
 
     def add_style_tag(self, *, content: str) -> None:
-        self.evaluate("(text) => { document.head.appendChild(document.createElement('style')).textContent = text; }", content)
+        self.evaluate(
+            "(text) => { document.head.appendChild(document.createElement('style')).textContent = text; }", content
+        )
 
     def reload(self) -> None:
         self.driver.reload()
+
+    def pdf(self, *, format: str, prefer_css_page_size: bool = False) -> bytes:
+        assert not prefer_css_page_size
+        pdf = self.driver.printed(*{"A4": (21, 29.7), "Letter": (21.59, 27.94)}[format])
+        # Cairo packs what a page consists of.
+        packed = re.findall(rb"/ObjStm.*?stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+        return b"\n".join([pdf, *map(zlib.decompress, packed)])
 
     def screenshot(self, *, path: Path) -> None:
         path.write_bytes(self.driver.picture())
@@ -341,7 +351,8 @@ class Keyboard:
         self._act(*down, *(("Up", key) for key in (last, *reversed(held))))
 
     def type(self, text: str) -> None:
-        self._act(*((way, key) for key in text for way in ("Down", "Up")))
+        keys = text.replace("\n", KEYS["Enter"])
+        self._act(*((way, key) for key in keys for way in ("Down", "Up")))
 
 
 class Expectation:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 import normviz as nv
 from tests.browser import reading
 from tests.browser.alive import CHOSEN, assert_alive, frame_of
@@ -52,21 +50,3 @@ def test_without_scripts_the_still_picture_shows(page, tmp_path):
     picture = page.frame_locator("iframe").locator("img")
     expect(picture).to_be_visible()
     assert picture.evaluate("(e) => e.naturalWidth") > 400
-
-
-@pytest.mark.parametrize("width", [1300, 380])
-def test_nothing_of_the_page_is_cut_off(new_page, tmp_path, width):
-    page = new_page(width, 900)
-    nv.to_html(nv.samples.activations(), tmp_path / "page.html")
-    root = reading.open_file(page, tmp_path / "page.html")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # No control overlaps another, and none is empty or outside.
-    boxes = root.locator("button").filter(visible=True).evaluate_all(
-        "all => all.map((e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"
-    )
-    assert all(left >= 0 and right <= width for left, _, right, _ in boxes)
-    clash = [
-        (a, b) for k, a in enumerate(boxes) for b in boxes[:k]
-        if min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 1
-    ]  # fmt: skip
-    assert not clash

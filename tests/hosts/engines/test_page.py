@@ -1,5 +1,9 @@
 """The exported page: methods, slider, keys, drag, click, tooltip, and its state in the address."""
 
+import pytest
+
+import normviz as nv
+from tests.browser import reading
 from tests.browser.test_exported_page import (
     exported,
     test_a_click_picks_the_cell_under_it,
@@ -13,13 +17,27 @@ from tests.browser.test_exported_page import (
     test_the_address_opens_a_state,
     test_words_of_the_user_stay_words,
 )
-from tests.browser.test_keyboard import (
-    test_arrows_move_within_the_methods,
-    test_digits_choose_methods,
-    test_enter_and_space_press,
-    test_the_cube_by_keyboard,
-    test_the_slider_by_keyboard,
-)
-from tests.browser.test_panel import test_the_values_stand_on_one_scale
 
 COLUMN = "page"
+
+
+@pytest.mark.parametrize("width", [1300, 380])
+def test_nothing_of_the_page_is_cut_off(new_page, tmp_path, width):
+    page = new_page(width, 900)
+    nv.to_html(nv.samples.activations(), tmp_path / "page.html")
+    root = reading.open_file(page, tmp_path / "page.html")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # No control overlaps another, and none is empty or outside.
+    boxes = (
+        root.locator("button")
+        .filter(visible=True)
+        .evaluate_all(
+            "all => all.map((e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"
+        )
+    )
+    assert all(left >= 0 and right <= page.viewport_size["width"] for left, _, right, _ in boxes)
+    clash = [
+        (a, b) for k, a in enumerate(boxes) for b in boxes[:k]
+        if min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 1
+    ]  # fmt: skip
+    assert not clash
