@@ -241,13 +241,14 @@ def test_a_chapter_links_to_its_notebook_only_where_the_site_is():
     alone, beside = (as_chapter(path, defaultdict(str), lite).cells[0].source for lite in (None, "lite/"))
     assert "browser" not in alone
     # Chapters stand in the folder `course` of the book.
-    assert (
-        'solve exercises, <a href="../lite/lab/index.html?path=02_group_norm.ipynb">run it in the browser</a>' in beside
-    )
+    assert 'solve exercises, <a href="../lite/index.html?path=02_group_norm.ipynb">run it in the browser</a>' in beside
 
 
 def test_the_first_page_leads_to_the_tour(tmp_path):
     page = tmp_path / "index.html"
     page.write_text("<script type=\"module\">await import('./config-utils.js');</script>")
     site.begin_with("00_tour.ipynb", page)
-    assert page.read_text() == '<script type="module">location.replace("lab/index.html?path=00_tour.ipynb");</script>'
+    text = page.read_text()
+    assert "config-utils" not in text
+    assert 'innerWidth < 800 ? "notebooks" : "lab"' in text
+    assert '`${app}/index.html${location.search || "?path=00_tour.ipynb"}`' in text

@@ -24,7 +24,7 @@ HINT = (
     'the code, or to solve exercises, {run}<a href="../notebooks/{name}" download>download the notebook</a>, or get '
     "all of them by <code>normviz lab</code>.</p>"
 )
-RUN = '<a href="../{lite}lab/index.html?path={name}">run it in the browser</a> (nothing is installed), '
+RUN = '<a href="../{lite}index.html?path={name}">run it in the browser</a> (nothing is installed), '
 NOT_PAGES = ("__pycache__", "images")
 
 

@@ -25,6 +25,9 @@ EXTENSIONS = {
 """What runs Python (the first) and draws explorers and charts in JupyterLab: packages and names of their extensions."""
 NAME = "normviz"
 CONFIG = "jupyter-lite.json"
+APPS = ("lab", "notebooks", "tree")
+NARROW = 800
+"""Pixels: in a narrower window a lab with its list of files leaves no room for a notebook."""
 
 RUNTIME = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
 SCRIPTS = ("pyodide.asm.js", "pyodide.asm.mjs")
@@ -208,7 +211,7 @@ def configuration(
         "overrides.json": {"@jupyterlab/apputils-extension:themes": {"adaptive-theme": True}},
         "jupyter_lite_config.json": {
             "LiteBuildConfig": {
-                "apps": ["lab"],
+                "apps": list(APPS),
                 "contents": [str(notebooks.resolve())],
                 "federated_extensions": list(map(str, extensions)),
                 "ignore_sys_prefix": True,
@@ -220,9 +223,13 @@ def configuration(
 
 
 def begin_with(notebook: str, page: Path) -> None:
-    """Let the site's first page lead to a notebook, where JupyterLite leads to an empty lab."""
+    """Let the site's first page lead to a notebook: the one that its address names (`?path=`), or this one.
+
+    JupyterLite leads to an empty lab. On a phone a lab has no room for the notebook, so the notebook alone opens there.
+    """
+    there = f"""const app = innerWidth < {NARROW} ? "notebooks" : "lab";
+      location.replace(`${{app}}/index.html${{location.search || "?path={notebook}"}}`);"""
     text = page.read_text("utf-8")
-    there = f'location.replace("lab/index.html?path={notebook}");'
     page.write_text(text.replace("await import('./config-utils.js');", there), "utf-8")
 
 

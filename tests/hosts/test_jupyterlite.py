@@ -83,7 +83,7 @@ def lab(site, browser, chromium_path):
         page = context.new_page()
         page.asked = set()
         context.on("request", lambda request: page.asked.add(request.url))
-        page.goto(f"{server.url}lab/index.html?path={NOTEBOOK}")
+        page.goto(f"{server.url}?path={NOTEBOOK}")
         wait_for_lab(page)
         page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.isReady")
         start = time.monotonic()
@@ -158,6 +158,13 @@ def test_nobody_else_is_asked(lab):
     elsewhere = {url for url in lab.asked if not url.startswith((lab.here, "data:", "blob:"))}
     assert not elsewhere
     assert any("/static/pyodide/numpy" in url for url in lab.asked)
+
+
+def test_a_narrow_window_shows_the_notebook_alone(lab, new_page):
+    page = new_page(width=390)
+    page.goto(f"{lab.here}?path={NOTEBOOK}")
+    page.wait_for_url(f"{lab.here}notebooks/index.html?path={NOTEBOOK}")
+    page.get_by_role("heading", name="Group Norm and G", exact=False).wait_for()
 
 
 def test_the_newest_takes_pyodide_from_its_cdn():
