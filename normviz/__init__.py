@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from normviz.inspect.probe.report import Probe
     from normviz.method_chooser.chooser import chooser
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "METHODS": "core.methods",

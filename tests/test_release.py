@@ -138,7 +138,11 @@ RESULTS = {
     "devices": ("devices", 'compiled: numba is not installed; pip install "normviz[fast]"'),
     "instructor": ("instructor", "Written to normviz-instructor: 00_tour.ipynb"),
 }
-NEEDS_AN_EXTRA = {"lab": ("lab", "lab"), "audit": ("audit module:factory --shape 2 3", "torch")}
+NEEDS_AN_EXTRA = {
+    "audit": ("audit module:factory --shape 2 3", "torch"),
+    "lab": ("lab", "lab"),
+    "lite": ("lite site", "lite"),
+}
 
 
 def test_every_command_is_tried_here():
