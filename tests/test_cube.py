@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import pickle
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections import Counter
 from itertools import combinations
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -340,3 +342,43 @@ def test_plotly_is_imported_by_cube_alone():
         "normviz.cube; assert 'plotly' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+IN_IPYTHON = """
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+shell = InteractiveShell.instance()
+import sys, plotly.io as pio, normviz as nv, numpy as np
+figure = nv.cube(np.zeros((2, 4, 3, 3)))
+for pio.renderers.default in ("plotly_mimetype", "notebook_connected", "plotly_mimetype+notebook_connected", "json"):
+    with capture_output() as shown:
+        shell.display_formatter.format(figure)
+    print(*sorted(shown.outputs[-1].data))
+pio.renderers.render_on_display = False
+with capture_output() as shown:
+    shell.display_formatter.format(figure)
+print(len(shown.outputs), shown.stdout[:7])
+pio.renderers.render_on_display = True
+sys.modules["nbformat"] = pio._renderers.nbformat = None
+for pio.renderers.default in ("plotly_mimetype", "plotly_mimetype+notebook_connected"):
+    with capture_output() as shown:
+        data, _ = shell.display_formatter.format(figure)
+    print(*sorted(data or shown.outputs[-1].data))
+"""
+
+
+def test_words_stand_beside_a_figure_where_the_chosen_renderer_adds_no_html():
+    done = subprocess.run([sys.executable, "-c", IN_IPYTHON], capture_output=True, text=True, check=True)
+    plotly = "application/vnd.plotly.v1+json"
+    *shown, hidden, alone, both = done.stdout.splitlines()
+    assert shown == [f"{plotly} text/plain", "text/html", f"{plotly} text/html", "application/json"]
+    assert hidden == "0 Figure("
+    # Without nbformat, as in Pyodide.
+    assert (alone, both) == (f"{plotly} text/plain", f"{plotly} text/html text/plain")
+
+
+def test_a_figure_stays_plotlys_figure():
+    figure = nv.cube(np.zeros((2, 4, 3, 3)))
+    assert isinstance(figure, go.Figure)
+    assert isinstance(go.FigureWidget(figure), go.FigureWidget)
+    assert pickle.loads(pickle.dumps(figure)) == figure

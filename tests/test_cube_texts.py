@@ -49,7 +49,7 @@ def test_letters(shape, letters):
 
 
 def test_long_axes_are_drawn_aggregated_and_it_says_so():
-    figure = nv.cube(np.zeros((32, 256, 14, 14), np.float32), num_groups=32, index=(17, 100, 3, 3))
+    figure = nv.cube(np.zeros((32, 256, 14, 14), np.float32), num_groups=32, index=(17, 100, 3, 3), width=900)
     lines = figure.layout.title.subtitle.text.replace("\N{NO-BREAK SPACE}", " ").split("<br>")
     assert lines[0].endswith("one of 1024 sets: 1 × 8 × 14 × 14 = 1568 cells share one mean and one variance.")
     assert lines[1:] == [

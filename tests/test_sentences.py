@@ -22,6 +22,7 @@ MODULES = [
     *(PACKAGE / "explorer/svg").glob("*.py"),
     PACKAGE / "explorer/html_page.py",
     PACKAGE / "explorer/plotly_cube.py",
+    PACKAGE / "explorer/plotly_figure.py",
     PACKAGE / "explorer/show.py",
     PACKAGE / "explorer/standalone_page.py",
     PACKAGE / "explorer/texts.py",

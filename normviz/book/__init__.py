@@ -13,7 +13,6 @@ network request.
 from __future__ import annotations
 
 import json
-import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +22,7 @@ import normviz
 from normviz.atomic_write import write
 from normviz.explorer import js
 from normviz.explorer.html_page import as_json
+from normviz.explorer.plotly_figure import plain
 from normviz.explorer.validation import drawable
 from normviz.labs.chart_html import keys_script
 
@@ -62,9 +62,8 @@ def chart(figure: dict[str, Any]) -> str:
     figure = json.loads(json.dumps(figure), parse_constant=lambda _: None)
     layout = figure.get("layout")
     title = _member(layout, "title", "text") or _member(layout, "title")
-    # Plotly's texts hold tags such as <b>.
-    title = re.sub("</?[a-z][^<>]*>", " ", title if isinstance(title, str) else "")
-    title = drawable(title) or "Chart"
+    title = drawable(plain(title)) if isinstance(title, str) else ""
+    title = title or "Chart"
     alt = _member(layout, "meta", "alt")
     alt = drawable(alt) if isinstance(alt, str) and alt else title
     height, width = (_member(layout, key) for key in ("height", "width"))

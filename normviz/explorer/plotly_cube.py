@@ -24,7 +24,7 @@ from normviz.core.pooling import (
 )
 from normviz.explorer import plotly_meshes
 from normviz.explorer.constants import LIGHT
-from normviz.explorer.plotly_figure import Figure
+from normviz.explorer.plotly_figure import WIDTH, Figure, plain
 from normviz.explorer.plotly_meshes import Drawing
 from normviz.explorer.sentences import say
 from normviz.explorer.svg.readout import enumerated, span
@@ -52,7 +52,7 @@ def cube(
     *,
     index: Iterable[int] | None = None,
     channel_axis: int = 1,
-    width: int = 900,
+    width: int = WIDTH,
 ) -> go.Figure:
     """Draw one cube for each sample of x, with the pooling set of one cell lit, as a plotly Figure.
 
@@ -106,6 +106,7 @@ def cube(
     figure.data[1].update({key: value for key, (value,) in changed.items()})
     for path, value in shown.items():
         figure.layout[path] = value
+    figure.layout.meta = {"alt": plain(shown["title.subtitle.text"])}
     return figure
 
 

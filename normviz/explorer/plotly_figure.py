@@ -1,17 +1,56 @@
-"""The plotly figure of `cube` and of the labs."""
+"""What all plotly figures here have in common: their usual width, and words where no program draws them."""
 
+from __future__ import annotations
+
+import re
+from html import unescape
 from importlib.util import find_spec
+from textwrap import fill
 
 import plotly.graph_objects as go
 
+from normviz.explorer.sentences import say
+
+WIDTH = 760
+"""Pixels of a figure whose width is not given: the output of a notebook is hardly narrower beside a file browser."""
+TAG = re.compile(r"</?(?:[abiu]|em|su[bp]|span)\b[^<>]*>")
+"""What plotly reads as a tag in a text, beside <br>."""
+COLUMNS = 100
+"""Letters in a line of words."""
+
+
+def plain(markup: str) -> str:
+    """A text of plotly without its tags."""
+    return unescape(TAG.sub("", markup.replace("<br>", " "))).strip()
+
+
+def in_words(figure: go.Figure) -> str:
+    """Title, alt text and caption of a figure, and what draws it; "" for a figure without an alt text."""
+    meta = figure.layout.meta if isinstance(figure.layout.meta, dict) else {}
+    if not meta.get("alt"):
+        return ""
+    texts = plain(figure.layout.title.text or ""), meta["alt"], meta.get("caption"), say("cube.undrawn")
+    return "\n\n".join(fill(text, COLUMNS) for text in texts if text)
+
 
 class Figure(go.Figure):
-    """A plotly figure that a notebook also shows where nbformat is not installed, as in Pyodide.
+    """A plotly figure that has words beside plotly's data in a notebook, and is shown without nbformat, as in Pyodide.
 
-    Plotly asks for nbformat's version before it shows a figure, and for nothing else of it.
+    Plotly's data can only be drawn where its renderer is installed. The words are plain text, which a program takes if
+    it knows nothing better: JupyterLab keeps a picture of each figure in a saved notebook, which stays first.
     """
 
     def _ipython_display_(self) -> None:
-        if find_spec("nbformat") is None:
+        import plotly.io as pio
+        from IPython.display import display
+        from plotly.io.base_renderers import PlotlyRenderer
+
+        named = pio.renderers.default.split("+") if pio.renderers.default else []
+        alone = named and all(isinstance(pio.renderers[name], PlotlyRenderer) for name in named)
+        words = in_words(self)
+        if alone and words and pio.renderers.render_on_display:
+            display({**self._repr_mimebundle_(), "text/plain": words}, raw=True)
+        elif find_spec("nbformat") is None:  # of which plotly reads the version alone
             raise NotImplementedError  # IPython then shows what `_repr_mimebundle_` gives
-        super()._ipython_display_()
+        else:
+            super()._ipython_display_()

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
 
@@ -104,7 +105,7 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
 
 @check_keywords
 def figure(
-    x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0, width: int = 900
+    x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0, width: int = WIDTH
 ) -> go.Figure:
     """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider chooses C.
 

@@ -2,13 +2,14 @@
 
 import re
 from functools import cache
-from html import escape, unescape
+from html import escape
 from importlib.resources import files
 from typing import Any
 
 import plotly.graph_objects as go
 
 from normviz.core.errors import brief
+from normviz.explorer.plotly_figure import plain
 from normviz.explorer.validation import drawable
 
 EQUIP = """{
@@ -77,11 +78,12 @@ def to_html(figure: go.Figure, **options: Any) -> str:
     given["post_script"] = [EQUIP, *([after] if isinstance(after, str) else after)]
     label = escape(drawable(alt(figure)))
     chart = figure.to_html(full_html=False, **given)
-    part = f'<figure aria-label="{label}" style="margin:0"><script>{keys_script()}</script>{chart}</figure>'
+    # On a narrower page the chart scrolls in its own place.
+    style = "margin:0;overflow:auto hidden"
+    part = f'<figure aria-label="{label}" style="{style}"><script>{keys_script()}</script>{chart}</figure>'
     if not full:
         return part
-    # The title holds plotly's markup.
-    title = escape(drawable(unescape(re.sub("</?b>", "", figure.layout.title.text or "").replace("<br>", " "))))
+    title = escape(drawable(plain(figure.layout.title.text or "")))
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import default_num_groups
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
@@ -100,7 +101,7 @@ def _rms(values: np.ndarray, keep: int = 0) -> Any:
 
 @check_keywords
 def figure(
-    x: Any = None, *, num_groups: int | None = None, padding: Iterable[int] = PADDING, width: int = 900
+    x: Any = None, *, num_groups: int | None = None, padding: Iterable[int] = PADDING, width: int = WIDTH
 ) -> go.Figure:
     """Draw which outputs move when the slider's sample changes, and what padding does to a sequence.
 

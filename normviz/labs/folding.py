@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
@@ -165,7 +166,7 @@ def measure(x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeat
 
 @check_keywords
 def figure(
-    x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeats: int = 15, seed: int = 0, width: int = 900
+    x: Any = None, *, num_channels: int = 8, num_groups: int = 4, repeats: int = 15, seed: int = 0, width: int = WIDTH
 ) -> go.Figure:
     """Draw the folded output against the true one for the slider's sample, and the cost of each way.
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, default_num_groups, pooling
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.gradient import gradient
 from normviz.labs import chart, input_checks
 
@@ -122,7 +123,7 @@ def measure(
 @check_keywords
 def figure(
     x: Any = None, *, num_groups: int | None = None, eps: float = 1e-5, scales: Sequence[float] = SCALES, seed: int = 0,
-    width: int = 900,
+    width: int = WIDTH,
 ) -> go.Figure:  # fmt: skip
     """Draw the Jacobian with its blocks, one of its rows over x, and gradient scale against weight scale.
 

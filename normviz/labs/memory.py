@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, check_shape, default_num_groups, pooling
-from normviz.explorer.plotly_figure import Figure
+from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
 from normviz.labs import chart, input_checks
 
@@ -145,7 +145,7 @@ def loop(sets: Pooling, layout: str, language: str) -> str:
 
 
 @check_keywords
-def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = 900) -> go.Figure:
+def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WIDTH) -> go.Figure:
     """Draw both strips of memory, every set in a colour of its own, over the loops that find the sets.
 
     The loop is shown in Python and in JavaScript, side by side or, on a narrow page, stacked. The slider chooses the

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import brief, check_keywords
-from normviz.explorer.plotly_figure import Figure
+from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.labs import chart, input_checks
 
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
@@ -169,7 +169,7 @@ def _power(value: float) -> str:
 @check_keywords
 def figure(
     x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int | None = None,
-    width: int = 900,
+    width: int = WIDTH,
 ) -> go.Figure:  # fmt: skip
     """Draw the correct digits against the offset, one line for each algorithm; a slider chooses the dtype.
 

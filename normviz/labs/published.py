@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords, unknown
-from normviz.explorer.plotly_figure import Figure
+from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.labs import chart, input_checks
 
 WU_HE = "Wu & He 2018, Group Normalization, arXiv 1803.08494"
@@ -153,7 +153,7 @@ def measure() -> Published:
 
 
 @check_keywords
-def figure(*, width: int = 900) -> go.Figure:
+def figure(*, width: int = WIDTH) -> go.Figure:
     """Draw one table and its source; a menu chooses the table. `width` is in pixels, at least 320.
 
     >>> [button.label for button in figure().layout.updatemenus[0].buttons][:1]

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from normviz import relatives as family
 from normviz.core.errors import check_keywords
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
@@ -103,7 +104,7 @@ def measure(
 
 @check_keywords
 def figure(
-    x: Any = None, *, tau: float = 0.0, logits: Any = (0.0, 0.0, 1.0), g: float = 1.0, seed: int = 0, width: int = 900
+    x: Any = None, *, tau: float = 0.0, logits: Any = (0.0, 0.0, 1.0), g: float = 1.0, seed: int = 0, width: int = WIDTH
 ) -> go.Figure:
     """Draw x, x under one relative, and each value after against before; the slider chooses the relative.
 

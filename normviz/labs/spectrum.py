@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.moments import Moments
 from normviz.core.pooling import divisors
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
 
@@ -107,7 +108,7 @@ def _quality(every: Moments, halves: tuple[Moments, Moments], order: np.ndarray,
 
 
 @check_keywords
-def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int = 900) -> go.Figure:
+def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int = WIDTH) -> go.Figure:
     """Draw one sample's sets for the slider's G, and for every G the error of a set's mean and its mismatch.
 
     Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.

@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from normviz import relatives
 from normviz.core.errors import check_keywords
-from normviz.explorer.plotly_figure import Figure
+from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
@@ -153,7 +153,7 @@ def png(image: np.ndarray) -> str:
 
 
 @check_keywords
-def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, width: int = 900) -> go.Figure:
+def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, width: int = WIDTH) -> go.Figure:
     """Draw the content in a style by AdaIN and by conditional Instance Norm, Gram matrices and contrast.
 
     Buttons choose the style, the slider AdaIN's alpha. Arguments are those of `measure`, and `width` in pixels,

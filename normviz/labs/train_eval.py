@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.functions.running import RunningStatistics
 from normviz.labs import chart, input_checks
@@ -135,7 +136,7 @@ def _infer(x: np.ndarray, weights: list[np.ndarray], kept: list[RunningStatistic
 @check_keywords
 def figure(
     x: Any = None, *, batch_sizes: Iterable[int] | None = None, momenta: Iterable[float] = MOMENTA, steps: int = 60,
-    depth: int = 6, channel: int = 0, seed: int = 0, width: int = 900,
+    depth: int = 6, channel: int = 0, seed: int = 0, width: int = WIDTH,
 ) -> go.Figure:  # fmt: skip
     """Draw running and batch statistics over the steps and the gap through depth; a slider chooses N.
 

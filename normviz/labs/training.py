@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 
 from normviz import atomic_write
 from normviz.core.errors import check_keywords, unknown
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.labs import chart, input_checks
 from normviz.streaming.progress import NoBar
 
@@ -249,7 +250,7 @@ def record(path: Path | None = None, **options: Any) -> None:
 
 
 @check_keywords
-def figure(measured: Training | None = None, *, width: int = 900) -> go.Figure:
+def figure(measured: Training | None = None, *, width: int = WIDTH) -> go.Figure:
     """Draw error or loss against batch size, and against learning rate; the slider chooses the epoch.
 
     Parameters

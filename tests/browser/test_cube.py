@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import normviz as nv
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.explorer.svg import geometry
 
 STATE = """() => {
@@ -75,7 +76,7 @@ def test_plotly_draws_the_set_where_the_explorer_has_it(page):
         " return l.height - l.margin.t - l.margin.b; }"
     )
     view = geometry.view_of(nv.samples.activations().shape, {"view": "samples", "index": (1, 6, 6, 6)})
-    frame = geometry.make_frame(view, {"width": 900, "height": height})
+    frame = geometry.make_frame(view, {"width": WIDTH, "height": height})
     faces = geometry.visible_faces(frame, 1, [(0, 12), (4, 8), (0, 12)])
     assert sorted(faces) == ["side", "top"]
     x, y = zip(*(point for quad in faces.values() for point in quad), strict=True)

@@ -11,8 +11,9 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from normviz.book import PLOTLY
 from tests.browser import fits
-from tests.browser.alive import SETUP, SHOW, assert_alive, assert_still, frame_of
+from tests.browser.alive import CHART, SETUP, SHOW, assert_alive, assert_still, frame_of
 from tests.browser.lab import Lab, notebook, open_notebook, run_all, save_and_close
 from tests.browser.reading import choose, state
 
@@ -208,3 +209,41 @@ def test_explorers_with_their_state_are_alive_when_reopened(lab, lab_page, explo
         assert state(root)["index"] == (1, 3, 2, 3)
         choose(root, "Instance Norm")
         assert state(root)["set"] == "1:2,3:4,0:12,0:12"
+
+
+# ---- charts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory) -> Path:
+    """A chart of a lab, the cube, and a figure of somebody else."""
+    cells = [CHART, "nv.cube(x)", "import plotly.graph_objects as go\ngo.Figure()"]
+    return executed(tmp_path_factory.mktemp("charts"), "charts.ipynb", cells)
+
+
+def test_a_chart_has_its_words_beside_plotlys_data(charts):
+    lab, cube, other = ([set(o.data) for o in cell.outputs] for cell in nbformat.read(charts, 4).cells[1:])
+    assert lab == cube == [{PLOTLY, "text/plain"}]
+    assert other == [{PLOTLY}]
+
+
+def test_a_chart_is_drawn_in_jupyterlab_and_needs_no_more_width_than_there_is(lab, lab_page, charts):
+    """The words are not shown beside it."""
+    (lab.root / "charts.ipynb").write_bytes(charts.read_bytes())
+    panel = open_notebook(lab_page, lab, "charts.ipynb")
+    outputs = panel.locator(".jp-OutputArea-output")
+    expect(outputs).to_have_count(3)
+    for output in outputs.all():
+        output.locator(".main-svg").first.wait_for()
+        assert output.evaluate("e => [e.scrollWidth - e.clientWidth, e.querySelectorAll('pre').length]") == [0, 0]
+    save_and_close(lab_page)
+
+
+def test_a_chart_is_words_in_a_page_of_nbconvert(offline_page, charts):
+    run("nbconvert", "--to", "html", charts)
+    page, _ = offline_page
+    page.goto(charts.with_suffix(".html").as_uri())
+    chart, cube = page.locator(".jp-OutputArea-output pre").all()
+    for text in ("Which outputs change?", "a table of five methods", "Measured here.", "PLOTLY_RENDERER"):
+        expect(chart).to_contain_text(text)
+    expect(cube).to_contain_text("Group Norm, G = 4\n\nThe set of cell (0, 0, 0, 0), one of 16 sets")

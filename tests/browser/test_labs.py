@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import normviz as nv
+from normviz.explorer.plotly_figure import WIDTH
 from normviz.labs.chart_html import to_html
 from tests.labs.cases import LABS
 
@@ -49,6 +50,16 @@ def pages(browser, tmp_path_factory):
     for page in opened.values():
         page.close()
     assert not errors
+
+
+def test_a_chart_scrolls_in_its_place_on_a_narrow_page(new_page, tmp_path):
+    """And shows all of its height."""
+    page = new_page(400, 700)
+    page.goto(write(tmp_path / "labs.html", WIDTH, ["coupling"]))
+    page.wait_for_selector("figure:has(#coupling) > .normviz-keys", state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    size = "e => [e.scrollWidth, e.clientHeight - e.querySelector('.plot-container').clientHeight]"
+    assert page.locator("figure").evaluate(size) == [WIDTH, 0]
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """The charts of the labs: steps that change something, the numbers of measure(), a caption, an alt text."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
-import plotly.io
 import pytest
-from IPython.core.formatters import DisplayFormatter
 
 import normviz as nv
+from normviz.explorer.plotly_figure import Figure, in_words, plain
 from normviz.labs import chart, chart_html
 from tests.labs.cases import LABS
 
@@ -30,14 +28,12 @@ def steps(figure):
     return figure.layout.sliders[0].steps if figure.layout.sliders else figure.layout.updatemenus[0].buttons
 
 
-def test_a_notebook_shows_it_without_nbformat(figure, monkeypatch):
-    """As in Pyodide. Plotly asks for nbformat's version, and then sends no more than this."""
-    monkeypatch.setitem(sys.modules, "nbformat", None)
-    monkeypatch.setattr("plotly.io._renderers.nbformat", None)
-    monkeypatch.setattr(plotly.io.renderers, "default", "plotly_mimetype")
-    for each in (figure, nv.cube(np.zeros((2, 4, 3, 3)))):
-        shown, _ = DisplayFormatter().format(each)
-        assert len(shown["application/vnd.plotly.v1+json"]["data"]) == len(each.data)
+def test_it_has_words_where_nothing_draws_it(figure):
+    """How IPython shows them is tested with the cube."""
+    assert type(figure) is Figure
+    words = in_words(figure).replace("\n", " ")
+    assert plain(figure.layout.title.text) in words
+    assert all(text in words for text in (figure.layout.meta["alt"], figure.layout.meta["caption"]))
 
 
 def test_every_step_shows_something_else(lab, figure):
