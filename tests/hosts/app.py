@@ -11,7 +11,7 @@ from playwright.sync_api import Frame, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser import fits
-from tests.browser.reading import HANGS
+from tests.browser.reading import HANGS, READY
 from tests.hosts.host import ROOT, Host
 from tests.server import Server
 
@@ -94,6 +94,7 @@ class App(Host):
         query = dark and self.dark.startswith("?")
         page.goto(url + self.dark if query else url)
         if dark and self.dark and not query:
+            page.locator(READY).wait_for()  # earlier the program would set its own theme over it
             page.evaluate(self.dark)
         if self.start:
             page.locator(".cm-editor").first.wait_for()
@@ -147,11 +148,24 @@ def assert_chart(page: Page) -> None:
     expect(drawn).to_have_css("background-color", "rgb(20, 23, 28)")
 
 
-def is_dark_beside(page: Page, element: Locator) -> bool:
-    """Whether the page is dark left of an element: what a person sees, whatever the style says."""
+def assert_readable(page: Page) -> None:
+    """Each text of the chart is light where its ground is dark."""
+    drawn = page.locator(".js-plotly-plot .main-svg").first
+    drawn.wait_for()
+    dark = is_dark_beside(page, drawn, 4)
+    texts = page.locator(".js-plotly-plot :is(.gtitle, .annotation-text, .xtick text, .slider-label)")
+    fills = texts.evaluate_all(
+        "all => all.map(e => getComputedStyle(e).fill.match(/[0-9.]+/g).slice(0, 3).map(Number))"
+    )
+    assert fills
+    assert [fill for fill in fills if (sum(fill) > 1.5 * 255) != dark] == []
+
+
+def is_dark_beside(page: Page, element: Locator, right: int = -4) -> bool:
+    """Whether the page is dark left of an element, or so many pixels to the right of its edge: as a person sees it."""
     element.scroll_into_view_if_needed()
     box = element.bounding_box()
     assert box is not None
-    clip = {"x": max(box["x"] - 4, 0), "y": max(box["y"], 0) + 40, "width": 2, "height": 2}
+    clip = {"x": max(box["x"] + right, 0), "y": max(box["y"], 0) + 40, "width": 2, "height": 2}
     picture = Image.open(io.BytesIO(page.screenshot(clip=clip)))
     return picture.convert("L").getpixel((0, 0)) < 128

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.browser import fits, reading
 from tests.browser.alive import assert_alive, assert_still, frame_of
 from tests.browser.reading import choose
-from tests.hosts.app import App, assert_chart, assert_whole, is_dark_beside
+from tests.hosts.app import App, assert_chart, assert_readable, assert_whole, is_dark_beside
 
 MARIMO = {"heading": "marimo", "requirements": ("marimo",)}
 LISTENS = ("--headless", "--no-token", "--host", "127.0.0.1", "--port", "{port}", "app.py")
@@ -87,6 +87,13 @@ def test_chart(page, host, url):
     host.open(page, url)
     assert_chart(page)
     host.saw("chart", "alive")
+
+
+@every
+def test_chart_can_be_read_on_a_dark_page(new_page, host, url):
+    page = new_page(color_scheme="dark")
+    host.open(page, url, dark=True)
+    assert_readable(page)
 
 
 @fragments
