@@ -6,6 +6,7 @@ import re
 from html import unescape
 from importlib.util import find_spec
 from textwrap import fill
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -40,6 +41,13 @@ class Figure(go.Figure):
     it knows nothing better: JupyterLab keeps a picture of each figure in a saved notebook, which stays first.
     """
 
+    # By this name shinywidgets and Streamlit know plotly's figures.
+    __module__ = go.Figure.__module__
+
+    def __reduce__(self) -> Any:
+        # pickle does not find the class by that name.
+        return again, super().__reduce__()[1]
+
     def _ipython_display_(self) -> None:
         import plotly.io as pio
         from IPython.display import display
@@ -54,3 +62,8 @@ class Figure(go.Figure):
             raise NotImplementedError  # IPython then shows what `_repr_mimebundle_` gives
         else:
             super()._ipython_display_()
+
+
+def again(properties: dict[str, Any]) -> Figure:
+    """The figure with these properties, for pickle."""
+    return Figure(properties)

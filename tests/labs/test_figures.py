@@ -1,6 +1,8 @@
 """The charts of the labs: steps that change something, the numbers of measure(), a caption, an alt text."""
 
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,14 @@ def test_it_has_words_where_nothing_draws_it(figure):
     words = in_words(figure).replace("\n", " ")
     assert plain(figure.layout.title.text) in words
     assert all(text in words for text in (figure.layout.meta["alt"], figure.layout.meta["caption"]))
+
+
+def test_programs_know_it_as_a_figure_of_plotly_and_it_can_be_copied(figure):
+    """shinywidgets reads the module of an object, and Streamlit that and the name of its class."""
+    assert f"{figure.__module__}.{type(figure).__qualname__}" == "plotly.graph_objs._figure.Figure"
+    for other in (copy.deepcopy(figure), pickle.loads(pickle.dumps(figure))):
+        assert type(other) is Figure
+        assert other == figure
 
 
 def test_every_step_shows_something_else(lab, figure):
