@@ -193,7 +193,7 @@ def figure(
     diagonal = {"color": chart.COLOURS["grey"], "width": 1, "dash": "dot"}
     for place in places[:2]:
         drawing.add_scatter(x=span, y=span, mode="lines", line=diagonal, hoverinfo="skip", showlegend=False, **place)
-    names = ["convolution<br>alone", "then<br>Batch", "Batch<br>folded", "then<br>Group"]
+    names = ["alone", "then<br>Batch", "Batch<br>folded", "then<br>Group"]
     relative = {key: seconds / result.seconds["convolution"] for key, seconds in result.seconds.items()}
     drawing.add_bar(
         x=names, y=list(relative.values()), showlegend=False,
@@ -216,6 +216,7 @@ def figure(
     for place in places[:2]:
         drawing.update_xaxes(range=span, title_standoff=2, **place)
         drawing.update_yaxes(range=span, **place)
+    drawing.update_xaxes(title_text="the convolution", tickangle=0, **places[2])
     drawing.update_yaxes(title_text="with folded weights", **places[0])
     drawing.update_yaxes(title_text="time, convolution = 1", range=[0, 1.25 * max(relative.values())], **places[2])
     # On sample 0 both agree, so the next one is shown first.
