@@ -174,7 +174,7 @@ def _share(x: Any, xp: Any) -> Any:
     if (bfloat16 := _bfloat16()) is None:
         return xp.from_dlpack(widened(x))
     integers = x.detach().view(sys.modules["torch"].int16) if kind(x) == "torch" else x.view("int16")
-    return xp.from_dlpack(integers).view(bfloat16)
+    return from_dlpack(integers, xp).view(bfloat16)
 
 
 def _like(y: Any, x: Any) -> Any:

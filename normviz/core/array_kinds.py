@@ -196,8 +196,10 @@ def widened(x: Any) -> Any:
 def from_dlpack(x: Any, xp: Any) -> Any:
     """Return a tensor as an array of the module xp that shares its memory; raise TypeError where it cannot be read."""
     try:
-        return xp.from_dlpack(x)
+        array = xp.from_dlpack(x)
     except Exception as error:  # a sparse tensor, a quantized one, one of 8 bits
         kinds = f"dtype {x.dtype}, layout {getattr(x, 'layout', None)}"
         remedy = "convert it, for instance with .to_dense() or .float()"
         raise TypeError(f"a tensor of {kinds}, cannot be read as an array; {remedy}") from error
+    # With NumPy 2.0, or with PyTorch's older DLPack, nobody may write to it.
+    return x.numpy() if xp is np and kind(x) == "torch" and not array.flags.writeable else array
