@@ -53,7 +53,7 @@ def test_chart_is_alive(host, program, ran):
     """But in nbclassic, which has no renderer for plotly's own output."""
     place = program.result(ran, "chart")
     if host.package == "nbclassic":
-        place.wait_for()
+        place.wait_for(timeout=reading.HANGS)
         host.saw("chart", still_or_words(place))
     else:
         assert_chart(place)
@@ -76,10 +76,11 @@ def test_show_fits(program, ran, width):
     assert too_wide(place) <= 0
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_chart_fits(program, ran, width):
-    ran.set_viewport_size({"width": width, "height": 1000})
+def test_chart_fits(program, ran):
+    """In a window of 1300 px. In a narrower one it keeps the width that Python gave it, and the output scrolls."""
+    ran.set_viewport_size({"width": 1300, "height": 1000})
     place = program.result(ran, "chart")
+    place.wait_for(timeout=reading.HANGS)
     assert too_wide(place) <= 0
 
 

@@ -52,7 +52,7 @@ def test_show_is_alive(host, again):
 def test_chart_is_alive(host, again):
     place = again("chart")
     if host.package == "nbclassic":
-        place.wait_for()
+        place.wait_for(timeout=reading.HANGS)
         host.saw("chart", still_or_words(place))
     else:
         place.hover()  # until then plotly shows the picture that it has saved
