@@ -43,7 +43,8 @@ def test_the_html_of_show_is_a_picture_under_a_sandboxed_frame():
     assert "share one mean and one variance." in words
     assert frame["sandbox"] == "allow-scripts"
     assert frame["title"] == "Group Norm, G = 4: interactive explorer"
-    assert frame["style"] == "position:absolute;inset:0;width:100%;height:100%;border:0;color-scheme:light dark"
+    size = "width:100%;height:100%;max-width:none;max-height:none"
+    assert frame["style"] == f"position:absolute;inset:0;{size};border:0;color-scheme:light dark"
     assert "DecompressionStream('gzip')" in frame["srcdoc"]
     assert "fetch" not in frame["srcdoc"]
     assert "src" not in frame

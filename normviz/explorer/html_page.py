@@ -166,7 +166,9 @@ def over(
         f'<img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
         f'src="data:image/svg+xml;base64,{shown}" style="width:100%;max-width:{size[0]}px;height:auto;display:block">'
         f'{caption}</figure><iframe title="{escape(title)}" sandbox="{allowed}" srcdoc="{escape(inside)}" '
-        f'style="position:absolute;inset:0;width:100%;height:100%;border:0;{scheme}"></iframe></div></div>'
+        # Reveal.js, for one, makes frames smaller than what they cover.
+        'style="position:absolute;inset:0;width:100%;height:100%;max-width:none;max-height:none;border:0;'
+        f'{scheme}"></iframe></div></div>'
     )
 
 

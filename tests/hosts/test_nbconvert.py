@@ -96,7 +96,10 @@ def test_explorer_is_alive(host, cell):
 
 @hosts(PAGE, SLIDES, STATE)
 def test_show_is_alive(host, cell):
-    assert_alive(frame_of(cell("show")))
+    place = cell("show")
+    assert_alive(frame_of(place))
+    size = "e => [e.clientWidth, e.clientHeight]"
+    assert place.locator("iframe").evaluate(size) == place.locator("div:has(> iframe)").evaluate(size)
     host.saw("show", "alive")
 
 
