@@ -7,8 +7,8 @@ const root = document.documentElement;
 const here = /** @type {HTMLScriptElement} */ (document.currentScript).src;
 /** How far from the visible part of the page a chart is drawn, in pixels. */
 const AHEAD = 800;
-/** The smallest scale of a chart, which then fits Jupyter Book 1 on a laptop: its letters are 8.5 pixels high or more. */
-const MIN_SCALE = 0.77;
+/** The smallest scale of a chart: its smallest letters are then 9 pixels high. */
+const MIN_SCALE = 0.8;
 /** The height of a line of a chart's own caption, in pixels: `LINE` of normviz.labs.chart. */
 const CAPTION_LINE = 17;
 let plotly = null;
