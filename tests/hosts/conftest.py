@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import Watch, browser, chromium_path  # noqa: F401
 from tests.browser.reading import HANGS
-from tests.hosts.host import ROOT, Engine, Host, Row, keep
+from tests.hosts.host import ROOT, Host, Row, keep
 from tests.server import Server
 
 LEFT = pytest.StashKey[Counter[Row]]()
@@ -23,10 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def row_of(item: pytest.Item) -> Row | None:
-    """What a test fills in: `HOST` or `ENGINE` of its file, or its parameter `host`; None for a file without a row."""
+    """What a test fills in: `HOST` of its file, or its parameter `host`; None for a file without a row."""
     if hasattr(item, "callspec") and "host" in item.callspec.params:
         return item.callspec.params["host"]
-    return getattr(item.module, "HOST", getattr(item.module, "ENGINE", None))
+    return getattr(item.module, "HOST", None)
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,6 @@ def host(request: pytest.FixtureRequest) -> Host:
     host = request.param if hasattr(request, "param") else request.module.HOST
     assert host.python
     return host
-
-
-@pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """The engine of this file, `ENGINE`."""
-    return request.module.ENGINE
 
 
 @contextmanager

@@ -161,9 +161,9 @@ class Host(Row):
 
 @dataclass(eq=False)
 class Engine(Row):
-    """A browser engine that plays normviz's pages: `ENGINE` in a file of tests.
+    """A browser engine that plays normviz's pages: the parameter `host` of the tests in `engines`.
 
-    The states are works, differs (the note says how) and fails. The tests set `version` as the engine tells it.
+    The states are works, differs (the note says how) and fails. Its driver sets `version`.
     """
 
     table: ClassVar[str] = "engines"

@@ -33,7 +33,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
     report = yield
     engine, column = item.callspec.params["host"], item.module.COLUMN
     if report.passed and call.when == "call":
-        engine.saw(column, "works")
+        engine.saw(column, "differs" if column in DRIVERS[engine].differs else "works")
     return report
 
 

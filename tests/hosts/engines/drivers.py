@@ -47,6 +47,8 @@ class Driver:
     """One window of one browser. A frame is what `frame` gave, or None for the page itself."""
 
     row: ClassVar[Engine]
+    differs: ClassVar[tuple[str, ...]] = ()
+    """Columns in which something looks different, as the note of the row says."""
 
     def __init__(self, *, dark: bool = False) -> None:
         self.errors: list[str] = []
@@ -191,6 +193,7 @@ class Firefox(Driver):
 
 class WebKit(Driver):
     row = Engine("WebKitGTK", note="the set does not glide to its next place; printing was not tried")
+    differs = ("page",)
 
     def _start(self, folder: Path, dark: bool) -> None:
         driver, self._log = find("webkit"), folder / "log"

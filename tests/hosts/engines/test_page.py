@@ -41,3 +41,8 @@ def test_nothing_of_the_page_is_cut_off(new_page, tmp_path, width):
         if min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 1
     ]  # fmt: skip
     assert not clash
+
+
+def test_a_set_glides_unless_it_is_said_not_to(page, driver):
+    """It glides where CSS knows the attribute `d` of a path."""
+    assert page.evaluate("CSS.supports('d', 'path(\"M0 0\")')") == ("page" not in driver.differs)
