@@ -293,12 +293,24 @@ def switch(faulty):
     fault.value = 0
 
 
+@pytest.fixture(scope="module")
+def judged(faulty):
+    """By number, what the checks say of each fault; "killed" where it ended the process."""
+    said, left = {}, [str(NUMBERS[name]) for name in FAULTS if name not in APART]
+    while left:
+        command = [sys.executable, "-m", "tests.cuda.faults", faulty.library._name, *left]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        said |= dict(line.split() for line in done.stdout.splitlines())
+        left = left[len(done.stdout.splitlines()) :]
+        if left:
+            assert done.returncode < 0, done.stderr
+            said[left.pop(0)] = "killed"
+    return said
+
+
 @pytest.mark.parametrize("name", [name for name in FAULTS if name not in APART])
-def test_a_wrong_kernel_is_caught(faulty, switch, name):
-    switch(name)
-    # Where a wrong kernel wrote nothing, memory may hold a NaN whose cast warns.
-    with pytest.raises(AssertionError), np.errstate(invalid="ignore"):
-        checks.check_all(launched(faulty))
+def test_a_wrong_kernel_is_caught(judged, name):
+    assert judged[str(NUMBERS[name])] in ("caught", "killed")
 
 
 def test_lanes_that_part_before_a_shuffle_are_caught(faulty, switch):
