@@ -37,7 +37,10 @@ def test_the_html_of_show_is_a_picture_under_a_sandboxed_frame():
     kind, _, packed = img["src"].partition(",")
     assert kind == "data:image/svg+xml;base64"
     assert base64.b64decode(packed).decode() == nv.show(X).to_svg(caption=False)
-    assert img["style"] == "width:100%;max-width:960px;height:auto;display:block"
+    assert re.fullmatch(
+        r"width:100%;max-width:960px;max-width:min\(960px, calc\(.*\) \* [\d.]+\);height:auto;display:block",
+        img["style"],
+    )
     words = re.search("<figcaption.*?>(.*?)</figcaption>", made)[1]
     assert words.startswith(html.escape(img["alt"]))
     assert "share one mean and one variance." in words

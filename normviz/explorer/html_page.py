@@ -157,14 +157,17 @@ def over(
     inside = f'<!doctype html><html style="{scheme}"><script>{OPEN_SCRIPT % packed(live)}</script>'
     allowed = "allow-scripts allow-downloads" if editable else "allow-scripts"
     caption = f'<figcaption style="padding:8px 12px">{escape(words)}</figcaption>' if words else ""
+    width, height = size
+    # The picture must not look out below the frame, so it is no higher.
+    within = f"min({width}px, {css(heights)} * {width / height:.4f})"
     # In padding 100% is the width of the element around, so one stands around that is as wide. The figure has a width
     # but takes no height; where a program removes the styles that it does not understand, both calc() go together, and
     # the figure stands in the text as usual.
     return (
         f'<div style="max-width:{widest}px"><div style="position:relative;padding-bottom:{css(heights)}">'
         f'<figure style="margin:0;padding:0;height:calc(0px)">'
-        f'<img alt="{escape(alt)}" width="{size[0]}" height="{size[1]}" '
-        f'src="data:image/svg+xml;base64,{shown}" style="width:100%;max-width:{size[0]}px;height:auto;display:block">'
+        f'<img alt="{escape(alt)}" width="{width}" height="{height}" src="data:image/svg+xml;base64,{shown}" '
+        f'style="width:100%;max-width:{width}px;max-width:{within};height:auto;display:block">'
         f'{caption}</figure><iframe title="{escape(title)}" sandbox="{allowed}" srcdoc="{escape(inside)}" '
         # Reveal.js, for one, makes frames smaller than what they cover.
         'style="position:absolute;inset:0;width:100%;height:100%;max-width:none;max-height:none;border:0;'

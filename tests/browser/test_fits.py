@@ -118,6 +118,14 @@ def test_a_frame_of_several_is_as_high_as_they_need(page, tmp_path, count):
 
 
 RESIZE = "(frame, width) => { frame.ownerDocument.body.style.cssText = `margin: 0; width: ${width}px`; }"
+LOOKS_OUT = """(frame, widths) => {
+  const end = (element) => element.getBoundingClientRect().bottom;
+  return widths.filter((width) => {
+    frame.ownerDocument.body.style.cssText = `margin: 0; width: ${width}px`;
+    return end(frame.previousElementSibling.lastElementChild) > end(frame) + 0.5;
+  });
+}"""
+"""At which widths the picture and its words stand out below the frame."""
 PAGES = {
     "explorer": lambda: nv.show(),
     "no controls": lambda: nv.show(controls=False),
@@ -130,11 +138,13 @@ PAGES = {
 
 @pytest.mark.parametrize("kind", PAGES)
 def test_nothing_scrolls_as_it_opens(page, tmp_path, kind):
-    """On a page, and on a page in a frame."""
+    """On a page, and on a page in a frame; and the picture under the frame does not look out below it."""
     inner = write(tmp_path / "page.html", html_of(PAGES[kind]()))
     outer = write(tmp_path / "outer.html", f'<iframe id="outer" src="{inner.name}" style="width:1500px"></iframe>')
     page.goto(inner.as_uri())
-    assert not what_scrolls(*frame_of(page), RESIZE)
+    element, inside = frame_of(page)
+    assert not what_scrolls(element, inside, RESIZE)
+    assert element.evaluate(LOOKS_OUT, WIDTHS) == []
     page.goto(outer.as_uri())
     around = page.locator("#outer").element_handle().content_frame()
     assert around is not None
