@@ -61,6 +61,8 @@ def main() -> None:
         step("normviz playground --no-open --output playground.html")
         step("normviz export --shape 4 16 12 12 --output page.html")
         step("normviz instructor")
+        step(f"python -m pip install --quiet {wheel}[lite]")
+        step("normviz lite site")
         step(f"python -m pip install --quiet {wheel}[lab,fast]")
         step("normviz lab --no-browser", until="/lab/tree/normviz-notebooks/00_tour.ipynb")
 

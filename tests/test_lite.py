@@ -101,13 +101,28 @@ def test_pip_installs_them(made, tmp_path):
     ]
 
 
-def test_a_package_without_its_source_is_refused(tmp_path):
-    info = tmp_path / "fast-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fast\nVersion: 1.0\n")
-    (info / "RECORD").write_text("fast/loop.abi3.so,,\nfast/__init__.py,,\n")
+@pytest.fixture
+def fast(tmp_path):
+    """A function that makes an installed package of these files."""
+
+    def make(*names):
+        info = tmp_path / "fast-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fast\nVersion: 1.0\n")
+        (info / "RECORD").write_text("".join(f"{name},,\n" for name in names))
+        return Distribution.at(info)
+
+    return make
+
+
+def test_what_python_and_numba_compiled_is_left_out(fast):
+    package = fast("fast.py", "__pycache__/fast.cpython-311.pyc", "fast/__pycache__/loop-1a2b.bin")
+    assert [name for name, _ in wheels.contents(package)] == ["fast.py"]
+
+
+def test_a_package_without_its_source_is_refused(fast):
     with pytest.raises(ValueError, match=r"^fast is compiled, and fast/loop\.py is missing, so no browser can run it$"):
-        list(wheels.contents(Distribution.at(info)))
+        list(wheels.contents(fast("fast/loop.abi3.so", "fast/__init__.py")))
 
 
 # ---- the folder and Pyodide ------------------------------------------------------------------------------------------

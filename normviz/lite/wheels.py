@@ -23,7 +23,8 @@ BROWSER = {"sys_platform": "emscripten", "platform_system": "Emscripten", "os_na
 
 COMPILED = (".so", ".pyd")
 LEFT_OUT = (
-    "*.pyc",
+    # The compiled backend keeps its loops there, too: machine code for the processor here.
+    "*__pycache__/*",
     "*.pth",
     *("*.dist-info/" + name for name in ("direct_url.json", "INSTALLER", "RECORD", "REQUESTED", "WHEEL")),
     # The course is among the site's files.
