@@ -5,15 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from normviz.arrays.arguments import (
-    check_eps,
-    check_statistics,
-    like_x,
-    parameter,
-    result_dtype,
-    target,
-    uncanonical,
-)
+from normviz.arrays.arguments import check_eps, check_statistics, like_x, parameter, result_dtype, target, uncanonical
 from normviz.backends.base import Backend
 from normviz.backends.dispatch import adopt, load
 from normviz.core.array_kinds import host, kind, on_gpu, real_numbers

@@ -102,11 +102,7 @@ async function draw(figure) {
   const looks = looksOf(layout);
   caption(figure, layout);
   place.style.minHeight = "";
-  await Plotly.newPlot(place, data, layout, {
-    displaylogo: false,
-    showSendToCloud: false,
-    responsive: !layout.width
-  });
+  await Plotly.newPlot(place, data, layout, { displaylogo: false, showSendToCloud: false, responsive: !layout.width });
   // Figures are stored for a light page, so most are drawn once.
   if (theme() === "dark") await Plotly.relayout(place, looks.dark);
   if (layout.width) {

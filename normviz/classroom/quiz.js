@@ -335,14 +335,7 @@ function startQuiz(el, given) {
     stage,
     cube3d,
     { shape },
-    {
-      draw,
-      pick: probe,
-      move,
-      enter: () => probe(),
-      index: () => index,
-      slice: () => slice
-    }
+    { draw, pick: probe, move, enter: () => probe(), index: () => index, slice: () => slice }
   );
   el.append(root);
   followTheme(root);

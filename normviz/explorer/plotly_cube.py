@@ -14,14 +14,7 @@ import plotly.graph_objects as go
 from normviz.core.array_kinds import host
 from normviz.core.errors import brief, check_keywords
 from normviz.core.methods import METHODS, find
-from normviz.core.pooling import (
-    Pooling,
-    canonical,
-    check_cell,
-    divisors,
-    fitting_num_groups,
-    pooling,
-)
+from normviz.core.pooling import Pooling, canonical, check_cell, divisors, fitting_num_groups, pooling
 from normviz.explorer import plotly_meshes
 from normviz.explorer.constants import LIGHT
 from normviz.explorer.plotly_figure import WIDTH, Figure, plain

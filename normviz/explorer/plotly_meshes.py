@@ -190,10 +190,7 @@ def scene(on: Drawing, method: Method) -> dict[str, Any]:
         **{f"{axis}axis": {**hidden, "range": range_} for axis, range_ in ends.items()},
         "aspectmode": "manual",
         "aspectratio": {axis: (high - low) / (on.height / 2) for axis, (low, high) in ends.items()},
-        "camera": {
-            "eye": dict(zip("xyz", (1.8 * eye).tolist(), strict=True)),
-            "projection": {"type": "orthographic"},
-        },
+        "camera": {"eye": dict(zip("xyz", (1.8 * eye).tolist(), strict=True)), "projection": {"type": "orthographic"}},
         "annotations": labels(on, method),
     }
 

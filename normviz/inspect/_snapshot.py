@@ -18,15 +18,7 @@ from dis import get_instructions
 from functools import lru_cache, partial
 from itertools import chain, starmap
 from operator import is_
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    CodeType,
-    FunctionType,
-    MemberDescriptorType,
-    MethodType,
-    ModuleType,
-)
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple, cast
 
 import numpy as np

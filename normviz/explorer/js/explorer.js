@@ -3,9 +3,10 @@
 
 import constants from "../constants.json" with { type: "json" };
 import { isDark } from "./core/background.js";
-import { h, hide, set, setText } from "./core/dom.js";
+import { h, hide, set, setText, take } from "./core/dom.js";
 import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
 import { gradientOf } from "./core/gradient.js";
+import { listen, quietly } from "./core/model.js";
 import { decimal, span } from "./core/numbers.js";
 import {
   axisNames,
@@ -41,40 +42,14 @@ import { createStage, onStage } from "./views/stage.js";
 import { createTour } from "./views/tour.js";
 
 /** What an explorer is in, beside its tensor. */
-export const TRAITS = [
-  "method",
-  "num_groups",
-  "index",
-  "step",
-  "view",
-  "color",
-  "mode",
-  "controls",
-  "predict",
-  "presenter"
-];
+export const TRAITS = "method,num_groups,index,step,view,color,mode,controls,predict,presenter".split(",");
 const PLAY = { groups: 1100, steps: 2200 };
 
 /** Read a state from the model and make it fit the scene. */
 function readState(model, data) {
-  const got = Object.fromEntries(TRAITS.map((key) => [key, model.get(key)]));
-  return fit(
-    {
-      method: got.method,
-      G: got.num_groups,
-      index: got.index,
-      step: got.step,
-      view: got.view,
-      color: got.color,
-      mode: got.mode,
-      controls: got.controls !== false,
-      predict: got.predict === true,
-      presenter: got.presenter === true,
-      numbers: false,
-      slice: false
-    },
-    data
-  );
+  const { num_groups: G, ...got } = Object.fromEntries(TRAITS.map((key) => [key, model.get(key)]));
+  const [controls, predict, presenter] = [got.controls !== false, got.predict === true, got.presenter === true];
+  return fit({ ...got, G, controls, predict, presenter, numbers: false, slice: false }, data);
 }
 
 /** Turn any state, such as one from a link or an old page, into a state that can be drawn. */
@@ -147,17 +122,10 @@ export function render({ model, el }, createTensor = null) {
     view();
     view = mount(model, el, createTensor, kept);
   };
-  try {
-    model.on?.("change:_scene", remount);
-  } catch {
-    /* a static model has no listeners */
-  }
+  const life = new AbortController();
+  listen(model, "change:_scene", remount, life.signal);
   return () => {
-    try {
-      model.off?.("change:_scene", remount);
-    } catch {
-      /* nor here */
-    }
+    life.abort();
     view();
   };
 }
@@ -204,14 +172,7 @@ function mount(model, el, createTensor, kept = null) {
       if (!pushing.size) return;
       const keys = [...pushing];
       pushing.clear();
-      act.later(() => {
-        try {
-          for (const key of keys) model.set(key, value(state, key));
-          model.save_changes();
-        } catch {
-          /* without a kernel the page goes on by itself */
-        }
-      }, 0);
+      save(keys, (key) => value(state, key));
     },
     cell(axis, v) {
       act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) });
@@ -299,29 +260,22 @@ function mount(model, el, createTensor, kept = null) {
     },
     groups: (by) => controls.slider.step(by),
     unfolded: () => controls.open,
-    answer(found) {
-      act.later(() => {
-        try {
-          model.set("answer", found);
-          model.save_changes();
-        } catch {
-          /* no kernel */
-        }
-      }, 0);
-    },
-    focusTour: () => controls.tour.focus({ preventScroll: true })
+    answer: (found) => save(["answer"], () => found)
+  };
+  /** Tell Python, once the event handler has returned. */
+  const save = (keys, of) => {
+    const tell = () => {
+      for (const key of keys) model.set(key, of(key));
+      model.save_changes();
+    };
+    act.later(() => quietly(tell), 0);
   };
   const value = (s, key) => (key === "num_groups" ? s.G : s[key]);
   const ask = (question) => {
     const key = `${question.method}/${question.num_groups}/${question.index}`;
     if (asked.has(key)) return;
     asked.add(key);
-    if (tensor?.ask(question, onAnswer)) return;
-    try {
-      model.send(question);
-    } catch {
-      /* no kernel */
-    }
+    if (!tensor?.ask(question, onAnswer)) quietly(() => model.send(question));
   };
   const onAnswer = (answer) => {
     if (answer?.kind !== "cell") return;
@@ -370,18 +324,12 @@ function mount(model, el, createTensor, kept = null) {
     // For a presenter, numbers show up to the current step; the status line's are of step 3.
     const reached = state.presenter && !state.numbers;
     const silent = reached && state.step < 3;
-    const ranges = asking
-      ? ""
-      : shown.evaluating
-        ? ""
-        : shown.given
-          ? `label:${shown.label}`
-          : shown.ownSet.map((r) => r.join(":")).join(",");
+    const own = shown.given ? `label:${shown.label}` : shown.ownSet?.map((r) => r.join(":")).join(",");
     const hooks = {
       method: state.method,
       numGroups: state.G,
       index: state.index.join(","),
-      set: ranges,
+      set: asking || shown.evaluating ? "" : own,
       step: state.step,
       view: state.view,
       color: state.color,
@@ -504,29 +452,17 @@ function mount(model, el, createTensor, kept = null) {
   on(root, "keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select, textarea")) return;
     if (!act.digit(event.key)) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
   });
 
   // ---- the host ----
-  const listeners = TRAITS.map((key) => [
-    `change:${key}`,
-    () => {
-      const fresh = readState(model, data);
-      const now = value(fresh, key);
-      if (String(now ?? false) !== String(value(state, key) ?? false))
-        act.set({ [key === "num_groups" ? "num_groups" : key]: now }, { push: false });
-    }
-  ]);
-  const listen = (name, listener) => {
-    try {
-      model.on?.(name, listener);
-    } catch {
-      /* static */
-    }
-  };
-  for (const [name, listener] of listeners) listen(name, listener);
-  listen("msg:custom", onAnswer);
+  const onModel = (name, listener) => listen(model, name, listener, life.signal);
+  for (const key of TRAITS)
+    onModel(`change:${key}`, () => {
+      const now = value(readState(model, data), key);
+      if (String(now ?? false) !== String(value(state, key) ?? false)) act.set({ [key]: now }, { push: false });
+    });
+  onModel("msg:custom", onAnswer);
   const theme = () => {
     root.dataset.theme = isDark(el) ? "dark" : "light";
   };
@@ -550,19 +486,13 @@ function mount(model, el, createTensor, kept = null) {
     else act.follow(Object.entries(model.get("link").tensor).map(([key, text]) => `${key}=${text}`));
   };
   if (model.get("link")) follow();
-  listen("change:link", follow);
+  onModel("change:link", follow);
 
   const close = () => {
     life.abort();
     themes.disconnect();
     clearInterval(timer);
     later.forEach(clearTimeout);
-    for (const [name, listener] of [...listeners, ["msg:custom", onAnswer], ["change:link", follow]])
-      try {
-        model.off?.(name, listener);
-      } catch {
-        /* static */
-      }
     place.remove();
   };
   close.made = (revision) => tensor?.made(revision) ?? false;

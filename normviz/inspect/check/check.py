@@ -197,11 +197,7 @@ def check(
             raise ValueError(f"{role} holds NaN or infinite numbers, so no output can be compared; give finite ones")
     options = (float(eps), axis, framework, dtype, seed, backward, running, momentum)
     request = Expectation(method, num_groups, shape, given, *options)
-    with (
-        restore_after(fn, owner(fn), backward) as kept,
-        restore_after(*held(kept)),
-        np.errstate(all="ignore"),
-    ):
+    with restore_after(fn, owner(fn), backward) as kept, restore_after(*held(kept)), np.errstate(all="ignore"):
         verdict = Check(fn, request).run()
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.code not in ignored))
 

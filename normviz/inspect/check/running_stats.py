@@ -18,15 +18,7 @@ from normviz.inspect._call import FunctionUnderTest, Refusal, owner
 from normviz.inspect._signature import arrays_in, role_of
 from normviz.inspect._snapshot import is_array
 from normviz.inspect.check.bug import Change
-from normviz.inspect.check.layer_state import (
-    Mode,
-    Slot,
-    attribute,
-    find_running,
-    is_of_a_batch,
-    places_of,
-    snapshot_of,
-)
+from normviz.inspect.check.layer_state import Mode, Slot, attribute, find_running, is_of_a_batch, places_of, snapshot_of
 from normviz.inspect.check.precision import library_layer
 from normviz.inspect.check.search import apply
 from normviz.inspect.check.setup import Expectation, Subject

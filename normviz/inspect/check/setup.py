@@ -22,16 +22,7 @@ from normviz.inspect.check.bug import Case
 from normviz.inspect.check.known_bugs import affine_not_reshaped
 from normviz.inspect.check.layer_state import Slot, attribute, find_parameters, snapshot_of
 from normviz.inspect.check.search import apply
-from normviz.inspect.check.simulate import (
-    TOLERANCE,
-    Cut,
-    Recipe,
-    Scene,
-    near,
-    plain,
-    random_parameters,
-    right,
-)
+from normviz.inspect.check.simulate import TOLERANCE, Cut, Recipe, Scene, near, plain, random_parameters, right
 
 
 class ShapeChanged(Refusal):

@@ -89,10 +89,7 @@ function snippetOf(choice, framework) {
     ...called(`norm = ${fillText(spelling.layer, layer)}`, layer.options),
     ...(held.length && spelling.before ? [spelling.before] : []),
     ...held.map((name) =>
-      fillText((RUNNING.includes(name) && spelling.set_running) || spelling.set, {
-        own: holds[name],
-        array: name
-      })
+      fillText((RUNNING.includes(name) && spelling.set_running) || spelling.set, { own: holds[name], array: name })
     ),
     ...(evaluating && spelling.evaluate ? [spelling.evaluate] : []),
     ...(heads && outside.length

@@ -15,6 +15,11 @@ export function h(tag, attributes = {}, ...children) {
 /** JupyterLab takes arrow keys and letters unless the focused element has this attribute. */
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 export const button = (attributes, ...children) => h("button", { type: "button", ...KEYS, ...attributes }, ...children);
+/** Keep an event from the browser and from the page around. @param {Event} event */
+export function take(event) {
+  event.preventDefault();
+  event.stopPropagation();
+}
 
 const MARKS = /(<\/?(?:i|b|sub|sup)>)/;
 /**

@@ -59,11 +59,7 @@ export function sameAs(data, state) {
   const every = [{ row, G: state.G }, ...twins];
   const learned = grouped(every, (one) => one.row.affine.replaceAll(" ", "-"));
   const has = learned.map(([affine, these]) =>
-    say("same.has", {
-      methods: enumerated(these.map(name)),
-      count: these.length,
-      what: say(`same.affine-${affine}`)
-    })
+    say("same.has", { methods: enumerated(these.map(name)), count: these.length, what: say(`same.affine-${affine}`) })
   );
   if (has.length > 1) said.push(say("same.affine", { list: has.join("; ") }));
   // What couples samples in training must not do so at inference.

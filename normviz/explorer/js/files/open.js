@@ -90,11 +90,7 @@ async function arraysIn(file, subject) {
     return several("npz", named, say("files.zip-none", { subject }));
   }
   if (pictureSize(bytes))
-    return alone("picture", {
-      shape: ACTIVATIONS_SHAPE,
-      dtype: "float32",
-      values: await readPicture(file, subject)
-    });
+    return alone("picture", { shape: ACTIVATIONS_SHAPE, dtype: "float32", values: await readPicture(file, subject) });
   if (isSafetensors(bytes) || /\.safetensors$/i.test(file.name))
     return several("safetensors", await readSafetensors(file, subject), say("files.tensors-none", { subject }));
   if (/\.npy$/i.test(file.name)) throw new Refusal(say("files.header", { subject }));

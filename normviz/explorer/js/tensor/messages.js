@@ -2,6 +2,7 @@
 
 /** @import { Recipe } from "./recipe.js" */
 import constants from "../../constants.json" with { type: "json" };
+import { quietly } from "../core/model.js";
 import { forPython } from "./recipe.js";
 
 const TENSOR_TOLD = ["shape", "fill", "seed", "channelAxis", "edits", "own"];
@@ -62,13 +63,7 @@ export function createMessages(model, first, { data, isFirst, withValues }) {
 
   return {
     /** Tell Python what has changed since it was told, or since the view began. @param {Recipe} recipe */
-    tell(recipe) {
-      try {
-        tellOf(recipe);
-      } catch {
-        /* without a kernel the page goes on by itself */
-      }
-    },
+    tell: (recipe) => quietly(() => tellOf(recipe)),
     /** Was the tensor with this number made in this view? @param {number} number */
     sent: (number) => number > begin && number <= revision
   };

@@ -1,7 +1,7 @@
 // The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
 
 import constants from "../../constants.json" with { type: "json" };
-import { KEYS, button, h, hide, rich, set, setText } from "../core/dom.js";
+import { KEYS, button, h, hide, rich, set, setText, take } from "../core/dom.js";
 import { clamp, divisors, fitting, hasGroups, twinsOf } from "../core/geometry.js";
 import { gradientOf } from "../core/gradient.js";
 import { decimal } from "../core/numbers.js";
@@ -31,8 +31,7 @@ function radioGroup(label, entries, choose, attributes = {}) {
     const open = [...radios].filter(([, radio]) => !radio.hidden);
     const at = open.findIndex(([, radio]) => radio === event.target.closest("[role=radio]"));
     const [value, radio] = open[(at + by + open.length) % open.length];
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     radio.focus(); // first, for the same reason as in syncControls
     choose(value);
   });
@@ -93,8 +92,7 @@ export function createControls(data, act, address) {
   });
   choice.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !c.open) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     unfold(false);
     more.focus();
   });
@@ -107,7 +105,7 @@ export function createControls(data, act, address) {
     say("controls.mode"),
     MODES.map((name) => [name, [say(`controls.mode-${name}`)]]),
     (name) => act.set({ mode: name }),
-    { class: "nv-segments", "data-modes": true }
+    { "data-modes": true }
   );
   const color = h(
     "select",
@@ -244,16 +242,16 @@ function createSlider(act) {
     const { all } = s.cut;
     go(all[clamp(all.indexOf(s.G) + by, 0, all.length - 1)]);
   };
-  const nearest = (event) => {
+  /** Drag the thumb to the nearest G; say why the one under the pointer is none. */
+  const follow = (event) => {
     const { length: C, all } = s.cut;
     const box = track.getBoundingClientRect();
     const place = clamp((event.clientX - box.left) / box.width, 0, 1);
-    const wanted = clamp(Math.round(C ** place), 1, C);
-    const G = all.reduce(
-      (best, g) => (Math.abs(placeOf(g, C) - place) < Math.abs(placeOf(best, C) - place) ? g : best),
-      1
-    );
-    return { G, wanted };
+    const away = (g) => Math.abs(placeOf(g, C) - place);
+    const nearest = all.reduce((best, g) => (away(g) < away(best) ? g : best), 1);
+    s.why = s.cut.refuse(clamp(Math.round(C ** place), 1, C));
+    if (s.dragging) go(nearest, false);
+    else s.refresh?.();
   };
   track.addEventListener("pointerdown", (event) => {
     if (event.button) return;
@@ -261,25 +259,17 @@ function createSlider(act) {
     track.focus();
     track.setPointerCapture(event.pointerId);
     s.dragging = true;
-    const { G, wanted } = nearest(event);
-    s.why = s.cut.refuse(wanted);
-    go(G, false);
+    follow(event);
   });
-  track.addEventListener("pointermove", (event) => {
-    const { G, wanted } = nearest(event);
-    s.why = s.cut.refuse(wanted);
-    if (s.dragging) go(G, false);
-    else s.refresh?.();
-  });
+  track.addEventListener("pointermove", follow);
   track.addEventListener("pointerleave", () => {
     s.why = "";
     s.refresh?.();
   });
   const drop = () => {
-    if (s.dragging) {
-      s.dragging = false;
-      act.set({});
-    }
+    if (!s.dragging) return;
+    s.dragging = false;
+    act.set({});
   };
   track.addEventListener("pointerup", drop);
   track.addEventListener("pointercancel", drop);
@@ -295,8 +285,7 @@ function createSlider(act) {
       End: Infinity
     }[event.key];
     if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     s.why = "";
     s.step(by);
   });
@@ -330,13 +319,8 @@ function syncSlider(s, data, state) {
   s.track.classList.toggle("nv-ghosted", !grouped);
   set(s.track, "aria-valuenow", G);
   set(s.track, "aria-valuetext", say("controls.groups", { G }));
-  s.refresh = () => {
-    setText(
-      s.hint,
-      s.why ||
-        (grouped ? cut.tell(G) : like ? say("controls.ghost", { method: chosen.label, G }) : say("controls.no-groups"))
-    );
-  };
+  const ghost = like ? say("controls.ghost", { method: chosen.label, G }) : say("controls.no-groups");
+  s.refresh = () => setText(s.hint, s.why || (grouped ? cut.tell(G) : ghost));
   s.refresh();
 }
 
@@ -361,11 +345,7 @@ export function createSteppers(act) {
     return { name, input, node: h("label", { class: "nv-field" }, name, input) };
   };
   const slice = button(
-    {
-      class: "nv-toggle",
-      "aria-pressed": "false",
-      onclick: () => act.set({ slice: !act.state().slice })
-    },
+    { class: "nv-toggle", "aria-pressed": "false", onclick: () => act.set({ slice: !act.state().slice }) },
     say("common.slice")
   );
   const legend = h("span", { class: "nv-legend" });

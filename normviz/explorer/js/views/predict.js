@@ -98,7 +98,7 @@ export function createPrediction(data, act) {
     counts
   );
   function mark(ranges) {
-    if (q.revealed) q.revealed = false;
+    q.revealed = false;
     q.ranges = ranges;
     act.set({});
   }

@@ -1,6 +1,6 @@
 // For a lecture: a bar with the steps, and keys for a clicker. Numbers show up to the current step.
 
-import { button, h, hide, setText } from "../core/dom.js";
+import { button, h, hide, setText, take } from "../core/dom.js";
 import { say } from "../core/sentences.js";
 
 export function createPresenter(act) {
@@ -40,8 +40,7 @@ export function createPresenter(act) {
     else if (key === "." || key === "b" || key === "B") toggle();
     else if (key === "Escape" && !act.unfolded()) leave();
     else if (!act.digit(key)) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
   };
   return p;
 }

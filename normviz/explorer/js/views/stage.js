@@ -1,6 +1,6 @@
 // A cube to hover, click, turn and use by keys: the explorer's, the quiz's and those of the decision guide.
 
-import { KEYS, d, h } from "../core/dom.js";
+import { KEYS, d, h, take } from "../core/dom.js";
 import { ANGLES, clamp, clampAngles, polygon, toCube, visibleFaces } from "../core/geometry.js";
 import { say } from "../core/sentences.js";
 import { TURNS, binned, cutOf, hitOf } from "./cube.js";
@@ -137,8 +137,7 @@ export function onStage(stage, cube, tensor, on, signal) {
     else if (on.enter && (key === "Enter" || key === " ")) on.enter();
     else if (!cell) return;
     else on.move(cell);
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     schedule();
   });
   return { angles, schedule, turn };

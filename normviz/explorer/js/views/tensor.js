@@ -2,8 +2,9 @@
 
 /** @import { Recipe } from "../tensor/recipe.js" */
 import constants from "../../constants.json" with { type: "json" };
-import { KEYS, button, h, setText } from "../core/dom.js";
+import { KEYS, button, h, setText, take } from "../core/dom.js";
 import { product, toCube } from "../core/geometry.js";
+import { listen } from "../core/model.js";
 import { decimal, shortest } from "../core/numbers.js";
 import { flatIndex } from "../core/readout.js";
 import { sameAs } from "../core/same_sets.js";
@@ -611,12 +612,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     for (const [key, input] of Object.entries({ eps, weight, bias })) keep(input, texts[key]);
     const { name: shown = "", file: source = "" } = own?.file ?? {};
     arrayField.hidden = !(opened.arrays.length > 1 && opened.name === source);
-    array.value = String(
-      Math.max(
-        0,
-        opened.arrays.findIndex(({ name: each }) => each === shown)
-      )
-    );
+    const place = opened.arrays.findIndex(({ name: each }) => each === shown);
+    array.value = String(Math.max(0, place));
     const cells = say("tensor.cells", { count: product(recipe.shape), dtype: data.dtype });
     setText(summary, source ? `${cells} · ${source}` : cells);
     undo.disabled = at === 0;
@@ -671,8 +668,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       const one = from?.files[0];
       const words = from?.getData("text/plain");
       if (!one && !words?.trim()) return;
-      event.preventDefault();
-      event.stopPropagation();
+      take(event);
       if (one) open(() => openFile(one));
       else paste(words);
     };
@@ -696,22 +692,10 @@ export function createTensorPanel({ data, act, model, signal }) {
       const by = key === "z" ? (event.shiftKey ? 1 : -1) : key === "y" ? 1 : 0;
       // While a text is typed, the keys undo the typing.
       if (!by || (typing(target) && target.value !== target.dataset.kept)) return;
-      event.preventDefault();
-      event.stopPropagation();
+      take(event);
       if (at + by >= 0 && at + by < history.length) goTo(at + by);
     });
-    try {
-      model.on?.("change:tensor", onTensor);
-    } catch {
-      /* static */
-    }
-    signal.addEventListener("abort", () => {
-      try {
-        model.off?.("change:tensor", onTensor);
-      } catch {
-        /* static */
-      }
-    });
+    listen(model, "change:tensor", onTensor, signal);
     syncFields();
   }
 

@@ -92,7 +92,7 @@ export function createTour(data, act) {
     t.node.hidden = true;
     // Choices made during the tour are kept.
     act.set(t.touched ? { quiet: false } : { ...t.before, quiet: false }, { by: "tour" });
-    act.focusTour();
+    act.focus("tour");
   };
   return t;
 }

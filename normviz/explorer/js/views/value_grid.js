@@ -1,7 +1,7 @@
 // The picked map of x as a table of numbers: a cell is picked by arrow keys, and typed over.
 
 import constants from "../../constants.json" with { type: "json" };
-import { KEYS, h, setText } from "../core/dom.js";
+import { KEYS, h, setText, take } from "../core/dom.js";
 import { clamp, cubeShape, fromCube, toCube } from "../core/geometry.js";
 import { decimal } from "../core/numbers.js";
 import { axisNames, flatIndex, lengthNames } from "../core/readout.js";
@@ -100,8 +100,7 @@ export function createValueGrid(data, act, write) {
     else if (event.key === "Enter" || event.key === "F2") edit();
     else if (/^[-+.\d]$/.test(event.key)) edit(event.key);
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
   });
 
   function build() {
