@@ -307,13 +307,8 @@ function startQuiz(el, given) {
   /** The ranges of a set along (n, c, h, w) if it is a box, and null otherwise. */
   function boxOf(found) {
     if (!found?.full) return null;
-    const corner = (k) =>
-      toCube(
-        found.indices.map((list) => list.at(k)),
-        shape
-      );
-    const end = corner(-1);
-    const box = corner(0).map((i, a) => [i, end[a] + 1]);
+    const [start, end] = [0, -1].map((k) => found.indices.map((list) => list.at(k))).map((at) => toCube(at, shape));
+    const box = start.map((i, a) => [i, end[a] + 1]);
     return product(box.map(([from, to]) => to - from)) === found.size ? box : null;
   }
   function draw(size, angles) {

@@ -89,13 +89,7 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier site.
-
-    Raises
-    ------
-    ValueError
-        If it does.
-    """
+    """Raise ValueError for a folder that holds anything but an earlier site."""
     if not folder.exists() or not any(folder.iterdir()):
         return
     try:
@@ -107,19 +101,9 @@ def check_folder(folder: Path) -> None:
 
 
 def needed_of(pyodide: Path, start: str, release: tuple[str, str]) -> list[str]:
-    """Return the names of the files that the site needs of a folder with Pyodide.
+    """Return the names of the files that the site needs of a folder with Pyodide; for the rest see `kernel_needs`.
 
-    Parameters
-    ----------
-    pyodide
-        The folder.
-    start, release
-        What the kernel needs: see `kernel_needs`.
-
-    Raises
-    ------
-    ValueError
-        If one of the files is not there, or Pyodide is another release than the kernel needs.
+    Raise ValueError if one of the files is not there, or Pyodide is another release than the kernel needs.
     """
     lock = pyodide / "pyodide-lock.json"
     runtime = [start, *RUNTIME, next((name for name in SCRIPTS if (pyodide / name).exists()), SCRIPTS[0])]
@@ -160,13 +144,7 @@ def kernel_needs() -> tuple[str, tuple[str, str]]:
 
 
 def extension(package: str, name: str) -> Path:
-    """Return the folder of an extension of JupyterLab that a package has installed.
-
-    Raises
-    ------
-    ValueError
-        If the package has installed none.
-    """
+    """Return the folder of an extension of JupyterLab that a package has installed; raise ValueError if it has not."""
     end = f"share/jupyter/labextensions/{name}/package.json"
     for file in distribution(package).files or ():
         if str(file).replace("\\", "/").endswith(end):
@@ -179,16 +157,8 @@ def configuration(
 ) -> dict[str, Any]:
     """Return the contents of JupyterLite's files of settings, by name.
 
-    Parameters
-    ----------
-    own
-        The names of the site's wheels.
-    notebooks
-        The folder of the course.
-    extensions
-        The folders of the extensions of JupyterLab; the first is that of the kernel.
-    copied
-        The names of the copied files of Pyodide; none, if a CDN gives it.
+    `own` are the names of the site's wheels, `copied` those of the files of Pyodide, none if a CDN gives it. The
+    first of the extensions is that of the kernel.
     """
     # The worker that runs Python lies in extensions/@jupyterlite/pyodide-kernel-extension/static, and asks from there.
     # Addresses and names both count as packages, so Pyodide loads all of them at once, before micropip is there.
@@ -234,13 +204,7 @@ def begin_with(notebook: str, page: Path) -> None:
 
 
 def run_jupyterlite(source: Path, site: Path) -> None:
-    """Let JupyterLite build a site from a folder of sources.
-
-    Raises
-    ------
-    RuntimeError
-        If it cannot.
-    """
+    """Let JupyterLite build a site from a folder of sources; raise RuntimeError if it cannot."""
     command = [sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", source, "--output-dir", site]
     # Neither the user's settings nor advice to install more has a place here.
     environment = os.environ | {"JUPYTER_NO_CONFIG": "1", "PYTHONWARNINGS": "ignore"}

@@ -46,13 +46,7 @@ def normal(name: str) -> str:
 
 
 def needed() -> list[Distribution]:
-    """Return normviz and the packages that it needs in the browser, as they are installed here.
-
-    Raises
-    ------
-    ValueError
-        If one of them is not installed.
-    """
+    """Return normviz and the packages that it needs in the browser; raise ValueError if one is not installed here."""
     from packaging.requirements import Requirement
 
     found: dict[str, Distribution] = {}
@@ -73,10 +67,7 @@ def needed() -> list[Distribution]:
 def contents(package: Distribution) -> Iterator[tuple[str, Path]]:
     """Yield the name in a wheel and the place of every file of a package that Python in the browser can use.
 
-    Raises
-    ------
-    ValueError
-        If the package was compiled and its Python source is not there.
+    Raise ValueError if the package was compiled and its Python source is not there.
     """
     files = {str(file).replace("\\", "/"): Path(str(file.locate())) for file in package.files or ()}
     if normal(package.name) == "normviz":

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from normviz.backends.placement import on_the_device_of_x
-from normviz.core.errors import check_keywords
 from normviz.functions.reduce import statistics
-from normviz.relatives.work import Work, begin, entries
+from normviz.relatives.work import Work, begin, entries, normalizer
 
 TAU = "one threshold per channel"
 
@@ -27,9 +25,7 @@ class FRNGradients:
     backend: str
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def frn(
     x: Any, *, weight: Any = None, bias: Any = None, tau: Any = None, eps: float = 1e-5, channel_axis: int = 1,
     backend: str | None = None,
@@ -67,9 +63,7 @@ def frn(
     return work.finish(y)
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def frn_gradient(
     x: Any, grad_output: Any, *, weight: Any = None, bias: Any = None, tau: Any = None, eps: float = 1e-5,
     channel_axis: int = 1, backend: str | None = None,

@@ -6,18 +6,15 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import host
-from normviz.core.errors import brief, check_keywords
+from normviz.core.errors import brief
 from normviz.core.statistics import Statistics
 from normviz.functions.gradient import Gradients
 from normviz.functions.reduce import statistics
-from normviz.relatives.work import Work, begin, entries
+from normviz.relatives.work import Work, begin, entries, normalizer
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def conditional_instance(
     x: Any, style: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5, channel_axis: int = 1,
     backend: str | None = None,
@@ -56,9 +53,7 @@ def conditional_instance(
     return work.finish(work.normalize("instance", scale=gamma[chosen], shift=beta[chosen], eps=eps))
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def conditional_instance_gradient(
     x: Any, grad_output: Any, style: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     channel_axis: int = 1, backend: str | None = None,
@@ -117,9 +112,7 @@ class AdaINGradients:
     backend: str
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def adain(
     x: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None
 ) -> Any:
@@ -160,9 +153,7 @@ def adain(
     return work.finish(y)
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def adain_gradient(
     x: Any, grad_output: Any, style: Any, *, alpha: float = 1.0, eps: float = 1e-5, channel_axis: int = 1,
     backend: str | None = None,

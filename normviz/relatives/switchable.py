@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.backends.placement import on_the_device_of_x
-from normviz.core.errors import check_keywords
 from normviz.core.statistics import Statistics
 from normviz.functions.reduce import moments
-from normviz.relatives.work import Work, begin, entries
+from normviz.relatives.work import Work, begin, entries, normalizer
 
 MIXED = {"instance": (), "layer": (1,), "batch": (0,)}
 """The methods whose statistics are mixed, in the order of the logits, and the axes of (N, C) that a set spans."""
@@ -31,9 +29,7 @@ class SwitchableGradients:
     backend: str
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def switchable(
     x: Any, *, mean_weights: Any = (0.0, 0.0, 0.0), var_weights: Any = (0.0, 0.0, 0.0), weight: Any = None,
     bias: Any = None, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None,
@@ -72,9 +68,7 @@ def switchable(
     return work.finish(work.normalize("instance", weight=weight, bias=bias, eps=eps, statistics=mixed))
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def switchable_gradient(
     x: Any, grad_output: Any, *, mean_weights: Any = (0.0, 0.0, 0.0), var_weights: Any = (0.0, 0.0, 0.0),
     weight: Any = None, eps: float = 1e-5, channel_axis: int = 1, backend: str | None = None,

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from normviz.arrays.arguments import check_eps
-from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import host
-from normviz.core.errors import brief, check_keywords
+from normviz.core.errors import brief
 from normviz.core.statistics import Statistics
 from normviz.functions.reduce import statistics
-from normviz.relatives.work import Work, begin, entries
+from normviz.relatives.work import Work, begin, entries, normalizer
 
 TINY = np.finfo(np.float64).tiny
 """Takes the place of an eps of 0, with which a filter of zeros would be 0 / 0."""
@@ -29,9 +28,7 @@ class WeightNormGradients:
     backend: str
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None) -> Any:
     """Return g * v / ||v||, with the norm of each filter.
 
@@ -68,9 +65,7 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
     return work.finish(work.normalize("weight_norm", **options))
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def weight_norm_gradient(
     v: Any, grad_output: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backend: str | None = None
 ) -> WeightNormGradients:
@@ -90,9 +85,7 @@ def weight_norm_gradient(
     return WeightNormGradients(work.finish(of_v), of_g, work.backend)
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def weight_standardization(
     w: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
 ) -> Any:
@@ -130,9 +123,7 @@ def weight_standardization(
     return work.finish(work.normalize("weight_standardization", **options))
 
 
-@check_keywords
-@on_the_device_of_x
-@np.errstate(all="ignore")
+@normalizer
 def weight_standardization_gradient(
     w: Any, grad_output: Any, *, eps: float = 1e-5, unbiased: bool = False, dim: int = 0, backend: str | None = None
 ) -> Any:

@@ -6,7 +6,7 @@ and of the gradient of such a pass. So the backends do the work, in the dtype of
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,12 @@ from normviz.arrays.arguments import like_x, uncanonical
 from normviz.arrays.paths import compute
 from normviz.arrays.request import Request, resolve, take
 from normviz.backends.base import Backend, boxes
+from normviz.backends.placement import on_the_device_of_x
 from normviz.core.array_kinds import on_gpu, real_numbers, widened
+from normviz.core.errors import check_keywords
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ class Work:
     def finish(self, y: Any) -> Any:
         """Return a result in the caller's kind of array, dtype and order of axes."""
         return self.back(uncanonical(self.order(y), self.channel_axis))
+
+
+def normalizer(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a public function check its keywords, work on the device of x, and give no warning about numbers."""
+    return check_keywords(on_the_device_of_x(np.errstate(all="ignore")(function)))
 
 
 def begin(x: Any, channel_axis: int = 1, backend: str | None = None, name: str = "x", *, weights: bool = False) -> Work:

@@ -167,20 +167,8 @@ export function makeFrame(cells, lengths, count, size, angles, margin) {
       h -
       X * sa * se * scale
   ]);
-  return {
-    cells,
-    lengths,
-    count,
-    origins,
-    scale,
-    ca,
-    sa,
-    ce,
-    se,
-    unit: lengths.map((l, a) => l / cells[a]),
-    width: w,
-    height: h
-  };
+  const unit = lengths.map((l, a) => l / cells[a]);
+  return { cells, lengths, count, origins, scale, ca, sa, ce, se, unit, width: w, height: h };
 }
 
 /** A point of solid k, in cells (z counted from the top), on the screen. @returns {[number, number]} */
@@ -217,32 +205,14 @@ export function visibleFaces(frame, k, box, cut = 0) {
   return seen;
 }
 
-const EDGES = [
-  [0, 1],
-  [2, 3],
-  [4, 5],
-  [6, 7],
-  [0, 2],
-  [1, 3],
-  [4, 6],
-  [5, 7],
-  [0, 4],
-  [1, 5],
-  [2, 6],
-  [3, 7]
-];
+/** Pairs of the corners 0 to 7, whose bits say at which end of each axis they lie. */
+const EDGES = [1, 2, 4].flatMap((bit) => [0, 1, 2, 3, 4, 5, 6, 7].filter((i) => !(i & bit)).map((i) => [i, i | bit]));
 /** The edges of a box inside the solid, which cannot be seen: pairs of points. */
 export function hiddenEdges(frame, k, box, cut = 0) {
   const corner = (i) => [box[0][i & 1], box[1][(i >> 1) & 1], box[2][(i >> 2) & 1]];
-  return EDGES.map(([i, j]) => [corner(i), corner(j)])
-    .filter(
-      ([a, b]) =>
-        !(
-          (a[2] <= 0 && b[2] <= 0) ||
-          (a[0] >= frame.cells[0] && b[0] >= frame.cells[0]) ||
-          (a[1] === cut && b[1] === cut)
-        )
-    )
+  const onFace = [(p) => p[2] <= 0, (p) => p[0] >= frame.cells[0], (p) => p[1] === cut];
+  return EDGES.map((ends) => ends.map(corner))
+    .filter((ends) => !onFace.some((isOn) => ends.every(isOn)))
     .map((ends) => ends.map((p) => project(frame, k, ...p)));
 }
 
@@ -279,15 +249,8 @@ export function gridLines(frame, k, bins, cut = 0) {
  * @returns {{solid: number, cell: number[], face: string} | null}
  */
 export function pick(frame, px, py, cut = 0) {
-  const {
-    ca,
-    sa,
-    ce,
-    se,
-    unit,
-    scale,
-    cells: [X, Y, Z]
-  } = frame;
+  const { ca, sa, ce, se, unit, scale } = frame;
+  const [X, Y, Z] = frame.cells;
   for (let k = 0; k < frame.count; k++) {
     const u = (px - frame.origins[k][0]) / scale;
     const v = (frame.origins[k][1] - py) / scale;

@@ -128,19 +128,7 @@ export function checkList(name, list, length) {
 // ---- the address ----------------------------------------------------------------------------------------------------
 
 /** The keys of a recipe in an address. `edits` were typed in the shape `from`, `later` in the shape chosen then. */
-export const TENSOR_KEYS = [
-  "shape",
-  "fill",
-  "seed",
-  "channel_axis",
-  "eps",
-  "from",
-  "edits",
-  "later",
-  "weight",
-  "bias",
-  "without"
-];
+export const TENSOR_KEYS = "shape,fill,seed,channel_axis,eps,from,edits,later,weight,bias,without".split(",");
 /** A number in few characters. In an address "+" is a space. */
 function brief(value) {
   if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").replace("NaN", "nan");
@@ -163,15 +151,8 @@ function addressParts(recipe, first) {
   if (recipe.channelAxis !== first.channelAxis) parts.push(["channel_axis", recipe.channelAxis]);
   if (recipe.eps !== first.eps) parts.push(["eps", brief(recipe.eps)]);
   if (made) parts.push(["from", made.shape.join(",")]);
-  const typed = /** @type {[string, Recipe["edits"]][]} */ (
-    made
-      ? [
-          ["edits", typedIn(made)],
-          ["later", typedIn(recipe)]
-        ]
-      : [["edits", typedIn(recipe)]]
-  );
-  const long = typed.filter(([, edits]) => edits.length).map(([key, edits]) => [key, typedCells(edits)]);
+  const typed = made ? { edits: typedIn(made), later: typedIn(recipe) } : { edits: typedIn(recipe) };
+  const long = Object.entries(typed).flatMap(([key, edits]) => (edits.length ? [[key, typedCells(edits)]] : []));
   for (const key of ["weight", "bias"])
     if (!sameList(recipe[key], first[key]) && !recipe.elementwise)
       long.push([key, recipe[key] ? inAddress(recipe[key]) : ""]);

@@ -43,6 +43,12 @@ const PAPER_METHODS = constants.paper_methods;
 /** What colours show if they stand for numbers. */
 export const VALUES = ["value", "normalized", "gradient"];
 
+// Boxes are ranges along some axes.
+const firstOf = (box) => box.map(([from]) => from);
+const lastOf = (box) => box.map(([, stop]) => stop - 1);
+const oneCell = (cell) => cell.map((at) => [at, at + 1]);
+const upTo = (ends) => ends.map((end) => [0, end]);
+
 // ---- the views: which solids they have, and how solids map to cells -------------------------------------------------
 
 /**
@@ -70,11 +76,7 @@ function viewOf(name, data, state) {
         const z = set[2][0] * W + set[3][0];
         return [set[1], set[0], all ? [0, HW] : [z, z + 1]];
       },
-      point: ([n, c, h, w]) => [
-        [c, c + 1],
-        [n, n + 1],
-        [h * W + w, h * W + w + 1]
-      ],
+      point: ([n, c, h, w]) => oneCell([c, n, h * W + w]),
       cell: (_, [c, n, hw]) => [n, c, Math.floor(hw / W), hw % W],
       margin: constants.margins.paper
     };
@@ -90,11 +92,7 @@ function viewOf(name, data, state) {
     lengths: sampleLengths(data.cube),
     bins: [bw, bc, bh],
     box: (set, k) => (solids[k] >= set[0][0] && solids[k] < set[0][1] ? [set[3], set[1], set[2]] : null),
-    point: ([, c, h, w]) => [
-      [w, w + 1],
-      [c, c + 1],
-      [h, h + 1]
-    ],
+    point: ([, c, h, w]) => oneCell([w, c, h]),
     cell: (k, [w, c, h]) => [solids[k], c, h, w],
     margin: { ...around, most: Math.max(least, of_length / Math.max(H, W)) }
   };
@@ -157,6 +155,20 @@ export const legendColors = ([low, high]) => {
 
 // ---- the drawing ----------------------------------------------------------------------------------------------------
 
+/** Paths that lie over the faces and under the picked cell, the highest last. */
+const UNDER_CELL = [
+  "grid",
+  "borders",
+  "marks",
+  "holes",
+  "crosses",
+  "set-edge",
+  "outline",
+  "away",
+  "ghost",
+  "guess-ghost"
+];
+
 export function createCube() {
   const path = (name) => svg("path", { class: name });
   const triple = (name) => Object.fromEntries(FACES.map((face) => [face, path(`${name} ${face}`)]));
@@ -169,22 +181,8 @@ export function createCube() {
   const coloured = svg("g");
   const numbers = svg("g", { class: "nv-numbers" });
   const labels = svg("g", { class: "nv-labels" });
-  const one = Object.fromEntries(
-    [
-      "nv-grid",
-      "nv-borders",
-      "nv-marks",
-      "nv-holes",
-      "nv-set-edge",
-      "nv-outline",
-      "nv-away",
-      "nv-ghost",
-      "nv-guess-ghost",
-      "nv-cell-ghost",
-      "nv-hover",
-      "nv-crosses"
-    ].map((name) => [name, path(name)])
-  );
+  const names = [...UNDER_CELL, "cell-ghost", "hover"].map((name) => `nv-${name}`);
+  const one = Object.fromEntries(names.map((name) => [name, path(name)]));
   const ring = svg("circle", { class: "nv-ring", r: constants.limits.ring.radius });
   const node = svg(
     "svg",
@@ -193,16 +191,7 @@ export function createCube() {
     coloured,
     ...Object.values(set),
     ...Object.values(answer),
-    one["nv-grid"],
-    one["nv-borders"],
-    one["nv-marks"],
-    one["nv-holes"],
-    one["nv-crosses"],
-    one["nv-set-edge"],
-    one["nv-outline"],
-    one["nv-away"],
-    one["nv-ghost"],
-    one["nv-guess-ghost"],
+    ...UNDER_CELL.map((name) => one[`nv-${name}`]),
     ...Object.values(cell),
     one["nv-cell-ghost"],
     ring,
@@ -210,22 +199,8 @@ export function createCube() {
     numbers,
     labels
   );
-  return {
-    node,
-    rest,
-    set,
-    cell,
-    answer,
-    coloured,
-    numbers,
-    labels,
-    one,
-    ring,
-    key: "",
-    colorKey: "",
-    frame: null,
-    view: null
-  };
+  const parts = { node, rest, set, cell, answer, coloured, numbers, labels, one, ring };
+  return { ...parts, key: "", colorKey: "", frame: null, view: null, hidden: false };
 }
 
 /** Where the samples are cut open: the slice opens all at the selected channel, so that they can be compared. */
@@ -288,7 +263,7 @@ export function drawCube(c, data, state, shown, size, angles) {
       for (const face of FACES) if (seen[face]) lit[face] += polygon(seen[face]);
       if (!shown.labels) ghost += segments(hiddenEdges(frame, k, box, cut));
     }
-    if (view.name === "paper" ? true : solid === index[0]) {
+    if (view.name === "paper" || solid === index[0]) {
       const box = view.point(index);
       const seen = visibleFaces(frame, k, view.name === "paper" ? binned(box, view.bins, frame.cells) : box, cut);
       for (const face of FACES)
@@ -345,16 +320,7 @@ function boxesOf(view, set, k, method, data, shown, cut) {
 }
 
 /** The first and the last cell of a box. @returns {[number[], number[]]} */
-const extremes = (view, k, box) => [
-  view.cell(
-    k,
-    box.map((r) => r[0])
-  ),
-  view.cell(
-    k,
-    box.map((r) => r[1] - 1)
-  )
-];
+const extremes = (view, k, box) => [view.cell(k, firstOf(box)), view.cell(k, lastOf(box))];
 
 /** Does any of the cells of one sample that a drawn cell stands for pass the test? */
 function anyCell(first, last, test) {
@@ -472,27 +438,10 @@ function partition(c, view, data, state, shown, solid, k, cut, add, texts) {
   };
   if (shown.labels && view.name === "samples") {
     const sets = data.given.last + 1;
-    for (const box of surface(view, cut))
-      paint(
-        partitionColor(
-          [
-            0,
-            data.labels[
-              flatIndex(
-                data,
-                view.cell(
-                  k,
-                  box.map((r) => r[0])
-                )
-              )
-            ],
-            0,
-            0
-          ],
-          [1, sets, 1, 1]
-        ),
-        box
-      );
+    for (const box of surface(view, cut)) {
+      const label = data.labels[flatIndex(data, view.cell(k, firstOf(box)))];
+      paint(partitionColor([0, label, 0, 0], [1, sets, 1, 1]), box);
+    }
     return;
   }
   const method = data.methods[view.name === "paper" ? solid : state.method];
@@ -548,14 +497,7 @@ const crossed = (text, both = true) => {
 /** Ranges along the axes of x as ranges of the cube; null if they are empty. */
 function around(ranges, shape) {
   if (!ranges.every(([from, to]) => to > from)) return null;
-  const first = toCube(
-    ranges.map(([from]) => from),
-    shape
-  );
-  const last = toCube(
-    ranges.map(([, to]) => to - 1),
-    shape
-  );
+  const [first, last] = [toCube(firstOf(ranges), shape), toCube(lastOf(ranges), shape)];
   return first.map((from, a) => [from, last[a] + 1]);
 }
 
@@ -585,17 +527,9 @@ function drawAnswer(c, view, data, answer, cut) {
   d(c.one["nv-crosses"], lines);
   // Marked cells may lie inside. In a volume the slices lie apart, so no single box surrounds them.
   const box = answer && view.name === "samples" && data.shape.length < 5 ? around(answer.ranges, data.shape) : null;
-  d(
-    c.one["nv-guess-ghost"],
-    box
-      ? view.solids
-          .map((_, k) => {
-            const there = view.box(box, k);
-            return there ? segments(hiddenEdges(c.frame, k, there, cut)) : "";
-          })
-          .join("")
-      : ""
-  );
+  const boxes = view.solids.map((_, k) => box && view.box(box, k));
+  const edges = boxes.map((there, k) => (there ? segments(hiddenEdges(c.frame, k, there, cut)) : ""));
+  d(c.one["nv-guess-ghost"], edges.join(""));
 }
 
 /** Drawn cells with NaN or infinity are struck out in every colour, because one of them spoils its whole set. */
@@ -618,30 +552,17 @@ function markedFaces(view, data, cells) {
 
 function drawStill(c, view, data, state, cut, size) {
   const { frame } = c;
-  const [X, Y, Z] = view.cells;
+  const [X, , Z] = view.cells;
   c.node.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
   const rest = { top: "", front: "", side: "" };
   let grid = "";
   let away = "";
   view.solids.forEach((_, k) => {
-    const whole = [
-      [0, X],
-      [0, Y],
-      [0, Z]
-    ];
-    const seen = visibleFaces(frame, k, whole, cut);
+    const seen = visibleFaces(frame, k, upTo(view.cells), cut);
     for (const face of FACES) rest[face] += polygon(seen[face]);
     grid += segments(gridLines(frame, k, view.bins, cut));
-    if (cut)
-      away += FACES.map((face) =>
-        polygon(
-          faces(frame, k, [
-            [0, X],
-            [0, cut],
-            [0, Z]
-          ])[face]
-        )
-      ).join("");
+    const off = cut ? faces(frame, k, upTo([X, cut, Z])) : null;
+    if (off) away += FACES.map((face) => polygon(off[face])).join("");
   });
   for (const face of FACES) d(c.rest[face], rest[face]);
   d(c.one["nv-grid"], grid);
