@@ -1,10 +1,23 @@
 // What the words of Playwright that the tests use mean: (steps) => elements. The names follow accname, as far as needed.
 (() => {
   const IMPLICIT = {
-    button: "button, input[type=button], input[type=submit]", checkbox: "input[type=checkbox]", combobox: "select",
-    figure: "figure", group: "fieldset, details", heading: "h1, h2, h3, h4, h5, h6", img: "img", link: "a[href]",
-    listitem: "li", progressbar: "progress", radio: "input[type=radio]", region: "section[aria-label]", row: "tr",
-    slider: "input[type=range]", spinbutton: "input[type=number]", status: "output", table: "table",
+    button: "button, input[type=button], input[type=submit]",
+    checkbox: "input[type=checkbox]",
+    combobox: "select",
+    figure: "figure",
+    group: "fieldset, details",
+    heading: "h1, h2, h3, h4, h5, h6",
+    img: "img",
+    link: "a[href]",
+    listitem: "li",
+    progressbar: "progress",
+    radio: "input[type=radio]",
+    region: "section[aria-label]",
+    row: "tr",
+    slider: "input[type=range]",
+    spinbutton: "input[type=number]",
+    status: "output",
+    table: "table",
     textbox: "input:not([type]), input[type=text], textarea"
   };
   const plain = (text) => text.replace(/\s+/g, " ").trim();
@@ -23,7 +36,11 @@
   };
   const labelled = (e) => {
     const by = e.getAttribute("aria-labelledby");
-    if (by) return by.split(/\s+/).map((id) => plain(e.getRootNode().getElementById(id)?.textContent ?? "")).join(" ");
+    if (by)
+      return by
+        .split(/\s+/)
+        .map((id) => plain(e.getRootNode().getElementById(id)?.textContent ?? ""))
+        .join(" ");
     return e.ariaLabel ?? (e.labels?.length ? [...e.labels].map((label) => plain(spoken(label))).join(" ") : "");
   };
   const nameOf = (e) => plain(labelled(e) || [...e.childNodes].map(spoken).join("") || e.title || "");
@@ -35,8 +52,7 @@
         ? text === plain(wanted)
         : text.toLowerCase().includes(plain(wanted).toLowerCase());
   // As Playwright does, every part of a selector stands below the root, and shadow roots are open.
-  const scoped = (root, query) =>
-    root instanceof Element ? query.replace(/(^|,)(?![^(]*\))/g, "$1:scope ") : query;
+  const scoped = (root, query) => (root instanceof Element ? query.replace(/(^|,)(?![^(]*\))/g, "$1:scope ") : query);
   const below = (root, query) => [
     ...root.querySelectorAll(scoped(root, query)),
     ...[...root.querySelectorAll("*")].flatMap((e) => (e.shadowRoot ? below(e.shadowRoot, query) : []))
@@ -62,7 +78,10 @@
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   /** The middle of what a click reaches, once it stands still and nothing lies over it. */
   const reach = async (e) => {
-    const at = () => { const { x, y, width, height } = e.getBoundingClientRect(); return [x + width / 2, y + height / 2]; };
+    const at = () => {
+      const { x, y, width, height } = e.getBoundingClientRect();
+      return [x + width / 2, y + height / 2];
+    };
     const isInside = ([x, y]) => x >= 0 && y >= 0 && x < innerWidth && y < innerHeight;
     if (!isVisible(e) || e.disabled) return null;
     if (!isInside(at())) e.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
@@ -76,4 +95,4 @@
     return hit && (e.contains(hit) || [...(e.labels ?? [])].some((label) => label.contains(hit))) ? after : null;
   };
   return { find, plain, isVisible, reach };
-})()
+})();
