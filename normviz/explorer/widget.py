@@ -25,19 +25,7 @@ from normviz.explorer.show import OneExplorer, Part
 PARAMETERS = ("weight", "bias", "eps")
 FROM_PAGE = (*(name for name in validation.STATE if name != "controls"), "answer")
 """The traits that the front-end may set."""
-CHECKED = (
-    "method",
-    "num_groups",
-    "index",
-    "step",
-    "view",
-    "color",
-    "mode",
-    "answer",
-    "editable",
-    "recipe",
-    *PARAMETERS,
-)
+CHECKED = ("method", "num_groups", "index", "step", *validation.CHOICES, "answer", "editable", "recipe", *PARAMETERS)
 
 
 @contextmanager
