@@ -60,7 +60,13 @@ def test_a_page_in_a_frame_of_one_s_own(new_page, tmp_path):
     root = ready(frame, 2)
     choose(root, "Instance Norm")
     assert state(root)["method"] == "instance"
-    frame.wait_for_function("document.documentElement.scrollHeight <= innerHeight + 1")
+    fits = "Math.abs(document.querySelector('main').getBoundingClientRect().height - innerHeight) <= 1"
+    heights = []
+    for width in (1100, 400, 1100):
+        page.set_viewport_size({"width": width, "height": 900})
+        frame.wait_for_function(f"(width) => innerWidth > width - 100 && innerWidth < width && {fits}", arg=width)
+        heights.append(frame.evaluate("innerHeight"))
+    assert heights[0] == heights[2] < heights[1]
 
 
 NEEDS = """async (widths) => {
