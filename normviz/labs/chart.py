@@ -140,7 +140,8 @@ def broken(text: str, width: float, letter: float = LETTER) -> str:
 
 def finish(
     figure: Any, title: str, caption: str, alt: str, *, width: int, height: int | tuple[int, int] = 340,
-    left: int = 64, right: int = 20, above: int | None = None, names: Sequence[str] | None = None,
+    left: int = 64, right: int = 20, above: int | None = None, axis: int = AXIS,
+    names: Sequence[str] | None = None,
 ) -> go.Figure:  # fmt: skip
     """Add template, title, caption and alt text to a figure, and set its size and margins, all in pixels.
 
@@ -158,6 +159,8 @@ def finish(
         Height of the plot without margins, or its heights on a wide and on a narrow page.
     above
         Pixels between legend and plot for an annotation; None keeps room for the titles of panels, if there are any.
+    axis
+        Pixels below the plot for the lowest axis, its ticks and its title.
     names
         The longest legend of all states, if that is not the first state's.
     """
@@ -173,7 +176,7 @@ def finish(
     legend_height = 24 * rows + (8 if rows else 0)
     over = (above or 0) + (22 if panel_titles else 8)
     top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend_height + over
-    under = AXIS + (SLIDER if figure.layout.sliders else 0)
+    under = axis + (SLIDER if figure.layout.sliders else 0)
     bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
     dark, light = ([{"template": template(dark).to_plotly_json()}] for dark in (True, False))
     button = {"label": "◐" if narrow else "◐ Dark / light", "method": "relayout", "args": dark, "args2": light}
@@ -197,7 +200,7 @@ def finish(
         meta={"alt": alt, "caption": caption},
     )
     for slider in figure.layout.sliders:
-        slider.pad = {"l": 0, "r": 0, "t": AXIS + 2}
+        slider.pad = {"l": 0, "r": 0, "t": axis + 2}
     place = {"xref": "paper", "yref": "paper", "xshift": 14 - left, "yshift": -under, **_at(0, "left", 0, "top")}
     figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **place)
     return figure

@@ -230,5 +230,6 @@ def figure(
         f"Drawn: {min(MAX_DOTS, cells)} of {cells} cells.",
         "Two scatter plots of outputs with folded weights against true outputs: for Batch Norm all dots lie on the "
         "diagonal, for Group Norm only those of sample 0 do. Beside them, bars of the time that each takes.",
-        width=width, height=(300, 860),
+        # The titles and the names of the bars have two lines.
+        width=width, height=(300, 860), axis=chart.AXIS + chart.LINE,
     )  # fmt: skip

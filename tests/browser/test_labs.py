@@ -135,6 +135,18 @@ def test_nothing_is_clipped_and_the_words_are_there(pages, name, width):
         name,
     )
     assert outside == []
+    # And between the axes and the words of the slider there is room.
+    room = page.evaluate(
+        """id => {
+            const boxes = (names) => [...document.querySelectorAll(`#${id} :is(${names})`)]
+                .map((word) => word.getBoundingClientRect());
+            const top = Math.min(...boxes(".slider-label").map((box) => box.top));
+            const lines = boxes(".xtitle, .xtick text").filter((box) => box.height && box.top < top);
+            return Number.isFinite(top) ? top - Math.max(...lines.map((box) => box.bottom)) : 100;
+        }""",
+        name,
+    )
+    assert room >= 5
 
 
 def test_dark_and_light_again(page):
