@@ -36,7 +36,7 @@ def assert_alive(place: Page | Frame | Locator) -> None:
 def assert_chart(place: Page | Frame | Locator) -> None:
     """The chart of CHART is drawn, and its slider changes it."""
     lines, rail = place.locator(".cartesianlayer"), place.locator(".slider-rail-touch-rect")
-    expect(lines).to_be_visible(timeout=3 * reading.HANGS)
+    expect(lines).to_be_visible(timeout=reading.HANGS)
     rail.scroll_into_view_if_needed()
     assert lines.locator(".trace path").count(), "the chart has no line"
     before = lines.inner_html()

@@ -9,7 +9,7 @@ from typing import Any
 from playwright import sync_api
 from playwright.sync_api import Frame, Locator, Page
 
-HANGS = 20_000
+HANGS = 200_000
 """Milliseconds after which a page or a process hangs for certain, on a slow machine too. No test waits for less."""
 READY = ".normviz[data-ready]"
 sync_api.expect.set_options(timeout=HANGS)

@@ -46,7 +46,7 @@ def pages(browser: Browser) -> Iterator[Callable[..., Page]]:  # noqa: F811
         viewport = {"width": width, "height": height}
         context = browser.new_context(**{"viewport": viewport, "bypass_csp": True} | options)
         contexts.append(context)
-        context.set_default_timeout(6 * HANGS)
+        context.set_default_timeout(HANGS)
         watch = Watch(context, allowed=("http://127.0.0.1", "ws://127.0.0.1", "http://localhost", "ws://localhost"))
         page = context.new_page()
         page.asked, page.errors = watch.requests, watch.errors

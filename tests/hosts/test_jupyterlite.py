@@ -79,7 +79,7 @@ def lab(site, browser, chromium_path):
         sandbox = ["--no-sandbox"] if sys.platform == "linux" and os.geteuid() == 0 else []
         alone = browser.browser_type.launch(executable_path=chromium_path, args=[rules, *sandbox])
         context = alone.new_context(viewport={"width": 1300, "height": 1000})
-        context.set_default_timeout(15 * HANGS)
+        context.set_default_timeout(2 * HANGS)
         page = context.new_page()
         page.asked = set()
         context.on("request", lambda request: page.asked.add(request.url))
