@@ -151,7 +151,7 @@ def lite(folder: Path, pyodide: Path | None) -> None:
     except (ModuleNotFoundError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    click.echo(f"Wrote {folder} ({size / 1e6:.0f} MB). To try it: python -m http.server --directory {folder}")
+    click.echo(f'Wrote {folder} ({size / 1e6:.0f} MB). To try it: python -m http.server --directory "{folder}"')
     click.echo("and open http://localhost:8000/")
 
 

@@ -143,6 +143,23 @@ def test_only_an_earlier_site_is_replaced(tmp_path):
     site.check_folder(tmp_path)
 
 
+def test_hidden_files_are_no_hindrance(tmp_path):
+    (tmp_path / ".git").mkdir()
+    site.check_folder(tmp_path)
+    assert site.shown(tmp_path) == []
+
+
+def test_an_earlier_site_comes_back_if_a_file_cannot_be_moved(tmp_path):
+    (tmp_path / "earlier").mkdir()
+    for name in ("index.html", "lab"):
+        (tmp_path / name).touch()
+    pairs = [(tmp_path / name, tmp_path / "earlier" / name) for name in ("index.html", "lab", "absent")]
+    with pytest.raises(FileNotFoundError, match="absent"):
+        site.move(pairs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["earlier", "index.html", "lab"]
+    assert not any((tmp_path / "earlier").iterdir())
+
+
 @pytest.fixture
 def pyodide(tmp_path):
     """A folder with the names of Pyodide's files."""

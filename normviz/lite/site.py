@@ -44,7 +44,7 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
     Parameters
     ----------
     folder
-        A new or an empty folder, or one with an earlier site, which is replaced.
+        A new or an empty folder, or one with an earlier site, which is replaced. Hidden files, such as `.git`, stay.
     notebooks
         The folder of the course.
     pyodide
@@ -68,9 +68,9 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
     check_folder(folder)
     extensions = [extension(package, name) for package, name in EXTENSIONS.items()]
     copied = needed_of(pyodide, *kernel_needs()) if pyodide else ()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the site, so that it can be moved there in one step.
-    with TemporaryDirectory(prefix=".normviz-lite-", dir=folder.parent) as made:
+    # The folder itself may be all that this user can write to, and may be the working directory.
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    with TemporaryDirectory(prefix=".normviz-lite-", dir=place) as made:
         source, site = Path(made, "source"), Path(made, "site")
         (source / "pypi").mkdir(parents=True)
         made_wheels = [wheels.write_wheel(package, source / "pypi") for package in wheels.needed()]
@@ -83,14 +83,35 @@ def build(folder: Path, notebooks: Path, pyodide: Path | None = None) -> None:
             (source / name).write_text(json.dumps(content, indent=1), "utf-8")
         run_jupyterlite(source, site)
         begin_with(min(notebooks.glob("*.ipynb")).name, site / "index.html")
-        if folder.exists():
-            folder.rename(Path(made, "earlier"))
-        site.rename(folder)
+        (earlier := Path(made, "earlier")).mkdir()
+        folder.mkdir(parents=True, exist_ok=True)
+        move(
+            [(path, earlier / path.name) for path in shown(folder)]
+            + [(path, folder / path.name) for path in shown(site)]
+        )
+
+
+def shown(folder: Path) -> list[Path]:
+    """Return what a folder holds, without hidden files: `.git` and `.nojekyll` belong to who publishes the site."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def move(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Rename each first path to the second, all of them or none."""
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for old, new in pairs:
+            old.rename(new)
+            moved.append((old, new))
+    except BaseException:
+        for old, new in reversed(moved):
+            new.rename(old)
+        raise
 
 
 def check_folder(folder: Path) -> None:
     """Raise ValueError for a folder that holds anything but an earlier site."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or not shown(folder):
         return
     try:
         name = json.loads((folder / CONFIG).read_text("utf-8"))["jupyter-config-data"]["appName"]
@@ -171,6 +192,8 @@ def configuration(
             "packages": [*loaded, *LOADED, *apart],
             # Otherwise plotly puts its whole script into the first output with a chart.
             "env": {"PLOTLY_RENDERER": "plotly_mimetype"},
+            # Pyodide since 0.28 has an object of its own for null, which no trait of a widget takes for None.
+            "convertNullToNone": True,
         },
     }
     return {
