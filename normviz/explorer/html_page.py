@@ -165,12 +165,13 @@ def over(
     # the figure stands in the text as usual.
     return (
         f'<div style="max-width:{widest}px"><div style="position:relative;padding-bottom:{css(heights)}">'
-        f'<figure style="margin:0;padding:0;height:calc(0px)">'
+        f'<figure style="margin:0;padding:0;height:calc(0px);white-space:normal">'
         f'<img alt="{escape(alt)}" width="{width}" height="{height}" src="data:image/svg+xml;base64,{shown}" '
         f'style="width:100%;max-width:{width}px;max-width:{within};height:auto;display:block">'
         f'{caption}</figure><iframe title="{escape(title)}" sandbox="{allowed}" srcdoc="{escape(inside)}" '
-        # Reveal.js, for one, makes frames smaller than what they cover.
-        'style="position:absolute;inset:0;width:100%;height:100%;max-width:none;max-height:none;border:0;'
+        # The style of a page may give all frames another size, or room around them.
+        'style="position:absolute;inset:0;width:100%;height:100%;min-width:0;min-height:0;max-width:none;'
+        "max-height:none;margin:0;padding:0;border:0;"
         f'{scheme}"></iframe></div></div>'
     )
 

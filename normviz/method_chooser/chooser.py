@@ -34,7 +34,7 @@ class Chooser(StandalonePage):
     KIND = say("chooser.kind")
     SCRIPT, STYLE = "method_chooser/chooser.js", "method_chooser/chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
-    HEIGHTS = ((0, 1580), (375, 1470), (420, 1390), (480, 1140), (600, 1040), (650, 960), (880, 760))
+    HEIGHTS = ((0, 1650), (320, 1580), (375, 1470), (420, 1390), (480, 1140), (600, 1040), (650, 960), (880, 760))
 
     answers: Mapping[str, str]
 

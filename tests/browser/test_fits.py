@@ -143,7 +143,7 @@ def test_nothing_scrolls_as_it_opens(page, tmp_path, kind):
     outer = write(tmp_path / "outer.html", f'<iframe id="outer" src="{inner.name}" style="width:1500px"></iframe>')
     page.goto(inner.as_uri())
     element, inside = frame_of(page)
-    assert not what_scrolls(element, inside, RESIZE)
+    assert not what_scrolls(element, inside, RESIZE, (300, *WIDTHS))
     assert element.evaluate(LOOKS_OUT, WIDTHS) == []
     page.goto(outer.as_uri())
     around = page.locator("#outer").element_handle().content_frame()
@@ -166,6 +166,22 @@ def test_a_frame_has_a_width_of_its_own(page, tmp_path, parent):
     element, inside = frame_of(page)
     assert not what_scrolls(element, inside, RESIZE, (400, 1000))
     assert element.evaluate("e => e.clientWidth") > 900
+
+
+PAGE_STYLES = [
+    "* + * { margin-top: 1.5em }", "iframe { margin: 2em 0; padding: 12px }", "body { white-space: nowrap }",
+    "iframe { min-width: 2000px; min-height: 1500px }",
+]  # fmt: skip
+"""Rules of pages that reach into a fragment."""
+
+
+@pytest.mark.parametrize("style", PAGE_STYLES)
+def test_the_style_of_a_page_does_not_move_a_frame(page, style):
+    page.set_content(f"<!doctype html><style>{style}</style><div>{nv.show().fragment()}</div>")
+    element, _ = frame_of(page)
+    box = "e => JSON.stringify(e.getBoundingClientRect())"
+    assert element.evaluate(box) == element.locator("..").evaluate(box)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 MOUNT = """async ([parents, counts, widths]) => {

@@ -140,6 +140,27 @@ def test_a_host_says_its_theme_by_any_attribute(new_page, tmp_path, element):
         reading.wait_for(root, theme="light")
 
 
+SHEET = "const sheet = document.head.appendChild(document.createElement('link')); sheet.rel = 'stylesheet';"
+CHANGES = {
+    "a style sheet that is loaded": f"{SHEET} sheet.href = 'data:text/css,body{{background:black}}'",
+    "a style element": "document.querySelector('style').textContent += 'body { background: #111 }'",
+    "an element around": "document.querySelector('main').style.background = '#111'",
+    "a transition": "document.body.style.cssText = 'transition: background 0.2s; background: #111'",
+    "another parent": "const to = document.createElement('section'); document.body.append(to);"
+    "to.style.cssText = 'width: 700px; background: #111'; to.append(document.querySelector('main'))",
+    "an image": "document.body.style.cssText = 'color: #eee; background: linear-gradient(#111, #222) #fff'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_behind_may_change_in_any_way(new_page, tmp_path, change):
+    page = new_page(color_scheme="light")
+    root = open_file(page, host.write(tmp_path / "host.html", [host.model(host.tensor(2, 8, 4, 4))]))
+    assert root.get_attribute("data-theme") == "light"
+    page.evaluate(f"() => {{ {CHANGES[change]} }}")
+    reading.wait_for(root, theme="dark")
+
+
 FRAGMENTS = {"one": lambda: nv.show(), "linked": nv.compare_methods, "quiz": nv.quiz, "decision guide": nv.chooser}
 
 

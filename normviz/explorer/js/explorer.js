@@ -2,7 +2,7 @@
 // the same function with a small stand-in for the model.
 
 import constants from "../constants.json" with { type: "json" };
-import { isDark } from "./core/background.js";
+import { isDark, onBehind } from "./core/background.js";
 import { h, hide, set, setText, take } from "./core/dom.js";
 import { ANGLES, clamp, cutLength, fitting, toCube } from "./core/geometry.js";
 import { gradientOf } from "./core/gradient.js";
@@ -466,10 +466,6 @@ function mount(model, el, createTensor, kept = null) {
   const theme = () => {
     root.dataset.theme = isDark(el) ? "dark" : "light";
   };
-  const themes = new MutationObserver(theme);
-  // Each host says its theme by an attribute of its own.
-  for (const node of [document.documentElement, document.body]) if (node) themes.observe(node, { attributes: true });
-  on(matchMedia("(prefers-color-scheme: dark)"), "change", theme);
   const place = h("div", { class: "nv-place" }, root);
   el.append(place);
   if (kept) {
@@ -479,7 +475,7 @@ function mount(model, el, createTensor, kept = null) {
   }
   refresh();
   syncPlay();
-  theme();
+  onBehind(el, theme, life.signal);
   tensor?.attach(root);
   const follow = () => {
     if (tensor) tensor.follow();
@@ -490,7 +486,6 @@ function mount(model, el, createTensor, kept = null) {
 
   const close = () => {
     life.abort();
-    themes.disconnect();
     clearInterval(timer);
     later.forEach(clearTimeout);
     place.remove();

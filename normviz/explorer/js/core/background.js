@@ -18,14 +18,49 @@ function lightness(colors) {
   return (0.3 * red + 0.59 * green + 0.11 * blue) / 255;
 }
 
+/** Paper on which letters of this color can be read. */
+const paperOf = (color) => (lightness(["#fff", color]) > 0.5 ? "#000" : "#fff");
+
 /**
  * Is the page behind an element dark?
  * @param {Element} element
  */
 export function isDark(element) {
-  // Where nothing is painted, such as in a transparent frame, light letters tell of a dark page.
-  const paper = lightness(["#fff", getComputedStyle(element).color]) > 0.5 ? "#000" : "#fff";
   const layers = [];
-  for (let at = element; at; at = parentOf(at)) layers.unshift(getComputedStyle(at).backgroundColor);
-  return lightness([paper, ...layers]) < 0.43;
+  for (let at = element; at; at = parentOf(at)) {
+    const { backgroundColor, backgroundImage, color } = getComputedStyle(at);
+    // The colors of an image are not known, but the letters on it are.
+    layers.unshift(backgroundImage === "none" ? backgroundColor : paperOf(color));
+  }
+  // Where nothing is painted, such as in a transparent frame, light letters tell of a dark page.
+  return lightness([paperOf(getComputedStyle(element).color), ...layers]) < 0.43;
+}
+
+/**
+ * Call `follow` now and whenever the page behind an element may have become dark or light.
+ * @param {Element} element
+ * @param {() => void} follow
+ * @param {AbortSignal} signal  ends it
+ */
+export function onBehind(element, follow, signal) {
+  const changes = new MutationObserver(follow);
+  const begin = () => {
+    changes.disconnect();
+    // Each host says its theme by an attribute of its own, or by another style sheet.
+    for (let at = element; at; at = parentOf(at)) changes.observe(at, { attributes: true });
+    changes.observe(document.head, { subtree: true, childList: true, attributes: true, characterData: true });
+    follow();
+  };
+  // An element may come into the page later, or under another parent.
+  const sizes = new ResizeObserver(begin);
+  sizes.observe(element);
+  document.head.addEventListener("load", follow, { capture: true, signal });
+  const faded = ({ propertyName }) => propertyName === "background-color" && follow();
+  document.addEventListener("transitionend", faded, { signal });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow, { signal });
+  signal.addEventListener("abort", () => {
+    changes.disconnect();
+    sizes.disconnect();
+  });
+  begin();
 }

@@ -7,10 +7,11 @@ import { standIn } from "./stand_in.js";
 /** The anywidget of an exported scene and state. */
 export const widgetOf = ({ scene, state }) => ({
   render({ model, el }) {
-    const asked = TRAITS.map((key) => [key, model.get(key)]).filter(([, value]) => value !== undefined);
+    const asked = TRAITS.map((key) => [key, model.get(key)]).filter(([, value]) => value != null);
     const parts = Object.fromEntries(asked.map(([key, value]) => [key, `${key}: ${JSON.stringify(value)}`]));
     // MyST puts its own error in the place of a model that is no JSON.
-    const link = { state: parts, tensor: {}, strange: [model.get("error")?.replace(/\.$/, "")].filter(Boolean) };
+    const error = model.get("error");
+    const link = { state: parts, tensor: {}, strange: error ? [String(error).replace(/\.$/, "")] : [] };
     return render({ model: standIn(scene, { ...state, ...Object.fromEntries(asked), link }), el });
   }
 });
