@@ -46,7 +46,7 @@ def test_the_html_of_show_is_a_picture_under_a_sandboxed_frame():
     assert "share one mean and one variance." in words
     assert frame["sandbox"] == "allow-scripts"
     assert frame["title"] == "Group Norm, G = 4: interactive explorer"
-    size = "width:100%;height:100%;max-width:none;max-height:none"
+    size = "width:100%;height:100%;min-width:0;min-height:0;max-width:none;max-height:none;margin:0;padding:0"
     assert frame["style"] == f"position:absolute;inset:0;{size};border:0;color-scheme:light dark"
     assert "DecompressionStream('gzip')" in frame["srcdoc"]
     assert "fetch" not in frame["srcdoc"]

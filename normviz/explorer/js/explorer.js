@@ -427,7 +427,7 @@ function mount(model, el, createTensor, kept = null) {
       marking: () => quiz.asking(state),
       mark: quiz.drag,
       hover: showTip,
-      resize: () => theme(),
+      resize: () => behind(),
       angles: kept?.angles
     },
     life.signal
@@ -475,7 +475,7 @@ function mount(model, el, createTensor, kept = null) {
   }
   refresh();
   syncPlay();
-  onBehind(el, theme, life.signal);
+  const behind = onBehind(el, theme, life.signal);
   tensor?.attach(root);
   const follow = () => {
     if (tensor) tensor.follow();

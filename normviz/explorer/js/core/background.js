@@ -41,6 +41,7 @@ export function isDark(element) {
  * @param {Element} element
  * @param {() => void} follow
  * @param {AbortSignal} signal  ends it
+ * @returns {() => void} begins again, for an element that has come into the page or under another parent
  */
 export function onBehind(element, follow, signal) {
   const changes = new MutationObserver(follow);
@@ -51,16 +52,11 @@ export function onBehind(element, follow, signal) {
     changes.observe(document.head, { subtree: true, childList: true, attributes: true, characterData: true });
     follow();
   };
-  // An element may come into the page later, or under another parent.
-  const sizes = new ResizeObserver(begin);
-  sizes.observe(element);
   document.head.addEventListener("load", follow, { capture: true, signal });
   const faded = ({ propertyName }) => propertyName === "background-color" && follow();
   document.addEventListener("transitionend", faded, { signal });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow, { signal });
-  signal.addEventListener("abort", () => {
-    changes.disconnect();
-    sizes.disconnect();
-  });
+  signal.addEventListener("abort", () => changes.disconnect());
   begin();
+  return begin;
 }
