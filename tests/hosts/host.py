@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from normviz import atomic_write
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENTS = ROOT / ".cache" / "hosts"
+ENVIRONMENTS = (ROOT / ".cache" / "hosts").resolve()
 OURS = re.compile(r"(PYTHON|PYTEST|JUPYTER|IPYTHON|PLOTLY|NORMVIZ|VIRTUAL_ENV|XDG_)")
 """Variables of the caller that would change what a host does."""
 

@@ -25,7 +25,9 @@ def again(host, browser, tmp_path_factory):
         program.run_all(first)
         reading.ready(first)
         frame_of(program.result(first, "show"))
-        if host.package != "nbclassic":
+        if host.package == "nbclassic":
+            program.result(first, "chart").wait_for()
+        else:
             assert_chart(program.result(first, "chart"))
         program.save(first)
         first.close()
