@@ -75,15 +75,15 @@ def test_what_is_called_alive_has_a_row():
 FILE = """\
 import os
 import pytest
-from tests.hosts.host import Engine, Host
-ENGINE = Engine("An engine", note="of no browser")
+from tests.hosts.host import Engine
+HOST = Engine("An engine", note="of no browser")
 
 @pytest.mark.parametrize("part", Engine.columns)
-def test_all(part, engine):
-    engine.version = "1.2"
+def test_all(part):
+    HOST.version = "1.2"
     if part == os.environ.get("INTERRUPTED"):
         raise KeyboardInterrupt
-    engine.saw(part, "works")
+    HOST.saw(part, "works")
 
 def test_quiz_again():
     assert "FAILS" not in os.environ
