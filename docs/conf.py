@@ -128,7 +128,7 @@ class Hosts(SphinxDirective):
         if not rows:
             return self.parse_text_to_nodes("*No run so far.*")
         heads = [TITLES.get(key, key) for key in next(iter(rows.values()))]
-        lines = [["", *heads]]
+        lines = [["Part" if self.arguments[0] == "engines" else "Host", *heads]]
         lines += [[f"**{name}**", *row.values()] for name, row in rows.items()]
         if self.arguments[0] == "engines":
             lines = [[*line] for line in zip(*lines, strict=True)]

@@ -223,6 +223,7 @@ NOT_SAID = {
     "Georgia,'Times New Roman',serif": "fonts",
     "{} to {}": "a range is written like a number",
     "light dark": "a value in CSS",
+    "min({}px, {} * {})": "a value in CSS",
     "the cube": "a part of explorer.css",
     "True": "a word of Python",
     "loud channel": "the name of a fill",

@@ -1,6 +1,7 @@
 """Arguments of odd kinds: refused in the package's own words, the same way on every path."""
 
 import copy
+import functools
 import io
 import itertools
 import pickle
@@ -93,7 +94,7 @@ def test_a_thread_that_outlives_the_main_one_still_computes(monkeypatch):
     monkeypatch.setenv("NORMVIZ_NUM_THREADS", "3")
     pool = threads.ThreadPoolExecutor(2)
     pool.shutdown()
-    monkeypatch.setattr(threads, "_pool", lambda *_: pool)
+    monkeypatch.setattr(threads, "_pool", functools.cache(lambda *_: pool))
     found = []
     other = threading.Thread(target=lambda: found.append(nv.normalize(x, "batch")))
     other.start()

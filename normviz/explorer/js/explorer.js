@@ -439,12 +439,9 @@ function mount(model, el, createTensor, kept = null) {
     (event) => {
       const { target } = event;
       const inside = event.composedPath().includes(root);
-      if (
-        state.presenter &&
-        (inside ||
-          ((target === document.body || target === document.documentElement) &&
-            /** @type {Document | ShadowRoot} */ (root.getRootNode()).querySelector(".nv-presenter") === root))
-      )
+      const here = /** @type {Document | ShadowRoot} */ (root.getRootNode());
+      const nowhere = target === document.body || target === document.documentElement;
+      if (state.presenter && (inside || (nowhere && here.querySelector(".nv-presenter") === root)))
         presenter.key(event);
     },
     { capture: true }
