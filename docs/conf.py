@@ -132,6 +132,8 @@ class Hosts(SphinxDirective):
         lines += [[f"**{name}**", *row.values()] for name, row in rows.items()]
         if self.arguments[0] == "engines":
             lines = [[*line] for line in zip(*lines, strict=True)]
+        else:  # the version stands below the name, so that the table fits the column of the text
+            lines = [[" ".join(line[:2]), *line[2:]] for line in lines]
         lines.insert(1, ["---"] * len(lines[0]))
         # No line may break within a date.
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
