@@ -6,7 +6,6 @@ Both take the same actions (https://www.w3.org/TR/webdriver2/#actions). What a c
 import base64
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,17 +17,12 @@ from typing import Any, ClassVar
 import websocket
 
 from tests.hosts.host import Engine
+from tests.server import free_port
 from tools.find_browser import find
 
 HERE = ("file:", "blob:", "data:", "about:", "moz-extension:", "resource:", "chrome:")
 SECONDS = 60  # after which a command hangs for certain
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def patiently(attempt: Any, error: type[Exception] | tuple[type[Exception], ...]) -> Any:
