@@ -37,6 +37,12 @@ OWN = {  # computed or chosen in the notebook itself
 QUESTION = "**Question.**"
 FOLDED = "<details><summary>Answer</summary>\n\n"  # Without the empty line Markdown inside is not rendered.
 UNFOLDED = "# Answer"
+FOLDED_IN_JUPYTERLAB = {"jupyter": {"source_hidden": True}}
+
+
+def is_folded(cell):
+    """Whether JupyterLab hides the code of this cell until the reader clicks it: an answer, or what grades one."""
+    return cell.cell_type == "code" and (cell.source.startswith(UNFOLDED) or cell.id.endswith(("-answer", "-grade")))
 
 
 def read(path):
@@ -161,7 +167,7 @@ def test_no_outputs_and_stable_names_of_cells(path):
     nbformat.validate(notebook)
     for cell in notebook.cells:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", cell.id), f"{cell.id} is not a name that a person gave"
-        assert not cell.metadata
+        assert cell.metadata == (FOLDED_IN_JUPYTERLAB if is_folded(cell) else {}), cell.id
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
