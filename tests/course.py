@@ -21,7 +21,11 @@ from normviz.classroom import instructor
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 GRADES = re.compile(r"exercise-[a-z]+-grade")
-GRADED = re.compile(rf"{GRADES.pattern}-(right|wrong-\d+)")
+GRADED = re.compile(rf"{GRADES.pattern}-(right|wrong)(-\d+)?")
+VARIANTS = Path(__file__).parent / "answers"
+"""More answers to the exercises than a teacher wants to read: a file for a notebook, "## exercise-NAME-code" before the
+blocks of an exercise, and after "```python" the word "right", or "wrong: " and words that the hint must contain."""
+VARIANT = re.compile(r"^```python (right|wrong: ([^\n]+))\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # What an answer defines is gone afterwards, so no later cell can depend on it.
 KEEP = "_kept = {name: value for name, value in globals().items() if name[0] != '_'}"
@@ -42,8 +46,8 @@ class Run:
     again
         Its code cells with the outputs of the second time in the same kernel.
     answers
-        The graded answers of exercises: cells named "exercise-NAME-grade-ANSWER", where ANSWER is "wrong-1" for the
-        first wrong answer, and so on, or "right".
+        The graded answers of exercises: cells named "exercise-NAME-grade-ANSWER", where ANSWER is a key of
+        `answers_to`.
     files
         Names of the files that the kernel left in its folder.
     """
@@ -87,46 +91,78 @@ class Course:
         return {"again": made.again, "answers": made.answers, "files": made.files}
 
 
-def answers_to(path: Path) -> dict[str, dict[str, str]]:
-    """The code of all answers to the exercises of a notebook: {"exercise-NAME-grade": {"wrong-1": code, ...}}."""
+@dataclass(frozen=True)
+class Answer:
+    """An answer to an exercise: its code, and the words of the hint that it must get; None for a right answer."""
+
+    code: str
+    hint: str | None
+
+
+def answers_to(path: Path) -> dict[str, dict[str, Answer]]:
+    """All answers to the exercises of a notebook: {"exercise-NAME-grade": {"wrong-1": Answer, ..., "right": Answer}}.
+
+    First those of the teacher's version, of which the last is the solution, and then the variants.
+    """
     solutions = instructor.SOLUTIONS / f"{path.stem}.md"
     if not solutions.exists():
         return {}
     _, found = instructor.read_solutions(solutions.read_text("utf-8"))
-    return {
-        f"{name.removesuffix('-code')}-grade": {
-            **{f"wrong-{k}": code for k, code in enumerate(solution.wrong, start=1)},
-            "right": solution.code,
+    more = variants(path)
+    assert set(more) <= set(found), f"no such exercise in {path.name}: {sorted(set(more) - set(found))}"
+    answers: dict[str, dict[str, Answer]] = {}
+    for name, solution in found.items():
+        wrong = [Answer(code, "") for code in solution.wrong] + [v for v in more.get(name, ()) if v.hint is not None]
+        right = [v for v in more.get(name, ()) if v.hint is None]
+        answers[f"{name.removesuffix('-code')}-grade"] = {
+            **{f"wrong-{k}": answer for k, answer in enumerate(wrong, start=1)},
+            "right": Answer(solution.code, None),
+            **{f"right-{k}": answer for k, answer in enumerate(right, start=2)},
         }
-        for name, solution in found.items()
-    }
+    return answers
 
 
-def verdicts(path: Path) -> dict[str, str]:
-    """How the line begins that a cell prints which grades: the open exercise, each wrong answer, and the right one."""
+def variants(path: Path) -> dict[str, list[Answer]]:
+    """The variants of the answers to each exercise of a notebook."""
+    file = VARIANTS / f"{path.stem}.md"
+    if not file.exists():
+        return {}
+    _, *sections = re.split(r"^## +", file.read_text("utf-8"), flags=re.MULTILINE)
     found = {}
-    for number, (grade, answers) in enumerate(answers_to(path).items(), start=1):
-        found[grade] = f"Exercise {number}: not yet"
-        for name in answers:
-            found[f"{grade}-{name}"] = f"Exercise {number}: {'right.' if name == 'right' else 'not yet'}"
+    for section in sections:
+        name, _, body = section.partition("\n")
+        blocks = VARIANT.findall(body)
+        assert len(blocks) == body.count("```python"), f"{file.name}, {name}: a block is neither right nor wrong"
+        found[name] = [Answer(code.rstrip("\n"), hint if kind != "right" else None) for kind, hint, code in blocks]
     return found
 
 
-def with_answers(cells: list[NotebookNode], answers: dict[str, dict[str, str]]) -> list[NotebookNode]:
+def verdicts(path: Path) -> dict[str, tuple[str, str]]:
+    """How the line begins by which an exercise grades its open cell and each answer, and words of the hint."""
+    found = {}
+    for number, (grade, answers) in enumerate(answers_to(path).items(), start=1):
+        found[grade] = f"Exercise {number}: not yet", ""
+        for name, answer in answers.items():
+            said = "right." if answer.hint is None else "not yet"
+            found[f"{grade}-{name}"] = f"Exercise {number}: {said}", answer.hint or ""
+    return found
+
+
+def with_answers(cells: list[NotebookNode], answers: dict[str, dict[str, Answer]]) -> list[NotebookNode]:
     """The cells, and after each exercise its answers and how the exercise grades them."""
     found: list[NotebookNode] = []
     for cell in cells:
         found.append(cell)
         if codes := answers.get(cell.id):
             found.append(nbformat.v4.new_code_cell(KEEP))
-            for name, code in codes.items():
-                found += [nbformat.v4.new_code_cell(code)]
+            for name, answer in codes.items():
+                found += [nbformat.v4.new_code_cell(answer.code)]
                 found += [nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-{name}")]
             found.append(nbformat.v4.new_code_cell(FORGET))
     return found
 
 
-def run(notebook: NotebookNode, answers: dict[str, dict[str, str]], folder: Path) -> Run:
+def run(notebook: NotebookNode, answers: dict[str, dict[str, Answer]], folder: Path) -> Run:
     """Run a notebook in a new folder and a new kernel; after each exercise its answers; and all code cells again."""
     folder.mkdir()
     first, again = copy.deepcopy(notebook), copy.deepcopy(notebook)

@@ -8,7 +8,7 @@ import pytest
 
 from normviz import cli
 from normviz.classroom import instructor
-from tests.course import GRADES, verdicts
+from tests.course import GRADES, answers_to, variants, verdicts
 from tests.course import NOTEBOOKS as ALL
 
 COURSE = ALL[0].parent
@@ -57,15 +57,30 @@ def test_open_answers_and_wrong_ones_are_refused_and_the_solution_is_not(path, c
     cells = {cell.id: cell for cell in (*done.first.cells, *done.answers.cells)}
     expected = verdicts(path)
     assert len(expected) == len(exercises(read(path))) + len(done.answers.cells)
-    for ident, verdict in expected.items():
+    for ident, (verdict, hint) in expected.items():
         said = [line for line in printed(cells[ident]).splitlines() if line.startswith("Exercise ")]
         assert len(said) == 1, f"{ident} said {said}"
         assert said[0].startswith(verdict), f"{ident} said {said[0]!r}"
+        assert hint in text_of(cells[ident]), f"{ident} does not say {hint!r}, but: {text_of(cells[ident])}"
         assert not [out for out in cells[ident].outputs if out.get("name") == "stderr"]
 
 
 def printed(cell):
     return "".join(out.get("text", "") for out in cell.outputs if out.get("name") == "stdout")
+
+
+def text_of(cell):
+    """What a cell printed, and its other outputs as text."""
+    return printed(cell) + "".join(out.data.get("text/plain", "") for out in cell.outputs if "data" in out)
+
+
+def test_ten_wrong_answers_and_five_right_ones_are_tried_for_each_exercise(path):
+    if not variants(path):
+        return
+    for name, answers in answers_to(path).items():
+        right = [answer for answer in answers.values() if answer.hint is None]
+        assert len(right) >= 5, name
+        assert len(answers) - len(right) >= 10, name
 
 
 def test_the_instructor_s_version_is_the_notebook_with_solutions_and_notes(path):

@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from tests.course import NOTEBOOKS, Course, execute, run
+from tests.course import NOTEBOOKS, Answer, Course, execute, run
 
 LIMIT = 3_000_000
 """Bytes of a notebook with its outputs and the state of its widgets."""
@@ -97,7 +97,7 @@ def test_a_cell_that_works_only_once_is_found(tmp_path):
 def test_a_cell_that_needs_a_solution_is_found(tmp_path):
     """What an answer defines is gone before the next cell; what it replaces is there again."""
     notebook = of_cells(start="size = 1", exercise_a_grade="print(size)", after="print(size)", last="print(answer)")
-    answers = {"exercise-a-grade": {"wrong-1": "answer = size = 2", "right": "size = 3"}}
+    answers = {"exercise-a-grade": {"wrong-1": Answer("answer = size = 2", ""), "right": Answer("size = 3", None)}}
     with pytest.raises(Exception, match="name 'answer' is not defined"):
         run(notebook, answers, tmp_path / "work")
     del notebook.cells[-1]

@@ -131,7 +131,7 @@ def test_an_exercise_is_graded(lab):
     answers = answers_to(Path(NOTEBOOK))[EXERCISE]
     cells = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text())["cells"]
     grade = next("".join(cell["source"]) for cell in cells if cell["id"] == EXERCISE)
-    _, wrong, _, right = lab.evaluate(APPEND, [answers["wrong-1"], grade, answers["right"], grade])
+    _, wrong, _, right = lab.evaluate(APPEND, [answers["wrong-1"].code, grade, answers["right"].code, grade])
     assert "Exercise 2: right" in right
     assert "Exercise 2: right" not in wrong
 
