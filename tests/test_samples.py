@@ -102,6 +102,25 @@ def test_photographs():
     assert (pictures.std(axis=(1, 2, 3)) > 10).all()
 
 
+def test_each_photograph_has_as_many_crops():
+    of = nv.samples.PHOTOGRAPH_OF
+    assert of[:8] == tuple(range(8))
+    assert [of.count(number) for number in range(8)] == [32] * 8
+
+
+def test_crops_of_one_photograph_are_alike(every):
+    """Their channels' means lie closer together than those of crops of different photographs."""
+    of, means = np.array(nv.samples.PHOTOGRAPH_OF), every.mean(axis=(2, 3))
+    # What the samples' README says: the most that a photograph is worth, in independent cells and in crops.
+    own = means[np.argsort(of, kind="stable")].reshape(8, 32, 16).mean(axis=1)
+    cells, crops = (np.median(v / own.var(axis=0)) for v in (every.var(axis=(0, 2, 3)), means.var(axis=0)))
+    assert round(float(cells)) == 16
+    assert 1.6 < crops < 1.7
+    apart = np.linalg.norm(means[:, None] - means, axis=2)
+    same = of[:, None] == of
+    assert apart[same & ~np.eye(256, dtype=bool)].mean() < 0.7 * apart[~same].mean()
+
+
 @pytest.mark.parametrize(("take", "stored"), [(nv.samples.activations, 256), (nv.samples.photographs, 8)])
 class TestBadNumbers:
     @pytest.mark.parametrize("number", [0, -1, 257])
@@ -140,13 +159,16 @@ def made():
 class TestMake:
     def test_activations_are_those_stored(self, made, every):
         """One step apart at most, in a few cells at most: Fourier transforms round differently on other machines."""
-        make, activations, _ = made
+        make, activations, *_ = made
         steps = np.abs(activations - np.round(every / make.STEP)).ravel()
         assert steps.max() <= 1
         assert np.mean(steps > 0) < 1e-3
 
     def test_photographs_are_those_stored(self, made):
         np.testing.assert_array_equal(made[2], nv.samples.photographs())
+
+    def test_photograph_of_each_sample_is_the_one_stored(self, made):
+        assert made[3] == nv.samples.PHOTOGRAPH_OF
 
     def test_first_samples_are_measured_on_the_photographs(self, made):
         """Within the thumbnail alone: its border lacks what the filters saw beyond, so alike and not equal."""
@@ -156,7 +178,7 @@ class TestMake:
             assert np.corrcoef(again.ravel(), sample.ravel())[0, 1] > 0.9
 
     def test_encoding_loses_nothing(self, made):
-        make, activations, _ = made
+        make, activations, *_ = made
         low, high = make.encode(activations)
         np.testing.assert_array_equal(high * np.uint16(256) + low, activations)
 

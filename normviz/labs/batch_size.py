@@ -11,6 +11,7 @@ from normviz.core.errors import check_keywords
 from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
+from normviz.samples import PHOTOGRAPH_OF
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -34,6 +35,9 @@ class Noise:
         (C,) effective number of independent values in one map: at most about `cells` where neighbours are correlated.
         Infinite where all samples have the same mean (or variance), NaN or 0 where all values are equally far from the
         mean.
+    effective_source
+        (C,) effective number of independent values, for the mean, in all samples of one source together, however many
+        there are; None where the sources are not known.
     """
 
     batch_sizes: tuple[int, ...]
@@ -45,10 +49,14 @@ class Noise:
     var_independent: np.ndarray
     effective_mean: np.ndarray
     effective_var: np.ndarray
+    effective_source: np.ndarray | None
 
 
 @check_keywords
-def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0) -> Noise:
+def measure(
+    x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0,
+    source: Iterable[int] | None = None,
+) -> Noise:  # fmt: skip
     """Draw batches of N samples and compare their statistics with those of all the data.
 
     Parameters
@@ -59,16 +67,20 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
         Values of N, none larger than the data; None takes 1, 2, 4, ... 64 as far as they are not.
     draws, seed
         Number of batches of each size, and seed. Samples are drawn with replacement, so that they are independent.
+    source
+        N whole numbers: samples with the same number come from one source, such as one photograph, patient or video.
+        None takes the photographs of the sample activations, and with another x nothing.
 
     Raises
     ------
     ValueError, TypeError
-        If x is empty, holds a NaN or a constant channel, or a batch is larger than x.
+        If x is empty, holds a NaN or a constant channel, a batch is larger than x, or source is not N whole numbers.
 
     Notes
     -----
     With independent samples the error of the mean is exactly sqrt(v / N), with v the variance of the samples' means;
-    one map is then worth sigma^2 / v values.
+    one map is then worth sigma^2 / v values. With N samples of one source, drawn independently, the error is
+    sqrt(b + (v - b) / N), with b the variance of the sources' means. So a source is worth at most sigma^2 / b values.
 
     Examples
     --------
@@ -76,7 +88,10 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
     >>> noise.cells, round(float(noise.effective_mean.mean()))
     (144, 10)
     """
+    if x is None and source is None:
+        source = PHOTOGRAPH_OF
     x = input_checks.tensor(x, 256, least=2)
+    number = _numbered(source, len(x))
     sizes = input_checks.batch_sizes(batch_sizes, BATCH_SIZES, len(x))
     draws, seed = input_checks.whole(draws, "draws", 2), input_checks.seed(seed)
     maps = moments(x)
@@ -99,8 +114,26 @@ def measure(x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: i
     # Samples with equal means, or values equally far from the mean, give infinity or NaN.
     with np.errstate(divide="ignore", invalid="ignore"):
         effective = var / maps.mean.var(axis=0), (mu4 - var**2) / contribution.var(axis=0)
+        of_source = None if number is None else var / _of_sources(maps.mean, number).var(axis=0)
     independent = np.sqrt(var / values), np.sqrt(np.maximum(mu4 - var**2, 0) / values)
-    return Noise(sizes, maps.count, np.sqrt(var), errors[0], errors[1], *independent, *effective)
+    return Noise(sizes, maps.count, np.sqrt(var), errors[0], errors[1], *independent, *effective, of_source)
+
+
+def _numbered(source: Iterable[int] | None, N: int) -> np.ndarray | None:
+    """Return the source of each sample as a number from 0; None without sources."""
+    if source is None:
+        return None
+    given = [input_checks.whole(n, "source", 0, None) for n in input_checks.several(source, "source", "(0, 0, 1)")]
+    if len(given) != N:
+        raise ValueError(f"source has {len(given)} numbers for N={N} samples; give one for each sample")
+    return np.unique(given, return_inverse=True)[1]
+
+
+def _of_sources(means: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Replace the mean of every sample, (N, C), by that of its source."""
+    total = np.zeros((number.max() + 1, means.shape[1]))
+    np.add.at(total, number, means)
+    return (total / np.bincount(number)[:, None])[number]
 
 
 @check_keywords

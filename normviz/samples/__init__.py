@@ -17,10 +17,17 @@ import numpy as np
 from normviz.core.errors import brief, check_keywords, unknown, whole
 from normviz.core.pooling import check_shape
 
-__all__ = ["FILLS", "PHOTOGRAPHS", "activations", "filled", "photographs"]
+__all__ = ["FILLS", "PHOTOGRAPHS", "PHOTOGRAPH_OF", "activations", "filled", "photographs"]
 
 PHOTOGRAPHS = ("chelsea", "coffee", "brick", "rocket", "astronaut", "camera", "grass", "gravel")
 """The photographs, in the order of `photographs` and of the first samples of `activations`; scikit-image's names."""
+
+PHOTOGRAPH_OF = tuple(map(int, (
+    "01234567445130542373177417202214404044050741350724655576170540216705760533173452636614"
+    "45170056071223016235013517074701211033143423250551227443114520053677721276661000446372"
+    "362674240163625653521672361461227747605614025333746116656350142420633623350756572537"
+)))  # fmt: skip
+"""For each of the 256 samples of `activations`, the number of the photograph that it shows a crop of: 32 crops each."""
 
 FILLS = ("sample", "normal", "relu", "loud channel", "loud sample", "offset", "constant", "ramp", "example")
 """What `filled` fills with."""

@@ -51,7 +51,8 @@ FIRST = {
 
 def main() -> None:
     """Write activations.npz and photographs.npz beside this file."""
-    activations, photographs = make()
+    activations, photographs, photograph_of = make()
+    print("PHOTOGRAPH_OF is", "".join(map(str, photograph_of)))
     low, high = encode(activations)
     save("activations.npz", low=low, high=high, step=np.float32(STEP))
     save("photographs.npz", photographs=photographs)
@@ -65,23 +66,29 @@ def save(name: str, **arrays: Any) -> None:
     print(f"{name}: {len(file.getvalue()) / 1000:.0f} kB")
 
 
-def make() -> tuple[np.ndarray, np.ndarray]:
-    """Return the activations, int16 (N, 16, 12, 12) in units of STEP, and the photographs, uint8 (8, 3, 64, 64)."""
+def make() -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Return the activations, the photographs, and the number of the photograph that each sample shows a crop of.
+
+    The activations are int16 (N, 16, 12, 12) in units of STEP, and the photographs uint8 (8, 3, 64, 64).
+    """
     random = np.random.default_rng(20180322)
-    first, rest, photographs = [], [], []
-    for name in PHOTOGRAPHS:
+    first, rest, photographs, photograph_of = [], [], [], []
+    for number, name in enumerate(PHOTOGRAPHS):
         colour = load(name)
         factor, y, x = FIRST[name]
         small = shrink(colour, factor)
         photographs.append(small[y : y + THUMBNAIL, x : x + THUMBNAIL])
         margin = (THUMBNAIL - WINDOW) // 2
         first.append(layer(grey(small), y + margin, x + margin))
-        rest += others(grey(colour), random)
+        crops = others(grey(colour), random)
+        rest += crops
+        photograph_of += [number] * len(crops)
     order = random.permutation(len(rest))
     activations = np.stack([*first, *(rest[i] for i in order)])
     return (
         np.round(activations * GAIN / STEP).astype(np.int16),
         np.round(np.stack(photographs) * 255).astype(np.uint8).transpose(0, 3, 1, 2),
+        (*range(len(first)), *(photograph_of[i] for i in order)),
     )
 
 

@@ -33,6 +33,39 @@ def test_the_line_of_the_effective_number_is_what_is_measured():
     assert 8 < noise.effective_mean.mean() < 10.5  # the samples' README says about 9
 
 
+def test_crops_of_one_photograph_count_as_the_analysis_of_variance_says():
+    """By plain loops: squares of the means of photographs, of crops and of cells about the mean of all."""
+    x, of = nv.samples.activations(256).astype(float), nv.samples.PHOTOGRAPH_OF
+    noise = nv.labs.batch_size.measure(draws=2)
+    for c in (0, 7):
+        crops = [[sum(row) / 12 for row in crop[c].tolist()] for crop in x]
+        crops = [sum(rows) / 12 for rows in crops]
+        grand = sum(crops) / 256
+        by_photograph = [[mean for mean, number in zip(crops, of, strict=True) if number == k] for k in range(8)]
+        means = [sum(own) / len(own) for own in by_photograph]
+        between = sum((mean - grand) ** 2 for mean in means) / 8
+        within = sum((m - mean) ** 2 for own, mean in zip(by_photograph, means, strict=True) for m in own) / 256
+        cells = sum((value - grand) ** 2 for value in x[:, c].ravel().tolist()) / x[:, c].size
+        assert noise.effective_source[c] == pytest.approx(cells / between, rel=1e-9)
+        assert noise.effective_mean[c] == pytest.approx(cells / (between + within), rel=1e-9)
+    # A few thousand batches of 64 crops of one photograph agree.
+    rng, photographs = np.random.default_rng(0), np.argsort(of, kind="stable").reshape(8, 32)
+    drawn = photographs[rng.integers(8, size=(4000, 1)), rng.integers(32, size=(4000, 64))]
+    error = ((x.mean(axis=(2, 3))[drawn].mean(axis=1) - x.mean(axis=(0, 2, 3))) ** 2).mean(axis=0)
+    variance = x.var(axis=(0, 2, 3))
+    theory = variance / noise.effective_source
+    theory += (variance / noise.effective_mean - theory) / 64
+    np.testing.assert_allclose(error, theory, rtol=0.1)
+
+
+def test_sources_of_unequal_size():
+    """Three samples of patient 9 and one of patient 4: all variance of the means is between the patients."""
+    x = np.array([1.0, 1, 1, 5]).reshape(4, 1, 1) + np.array([-1.0, 1])
+    noise = nv.labs.batch_size.measure(x, draws=2, source=[9, 9, 9, 4])
+    assert noise.effective_source == pytest.approx(4 / 3, rel=1e-12)  # variance of all values 4, of the means 3
+    assert nv.labs.batch_size.measure(x, draws=2).effective_source is None
+
+
 def test_running_statistics_are_those_of_torch():
     torch = pytest.importorskip("torch")
     x = RNG.normal(size=(12, 3, 5))
