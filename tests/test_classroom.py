@@ -1,15 +1,19 @@
 """Features for teaching without a browser: predictions, methods side by side, worksheets and animations."""
 
+import os
 import re
 import sys
 import xml.etree.ElementTree as ET
-from itertools import pairwise
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.classroom.worksheet import distinct, end_of
 from normviz.explorer import js as front
+from normviz.explorer import validation
 from normviz.explorer.svg.writer import width_of
 from tests.pages import HOSTILE, Reader, X, data_of, inside
 
@@ -145,14 +149,133 @@ def test_a_comparison_takes_methods_and_no_method():
 
 
 def test_a_worksheet_has_questions_and_a_key(tmp_path):
-    assert nv.worksheet((2, 8, 4, 4), ["batch", "group"], num_groups=2, path=tmp_path / "sheet.html") is None
-    questions, key = (tmp_path / "sheet.html").read_text(encoding="utf-8").split('<div class="key">')
+    """In two files, in two that are named, in one that is named twice, or as one text."""
+    arguments = {"x": (2, 8, 4, 4), "methods": ["batch", "group"], "num_groups": 2}
+    assert nv.worksheet(**arguments, path=tmp_path / "sheet.html") is None
+    questions, key = ((tmp_path / name).read_text("utf-8") for name in ("sheet.html", "sheet-key.html"))
+    nv.worksheet(**arguments, path=tmp_path / "a.html", key=tmp_path / "b.html")
+    assert [(tmp_path / name).read_text("utf-8") for name in ("a.html", "b.html")] == [questions, key]
+    nv.worksheet(**arguments, path=tmp_path / "one.html", key=str(tmp_path / "one.html"))
+    assert (tmp_path / "one.html").read_text("utf-8") == nv.worksheet(**arguments)
+    assert (
+        sorted(each.name for each in tmp_path.iterdir()) == "a.html b.html one.html sheet-key.html sheet.html".split()
+    )
+    in_one = nv.worksheet(**arguments).split('<div class="key">')
+    assert [text.count("<section>") for text in in_one] == [2, 2]
     assert questions.count("<svg") == key.count("<svg") == 2
     assert ">pooling set<" in key
     assert ">pooling set<" not in questions
     assert "share one mean and one variance" not in questions
+    assert "Key: Which cells share mean and variance?" in key
     assert "n</i> 0 to 1, <i>c</i> 0, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>32</b>" in key
     assert "n</i> 1, <i>c</i> 0 to 3, <i>h</i> 0 to 3, <i>w</i> 0 to 3. Cells in the set: <b>64</b>" in key
+
+
+EVERY = list(nv.METHODS)
+SHAPES = [
+    (n, c, *spatial)
+    for n in (1, 2, 3, 4, 8)
+    for c in (1, 2, 3, 4, 6, 7, 8, 12, 25)
+    for spatial in ((), (1,), (5,), (1, 1), (2, 3), (1, 2, 2))
+]
+
+
+@pytest.mark.parametrize("methods", [["batch", "layer", "instance", "group"], EVERY, EVERY[::-1]], ids=" ".join)
+def test_no_two_questions_have_the_same_answer(methods):
+    """Whatever the shape: a method is left out only if its sets are asked already, or if no G is left for it."""
+    for shape in SHAPES:
+        asked, notes = distinct(shape, validation.each_method(methods, None, None))
+        labels = {each["method"]: nv.pooling(each["method"], shape, each["num_groups"]).labels() for each in asked}
+        for one, other in combinations(labels.values(), 2):
+            assert (one != other).any(), shape
+        left = [name for name in methods if name not in labels]
+        assert [each["method"] for each in asked] == [name for name in methods if name in labels]
+        assert len(notes) == len(left)
+        for name in left:
+            row = nv.METHODS[name]
+            every = nv.divisors(shape[row.grouped_axis])[1:-1] if row.has_groups else [None]
+            for G in every:
+                mine = nv.pooling(name, shape, G).labels()
+                assert any((mine == other).all() for other in labels.values()), (shape, name)
+        for each in asked:
+            if (G := each["num_groups"]) is not None:
+                assert 1 < G < shape[nv.METHODS[each["method"]].grouped_axis]
+
+
+@pytest.mark.parametrize(
+    ("shape", "G"), [((2, 4, 3, 3), 2), ((2, 6, 3, 3), 3), ((2, 9, 2, 2), 3), ((2, 10, 2, 2), 5), ((2, 25, 2, 2), 5)]
+)
+def test_a_worksheet_takes_the_number_of_groups_next_to_4(shape, G):
+    assert f"<h2>4. Group Norm, G = {G}</h2>" in nv.worksheet(shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "questions", "said"),
+    [
+        (
+            (2, 7, 3, 3), 3,
+            ["Group Norm is left out: no G between 1 and C = 7 gives sets that differ from all others here."],
+        ),
+        ((1, 8, 3, 3), 3, ["Instance Norm is left out: on this shape it has the same sets as Batch Norm."]),
+        (
+            (2, 1, 3, 3), 2,
+            [
+                "Instance Norm is left out: on this shape it has the same sets as Layer Norm.",
+                "Group Norm is left out: no G between 1 and C = 1 gives sets that differ from all others here.",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_a_worksheet_says_what_it_leaves_out(shape, questions, said):
+    sheet, key = nv.worksheet(shape).split('<div class="key">')
+    assert sheet.count("<section>") == key.count("<section>") == questions
+    assert re.findall("<p>([^<]* left out: .*)</p>", sheet) == said
+    assert "left out" not in key
+    answers = re.findall("<p>(.*?)</p>", key)
+    assert len(set(answers)) == len(answers) == questions
+
+
+@pytest.mark.parametrize(
+    ("methods", "G", "whose", "left"),
+    [
+        (["batch", "layer", "instance", "group"], 8, "Instance Norm", "Instance Norm"),
+        (["group", "layer"], 1, "Layer Norm", "Layer Norm"),
+        (["group", "batch"], 1, "Layer Norm", None),
+    ],
+)
+def test_a_number_of_groups_at_the_end_is_taken_with_a_warning(methods, G, whose, left):
+    text = f"The statistics of Group Norm with G = {G} are those of {whose}."
+    with pytest.warns(UserWarning, match=f"^{re.escape(text)}$") as warned:
+        page = nv.worksheet((2, 8, 3, 3), methods, num_groups=G)
+    assert [each.filename for each in warned] == [__file__]
+    assert f"<p>{text}</p>" in page
+    assert f"Group Norm, G = {G}</h2>" in page
+    found = re.findall("<p>(.*) is left out: on this shape it has the same sets as (.*)[.]</p>", page)
+    assert found == ([] if left is None else [(left, f"Group Norm with G = {G}")])
+
+
+def test_the_ends_of_other_methods_with_groups_are_named_too():
+    for name, G, text in [
+        ("ghost", 1, "The statistics of Ghost Batch Norm with G = 1 are those of Batch Norm."),
+        ("ghost", 4, "The statistics of Ghost Batch Norm with G = 4 are those of Instance Norm."),
+        ("per_head_rms", 1, "The statistics of Per-Head RMS Norm with G = 1 are those of RMS Norm."),
+        ("per_head", 6, "Per-Head Layer Norm with G = 6 makes every cell a set of its own."),
+        ("per_head", 2, None),
+        ("batch", None, None),
+    ]:
+        assert end_of((4, 6, 3, 3), {"method": name, "num_groups": G}) == text
+
+
+def test_a_worksheet_into_a_pipe_is_one_page(tmp_path):
+    """It has one name, so questions and key stay together."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_text, "utf-8")
+        nv.worksheet((2, 4, 2, 2), "batch", path=tmp_path / "pipe")
+        assert read.result() == nv.worksheet((2, 4, 2, 2), "batch")
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_worksheet_has_no_script():
@@ -181,6 +304,13 @@ def test_a_worksheet_has_no_script():
         ),
         ({"methods": [["batch"]]}, TypeError, "method must be a name such as 'batch', not list"),
         ({"index": 5}, TypeError, "index must be 4 whole numbers (n, c, ...), not 5"),
+        (
+            {"x": (2, 7, 3, 3), "methods": "group"},
+            ValueError,
+            "worksheet() has nothing to ask: Group Norm is left out: no G between 1 and C = 7 gives sets that differ "
+            "from all others here.",
+        ),
+        ({"key": "k.html"}, ValueError, "key='k.html' needs a path for the questions; give path, too"),
     ],
 )
 def test_a_worksheet_that_cannot_be_is_refused(arguments, error, text):

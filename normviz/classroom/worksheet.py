@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,11 @@ import numpy as np
 from normviz.atomic_write import check_path, write
 from normviz.classroom.quiz import method_names
 from normviz.core.errors import brief, check_keywords
+from normviz.core.methods import METHODS, Method
+from normviz.core.pooling import divisors, pooling
 from normviz.explorer import validation
-from normviz.explorer.axis_names import axis_names
+from normviz.explorer.axis_names import axis_names, length_names
+from normviz.explorer.constants import LIGHT
 from normviz.explorer.html_page import POLICY
 from normviz.explorer.sentences import say
 from normviz.explorer.svg.picture import blank, still
@@ -22,22 +27,25 @@ from normviz.explorer.validation import Subject
 
 STYLE = """
 :root { color-scheme: light; }
-body { margin: 0 auto; max-width: 186mm; padding: 8mm; background: #fff; color: #1b1f27; font: 11pt/1.45 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
+body { margin: 0 auto; max-width: 186mm; padding: 8mm; background: var(--page); color: var(--ink); font: 11pt/1.45 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }
 h1 { font-size: 17pt; margin: 0 0 2mm; } h2 { font-size: 12.5pt; margin: 0 0 1.5mm; }
 p { margin: 0 0 2mm; } .who { display: flex; flex-wrap: wrap; gap: 3mm 10mm; margin: 0 0 4mm; }
 section { break-inside: avoid; margin: 0 0 6mm; }
 svg { display: block; width: 100%; height: auto; }
 .room { display: grid; grid-template-columns: 1fr 1fr 1fr; gap: 2.5mm 7mm; margin: 2.5mm 0 0; }
 .room > span { display: flex; align-items: end; gap: 2mm; white-space: nowrap; }
-.line { flex: 1; min-width: 12mm; border-bottom: 0.3mm solid #1b1f27; height: 1.5em; }
+.line { flex: 1; min-width: 12mm; border-bottom: 0.3mm solid; height: 1.5em; }
 .key { break-before: page; }
 @media (max-width: 480px) { .room { grid-template-columns: 1fr; } body { padding: 4mm; } }
 @page { margin: 12mm 14mm; }
-@media print { body { padding: 0; max-width: none; } section { margin: 0 0 5mm; } svg { width: 150mm; } }
+@media print { body { padding: 0; max-width: none; } section { margin: 0 0 5mm; } svg { width: 152mm; } }
 """  # noqa: E501
+COLORS_STYLE = f":root {{ --page: {LIGHT['page']}; --ink: {LIGHT['ink']}; }}"
+USUAL = 4
+"""The number of groups that a question takes if it can."""
 SHAPE = (4, 8, 4, 4)
-WIDTH = 620
-"""Pixels of a figure; it is printed about as large."""
+WIDTH = 590
+"""Pixels of a figure, whose letters are 13 pixels high. On paper it is a little larger, so they have 9.5 points."""
 TITLE = say("worksheet.title")
 LINE = '<span class="line"></span>'
 
@@ -50,11 +58,13 @@ def worksheet(
     index: Iterable[int] | None = None,
     path: str | os.PathLike[str] | None = None,
     *,
+    key: str | os.PathLike[str] | None = None,
     title: str = TITLE,
 ) -> str | None:
-    """A page to print: for each method a blank cube with one cell marked and room for its set, then the key.
+    """Questions to print, and their key: for each method a blank cube with one cell marked and room for its set.
 
-    It prints on A4 and on letter paper, two questions per sheet; the key begins on a new sheet.
+    They print on A4 and on letter paper, two questions per sheet for up to five samples. No two questions have the same
+    answer: a method whose sets are those of an earlier question is left out, and the page says so.
 
     Parameters
     ----------
@@ -63,18 +73,24 @@ def worksheet(
     methods
         One or more keys of METHODS, one question each.
     num_groups
-        G for those of the methods that take one.
+        G for those of the methods that take one. None takes the divisor next to 4 that is larger than 1 and smaller
+        than C (for "ghost" than N); without such a divisor the question is left out. With 1 or C you get a UserWarning,
+        because then the sets are those of another method.
     index
         The marked cell, (n, c, *spatial); None takes a cell on the visible front of the second sample.
     path
-        Where to write the page.
+        Where to write the questions.
+    key
+        Where to write the key. None takes the name of `path` with "-key" at its end: "sheet.html" and "sheet-key.html".
+        With `path` again, both are one file.
     title
         The heading.
 
     Returns
     -------
     str or None
-        The page, which has no script and makes no network request; or None once it is written.
+        Without `path` one page of questions and key, which has no script and makes no network request. None once the
+        pages are written.
 
     Raises
     ------
@@ -90,39 +106,124 @@ def worksheet(
     names = method_names("methods", methods)
     if not names:
         raise ValueError("worksheet() has nothing to ask: methods is empty; give it at least one")
-    if path is not None:
-        check_path(path)
+    files = _files(path, key)
     subject = validation.subject(_of_shape(SHAPE if x is None else x) if x is None or isinstance(x, tuple) else x)
     if index is None:
         N, _, *spatial = subject.shape
         index = (min(1, N - 1), 0, *(length // 2 for length in spatial))
-    sections = []
-    for number, each in enumerate(validation.each_method(names, num_groups, index), 1):
-        sections.append(_sections(subject, validation.first_state(subject, each), number))
-    questions, key = map("".join, zip(*sections, strict=True))
+    given = validation.each_method(names, num_groups, index)
+    asked, notes = distinct(subject.shape, given)
+    if not asked:
+        raise ValueError(f"worksheet() has nothing to ask: {notes[0]}")
+    states = [validation.first_state(subject, each) for each in asked]
+    ends = list(filter(None, (end_of(subject.shape, each) for each in given)))
+    for end in ends:
+        warnings.warn(end, UserWarning, stacklevel=3)
+    questions, keys = map(
+        "".join, zip(*(_sections(subject, state, k) for k, state in enumerate(states, 1)), strict=True)
+    )
     heading = escape(validation.drawable(title))
-    text = f"""<!doctype html>
+    who = f"<span>{say('worksheet.name')} {22 * '_'}</span><span>{say('worksheet.date')} {12 * '_'}</span>"
+    said = "".join(f"<p>{escape(note)}</p>\n" for note in [*ends, *notes])
+    sheet = f'<h1>{heading}</h1>\n<p class="who">{who}</p>\n<p>{say("worksheet.task")}</p>\n{questions}\n{said}'
+    answers = f"<h1>{say('worksheet.key', title=heading)}</h1>\n{keys}"
+    both = _page(heading, f'{sheet}<div class="key">{answers}</div>')
+    if not files:
+        return both
+    texts = [both] if len(files) == 1 else [_page(heading, sheet), _page(heading, answers)]
+    for file, text in zip(files, texts, strict=True):
+        write(file, text)
+    return None
+
+
+def _files(path: Any, key: Any) -> list[Path]:
+    """Where to write the questions and the key, checked; one file if both are to be in it, none without a path."""
+    if path is None:
+        if key is not None:
+            raise ValueError(f"key={brief(key)} needs a path for the questions; give path, too")
+        return []
+    file = check_path(path)
+    if key is None:
+        # A device or a pipe, such as /dev/stdout, has no second name.
+        single = file.exists() and not file.is_file()
+        key = file if single else file.with_name(f"{file.stem}-key{file.suffix}")
+    other = check_path(key)
+    return [file] if other == file else [file, other]
+
+
+def distinct(shape: Sequence[int], given: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Choose the questions whose sets all differ.
+
+    Parameters
+    ----------
+    shape
+        (N, C, *spatial).
+    given
+        The keywords of each method, with its G or None.
+
+    Returns
+    -------
+    asked, notes
+        The keywords of each question, with G where the method has groups; and a sentence on each method left out.
+    """
+    taken: dict[tuple[int, ...], str] = {}
+    asked, notes = {}, []
+
+    def choice(k: int) -> tuple[bool, bool]:
+        return given[k]["num_groups"] is None, METHODS[given[k]["method"]].has_groups
+
+    # A G that was asked for comes first, and methods without groups before those that still choose theirs.
+    for k in sorted(range(len(given)), key=choice):
+        row, G = METHODS[given[k]["method"]], given[k]["num_groups"]
+        length, choose = shape[row.grouped_axis], choice(k) == (True, True)
+        every = sorted(divisors(length)[1:-1], key=lambda g: (abs(g - USUAL), g)) if choose else [G]
+        blocks = {pooling(row.name, shape, each).block: each for each in every}
+        block = next((each for each in blocks if each not in taken), None)
+        if block is not None:
+            taken[block] = row.named(blocks[block])
+            asked[k] = {**given[k], "num_groups": blocks[block]}
+        elif choose:
+            axis = length_names(shape, row.axes)[row.grouped_axis]
+            notes.append(say("worksheet.no-groups", name=row.label, axis=axis, length=length))
+        else:
+            notes.append(say("worksheet.same-sets", name=row.named(G), other=taken[next(iter(blocks))]))
+    return [asked[k] for k in sorted(asked)], notes
+
+
+def end_of(shape: Sequence[int], given: Mapping[str, Any]) -> str | None:
+    """Return a sentence on whose statistics the smallest and the largest G give; None for any other G."""
+    row, G = METHODS[given["method"]], given["num_groups"]
+    if not row.has_groups or G not in (1, shape[row.grouped_axis]):
+        return None
+
+    def key(other: Method, extent: str) -> tuple[str, ...]:
+        extents = (extent if each == "group" else each for each in (other.n, other.c, other.spatial))
+        return (*extents, other.statistic, other.axes)
+
+    wanted = key(row, "all" if G == 1 else "one")
+    other = next((each.label for each in METHODS.values() if key(each, "group") == wanted), None)
+    name = row.named(G)
+    return say("worksheet.end-cell", name=name) if other is None else say("worksheet.end", name=name, other=other)
+
+
+def _page(heading: str, body: str) -> str:
+    """A page without scripts; `heading` and `body` are HTML."""
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{say("worksheet.page", title=heading)}</title>
-<style>{STYLE}</style>
+<style>{COLORS_STYLE}{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{heading}</h1>
-<p class="who"><span>{say("worksheet.name")} {22 * "_"}</span><span>{say("worksheet.date")} {12 * "_"}</span></p>
-<p>{say("worksheet.task")}</p>
-{questions}
-<div class="key"><h1>{say("worksheet.key")}</h1>
-{key}</div>
+{body}
 </main>
 </body>
 </html>
 """
-    return text if path is None else write(path, text)
 
 
 def _sections(on: Subject, state: State, number: int) -> tuple[str, str]:

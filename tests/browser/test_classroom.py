@@ -251,7 +251,7 @@ def test_axe_finds_no_violation(new_page, tmp_path, look):
     nv.compare_methods(host.tensor(2, 4, 3, 3)).to_html(tmp_path / "c.html")
     page.goto((tmp_path / "c.html").as_uri())
     check("compared")
-    nv.worksheet((2, 4, 3, 3), path=tmp_path / "w.html")
+    nv.worksheet((2, 4, 3, 3), path=tmp_path / "w.html", key=tmp_path / "w.html")
     page.goto((tmp_path / "w.html").as_uri())
     result = axe.run(page)
     assert not result.violations_count, result.generate_report()
@@ -260,7 +260,25 @@ def test_axe_finds_no_violation(new_page, tmp_path, look):
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
 def test_a_worksheet_prints_two_questions_a_sheet_and_the_key_apart(page, tmp_path, paper):
-    nv.worksheet(path=tmp_path / "w.html")
-    page.goto((tmp_path / "w.html").as_uri())
-    pdf = page.pdf(format=paper, prefer_css_page_size=False)
-    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 4
+    for x in (None, (2, 4, 3, 3)):
+        nv.worksheet(x, path=tmp_path / "w.html")
+        for name in ("w.html", "w-key.html"):
+            page.goto((tmp_path / name).as_uri())
+            pdf = page.pdf(format=paper, prefer_css_page_size=False)
+            assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 2, (x, name)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 3), (4, 8, 4, 4), (8, 4, 3, 3), (3, 8)])
+def test_the_letters_of_a_worksheet_can_be_read_on_paper(page, tmp_path, shape):
+    """At the width that is left of A4 and of letter, 8 points are the least."""
+    nv.worksheet(shape, path=tmp_path / "w.html", key=tmp_path / "w.html")
+    page.emulate_media(media="print")
+    for millimetres in (210, 216):
+        page.set_viewport_size({"width": round((millimetres - 28) / 25.4 * 96), "height": 1000})
+        page.goto((tmp_path / "w.html").as_uri())
+        points = page.locator("svg text").evaluate_all(
+            "all => all.map((e) => e.getScreenCTM().a * parseFloat(getComputedStyle(e).fontSize) * 72 / 96)"
+        )
+        assert len(points) > 20
+        assert min(points) >= 8
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -18,7 +18,7 @@ def test_two_questions_a_sheet_are_printed_and_the_key_apart(page, tmp_path, pap
 
 @pytest.mark.parametrize("width", [1100, 380])
 def test_every_picture_of_a_worksheet_is_drawn_and_nothing_is_cut_off(new_page, tmp_path, width):
-    nv.worksheet((2, 4, 3, 3), path=tmp_path / "w.html")
+    nv.worksheet((2, 4, 3, 3), path=tmp_path / "w.html", key=tmp_path / "w.html")
     page = new_page(width)
     page.goto((tmp_path / "w.html").as_uri())
     pictures = page.locator("svg").evaluate_all("all => all.map((e) => [e.getBBox().width, e.clientWidth])")
