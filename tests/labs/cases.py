@@ -68,9 +68,7 @@ LABS = {
         },
     ),
     "coupling": Lab(steps=6, untitled_axes=1, bad_input=on_tensor(X) | {"N larger than the data": NO_BATCH}),
-    "folding": Lab(
-        steps=8, quick={"repeats": 1}, untitled_axes=2, bad_input=on_tensor(WIDE) | {"N larger than the data": NO_BATCH}
-    ),
+    "folding": Lab(steps=8, untitled_axes=1, bad_input=on_tensor(WIDE) | {"N larger than the data": NO_BATCH}),
     "gradients": Lab(
         steps=6,
         untitled_axes=1,

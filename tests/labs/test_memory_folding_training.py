@@ -1,11 +1,13 @@
 import json
 import shutil
 import subprocess
+from importlib.resources import files
 
 import numpy as np
 import pytest
 
 from normviz.labs import folding, memory, training
+from tests.labs.cases import WIDE
 
 
 @pytest.mark.parametrize("layout", memory.LAYOUTS)
@@ -44,20 +46,59 @@ def test_one_piece_in_one_layout_is_often_many_in_the_other_and_a_sample_is_one_
 
 
 def test_folded_batch_norm_is_exact_and_folded_group_norm_is_not():
-    found = folding.measure(repeats=1)
+    found = folding.measure()
     assert found.errors["batch"].max() < 1e-12
     assert found.errors["group"][0] < 1e-12
     assert found.errors["group"][1:].min() > 0.1
 
 
-def test_folding_agrees_with_pytorch():
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_folding_agrees_with_pytorch(with_bias):
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     random = np.random.default_rng(0)
     x, kernel = random.normal(size=(2, 3, 6, 5)), random.normal(size=(4, 3, 3, 3))
-    mean, var = random.normal(size=4), random.random(4) + 0.5
-    y = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(kernel))
-    want = torch.nn.functional.batch_norm(y, torch.tensor(mean), torch.tensor(var), eps=1e-5)
-    np.testing.assert_allclose(folding.convolve(x, *folding.fold(kernel, mean, var)), want, rtol=0, atol=1e-12)
+    mean, conv_bias, weight, bias = random.normal(size=(4, 4))
+    var = random.random(4) + 0.5
+    given = {"conv_bias": conv_bias if with_bias else None, "weight": weight, "bias": bias}
+    tensors = {name: None if value is None else torch.tensor(value) for name, value in given.items()}
+    y = torch.nn.functional.conv2d(torch.tensor(x), torch.tensor(kernel), tensors["conv_bias"])
+    want = torch.nn.functional.batch_norm(
+        y, torch.tensor(mean), torch.tensor(var), tensors["weight"], tensors["bias"], eps=1e-5
+    )
+    folded = folding.fold(kernel, mean, var, **given)
+    np.testing.assert_allclose(folding.convolve(x, *folded), want, rtol=0, atol=1e-12)
+    theirs = torch.nn.utils.fusion.fuse_conv_bn_weights(
+        torch.tensor(kernel), tensors["conv_bias"], torch.tensor(mean), torch.tensor(var), 1e-5,
+        tensors["weight"], tensors["bias"],
+    )  # fmt: skip
+    for mine, its in zip(folded, theirs, strict=True):
+        np.testing.assert_allclose(mine, its.detach(), rtol=0, atol=1e-12)
+
+
+def test_the_recorded_cost_is_complete_and_the_caption_says_its_numbers():
+    cost = folding.recorded()
+    assert cost.channels == folding.CHANNELS
+    assert {name: np.shape(rows) for name, rows in cost.extra.items()} == dict.fromkeys(cost.extra, (7, 3))
+    batch = 100 * np.array(cost.extra["batch"])[:, 1]
+    said = f"{batch[0]:.0f} % more time than the convolution alone at 3 input channels and {batch[-1]:.0f} % at 256"
+    assert said in folding.figure().layout.meta["caption"]
+
+
+def test_a_short_timing_has_every_layer_and_can_be_stored(tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    path = tmp_path / "folding.json"
+    folding.record(path, channels=[3, 8], rounds=2)
+    stored = json.loads(path.read_text())
+    assert stored["channels"] == [3, 8]
+    assert {name: np.shape(rows) for name, rows in stored["extra"].items()} == dict.fromkeys(
+        ("batch", "group", "folded"), (2, 3)
+    )
+    assert set(json.loads((files("normviz.labs") / "folding.json").read_text())) == set(stored)
+
+
+def test_folding_is_said_to_be_exact_where_it_is():
+    """All samples are equal, so sample 0 has the group statistics of all."""
+    assert folding.figure(WIDE[[0, 0]]).layout.title.text.startswith("<b>Here folding is exact for both")
 
 
 def test_the_recorded_run_is_complete_and_agrees_with_its_caption():
@@ -112,7 +153,7 @@ def test_the_buttons_choose_the_layout_of_both_loops():
 
 
 def test_the_folding_chart_starts_at_a_sample_where_group_norm_differs():
-    figure = folding.figure(repeats=1)
+    figure = folding.figure()
     start = figure.layout.sliders[0].active
     assert start == 1
     batch, group = (abs(np.subtract(trace.x, trace.y)).max() for trace in figure.data[:2])
