@@ -96,7 +96,7 @@ def test_a_notebook_runs_once_also_when_it_fails(tmp_path):
 @pytest.mark.parametrize(
     ("name", "empty", "printed_all_the_same"),
     [
-        ("09_your_own_layer", "sections 1, 4 and 5", "momentum-reversed"),
+        ("09_your_own_layer", "sections 1, 4 and 5 and Exercise 3", "momentum-reversed"),
         ("10_real_bugs", "rooms 9 to 12", "affine-per-group"),
     ],
 )
