@@ -4,7 +4,8 @@ The keys of that file:
 
 - `colors`: light and dark, by the names of the CSS variables.
 - `hues`, `ramp`, `tones`, `partition`: the colours of sets and of values, and how they are mixed. `normalized` is the
-  range of values that the ramp spans for normalized values.
+  range of values that the ramp spans for normalized values. `lines` are the hues for lines and words of charts, with a
+  contrast of at least 3.5 : 1 on the light and on the dark page.
 - `strokes`, `opacity`, `dashes`: of the lines of a cube, in pixels.
 - `angles`: from which a cube is seen, in radians, and how far it turns.
 - `lengths`: `thinnest` is the most that one side may exceed another, `deepest` the most that the channels may exceed

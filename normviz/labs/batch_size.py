@@ -8,7 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
 from normviz.samples import PHOTOGRAPH_OF
@@ -138,18 +137,24 @@ def _of_sources(means: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 @check_keywords
 def figure(
-    x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0, width: int = WIDTH
+    x: Any = None,
+    *,
+    batch_sizes: Iterable[int] | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    width: int | None = None,
+    presenter: bool = False,
 ) -> go.Figure:
     """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider chooses C.
 
-    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
+    Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
 
     >>> len(figure(draws=10).layout.sliders[0].steps)
     16
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     noise = measure(x, batch_sizes=batch_sizes, draws=draws, seed=seed)
-    drawing, places = chart.panels(["Error of the batch mean", "Error of the batch variance"], width)
+    drawing, places = chart.panels(["Error of the batch mean", "Error of the batch variance"], room)
     # A map with an infinite effective number, or with none, has no line.
     with np.errstate(divide="ignore", invalid="ignore"):
         per_mean, per_var = noise.cells / noise.effective_mean, noise.cells / noise.effective_var
@@ -200,7 +205,7 @@ def figure(
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "
         f"square root of N, but lies above the line for independent cells: a map of {noise.cells} cells counts as "
         f"about {_number(k)} for the mean. A slider chooses the channel.",
-        width=width, height=(330, 620), left=72,
+        room=room, height=(330, 620), left=72,
     )  # fmt: skip
 
 

@@ -1,11 +1,26 @@
 """Parts of the labs' charts: template, panels, traces, controls, and room for title, controls and caption.
 
-A figure is drawn for a width and stacks, from the top: title, buttons, legend, plot, slider, caption. `finish` computes
-the heights. A figure contains everything that its controls change, so that it works without a kernel.
+A figure is drawn for a `Room`, a page or a projector, and stacks, from the top: title, buttons, legend, plot, slider,
+caption. `finish` computes the heights. A figure contains everything that its controls change, so that it works without
+a kernel. The pattern of a lab::
+
+    def figure(x=None, *, width: int | None = None, presenter: bool = False) -> go.Figure:
+        room = chart.room(width, presenter)
+        result = measure(x)
+        drawing, places = chart.panels(["One", "Other"], room)
+        drawing.add_scatter(x=..., y=..., name="Batch Norm", **chart.line(0, "blue"), **places[0])
+        drawing.update_yaxes(range=[0, 1], **places[0])
+        chart.add_slider(drawing, [chart.step(...), ...], "N = ")
+        return chart.finish(drawing, title, caption, alt, room=room, ends=[chart_labels.Ends([0, 1])])
+
+A lab gives all its sizes as on a page: font sizes, line widths, marks, margins. For a projector `finish` enlarges them,
+fits the height to the screen and leaves the caption to screen readers. The title is the finding, from the measured
+numbers. `ends` puts the names of lines at their right ends, in place of the legend.
 """
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
@@ -13,14 +28,17 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.constants import DARK as EXPLORER_DARK
 from normviz.explorer.constants import LIGHT as EXPLORER_LIGHT
-from normviz.explorer.plotly_figure import Figure
+from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
+from normviz.labs import input_checks
+from normviz.labs.chart_labels import Ends, label_ends
 
-COLOURS = {"blue": "#2f7de1", "orange": "#d9730d", "green": "#1a9a68"}
-COLOURS |= {"pink": "#c65aa0", "grey": "#7d8694", "red": "#d9534a"}
-"""After Okabe & Ito 2008; a contrast of at least 3 : 1 on the light and on the dark page."""
+NAMES = ("blue", "orange", "green", "pink", "cyan", "red", "yellow", "grey")
+COLOURS = {name: hexed(tuple(rgb)) for name, rgb in zip(NAMES, CONSTANTS["lines"], strict=True)}
+"""The explorer's hues, in the shades for lines."""
 METHOD_COLOURS = {"batch": "blue", "layer": "orange", "instance": "green", "group": "pink", "positional": "grey"}
 """The colour of a method, the same in every lab."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -37,28 +55,78 @@ LETTER = 6.3
 """Pixels: the largest average width of a letter of a caption."""
 LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 90
 """Pixels: heights of a caption's line, a row of buttons, an axis with its title, and a slider."""
+PROJECTED, HEIGHT, TEXT = 1240, 690, 20
+"""Pixels: width and height of a figure for a projector of 1280 x 720, and its smallest text."""
 NOT_NEEDED = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
 NOT_NEEDED += ["sendChartToCloud"]
 """Of plotly's toolbar only the button that saves a picture stays; dragging zooms and a double click zooms out."""
 
 
-def template(dark: bool = False) -> go.layout.Template:
+@dataclass(frozen=True)
+class Room:
+    """Where a figure is shown.
+
+    Attributes
+    ----------
+    width
+        Width of the figure in pixels.
+    presenter
+        Whether it is for a projector, with larger text, lines and marks, and a height that fits the screen.
+    """
+
+    width: int
+    presenter: bool = False
+
+    @property
+    def scale(self) -> float:
+        """How many times as large as on a page text, lines and marks are."""
+        return TEXT / 12 * max(1, self.width / PROJECTED) if self.presenter else 1
+
+    @property
+    def narrow(self) -> bool:
+        """Whether panels are stacked."""
+        return self.width < NARROW
+
+    @property
+    def letter(self) -> float:
+        """The largest average width of a letter of the usual text."""
+        return LETTER * self.scale
+
+    def text(self, size: float) -> float:
+        """Return the font size for a text that has this size on a page, in pixels."""
+        return max(TEXT, round(size * self.scale)) if self.presenter else size
+
+
+def room(width: int | None, presenter: bool) -> Room:
+    """Return the room of a figure; a width of None is 760 pixels on a page and 1240 for a projector."""
+    if not isinstance(presenter, bool):
+        raise TypeError(f"presenter must be True or False, not {input_checks.given(presenter)}")
+    usual = PROJECTED if presenter else WIDTH
+    return Room(usual if width is None else input_checks.width(width, 800 if presenter else 320), presenter)
+
+
+def template(dark: bool = False, room: Room = Room(WIDTH)) -> go.layout.Template:
     """Return the light or the dark template."""
     on = EXPLORER_DARK if dark else EXPLORER_LIGHT
     rule, text, ticks = on["line"], {"font": {"color": on["ink"]}}, {"tickcolor": on["muted"]}
     axis = {"gridcolor": rule, "zerolinecolor": rule, "zerolinewidth": 1, "showline": True, "linecolor": on["muted"]}
-    axis |= {"ticks": "outside", **ticks, "title": {"font": {"size": 13}, "standoff": 8}, "automargin": False}
+    titles = {"font": {"size": room.text(13)}, "standoff": round(8 * room.scale)}
+    axis |= {"ticks": "outside", **ticks, "title": titles, "automargin": False}
     slider = {"bgcolor": rule, "activebgcolor": on["accent"], "bordercolor": on["muted"], **ticks, **text}
     return go.layout.Template(
         layout={
-            "font": {"family": FONT, "size": 12, "color": on["ink"]},
+            "font": {"family": FONT, "size": room.text(12), "color": on["ink"]},
             "paper_bgcolor": on["page"],
             "plot_bgcolor": on["page"],
             "colorway": list(COLOURS.values()),
             "xaxis": axis,
             "yaxis": axis,
             "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},
-            "hoverlabel": {"bgcolor": on["card"], "bordercolor": on["line"], **text},
+            "hoverlabel": {
+                "bgcolor": on["card"],
+                "bordercolor": on["line"],
+                "font": {"color": on["ink"], "size": room.text(13)},
+            },
             "annotationdefaults": {**text, "showarrow": False},
             "sliderdefaults": slider,
             # Plotly draws a pressed button almost white in every template, so the text on it must be dark.
@@ -68,14 +136,16 @@ def template(dark: bool = False) -> go.layout.Template:
 
 
 def panels(
-    titles: Sequence[str], width: int, *, gap: float = 0.11, stacked_gap: float | None = None
+    titles: Sequence[str], room: Room, *, gap: float = 0.11, stacked_gap: float | None = None
 ) -> tuple[Any, list[dict[str, Any]]]:
     """Return a figure of panels, side by side or, on a narrow page, stacked; and the row and column of each.
 
     `gap` and `stacked_gap` are the space between two panels, as shares of the figure's width and height.
     """
     count = len(titles)
-    rows, cols = (count, 1) if width < NARROW else (1, count)
+    rows, cols = (count, 1) if room.narrow else (1, count)
+    if room.presenter:
+        gap *= max(1, room.scale * WIDTH / room.width)
     vertical = 0.34 / count if stacked_gap is None else stacked_gap
     spacing: dict[str, Any] = {"horizontal_spacing": gap, "vertical_spacing": vertical}
     places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
@@ -139,80 +209,121 @@ def broken(text: str, width: float, letter: float = LETTER) -> str:
 
 
 def finish(
-    figure: Any, title: str, caption: str, alt: str, *, width: int, height: int | tuple[int, int] = 340,
+    figure: Any, title: str, caption: str, alt: str, *, room: Room, height: int | tuple[int, int] = 340,
     left: int = 64, right: int = 20, above: int | None = None, axis: int = AXIS,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | None = None, ends: Sequence[Ends] = (),
 ) -> go.Figure:  # fmt: skip
-    """Add template, title, caption and alt text to a figure, and set its size and margins, all in pixels.
+    """Add template, title, caption and alt text to a figure, and set its size and margins.
+
+    All sizes are those on a page, in pixels.
 
     Parameters
     ----------
     figure
         A figure with its traces, axes, slider and buttons (at most one row or menu).
     title, caption
-        Shown above and under the chart, broken into lines that fit.
+        Shown above and under the chart, broken into lines that fit; a figure for a projector shows no caption. The
+        title is the finding.
     alt
         The alt text, kept as `layout.meta["alt"]`; `chart_html.to_html` puts it on the page.
-    width, left, right
-        Width of the figure, and margins.
+    room
+        Where the figure is shown.
+    left, right
+        Margins.
     height
-        Height of the plot without margins, or its heights on a wide and on a narrow page.
+        Height of the plot without margins, or its heights on a wide and on a narrow page. A figure for a projector is
+        as high as the screen instead.
     above
         Pixels between legend and plot for an annotation; None keeps room for the titles of panels, if there are any.
     axis
         Pixels below the plot for the lowest axis, its ticks and its title.
     names
         The longest legend of all states, if that is not the first state's.
+    ends
+        Lines that get their names at their right ends instead of in the legend. Their vertical axis needs a range.
     """
     # Beside the title stand the switch and plotly's button that saves a picture.
-    narrow = width < NARROW
-    if isinstance(height, tuple):
-        height = height[narrow]
+    scale, narrow = room.scale, room.narrow
+    left, right, axis = (round(scale * v) for v in (left, right, axis))
     panel_titles = above is None and bool(figure.layout.annotations)
-    title_lines = broken(title, width - (108 if narrow else 172), 9.6)
-    caption_lines = broken(caption, width - 28)
+    if room.presenter:
+        _enlarge(figure, room)
+    for index in {k for group in ends for k in group.lines}:
+        figure.data[index].showlegend = False
+    sign = narrow or room.presenter
+    title_lines = broken(title, room.width - scale * (108 if sign else 172), 9.6 * scale)
+    caption_lines = "" if room.presenter else broken(caption, room.width - 28)
     menus = list(figure.layout.updatemenus)
-    rows = _legend_rows(figure, width - left - right, names)
-    legend_height = 24 * rows + (8 if rows else 0)
-    over = (above or 0) + (22 if panel_titles else 8)
-    top = 18 + 22 * (title_lines.count("<br>") + 1) + (BUTTONS if menus else 0) + legend_height + over
-    under = axis + (SLIDER if figure.layout.sliders else 0)
-    bottom = under + LINE * (caption_lines.count("<br>") + 1) + 14
-    dark, light = ([{"template": template(dark).to_plotly_json()}] for dark in (True, False))
-    button = {"label": "◐" if narrow else "◐ Dark / light", "method": "relayout", "args": dark, "args2": light}
+    rows = _legend_rows(figure, room.width - left - right, names, scale)
+    legend_height = round(scale * (24 * rows + (8 if rows else 0)))
+    over = round(scale * ((above or 0) + (22 if panel_titles else 8)))
+    title_height = round(scale * 22)
+    buttons_height = round(scale * BUTTONS) if menus else 0
+    top = 18 + title_height * (title_lines.count("<br>") + 1) + buttons_height + legend_height + over
+    under = axis + (round(SLIDER + 50 * (scale - 1)) if figure.layout.sliders else 0)
+    bottom = under + (LINE * (caption_lines.count("<br>") + 1) + 14 if caption_lines else 0)
+    if room.presenter:
+        plot = round(HEIGHT * max(1, room.width / PROJECTED)) - top - bottom
+    else:
+        plot = height[narrow] if isinstance(height, tuple) else height
+    dark, light = ([{"template": template(dark, room).to_plotly_json()}] for dark in (True, False))
+    button = {"label": "◐" if sign else "◐ Dark / light", "method": "relayout", "args": dark, "args2": light}
     # -1, because pressing an active button applies args2.
     switch = {"name": "Dark / light", "type": "buttons", "showactive": False, "active": -1, "buttons": [button]}
-    switch |= {"pad": {"t": -(top - 8), "r": 46 - right}, "font": {"size": 11}, **_at(1, "right", 1, "top")}
+    switch |= {"pad": {"t": -(top - 8), "r": 46 - right}, "font": {"size": room.text(11)}, **_at(1, "right", 1, "top")}
     if panel_titles:
-        figure.update_annotations(font_size=13)
+        figure.update_annotations(font_size=room.text(13))
     for menu in menus:
         menu.pad = {"l": 12 - left, "b": legend_height + over}
-    heading = {"text": f"<b>{title_lines}</b>", "font": {"size": 16}, **_at(0, "left", 1, "top")}
-    heading |= {"xref": "container", "yref": "container", "pad": {"l": 14, "t": 14 + 11 * title_lines.count("<br>")}}
+    heading = {"text": f"<b>{title_lines}</b>", "font": {"size": room.text(16)}, **_at(0, "left", 1, "top")}
+    pad = {"l": 14, "t": 14 + title_height // 2 * title_lines.count("<br>")}
+    heading |= {"xref": "container", "yref": "container", "pad": pad}
     legend = {"orientation": "h", "itemclick": False, "itemdoubleclick": False}
     figure.update_layout(
-        {"width": width, "height": top + height + bottom, "margin": {"l": left, "r": right, "t": top, "b": bottom}},
-        template=template(),
+        {"width": room.width, "height": top + plot + bottom, "margin": {"l": left, "r": right, "t": top, "b": bottom}},
+        template=template(room=room),
         title=heading,
-        legend=legend | _at(0, "left", 1 + over / height, "bottom"),
+        legend=legend | _at(0, "left", 1 + over / plot, "bottom"),
         updatemenus=[*menus, switch],
         modebar={"remove": NOT_NEEDED},
         meta={"alt": alt, "caption": caption},
     )
     for slider in figure.layout.sliders:
         slider.pad = {"l": 0, "r": 0, "t": axis + 2}
-    place = {"xref": "paper", "yref": "paper", "xshift": 14 - left, "yshift": -under, **_at(0, "left", 0, "top")}
-    figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **place)
+    label_ends(figure, ends, (room.width - left - right, plot), room.text(12), right)
+    if caption_lines:
+        place = {"xref": "paper", "yref": "paper", "xshift": 14 - left, "yshift": -under, **_at(0, "left", 0, "top")}
+        figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **place)
     return figure
 
 
-def _legend_rows(figure: Any, span: float, names: Sequence[str] | None) -> int:
+SIZES = ("line.width", "marker.size", "marker.line.width", "textfont.size", "error_y.thickness", "error_y.width")
+"""The sizes of a trace."""
+
+
+def _enlarge(figure: Any, room: Room) -> None:
+    """Enlarge text, lines and marks for a projector."""
+    for trace in figure.data:
+        for path in SIZES:
+            held = trace
+            *parents, name = path.split(".")
+            for parent in parents:
+                held = held[parent] if held is not None and parent in held else None
+            if held is not None and name in held and (size := held[name]) is not None:
+                held[name] = room.text(size) if parents[-1] == "textfont" else np.multiply(size, room.scale).tolist()
+    texts = [*figure.layout.annotations, *(slider.currentvalue for slider in figure.layout.sliders)]
+    for text in texts:
+        if text.font.size:
+            text.font.size = room.text(text.font.size)
+
+
+def _legend_rows(figure: Any, span: float, names: Sequence[str] | None, scale: float) -> int:
     """Return how many rows the legend needs."""
     shown = [t for t in figure.data if getattr(t, "showlegend", False) is not False and t.visible is not False]
     names = names or [str(t.name) for t in shown if t.name]
     if figure.layout.showlegend is False or len(names) <= 1:
         return 0
-    widths = [len(name) * 6.4 + 42 for name in names]
+    widths = [len(name) * 6.4 * scale + 42 for name in names]
     return 1 if sum(widths) <= span else math.ceil(len(names) / max(1, span // max(widths)))
 
 

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import default_num_groups
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
@@ -101,22 +100,27 @@ def _rms(values: np.ndarray, keep: int = 0) -> Any:
 
 @check_keywords
 def figure(
-    x: Any = None, *, num_groups: int | None = None, padding: Iterable[int] = PADDING, width: int = WIDTH
+    x: Any = None,
+    *,
+    num_groups: int | None = None,
+    padding: Iterable[int] = PADDING,
+    width: int | None = None,
+    presenter: bool = False,
 ) -> go.Figure:
     """Draw which outputs move when the slider's sample changes, and what padding does to a sequence.
 
-    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too. The slider has
-    the first 16 samples.
+    Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
+    The slider has the first 16 samples.
 
     >>> len(figure().layout.sliders[0].steps)
     6
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, num_groups=num_groups, padding=padding)
     N = min(result.moved.shape[1], 16)
     labels = [METHODS[m].label.replace("Normalization", "Norm") for m in result.methods if m != "positional"]
     labels.append("Positional Norm")
-    drawing, places = chart.panels(["Outputs", "Outputs when zeros are appended"], width, gap=0.1)
+    drawing, places = chart.panels(["Outputs", "Outputs when zeros are appended"], room, gap=0.1)
     drawing.add_heatmap(
         x=[f"{n}" for n in range(N)], y=labels, texttemplate="%{text}" if N <= 8 else None,
         colorscale=[[0, "#eff0f2"], [1e-9, "#c5dcf8"], [1, "#1d5cbb"]], showscale=False,
@@ -151,5 +155,5 @@ def figure(
         "Left, a table of five methods against samples: in Batch Norm's row every output changes, in the other rows "
         "only that of the replaced sample, which a slider chooses. Right, lines of the change of the original outputs "
         "by padding: all rise except Positional Norm, which stays at zero.",
-        width=width, height=(300, 600), left=118,
+        room=room, height=(300, 600), left=118,
     )  # fmt: skip

@@ -22,7 +22,6 @@ import plotly.graph_objects as go
 
 from normviz import atomic_write
 from normviz.core.errors import check_keywords
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
@@ -276,7 +275,7 @@ def record(path: Path | None = None, **options: Any) -> None:
 @check_keywords
 def figure(
     x: Any = None, *, num_channels: int = 8, num_groups: int = 4, seed: int = 0, cost: Cost | None = None,
-    width: int = WIDTH,
+    width: int | None = None, presenter: bool = False,
 ) -> go.Figure:  # fmt: skip
     """Draw the folded output against the true one for the slider's sample, and what not folding costs.
 
@@ -288,21 +287,21 @@ def figure(
         As in `measure`.
     cost
         A result of `measure_cost`; None takes the recorded times.
-    width
-        Pixels, at least 320.
+    width, presenter
+        Pixels, at least 320; and whether the figure is for a projector.
 
     Examples
     --------
     >>> len(figure().layout.sliders[0].steps)
     8
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, num_channels=num_channels, num_groups=num_groups, seed=seed)
     cost = recorded() if cost is None else cost
     if not isinstance(cost, Cost):
         raise TypeError(f"cost must be what measure_cost() returns, or None, not {type(cost).__name__}")
     titles = ["Batch Norm, folded", f"Group Norm, G = {num_groups}, folded", "Time of not folding"]
-    drawing, places = chart.panels(titles, width, gap=0.1, stacked_gap=0.13)
+    drawing, places = chart.panels(titles, room, gap=0.1, stacked_gap=0.13)
     N, cells = len(result.outputs["batch"]), result.outputs["batch"][0].size
     chosen = np.sort(np.random.default_rng(0).permutation(cells)[:MAX_DOTS])
     dots = {key: y.reshape(N, -1)[:, chosen] for key, y in result.outputs.items()}
@@ -364,7 +363,7 @@ def figure(
         "diagonal, for Group Norm only those of sample 0 do. Beside them, the extra time of a separate Batch Norm or "
         "Group Norm, in percent of the convolution’s, which falls with the number of input channels; folded it is 0.",
         # The titles of the axes have two lines.
-        width=width, height=(300, 860), axis=chart.AXIS + chart.LINE,
+        room=room, height=(300, 860), axis=chart.AXIS + chart.LINE,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, default_num_groups, pooling
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.gradient import gradient
 from normviz.labs import chart, input_checks
 
@@ -123,20 +122,20 @@ def measure(
 @check_keywords
 def figure(
     x: Any = None, *, num_groups: int | None = None, eps: float = 1e-5, scales: Sequence[float] = SCALES, seed: int = 0,
-    width: int = WIDTH,
+    width: int | None = None, presenter: bool = False,
 ) -> go.Figure:  # fmt: skip
     """Draw the Jacobian with its blocks, one of its rows over x, and gradient scale against weight scale.
 
-    The slider chooses the method. Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are
-    the same too.
+    The slider chooses the method. Arguments and errors are those of `measure`. `width` is in pixels;
+    `presenter` makes a figure for a projector.
 
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['Batch', 'Layer', 'Instance', 'Group', 'Positional', 'RMS']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, num_groups=num_groups, eps=eps, scales=scales, seed=seed)
     titles = ["Jacobian, sorted by set", "Gradient of the output ringed", "Weights times k"]
-    drawing, places = chart.panels(titles, width, gap=0.09, stacked_gap=0.11)
+    drawing, places = chart.panels(titles, room, gap=0.09, stacked_gap=0.11)
     N, C, H, W = result.jacobians["batch"].pooling.shape
     hover = "root of the share of the largest: %{z:.2f}<extra></extra>"
     for k, place in enumerate(places[:2]):
@@ -180,5 +179,5 @@ def figure(
         "is divided by k.",
         "A heat map of the Jacobian with one square block for each pooling set, a heat map of one output’s gradient "
         "over samples and channels, and a chart of the gradient’s norm falling as one over the scale of the weights.",
-        width=width, height=(300, 900),
+        room=room, height=(300, 900),
     )  # fmt: skip

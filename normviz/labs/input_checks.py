@@ -58,7 +58,7 @@ def whole(value: Any, name: str, low: int, high: int | None = MOST, meaning: str
     """Return a whole number from low to high, where `meaning` explains high; None is no limit."""
     limits = f"{low} or more" if high is None else f"from {low} to {high}"
     if np.ndim(value):
-        raise TypeError(f"{name} must be a whole number, not {_given(value)}; give {limits}")
+        raise TypeError(f"{name} must be a whole number, not {given(value)}; give {limits}")
     number = errors.whole(value, name, f"; give {limits}")
     if number < low or (high is not None and number > high):
         raise ValueError(f"{name}={brief(number)} must be {limits}{meaning and f', {meaning}'}")
@@ -68,7 +68,7 @@ def whole(value: Any, name: str, low: int, high: int | None = MOST, meaning: str
 def number(value: Any, name: str, *, positive: bool = False, largest: float = sys.float_info.max) -> float:
     """Return a finite real number, of a magnitude up to `largest`, as a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, not {_given(value)}")
+        raise TypeError(f"{name} must be a number, not {given(value)}")
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"{name}={brief(value)} must be finite")
     if abs(value) > largest:
@@ -81,7 +81,7 @@ def number(value: Any, name: str, *, positive: bool = False, largest: float = sy
 def several(values: Any, name: str, example: str, least: int = 1) -> tuple:
     """Return a sequence of at least `least` values as a tuple; the error gives an example."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
-        raise TypeError(f"{name} must be several values, such as {example}, not {_given(values)}")
+        raise TypeError(f"{name} must be several values, such as {example}, not {given(values)}")
     values = tuple(values)
     if len(values) < least:
         raise ValueError(f"{name} is empty; pass at least one, such as {example}")
@@ -101,14 +101,15 @@ def batch_sizes(values: Any, usual: tuple[int, ...], N: int) -> tuple[int, ...]:
     return tuple(sorted({whole(n, "batch size", 1, N, meaning) for n in several(values, "batch_sizes", "(2, 8, 32)")}))
 
 
-def width(value: Any) -> int:
-    """Return the width of a figure in pixels."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 320 <= value < 10000:
-        raise ValueError(f"width must be a number of pixels from 320 to 9999, not {_given(value)}")
+def width(value: Any, least: int = 320) -> int:
+    """Return the width of a figure in pixels, at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < 10000:
+        which = "width" if least == 320 else "the width of a figure for a projector"
+        raise ValueError(f"{which} must be a number of pixels from {least} to 9999, not {given(value)}")
     return int(value)
 
 
-def _given(value: Any) -> str:
+def given(value: Any) -> str:
     """Return a value as text for a message, an array by its shape."""
     shape = getattr(value, "shape", None)
     return f"an array of shape {shape}" if shape else brief(value)

@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, check_shape, default_num_groups, pooling
-from normviz.explorer.plotly_figure import WIDTH, Figure
+from normviz.explorer.plotly_figure import Figure
 from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
-from normviz.labs import chart, input_checks
+from normviz.labs import chart
 
 METHODS = ("batch", "layer", "instance", "group", "positional")
 SHAPE = (2, 4, 3, 3)
@@ -145,7 +145,9 @@ def loop(sets: Pooling, layout: str, language: str) -> str:
 
 
 @check_keywords
-def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WIDTH) -> go.Figure:
+def figure(
+    shape: Any = SHAPE, num_groups: int | None = None, *, width: int | None = None, presenter: bool = False
+) -> go.Figure:
     """Draw both strips of memory, every set in a colour of its own, over the loops that find the sets.
 
     The loop is shown in Python and in JavaScript, side by side or, on a narrow page, stacked. The slider chooses the
@@ -157,8 +159,8 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WI
         (N, C, H, W) of at most 400 cells.
     num_groups
         G of Group Norm; None takes the largest divisor of C that is at most 4, or C / 2 where that is C.
-    width
-        Pixels, at least 320.
+    width, presenter
+        Pixels, at least 320; and whether the figure is for a projector.
 
     Raises
     ------
@@ -170,7 +172,7 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WI
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['Loops for NCHW', 'Loops for NHWC']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     shape = _four_axes(shape)
     cells = math.prod(shape)
     if cells > MAX_CELLS:
@@ -180,9 +182,9 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WI
         num_groups = default_num_groups(C)
         # With one channel in each group, the picture would be Instance Norm's.
         num_groups = num_groups // 2 if num_groups == C and C % 2 == 0 else num_groups
-    beside = width >= BESIDE
+    beside = room.width >= BESIDE
     left, right = (64, 40) if beside else (48, 32)
-    span = width - left - right
+    span = room.width - left - right
     # A letter is 0.6 of its size wide, a line 1.3 high.
     size = min(12.0, (span / 2 - 10 if beside else span) / (0.6 * LONGEST))
     tall = 1.3 * size * LINES
@@ -196,7 +198,7 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WI
     drawing.add_heatmap(
         y=list(LAYOUTS), customdata=places, xgap=1, ygap=6, showscale=False, zmin=0, zmax=len(palette) - 1,
         colorscale=[[k / (len(palette) - 1), colour] for k, colour in enumerate(palette)],
-        texttemplate="%{text}" if (width - 90) / cells > 9 else None, textfont={"size": 9, "color": "#14181f"},
+        texttemplate="%{text}" if (room.width - 90) / cells > 9 else None, textfont={"size": 9, "color": "#14181f"},
         hovertemplate="%{y}, place %{x}: n, c, h, w = %{customdata}<br>set %{text}<extra></extra>",
     )  # fmt: skip
     loops = [(at, language) for at in LAYOUTS for language in LOOPS]
@@ -219,7 +221,7 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WI
         }
         runs = {at: memory.runs() for at, memory in layouts.items()}
         pieces = [f"{at} {len(r)} {'piece' if len(r) == 1 else 'pieces'} of {r[0][1]}" for at, r in runs.items()]
-        gap = "<br>" if width < chart.NARROW else ""
+        gap = "<br>" if room.narrow else ""
         title = f"place in memory<br>a set of {label}: {gap}{', '.join(pieces)}"
         # The slider has little room for its labels; the axis title has the whole name.
         return chart.step(label.split()[0], traces, range(1 + len(loops)), xaxis__title__text=title)
@@ -244,7 +246,7 @@ def figure(shape: Any = SHAPE, num_groups: int | None = None, *, width: int = WI
         "is one piece in both. The loop finds the set of every place by division and remainder alone.",
         "Two strips of coloured cells, one a memory layout; colours show which pooling set each place of memory "
         "belongs to. Under them a short program that computes it, in Python and in JavaScript.",
-        width=width, height=round(height), left=left, right=right,
+        room=room, height=round(height), left=left, right=right,
     )  # fmt: skip
 
 

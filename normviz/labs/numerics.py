@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import brief, check_keywords
-from normviz.explorer.plotly_figure import WIDTH, Figure
+from normviz.explorer.plotly_figure import Figure
 from normviz.labs import chart, input_checks
 
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
@@ -169,16 +169,16 @@ def _power(value: float) -> str:
 @check_keywords
 def figure(
     x: Any = None, *, offsets: Iterable[float] = OFFSETS, dtypes: Iterable[str] = DTYPES, count: int | None = None,
-    width: int = WIDTH,
+    width: int | None = None, presenter: bool = False,
 ) -> go.Figure:  # fmt: skip
     """Draw the correct digits against the offset, one line for each algorithm; a slider chooses the dtype.
 
-    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
+    Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
 
     >>> [step.label for step in figure(offsets=[0, 10]).layout.sliders[0].steps]
     ['float16', 'float32', 'float64']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, offsets=offsets, dtypes=dtypes, count=count)
     ticks = list(range(len(result.offsets)))
     span = [ticks[0] - 0.3, ticks[-1] + 0.3]
@@ -210,5 +210,5 @@ def figure(
         "A line chart of the correct decimal digits of a variance against the offset of its values, for four "
         "recipes. The line of raw moments falls to zero long before those of two passes, Welford and Chan. A slider "
         "has the type.",
-        width=width,
+        room=room,
     )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords, unknown
-from normviz.explorer.plotly_figure import WIDTH, Figure
-from normviz.labs import chart, input_checks
+from normviz.explorer.plotly_figure import Figure
+from normviz.labs import chart
 
 WU_HE = "Wu & He 2018, Group Normalization, arXiv 1803.08494"
 ERROR = "ImageNet validation error (%)"
@@ -153,17 +153,19 @@ def measure() -> Published:
 
 
 @check_keywords
-def figure(*, width: int = WIDTH) -> go.Figure:
-    """Draw one table and its source; a menu chooses the table. `width` is in pixels, at least 320.
+def figure(*, width: int | None = None, presenter: bool = False) -> go.Figure:
+    """Draw one table and its source; a menu chooses the table. `presenter` makes a figure for a projector.
+
+    `width` is in pixels.
 
     >>> [button.label for button in figure().layout.updatemenus[0].buttons][:1]
     ['ResNet-50: error against batch size']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     drawing: Any = Figure()
     rows = [(table, series) for table in TABLES for series in table.series]
     for table, series in rows:
-        drawing.add_trace(_trace(table, series, 10 if _crowded(table) and width < chart.NARROW else 12))
+        drawing.add_trace(_trace(table, series, 10 if _crowded(table) and room.narrow else 12))
     drawing.add_annotation(
         x=1, xref="paper", xanchor="right", y=1, yref="paper", yanchor="bottom",
         yshift=4, showarrow=False, align="right", font={"size": 11.5},
@@ -181,14 +183,14 @@ def figure(*, width: int = WIDTH) -> go.Figure:
             "xaxis__categoryarray": _ticks(table),
             # Categories are at 0, 1, ...; there is room for the numbers beside the marks.
             "xaxis__range": [-beside, len(table.ticks) - 1 + beside],
-            "annotations[0].text": _source(table, width),
+            "annotations[0].text": _source(table, room),
         }
         return chart.step(table.title, {"visible": visible}, range(len(rows)), **layout)
 
     drawing.update_layout(xaxis={"type": "category", "categoryorder": "array"}, showlegend=True)
     chart.add_buttons(drawing, [step(table) for table in TABLES], "Table", menu=True)
     names = max(([series.name for series in table.series] for table in TABLES), key=len)
-    above = 16 * max(_source(table, width).count("<br>") + 1 for table in TABLES)
+    above = 16 * max(_source(table, room).count("<br>") + 1 for table in TABLES)
     return chart.finish(
         drawing, "What was published",
         "Numbers as their authors published them, for one architecture and one training recipe each; the menu has the "
@@ -197,7 +199,7 @@ def figure(*, width: int = WIDTH) -> go.Figure:
         f"A chart of published numbers with a menu of {len(TABLES)} tables. The first: ImageNet error of ResNet-50 "
         "against batch size; Batch Norm's rises from 23.6 percent at 32 images to 34.7 at 2, Group Norm's stays at "
         "about 24.1.",
-        width=width, right=28, above=above, names=names,
+        room=room, right=28, above=above, names=names,
     )  # fmt: skip
 
 
@@ -240,6 +242,8 @@ def _ticks(table: Table) -> list[str]:
     return ["<br>".join(wrap(tick, 14)) for tick in table.ticks]
 
 
-def _source(table: Table, width: int) -> str:
+def _source(table: Table, room: chart.Room) -> str:
     hollow = "hollow: from a secondary copy" if table.unchecked else ""
-    return chart.broken("; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), width - 84)
+    return chart.broken(
+        "; ".join(filter(None, (f"Source: {table.source}", hollow, table.note))), room.width - 84, room.letter
+    )

@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from normviz import relatives as family
 from normviz.core.errors import check_keywords
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
@@ -104,19 +103,26 @@ def measure(
 
 @check_keywords
 def figure(
-    x: Any = None, *, tau: float = 0.0, logits: Any = (0.0, 0.0, 1.0), g: float = 1.0, seed: int = 0, width: int = WIDTH
+    x: Any = None,
+    *,
+    tau: float = 0.0,
+    logits: Any = (0.0, 0.0, 1.0),
+    g: float = 1.0,
+    seed: int = 0,
+    width: int | None = None,
+    presenter: bool = False,
 ) -> go.Figure:
     """Draw x, x under one relative, and each value after against before; the slider chooses the relative.
 
-    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
+    Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
 
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['RMS', 'FRN + TLU', 'Switchable', 'Weight Norm', 'WS']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, tau=tau, logits=logits, g=g, seed=seed)
     N, C, H, W = result.x.shape
-    drawing, places = chart.panels(["x, a row per channel", "After", "Values"], width, gap=0.09, stacked_gap=0.12)
+    drawing, places = chart.panels(["x, a row per channel", "After", "Values"], room, gap=0.09, stacked_gap=0.12)
 
     def picture(y: np.ndarray) -> list:
         return (y / (np.abs(y).max() or 1)).reshape(N * C, H * W).round(3).tolist()
@@ -161,5 +167,5 @@ def figure(
         "orthogonal to v. Plum is positive, teal negative, each picture relative to its largest value.",
         "Two heat maps, a tensor before and after one of five normalizers, and a scatter plot of each value after "
         "against before: lines through zero where no mean is taken, shifted ones where it is.",
-        width=width, height=(300, 860),
+        room=room, height=(300, 860),
     )  # fmt: skip

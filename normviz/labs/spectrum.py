@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.moments import Moments
 from normviz.core.pooling import divisors
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
 
@@ -108,20 +107,23 @@ def _quality(every: Moments, halves: tuple[Moments, Moments], order: np.ndarray,
 
 
 @check_keywords
-def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int = WIDTH) -> go.Figure:
+def figure(
+    x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0,
+    width: int | None = None, presenter: bool = False,
+) -> go.Figure:  # fmt: skip
     """Draw one sample's sets for the slider's G, and for every G the error of a set's mean and its mismatch.
 
-    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
+    Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
 
     >>> [step.label for step in figure().layout.sliders[0].steps]
     ['1', '2', '4', '8', '16']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, shuffles=shuffles, seed=seed)
     C = result.channel_mean.shape[1]
-    first = "Means of sample 0" if width >= chart.NARROW else "Means of the sets of sample 0"
+    first = "Means of sample 0" if not room.narrow else "Means of the sets of sample 0"
     titles = [first, "Error of a set's mean", "Distance to channels' means"]
-    drawing, places = chart.panels(titles, width, gap=0.08)
+    drawing, places = chart.panels(titles, room, gap=0.08)
     blue, grey = chart.COLOURS["blue"], chart.COLOURS["grey"]
     drawing.add_scatter(
         mode="lines", fill="toself", fillcolor="rgba(47,125,225,0.2)", line={"width": 0},
@@ -175,5 +177,5 @@ def figure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0, width: int
         "Three charts. The means and standard deviations of one sample's sets over the channels, for the G of a "
         "slider; the error of a set's mean, which falls with the set's size; and the distance between a set's mean and "
         "its channels' own means, which rises with it, more slowly with the channels in order than shuffled.",
-        width=width, height=(300, 800),
+        room=room, height=(300, 800),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 
 from normviz import relatives
 from normviz.core.errors import check_keywords
-from normviz.explorer.plotly_figure import WIDTH, Figure
+from normviz.explorer.plotly_figure import Figure
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
 from normviz.labs import chart, input_checks
@@ -153,19 +153,21 @@ def png(image: np.ndarray) -> str:
 
 
 @check_keywords
-def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, width: int = WIDTH) -> go.Figure:
+def figure(
+    content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, width: int | None = None, presenter: bool = False
+) -> go.Figure:
     """Draw the content in a style by AdaIN and by conditional Instance Norm, Gram matrices and contrast.
 
-    Buttons choose the style, the slider AdaIN's alpha. Arguments are those of `measure`, and `width` in pixels,
-    at least 320; the errors are the same too.
+    Buttons choose the style, the slider AdaIN's alpha. Arguments and errors are those of `measure`.
+    `width` is in pixels; `presenter` makes a figure for a projector.
 
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['coffee', 'brick', 'grass']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(content, styles, alphas=alphas)
     pictures, count = photographs() / 255, len(result.styles)
-    wide = width >= chart.NARROW
+    wide = not room.narrow
     # The places of content, both results and style; their Gram matrices are `under` rows below.
     places, under = ([(1, 1), (1, 2), (1, 3), (1, 4)], 1) if wide else ([(1, 1), (2, 1), (2, 2), (1, 2)], 2)
     rows, cols = (3, 4) if wide else (5, 2)
@@ -222,5 +224,5 @@ def figure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS, widt
         "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
         "which agree, and that other; under each its Gram matrix; bars of contrast before and after Instance Norm, "
         "all equal, and Batch Norm, still different.",
-        width=width, height=(700, 900),
+        room=room, height=(700, 900),
     )  # fmt: skip

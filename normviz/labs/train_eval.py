@@ -8,7 +8,6 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz.core.errors import check_keywords
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.functions.normalize import normalize
 from normviz.functions.running import RunningStatistics
 from normviz.labs import chart, input_checks
@@ -136,20 +135,21 @@ def _infer(x: np.ndarray, weights: list[np.ndarray], kept: list[RunningStatistic
 @check_keywords
 def figure(
     x: Any = None, *, batch_sizes: Iterable[int] | None = None, momenta: Iterable[float] = MOMENTA, steps: int = 60,
-    depth: int = 6, channel: int = 0, seed: int = 0, width: int = WIDTH,
+    depth: int = 6, channel: int = 0, seed: int = 0,
+    width: int | None = None, presenter: bool = False,
 ) -> go.Figure:  # fmt: skip
     """Draw running and batch statistics over the steps and the gap through depth; a slider chooses N.
 
-    Arguments are those of `measure`, and `width` in pixels, at least 320; the errors are the same too.
+    Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
 
     >>> [step.label for step in figure(steps=5, depth=2).layout.sliders[0].steps]
     ['2', '4', '8', '16', '32']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     result = measure(x, batch_sizes=batch_sizes, momenta=momenta, steps=steps, depth=depth, channel=channel, seed=seed)
     c = result.channel
     titles = [f"Mean of channel {c}", f"Variance of channel {c}", "Inference against training"]
-    drawing, places = chart.panels(titles, width, gap=0.085)
+    drawing, places = chart.panels(titles, room, gap=0.085)
     ticks, layers = list(range(1, steps + 1)), list(range(1, depth + 1))
     grey, lines = chart.COLOURS["grey"], []
     colours = ("blue", "orange", "green", "pink", "red")
@@ -188,5 +188,5 @@ def figure(
         "Three charts. Over the steps, the mean and the variance of each batch scatter around those of all the data, "
         "and lines of running statistics approach them, one per momentum. Over depth, the difference between inference "
         "and training. A slider chooses the batch size: larger batches scatter less and have a smaller gap.",
-        width=width, height=(300, 800),
+        room=room, height=(300, 800),
     )  # fmt: skip

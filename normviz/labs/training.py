@@ -17,7 +17,6 @@ import plotly.graph_objects as go
 
 from normviz import atomic_write
 from normviz.core.errors import check_keywords, unknown
-from normviz.explorer.plotly_figure import WIDTH
 from normviz.labs import chart, input_checks
 from normviz.streaming.progress import NoBar
 
@@ -250,15 +249,15 @@ def record(path: Path | None = None, **options: Any) -> None:
 
 
 @check_keywords
-def figure(measured: Training | None = None, *, width: int = WIDTH) -> go.Figure:
+def figure(measured: Training | None = None, *, width: int | None = None, presenter: bool = False) -> go.Figure:
     """Draw error or loss against batch size, and against learning rate; the slider chooses the epoch.
 
     Parameters
     ----------
     measured
         A result of `measure` with at least one batch size and one learning rate; None takes the recorded run.
-    width
-        Pixels, at least 320.
+    width, presenter
+        Pixels, at least 320; and whether the figure is for a projector.
 
     Raises
     ------
@@ -270,7 +269,7 @@ def figure(measured: Training | None = None, *, width: int = WIDTH) -> go.Figure
     >>> [button.label for button in figure().layout.updatemenus[0].buttons]
     ['Training loss', 'Test error']
     """
-    width = input_checks.width(width)
+    room = chart.room(width, presenter)
     finding = RECORDED if measured is None else ""
     measured = recorded() if measured is None else measured
     if not isinstance(measured, Training):
@@ -278,7 +277,7 @@ def figure(measured: Training | None = None, *, width: int = WIDTH) -> go.Figure
     sizes, rates = measured.batch_sizes, measured.learning_rates
     if not sizes or not rates:
         raise ValueError("measured has no run against batch size or none against learning rate; measure both")
-    drawing, places = chart.panels(["", ""], width, gap=0.1, stacked_gap=0.2)
+    drawing, places = chart.panels(["", ""], room, gap=0.1, stacked_gap=0.2)
     present = [m for m in METHODS if any(run.method == m for run in measured.runs)]
     seeds = 1 + max(run.seed for run in measured.runs)
     bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 4}
@@ -335,7 +334,7 @@ def figure(measured: Training | None = None, *, width: int = WIDTH) -> go.Figure
         "point: the loss was no longer finite. One small net on small data is an illustration, not a benchmark.",
         "Two line charts with three lines each, Batch Norm, Group Norm and no normalizer: test error or training loss "
         "against batch size from large to small, and against learning rate.",
-        width=width, height=(320, 560),
+        room=room, height=(320, 560),
     )  # fmt: skip
 
 

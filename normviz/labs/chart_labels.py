@@ -1,0 +1,183 @@
+"""Names at the right ends of lines, in their colours, moved apart where they would overlap."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+WIDEST = 18
+"""Letters in a line of a name; longer names are broken."""
+LETTER, HEIGHT = 0.6, 1.25
+"""Width of a bold letter and height of a line, in font sizes."""
+SAME = 0.012
+"""Lines that are nowhere further apart than this share of the axis share one label."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Lines of one panel that get their names at their right ends.
+
+    Attributes
+    ----------
+    lines
+        Indices of the traces in figure.data.
+    names
+        The names; None takes those of the traces.
+    span
+        Range of the vertical axis, log10 of the values on a logarithmic one; None takes the range that the axis has.
+        A lab whose buttons change the range gives it here, with a group of its own for the lines of each button.
+    """
+
+    lines: Sequence[int]
+    names: Sequence[str] | None = None
+    span: Sequence[float] | None = None
+
+
+def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], size: float, right: float) -> None:
+    """Add a trace of names for each group of lines, and its places to every step of the slider and the buttons.
+
+    `plot` is the width and height of the plot of all panels, `size` the size of the font and `right` the right margin,
+    all in pixels. A panel becomes narrower by the width of its names. Lines that coincide share a label, which says so.
+    """
+    for group in ends:
+        panel = _Panel(figure, group, plot, size)
+        states = [panel.labels({})]
+        steps = [s for of in (figure.layout.sliders, figure.layout.updatemenus) for item in of for s in _steps(item)]
+        for step in steps:
+            traces, layout, indices = step.args
+            if not set(indices) & set(group.lines):
+                continue
+            changed = {key: dict(zip(indices, values, strict=True)) for key, values in traces.items()}
+            own: dict[str, Any] = {}
+            if "y" in changed:
+                own = panel.labels(changed)
+                states.append(own)
+            if "visible" in changed:
+                own["visible"] = changed["visible"].get(group.lines[0])
+            extended = {key: [*traces.get(key, [None] * len(indices)), own.get(key)] for key in {**traces, **own}}
+            step.args = [extended, layout, [*indices, len(figure.data)]]
+        letters = max(len(line) for state in states for line in _plain_lines(state["text"]))
+        panel.shrink(LETTER * size * (letters + 2), right)
+        place = {"xaxis": panel.first.xaxis, "yaxis": panel.first.yaxis, "visible": panel.first.visible}
+        font = {"size": size}
+        figure.add_scatter(
+            mode="text", textposition="middle right", textfont=font, cliponaxis=False, showlegend=False,
+            hoverinfo="skip", **states[0], **place,
+        )  # fmt: skip
+
+
+def _steps(item: Any) -> Sequence[Any]:
+    """Return the steps of a slider, or the buttons of a menu that change traces."""
+    return [s for s in getattr(item, "steps", None) or getattr(item, "buttons", ()) if s.method == "update"]
+
+
+def _plain_lines(texts: Sequence[str]) -> list[str]:
+    from normviz.explorer.plotly_figure import plain
+
+    return [plain(line) for text in texts for line in text.split("<br>")]
+
+
+class _Panel:
+    """The panel of a group of lines."""
+
+    def __init__(self, figure: Any, group: Ends, plot: tuple[float, float], size: float) -> None:
+        self.lines, self.traces = group.lines, [figure.data[k] for k in group.lines]
+        self.first, self.size, self.width = self.traces[0], size, plot[0]
+        self.names = group.names or [str(trace.name) for trace in self.traces]
+        self.xaxis, yaxis = (
+            figure.layout[f"{letter}axis{(self.first[f'{letter}axis'] or letter)[1:]}"] for letter in "xy"
+        )
+        span = group.span or yaxis.range
+        if span is None:
+            raise ValueError("the vertical axis of lines with names at their ends needs a range")
+        self.low, self.high, self.log = float(span[0]), float(span[1]), yaxis.type == "log"
+        domain = yaxis.domain or (0, 1)
+        self.height = plot[1] * (domain[1] - domain[0])
+
+    def labels(self, changed: dict[str, dict[int, Any]]) -> dict[str, list]:
+        """Return places and texts of the names in a state: what a step changes, by key and trace."""
+        lines = []
+        for k, trace in zip(self.lines, self.traces, strict=True):
+            x, y = (_or(changed.get(key, {}).get(k), trace[key]) for key in "xy")
+            good = [(a, self._share(b)) for a, b in zip(x, y, strict=True) if b is not None and math.isfinite(b)]
+            lines.append([point for point in good if math.isfinite(point[1])])
+        groups: list[list[int]] = []
+        for k, line in enumerate(lines):
+            if line:
+                alike = [g for g in groups if _same(lines[g[0]], line)]
+                alike[0].append(k) if alike else groups.append([k])
+        texts = [self._text(g) for g in groups]
+        heights = [HEIGHT * self.size * (text.count("<br>") + 1) for text in texts]
+        centres = [lines[g[0]][-1][1] * self.height for g in groups]
+        moved = spread(centres, heights, 0, self.height)
+        x = [lines[g[0]][-1][0] for g in groups]
+        y = [self._value(centre / self.height) for centre in moved]
+        # A state with fewer labels keeps its places, so that every state has as many.
+        missing = len(self.lines) - len(groups)
+        return {"x": [*x, *[None] * missing], "y": [*y, *[None] * missing], "text": [*texts, *[""] * missing]}
+
+    def _text(self, members: list[int]) -> str:
+        """Return the names of lines that coincide, each in the colour of its line."""
+        parts = []
+        for k in members:
+            colour = (self.traces[k].line.color or self.traces[k].marker.color) if k < len(self.traces) else None
+            comma = "," if k != members[-1] else ""
+            for line in wrap(self.names[k] + comma, WIDEST):
+                parts.append(f'\u00a0\u00a0<b><span style="color:{colour}">{line}</span></b>')
+        if len(members) > 1:
+            parts.append("\u00a0\u00a0(the same)")
+        return "<br>".join(parts)
+
+    def _share(self, y: float) -> float:
+        if self.log:
+            y = math.log10(y) if y > 0 else -math.inf
+        return (y - self.low) / (self.high - self.low)
+
+    def _value(self, share: float) -> float:
+        value = self.low + share * (self.high - self.low)
+        return float(f"{10**value if self.log else value:.4g}")
+
+    def shrink(self, width: float, right: float) -> None:
+        """Make the panel narrower, so that there are `width` pixels beside it; the right margin is room too."""
+        low, high = self.xaxis.domain or (0, 1)
+        free = right - 4 if high > 0.999 else 0
+        self.xaxis.domain = [low, high - max(0, width - free) / self.width]
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+def _same(a: list[tuple[Any, float]], b: list[tuple[Any, float]]) -> bool:
+    return [x for x, _ in a] == [x for x, _ in b] and bool(
+        np.abs(np.subtract([y for _, y in a], [y for _, y in b])).max() < SAME
+    )
+
+
+def spread(centres: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Return places of labels as near to their centres as possible without overlap, from low to high where they fit.
+
+    >>> spread([10, 11, 40], [8, 8, 8], 0, 50)
+    [6.5, 14.5, 40.0]
+    """
+    clusters: list[tuple[list[int], float]] = []
+    for k in sorted(range(len(centres)), key=lambda k: centres[k]):
+        members = [k]
+        while True:
+            # A cluster starts where its members are moved the least, in the sum of squares.
+            offsets = np.cumsum([0, *(heights[m] for m in members)])
+            wanted = [centres[m] - heights[m] / 2 - at for m, at in zip(members, offsets, strict=False)]
+            start = max(low, min(float(np.mean(wanted)), high - float(offsets[-1])))
+            if not clusters or clusters[-1][1] + sum(heights[m] for m in clusters[-1][0]) <= start:
+                break
+            members = clusters.pop()[0] + members
+        clusters.append((members, start))
+    places = [0.0] * len(centres)
+    for members, start in clusters:
+        for m in members:
+            places[m] = start + heights[m] / 2
+            start += heights[m]
+    return places
