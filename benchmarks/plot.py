@@ -55,7 +55,7 @@ def figure(report: dict[str, Any]) -> go.Figure:
         "One thread. Above 1 we are faster than torch. Group, Batch and Layer Norm on maps, Layer Norm on tokens. "
         "Solid lines with circles are the compiled backend, dashed lines with squares are NumPy.",
         "Torch's time divided by ours against the bytes of x, for forward and gradient; the tables hold the numbers.",
-        width=NARROWEST,
+        room=chart.Room(NARROWEST),
         height=HEIGHT * len(PANELS),
     )
     done.layout.width = None

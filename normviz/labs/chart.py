@@ -11,7 +11,7 @@ a kernel. The pattern of a lab::
         drawing.add_scatter(x=..., y=..., name="Batch Norm", **chart.line(0, "blue"), **places[0])
         drawing.update_yaxes(range=[0, 1], **places[0])
         chart.add_slider(drawing, [chart.step(...), ...], "N = ")
-        return chart.finish(drawing, title, caption, alt, room=room, ends=[chart_labels.Ends([0, 1])])
+        return chart.finish(drawing, title, caption, alt, room=room, ends=[chart.Ends([0, 1])])
 
 A lab gives all its sizes as on a page: font sizes, line widths, marks, margins. For a projector `finish` enlarges them,
 fits the height to the screen and leaves the caption to screen readers. The title is the finding, from the measured
@@ -93,8 +93,8 @@ class Room:
         return LETTER * self.scale
 
     def text(self, size: float) -> float:
-        """Return the font size for a text that has this size on a page, in pixels."""
-        return max(TEXT, round(size * self.scale)) if self.presenter else size
+        """Return the font size for a text that has this size on a page, in pixels; a projector shows none under 20."""
+        return round(max(size, 12) * self.scale) if self.presenter else size
 
 
 def room(width: int | None, presenter: bool) -> Room:
@@ -150,6 +150,8 @@ def panels(
     spacing: dict[str, Any] = {"horizontal_spacing": gap, "vertical_spacing": vertical}
     places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
     figure = make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles), figure=Figure())
+    for title, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=False):
+        title.update(x=axis.domain[0], xanchor="left")
     return figure, places
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from normviz.explorer.plotly_figure import plain
+
 WIDEST = 18
 """Letters in a line of a name; longer names are broken."""
 LETTER, HEIGHT = 0.6, 1.25
 """Width of a bold letter and height of a line, in font sizes."""
-SAME = 0.012
-"""Lines that are nowhere further apart than this share of the axis share one label."""
+ALIKE, SAME = 0.04, 1e-6
+"""Lines that are nowhere further apart than these shares of the axis share one label: almost the same, or the same."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,6 @@ def _steps(item: Any) -> Sequence[Any]:
 
 
 def _plain_lines(texts: Sequence[str]) -> list[str]:
-    from normviz.explorer.plotly_figure import plain
-
     return [plain(line) for text in texts for line in text.split("<br>")]
 
 
@@ -107,28 +107,26 @@ class _Panel:
         groups: list[list[int]] = []
         for k, line in enumerate(lines):
             if line:
-                alike = [g for g in groups if _same(lines[g[0]], line)]
+                alike = [g for g in groups if _apart(lines[g[0]], line) < ALIKE]
                 alike[0].append(k) if alike else groups.append([k])
-        texts = [self._text(g) for g in groups]
+        texts = [self._text(g, max(_apart(lines[g[0]], lines[k]) for k in g)) for g in groups]
         heights = [HEIGHT * self.size * (text.count("<br>") + 1) for text in texts]
         centres = [lines[g[0]][-1][1] * self.height for g in groups]
         moved = spread(centres, heights, 0, self.height)
         x = [lines[g[0]][-1][0] for g in groups]
         y = [self._value(centre / self.height) for centre in moved]
-        # A state with fewer labels keeps its places, so that every state has as many.
-        missing = len(self.lines) - len(groups)
-        return {"x": [*x, *[None] * missing], "y": [*y, *[None] * missing], "text": [*texts, *[""] * missing]}
+        return {"x": x, "y": y, "text": texts}
 
-    def _text(self, members: list[int]) -> str:
+    def _text(self, members: list[int], apart: float) -> str:
         """Return the names of lines that coincide, each in the colour of its line."""
         parts = []
         for k in members:
-            colour = (self.traces[k].line.color or self.traces[k].marker.color) if k < len(self.traces) else None
+            colour = self.traces[k].line.color or self.traces[k].marker.color
             comma = "," if k != members[-1] else ""
             for line in wrap(self.names[k] + comma, WIDEST):
                 parts.append(f'\u00a0\u00a0<b><span style="color:{colour}">{line}</span></b>')
         if len(members) > 1:
-            parts.append("\u00a0\u00a0(the same)")
+            parts.append(f"\u00a0\u00a0({'the' if apart < SAME else 'almost the'} same)")
         return "<br>".join(parts)
 
     def _share(self, y: float) -> float:
@@ -151,10 +149,11 @@ def _or(value: Any, other: Any) -> Any:
     return other if value is None else value
 
 
-def _same(a: list[tuple[Any, float]], b: list[tuple[Any, float]]) -> bool:
-    return [x for x, _ in a] == [x for x, _ in b] and bool(
-        np.abs(np.subtract([y for _, y in a], [y for _, y in b])).max() < SAME
-    )
+def _apart(a: list[tuple[Any, float]], b: list[tuple[Any, float]]) -> float:
+    """Return the largest distance of two lines as a share of the axis."""
+    if [x for x, _ in a] != [x for x, _ in b]:
+        return math.inf
+    return float(np.abs(np.subtract([y for _, y in a], [y for _, y in b])).max())
 
 
 def spread(centres: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:

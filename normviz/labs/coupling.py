@@ -155,5 +155,5 @@ def figure(
         "Left, a table of five methods against samples: in Batch Norm's row every output changes, in the other rows "
         "only that of the replaced sample, which a slider chooses. Right, lines of the change of the original outputs "
         "by padding: all rise except Positional Norm, which stays at zero.",
-        room=room, height=(300, 600), left=118,
+        room=room, height=(300, 600), left=118, ends=[chart.Ends(range(1, 1 + len(labels)))],
     )  # fmt: skip

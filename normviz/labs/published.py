@@ -175,11 +175,11 @@ def figure(*, width: int | None = None, presenter: bool = False) -> go.Figure:
         visible = [of == table for of, _ in rows]
         beside = 0.35 if table.joined and not _crowded(table) else 0.6
         values = [v for series in table.series for v in series.values if v is not None]
-        room = (max(values) - min(values)) * 0.16
+        margin = (max(values) - min(values)) * 0.16
         layout = {
             "xaxis__title__text": table.axis,
             "yaxis__title__text": f"{table.unit}, {'higher' if table.higher_is_better else 'lower'} is better",
-            "yaxis__range": [min(values) - room, max(values) + room * (1.5 if _crowded(table) else 1)],
+            "yaxis__range": [min(values) - margin, max(values) + margin * (1.5 if _crowded(table) else 1)],
             "xaxis__categoryarray": _ticks(table),
             # Categories are at 0, 1, ...; there is room for the numbers beside the marks.
             "xaxis__range": [-beside, len(table.ticks) - 1 + beside],

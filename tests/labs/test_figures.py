@@ -3,12 +3,14 @@
 import copy
 import json
 import pickle
+from colorsys import rgb_to_hsv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.plotly_figure import Figure, in_words, plain
 from normviz.labs import chart, chart_html
 from tests.labs.cases import LABS
@@ -123,7 +125,38 @@ def test_contrast(dark):
         return (high + 0.05) / (low + 0.05)
 
     assert against(layout.font.color) > 7
-    assert all(against(colour) > 3 for colour in chart.COLOURS.values())
+    assert all(against(colour) > 3.5 for colour in chart.COLOURS.values())
+
+
+def test_the_colours_of_lines_are_the_hues_of_the_explorer():
+    for line, hue in zip(CONSTANTS["lines"], CONSTANTS["hues"], strict=True):
+        line_hue, hue_hue = (rgb_to_hsv(*(c / 255 for c in rgb))[0] for rgb in (line, hue))
+        assert abs((line_hue - hue_hue + 0.5) % 1 - 0.5) < 0.04
+
+
+def check_projected(figure, width, height, size):
+    layout = figure.layout
+    template = layout.template.layout
+    assert (layout.width, layout.height, template.font.size) == (width, height, size)
+    texts = [layout.title, template.xaxis.title, *layout.annotations, *layout.updatemenus]
+    texts += [slider.currentvalue for slider in layout.sliders]
+    assert min(text.font.size or size for text in texts) >= size
+    assert [a for a in layout.annotations if a.name == "caption"] == []
+
+
+@pytest.mark.parametrize(("width", "height", "size"), [(980, 690, 20), (1240, 690, 20), (1860, 1035, 30)])
+def test_a_figure_for_a_projector_fits_the_screen(width, height, size):
+    """1240 fits 1280 x 720, 980 fits 1024 x 768, and on a larger screen all grows."""
+    check_projected(nv.labs.coupling.figure(width=width, presenter=True), width, height, size)
+
+
+def test_for_a_projector_only_the_sizes_differ(lab, figure):
+    """The lines, the steps and the words stay."""
+    shown = getattr(nv.labs, lab).figure(presenter=True, **LABS[lab].quick)
+    check_projected(shown, 1240, 690, 20)
+    assert [trace.name for trace in shown.data] == [trace.name for trace in figure.data]
+    assert [step.label for step in steps(shown)] == [step.label for step in steps(figure)]
+    assert shown.layout.meta == figure.layout.meta
 
 
 @pytest.mark.parametrize("width", [320, 900])

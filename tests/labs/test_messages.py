@@ -183,7 +183,17 @@ MESSAGES = [
     (partial(training.figure, [1]), TypeError, "measured must be what measure() returns, or None, not list"),
     (partial(training.figure, training.Training((), 1, 1.0, "")), ValueError, "measured ... rate; measure both"),
     (partial(published.figure, width=100), ValueError, "width must be a number of pixels from 320 to 9999, not 100"),
-    (partial(coupling.figure, widht=900), TypeError, "figure(): ... 'width'? (known: x, num_groups, padding, width)"),
+    (
+        partial(published.figure, width=640, presenter=True),
+        ValueError,
+        "the width of a figure for a projector must be a number of pixels from 800 to 9999, not 640",
+    ),
+    (partial(published.figure, presenter=1), TypeError, "presenter must be True or False, not 1"),
+    (
+        partial(coupling.figure, widht=900),
+        TypeError,
+        "figure(): ... 'width'? (known: x, ... presenter)",
+    ),
 ]
 
 
