@@ -58,6 +58,7 @@ class PagePart(Framed):
         caption: bool = True,
         width: int = picture.WIDTH,
         theme: str = "auto",
+        alone: bool = False,
     ) -> str | None:
         """The still picture, for a paper or a slide; of several explorers one below the other.
 
@@ -71,6 +72,8 @@ class PagePart(Framed):
             In pixels, at least 320; the height follows. Letters keep their size.
         theme
             "light", "dark", or "auto", which follows the reader's.
+        alone
+            Draw the cubes alone, on a transparent ground: no title, no legend and no line of numbers.
 
         Returns
         -------
@@ -83,7 +86,7 @@ class PagePart(Framed):
             For a width or a theme that does not fit.
         """
         width = whole_within(width, "width", picture.LEAST_WIDTH, picture.MOST_WIDTH)
-        stills = [picture.still(*part, width=width, theme=theme) for part in self.page_parts()]
+        stills = [picture.still(*part, width=width, theme=theme, alone=bool(alone)) for part in self.page_parts()]
         text = picture.stacked(stills, caption=bool(caption))
         return text if path is None else write(path, text)
 

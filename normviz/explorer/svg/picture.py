@@ -50,6 +50,8 @@ class Still:
         What it shows: the method, the status line, and all of it in words.
     body, caption, pen
         Its elements, and those of the lines of numbers under it; with what they were drawn.
+    alone
+        Whether it is the cubes alone, on a transparent ground.
     """
 
     width: int
@@ -60,6 +62,7 @@ class Still:
     body: str
     caption: Sequence[str]
     pen: Pen
+    alone: bool = False
 
     def size(self, *, caption: bool = True) -> tuple[int, int]:
         """Width and height in pixels, with the lines of numbers or without."""
@@ -68,7 +71,8 @@ class Still:
     def svg(self, *, caption: bool = True, y: int | None = None) -> str:
         """The picture, moved down by `y` pixels."""
         body = self.body + ("".join(self.caption) if caption else "")
-        return self.pen.drawing(*self.size(caption=caption), self.name, self.words, body, y=y)
+        size = self.size(caption=caption)
+        return self.pen.drawing(*size, self.name, self.words, body, y=y, card=not self.alone)
 
 
 def blank(state: State) -> State:
@@ -77,7 +81,7 @@ def blank(state: State) -> State:
 
 
 @np.errstate(all="ignore")
-def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto") -> Still:
+def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto", alone: bool = False) -> Still:
     """Draw the still picture of a state.
 
     Parameters
@@ -89,27 +93,30 @@ def still(on: Subject, state: State, *, width: int = WIDTH, theme: str = "auto")
         In pixels; the height follows.
     theme
         "light", "dark", or "auto", which follows the reader's.
+    alone
+        Draw the cubes alone, on a transparent ground: no title, no legend and no lines of numbers.
     """
     pen, room = Pen(theme), width - 2 * EDGE
     state = blank(state) if state.get("predict") else state
     shown, top, body = measure(on, state), EDGE, []
-    if on.title:
+    if on.title and not alone:
         body.append(pen.text(EDGE, top + 14, clipped(on.title, 15, room), 15, bold=True))
         top += ROW
     cubes = Cubes(on, state, shown, stage_of(view_of(on.shape, state), room, on.shape[0]))
     body += [f'<g transform="translate({EDGE} {top})">', *draw(pen, cubes), "</g>"]
     top += round(cubes.size["height"]) + 8
+    name, text, described = name_of(state), status(on, state, shown), words(on, state, shown)
+    if alone:
+        return Still(width, top, name, text, described, "".join(body), [], pen, alone=True)
     for row in rows(legend(pen, on, state, shown), room):
         x = EDGE + (room + GAP - sum(wide + GAP for wide, _ in row)) / 2
         for wide, item in row:
             body.append(f'<g transform="translate({number(x)} {top + 14})">{item}</g>')
             x += wide + GAP
         top += ROW
-    text = status(on, state, shown)
     lines, size = numbers(text, room)
     caption = [pen.text(width / 2, top + 14 + ROW * k, line, size, anchor="middle") for k, line in enumerate(lines)]
-    name = name_of(state)
-    return Still(width, top + EDGE // 2, name, text, words(on, state, shown), "".join(body), caption, pen)
+    return Still(width, top + EDGE // 2, name, text, described, "".join(body), caption, pen)
 
 
 def numbers(text: str, room: float) -> tuple[list[str], float]:

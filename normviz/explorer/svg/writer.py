@@ -97,14 +97,24 @@ class Pen:
         return f"<text{attributes}{more}>{text}{letter}{after}</text>"
 
     def drawing(
-        self, width: int, height: int, title: str, about: str, body: str, *, y: int | None = None, border: str = ""
+        self,
+        width: int,
+        height: int,
+        title: str,
+        about: str,
+        body: str,
+        *,
+        y: int | None = None,
+        border: str = "",
+        card: bool = True,
     ) -> str:
         """One `<svg>` element with no scripts, no ids and no references, so that any number of them fit on a page.
 
-        The elements in `body` stand on a card; a screen reader reads the title and what the picture is about.
+        The elements in `body` stand on a card, unless `card` is False. A screen reader reads the title and what the
+        picture is about.
         """
         line = 0.5 if border else 0
-        card = self.rect(line, line, width - 2 * line, height - 2 * line, "page", 10, border or None)
+        ground = self.rect(line, line, width - 2 * line, height - 2 * line, "page", 10, border or None) if card else ""
         dark = "".join(f".nvp-auto .nvp-{kind[0]}-{name}{{{kind}:{DARK[name]}}}" for kind, name in sorted(self.used))
         auto, at = self.theme == "auto", "" if y is None else f' y="{y}"'
         at += ' class="nvp-auto"' if auto else ""
@@ -113,7 +123,7 @@ class Pen:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img"{at} width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}" font-family="{FONT}"><title>{title}</title><desc>{about}</desc>'
-            f"{style}{card}{body}</svg>"
+            f"{style}{ground}{body}</svg>"
         )
 
 
