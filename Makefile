@@ -108,9 +108,10 @@ dist: $(VENV)/dev-ready ## wheel and sdist in dist, checked, with their sizes
 	$(BIN)/python -m check_wheel_contents dist/*.whl
 	@wc -c dist/*
 
-pictures: $(VENV)/dev-ready ## make the README's pictures again
+pictures: $(VENV)/dev-ready ## make the README's pictures and the labs' still pictures again; the latter need npx
 	@$(PIP) pillow
 	$(BIN)/python tools/pictures.py
+	$(BIN)/python tools/lab_stills.py
 
 clean: ## remove .venv and all that was built
 	rm -rf .venv .venv-* build dist .cache .coverage .hypothesis .pytest_cache .ruff_cache

@@ -20,6 +20,9 @@ from tools.find_browser import find  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 CELL = (1, 5, 0, 3)
+ROOT_USER = hasattr(os, "geteuid") and os.geteuid() == 0
+FLAGS = ["--disable-background-networking", *(["--no-sandbox"] if ROOT_USER else [])]
+"""Chromium's sandbox does not start as root."""
 
 
 def press(name: str):
@@ -65,10 +68,8 @@ def main() -> None:
     """Make all pictures, or those named."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     wanted = sys.argv[1:]
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    flags = ["--disable-background-networking", *(["--no-sandbox"] if root else [])]
     with sync_playwright() as play, tempfile.TemporaryDirectory() as folder:
-        browser = play.chromium.launch(executable_path=find(), args=flags)
+        browser = play.chromium.launch(executable_path=find(), args=FLAGS)
         for name, (x, keywords, more) in pictures().items():
             if wanted and name not in wanted:
                 continue

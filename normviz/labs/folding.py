@@ -30,7 +30,7 @@ from normviz.samples import photographs
 EPS = 1e-5
 # A thread's own time excludes other programs; on Windows its resolution is too low.
 CLOCK = time.thread_time if sys.platform in ("linux", "darwin") else time.perf_counter
-MAX_DOTS, MAX_SAMPLES = 400, 8
+MAX_DOTS, MAX_SAMPLES = 200, 8
 """Cells of a sample, and samples, that the figure draws at most."""
 CHANNELS = (3, 8, 16, 32, 64, 128, 256)
 COUT, SIZE, GROUPS = 64, 56, 32
