@@ -216,4 +216,4 @@ def test_only_the_tour_uses_the_widget():
         path.stem: sum("nv.Explorer(" in c.source for c in read(path).cells if c.cell_type == "code")
         for path in NOTEBOOKS
     }
-    assert {stem: count for stem, count in used.items() if count} == {"00_tour": 3}
+    assert {stem: count for stem, count in used.items() if count} == {"00_tour": 1}

@@ -233,4 +233,4 @@ def test_a_widget_in_the_book_works_without_a_widget_manager(book, page):
     opened(page, book, "course/00_tour")
     assert "widget-view" not in page.content()
     assert "requirejs" not in page.content().lower()
-    assert page.locator(FRAMES).count() == 9
+    assert page.locator(FRAMES).count() == 5
