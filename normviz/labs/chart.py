@@ -34,7 +34,7 @@ from normviz.explorer.constants import LIGHT as EXPLORER_LIGHT
 from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
 from normviz.labs import input_checks
-from normviz.labs.chart_labels import Ends, label_ends
+from normviz.labs.chart_labels import Ends, label_ends, steps_of
 
 NAMES = ("blue", "orange", "green", "pink", "cyan", "red", "yellow", "grey")
 COLOURS = {name: hexed(tuple(rgb)) for name, rgb in zip(NAMES, CONSTANTS["lines"], strict=True)}
@@ -47,6 +47,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 DIVERGING: dict[str, Any] = {"colorscale": [[0, hexed(LOW)], [0.5, hexed(MIDDLE)], [1, hexed(HIGH)]]}
 DIVERGING |= {"showscale": False}
 """A heat map's scale: teal below 0, plum above."""
+PANEL = "title of a panel"
 NO_TICKS: dict[str, Any] = {"showticklabels": False, "ticks": "", "showgrid": False}
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 NARROW = 640
@@ -55,7 +56,7 @@ LETTER = 6.3
 """Pixels: the largest average width of a letter of a caption."""
 LINE, BUTTONS, AXIS, SLIDER = 17, 38, 50, 90
 """Pixels: heights of a caption's line, a row of buttons, an axis with its title, and a slider."""
-PROJECTED, HEIGHT, TEXT = 1240, 690, 20
+PROJECTED, HEIGHT, TEXT = 1240, 670, 20
 """Pixels: width and height of a figure for a projector of 1280 x 720, and its smallest text."""
 NOT_NEEDED = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
 NOT_NEEDED += ["sendChartToCloud"]
@@ -151,7 +152,7 @@ def panels(
     places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
     figure = make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles), figure=Figure())
     for title, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=False):
-        title.update(x=axis.domain[0], xanchor="left")
+        title.update(x=axis.domain[0], xanchor="left", name=PANEL)
     return figure, places
 
 
@@ -252,13 +253,14 @@ def finish(
         _enlarge(figure, room)
     for index in {k for group in ends for k in group.lines}:
         figure.data[index].showlegend = False
+    panel_lines = _break_panel_titles(figure, room.width - left - right, 7.2 * scale)
     sign = narrow or room.presenter
     title_lines = broken(title, room.width - scale * (108 if sign else 172), 9.6 * scale)
     caption_lines = "" if room.presenter else broken(caption, room.width - 28)
     menus = list(figure.layout.updatemenus)
     rows = _legend_rows(figure, room.width - left - right, names, scale)
     legend_height = round(scale * (24 * rows + (8 if rows else 0)))
-    over = round(scale * ((above or 0) + (22 if panel_titles else 8)))
+    over = round(scale * ((above or 0) + (22 + LINE * (panel_lines - 1) if panel_titles else 8)))
     title_height = round(scale * 22)
     buttons_height = round(scale * BUTTONS) if menus else 0
     top = 18 + title_height * (title_lines.count("<br>") + 1) + buttons_height + legend_height + over
@@ -297,6 +299,21 @@ def finish(
         place = {"xref": "paper", "yref": "paper", "xshift": 14 - left, "yshift": -under, **_at(0, "left", 0, "top")}
         figure.add_annotation(text=caption_lines, name="caption", align="left", showarrow=False, font_size=12, **place)
     return figure
+
+
+def _break_panel_titles(figure: Any, span: float, letter: float) -> int:
+    """Break the titles of panels where they would reach the next panel, in every state; return their most lines."""
+    titles = [(k, title) for k, title in enumerate(figure.layout.annotations) if title.name == PANEL]
+    layouts = [s.args[1] for item in (*figure.layout.sliders, *figure.layout.updatemenus) for s in steps_of(item)]
+    starts = [title.x for _, title in titles]
+    most = 1
+    for k, title in titles:
+        end = min([x for x in starts if x > title.x], default=1 + 12 / span)
+        for held, key in ((title, "text"), *((layout, f"annotations[{k}].text") for layout in layouts)):
+            if key in held:
+                held[key] = broken(held[key], (end - title.x) * span - 12, letter)
+                most = max(most, held[key].count("<br>") + 1)
+    return most
 
 
 SIZES = ("line.width", "marker.size", "marker.line.width", "textfont.size", "error_y.thickness", "error_y.width")

@@ -47,7 +47,7 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
     for group in ends:
         panel = _Panel(figure, group, plot, size)
         states = [panel.labels({})]
-        steps = [s for of in (figure.layout.sliders, figure.layout.updatemenus) for item in of for s in _steps(item)]
+        steps = [s for of in (figure.layout.sliders, figure.layout.updatemenus) for item in of for s in steps_of(item)]
         for step in steps:
             traces, layout, indices = step.args
             if not set(indices) & set(group.lines):
@@ -71,7 +71,7 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
         )  # fmt: skip
 
 
-def _steps(item: Any) -> Sequence[Any]:
+def steps_of(item: Any) -> Sequence[Any]:
     """Return the steps of a slider, or the buttons of a menu that change traces."""
     return [s for s in getattr(item, "steps", None) or getattr(item, "buttons", ()) if s.method == "update"]
 

@@ -1,6 +1,6 @@
-// Keyboard and screen-reader access to plotly's sliders, buttons and menus. Plotly only draws them; over each lies an
-// invisible native control with the same effect, and a ring around plotly's own control shows the focus. This is a
-// classic script that also loads as a module. It defines `normvizKeys.equip`, to be called once a chart is drawn.
+// Keyboard and screen-reader access to plotly's sliders, buttons and menus: over each lies an invisible native control
+// with the same effect, and a ring around it shows the focus. A classic script that also loads as a module; a page
+// calls `normvizKeys.equip` for each drawn chart.
 (() => {
   "use strict";
   const STYLE = `
@@ -9,8 +9,12 @@
 .normviz-keys .normviz-key:focus-within { outline: 3px solid #2f7de1; outline-offset: 2px; }
 .normviz-keys .normviz-key > * { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; }
 .normviz-hidden { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%);
-  white-space: nowrap; }`;
-  /** The most points of a trace, or cells of a row, that are read out one by one. */
+  white-space: nowrap; }
+.normviz-numbers { font: 13px/1.5 system-ui, sans-serif; overflow-x: auto; }
+.normviz-numbers table { border-collapse: collapse; margin: 0.5em 0 1em; }
+.normviz-numbers caption { text-align: left; font-weight: bold; }
+.normviz-numbers :is(th, td) { padding: 1px 8px; border-bottom: 1px solid #8888; text-align: right; }`;
+  /** Columns of a table. */
   const MOST = 24;
   const EVENTS = ["plotly_sliderchange", "plotly_buttonclicked", "plotly_relayout", "plotly_afterplot"];
   const equipped = new WeakMap();
@@ -55,35 +59,41 @@
       .map(([, value]) => plain(value))
       .join("; ");
 
-  /** The drawn data as lines of text: one for each trace, with its points if they are few, or for each heat map row. */
-  function describe({ data, layout }) {
+  /** The drawn data as tables of at most MOST columns: of longer lines every k-th point, and no larger heat map. */
+  function tables({ data, layout }) {
     const axis = (trace, letter) => layout[(trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`)] ?? {};
     const oneLine = (markup) => plain(markup).replaceAll("\n", " ");
     const short = (value) =>
       typeof value === "number" ? String(Number(value.toPrecision(4))) : oneLine(value ?? "none");
     const tick = ({ tickvals, ticktext }, value) => short(ticktext?.[[...(tickvals ?? [])].indexOf(value)] ?? value);
-    return data
-      .filter((trace) => trace.visible ?? true)
-      .flatMap((trace) => {
-        const { name, x, y, z, text, mode, fill } = trace;
-        const xAxis = axis(trace, "x");
-        const yAxis = axis(trace, "y");
-        if (mode === "text") return [plain([text].flat().join("\n"))];
-        if (Array.isArray(z) && y?.length === z.length && z[0]?.length <= MOST)
-          return z.map((row, k) => `${y[k]}: ${[...(text?.[k] ?? row)].map(short).join(", ")}`);
-        if (!name || !Array.isArray(x) || !Array.isArray(y) || fill === "toself") return [];
-        const titles = [yAxis, xAxis].map(({ title }) => oneLine(title?.text)).filter(Boolean);
-        const label = [name, titles.join(" against ")].filter(Boolean).join(", ");
-        if (x.length > MOST)
-          return [`${label}: ${x.length} points, from ${short(Math.min(...y))} to ${short(Math.max(...y))}`];
-        return [`${label}: ${x.map((value, k) => `${tick(xAxis, value)}: ${tick(yAxis, y[k])}`).join("; ")}`];
-      });
+    const found = new Map();
+    const row = (scope, tag, [first, ...rest]) =>
+      make("tr", {}, make("th", { scope }, first), ...rest.map((cell) => make(tag, {}, cell)));
+    const add = (caption, head, cells) => {
+      const key = [caption, ...head].join("|");
+      const table = found.get(key) ?? make("table", {}, make("caption", {}, caption), row("col", "th", head));
+      table.append(row("row", "td", cells));
+      found.set(key, table);
+    };
+    for (const trace of data.filter(({ name, visible, z }) => (name || z) && (visible ?? true))) {
+      const { name, x, y, z, text, mode, hoverinfo } = trace;
+      const axes = [axis(trace, "x"), axis(trace, "y")];
+      const [across, down] = axes.map(({ title }) => oneLine(title?.text) || "row");
+      const shown = [...(x ?? z?.[0] ?? []).keys()].filter((k, _, { length }) => k % Math.ceil(length / MOST) === 0);
+      const head = shown.map((k) => tick(axes[0], x?.[k] ?? k));
+      if (mode === "text") found.set(name, make("pre", {}, plain([text].flat().join("\n"))));
+      else if (z && shown.length === z[0].length)
+        for (const [k, r] of z.entries()) add(across, [down, ...head], [y?.[k] ?? k, ...(text?.[k] ?? r)].map(short));
+      else if (x && y && hoverinfo !== "skip")
+        add(down, [across, ...head], [name, ...shown.map((k) => tick(axes[1], y[k]))]);
+    }
+    return [...found.values()];
   }
 
   /**
-   * Add native controls to a drawn chart, and its alt text, numbers and caption as text.
+   * Add native controls to a drawn chart, its alt text and caption for screen readers, and its numbers as tables.
    *
-   * @param {HTMLElement} figure The element around the chart, best a <figure>. It contains the added elements.
+   * @param {HTMLElement} figure The element around the chart, best a <figure>.
    * @param {any} chart The element that Plotly.newPlot drew in. `layout.meta` may have `alt` and `caption`.
    * @param {object} Plotly Plotly itself.
    * @returns {() => void} Removes everything again; equipping the same chart again calls it first.
@@ -93,9 +103,9 @@
     const { alt, caption } = Object(chart.layout.meta);
     const controls = [];
     const status = make("span", { role: "status", class: "normviz-hidden" });
-    const list = make("ul", { "aria-label": "What is drawn", class: "normviz-hidden" });
+    const numbers = make("details", { class: "normviz-numbers" }, make("summary", {}, "The numbers"));
     const layer = make("div", { class: "normviz-keys" }, make("style", {}, STYLE));
-    const added = [layer, list];
+    const added = [layer, numbers];
 
     const visible = (name) =>
       (chart.layout[name] ?? []).map((item, k) => ({ item, k })).filter(({ item }) => item.visible ?? true);
@@ -176,7 +186,6 @@
       add(native, () => nth(".slider-group", place), sync);
     });
 
-    /** Lay the native controls over plotly's own ones. */
     const place = () => {
       const origin = layer.getBoundingClientRect();
       for (const { box, target } of controls) {
@@ -194,8 +203,8 @@
       place();
       // The tick labels of a drawing are noise in a screen reader.
       if (alt) for (const svg of chart.querySelectorAll(".main-svg")) svg.setAttribute("aria-hidden", "true");
-      list.replaceChildren(...(alt ? describe(chart) : []).map((line) => make("li", {}, line)));
-      list.hidden = !list.children.length;
+      numbers.hidden = !alt;
+      if (numbers.open) numbers.replaceChildren(numbers.firstChild, ...tables(chart));
     };
 
     if (getComputedStyle(figure).position === "static") figure.style.position = "relative";
@@ -204,6 +213,7 @@
     if (caption) added.push(make(figure.matches("figure") ? "figcaption" : "p", { class: "normviz-hidden" }, caption));
     layer.append(status);
     layer.addEventListener("focusin", place);
+    numbers.addEventListener("toggle", follow);
     // Before the chart, so that the focus reaches the chart's controls before plotly's toolbar.
     figure.prepend(layer);
     figure.append(...added.slice(1));

@@ -57,7 +57,7 @@ def test_a_book_loads_the_script_and_calls_it_and_can_take_it_back(bare, script)
     page.evaluate("Plotly.relayout(chart, { 'sliders[0].active': 0 })")
     expect(slider).to_have_attribute("aria-valuetext", "float16")
     page.evaluate("away()")
-    expect(page.locator(".normviz-keys, .normviz-hidden")).to_have_count(0)
+    expect(page.locator(".normviz-keys, .normviz-hidden, .normviz-numbers")).to_have_count(0)
     page.evaluate("Plotly.relayout(chart, { 'sliders[0].active': 1 })")
 
 

@@ -144,7 +144,7 @@ def check_projected(figure, width, height, size):
     assert [a for a in layout.annotations if a.name == "caption"] == []
 
 
-@pytest.mark.parametrize(("width", "height", "size"), [(980, 690, 20), (1240, 690, 20), (1860, 1035, 30)])
+@pytest.mark.parametrize(("width", "height", "size"), [(980, 670, 20), (1240, 670, 20), (1860, 1005, 30)])
 def test_a_figure_for_a_projector_fits_the_screen(width, height, size):
     """1240 fits 1280 x 720, 980 fits 1024 x 768, and on a larger screen all grows."""
     check_projected(nv.labs.coupling.figure(width=width, presenter=True), width, height, size)
@@ -153,7 +153,7 @@ def test_a_figure_for_a_projector_fits_the_screen(width, height, size):
 def test_for_a_projector_only_the_sizes_differ(lab, figure):
     """The lines, the steps and the words stay."""
     shown = getattr(nv.labs, lab).figure(presenter=True, **LABS[lab].quick)
-    check_projected(shown, 1240, 690, 20)
+    check_projected(shown, 1240, 670, 20)
     assert [trace.name for trace in shown.data] == [trace.name for trace in figure.data]
     assert [step.label for step in steps(shown)] == [step.label for step in steps(figure)]
     assert shown.layout.meta == figure.layout.meta
