@@ -344,9 +344,7 @@ def figure(
     drawing.update_yaxes(title_text="output with folded weights", **places[0])
     drawing.update_yaxes(title_text="extra time (%)", rangemode="tozero", **places[2])
     # On sample 0 both agree, so the next one is shown first.
-    chart.add_slider(
-        drawing, [step(n) for n in range(min(N, MAX_SAMPLES))], "Group Norm folded for sample 0, shown: ", 1
-    )
+    chart.add_slider(drawing, [step(n) for n in range(min(N, MAX_SAMPLES))], "Folded for sample 0, shown: ", 1)
     first, last = (100 * row[1] for row in (cost.extra["batch"][0], cost.extra["batch"][-1]))
     Cin = cost.channels
     return chart.finish(
