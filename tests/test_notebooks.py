@@ -161,7 +161,10 @@ def test_goals_prerequisites_and_minutes_come_first(path):
     assert "**You will be able to**" in first
     assert len(re.findall(r"^- ", first, flags=re.M)) >= 4
     assert "**You need**" in first
-    assert 5 <= int(re.search(r"\*\*Time\*\*: (\d+) minutes", first)[1]) <= 90
+    minutes = re.search(r"\*\*Time\*\*: (\d+) minutes", first)[1]
+    assert 5 <= int(minutes) <= 90
+    course = (path.parent.parent / "docs" / "course" / "index.md").read_text("utf-8")
+    assert re.search(rf"\({path.name}\) \|.*\| (\d+) \|", course)[1] == minutes
 
 
 def unanswered(notebook):
