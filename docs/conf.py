@@ -54,6 +54,7 @@ nb_execution_timeout = -1  # a slow machine may take its time
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # the default format has no tables
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # in a notebook, sections may start below level 2

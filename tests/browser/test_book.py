@@ -186,6 +186,12 @@ def test_a_chapter_has_its_notebook_to_download(book, page):
     assert (book / "course" / link).read_bytes() == (ROOT / "notebooks" / "02_group_norm.ipynb").read_bytes()
 
 
+def test_a_table_that_a_cell_makes_is_a_table(book, page):
+    page.goto((book / "course" / "05_wider_family.html").as_uri())
+    rows = page.locator(".cell_output table tbody tr")
+    assert rows.locator("td:first-child").all_inner_texts() == [row.label for row in nv.METHODS.values()]
+
+
 def test_the_page_of_codes_lists_every_code(book):
     found = re.findall(r'id="((?:check|audit)-[a-z0-9-]+)"', (book / "reference" / "codes.html").read_text("utf-8"))
     assert sorted(found) == sorted([f"check-{code}" for code in HINTS] + [f"audit-{code}" for code in RULES])
