@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, sync_playwright
 
 import normviz as nv
-from tests.browser import host
+from tests.browser import host, snippets
 from tests.browser.lab import Lab, wait_for_lab
 from tests.browser.reading import HANGS, open_file
 from tools.find_browser import find
@@ -154,13 +154,25 @@ def call(page: Page, tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="package")
-def code_of(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """The code in all frameworks, as a page writes it, of each [row, choice] of a list."""
+def front(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page that has the functions of the front-end, and no explorer."""
     page = browser.new_page()
     page.goto(host.write(tmp_path_factory.mktemp("code") / "module.html").as_uri())
     page.wait_for_function("window.loaded", timeout=HANGS)
-    yield lambda cases: page.evaluate("cases => cases.map(([row, choice]) => front.codeOf(row, choice))", cases)
+    yield page
     page.close()
+
+
+@pytest.fixture(scope="package")
+def code_of(front: Page) -> Callable[..., Any]:
+    """The code in all frameworks, as a page writes it, of each [row, choice] of a list."""
+    return lambda cases: front.evaluate("cases => cases.map(([row, choice]) => front.codeOf(row, choice))", cases)
+
+
+@pytest.fixture(scope="package")
+def run(front: Page) -> Callable[..., Any]:
+    """Run (source, arrays) pairs in a framework, and return what each makes of y."""
+    return lambda framework, cases: snippets.run(framework, cases, front)
 
 
 @pytest.fixture

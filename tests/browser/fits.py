@@ -57,7 +57,7 @@ async function throughStates(root, measure) {
     method.click();
     for (const k of [0, 3]) { step(k); await state(`${method.textContent}, step ${k}`); }
     press("Code");
-    for (const framework of ["PyTorch", "JAX/Flax"]) {
+    for (const framework of ["PyTorch", "JAX/Flax", "JavaScript"]) {
       press(framework);
       await state(`${method.textContent} in ${framework}`);
     }

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS
@@ -21,6 +22,7 @@ NEEDS = {
     "JAX/Flax": ("jax", "flax"),
     "Keras": ("keras", "jax"),
     "Keras on PyTorch": ("keras", "torch"),
+    "JavaScript": (),
 }
 
 
@@ -29,8 +31,8 @@ def language(framework):
 
 
 def library(framework):
-    """The library whose arrays a framework works on."""
-    return next(name for name in ("torch", "jax", "numpy") if name in NEEDS[framework])
+    """The library whose arrays a framework works on, or None."""
+    return next((name for name in ("torch", "jax", "numpy") if name in NEEDS[framework]), None)
 
 
 @cache
@@ -43,8 +45,31 @@ def runner(name):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
-def run(framework, cases):
-    """Run (source, arrays) pairs where that framework lives, and return what each makes of y."""
+FLAT = """cases => cases.map(([source, arrays]) => {
+    try { return [...new Function(...Object.keys(arrays), `${source}\nreturn y;`)(...Object.values(arrays))]; }
+    catch (error) { return String(error); }
+})"""
+
+
+def run_in(page, cases):
+    """Run (source, arrays) pairs in a browser, which is given flat lists, and return each y in the shape of x."""
+    flat = [(source, {name: a.ravel().tolist() for name, a in arrays.items()}) for source, arrays in cases]
+    of = [arrays["x"].shape for _, arrays in cases]
+    return [
+        y if isinstance(y, str) else np.reshape(y, shape)
+        for y, shape in zip(page.evaluate(FLAT, flat), of, strict=True)
+    ]
+
+
+def run(framework, cases, page=None):
+    """Run (source, arrays) pairs where that framework lives, JavaScript in a page; return what each makes of y."""
+    results = run_in(page, cases) if framework == "JavaScript" else run_in_process(framework, cases)
+    broken = [(case[0], result) for case, result in zip(cases, results, strict=True) if isinstance(result, str)]
+    assert not broken, "\n".join([f"{len(broken)} of {len(cases)} snippets fail; the first:", *broken[0]])
+    return results
+
+
+def run_in_process(framework, cases):
     missing = [name for name in NEEDS[framework] if find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed: pip install {' '.join(missing)}")
@@ -52,12 +77,9 @@ def run(framework, cases):
     try:
         pickle.dump(cases, process.stdin)
         process.stdin.flush()
-        results = pickle.load(process.stdout)
+        return pickle.load(process.stdout)
     except (EOFError, BrokenPipeError):
         raise AssertionError(f"the process for {framework} ended; stderr says why") from None
-    broken = [(case[0], result) for case, result in zip(cases, results, strict=True) if isinstance(result, str)]
-    assert not broken, "\n".join([f"{len(broken)} of {len(cases)} snippets fail; the first:", *broken[0]])
-    return results
 
 
 SHAPES = [(3, 8), (1, 1), (2, 6, 5), (1, 4, 1), (2, 8, 4, 3), (2, 8, 1, 1), (1, 4, 1, 1), (2, 4, 2, 3, 2)]

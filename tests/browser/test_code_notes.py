@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from normviz.core.methods import METHODS
-from tests.browser.snippets import case, every_code, run
+from tests.browser import snippets
+from tests.browser.snippets import case, every_code
+from tests.core import reference
 
 HOMES = {
     "PyTorch": ("import torch", "torch.nn"),
@@ -32,7 +34,7 @@ def test_comments_give_the_installed_defaults(code_of, framework):
                 default = f"inspect.signature({home}.{layer}.__init__).parameters['{option}'].default"
                 cases.append((f"import inspect\n{imports}\nd = {default}\ny = float('nan') if d is None else d", {}))
     assert len(claims) >= 6
-    for claim, default in zip(claims, run(framework, cases), strict=True):
+    for claim, default in zip(claims, snippets.run(framework, cases), strict=True):
         value = math.nan if claim[2] == "None" else float(claim[2])
         assert np.array_equal(default, value, equal_nan=True), f"{claim}, but it is {default}"
 
@@ -40,7 +42,9 @@ def test_comments_give_the_installed_defaults(code_of, framework):
 def outcomes(framework, sources, **arrays):
     """Run several lines each, in one process."""
     arrays = {name: np.asarray(a, np.float32) for name, a in arrays.items()}
-    return dict(zip(sources, run(framework, [("\n".join(lines), arrays) for lines in sources.values()]), strict=True))
+    return dict(
+        zip(sources, snippets.run(framework, [("\n".join(lines), arrays) for lines in sources.values()]), strict=True)
+    )
 
 
 def test_what_the_comments_say_of_pytorch():
@@ -136,3 +140,27 @@ def test_what_the_comments_say_of_keras(framework):
         cancels = framework == "Keras on PyTorch" and layer != "LayerNormalization()"
         right = abs(y[layer].std() - 1) < 0.05  # Not so for NaN, which a variance below zero gives.
         assert right != cancels, layer
+
+
+def test_what_the_comment_says_of_one_pass_in_javascript(code_of, run):
+    """E[x^2] - E[x]^2 in float32 fails at an offset of 10,000; without an offset, and in two passes, it does not."""
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 6)).astype(np.float32)
+    (code,) = code_of([case(METHODS["group"], x.shape, 2)])
+    two_passes = one_pass = code["JavaScript"]
+    assert "fails at x + 10,000" in two_passes
+    for old, new in [
+        ("Array(sets).fill(0)", "new Float32Array(sets)"),
+        ("(v - mean[S(i)]) ** 2", "v ** 2"),
+        ("M2.map((v) =>", "M2.map((v, k) =>"),
+        ("v / size + 1e-5", "Math.max(v / size - mean[k] ** 2, 0) + 1e-5"),
+    ]:
+        assert old in one_pass
+        one_pass = one_pass.replace(old, new)
+    off = {}
+    for offset in (0, 10_000):
+        moved = x + np.float32(offset)
+        cases = [(source, {"x": moved}) for source in (two_passes, one_pass)]
+        wanted = reference.normalize(moved.astype(np.float64), "group", 2)
+        off[offset] = [float(np.abs(y - wanted).max()) for y in run("JavaScript", cases)]
+    assert max(*off[0], off[10_000][0]) < 1e-4
+    assert off[10_000][1] > 0.1

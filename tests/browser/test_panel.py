@@ -12,7 +12,7 @@ from tests.browser import host, reading
 from tests.browser.reading import choose, drawn, expect, open_file, slider, state, status, wait_for
 from tests.browser.snippets import case
 
-FRAMEWORKS = ("PyTorch", "NumPy", "JAX/Flax", "Keras")
+FRAMEWORKS = ("PyTorch", "NumPy", "JAX/Flax", "Keras", "JavaScript")
 
 
 def shown(page: Page, tmp_path: Path, x: np.ndarray, *args, **keywords) -> Locator:
@@ -188,6 +188,19 @@ def test_batch_norm_couples_samples_and_the_others_do_not(root):
         expect(couples).to_have_text(answer)
 
 
+def test_the_panel_says_how_many_channels_a_set_pools(root):
+    channels = root.locator("[data-fact=channels]")
+    slider(root).press("Home")
+    slider(root).press("ArrowRight")
+    for label, answer in (
+        ("Batch Norm", "one of 16"),
+        ("Positional Layer Norm", "all 16"),
+        ("Group Norm", "C/G = 8 of 16"),
+    ):
+        choose(root, label)
+        expect(channels).to_have_text(answer)
+
+
 def test_in_eval_mode_the_set_vanishes(page, tmp_path):
     """Batch Norm with running statistics pools nothing; the other methods have no such mode."""
     x = host.tensor(3, 4, 5, 5)
@@ -196,6 +209,7 @@ def test_in_eval_mode_the_set_vanishes(page, tmp_path):
     root = shown(page, tmp_path, x, "batch", statistics=running, mode="eval", index=(1, 2, 3, 4))
     assert state(root)["set"] == ""
     assert "eval mode" in status(root)
+    expect(root.locator("[data-fact=channels]")).to_be_hidden()
     numbers = [text.strip(".,") for text in status(root).split() if text[0] in "-0123456789"]
     assert reading.shows(numbers[-2], float(running.mean[2]))
     assert reading.shows(numbers[-1], float(running.var[2]))

@@ -1,7 +1,8 @@
-// The same normalization as source code in four frameworks: a framework's own layer, or the calculation written out.
+// The same normalization as source code in four frameworks, by a layer of theirs or written out, and in JavaScript.
 // What each framework calls an operation stands in frameworks.json, and what the comments say in sentences.json.
 
 import frameworks from "../../frameworks.json" with { type: "json" };
+import { flatCode } from "./flat_code.js";
 import { hasGroups } from "./geometry.js";
 import { tuple } from "./numbers.js";
 import { lengthNames, ofWeights } from "./readout.js";
@@ -12,11 +13,11 @@ const CODE_WIDTH = 62;
 const PARAMETERS = ["weight", "bias"];
 const RUNNING = ["running_mean", "running_var"];
 
-export const FRAMEWORKS = Object.keys(frameworks.spelling);
+export const FRAMEWORKS = [...Object.keys(frameworks.spelling), say("code.javascript")];
 
 /**
  * The source code by framework. It is meant to be copied and run: it takes `x` in the layout that normviz was given,
- * and makes `y` in the same layout, whatever layout the framework prefers in between.
+ * and makes `y` in the same layout, whatever layout the framework prefers in between. JavaScript's arrays are flat.
  * @param {any} method  a row of METHODS
  * @param {{shape: number[], G?: number, eps: number, channelAxis?: number, evaluating?: boolean,
  *   affine?: {weight?: number[], bias?: number[]}}} choice
@@ -44,7 +45,9 @@ export function codeOf(method, { shape, G, eps, channelAxis = 1, evaluating = fa
     given,
     perElement: given.filter((name) => affine[name].length > 1)
   };
-  return Object.fromEntries(FRAMEWORKS.map((name) => [name, snippetOf(choice, name).join("\n")]));
+  const flat = { ...choice, names: layout(choice, choice.axis), lengths: ordered(shape, choice.axis) };
+  const lines = (name) => (name in frameworks.spelling ? snippetOf(choice, name) : flatCode(flat));
+  return Object.fromEntries(FRAMEWORKS.map((name) => [name, lines(name).join("\n")]));
 }
 
 function snippetOf(choice, framework) {

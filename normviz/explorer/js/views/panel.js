@@ -11,7 +11,7 @@ import sentences from "../../sentences.json" with { type: "json" };
 
 export const STEPS = ["pick", "gather", "mean", "variance", "normalize", "scale"];
 const stepName = (step) => say(`steps.name-${STEPS[step]}`);
-const FACTS = ["size", "sets", "shape", "couples"];
+const FACTS = ["size", "sets", "shape", "channels", "couples"];
 const HAT = "x\u0302";
 
 export function createPanel(act) {
@@ -229,12 +229,15 @@ function drawSet(p, data, state, shown) {
         : `<i>${axes[a]}</i> = ${span(r)}`;
     put(p.where, say("panel.where", { index, ranges: shown.ownSet.map(part).join(", ") }));
   }
-  // In eval mode nothing is pooled, so the panel speaks of no set.
+  // In eval mode nothing is pooled, so the panel speaks of no set. Sets that are given are no blocks.
   for (const name of ["size", "sets"]) hide(p.facts[name].parentElement, evaluating);
+  hide(p.facts.channels.parentElement, evaluating || Boolean(given));
   const product = shown.block && shown.block.filter((b) => b > 1).length > 1 ? `${shown.block.join(" · ")} = ` : "";
   put(p.facts.size, evaluating ? "" : `${product}<b>${whole(shown.size)}</b>`);
   put(p.facts.sets, evaluating ? "" : `<b>${whole(shown.sets)}</b>`);
   put(p.facts.shape, given ? say("panel.shape-given") : `${texts.statistics} = <b>${tuple(shown.statisticsShape)}</b>`);
+  const channels = (row) => say(`panel.channels-${row.c}`, { count: shown.block[1], all: data.shape[1] });
+  put(p.facts.channels, given || evaluating ? "" : channels(shown.method));
   put(p.facts.couples, couples(data, shown));
   const own = evaluating ? say("panel.where-eval", { channel: shown.cell[1] }) : texts?.words;
   put(p.words, given ? say("sets.given") : own);
