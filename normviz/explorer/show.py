@@ -334,6 +334,17 @@ def compare_methods(
     return Compared(subject.travelling(), tuple(states))
 
 
+def beside_given_sets(x: Any, labels: Any, **keywords: Any) -> Compared:
+    """Show a method beside given sets of the same tensor: `labels` has the number of the set of each cell.
+
+    Arguments and errors are those of `show`.
+    """
+    given = {key: value for key, value in keywords.items() if key != "num_groups"} | {"method": "given"}
+    started = [validation.start(x, one | {"labels": labels, "controls": False}) for one in (keywords, given)]
+    (subject, _), states = started[0], [state for _, state in started]
+    return Compared(subject.travelling(), tuple(states))
+
+
 def different_sizes(shape: tuple[int, ...], states: Sequence[State]) -> list[State]:
     """The states with numbers of groups whose sets are not as large as another method's, where there are such."""
     found = []

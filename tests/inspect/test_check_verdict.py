@@ -273,6 +273,29 @@ def test_in_a_notebook():
     assert verdict.x.shape == verdict.wrong.shape == SHAPE
 
 
+def test_where_most_cells_are_wrong_the_sets_of_fn_stand_beside_the_right_ones():
+    """Crosses on every cell would say nothing; nor do sets that are right."""
+    interleaved = nv.check(faulty.interleaved, "group", 2)
+    labels = np.arange(SHAPE[0])[:, None] * 2 + np.arange(SHAPE[1]) % 2  # channel c is in group c % 2
+    assert 2 * interleaved.wrong.sum() > interleaved.wrong.size
+    first = {(a, b) for a, b in zip(interleaved.sets[..., 0, 0].ravel(), labels.ravel(), strict=True)}
+    assert len(first) == len(np.unique(labels)) == len(np.unique(interleaved.sets))
+    page = html.unescape(interleaved._repr_html_())
+    assert "cells are wrong, so none is crossed. First come the sets of Group Norm with G = 2, then the sets of" in page
+    assert "Given sets" in page
+
+    unbiased = nv.check(faulty.unbiased, "batch", shape=(2, 3, 2, 2))
+    assert 2 * unbiased.wrong.sum() > unbiased.wrong.size
+    assert unbiased.sets is None
+    plain = nv.show(unbiased.x, "batch", index=unbiased.findings[0].cell, title="Check: unbiased-variance").fragment()
+    assert unbiased._repr_html_().endswith(f"so none is crossed.</p>{plain}")
+
+    few = nv.check(lambda x: nv.normalize(x, "batch") + 1e-2 * (np.indices(x.shape).sum(0) == 0), "batch")
+    assert 2 * few.wrong.sum() <= few.wrong.size
+    crossed = nv.show(few.x, "batch", index=(0, 0, 0, 0), marks=few.wrong, title="Check: sets").fragment()
+    assert few._repr_html_().endswith(f"numpy.)</p>{crossed}")
+
+
 def test_explore():
     verdict = nv.check(faulty.wrong_axes, "batch")
     explorer = verdict.explore()

@@ -213,6 +213,7 @@ class Check:
         self.mode: Mode | None = None
         self.state: RunningState | None = None
         self.subject: Subject | None = None
+        self.sets: np.ndarray | None = None
         self.cause: BaseException | None = None
 
     def run(self) -> Verdict:
@@ -247,6 +248,8 @@ class Check:
             if mismatch.x is not None and mismatch.wrong is not None:
                 known["x"] = np.ascontiguousarray(uncanonical(mismatch.x, request.channel_axis))
                 known["wrong"] = mismatch.wrong.reshape(mismatch.x.shape)
+                if self.sets is not None and self.sets.shape == mismatch.x.shape:
+                    known["sets"] = self.sets
                 break
         known |= {name: getattr(request, name) for name in ("method", "num_groups", "eps", "channel_axis")}
         findings = tuple(m.finding(request.channel_axis, HINTS[m.code]) for m in self.mismatches)
@@ -333,6 +336,14 @@ class Check:
             self.add("affine-per-group", text, pair=((C,), (G,)))
         base = right(subject.pool, self.request.eps)
         recipe, tolerance = self._compare_outputs(subject, base, self._trials(subject))
+        if recipe is not None:
+            self.sets = recipe.cut.labels(subject.pool)
+        if self.sets is not None:
+            right_sets = subject.pool.labels()
+            pairs = np.unique([self.sets.ravel(), right_sets.ravel()], axis=1)
+            # Two ways to cut x are the same if each set of one meets one set of the other.
+            same = pairs.shape[1] == len(np.unique(self.sets)) == len(np.unique(right_sets))
+            self.sets = None if same else np.unique(self.sets, return_inverse=True)[1].reshape(self.sets.shape)
         if subject.layout == "along" and "channels-last" not in self.codes:
             self._compare_layouts(subject, base)
         if "float16-accumulation" in self.codes:
@@ -460,6 +471,7 @@ class Check:
             if line is None and (len(found) != 1 or tolerance > strict):
                 # With the sets measured, combinations with bugs that make others need no trial.
                 case = replace(case, measured=measured_sets(subject))
+                self.sets = case.measured
                 if case.measured is None and (mismatches := moved_output(case, trials, base, tolerances)):
                     self.mismatches += mismatches
                     return None, strict

@@ -1,4 +1,4 @@
-"""The result of a check: its findings, as text, for a test, and with the wrong cells lit."""
+"""The result of a check: its findings, as text, for a test, and with a picture of what is wrong."""
 
 from __future__ import annotations
 
@@ -105,6 +105,8 @@ class Verdict(Fragment):
         Sentences about what check handed to fn beyond what its caller gave, and what it assumed.
     x, wrong
         The input that shows the first finding, as fn has it, and its wrong cells, with axes (N, C, *spatial).
+    sets
+        The sets of fn where they are not those of the method: labels of the shape of `wrong`. None if check knows none.
     cause
         The exception that fn raised, if any.
     """
@@ -122,6 +124,7 @@ class Verdict(Fragment):
     notes: tuple[str, ...] = ()
     x: np.ndarray | None = None
     wrong: np.ndarray | None = None
+    sets: np.ndarray | None = None
     cause: BaseException | None = None
 
     @property
@@ -201,9 +204,19 @@ class Verdict(Fragment):
         return text + f"<p>{html.escape(' '.join(self._last_lines()))}</p>" + self._picture()
 
     def _picture(self) -> str:
-        """Return the explorer with the wrong cells lit, as HTML; empty if no cell is wrong."""
+        """Return the explorer with the wrong cells crossed, as HTML; empty if no cell is wrong.
+
+        Where most cells are wrong, crosses say nothing. Then the sets of fn stand beside those of the method.
+        """
         if self.x is None or self.wrong is None or not self.wrong.any():
             return ""
-        from normviz.explorer.show import show
+        from normviz.explorer.show import beside_given_sets, show
 
-        return show(self.x, **self._scene()).fragment()
+        scene = self._scene()
+        if 2 * self.wrong.sum() <= self.wrong.size:
+            return show(self.x, **scene).fragment()
+        text, scene["marks"] = f"{self.wrong.sum()} of {self.wrong.size} cells are wrong, so none is crossed.", None
+        if self.sets is None:
+            return f"<p>{text}</p>" + show(self.x, **scene).fragment()
+        text += f" First come the sets of {html.escape(self._name())}, then the sets of fn; click a cell to compare."
+        return f"<p>{text}</p>" + beside_given_sets(self.x, self.sets, **scene).fragment()
