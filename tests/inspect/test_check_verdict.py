@@ -281,7 +281,7 @@ def test_where_most_cells_are_wrong_the_sets_of_fn_stand_beside_the_right_ones()
     first = {(a, b) for a, b in zip(interleaved.sets[..., 0, 0].ravel(), labels.ravel(), strict=True)}
     assert len(first) == len(np.unique(labels)) == len(np.unique(interleaved.sets))
     page = html.unescape(interleaved._repr_html_())
-    assert "cells are wrong, so none is crossed. First come the sets of Group Norm with G = 2, then the sets of" in page
+    assert "crossed. The first picture has the sets of Group Norm with G = 2, the second the sets of fn." in page
     assert "Given sets" in page
 
     unbiased = nv.check(faulty.unbiased, "batch", shape=(2, 3, 2, 2))

@@ -218,5 +218,6 @@ class Verdict(Fragment):
         text, scene["marks"] = f"{self.wrong.sum()} of {self.wrong.size} cells are wrong, so none is crossed.", None
         if self.sets is None:
             return f"<p>{text}</p>" + show(self.x, **scene).fragment()
-        text += f" First come the sets of {html.escape(self._name())}, then the sets of fn; click a cell to compare."
+        right = html.escape(self._name())
+        text += f" The first picture has the sets of {right}, the second the sets of fn. Click a cell to compare them."
         return f"<p>{text}</p>" + beside_given_sets(self.x, self.sets, **scene).fragment()
