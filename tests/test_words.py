@@ -86,6 +86,7 @@ def test_words_are_sentences_for_students():
     assert sentences["group"]["words"] == (
         "The cells of C/G neighboring channels, in one sample and at all positions, share one mean and one variance."
     )
+    assert all(0 < len(row.place) < 45 for row in METHODS.values())
     assert "no mean is subtracted" in sentences["rms"]["words"]
     assert "one squared norm, and no mean is subtracted" in sentences["weight_norm"]["words"]
     assert "in a slice of N/G samples" in sentences["ghost"]["words"]

@@ -47,6 +47,8 @@ class Method:
     axes
         "activations" for x of shape (N, C, *spatial); "weights" for the weights of a convolution, (Cout, Cin, *kernel),
         where Cout takes the place of N, and Cin that of C.
+    place
+        Where it is usually found, in a few words.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Method:
     reference: str
     statistic: Statistic = "mean and variance"
     axes: Literal["activations", "weights"] = "activations"
+    place: str = ""
 
     @property
     def centered(self) -> bool:
@@ -142,6 +145,7 @@ METHODS = MethodTable(
             affine="per channel",
             torch="torch.nn.BatchNorm2d(C)",
             reference="Ioffe & Szegedy 2015 (arXiv 1502.03167)",
+            place="images, large batches",
         ),
         Method(
             name="layer",
@@ -152,6 +156,7 @@ METHODS = MethodTable(
             affine="per element",
             torch="torch.nn.LayerNorm([C, H, W])",
             reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450)",
+            place="recurrent networks",
         ),
         Method(
             name="instance",
@@ -162,6 +167,7 @@ METHODS = MethodTable(
             affine="none",
             torch="torch.nn.InstanceNorm2d(C)",
             reference="Ulyanov, Vedaldi & Lempitsky 2016 (arXiv 1607.08022)",
+            place="style transfer",
         ),
         Method(
             name="group",
@@ -172,6 +178,7 @@ METHODS = MethodTable(
             affine="per channel",
             torch="torch.nn.GroupNorm(G, C)",
             reference="Wu & He 2018 (arXiv 1803.08494)",
+            place="small batches: detection, video, denoisers",
         ),
         Method(
             name="positional",
@@ -182,6 +189,7 @@ METHODS = MethodTable(
             affine="per channel",
             torch="torch.nn.LayerNorm(C), channels last",
             reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450); Li et al. 2019 (arXiv 1907.04312)",
+            place="transformers, ConvNeXt",
         ),
         Method(
             name="rms",
@@ -192,6 +200,7 @@ METHODS = MethodTable(
             affine="scale per channel",
             torch="torch.nn.RMSNorm(C), channels last",
             reference="Zhang & Sennrich 2019 (arXiv 1910.07467)",
+            place="language models (LLaMA)",
             statistic="mean square",
         ),
         Method(
@@ -203,6 +212,7 @@ METHODS = MethodTable(
             affine="per channel of a group",
             torch="torch.nn.LayerNorm(C // G) on x.unflatten(-1, (G, C // G)), channels last",
             reference="Dehghani et al. 2023 (arXiv 2302.05442)",
+            place="queries, keys of attention",
         ),
         Method(
             name="per_head_rms",
@@ -213,6 +223,7 @@ METHODS = MethodTable(
             affine="scale per channel of a group",
             torch="torch.nn.RMSNorm(C // G) on x.unflatten(-1, (G, C // G)), channels last",
             reference="Zhang & Sennrich 2019 (arXiv 1910.07467), on the queries and keys of each attention head",
+            place="queries, keys of attention",
             statistic="mean square",
         ),
         Method(
@@ -224,6 +235,7 @@ METHODS = MethodTable(
             affine="per channel",
             torch="none; relatives.frn adds the threshold that belongs to it",
             reference="Singh & Krishnan 2020 (arXiv 1911.09737)",
+            place="images, with its threshold",
             statistic="mean square",
         ),
         Method(
@@ -235,6 +247,7 @@ METHODS = MethodTable(
             affine="per channel",
             torch="torch.nn.BatchNorm2d(C) on each of x.chunk(G)",
             reference="Hoffer, Hubara & Soudry 2017 (arXiv 1705.08741)",
+            place="very large batches; several GPUs",
         ),
         Method(
             name="weight_norm",
@@ -245,6 +258,7 @@ METHODS = MethodTable(
             affine="scale per output channel",
             torch="torch.nn.utils.parametrizations.weight_norm(layer), with no eps",
             reference="Salimans & Kingma 2016 (arXiv 1602.07868)",
+            place="proposed for recurrent networks",
             statistic="squared norm",
             axes="weights",
         ),
@@ -257,6 +271,7 @@ METHODS = MethodTable(
             affine="none",
             torch="none; torch.nn.functional.layer_norm(w, w.shape[1:]) has the same numbers",
             reference="Qiao et al. 2019 (arXiv 1903.10520)",
+            place="with Group Norm",
             axes="weights",
         ),
     )
