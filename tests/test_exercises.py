@@ -37,12 +37,19 @@ def test_chapters_1_to_10_have_exercises():
     assert numbers == ["01", "02", "03", "03b", "04", "05", "06", "07", "08", "09", "10"]
 
 
+@pytest.mark.parametrize("chapter", ALL, ids=lambda chapter: chapter.stem)
+def test_every_chapter_has_notes_for_the_teacher(chapter):
+    note, _ = solutions(chapter)
+    assert 20 <= len(note.split()) <= 220
+    assert note.startswith("**Plan")
+    assert "**To extend.**" in note
+
+
 def test_every_exercise_has_its_cells_and_its_solution(path):
     notebook = read(path)
-    names, (note, found) = exercises(notebook), solutions(path)
+    names, (_, found) = exercises(notebook), solutions(path)
     assert 2 <= len(names) <= (12 if path.stem == "10_real_bugs" else 4)
     assert set(found) == {f"{name}-code" for name in names}
-    assert 20 <= len(note.split()) <= 220
     by_id = {cell.id: cell for cell in notebook.cells}
     for number, name in enumerate(names, start=1):
         assert by_id[name].cell_type == "markdown"
