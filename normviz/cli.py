@@ -175,6 +175,23 @@ def instructor(folder: Path) -> None:
 
 
 @cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+def kit(folder: Path) -> None:
+    """Write what a lecturer needs into a folder.
+
+    A lecture of slides with live explorers and notes, figures, a worksheet and its key, lesson plans, pages for an LMS,
+    the licence and how to cite. DIR is made; files that already exist there are kept.
+    """
+    from normviz import kit as made  # which imports plotly
+
+    written, kept = write_new(made.contents(), folder)
+    tell(folder, "Written", written, kept)
+    if made.rasterizer() is None:
+        click.echo(made.NO_PNG)
+    click.echo(f"Open {folder / 'index.html'} first.")
+
+
+@cli.command()
 @click.argument("source", nargs=-1, required=True, metavar="FILE | --shape N C [D] [H] [W]")
 @click.option("--shape", is_flag=True, help="Use random normal numbers of this shape (seeded) instead of a file.")
 @click.option("-m", "--method", default="group", show_default=True, metavar="NAME", help=f"{', '.join(nv.METHODS)}.")
@@ -267,7 +284,7 @@ def audit(
 
 
 def tell(folder: Path, verb: str, new: Sequence[str], kept: Sequence[str]) -> None:
-    """Print the names of the notebooks that were written to a folder, and of those that were already there."""
+    """Print the names of the files that were written to a folder, and of those that were already there."""
     if new:
         click.echo(f"{verb} to {folder}: {', '.join(new)}")
     if kept:

@@ -11,12 +11,14 @@ from tests.course import NOTEBOOKS
 from tests.published import OTHERS, WU_HE, prose, published, without_source
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+KIT = [ROOT / "normviz/kit/lecture.html", ROOT / "normviz/kit/lesson_plans.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *KIT]
 OWN = {  # numbers of a page that were chosen, or that the named test or command gives
     "README.md": "1.6 3.11",  # millions of cells, 32 * 256 * 14 * 14; the version of Python
     "docs/look/misconceptions.md": "0.00001 0.000001 0.001 0.01 0.99 0.7",  # eps, momentum, and the root of 1/2
     "docs/speed.md": "1.5 4.7",  # make bench-docs
     "docs/teach/your_course.md": "4.7",  # megabytes of plotly.js
+    "normviz/kit/lecture.html": "0.00001",  # eps
 }
 EXAMPLE = "1.5 0.917 9.625 35.734 2.5 0.25 4.25 3.6875 0.522 1.567 1.276 1.108 1.172 0.651"
 EXERCISES = {  # numbers that a student computes by hand, or that a report on a bug has

@@ -70,7 +70,7 @@ def test_the_wheel_has_the_package_the_course_and_nothing_else(wheel):
         Path(name).suffix or Path(name).name for name in package
     }
     assert "normviz/notebooks/00_tour.ipynb" in course
-    assert names == package | course
+    assert names == package | course | {"normviz/CITATION.cff"}
     licences = {name for name in contents(wheel) if "/licenses/" in name}
     assert licences == {f"normviz-{nv.__version__}.dist-info/licenses/LICENSE"}
 
@@ -136,6 +136,7 @@ RESULTS = {
     "playground": ("playground --no-open -o p.html", "Wrote p.html"),
     "export": ("export --shape 2 4 3 3 -o x.svg", "Wrote x.svg"),
     "devices": ("devices", 'compiled: numba is not installed; pip install "normviz[fast]"'),
+    "kit": ("kit out", 'The figures are SVG files only. For PNG files too: pip install "normviz[gif]"'),
     "instructor": ("instructor", "Written to normviz-instructor: 00_tour.ipynb"),
 }
 NEEDS_AN_EXTRA = {

@@ -43,6 +43,7 @@ def gather(source: Path, executed: Path | None, lite: str | None) -> None:
             chapter.metadata["mystnb"] = {"execution_mode": "off"}
         nbformat.write(chapter, source / "course" / path.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", source / "changelog.md")
+    shutil.copyfile(ROOT / "normviz" / "kit" / "lesson_plans.md", source / "teach" / "lesson_plans.md")
     nv.worksheet((2, 4, 3, 3), path=source / "_static" / "worksheet.html")
 
 

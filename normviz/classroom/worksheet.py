@@ -44,6 +44,7 @@ COLORS_STYLE = f":root {{ --page: {LIGHT['page']}; --ink: {LIGHT['ink']}; }}"
 USUAL = 4
 """The number of groups that a question takes if it can."""
 SHAPE = (4, 8, 4, 4)
+FOUR = ("batch", "layer", "instance", "group")
 WIDTH = 590
 """Pixels of a figure, whose letters are 13 pixels high. On paper it is a little larger, so they have 9.5 points."""
 TITLE = say("worksheet.title")
@@ -53,7 +54,7 @@ LINE = '<span class="line"></span>'
 @check_keywords
 def worksheet(
     x: Any = None,
-    methods: str | Iterable[str] = ("batch", "layer", "instance", "group"),
+    methods: str | Iterable[str] = FOUR,
     num_groups: int | None = None,
     index: Iterable[int] | None = None,
     path: str | os.PathLike[str] | None = None,
@@ -103,10 +104,28 @@ def worksheet(
     >>> nv.worksheet((2, 8, 4, 4), methods=["batch", "group"], num_groups=2).count("<svg")
     4
     """
+    files = _files(path, key)
+    heading, sheet, answers = parts(x, methods, num_groups, index, title)
+    both = page(heading, f'{sheet}<div class="key">{answers}</div>')
+    if not files:
+        return both
+    texts = [both] if len(files) == 1 else [page(heading, sheet), page(heading, answers)]
+    for file, text in zip(files, texts, strict=True):
+        write(file, text)
+    return None
+
+
+def parts(
+    x: Any = None,
+    methods: str | Iterable[str] = FOUR,
+    num_groups: int | None = None,
+    index: Iterable[int] | None = None,
+    title: str = TITLE,
+) -> tuple[str, str, str]:
+    """Return the heading, the questions and the key as HTML, for `page`; the arguments are those of `worksheet`."""
     names = method_names("methods", methods)
     if not names:
         raise ValueError("worksheet() has nothing to ask: methods is empty; give it at least one")
-    files = _files(path, key)
     subject = validation.subject(_of_shape(SHAPE if x is None else x) if x is None or isinstance(x, tuple) else x)
     if index is None:
         N, _, *spatial = subject.shape
@@ -118,7 +137,7 @@ def worksheet(
     states = [validation.first_state(subject, each) for each in asked]
     ends = list(filter(None, (end_of(subject.shape, each) for each in given)))
     for end in ends:
-        warnings.warn(end, UserWarning, stacklevel=3)
+        warnings.warn(end, UserWarning, stacklevel=4)
     questions, keys = map(
         "".join, zip(*(_sections(subject, state, k) for k, state in enumerate(states, 1)), strict=True)
     )
@@ -127,13 +146,7 @@ def worksheet(
     said = "".join(f"<p>{escape(note)}</p>\n" for note in [*ends, *notes])
     sheet = f'<h1>{heading}</h1>\n<p class="who">{who}</p>\n<p>{say("worksheet.task")}</p>\n{questions}\n{said}'
     answers = f"<h1>{say('worksheet.key', title=heading)}</h1>\n{keys}"
-    both = _page(heading, f'{sheet}<div class="key">{answers}</div>')
-    if not files:
-        return both
-    texts = [both] if len(files) == 1 else [_page(heading, sheet), _page(heading, answers)]
-    for file, text in zip(files, texts, strict=True):
-        write(file, text)
-    return None
+    return heading, sheet, answers
 
 
 def _files(path: Any, key: Any) -> list[Path]:
@@ -206,7 +219,7 @@ def end_of(shape: Sequence[int], given: Mapping[str, Any]) -> str | None:
     return say("worksheet.end-cell", name=name) if other is None else say("worksheet.end", name=name, other=other)
 
 
-def _page(heading: str, body: str) -> str:
+def page(heading: str, body: str) -> str:
     """A page without scripts; `heading` and `body` are HTML."""
     return f"""<!doctype html>
 <html lang="en">
