@@ -195,13 +195,17 @@ def figure(
 
     chart.add_slider(drawing, [step(c) for c in range(min(len(noise.sigma), 32))], "Channel c = ")
     k, v = np.median(noise.effective_mean), np.median(noise.effective_var)
+    crops = ""
+    if x is None and noise.effective_source is not None:
+        worth = _number(np.median(noise.effective_source))
+        crops = f"The samples are crops of 8 photographs; all crops of one photograph count as {worth} values together. "
     return chart.finish(
         drawing, "How noisy are a batch's statistics?",
         f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
         "samples. Cells of one map are not independent, so N·H·W overstates the information in a batch: a map of "
         f"{noise.cells} cells counts as about k = {_number(k)} independent values for the mean and {_number(v)} for "
         "the variance (medians over the channels), a batch as N·k. The lines of the mean are σ/√(N·H·W) and σ/√(N·k). "
-        "Measured here.",
+        f"{crops}Measured here.",
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "
         f"square root of N, but lies above the line for independent cells: a map of {noise.cells} cells counts as "
         f"about {_number(k)} for the mean. A slider chooses the channel.",
