@@ -198,7 +198,7 @@ def figure(
     crops = ""
     if x is None and noise.effective_source is not None:
         worth = _number(np.median(noise.effective_source))
-        crops = f"The samples are crops of 8 photographs; all crops of one photograph count as {worth} values together. "
+        crops = f"The samples are crops of 8 photographs; all crops of one photograph count as {worth} together. "
     return chart.finish(
         drawing, "How noisy are a batch's statistics?",
         f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
