@@ -62,7 +62,7 @@ def test_sources_of_unequal_size():
     """Three samples of patient 9 and one of patient 4: all variance of the means is between the patients."""
     x = np.array([1.0, 1, 1, 6]).reshape(4, 1, 1) + np.array([-1.0, 1])
     noise = nv.labs.batch_size.measure(x, draws=2, source=[9, 9, 9, 4])
-    assert noise.effective_source == pytest.approx(91 / 75, rel=1e-12)  # variance of all values 91/16, of the means 75/16
+    assert noise.effective_source == pytest.approx(91 / 75, rel=1e-12)  # variances: of all values 91/16, of means 75/16
     assert nv.labs.batch_size.measure(x, draws=2).effective_source is None
 
 
