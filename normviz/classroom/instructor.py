@@ -110,7 +110,7 @@ def versions(course: Path) -> Iterator[tuple[str, str]]:
     Parameters
     ----------
     course
-        The folder of the students' notebooks. A notebook without exercises is not changed.
+        The folder of the students' notebooks. One without a file of solutions is not changed.
     """
     for path in sorted(course.glob("*.ipynb")):
         text, solutions = path.read_text("utf-8"), SOLUTIONS / f"{path.stem}.md"
