@@ -212,7 +212,7 @@ def broken(text: str, width: float, letter: float = LETTER) -> str:
 
 
 def finish(
-    figure: Any, title: str, caption: str, alt: str, *, room: Room, height: int | tuple[int, int] = 340,
+    figure: Any, title: str | Sequence[str], caption: str, alt: str, *, room: Room, height: int | tuple[int, int] = 340,
     left: int = 64, right: int = 20, above: int | None = None, axis: int = AXIS,
     names: Sequence[str] | None = None, ends: Sequence[Ends] = (),
 ) -> go.Figure:  # fmt: skip
@@ -226,7 +226,7 @@ def finish(
         A figure with its traces, axes, slider and buttons (at most one row or menu).
     title, caption
         Shown above and under the chart, broken into lines that fit; a figure for a projector shows no caption. The
-        title is the finding.
+        title is the finding, or one finding for each step of the slider, or of the menu where there is no slider.
     alt
         The alt text, kept as `layout.meta["alt"]`; `chart_html.to_html` puts it on the page.
     room
@@ -255,7 +255,7 @@ def finish(
         figure.data[index].showlegend = False
     panel_lines = _break_panel_titles(figure, room.width - left - right, 7.2 * scale)
     sign = narrow or room.presenter
-    title_lines = broken(title, room.width - scale * (108 if sign else 172), 9.6 * scale)
+    title_lines = _titles(figure, title, room.width - scale * (108 if sign else 172), 9.6 * scale)
     caption_lines = "" if room.presenter else broken(caption, room.width - 28)
     menus = list(figure.layout.updatemenus)
     rows = _legend_rows(figure, room.width - left - right, names, scale)
@@ -334,6 +334,20 @@ def _enlarge(figure: Any, room: Room) -> None:
     for text in texts:
         if text.font.size:
             text.font.size = room.text(text.font.size)
+
+
+def _titles(figure: Any, title: str | Sequence[str], width: float, letter: float) -> str:
+    """Return the title that is shown first, and give every step its own, all with the same number of lines."""
+    if isinstance(title, str):
+        return broken(title, width, letter)
+    control = (figure.layout.sliders or figure.layout.updatemenus)[0]
+    texts = [broken(text, width, letter) for text in title]
+    most = max(text.count("<br>") for text in texts)
+    texts = [text + "<br>\N{NO-BREAK SPACE}" * (most - text.count("<br>")) for text in texts]
+    for step, text in zip(getattr(control, "steps", None) or control.buttons, texts, strict=True):
+        traces, layout, indices = step.args
+        step.args = [traces, {**layout, "title.text": f"<b>{text}</b>"}, indices]
+    return texts[control.active]
 
 
 def _legend_rows(figure: Any, span: float, names: Sequence[str] | None, scale: float) -> int:

@@ -44,6 +44,7 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
     `plot` is the width and height of the plot of all panels, `size` the size of the font and `right` the right margin,
     all in pixels. A panel becomes narrower by the width of its names. Lines that coincide share a label, which says so.
     """
+    widths: dict[str, tuple[_Panel, float]] = {}
     for group in ends:
         panel = _Panel(figure, group, plot, size)
         states = [panel.labels({})]
@@ -62,13 +63,16 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
             extended = {key: [*traces.get(key, [None] * len(indices)), own.get(key)] for key in {**traces, **own}}
             step.args = [extended, layout, [*indices, len(figure.data)]]
         letters = max(len(line) for state in states for line in _plain_lines(state["text"]))
-        panel.shrink(LETTER * size * (letters + 2), right)
+        axis = panel.first.xaxis or "x"
+        widths[axis] = panel, max(LETTER * size * (letters + 2), widths[axis][1] if axis in widths else 0)
         place = {"xaxis": panel.first.xaxis, "yaxis": panel.first.yaxis, "visible": panel.first.visible}
         font = {"size": size}
         figure.add_scatter(
             mode="text", textposition="middle right", textfont=font, cliponaxis=False, showlegend=False,
             hoverinfo="skip", **states[0], **place,
         )  # fmt: skip
+    for panel, width in widths.values():
+        panel.shrink(width, right)
 
 
 def steps_of(item: Any) -> Sequence[Any]:

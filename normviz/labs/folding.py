@@ -300,7 +300,7 @@ def figure(
     cost = recorded() if cost is None else cost
     if not isinstance(cost, Cost):
         raise TypeError(f"cost must be what measure_cost() returns, or None, not {type(cost).__name__}")
-    titles = ["Batch Norm, folded", f"Group Norm, G = {num_groups}, folded", "Time of not folding"]
+    titles = ["Batch Norm, folded", f"Group Norm, G = {num_groups}", "Time of not folding"]
     drawing, places = chart.panels(titles, room, gap=0.1, stacked_gap=0.13)
     N, cells = len(result.outputs["batch"]), result.outputs["batch"][0].size
     chosen = np.sort(np.random.default_rng(0).permutation(cells)[:MAX_DOTS])
@@ -316,7 +316,7 @@ def figure(
     diagonal = {"color": chart.COLOURS["grey"], "width": 1, "dash": "dot"}
     for place in places[:2]:
         drawing.add_scatter(x=span, y=span, mode="lines", line=diagonal, hoverinfo="skip", showlegend=False, **place)
-    names = {"group": ("then Group Norm", "pink"), "batch": ("then Batch Norm", "blue"), "folded": ("folded", "grey")}
+    names = {"group": ("Group", "pink"), "batch": ("Batch", "blue"), "folded": ("folded", "grey")}
     for k, (key, (name, colour)) in enumerate(names.items()):
         low, middle, high = 100 * np.array(cost.extra[key]).T
         bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 3, "array": chart.rounded(high - middle)}
@@ -342,9 +342,11 @@ def figure(
         drawing.update_yaxes(range=span, **place)
     drawing.update_xaxes(title_text="input channels", type="log", **chart.ticks(cost.channels[::2]), **places[2])
     drawing.update_yaxes(title_text="output with folded weights", **places[0])
-    drawing.update_yaxes(title_text="extra time (%)", rangemode="tozero", **places[2])
+    quartiles = 100 * np.concatenate([*cost.extra.values()])
+    drawing.update_yaxes(title_text="extra time (%)", range=[1.1 * quartiles.min(), 1.1 * quartiles.max()], **places[2])
     # On sample 0 both agree, so the next one is shown first.
-    chart.add_slider(drawing, [step(n) for n in range(min(N, MAX_SAMPLES))], "Folded for sample 0, shown: ", 1)
+    steps = [step(n) for n in range(min(N, MAX_SAMPLES))]
+    chart.add_slider(drawing, steps, "Folded for sample 0; shown: sample ", 1)
     first, last = (100 * row[1] for row in (cost.extra["batch"][0], cost.extra["batch"][-1]))
     Cin = cost.channels
     return chart.finish(
@@ -361,12 +363,12 @@ def figure(
         "diagonal, for Group Norm only those of sample 0 do. Beside them, the extra time of a separate Batch Norm or "
         "Group Norm, in percent of the convolution’s, which falls with the number of input channels; folded it is 0.",
         # The titles of the axes have two lines.
-        room=room, height=(300, 860), axis=chart.AXIS + chart.LINE,
+        room=room, height=(300, 860), axis=chart.AXIS + chart.LINE, ends=[chart.Ends([4, 5, 6])],
     )  # fmt: skip
 
 
 def _finding(result: Folding) -> str:
-    """Say what folding does to the outputs of this x."""
+    """Say what folding does to the outputs for this x."""
     wrong = result.errors["group"][1:].max()
     if wrong < 1e-9:
         return "Here folding is exact for both: all samples have the same group statistics"

@@ -134,15 +134,15 @@ def figure(
     """
     room = chart.room(width, presenter)
     result = measure(x, num_groups=num_groups, eps=eps, scales=scales, seed=seed)
-    titles = ["Jacobian, sorted by set", "Gradient of the output ringed", "Weights times k"]
+    titles = ["Jacobian, sorted by set", "Gradient of the output ringed", "Weights × k"]
     drawing, places = chart.panels(titles, room, gap=0.09, stacked_gap=0.11)
     N, C, H, W = result.jacobians["batch"].pooling.shape
-    hover = "root of the share of the largest: %{z:.2f}<extra></extra>"
+    hover = "%{z:.2f}: root of the value / the largest value<extra></extra>"
     for k, place in enumerate(places[:2]):
         drawing.add_heatmap(**chart.DIVERGING, zmin=-1, zmax=1, xgap=k, ygap=k, hovertemplate=hover, **place)
     ring = {"symbol": "circle-open", "size": 13, "color": chart.COLOURS["orange"], "line": {"width": 3}}
     drawing.add_scatter(x=[0], y=[0], mode="markers", marker=ring, hoverinfo="skip", showlegend=False, **places[1])
-    for k, (name, colour) in enumerate({"without": "grey", "with the method": "blue"}.items()):
+    for k, (name, colour) in enumerate({"without": "grey", "with it": "blue"}.items()):
         line = {"color": chart.COLOURS[colour], "dash": chart.DASHES[1 - k]}
         drawing.add_scatter(
             x=list(result.scales), y=None if k else result.norms["none"].tolist(), name=name,
@@ -157,9 +157,17 @@ def figure(
         changed = {"z": [*map(chart.signed_root, matrices), None], "y": [None, None, result.norms[method].tolist()]}
         name = "Positional" if method == "positional" else LABELS[method].label.removesuffix(" Norm")
         title = f"{sets.count} blocks of {sets.size} × {sets.size}"
-        return chart.step(name, changed, [0, 1, 4], xaxis__title__text=title)
+        last = result.norms[method][-1]
+        factor = (
+            f"Weights × {result.scales[-1]:g}: gradient × {last:.2g}" if np.isfinite(last) else "No gradient at all"
+        )
+        layout = {"xaxis__title__text": title, "annotations[2].text": factor}
+        return chart.step(name, changed, [0, 1, 4], **layout)
 
     rows = {"tickvals": list(range(N * C)), "ticktext": [f"n{n} c{c}" for n in range(N) for c in range(C)]}
+    norms = np.concatenate([*result.norms.values()])
+    norms = norms[np.isfinite(norms) & (norms > 0)]
+    span = [float(np.log10(norms.min() / 1.3)), float(np.log10(norms.max() * 1.3))]
     inverse = chart.ticks(1 / k for k in result.scales)
     drawing.update_layout(
         xaxis={"showticklabels": False, "ticks": ""},
@@ -167,17 +175,17 @@ def figure(
         xaxis2={"title": {"text": "position (h, w)"}, **chart.NO_TICKS},
         yaxis2={"range": [N * C - 0.5, -0.5], "ticks": "", "showgrid": False, **rows},
         xaxis3={"type": "log", "title": {"text": "k"}, **chart.ticks(result.scales)},
-        yaxis3={"type": "log", "title": {"text": "gradient, k = 1 is 1"}, **inverse},
+        yaxis3={"type": "log", "title": {"text": "gradient, k = 1 is 1"}, "range": span, **inverse},
     )
     chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))
     return chart.finish(
-        drawing, "How a normalizer spreads and scales gradients",
-        "Left: d x̂ⱼ/dxᵢ = (1/s)(δᵢⱼ − 1/|S| − x̂ᵢx̂ⱼ/|S|) within a set and 0 across sets; the RMS method centres "
-        "nothing and has no term 1/|S|. Middle: one row of it in the layout of x: the gradient of a single output "
-        "reaches its whole set. Plum is positive, teal negative, and the depth is the root of the value relative to "
-        "the largest. Right: weights times k before the normalizer leave its output unchanged, and their gradient "
-        "is divided by k.",
+        drawing, "The gradient of one output reaches every cell of its pooling set, and no other cell",
+        "Left: d x̂ⱼ/dxᵢ = (1/s)(δᵢⱼ − 1/|S| − x̂ᵢx̂ⱼ/|S|) within a set and 0 across sets, with s = √(σ² + ε). RMS "
+        "subtracts no mean, so it has no term 1/|S|. Middle: one row of this matrix, in the layout of x. Plum is "
+        "positive, teal is negative; color strength is the square root of the value divided by the largest value. "
+        "Right: weights before the normalizer are multiplied by k. The output stays the same, and the gradient of "
+        "these weights is divided by k.",
         "A heat map of the Jacobian with one square block for each pooling set, a heat map of one output’s gradient "
         "over samples and channels, and a chart of the gradient’s norm falling as one over the scale of the weights.",
-        room=room, height=(300, 900),
+        room=room, height=(300, 900), ends=[chart.Ends([3, 4])],
     )  # fmt: skip

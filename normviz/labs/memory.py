@@ -19,7 +19,7 @@ from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
 from normviz.labs import chart
 
 METHODS = ("batch", "layer", "instance", "group", "positional")
-SHAPE = (2, 4, 3, 3)
+SHAPE = (2, 4, 2, 2)
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
 """The order of the axes in memory; the last one varies fastest."""
 MAX_CELLS = 400
@@ -150,8 +150,8 @@ def figure(
 ) -> go.Figure:
     """Draw both strips of memory, every set in a colour of its own, over the loops that find the sets.
 
-    The loop is shown in Python and in JavaScript, side by side or, on a narrow page, stacked. The slider chooses the
-    method, the buttons the loops' layout.
+    The loop is shown in Python and in JavaScript, side by side or, on a narrow page, stacked; a projector shows the
+    strips alone. The slider chooses the method, the buttons the loops' layout.
 
     Parameters
     ----------
@@ -188,8 +188,13 @@ def figure(
     # A letter is 0.6 of its size wide, a line 1.3 high.
     size = min(12.0, (span / 2 - 10 if beside else span) / (0.6 * LONGEST))
     tall = 1.3 * size * LINES
-    under = 76 if beside else 92
+    under = 60
     height = STRIPS + under + tall * (1 if beside else 2)
+    # A projector shows the strips alone: nobody could read a program from the last row.
+    loops = [] if presenter else [(at, language) for at in LAYOUTS for language in LOOPS]
+    # A number of a set fits into its cell, or is left out.
+    digits = len(str(max(cells // C, C) - 1))
+    number = min(14.0, (span / cells - 3) / (0.6 * digits))
     palette = [hexed(mix(hue, WHITE, shade)) for shade in (0, 0.45, 0.7) for hue in HUES]
     # The indices (n, c, h, w) of the cell at every place of memory.
     cell = np.stack(np.indices(shape), axis=-1)
@@ -198,10 +203,9 @@ def figure(
     drawing.add_heatmap(
         y=list(LAYOUTS), customdata=places, xgap=1, ygap=6, showscale=False, zmin=0, zmax=len(palette) - 1,
         colorscale=[[k / (len(palette) - 1), colour] for k, colour in enumerate(palette)],
-        texttemplate="%{text}" if (room.width - 90) / cells > 9 else None, textfont={"size": 9, "color": "#14181f"},
+        texttemplate="%{text}" if number >= 8 else None, textfont={"size": number, "color": "#14181f"},
         hovertemplate="%{y}, place %{x}: n, c, h, w = %{customdata}<br>set %{text}<extra></extra>",
     )  # fmt: skip
-    loops = [(at, language) for at in LAYOUTS for language in LOOPS]
     for at, language in loops:
         second = list(LOOPS).index(language)
         drawing.add_scatter(
@@ -209,6 +213,8 @@ def figure(
             mode="text", textposition="bottom right", name=f"{language}, {at}", showlegend=False, cliponaxis=False,
             textfont={"family": "ui-monospace, Menlo, Consolas, monospace", "size": size}, hoverinfo="skip",
         )  # fmt: skip
+
+    findings = []
 
     def step(method: str) -> dict[str, Any]:
         label = LABELS[method].label + (f", G = {num_groups}" if method == "group" else "")
@@ -219,27 +225,35 @@ def figure(
             "z": [[(strip % len(palette)).tolist() for strip in strips]] + [None] * len(loops),
             "text": [[strip.tolist() for strip in strips], *([text] for text in texts)],
         }
-        runs = {at: memory.runs() for at, memory in layouts.items()}
-        pieces = [f"{at} {len(r)} {'piece' if len(r) == 1 else 'pieces'} of {r[0][1]}" for at, r in runs.items()]
-        gap = "<br>" if room.narrow else ""
-        title = f"place in memory<br>a set of {label}: {gap}{', '.join(pieces)}"
-        # The slider has little room for its labels; the axis title has the whole name.
-        return chart.step(label.split()[0], traces, range(1 + len(loops)), xaxis__title__text=title)
+        runs = [layouts[at].runs() for at in LAYOUTS]
+        pieces = [
+            f"{len(r)} piece{'s' * (len(r) > 1)} of {r[0][1]} cells in {at}"
+            for at, r in zip(LAYOUTS, runs, strict=True)
+        ]
+        findings.append(f"{label}: in memory a set is {' and '.join(pieces)}")
+        # The slider has little room for its labels; the title has the whole name.
+        return chart.step(label.split()[0], traces, range(1 + len(loops)))
 
     visible = {at: [at == of for of, _ in loops] for at in LAYOUTS}
     choices = [chart.step(f"Loops for {at}", {"visible": v}, range(1, 1 + len(loops))) for at, v in visible.items()]
     drawing.update_layout(
-        xaxis={"title": {"standoff": 4}, "range": [-0.5, cells - 0.5], "anchor": "y"},
-        yaxis={"autorange": "reversed", "showgrid": False, "ticks": "", "domain": [1 - STRIPS / height, 1]},
+        xaxis={"title": {"text": "place in memory", "standoff": 4}, "range": [-0.5, cells - 0.5], "anchor": "y"},
+        yaxis={
+            "autorange": "reversed",
+            "showgrid": False,
+            "ticks": "",
+            "domain": [1 - STRIPS / height if loops else 0, 1],
+        },
         # The axes of the programs are in pixels.
         xaxis2={"visible": False, "range": [0, span], "fixedrange": True, "anchor": "y2"},
         yaxis2={"visible": False, "range": [STRIPS + under - height, 0], "fixedrange": True, "anchor": "x2"},
         yaxis2_domain=[0, 1 - (STRIPS + under) / height],
     )
-    chart.add_buttons(drawing, choices, "Layout of the loops")
+    if loops:
+        chart.add_buttons(drawing, choices, "Layout of the loops")
     chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))
     return chart.finish(
-        drawing, "Where a set lies in memory",
+        drawing, findings,
         f"x of shape (N, C, H, W) = {shape} as it lies in memory: NCHW is PyTorch’s order, NHWC that of Keras, Flax "
         "and torch.channels_last. Cells of one colour and number share one mean and one variance. Memory is read "
         "fastest in long unbroken pieces: what is one piece in one layout is often many in the other; a whole sample "

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from normviz import relatives as family
 from normviz.core.errors import check_keywords
+from normviz.core.pooling import pooling
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
@@ -122,7 +123,15 @@ def figure(
     room = chart.room(width, presenter)
     result = measure(x, tau=tau, logits=logits, g=g, seed=seed)
     N, C, H, W = result.x.shape
-    drawing, places = chart.panels(["x, a row per channel", "After", "Values"], room, gap=0.09, stacked_gap=0.12)
+    drawing, places = chart.panels(
+        ["x, a row per channel", "After", "Zero stays zero"], room, gap=0.09, stacked_gap=0.12
+    )
+    # A normalizer draws the values of one set as one straight line: sorted by set and by value, they can be joined.
+    filters = np.repeat(np.arange(N), C * H * W)
+    sets = {name: pooling(name, result.x.shape).labels().ravel() for name in ("rms", "frn")}
+    sets = {name: sets.get(name, sets["frn"] if name == "switchable" else filters) for name in NAMES}
+    before = result.x.ravel()
+    orders = {name: np.lexsort((before, of)) for name, of in sets.items()}
 
     def picture(y: np.ndarray) -> list:
         return (y / (np.abs(y).max() or 1)).reshape(N * C, H * W).round(3).tolist()
@@ -131,10 +140,12 @@ def figure(
     for z, place in zip((picture(result.x), None), places, strict=False):
         drawing.add_heatmap(z=z, **chart.DIVERGING, zmin=-1, zmax=1, xgap=1, ygap=1, hovertemplate=hover, **place)
     drawing.add_scatter(
-        x=result.x.ravel().round(4).tolist(), mode="markers", name="each value", showlegend=False,
-        marker={"size": 5, "opacity": 0.6, "color": chart.COLOURS["blue"]},
+        mode="lines+markers", name="each value", showlegend=False, opacity=0.7,
+        line={"width": 1, "color": chart.COLOURS["blue"]}, marker={"size": 4, "color": chart.COLOURS["blue"]},
         hovertemplate="%{x:.3f} becomes %{y:.3f}<extra></extra>", **places[2],
     )  # fmt: skip
+    ring = {"symbol": "circle-open", "size": 14, "color": chart.COLOURS["orange"], "line": {"width": 3}}
+    drawing.add_scatter(x=[0], y=[0], mode="markers", marker=ring, hoverinfo="skip", showlegend=False, **places[2])
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(("IN", "LN", "BN"), result.shares, strict=True))
     formulas = {
         "rms": "x / √(mean x² + ε) over C:<br>no mean is taken, signs stay",
@@ -144,12 +155,22 @@ def figure(
         "weight_standardization": "each filter n less its mean,<br>divided by its deviation",
     }
 
+    kept = ("rms", "frn", "weight_norm") if tau <= 0 else ("rms", "weight_norm")
+
     def step(name: str) -> dict[str, Any]:
         y = result.outputs[name]
-        changed = {"z": [picture(y), None], "y": [None, y.ravel().round(4).tolist()]}
+        joined = [
+            _gaps(values[orders[name]].round(4).tolist(), sets[name][orders[name]]) for values in (before, y.ravel())
+        ]
+        changed = {"z": [picture(y), None], "x": [None, joined[0]], "y": [None, joined[1]]}
         low, high = float(y.min()), float(y.max())
         room = 0.06 * ((high - low) or 1)
-        layout = {"xaxis2__title__text": formulas[name], "yaxis3__range": [low - room, high + room]}
+        zero = "Zero stays zero" if name in kept else "Zero moves"
+        layout = {
+            "annotations[2].text": zero,
+            "xaxis2__title__text": formulas[name],
+            "yaxis3__range": [low - room, high + room],
+        }
         return chart.step(NAMES[name], changed, [1, 2], **layout)
 
     rows = {"tickvals": [n * C for n in range(N)], "ticktext": [f"n{n}" for n in range(N)]}
@@ -160,12 +181,28 @@ def figure(
     drawing.update_yaxes(title_text="after", **places[2])
     chart.add_slider(drawing, [step(name) for name in NAMES], "Method: ")
     return chart.finish(
-        drawing, "The wider family on one tensor",
-        "RMS and FRN take no mean, so they are invariant to scale only; FRN’s threshold is max(y, τ). Switchable "
-        "mixes the statistics of instance, layer and batch. Weight Norm and Weight Standardization read the same "
-        "tensor as weights (Cout, Cin, kH, kW) and use no activations; Weight Norm’s gradient with respect to v is "
-        "orthogonal to v. Plum is positive, teal negative, each picture relative to its largest value.",
-        "Two heat maps, a tensor before and after one of five normalizers, and a scatter plot of each value after "
-        "against before: lines through zero where no mean is taken, shifted ones where it is.",
+        drawing, f"{_and([NAMES[name] for name in kept])} only scale, so zero stays zero; "
+        f"{_and([NAMES[name] for name in NAMES if name not in kept])} move it",
+        "Right: each value after against before; a line joins the values of one set. Without a mean all lines go "
+        "through the ring at zero, so these methods are invariant to a change of scale, but not to a shift. FRN "
+        "replaces the ReLU by max(y, τ). Switchable Norm mixes the statistics of Instance, Layer and Batch Norm. "
+        "Weight Norm and Weight Standardization (WS) read the same tensor as weights (Cout, Cin, kH, kW) and use no "
+        "activations. Weight Norm’s gradient with respect to v is orthogonal to v. Plum is positive, teal is "
+        "negative. The color is strongest at the largest value of each picture.",
+        "Two heat maps, a tensor before and after one of five normalizers, and a plot of each value after against "
+        "before, the values of one set joined by a line: all lines go through zero where no mean is subtracted, and "
+        "miss it where one is.",
         room=room, height=(300, 860),
     )  # fmt: skip
+
+
+def _gaps(values: list[float], sets: np.ndarray) -> list[float | None]:
+    """Return the values with a None between two sets, where the line is broken."""
+    found: list[float | None] = list(values)
+    for k in np.flatnonzero(np.diff(sets))[::-1]:
+        found.insert(k + 1, None)
+    return found
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -36,6 +36,8 @@ class Spectrum:
     mismatch, mismatch_shuffled
         (D,) root mean square distance between a channel's mean and the mean of its set, in units of the standard
         deviation of x. 0 at G = C.
+    error_spread, mismatch_spread
+        (D,) standard deviations of both over the shuffled orders.
     """
 
     groups: tuple[int, ...]
@@ -48,6 +50,8 @@ class Spectrum:
     error_shuffled: np.ndarray
     mismatch: np.ndarray
     mismatch_shuffled: np.ndarray
+    error_spread: np.ndarray
+    mismatch_spread: np.ndarray
 
 
 @check_keywords
@@ -57,7 +61,8 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     Parameters
     ----------
     x
-        Shape (N, C, *spatial), at least 2 channels and 2 cells per channel; None takes 64 real activations.
+        Shape (N, C, *spatial), at least 2 channels and 2 cells per channel; None takes 64 sample activations, which are
+        crops of eight photographs.
     shuffles, seed
         Number of random orders of the channels, and seed of these orders.
 
@@ -86,10 +91,11 @@ def measure(x: Any = None, *, shuffles: int = SHUFFLES, seed: int = 0) -> Spectr
     unit = float(x.std())
     error, mismatch = _quality(every, halves, np.arange(C), unit)
     rng = np.random.default_rng(seed)
-    shuffled = np.mean([_quality(every, halves, rng.permutation(C), unit) for _ in range(shuffles)], axis=0)
+    drawn = np.array([_quality(every, halves, rng.permutation(C), unit) for _ in range(shuffles)])
+    shuffled, spread = drawn.mean(axis=0), drawn.std(axis=0)
     return Spectrum(
         groups, tuple(C // G * cells for G in groups), tuple(s.mean for s in sets), tuple(s.var for s in sets),
-        every.mean, every.m2 / every.count, error, shuffled[0], mismatch, shuffled[1],
+        every.mean, every.m2 / every.count, error, shuffled[0], mismatch, shuffled[1], *spread,
     )  # fmt: skip
 
 
@@ -122,7 +128,7 @@ def figure(
     result = measure(x, shuffles=shuffles, seed=seed)
     C = result.channel_mean.shape[1]
     first = "Means of sample 0" if not room.narrow else "Means of the sets of sample 0"
-    titles = [first, "Error of a set's mean", "Distance to channels' means"]
+    titles = [first, "Error of a set's mean", "Distance to its channels"]
     drawing, places = chart.panels(titles, room, gap=0.08)
     blue, grey = chart.COLOURS["blue"], chart.COLOURS["grey"]
     drawing.add_scatter(
@@ -137,13 +143,22 @@ def figure(
     drawing.update_xaxes(title_text="channel c", **places[0])
     drawing.update_yaxes(title_text="value (units of x)", **places[0])
     pairs = ((result.error, result.error_shuffled), (result.mismatch, result.mismatch_shuffled))
-    for place, pair, unit in zip(places[1:], pairs, ("error (std of x)", "distance (std of x)"), strict=True):
-        names = {"channels in order": "blue", "channels shuffled": "orange"}
+    spreads = result.error_spread, result.mismatch_spread
+    units = "error (std of x)", "distance (std of x)"
+    # Both lines end in the same two points, so their names stand in the middle.
+    middle = len(result.groups) // 2
+    for place, pair, spread, unit in zip(places[1:], pairs, spreads, units, strict=True):
+        names = {"in order": "blue", "shuffled": "orange"}
         for k, (values, (name, colour)) in enumerate(zip(pair, names.items(), strict=True)):
+            bars = {"type": "data", "array": chart.rounded(spread, 3), "thickness": 1, "width": 3} if k else None
+            above, rises = values[middle] >= pair[1 - k][middle], values[0] > values[-1]
+            side = f"{'top' if above else 'bottom'} {'left' if above == rises else 'right'}"
             drawing.add_scatter(
-                x=result.set_size, y=chart.rounded(values), name=name, showlegend=place == places[1],
-                customdata=result.groups, hovertemplate="G = %{customdata}<br>%{y:.3g}<extra>" + name + "</extra>",
-                **chart.line(k, colour, size=7), **place,
+                x=result.set_size, y=chart.rounded(values), name=f"channels {name}", showlegend=False, error_y=bars,
+                customdata=result.groups, hovertemplate="G = %{customdata}<br>%{y:.3g}",
+                text=[f"<b>{name}</b>" if d == middle else "" for d in range(len(values))],
+                textfont_color=chart.COLOURS[colour], textposition=side,
+                **chart.line(k, colour, size=7) | {"mode": "lines+markers+text"}, **place,
             )  # fmt: skip
         drawing.add_scatter(
             mode="markers", marker={"size": 17, "symbol": "circle-open", "line": {"width": 2}, "color": grey},
@@ -168,14 +183,22 @@ def figure(
     steps = [step(d) for d in range(len(result.groups))]
     chart.add_slider(drawing, steps, "Groups G = ", len(steps) // 2)
     return chart.finish(
-        drawing, "Every G from one pass",
-        "All from one pass over x: moments merge into every G. A small set follows its channels closely, but its "
-        "mean is uncertain: error is half the difference between the two halves of each map. The mean of a large "
-        "set is more certain, but fits each channel less well. In these channels' own order neighbours are alike, "
-        "so a group of neighbours fits its channels better than one drawn at random; G = 1 and G = C are the same "
-        "in any order. Measured here.",
+        drawing, _finding(result),
+        "A small set follows its channels closely, but its mean is uncertain: the error is half the difference "
+        "between the means of the two halves of each map. The mean of a large set is more certain, but it is further "
+        f"from the means of its channels. Shuffled: the mean of {shuffles} random orders of the channels, bars: the "
+        "standard deviation between them. Where neighbouring channels are alike, a group of neighbours fits its "
+        "channels better than a group drawn at random. G = 1 and G = C are the same in any order. "
+        "One pass over x gives the statistics of every G, because moments merge.",
         "Three charts. The means and standard deviations of one sample's sets over the channels, for the G of a "
         "slider; the error of a set's mean, which falls with the set's size; and the distance between a set's mean and "
         "its channels' own means, which rises with it, more slowly with the channels in order than shuffled.",
         room=room, height=(300, 800),
     )  # fmt: skip
+
+
+def _finding(result: Spectrum) -> str:
+    """Say what more groups change, and whether the order of the channels matters here."""
+    C, growth = result.groups[-1], result.error[-1] / result.error[0]
+    certain = f"its mean is {growth:.1f} times less certain" if growth > 1.05 else "its mean is as certain"
+    return f"From G = 1 to {C}, a set fits its channels better, but {certain}"

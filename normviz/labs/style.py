@@ -43,7 +43,8 @@ class Style:
         (styles, 3, 64, 64): results of conditional Instance Norm, whose tables hold the styles' standard deviations and
         means.
     grams
-        Gram matrices: "content" (K, K), "style", "result" (AdaIN at alpha = 1) and "conditional" (styles, K, K).
+        Gram matrices: "content" (K, K), "style" and "conditional" (styles, K, K), and "result" of AdaIN
+        (styles, alphas, K, K).
     contrast
         "before", "instance", "batch": (8,), each photograph's standard deviation of a feature, averaged over features.
     reconstruction
@@ -127,16 +128,17 @@ def measure(content: int = 0, styles: Any = STYLES, *, alphas: Any = ALPHAS) -> 
     pictures = photographs() / 255
     every = features(pictures)
     x, style = every[[content]], every[list(styles)]
-    blended = [[invert(relatives.adain(x, s[None], alpha=a, eps=EPS))[0] for a in alphas] for s in style]
-    full = np.concatenate([relatives.adain(x, s[None], eps=EPS) for s in style])
+    blended = np.array([[relatives.adain(x, s[None], alpha=a, eps=EPS)[0] for a in alphas] for s in style])
+    results = np.array([invert(maps) for maps in blended])
     found = moments(style).pool("instance")
     tables: dict[str, Any] = {"weight": np.sqrt(found.var + EPS), "bias": found.mean, "eps": EPS}
     conditional = relatives.conditional_instance(np.repeat(x, len(styles), 0), np.arange(len(styles)), **tables)
-    grams = {"content": gram(x)[0], "style": gram(style), "result": gram(full), "conditional": gram(conditional)}
+    grams = {"content": gram(x)[0], "style": gram(style), "conditional": gram(conditional)}
+    grams["result"] = np.array([gram(maps) for maps in blended])
     normalized = {method: normalize(every, method, eps=EPS) for method in ("instance", "batch")}
     contrast = {name: y.std(axis=(2, 3)).mean(axis=1) for name, y in ({"before": every} | normalized).items()}
     error = float(np.abs(invert(every) - pictures).max())
-    return Style(content, styles, alphas, np.array(blended), invert(conditional), grams, contrast, error)
+    return Style(content, styles, alphas, results, invert(conditional), grams, contrast, error)
 
 
 def png(image: np.ndarray) -> str:
@@ -170,39 +172,48 @@ def figure(
     wide = not room.narrow
     # The places of content, both results and style; their Gram matrices are `under` rows below.
     places, under = ([(1, 1), (1, 2), (1, 3), (1, 4)], 1) if wide else ([(1, 1), (2, 1), (2, 2), (1, 2)], 2)
-    rows, cols = (3, 4) if wide else (5, 2)
-    names = {"content": "its Gram", "AdaIN": "at alpha = 1", "conditional IN": "its Gram", "style": "its Gram"}
-    titles = dict(zip(places, names, strict=True))
-    titles |= {(row + under, col): gram for (row, col), gram in zip(places, names.values(), strict=True)}
+    # A projector shows no bars: the pictures need its height.
+    rows, cols = (3 - presenter, 4) if wide else (5, 2)
+    bars_below = [] if presenter else [[{"colspan": cols}, *[None] * (cols - 1)]]
+    titles = dict(zip(places, ("content", "AdaIN", "conditional IN", "style"), strict=True))
+    titles |= {(row + under, col): "Gram matrix" for row, col in places}
     drawing = make_subplots(
-        rows=rows, cols=cols, vertical_spacing=0.09 if wide else 0.055, horizontal_spacing=0.03 if wide else 0.06,
-        specs=[*[[{}] * cols] * (rows - 1), [{"colspan": cols}, *[None] * (cols - 1)]],
-        subplot_titles=[*(titles[place] for place in sorted(titles)), "contrast of each photograph"],
+        rows=rows, cols=cols, vertical_spacing=0.16 if presenter else 0.09 if wide else 0.055,
+        horizontal_spacing=0.03 if wide else 0.06,
+        specs=[[{}] * cols] * (rows - len(bars_below)) + bars_below,
+        subplot_titles=[*(titles[place] for place in sorted(titles)), "Instance Norm makes all contrasts equal"],
         figure=Figure(),
     )  # fmt: skip
     # The low passes are left out: beside the brightness in them, nothing else would be visible.
     oriented = np.flatnonzero(np.arange(len(result.grams["content"])) % (SCALES * ORIENTATIONS + 1))
 
+    def shown(matrix: np.ndarray) -> list:
+        return chart.signed_root(matrix[np.ix_(oriented, oriented)], 2)
+
     def draw(image: np.ndarray, matrix: np.ndarray, place: tuple[int, int]) -> None:
         row, col = place
         drawing.add_image(source=png(image), row=row, col=col)
-        z = chart.signed_root(matrix[np.ix_(oriented, oriented)], 2)
-        drawing.add_heatmap(z=z, zmid=0, **chart.DIVERGING, row=row + under, col=col)
+        drawing.add_heatmap(z=shown(matrix), zmid=0, **chart.DIVERGING, row=row + under, col=col)
 
     draw(pictures[result.content], result.grams["content"], places[0])
     for j, s in enumerate(result.styles):
-        draw(result.images[j, -1], result.grams["result"][j], places[1])
+        draw(result.images[j, -1], result.grams["result"][j, -1], places[1])
         draw(result.conditional[j], result.grams["conditional"][j], places[2])
         draw(pictures[s], result.grams["style"][j], places[3])
     drawing.update_traces(visible=True)
     bars = {"before": ("before", "grey"), "instance": ("Instance Norm", "green"), "batch": ("Batch Norm", "blue")}
-    for key, (name, colour) in bars.items():
+    for key, (name, colour) in () if presenter else bars.items():
         y = (result.contrast[key] / result.contrast[key].mean()).round(4).tolist()
         drawing.add_bar(x=list(PHOTOGRAPHS), y=y, name=name, marker_color=chart.COLOURS[colour], row=rows, col=1)
     # The content has two traces, and so has each of a style's three pictures.
-    results = [2 + 6 * j for j in range(count)]
-    sources = [[png(image) for image in images] for images in result.images.swapaxes(0, 1)]
-    steps = [chart.step(f"{a:g}", {"source": s}, results) for a, s in zip(result.alphas, sources, strict=True)]
+    results = [2 + 6 * j + k for k in range(2) for j in range(count)]
+    stays = [None] * count
+
+    def step(k: int, alpha: float) -> dict[str, Any]:
+        sources, grams = map(png, result.images[:, k]), map(shown, result.grams["result"][:, k])
+        return chart.step(f"{alpha:g}", {"source": [*sources, *stays], "z": [*stays, *grams]}, results)
+
+    steps = [step(k, alpha) for k, alpha in enumerate(result.alphas)]
     visible = [[i // 6 == j for i in range(6 * count)] for j in range(count)]
     named = [(PHOTOGRAPHS[s], {"visible": v}) for s, v in zip(result.styles, visible, strict=True)]
     switch = [chart.step(*choice, range(2, 2 + 6 * count)) for choice in named]
@@ -210,19 +221,38 @@ def figure(
         for at, size in ((row, pictures.shape[-1]), (row + under, len(oriented))):
             drawing.update_xaxes(range=[-0.5, size - 0.5], **chart.NO_TICKS, row=at, col=col)
             drawing.update_yaxes(range=[size - 0.5, -0.5], **chart.NO_TICKS, row=at, col=col)
-    drawing.update_yaxes(title_text="mean = 1", row=rows, col=1)
+    if bars_below:
+        drawing.update_yaxes(title_text="contrast, mean = 1", row=rows, col=1)
     chart.add_buttons(drawing, switch, "Style")
     chart.add_slider(drawing, steps, "alpha = ", len(steps) - 1)
     return chart.finish(
-        drawing, "Style as statistics: AdaIN without a network",
-        "AdaIN gives the content’s 39 features (3 colours × an oriented pyramid of 13) the means and deviations of the "
-        "style’s, and goes back to pixels. Conditional Instance Norm reads them from a table instead, one row per "
-        "style: with these numbers in it the button picks the row, and the picture is AdaIN’s at alpha = 1. Inverting "
-        f"unchanged features has an error of {result.reconstruction:.0e}. Gram matrices hold the products of features, "
-        "here without the low passes and coloured by their roots. Below: Instance Norm makes the contrast of all "
-        "photographs equal, Batch Norm preserves their differences.",
+        drawing, _finding(result, oriented),
+        "The features are the 3 colors, each filtered by 13 filters: one blur, and 3 scales of 4 orientations. AdaIN "
+        "gives every feature of the content the mean and the standard deviation of the style’s feature, and goes back "
+        "to pixels. Conditional Instance Norm reads these numbers from a table with one row for each style; the "
+        "button chooses the row, and the picture is that of AdaIN at alpha = 1. A Gram matrix has the mean product of "
+        "every two features, here without the blurs; color strength is the square root. Splitting and rebuilding a "
+        f"photograph without a change gives an error of {result.reconstruction:.0e}. Below: the contrast is the mean "
+        "standard deviation of the features. Instance Norm makes it the same for all photographs, and Batch Norm "
+        "keeps their differences.",
         "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
         "which agree, and that other; under each its Gram matrix; bars of contrast before and after Instance Norm, "
         "all equal, and Batch Norm, still different.",
-        room=room, height=(700, 900),
+        room=room, height=(700, 900), axis=20 if presenter else chart.AXIS,
     )  # fmt: skip
+
+
+def _finding(result: Style, oriented: np.ndarray) -> str:
+    """Say how far AdaIN at alpha = 1, as conditional Instance Norm, brings the Gram matrix to that of the style."""
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.linalg.norm((a - b)[np.ix_(oriented, oriented)]))
+
+    pairs = zip(result.grams["conditional"], result.grams["style"], strict=True)
+    ways = [(distance(got, style), distance(result.grams["content"], style)) for got, style in pairs]
+    moved = sorted(f"{100 * (1 - after / before):.0f}" for after, before in ways if before)
+    if not moved:
+        return "A photograph in its own style stays as it is"
+    share = moved[0] if moved[0] == moved[-1] else f"{moved[0]} to {moved[-1]}"
+    share += "\N{NO-BREAK SPACE}%"
+    return f"New means and deviations alone bring the Gram matrix {share} of the way to that of the style"
