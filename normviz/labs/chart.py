@@ -212,7 +212,7 @@ def broken(text: str, width: float, letter: float = LETTER) -> str:
 
 
 def finish(
-    figure: Any, title: str | Sequence[str], caption: str, alt: str, *, room: Room, height: int | tuple[int, int] = 340,
+    figure: Any, title: str, caption: str, alt: str, *, room: Room, height: int | tuple[int, int] = 340,
     left: int = 64, right: int = 20, above: int | None = None, axis: int = AXIS,
     names: Sequence[str] | None = None, ends: Sequence[Ends] = (),
 ) -> go.Figure:  # fmt: skip
@@ -226,7 +226,7 @@ def finish(
         A figure with its traces, axes, slider and buttons (at most one row or menu).
     title, caption
         Shown above and under the chart, broken into lines that fit; a figure for a projector shows no caption. The
-        title is the finding, or one finding for each step of the slider, or of the menu where there is no slider.
+        title is the finding; a `step` gives another one by title__text.
     alt
         The alt text, kept as `layout.meta["alt"]`; `chart_html.to_html` puts it on the page.
     room
@@ -255,7 +255,13 @@ def finish(
         figure.data[index].showlegend = False
     panel_lines = _break_panel_titles(figure, room.width - left - right, 7.2 * scale)
     sign = narrow or room.presenter
-    title_lines = _titles(figure, title, room.width - scale * (108 if sign else 172), 9.6 * scale)
+    layouts = [{"title.text": title}, *(s.args[1] for s in _every_step(figure) if "title.text" in s.args[1])]
+    title_lines = 1
+    for layout in layouts:
+        text = broken(layout["title.text"], room.width - scale * (108 if sign else 172), 9.6 * scale)
+        title_lines = max(title_lines, text.count("<br>") + 1)
+        # Plotly draws several lines higher than one, by the height of a capital letter.
+        layout |= {"title.text": f"<b>{text}</b>", "title.pad.t": 14 + round(0.7 * room.text(16) * ("<br>" in text))}
     caption_lines = "" if room.presenter else broken(caption, room.width - 28)
     menus = list(figure.layout.updatemenus)
     rows = _legend_rows(figure, room.width - left - right, names, scale)
@@ -263,7 +269,7 @@ def finish(
     over = round(scale * ((above or 0) + (22 + LINE * (panel_lines - 1) if panel_titles else 8)))
     title_height = round(scale * 22)
     buttons_height = round(scale * BUTTONS) if menus else 0
-    top = 18 + title_height * (title_lines.count("<br>") + 1) + buttons_height + legend_height + over
+    top = 18 + title_height * title_lines + buttons_height + legend_height + over
     under = axis + (round(SLIDER + 50 * (scale - 1)) if figure.layout.sliders else 0)
     bottom = under + (LINE * (caption_lines.count("<br>") + 1) + 14 if caption_lines else 0)
     if room.presenter:
@@ -279,9 +285,8 @@ def finish(
         figure.update_annotations(font_size=room.text(13))
     for menu in menus:
         menu.pad = {"l": 12 - left, "b": legend_height + over}
-    heading = {"text": f"<b>{title_lines}</b>", "font": {"size": room.text(16)}, **_at(0, "left", 1, "top")}
-    pad = {"l": 14, "t": 14 + title_height // 2 * title_lines.count("<br>")}
-    heading |= {"xref": "container", "yref": "container", "pad": pad}
+    heading = {"text": layouts[0]["title.text"], "font": {"size": room.text(16)}, **_at(0, "left", 1, "top")}
+    heading |= {"xref": "container", "yref": "container", "pad": {"l": 14, "t": layouts[0]["title.pad.t"]}}
     legend = {"orientation": "h", "itemclick": False, "itemdoubleclick": False}
     figure.update_layout(
         {"width": room.width, "height": top + plot + bottom, "margin": {"l": left, "r": right, "t": top, "b": bottom}},
@@ -301,10 +306,14 @@ def finish(
     return figure
 
 
+def _every_step(figure: Any) -> list[Any]:
+    return [s for item in (*figure.layout.sliders, *figure.layout.updatemenus) for s in steps_of(item)]
+
+
 def _break_panel_titles(figure: Any, span: float, letter: float) -> int:
     """Break the titles of panels where they would reach the next panel, in every state; return their most lines."""
     titles = [(k, title) for k, title in enumerate(figure.layout.annotations) if title.name == PANEL]
-    layouts = [s.args[1] for item in (*figure.layout.sliders, *figure.layout.updatemenus) for s in steps_of(item)]
+    layouts = [s.args[1] for s in _every_step(figure)]
     starts = [title.x for _, title in titles]
     most = 1
     for k, title in titles:
@@ -334,20 +343,6 @@ def _enlarge(figure: Any, room: Room) -> None:
     for text in texts:
         if text.font.size:
             text.font.size = room.text(text.font.size)
-
-
-def _titles(figure: Any, title: str | Sequence[str], width: float, letter: float) -> str:
-    """Return the title that is shown first, and give every step its own, all with the same number of lines."""
-    if isinstance(title, str):
-        return broken(title, width, letter)
-    control = (figure.layout.sliders or figure.layout.updatemenus)[0]
-    texts = [broken(text, width, letter) for text in title]
-    most = max(text.count("<br>") for text in texts)
-    texts = [text + "<br>\N{NO-BREAK SPACE}" * (most - text.count("<br>")) for text in texts]
-    for step, text in zip(getattr(control, "steps", None) or control.buttons, texts, strict=True):
-        traces, layout, indices = step.args
-        step.args = [traces, {**layout, "title.text": f"<b>{text}</b>"}, indices]
-    return texts[control.active]
 
 
 def _legend_rows(figure: Any, span: float, names: Sequence[str] | None, scale: float) -> int:

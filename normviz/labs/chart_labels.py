@@ -60,7 +60,9 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
                 states.append(own)
             if "visible" in changed:
                 own["visible"] = changed["visible"].get(group.lines[0])
-            extended = {key: [*traces.get(key, [None] * len(indices)), own.get(key)] for key in {**traces, **own}}
+            # For plotly, None is no value: what the step leaves as it is must be there.
+            held = {key: traces.get(key) or [_held(figure.data[k][key]) for k in indices] for key in {**traces, **own}}
+            extended = {key: [*values, own.get(key)] for key, values in held.items()}
             step.args = [extended, layout, [*indices, len(figure.data)]]
         letters = max(len(line) for state in states for line in _plain_lines(state["text"]))
         axis = panel.first.xaxis or "x"
@@ -73,6 +75,10 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
         )  # fmt: skip
     for panel, width in widths.values():
         panel.shrink(width, right)
+
+
+def _held(value: Any) -> Any:
+    return list(value) if isinstance(value, (tuple, np.ndarray)) else value
 
 
 def steps_of(item: Any) -> Sequence[Any]:

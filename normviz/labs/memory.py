@@ -214,8 +214,6 @@ def figure(
             textfont={"family": "ui-monospace, Menlo, Consolas, monospace", "size": size}, hoverinfo="skip",
         )  # fmt: skip
 
-    findings = []
-
     def step(method: str) -> dict[str, Any]:
         label = LABELS[method].label + (f", G = {num_groups}" if method == "group" else "")
         layouts = {at: measure(shape, method, num_groups if method == "group" else None, layout=at) for at in LAYOUTS}
@@ -230,9 +228,9 @@ def figure(
             f"{len(r)} piece{'s' * (len(r) > 1)} of {r[0][1]} cells in {at}"
             for at, r in zip(LAYOUTS, runs, strict=True)
         ]
-        findings.append(f"{label}: in memory a set is {' and '.join(pieces)}")
+        finding = f"{label}: in memory a set is {' and '.join(pieces)}"
         # The slider has little room for its labels; the title has the whole name.
-        return chart.step(label.split()[0], traces, range(1 + len(loops)))
+        return chart.step(label.split()[0], traces, range(1 + len(loops)), title__text=finding)
 
     visible = {at: [at == of for of, _ in loops] for at in LAYOUTS}
     choices = [chart.step(f"Loops for {at}", {"visible": v}, range(1, 1 + len(loops))) for at, v in visible.items()]
@@ -251,9 +249,10 @@ def figure(
     )
     if loops:
         chart.add_buttons(drawing, choices, "Layout of the loops")
-    chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))
+    steps = {method: step(method) for method in METHODS}
+    chart.add_slider(drawing, [*steps.values()], "Method: ", METHODS.index("group"))
     return chart.finish(
-        drawing, findings,
+        drawing, steps["group"]["args"][1]["title.text"],
         f"x of shape (N, C, H, W) = {shape} as it lies in memory: NCHW is PyTorch’s order, NHWC that of Keras, Flax "
         "and torch.channels_last. Cells of one colour and number share one mean and one variance. Memory is read "
         "fastest in long unbroken pieces: what is one piece in one layout is often many in the other; a whole sample "

@@ -202,6 +202,7 @@ def figure(*, width: int | None = None, presenter: bool = False) -> go.Figure:
             # Categories are at 0, 1, ...; there is room for the numbers beside the marks.
             "xaxis__range": [-beside, len(table.ticks) - 1 + beside],
             "annotations[0].text": _source(table, room),
+            "title__text": table.finding,
         }
         return chart.step(table.title, {"visible": visible}, range(len(rows)), **layout)
 
@@ -213,7 +214,7 @@ def figure(*, width: int | None = None, presenter: bool = False) -> go.Figure:
     names = max(([series.name for series in table.series] for table in TABLES if table not in lined), key=len)
     above = 16 * max(_source(table, room).count("<br>") + 1 for table in TABLES)
     return chart.finish(
-        drawing, [table.finding for table in TABLES],
+        drawing, TABLES[0].finding,
         "Numbers as their authors published them, for one architecture and one training recipe each; the menu has the "
         "other tables. Axes do not start at zero. A hollow mark was read from a secondary copy of the table. Nothing "
         "here was measured by normviz.",

@@ -151,10 +151,11 @@ def test_a_figure_for_a_projector_fits_the_screen(width, height, size):
 
 
 def test_for_a_projector_only_the_sizes_differ(lab, figure):
-    """The lines, the steps and the words stay."""
+    """The lines, the steps and the words stay; two labs leave out what nobody could read from the last row."""
     shown = getattr(nv.labs, lab).figure(presenter=True, **LABS[lab].quick)
     check_projected(shown, 1240, 670, 20)
-    assert [trace.name for trace in shown.data] == [trace.name for trace in figure.data]
+    left_out = {"memory": "scatter", "style": "bar"}.get(lab)
+    assert [t.name for t in shown.data] == [t.name for t in figure.data if t.type != left_out]
     assert [step.label for step in steps(shown)] == [step.label for step in steps(figure)]
     assert shown.layout.meta == figure.layout.meta
 
@@ -193,7 +194,7 @@ def test_the_html_is_a_part_or_a_page_and_keeps_the_options():
     assert chart_html.keys_script() in part
     whole = chart_html.to_html(figure, include_plotlyjs=False, full_html=True, config={"displaylogo": True})
     assert whole.startswith("<!doctype html>")
-    assert "<title>What was published</title>" in whole
+    assert "<title>At 2 images per GPU Batch Norm’s error is 11.1 points higher" in whole
     assert '"displaylogo": true' in whole
     assert '"showSendToCloud": false' in whole
 

@@ -181,3 +181,21 @@ def test_every_recipe_is_the_variance(recipe, count):
     x = RNG.normal(1, 1, count)
     assert getattr(nv.labs.numerics, recipe)(x) == pytest.approx(x.var(), rel=1e-12)
     assert nv.labs.numerics.exact(np.array([0.0, 1.0, 5.0])) == Fraction(14, 3)
+
+
+def test_the_spread_of_shuffles_is_zero_where_the_order_cannot_matter():
+    found = nv.labs.spectrum.measure(shuffles=8)
+    for spread in (found.error_spread, found.mismatch_spread):
+        assert spread[0] < 1e-12
+        assert spread[-1] < 1e-12
+        assert spread[1:-1].min() > 1e-3
+
+
+def test_the_title_of_the_spectrum_says_what_more_groups_cost_here():
+    said = nv.labs.spectrum.figure().layout.title.text.replace("<br>", " ")
+    found = nv.labs.spectrum.measure()
+    assert f"{found.error[-1] / found.error[0]:.1f} times less certain" in said
+    # Both halves of each map are the same, so every mean is as certain as another.
+    x = np.random.default_rng(0).normal(size=(4, 6, 2, 8)) + np.arange(6)[:, None, None]
+    x[:, :, 1] = x[:, :, 0]
+    assert nv.labs.spectrum.figure(x).layout.title.text.replace("<br>", " ").endswith("but its mean is as certain</b>")

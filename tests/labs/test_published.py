@@ -1,6 +1,7 @@
 """Every published number, one by one, typed again from the sources."""
 
 import json
+import re
 
 import pytest
 
@@ -95,6 +96,7 @@ def test_the_chart_shows_them(figure, key):
     at = list(PRINTED).index(key)
     changes, layout, indices = figure.layout.updatemenus[0].buttons[at].args
     shown = [figure.data[k] for k, seen in zip(indices, changes["visible"], strict=True) if seen]
+    shown = [trace for trace in shown if trace.mode != "text"]  # the names at the ends of lines
     assert {trace.name: tuple(trace.y) for trace in shown} == PRINTED[key][2]
     assert tuple(x.replace("<br>", " ") for x in shown[0].x) == ticks(PRINTED[key][1])
     # Each number is also written on the chart, with the decimals of its source.
@@ -111,7 +113,7 @@ def test_what_a_secondary_copy_says_is_hollow_and_said(figure):
             table.key == "channels"
         )
     assert nv.labs.published.measure()["channels"].series[0].checked == (False,) * 5 + (True,) * 2
-    hollow = [sum("open" in symbol for symbol in trace.marker.symbol) for trace in figure.data]
+    hollow = [sum("open" in symbol for symbol in trace.marker.symbol) for trace in figure.data if trace.name]
     assert sorted(hollow)[-2:] == [0, 5]
     assert figure.layout.annotations[0].text == figure.layout.updatemenus[0].buttons[0].args[1]["annotations[0].text"]
 
@@ -133,6 +135,42 @@ def test_what_the_words_beside_the_numbers_say_is_in_them(figure):
     at = tables["batch size"].ticks.index("4")
     assert [one.values[at] for one in tables["batch size"].series] == [27.3, 24.2]
     assert f"a menu of {len(PRINTED)} tables" in figure.layout.meta["alt"]
+
+
+@pytest.mark.parametrize("key", PRINTED)
+def test_the_numbers_of_a_finding_are_in_its_table(key):
+    """Or they are differences of two of them."""
+    table = nv.labs.published.measure()[key]
+    values = [v for series in PRINTED[key][2].values() for v in series if v is not None]
+    known = {f"{v:.{table.decimals}f}" for v in values} | {f"{a - b:.1f}" for a in values for b in values}
+    named = re.findall(r"(?<![-\w])\d+\.\d+", table.finding)
+    assert named or key == "none"
+    assert [number for number in named if number not in known] == []
+
+
+def test_a_finding_is_true():
+    """What they say of the best, the worst and the gains."""
+    tables = nv.labs.published.measure()
+    batch, group = (series.values for series in tables["batch size"].series)
+    assert (round(batch[-1] - batch[0], 1), group[-1] - group[0]) == (11.1, 0)
+    [numbers] = tables["G"].series
+    assert (min(numbers.values), max(numbers.values)) == (numbers.values[1], numbers.values[-1]) == (24.1, 25.3)
+    assert max(tables["channels"].series[0].values) == tables["channels"].series[0].values[-1] == 28.4
+    four = tables["four"].series[0].values
+    assert (min(four), round(four[3] - four[0], 1)) == (four[0], 0.5)
+    (_, batch), (_, group) = (series.values for series in tables["ResNet-101"].series)
+    assert round(batch - group, 1) == 8.9
+    batch, renorm, group = tables["Batch Renorm"].series[0].values
+    assert (round(batch - renorm, 1), round(batch - group, 1)) == (1.0, 3.1)
+    for key, usual, long in (("COCO box", (0.9, 1.7), 2.2), ("COCO mask", (0.4, 1.2), 1.6)):
+        frozen, _, gn, longer = (series.values for series in tables[key].series)
+        gains, most = ([round(g - b, 1) for g, b in zip(of, frozen, strict=True) if g] for of in (gn, longer))
+        assert (min(gains), max(gains), max(most)) == (*usual, long)
+    accuracy = list(zip(*(series.values for series in tables["Switchable Norm"].series), strict=True))
+    assert [values.index(max(values)) for values in accuracy] == [2, 2, 2, 2, 1]
+    assert round(accuracy[-1][1] - accuracy[-1][2], 1) == 0.3
+    paper, again = zip(*(series.values for series in tables["FRN"].series), strict=True)
+    assert (round(paper[0] - paper[1], 1), round(again[1] - again[0], 1)) == (1.0, 0.4)
 
 
 def test_an_unknown_table_is_told_which_there_are():

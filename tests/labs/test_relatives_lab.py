@@ -36,6 +36,12 @@ def test_outputs_follow_their_definitions():
 def test_every_step_shows_its_own_numbers():
     figure, found = relatives.figure(X), relatives.measure(X)
     for step, name in zip(figure.layout.sliders[0].steps, relatives.NAMES, strict=True):
-        assert list(step.args[0]["y"][1]) == found.outputs[name].ravel().round(4).tolist()
+        x, y = (step.args[0][key][1] for key in "xy")
+        shown = sorted((a, b) for a, b in zip(x, y, strict=True) if a is not None)
+        assert shown == sorted(zip(*(v.ravel().round(4).tolist() for v in (X, found.outputs[name])), strict=True))
+        # A line goes through the values of one set; without a mean, what it says of 0 is 0.
+        assert (step.args[1]["annotations[2].text"] == "Zero stays zero") == bool(
+            (np.sign(found.outputs[name]) * np.sign(X) >= 0).all()
+        )
     assert figure.layout.meta["alt"]
     assert figure.layout.meta["caption"]

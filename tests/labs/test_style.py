@@ -43,8 +43,9 @@ def test_conditional_instance_norm_is_in_the_picture(found):
     assert images[1].source == images[2].source == style.png(found.conditional[0])
     steps, places = figure.layout.sliders[0].steps, figure.layout.sliders[0].steps[0].args[2]
     moved = [figure.data[k].xaxis for k in places]
-    assert moved == [images[1].xaxis] * 3
+    assert moved == [images[1].xaxis] * 3 + ["x6"] * 3  # AdaIN's pictures, and their Gram matrices
     assert steps[0].args[0]["source"][0] == style.png(found.images[0, 0])
+    np.testing.assert_array_equal(steps[-1].args[0]["z"][3], figure.data[places[3]].z)
     np.testing.assert_allclose(found.grams["conditional"], found.grams["result"][:, -1], rtol=0, atol=1e-10)
 
 
