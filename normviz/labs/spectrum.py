@@ -199,6 +199,6 @@ def figure(
 
 def _finding(result: Spectrum) -> str:
     """Say what more groups change, and whether the order of the channels matters here."""
-    C, growth = result.groups[-1], result.error[-1] / result.error[0]
-    certain = f"its mean is {growth:.1f} times less certain" if growth > 1.05 else "its mean is as certain"
-    return f"From G = 1 to {C}, a set fits its channels better, but {certain}"
+    few, many = result.error[0], result.error[-1]
+    certain = f"{many / few:.1f} times less certain" if many > 1.05 * few > 0 else "as certain"
+    return f"From G = 1 to {result.groups[-1]}, a set fits its channels better, but its mean is {certain}"
