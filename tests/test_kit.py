@@ -27,8 +27,8 @@ def text_of(page: str) -> str:
 
 
 def test_the_index_names_every_file_and_no_other(written):
-    links = {re.sub("/$", "", attributes["href"]) for attributes in Reader(written["index.html"]).find("a")}
-    assert links | {"index.html"} == {name.partition("/")[0] for name in written}
+    links = {attributes["href"] for attributes in Reader(written["index.html"]).find("a")}
+    assert links | {"index.html"} == set(written)
 
 
 def test_no_page_of_the_kit_asks_for_anything(written):
@@ -137,6 +137,16 @@ def test_the_kit_cites_as_the_citation_file_says(written):
     assert f"{cited}Version {nv.__version__}. Software." in written["index.html"]
 
 
+def test_the_documents_tell_the_weight_of_a_page():
+    """To a tenth."""
+    text = (cli.Path(nv.__file__).parents[1] / "docs" / "teach" / "your_course.md").read_text("utf-8")
+    one, more = map(int, re.findall(r"about (\d+) kB for one explorer and (\d+) kB for each further one", text)[0])
+    shown = [nv.show(method="batch"), nv.show(method="group", num_groups=4)]
+    first, both = (len(nv.to_html(shown[:count]).encode()) / 1000 for count in (1, 2))
+    assert first == pytest.approx(one, rel=0.1)
+    assert both - first == pytest.approx(more, rel=0.1)
+
+
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +169,7 @@ def test_without_its_extra_the_kit_has_svg_figures_and_says_so(folder, capsys, m
     assert cli.main(["kit", "kit"]) == 0
     assert 'For PNG files too: pip install "normviz[gif]"' in capsys.readouterr().out
     assert {path.suffix for path in (folder / "kit" / "figures").iterdir()} == {".svg"}
+    assert ".png" not in (folder / "kit" / "index.html").read_text("utf-8")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(folder, capsys):

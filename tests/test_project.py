@@ -214,7 +214,7 @@ def test_links_to_the_site_and_the_repository_are_those_of_the_setting(project):
     files = [(path, text) for path, text in texts() if path != Path("tests/test_project.py")]
     linked = {(str(path), link) for path, text in files for link in PUBLISHED.findall(text)}
     assert {link for _, link in linked} <= set(urls.values())
-    assert {("README.md", urls[name]) for name in ("Homepage", "Playground", "Course")} <= linked
+    assert {("README.md", urls[name]) for name in ("Homepage", "Playground", "Course", "Teaching kit")} <= linked
     # The placeholder, until somebody replaces it in these two files; CONTRIBUTING.md says how.
     named = {str(path) for path, text in files if re.search(r"\bOWNER\b", text)}
     assert named - {"CONTRIBUTING.md"} == ({"pyproject.toml", "README.md"} if owner == "OWNER" else set())

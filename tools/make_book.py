@@ -16,7 +16,8 @@ from pathlib import Path
 
 import nbformat
 
-import normviz as nv
+from normviz import kit
+from normviz.cli import write_new
 
 ROOT = Path(__file__).parent.parent
 HINT = (
@@ -44,7 +45,7 @@ def gather(source: Path, executed: Path | None, lite: str | None) -> None:
         nbformat.write(chapter, source / "course" / path.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", source / "changelog.md")
     shutil.copyfile(ROOT / "normviz" / "kit" / "lesson_plans.md", source / "teach" / "lesson_plans.md")
-    nv.worksheet((2, 4, 3, 3), path=source / "_static" / "worksheet.html")
+    write_new(kit.contents(), source / "downloads" / "kit")
 
 
 def as_chapter(path: Path, titles: dict[str, str], lite: str | None = None) -> nbformat.NotebookNode:

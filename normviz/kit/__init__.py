@@ -38,7 +38,8 @@ NO_PNG = 'The figures are SVG files only. For PNG files too: pip install "normvi
 
 def contents() -> Iterator[tuple[str, str | bytes]]:
     """Yield the name and the content of each file of the kit; PNG figures only where resvg-py is installed."""
-    yield "index.html", index()
+    draw = rasterizer()
+    yield "index.html", index(["svg", "png"] if draw else ["svg"])
     yield "lecture.html", lecture()
     explorer = show(activations(), "group", 4, index=(0, 5, 6, 5))
     # As it stands in a notebook: what it needs at each width is known.
@@ -50,7 +51,6 @@ def contents() -> Iterator[tuple[str, str | bytes]]:
     yield "lesson_plans.md", read("kit/lesson_plans.md")
     yield "photographs.md", read("samples/README.md")
     yield "CITATION.cff", citation_file()
-    draw = rasterizer()
     for name, shown in figures().items():
         svg = str(shown.to_svg(alone=True, width=DRAWN, theme="light"))
         yield f"figures/{name}.svg", svg
@@ -58,12 +58,23 @@ def contents() -> Iterator[tuple[str, str | bytes]]:
             yield f"figures/{name}.png", draw(svg)
 
 
-def index() -> str:
-    """The page that lists the kit: what is in it, the recipe for an LMS, the licence, and how to cite."""
+def index(kinds: Sequence[str]) -> str:
+    """The page that lists the kit: what is in it, the recipe for an LMS, the licence, and how to cite.
+
+    Parameters
+    ----------
+    kinds
+        The kinds of files that there are of each figure, such as "svg".
+    """
     rows = [(f"{width} px" if width else "any width", f"{height} px") for width, height in frames()]
     heights = table(["Frame at least as wide as", "Height"], rows)
-    values = {"table_frames": heights, "height": frames()[-1][1], "citation": escape(citation())}
-    body = Template(read("kit/index.html")).substitute(values)
+    links = (
+        f"{name}: " + ", ".join(f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in kinds)
+        for name in figures()
+    )
+    body = Template(read("kit/index.html")).substitute(
+        figures="; ".join(links), table_frames=heights, height=frames()[-1][1], citation=escape(citation())
+    )
     return plain(re.findall("<h1>(.*)</h1>", body)[0], colors() + read("kit/index.css"), body)
 
 
