@@ -23,7 +23,9 @@ MORE = {
 def rows():
     """The table of words: each line as its cells."""
     words = TERMS.read_text("utf-8").split("## Letters")[0]
-    return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in words.splitlines() if line[:2] == "| "][1:]
+    return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in words.splitlines() if line[:2] == "| "][
+        1:
+    ]
 
 
 def names():

@@ -1,4 +1,4 @@
-"""Noise of a batch's mean and variance against N, and how many independent values a feature map is worth."""
+"""Noise of a batch's mean and variance against N, and how many independent values a map is worth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
