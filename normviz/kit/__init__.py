@@ -23,10 +23,13 @@ from normviz.explorer.scene import without_zeros
 from normviz.explorer.show import Shown, show
 from normviz.explorer.svg import picture
 from normviz.explorer.svg.readout import name_of
+from normviz.explorer.svg.writer import Pen
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import statistics
 from normviz.functions.running import RunningStatistics
-from normviz.labs import published
+from normviz.labs import __all__ as LABS
+from normviz.labs import chart, published
+from normviz.labs.stills import still
 from normviz.samples import activations, filled
 
 PACKAGE = files("normviz")
@@ -51,8 +54,7 @@ def contents() -> Iterator[tuple[str, str | bytes]]:
     yield "lesson_plans.md", read("kit/lesson_plans.md")
     yield "photographs.md", read("samples/README.md")
     yield "CITATION.cff", citation_file()
-    for name, shown in figures().items():
-        svg = str(shown.to_svg(alone=True, width=DRAWN, theme="light"))
+    for name, svg in drawings().items():
         yield f"figures/{name}.svg", svg
         if draw:
             yield f"figures/{name}.png", draw(svg)
@@ -70,7 +72,7 @@ def index(kinds: Sequence[str]) -> str:
     heights = table(["Frame at least as wide as", "Height"], rows)
     links = (
         f"{name}: " + ", ".join(f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in kinds)
-        for name in figures()
+        for name in drawings()
     )
     body = Template(read("kit/index.html")).substitute(
         figures="; ".join(links), table_frames=heights, height=frames()[-1][1], citation=escape(citation())
@@ -113,10 +115,10 @@ def lecture() -> str:
         scene = without_zeros(subject.scene)
         first = scenes.setdefault(as_json(scene), len(explorers))
         explorers.append({"scene": scene if first == len(explorers) else first, "state": dict(state)})
-        still = picture.still(subject, state, width=DRAWN, theme="light").svg()
+        drawn = picture.still(subject, state, width=DRAWN, theme="light").svg()
         label = escape(name_of(state))
         explorer = f'<section class="nvp-explorer" aria-label="{label}"></section>'
-        values[f"explorer_{name}"] = f'{explorer}<div class="still">{still}</div>'
+        values[f"explorer_{name}"] = f'{explorer}<div class="still">{drawn}</div>'
     for name, shown in figures().items():
         values[f"picture_{name.replace('-', '_')}"] = str(shown.to_svg(alone=True, width=DRAWN))
     for letter, shown in asked().items():
@@ -153,6 +155,12 @@ def figures() -> dict[str, Shown]:
     return {"paper": paper, **made, "all-sets": show(x, "group", 4, index=cell, color="partition")}
 
 
+def drawings() -> dict[str, str]:
+    """The figures as SVG by the names of their files: the cubes for a light slide, and the charts of the labs."""
+    cubes = {name: str(shown.to_svg(alone=True, width=DRAWN, theme="light")) for name, shown in figures().items()}
+    return cubes | {f"lab-{name}": still(name) for name in LABS}
+
+
 def asked() -> dict[str, Shown]:
     """The pictures of the quiz on the last slide, by their letters."""
     made = figures()
@@ -169,7 +177,7 @@ def numbers() -> Iterator[tuple[str, str]]:
     head = [of_batch.axis, *of_batch.ticks]
     rows = [(series.name, *map(str, series.values)) for series in of_batch.series]
     source = escape(f"{of_batch.title}; {of_batch.unit}. Source: {of_batch.source}.")
-    yield "table_published", table(head, rows, "numbers") + f'<p class="source">{source}</p>'
+    yield "table_published", lines(of_batch) + table(head, rows, "numbers") + f'<p class="source">{source}</p>'
     batch, group = (np.array(series.values, float) for series in of_batch.series)
     yield "loss", f"{batch[-1] - batch[0]:.0f}"
     yield "ahead", " and ".join(sorted({f"{lead:.1f}" for lead in (group - batch)[:2]}))
@@ -202,6 +210,21 @@ def worked(x: Any) -> Any:
         return name_of({"method": name, "num_groups": groups}), cells, *numbers
 
     return line
+
+
+def lines(of: published.Table) -> str:
+    """A chart of a published table for the back row: one line for each series, with its name and its last number."""
+    pen, high = Pen("auto"), 190
+    values = np.array([series.values for series in of.series], float)
+    across = np.linspace(30, DRAWN - 210, len(of.ticks))
+    down = 20 + 125 * (values.max() - values) / np.ptp(values)
+    body = [pen.text(x, high - 18, tick, 16, "muted", "middle") for x, tick in zip(across, of.ticks, strict=True)]
+    for series, ys in zip(of.series, down, strict=True):
+        points, colour = zip(across, ys, strict=True), chart.COLOURS[published.COLOURS[series.name]]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="5"/>')
+        body.append(pen.text(across[-1] + 12, ys[-1] + 6, f"{series.name}: {series.values[-1]} %", 17, bold=True))
+    return pen.drawing(DRAWN, high, of.title, of.unit, "".join(body), card=False)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:

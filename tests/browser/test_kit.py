@@ -21,8 +21,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages of the kit."""
     path = tmp_path_factory.mktemp("kit")
     for name, content in kit.contents():
-        if name.endswith(".html"):
-            (path / name).write_text(content, encoding="utf-8")
+        if name.startswith("figures/"):  # they come last
+            break
+        (path / name).write_text(content, encoding="utf-8")
     return path
 
 
