@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+import itertools
+import math
 import pickle
 import re
 import xml.etree.ElementTree as ET
@@ -14,7 +16,7 @@ from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, load, paths
 from tests.pages import HOSTILE, Reader, data_of, inside
 
 PATHS = list(paths(FIRST, QUESTIONS))
-GROUP = {"erase": "no", "positions": "maps", "pretrained": "no", "samples": "few", "freedom": "nothing"}
+GROUP = {"data": "maps", "erase": "no", "pretrained": "no", "samples": "few", "freedom": "nothing"}
 
 # ---- the graph -------------------------------------------------------------------------------------------------------
 
@@ -38,7 +40,7 @@ def test_every_advice_and_every_question_is_reached():
     assert list(reachable(FIRST, QUESTIONS)) == list(ADVICE)
     # No key names both a question and an advice.
     assert not set(QUESTIONS) & set(ADVICE)
-    assert [len(QUESTIONS), len(ADVICE), len(PATHS)] == [9, 15, 24]
+    assert [len(QUESTIONS), len(ADVICE), len(PATHS)] == [10, 15, 33]
 
 
 def test_the_whole_family_is_there():
@@ -48,16 +50,49 @@ def test_the_whole_family_is_there():
     assert {"conditional_instance", "adain", "switchable", "synchronized_batch", "frozen_batch"} < set(ADVICE)
 
 
-def test_the_first_question_is_about_intensity():
-    assert nv.chooser().question.key == "erase"
-    assert nv.chooser(erase="yes", style="image").advice.key == "adain"
-    assert nv.chooser(erase="partly").advice.key == "frn"
+def test_the_first_question_is_about_the_data_and_the_next_is_what_matters_for_them():
+    assert nv.chooser().question.key == "data"
+    after = {data: nv.chooser(data=data) for data in ("maps", "tokens", "vector", "steps", "weights")}
+    assert {data: (one.question or one.advice).key for data, one in after.items()} == {
+        "maps": "erase",
+        "tokens": "centring",
+        "vector": "vectors",
+        "steps": "layer",
+        "weights": "weight_norm",
+    }
+    assert nv.chooser(data="maps", erase="yes", style="image").advice.key == "adain"
+    assert nv.chooser(data="maps", erase="partly").advice.key == "frn"
+    assert nv.chooser(data="tokens", centring="no").advice.key == "rms"
     assert nv.chooser(**GROUP).advice.key == "group"
+
+
+@pytest.mark.parametrize("question", ["vectors", "tuning", "samples"])
+def test_every_number_of_samples_has_an_answer(question):
+    """No gap and no overlap; more GPUs, or a number that changes, is a further answer beside the ranges."""
+    ranges = []
+    for option in QUESTIONS[question].options:
+        if option.key not in ("devices", "changes"):
+            found = re.match(r"(?:More than )?(\d+)(?: to (\d+))?", option.label)
+            first, last = int(found[1]), found[2]
+            more = "more" in option.label.lower()
+            first += option.label.startswith("More than")
+            ranges.append((first, int(last) if last else math.inf if more else first))
+    ranges.sort()
+    assert ranges[0][0] == 1
+    assert ranges[-1][1] == math.inf
+    assert all(end + 1 == start for (_, end), (start, _) in itertools.pairwise(ranges))
+    assert "disagree (8, 16, 32)" in QUESTIONS[question].note
+
+
+def test_one_number_of_groups_is_advised_with_its_source():
+    texts = [text for row in ADVICE.values() for text in (row.code, row.watch, row.consider)]
+    assert {number for text in texts for number in re.findall(r"(?:GroupNorm\(|G = )(\d\d+)", text)} == {"32"}
+    assert "G = 32, which had the smallest error, 24.1 % (Wu & He 2018, Table 3)" in ADVICE["group"].watch
 
 
 def test_weights_that_stay_with_batch_norm_keep_every_kind_of_it():
     """The number of samples decides which; layers that the weights were not trained with are ruled out."""
-    before = {"erase": "no", "positions": "maps", "pretrained": "keep"}
+    before = {"data": "maps", "erase": "no", "pretrained": "keep"}
     ends = {"many": "batch", "devices": "synchronized_batch", "few": "frozen_batch"}
     assert {key: nv.chooser(**before, tuning=key).advice.key for key in ends} == ends
     keep = next(row for row in chooser.tables()["questions"] if row["key"] == "pretrained")["options"][0]
@@ -208,15 +243,15 @@ def test_the_bundle_has_no_widget_and_no_address():
     assert bundle["image/svg+xml"] == chosen.to_svg()
     assert data_of(inside(bundle["text/html"]))["answers"] == GROUP
     assert repr(chosen) == (
-        "Chooser(erase='no', positions='maps', pretrained='no', samples='few', freedom='nothing', advice='group')"
+        "Chooser(data='maps', erase='no', pretrained='no', samples='few', freedom='nothing', advice='group')"
     )
-    assert repr(nv.chooser()) == "Chooser(question='erase')"
+    assert repr(nv.chooser()) == "Chooser(question='data')"
 
 
 def test_the_page_is_small_and_makes_no_request():
     chosen = nv.chooser()
     text, bundle = chosen.to_html(), chosen._repr_mimebundle_()["text/html"]
-    assert len(inside(bundle).encode()) < 112_000
+    assert len(inside(bundle).encode()) < 116_000
     assert len(bundle) < 90_000
     assert len(text.encode()) < 142_000
     assert "default-src 'none'" in text
@@ -231,7 +266,7 @@ def test_the_page_is_small_and_makes_no_request():
 def test_any_text_is_text(monkeypatch):
     from dataclasses import replace
 
-    monkeypatch.setitem(QUESTIONS, "erase", replace(QUESTIONS["erase"], text=HOSTILE, short=HOSTILE))
+    monkeypatch.setitem(QUESTIONS, "data", replace(QUESTIONS["data"], text=HOSTILE, short=HOSTILE))
     monkeypatch.setitem(ADVICE, "frn", replace(ADVICE["frn"], label=HOSTILE, code=HOSTILE))
     chosen = nv.chooser()
     reader = Reader(chosen.to_html())
@@ -285,7 +320,7 @@ def test_the_boxes_of_the_picture_lie_inside_it_and_do_not_overlap():
 
 
 def test_files(tmp_path):
-    chosen = nv.chooser(erase="no")
+    chosen = nv.chooser(data="maps")
     assert chosen.to_html(tmp_path / "guide.html") is None
     assert chosen.to_svg(tmp_path / "guide.svg") is None
     assert (tmp_path / "guide.html").read_text(encoding="utf-8") == chosen.to_html()
@@ -293,14 +328,14 @@ def test_files(tmp_path):
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda chosen: pickle.loads(pickle.dumps(chosen))])
-@pytest.mark.parametrize("answers", [{}, {"erase": "no"}, GROUP])
+@pytest.mark.parametrize("answers", [{}, {"data": "maps"}, GROUP])
 def test_it_can_be_copied_and_pickled(duplicate, answers):
     chosen = nv.chooser(**answers)
     again = duplicate(chosen)
     assert repr(again) == repr(chosen)
     assert again.to_html() == chosen.to_html()
     with pytest.raises(TypeError, match="does not support item assignment"):
-        again.answers["erase"] = "yes"
+        again.answers["data"] = "tokens"
     assert duplicate(chosen.question) == chosen.question
     assert duplicate(chosen.advice) == chosen.advice
 
@@ -319,25 +354,26 @@ def test_a_page_of_explorers_has_no_place_for_it(tmp_path):
 @pytest.mark.parametrize(
     ("answers", "error", "words"),
     [
-        ({"erace": "no"}, TypeError, "chooser(): unknown keyword 'erace'; did you mean 'erase'? (known: erase, style, "
-         "positions, centring, pretrained, tuning, samples, inference, freedom)"),
-        ({"erase": "nope"}, ValueError, "unknown answer to erase 'nope'; did you mean 'no'? (known: yes, partly, no)"),
-        ({"erase": "no", "positions": "token"}, ValueError, "unknown answer to positions 'token'; did you mean "
-         "'tokens'? (known: tokens, none, weights, maps)"),
-        ({"erase": False}, TypeError, "erase must be a name such as 'yes', not bool"),
-        ({"samples": 4}, TypeError, "samples must be a name such as 'huge', not int"),
-        ({"positions": "maps"}, ValueError, "positions='maps' answers a question that is not asked: erase comes first; "
-         "give erase='yes' or 'partly' or 'no', or leave positions out"),
-        ({"erase": "no", "positions": "maps", "samples": "few"}, ValueError, "samples='few' answers a question that is "
-         "not asked after erase='no', positions='maps': pretrained comes first; give pretrained='keep' or 'swap' or "
+        ({"erace": "no"}, TypeError, "chooser(): unknown keyword 'erace'; did you mean 'erase'? (known: data, erase, "
+         "style, centring, vectors, pretrained, tuning, samples, inference, freedom)"),
+        ({"erase": "no", "positions": "maps"}, TypeError, "chooser(): the keyword 'positions' is now 'data'"),
+        ({"data": "map"}, ValueError, "unknown answer to data 'map'; did you mean 'maps'? (known: maps, tokens, "
+         "vector, steps, weights)"),
+        ({"data": "none"}, ValueError, "unknown answer to data 'none' (known: maps, tokens, vector, steps, weights)"),
+        ({"data": False}, TypeError, "data must be a name such as 'maps', not bool"),
+        ({"samples": 4}, TypeError, "samples must be a name such as 'one', not int"),
+        ({"erase": "no"}, ValueError, "erase='no' answers a question that is not asked: data comes first; give "
+         "data='maps' or 'tokens' or 'vector' or 'steps' or 'weights', or leave erase out"),
+        ({"data": "maps", "erase": "no", "samples": "few"}, ValueError, "samples='few' answers a question that is "
+         "not asked after data='maps', erase='no': pretrained comes first; give pretrained='keep' or 'swap' or "
          "'no', or leave samples out"),
-        ({"erase": "no", "positions": "maps", "pretrained": "keep", "samples": "few"}, ValueError, "samples='few' "
-         "answers a question that is not asked after erase='no', positions='maps', pretrained='keep'; leave samples "
+        ({"data": "maps", "erase": "no", "pretrained": "keep", "samples": "few"}, ValueError, "samples='few' "
+         "answers a question that is not asked after data='maps', erase='no', pretrained='keep'; leave samples "
          "out"),
-        ({"erase": "no", "style": "none"}, ValueError, "style='none' answers a question that is not asked after "
-         "erase='no'; leave style out"),
-        ({"erase": "partly", "samples": "few"}, ValueError, "samples='few' answers a question that is not asked after "
-         "erase='partly', which leads to Filter Response Norm; leave samples out"),
+        ({"data": "maps", "erase": "no", "style": "none"}, ValueError, "style='none' answers a question that is not "
+         "asked after data='maps', erase='no'; leave style out"),
+        ({"data": "steps", "samples": "few"}, ValueError, "samples='few' answers a question that is not asked after "
+         "data='steps', which leads to Layer Norm; leave samples out"),
     ],
 )  # fmt: skip
 def test_messages_are_one_sentence(answers, error, words):

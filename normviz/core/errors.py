@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from operator import index
 from typing import Any, ParamSpec, TypeVar
@@ -74,8 +74,8 @@ def whole_within(value: Any, name: str, least: int, most: int) -> int:
     return number
 
 
-def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a misspelt keyword a TypeError that names the nearest one; Python itself does so from 3.13 on."""
+def check_keywords(function: Callable[P, R], renamed: Mapping[str, str] | None = None) -> Callable[P, R]:
+    """Make a misspelt keyword a TypeError that names the nearest one, or its new name; Python names none before 3.13."""
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in by_name and p.name != "self"]
     allowed = frozenset(known)
@@ -85,6 +85,8 @@ def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not allowed.issuperset(kwargs):
             wrong = next(k for k in kwargs if k not in allowed)
+            if renamed and wrong in renamed:
+                raise TypeError(f"{caller}(): the keyword {wrong!r} is now {renamed[wrong]!r}")
             raise TypeError(f"{caller}(): {unknown('keyword', wrong, known)}")
         return function(*args, **kwargs)
 

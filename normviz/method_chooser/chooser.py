@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -34,7 +35,17 @@ class Chooser(StandalonePage):
     KIND = say("chooser.kind")
     SCRIPT, STYLE = "method_chooser/chooser.js", "method_chooser/chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
-    HEIGHTS = ((0, 1650), (320, 1580), (375, 1470), (420, 1390), (480, 1140), (600, 1040), (650, 960), (880, 760))
+    HEIGHTS = (
+        (0, 1650),
+        (340, 1585),
+        (374, 1515),
+        (440, 1415),
+        (479, 1155),
+        (599, 1100),
+        (630, 990),
+        (760, 930),
+        (880, 760),
+    )
 
     answers: Mapping[str, str]
 
@@ -113,43 +124,46 @@ def _drawn(one: Drawn) -> dict[str, Any]:
     return own | {"G": own.pop("num_groups"), "bins": scene.bins(one.shape)}
 
 
-@check_keywords
+@partial(check_keywords, renamed={"positions": "data"})
 def chooser(
     *,
+    data: str | None = None,
     erase: str | None = None,
     style: str | None = None,
-    positions: str | None = None,
     centring: str | None = None,
+    vectors: str | None = None,
     pretrained: str | None = None,
     tuning: str | None = None,
     samples: str | None = None,
     inference: str | None = None,
     freedom: str | None = None,
 ) -> Chooser:
-    """Ask which normalizer fits, beginning with whether to keep per-channel intensity. Needs no kernel.
+    """Ask which normalizer fits, beginning with what one sample of your data looks like. Needs no kernel.
 
     Every keyword answers a question in advance, along one path; without any, the guide begins at the first question.
 
     Parameters
     ----------
+    data
+        What does one sample look like? "maps", "tokens", "vector", "steps" (recurrent), "weights" (no data at all).
     erase
         May the layer erase each channel's own mean and contrast? "yes", "partly" (its scale), "no".
     style
         What sets the contrast afterwards? "none", "list" (of styles), "image".
-    positions
-        What is one sample? "tokens", "none" (a vector), "weights" (no data at all), "maps".
     centring
         Should each token lose its mean as well? "yes", "no".
+    vectors
+        How many samples per GPU? "few" (1 to 31, or it changes), "many" (32 and more).
     pretrained
         Do the weights come with Batch Norm? "keep", "swap", "no".
     tuning
-        How many samples in fine-tuning? "many" (per GPU), "devices" (many on several GPUs), "few".
+        How many samples per GPU in fine-tuning? "many" (9 and more), "devices" (many on several GPUs), "few".
     samples
-        How many per GPU in training: "huge", "many", "few", "changes".
+        How many per GPU in training: "one", "few" (2 to 8), "some" (9 to 31), "many" (32 to 256), "huge", "changes".
     inference
         What matters at inference? "fold", "any", "same" (as in training).
     freedom
-        What else may change? "devices", "weights", "learn", "nothing".
+        What else may change? "nothing", "devices", "weights", "learn".
 
     Returns
     -------
@@ -165,14 +179,14 @@ def chooser(
     Examples
     --------
     >>> import normviz as nv
-    >>> nv.chooser(erase="no", positions="tokens")
-    Chooser(erase='no', positions='tokens', question='centring')
-    >>> nv.chooser(erase="no", positions="tokens").question.text
+    >>> nv.chooser(data="tokens")
+    Chooser(data='tokens', question='centring')
+    >>> nv.chooser(data="tokens").question.text
     'Should each token lose its mean as well?'
-    >>> nv.chooser(erase="no", positions="tokens", centring="no").advice.label
+    >>> nv.chooser(data="tokens", centring="no").advice.label
     'RMS Norm'
     """
-    every = (erase, style, positions, centring, pretrained, tuning, samples, inference, freedom)
+    every = (data, erase, style, centring, vectors, pretrained, tuning, samples, inference, freedom)
     given = {key: value for key, value in zip(QUESTIONS, every, strict=True) if value is not None}
     for key, value in given.items():
         known = [option.key for option in QUESTIONS[key].options]

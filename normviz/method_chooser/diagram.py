@@ -14,11 +14,11 @@ from normviz.explorer.sentences import say
 from normviz.explorer.svg import geometry
 from normviz.explorer.svg.geometry import FACES
 from normviz.explorer.svg.writer import Pen, number, polygons, width_of, wrapped
-from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Drawn, Question
+from normviz.method_chooser.content import ADVICE, FIRST, QUESTIONS, Drawn, Option, Question
 
-WIDTH, HEIGHT = 960, 1118
-TRUNK = ("erase", "positions", "pretrained", "samples")
-"""The questions in the left column: the last answer to each leads to the next. All other questions branch off."""
+WIDTH, HEIGHT = 960, 1222
+TRUNK = ("data", "erase", "pretrained", "samples")
+"""The questions in the left column: an answer to each leads to the next. All other questions branch off."""
 COLUMNS = {"trunk": (28, 252), "branch": (342, 236), "leaf": (638, 294)}
 """Left edge and width of each column in pixels."""
 TOP, ROW, LEAF = 108, 52, 44
@@ -57,7 +57,7 @@ def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     # The chosen lines lie above the others.
     for chosen in (False, True):
         for key, row in QUESTIONS.items():
-            for k, option in enumerate(row.options):
+            for k, option in enumerate(rows_of(row)):
                 if (answers.get(key) == option.key) == chosen:
                     yield _edge(pen, boxes, ends, key, k, chosen)
     for key, row in QUESTIONS.items():
@@ -82,6 +82,11 @@ def tree(pen: Pen, title: str, answers: Mapping[str, str]) -> Iterator[str]:
     yield from lines(pen, QUESTIONS["samples"].note, x + 2, y + height + 24, width - 4, 12)
 
 
+def rows_of(row: Question) -> list[Option]:
+    """Return the answers as the picture has them: one that leads down comes last, so that its line crosses no other."""
+    return sorted(row.options, key=lambda option: row.key in TRUNK and option.to in TRUNK)
+
+
 def lines(pen: Pen, text: str, x: float, y: float, room: float, size: float) -> Iterator[str]:
     """Yield the lines of a paragraph."""
     for k, line in enumerate(wrapped(text, size, room, 12)):
@@ -93,7 +98,7 @@ def leaves() -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], None] = {}
 
     def walk(key: str) -> None:
-        for option in QUESTIONS[key].options:
+        for option in rows_of(QUESTIONS[key]):
             if option.to in ADVICE:
                 found[key, option.to] = None
             elif all(source != option.to for source, _ in found):
@@ -125,7 +130,7 @@ def _edge(
     pen: Pen, boxes: Mapping[str, Place], ends: Mapping[tuple[str, str], float], key: str, k: int, chosen: bool
 ) -> str:
     """Return the line from answer k to the box that it leads to."""
-    at, to = boxes[key], QUESTIONS[key].options[k].to
+    at, to = boxes[key], rows_of(QUESTIONS[key])[k].to
     color, width = ("accent", 2.6) if chosen else ("muted", 1.1)
     if key in TRUNK and to in TRUNK:
         x = at.x + DOWN
@@ -145,7 +150,7 @@ def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str
     yield pen.rect(at.x, at.y, at.width, at.height, "card", 8, "accent" if answer else "line")
     size = min(14.0, 14 * (at.width - 24) / width_of(row.short, 14.6))
     yield pen.text(at.x + 12, at.y + 23, row.short, size, bold=True)
-    for k, option in enumerate(row.options):
+    for k, option in enumerate(rows_of(row)):
         y, chosen = at.line(k), option.key == answer
         down = row.key in TRUNK and option.to in TRUNK
         if chosen:

@@ -12,7 +12,7 @@ from tests import pages
 from tests.browser.reading import as_text, drawn, expect, open_file
 
 PATHS = list(paths(FIRST, QUESTIONS))
-GROUP = {"erase": "no", "positions": "maps", "pretrained": "no", "samples": "few", "freedom": "nothing"}
+GROUP = {"data": "maps", "erase": "no", "pretrained": "no", "samples": "few", "freedom": "nothing"}
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def address(page):
 
 def test_one_question_comes_after_the_other(guide):
     root = guide()
-    assert on_path(root) == ["erase"]
+    assert on_path(root) == ["data"]
     assert status(root).startswith("15 of 15 normalizers to choose from.")
     expect(root.get_by_role("radio", checked=True)).to_have_count(0)
     expect(root.get_by_role("button", name="Start again")).to_be_hidden()
@@ -79,12 +79,12 @@ def test_what_no_longer_fits_says_so(guide):
     fits = root.get_by_role("listitem").filter(has_text="Norm").filter(has_not_text="ruled out")
     expect(fits).to_have_count(14)  # and AdaIN
     # The page previews what an answer would rule out.
-    option(root, "erase", "yes").hover()
-    expect(root.locator(".nv-doubt")).to_have_count(12)
-    option(root, "erase", "yes").check()
-    assert status(root).startswith("3 of 15 normalizers still fit.")
-    assert status(root).endswith(f"Question 2: {QUESTIONS['style'].text}")
-    expect(root.get_by_text("(ruled out)")).to_have_count(12)
+    option(root, "data", "tokens").hover()
+    expect(root.locator(".nv-doubt")).to_have_count(13)
+    option(root, "data", "tokens").check()
+    assert status(root).startswith("2 of 15 normalizers still fit.")
+    assert status(root).endswith(f"Question 2: {QUESTIONS['centring'].text}")
+    expect(root.get_by_text("(ruled out)")).to_have_count(13)
     expect(root.locator(".nv-out .nv-mini-name").first).to_have_css("text-decoration-line", "line-through")
 
 
@@ -99,22 +99,22 @@ def test_an_earlier_answer_can_be_changed_and_later_ones_are_forgotten_only_wher
     # The new answer leads to another last question.
     option(root, "samples", "many").check()
     expect(root).to_have_attribute("data-question", "inference")
-    assert on_path(root) == ["erase", "positions", "pretrained", "samples", "inference"]
+    assert on_path(root) == ["data", "erase", "pretrained", "samples", "inference"]
     option(root, "inference", "fold").check()
     expect(root).to_have_attribute("data-advice", "batch")
     option(root, "erase", "yes").check()
-    assert on_path(root) == ["erase", "style"]
-    expect(root).to_have_attribute("data-answers", "erase=yes")
+    assert on_path(root) == ["data", "erase", "style"]
+    expect(root).to_have_attribute("data-answers", "data=maps&erase=yes")
     # Dropped answers do not come back.
     option(root, "erase", "no").check()
-    expect(root).to_have_attribute("data-answers", "erase=no")
+    expect(root).to_have_attribute("data-answers", "data=maps&erase=no")
 
 
 def test_start_again(guide):
     root = guide(**GROUP)
     root.get_by_role("button", name="Start again").click()
     expect(root).to_have_attribute("data-answers", "")
-    assert on_path(root) == ["erase"]
+    assert on_path(root) == ["data"]
     expect(root.get_by_role("radio").first).to_be_focused()
     expect(root.get_by_role("radio", checked=True)).to_have_count(0)
 
@@ -126,7 +126,7 @@ def test_why_not_names_every_other_one_once(guide):
     assert sorted(names) == sorted(row.label for key, row in ADVICE.items() if key != "group")
     reasons = others.get_by_role("listitem").all_inner_texts()
     assert len(reasons) == 5
-    assert "Answer 1: “No, it carries information”" in reasons[0]
+    assert "Answer 1: “Images or maps”" in reasons[0]
 
 
 # ---- the keyboard ----------------------------------------------------------------------------------------------------
@@ -136,20 +136,24 @@ def test_the_guide_works_by_keyboard(guide):
     root = guide()
     keyboard = root.page.keyboard
     keyboard.press("Tab")
-    expect(option(root, "erase", "yes")).to_be_focused()
+    expect(option(root, "data", "maps")).to_be_focused()
     keyboard.press("Space")
-    expect(root).to_have_attribute("data-question", "style")
+    expect(root).to_have_attribute("data-question", "erase")
     # Arrow keys move through the answers, and the explanation of the question stays visible.
-    keyboard.press("ArrowDown")
-    expect(root).to_have_attribute("data-advice", "frn")
-    keyboard.press("ArrowDown")
-    expect(option(root, "erase", "no")).to_be_focused()
-    expect(root.get_by_text(QUESTIONS["erase"].note)).to_be_visible()
+    keyboard.press("ArrowUp")
+    expect(root).to_have_attribute("data-advice", "weight_norm")
+    keyboard.press("ArrowUp")
+    expect(root).to_have_attribute("data-advice", "layer")
+    keyboard.press("ArrowUp")
+    keyboard.press("ArrowUp")
+    expect(option(root, "data", "tokens")).to_be_focused()
+    expect(root.get_by_text(QUESTIONS["data"].note)).to_be_visible()
     # Tab moves to the next question, with no other stop in between.
     keyboard.press("Tab")
-    expect(option(root, "positions", "tokens")).to_be_focused()
-    expect(root.get_by_text(QUESTIONS["erase"].note)).to_be_hidden()
+    expect(option(root, "centring", "yes")).to_be_focused()
+    expect(root.get_by_text(QUESTIONS["data"].note)).to_be_hidden()
     # Enter chooses an answer and moves to the next question, and at the end to the advice.
+    keyboard.press("Shift+Tab")
     keyboard.press("Enter")
     expect(option(root, "centring", "yes")).to_be_focused()
     keyboard.press("ArrowDown")
@@ -163,9 +167,9 @@ def test_the_guide_works_by_keyboard(guide):
     expect(root.locator("figure")).to_have_attribute("data-index", "1,1,4")
     assert "the set of cell (1, 1, 4) is n 1, c 0 to 7, l 4; 8 of 192 cells." in root.locator("figcaption").inner_text()
     # Back to an earlier answer: the focus stays.
-    option(root, "positions", "tokens").press("ArrowDown")
-    expect(root).to_have_attribute("data-advice", "layer")
-    expect(option(root, "positions", "none")).to_be_focused()
+    option(root, "data", "steps").press("ArrowDown")
+    expect(root).to_have_attribute("data-advice", "weight_norm")
+    expect(option(root, "data", "weights")).to_be_focused()
 
 
 def test_every_control_keeps_its_keys_from_jupyterlab(guide):
@@ -226,19 +230,19 @@ def test_the_address_keeps_the_answers_and_brings_them_back(guide, page, tmp_pat
     root = guide()
     assert address(page) == ""
     give(root, GROUP)
-    link = "#erase=no&positions=maps&pretrained=no&samples=few&freedom=nothing"
+    link = "#data=maps&erase=no&pretrained=no&samples=few&freedom=nothing"
     assert address(page) == link
     page.reload()
     expect(page.locator(".normviz[data-ready]")).to_have_attribute("data-advice", "group")
     # Another address of the same page, as after "back".
-    page.evaluate("location.hash = '#erase=yes&style=list'")
+    page.evaluate("location.hash = '#data=maps&erase=yes&style=list'")
     expect(page.locator(".normviz")).to_have_attribute("data-advice", "conditional_instance")
     # The address takes precedence over the answers from Python; invalid answers in it are ignored.
-    root = guide("#erase=no&positions=nonsense&style=list", erase="partly")
-    expect(root).to_have_attribute("data-answers", "erase=no")
-    root = guide("#colour=blue", erase="partly")
+    root = guide("#data=maps&erase=nonsense&style=list", data="steps")
+    expect(root).to_have_attribute("data-answers", "data=maps")
+    root = guide("#colour=blue", data="steps")
     page.reload()
-    expect(page.locator(".normviz[data-ready]")).to_have_attribute("data-advice", "frn")
+    expect(page.locator(".normviz[data-ready]")).to_have_attribute("data-advice", "layer")
 
 
 # ---- for everybody ---------------------------------------------------------------------------------------------------
@@ -252,7 +256,7 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(new_page, guide, look):
     page, axe = new_page(320 if look == "narrow" else 1100, **options), Axe()
     root = guide(on=page)
     assert root.get_attribute("data-theme") == ("dark" if look == "dark" else "light")
-    for part in ({}, {"erase": "no", "positions": "maps"}, GROUP, GROUP | {"freedom": "learn"}, {"erase": "partly"}):
+    for part in ({}, {"data": "maps"}, GROUP, GROUP | {"freedom": "learn"}, {"data": "steps"}):
         link = "&".join(f"{question}={answer}" for question, answer in part.items())
         page.evaluate("hash => { location.hash = hash; }", link)
         expect(root).to_have_attribute("data-answers", link)
@@ -278,7 +282,7 @@ def test_the_picture_is_there_where_no_script_runs(new_page, tmp_path):
     page.goto((tmp_path / "output.html").as_uri())
     picture = page.locator("img")
     expect(picture).to_be_visible()
-    assert picture.get_attribute("alt").startswith("A decision tree of 9 questions that lead to 15 normalizers")
+    assert picture.get_attribute("alt").startswith("A decision tree of 10 questions that lead to 15 normalizers")
 
 
 def test_every_text_of_the_picture_fits_into_its_box(page):
@@ -298,15 +302,15 @@ def test_every_text_of_the_picture_fits_into_its_box(page):
 
 
 def test_a_notebooks_output_answers_in_its_frame(page):
-    html = nv.chooser(erase="no")._repr_mimebundle_()["text/html"]
-    assert json.loads(pages.Reader(pages.inside(html)).scripts[0])["answers"] == {"erase": "no"}
+    html = nv.chooser(data="vector")._repr_mimebundle_()["text/html"]
+    assert json.loads(pages.Reader(pages.inside(html)).scripts[0])["answers"] == {"data": "vector"}
     page.goto("data:text/html;base64," + base64.b64encode(f"<!doctype html>{html}".encode()).decode())
     frame = page.frame_locator("iframe")
     expect(frame.locator("html")).to_have_attribute("data-drawn", "")
     root = frame.locator(".normviz[data-ready]")
-    expect(root).to_have_attribute("data-question", "positions")
+    expect(root).to_have_attribute("data-question", "vectors")
     # A frame without an address works as well.
-    option(root, "positions", "weights").check()
+    option(root, "data", "weights").check()
     expect(root).to_have_attribute("data-advice", "weight_norm")
     expect(root.locator("figure")).to_have_attribute("data-set", "2:3,0:6,0:3,0:3")
     expect(root.get_by_text(ADVICE["weight_norm"].why)).to_be_visible()
