@@ -252,8 +252,8 @@ def test_the_page_is_small_and_makes_no_request():
     chosen = nv.chooser()
     text, bundle = chosen.to_html(), chosen._repr_mimebundle_()["text/html"]
     assert len(inside(bundle).encode()) < 116_000
-    assert len(bundle) < 90_000
-    assert len(text.encode()) < 142_000
+    assert len(bundle) < 97_000
+    assert len(text.encode()) < 150_000
     assert "default-src 'none'" in text
     assert "<noscript><p>This decision guide is interactive where JavaScript runs.</p></noscript>" in text
     addresses = set(re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z.]+[^\s\"'`)]*", text, re.IGNORECASE))

@@ -81,7 +81,7 @@ def test_derived_numbers_follow_from_their_tables():
     behind = [round(float(row[2]) - float(row[1]), 1) for row in ADVICE["frozen_batch"].evidence[0].rows[1:]]
     assert behind == [1.1, 1.4, 1.7, 0.9]
     keep = QUESTIONS["erase"].option("no").against
-    paper, again = (re.findall(r"(\d\.\d) points \w+(?: of Batch Norm)?, (\d+\.\d) against (\d+\.\d)", keep))
+    paper, again = re.findall(r"(\d\.\d) points \w+(?: of Batch Norm)?, (\d+\.\d) against (\d+\.\d)", keep)
     assert [round(float(b) - float(a), 1) for _, a, b in (paper, again)] == [float(paper[0]), -float(again[0])]
     # In Table 6, R50 with the long schedule has 40.8, and 38.6 frozen.
     assert f"{min(behind)} to {max(behind)} box AP" in QUESTIONS["pretrained"].option("swap").against

@@ -75,7 +75,7 @@ def whole_within(value: Any, name: str, least: int, most: int) -> int:
 
 
 def check_keywords(function: Callable[P, R], renamed: Mapping[str, str] | None = None) -> Callable[P, R]:
-    """Make a misspelt keyword a TypeError that names the nearest one, or its new name; Python names none before 3.13."""
+    """Make a misspelt keyword a TypeError that names the nearest one, and a renamed one its new name."""
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     known = [p.name for p in inspect.signature(function).parameters.values() if p.kind in by_name and p.name != "self"]
     allowed = frozenset(known)

@@ -36,15 +36,8 @@ class Chooser(StandalonePage):
     SCRIPT, STYLE = "method_chooser/chooser.js", "method_chooser/chooser.css"
     SIZE = diagram.WIDTH, diagram.HEIGHT
     HEIGHTS = (
-        (0, 1650),
-        (340, 1585),
-        (374, 1515),
-        (440, 1415),
-        (479, 1155),
-        (599, 1100),
-        (630, 990),
-        (760, 930),
-        (880, 760),
+        *((0, 1740), (320, 1625), (340, 1585), (374, 1515), (440, 1415)),
+        *((479, 1155), (599, 1100), (630, 990), (760, 930), (880, 760)),
     )
 
     answers: Mapping[str, str]
