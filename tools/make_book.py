@@ -44,6 +44,7 @@ def gather(source: Path, executed: Path | None, lite: str | None) -> None:
             chapter.metadata["mystnb"] = {"execution_mode": "off"}
         nbformat.write(chapter, source / "course" / path.name)
     shutil.copyfile(ROOT / "CHANGELOG.md", source / "changelog.md")
+    shutil.copytree(ROOT / "normviz" / "labs" / "stills", source / "look" / "stills")
     shutil.copyfile(ROOT / "normviz" / "kit" / "lesson_plans.md", source / "teach" / "lesson_plans.md")
     write_new(kit.contents(), source / "downloads" / "kit")
 

@@ -174,7 +174,7 @@ def figure(
         yaxis={"range": [N * C * H * W - 0.5, -0.5], "showticklabels": False, "ticks": ""},
         xaxis2={"title": {"text": "position (h, w)"}, **chart.NO_TICKS},
         yaxis2={"range": [N * C - 0.5, -0.5], "ticks": "", "showgrid": False, **rows},
-        xaxis3={"type": "log", "title": {"text": "k"}, **chart.ticks(result.scales)},
+        xaxis3={"type": "log", "title": {"text": "k"}, **chart.ticks(result.scales[::2])},
         yaxis3={"type": "log", "title": {"text": "gradient, k = 1 is 1"}, "range": span, **inverse},
     )
     chart.add_slider(drawing, [step(m) for m in METHODS], "Method: ", METHODS.index("group"))

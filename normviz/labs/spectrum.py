@@ -164,7 +164,7 @@ def figure(
             mode="markers", marker={"size": 17, "symbol": "circle-open", "line": {"width": 2}, "color": grey},
             showlegend=False, hoverinfo="skip", **place,
         )  # fmt: skip
-        drawing.update_xaxes(type="log", title_text="cells in a set", **chart.ticks(result.set_size), **place)
+        drawing.update_xaxes(type="log", title_text="cells in a set", **chart.ticks(result.set_size[::2]), **place)
         drawing.update_yaxes(title_text=unit, rangemode="tozero", **place)
 
     def step(d: int) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def figure(
         "A photograph, the same with the colours and contrasts of another, by AdaIN and by conditional Instance Norm, "
         "which agree, and that other; under each its Gram matrix; bars of contrast before and after Instance Norm, "
         "all equal, and Batch Norm, still different.",
-        room=room, height=(700, 900), axis=20 if presenter else chart.AXIS,
+        room=room, height=(700, 900), axis=20 if presenter else chart.AXIS, left=12 if presenter else 64,
     )  # fmt: skip
 
 

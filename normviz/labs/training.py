@@ -327,7 +327,9 @@ def figure(measured: Training | None = None, *, width: int | None = None, presen
     # end early.
     M = len(present)
     firsts = [range(2 * M * k, 2 * M * (k + 1), 2) for k in range(2)]
-    ends = [chart.Ends(of, span=choice["args"][1]["yaxis.range"]) for of, choice in zip(firsts, choices, strict=True)]
+    names = [method.capitalize() if method != "none" else method for method in present]
+    spans = [choice["args"][1]["yaxis.range"] for choice in choices]
+    ends = [chart.Ends(of, names, span) for of, span in zip(firsts, spans, strict=True)]
     chart.add_slider(drawing, [step(epoch) for epoch in range(measured.epochs)], "after epoch ", measured.epochs - 1)
     points = f"Means of {seeds} seeds, bars from the least to the largest" if seeds > 1 else "One seed"
     return chart.finish(
