@@ -277,6 +277,8 @@ def figure(measured: Training | None = None, *, width: int | None = None, presen
     if not sizes or not rates:
         raise ValueError("measured has no run against batch size or none against learning rate; measure both")
     drawing, places = chart.panels(["", ""], room, gap=0.1, stacked_gap=0.2)
+    if not room.narrow:  # the first panel has the names of the lines beside it
+        drawing.update_layout(xaxis_domain=[0, 0.56], xaxis2_domain=[0.64, 1])
     present = [m for m in METHODS if any(run.method == m for run in measured.runs)]
     seeds = 1 + max(run.seed for run in measured.runs)
     bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 4}
