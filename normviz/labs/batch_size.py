@@ -137,14 +137,9 @@ def _of_sources(means: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    batch_sizes: Iterable[int] | None = None,
-    draws: int = 400,
-    seed: int = 0,
-    width: int | None = None,
-    presenter: bool = False,
-) -> go.Figure:
+    x: Any = None, *, batch_sizes: Iterable[int] | None = None, draws: int = 400, seed: int = 0,
+    width: int | None = None, presenter: bool = False,
+) -> go.Figure:  # fmt: skip
     """Draw the noise of a batch's mean and variance against N, beside that of independent values; a slider chooses C.
 
     Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
@@ -160,16 +155,16 @@ def figure(
         per_mean, per_var = noise.cells / noise.effective_mean, noise.cells / noise.effective_var
     series = {
         "measured": (noise.mean_error, noise.var_error),
-        "all N·H·W cells independent": (noise.mean_independent, noise.var_independent),
-        "k independent values per map": (
+        "cells independent": (noise.mean_independent, noise.var_independent),
+        "k values a map": (
             noise.mean_independent * np.sqrt(np.where(per_mean > 0, per_mean, np.nan)),
             noise.var_independent * np.sqrt(np.where(np.isfinite(per_var) & (per_var > 0), per_var, np.nan)),
         ),
     }
     styles = (
-        {"mode": "markers", "marker": {"size": 9, "color": chart.COLOURS["blue"]}},
+        {"mode": "markers", "marker": {"size": 10, "color": chart.COLOURS["blue"]}},
         {"mode": "lines", "line": {"dash": "dash", "width": 2, "color": chart.COLOURS["grey"]}},
-        {"mode": "lines", "line": {"width": 2, "color": chart.COLOURS["orange"]}},
+        {"mode": "lines", "line": {"width": 2.5, "color": chart.COLOURS["orange"]}},
     )
     drawing.update_xaxes(type="log", title_text="batch size N (samples)", **chart.ticks(noise.batch_sizes))
     lines = []
@@ -188,8 +183,8 @@ def figure(
 
     def step(c: int) -> dict[str, Any]:
         titles = {
-            f"annotations[{i}].text": f"{name}: a map of {noise.cells} cells counts as {_number(k[c])}"
-            for i, (name, k) in enumerate({"Mean": noise.effective_mean, "Variance": noise.effective_var}.items())
+            f"annotations[{i}].text": f"Error of the {name}: k\u00a0=\u00a0{_number(k[c])}"
+            for i, (name, k) in enumerate({"mean": noise.effective_mean, "variance": noise.effective_var}.items())
         }
         return chart.step(str(c), {"y": [chart.rounded(y[:, c]) for y in lines]}, range(len(lines)), **titles)
 
@@ -200,7 +195,7 @@ def figure(
         worth = _number(np.median(noise.effective_source))
         crops = f"The samples are crops of 8 photographs; all crops of one photograph count as {worth} together. "
     return chart.finish(
-        drawing, "How noisy are a batch's statistics?",
+        drawing, _finding(k, noise.cells),
         f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
         "samples. Cells of one map are not independent, so N·H·W overstates the information in a batch: a map of "
         f"{noise.cells} cells counts as about k = {_number(k)} independent values for the mean and {_number(v)} for "
@@ -209,8 +204,15 @@ def figure(
         "Two charts on logarithmic axes. The error of the batch mean and of the batch variance falls as one over the "
         f"square root of N, but lies above the line for independent cells: a map of {noise.cells} cells counts as "
         f"about {_number(k)} for the mean. A slider chooses the channel.",
-        room=room, height=(330, 620), left=72,
+        room=room, height=(330, 620), left=72, ends=[chart.Ends(range(3, 6))],
     )  # fmt: skip
+
+
+def _finding(k: float, cells: int) -> str:
+    """Say how many independent values a map is worth for the mean."""
+    if not k < 0.75 * cells:
+        return f"In these data a map of {cells} cells is worth about as much as {cells} independent values, or more"
+    return f"A map of {cells} cells tells the mean no better than {_number(k)} independent values"
 
 
 def _number(k: float) -> str:

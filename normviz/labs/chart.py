@@ -152,7 +152,7 @@ def panels(
     places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
     figure = make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles), figure=Figure())
     for title, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=False):
-        title.update(x=axis.domain[0], xanchor="left", name=PANEL)
+        title.update(x=axis.domain[0], xanchor="left", align="left", name=PANEL)
     return figure, places
 
 
@@ -243,7 +243,8 @@ def finish(
     names
         The longest legend of all states, if that is not the first state's.
     ends
-        Lines that get their names at their right ends instead of in the legend. Their vertical axis needs a range.
+        Lines that get their names at their right ends; no line of these names is in the legend. Their vertical axis
+        needs a range.
     """
     # Beside the title stand the switch and plotly's button that saves a picture.
     scale, narrow = room.scale, room.narrow
@@ -251,11 +252,13 @@ def finish(
     panel_titles = above is None and bool(figure.layout.annotations)
     if room.presenter:
         _enlarge(figure, room)
-    for index in {k for group in ends for k in group.lines}:
-        figure.data[index].showlegend = False
+    labelled = {figure.data[k].name for group in ends for k in group.lines}
+    for trace in figure.data:
+        if trace.name in labelled:
+            trace.showlegend = False
     panel_lines = _break_panel_titles(figure, room.width - left - right, 7.2 * scale)
     sign = narrow or room.presenter
-    layouts = [{"title.text": title}, *(s.args[1] for s in _every_step(figure) if "title.text" in s.args[1])]
+    layouts = [{"title.text": title}, *(s.args[1] for s in steps_of(figure) if "title.text" in s.args[1])]
     title_lines = 1
     for layout in layouts:
         text = broken(layout["title.text"], room.width - scale * (108 if sign else 172), 9.6 * scale)
@@ -306,14 +309,10 @@ def finish(
     return figure
 
 
-def _every_step(figure: Any) -> list[Any]:
-    return [s for item in (*figure.layout.sliders, *figure.layout.updatemenus) for s in steps_of(item)]
-
-
 def _break_panel_titles(figure: Any, span: float, letter: float) -> int:
     """Break the titles of panels where they would reach the next panel, in every state; return their most lines."""
     titles = [(k, title) for k, title in enumerate(figure.layout.annotations) if title.name == PANEL]
-    layouts = [s.args[1] for s in _every_step(figure)]
+    layouts = [s.args[1] for s in steps_of(figure)]
     starts = [title.x for _, title in titles]
     most = 1
     for k, title in titles:

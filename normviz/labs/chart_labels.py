@@ -10,8 +10,8 @@ import numpy as np
 
 from normviz.explorer.plotly_figure import plain
 
-WIDEST = 18
-"""Letters in a line of a name; longer names are broken."""
+NARROWEST, WIDEST, SHARE = 11, 20, 0.34
+"""Letters in a line of a name: as many as fit in this share of a panel, between these two."""
 LETTER, HEIGHT = 0.6, 1.25
 """Width of a bold letter and height of a line, in font sizes."""
 ALIKE, SAME = 0.04, 1e-6
@@ -29,8 +29,9 @@ class Ends:
     names
         The names; None takes those of the traces.
     span
-        Range of the vertical axis, log10 of the values on a logarithmic one; None takes the range that the axis has.
-        A lab whose buttons change the range gives it here, with a group of its own for the lines of each button.
+        Range of the vertical axis, log10 of the values on a logarithmic one; None takes the range that the axis has, or
+        that a step gives it together with y. A lab whose buttons change the range gives it here, with a group of its
+        own for the lines of each button.
     """
 
     lines: Sequence[int]
@@ -47,16 +48,15 @@ def label_ends(figure: Any, ends: Sequence[Ends], plot: tuple[float, float], siz
     widths: dict[str, tuple[_Panel, float]] = {}
     for group in ends:
         panel = _Panel(figure, group, plot, size)
-        states = [panel.labels({})]
-        steps = [s for of in (figure.layout.sliders, figure.layout.updatemenus) for item in of for s in steps_of(item)]
-        for step in steps:
+        states = [panel.labels({}, {})]
+        for step in steps_of(figure):
             traces, layout, indices = step.args
             if not set(indices) & set(group.lines):
                 continue
             changed = {key: dict(zip(indices, values, strict=True)) for key, values in traces.items()}
             own: dict[str, Any] = {}
             if "y" in changed:
-                own = panel.labels(changed)
+                own = panel.labels(changed, layout)
                 states.append(own)
             if "visible" in changed:
                 own["visible"] = changed["visible"].get(group.lines[0])
@@ -81,9 +81,11 @@ def _held(value: Any) -> Any:
     return list(value) if isinstance(value, (tuple, np.ndarray)) else value
 
 
-def steps_of(item: Any) -> Sequence[Any]:
-    """Return the steps of a slider, or the buttons of a menu that change traces."""
-    return [s for s in getattr(item, "steps", None) or getattr(item, "buttons", ()) if s.method == "update"]
+def steps_of(figure: Any) -> list[Any]:
+    """Return the steps of a figure's sliders, and its buttons that change traces."""
+    sliders, menus = figure.layout.sliders, figure.layout.updatemenus
+    every = [*(s for slider in sliders for s in slider.steps), *(b for menu in menus for b in menu.buttons)]
+    return [step for step in every if step.method == "update"]
 
 
 def _plain_lines(texts: Sequence[str]) -> list[str]:
@@ -97,18 +99,20 @@ class _Panel:
         self.lines, self.traces = group.lines, [figure.data[k] for k in group.lines]
         self.first, self.size, self.width = self.traces[0], size, plot[0]
         self.names = group.names or [str(trace.name) for trace in self.traces]
-        self.xaxis, yaxis = (
-            figure.layout[f"{letter}axis{(self.first[f'{letter}axis'] or letter)[1:]}"] for letter in "xy"
-        )
-        span = group.span or yaxis.range
+        self.span = group.span
+        names = (f"{letter}axis{(self.first[f'{letter}axis'] or letter)[1:]}" for letter in "xy")
+        self.xaxis, self.yaxis = (figure.layout[name] for name in names)
+        domain = self.yaxis.domain or (0, 1)
+        self.height = plot[1] * (domain[1] - domain[0])
+        low, high = self.xaxis.domain or (0, 1)
+        self.letters = round(min(WIDEST, max(NARROWEST, SHARE * plot[0] * (high - low) / (LETTER * size))))
+
+    def labels(self, changed: dict[str, dict[int, Any]], layout: dict[str, Any]) -> dict[str, list]:
+        """Return places and texts of the names in a state, given what a step changes: by key and trace, and layout."""
+        span = self.span or layout.get(f"{self.yaxis.plotly_name}.range") or self.yaxis.range
         if span is None:
             raise ValueError("the vertical axis of lines with names at their ends needs a range")
-        self.low, self.high, self.log = float(span[0]), float(span[1]), yaxis.type == "log"
-        domain = yaxis.domain or (0, 1)
-        self.height = plot[1] * (domain[1] - domain[0])
-
-    def labels(self, changed: dict[str, dict[int, Any]]) -> dict[str, list]:
-        """Return places and texts of the names in a state: what a step changes, by key and trace."""
+        self.low, self.high = map(float, span)
         lines = []
         for k, trace in zip(self.lines, self.traces, strict=True):
             x, y = (_or(changed.get(key, {}).get(k), trace[key]) for key in "xy")
@@ -122,9 +126,13 @@ class _Panel:
         texts = [self._text(g, max(_apart(lines[g[0]], lines[k]) for k in g)) for g in groups]
         heights = [HEIGHT * self.size * (text.count("<br>") + 1) for text in texts]
         centres = [lines[g[0]][-1][1] * self.height for g in groups]
-        moved = spread(centres, heights, 0, self.height)
         x = [lines[g[0]][-1][0] for g in groups]
-        y = [self._value(centre / self.height) for centre in moved]
+        y = [0.0] * len(groups)
+        for end in set(x):
+            here = [k for k, at in enumerate(x) if at == end]
+            moved = spread([centres[k] for k in here], [heights[k] for k in here], 0, self.height)
+            for k, centre in zip(here, moved, strict=True):
+                y[k] = self._value(centre / self.height)
         return {"x": x, "y": y, "text": texts}
 
     def _text(self, members: list[int], apart: float) -> str:
@@ -133,20 +141,21 @@ class _Panel:
         for k in members:
             colour = self.traces[k].line.color or self.traces[k].marker.color
             comma = "," if k != members[-1] else ""
-            for line in wrap(self.names[k] + comma, WIDEST):
+            for line in wrap(self.names[k] + comma, self.letters, break_long_words=False):
                 parts.append(f'\u00a0\u00a0<b><span style="color:{colour}">{line}</span></b>')
         if len(members) > 1:
-            parts.append(f"\u00a0\u00a0({'the' if apart < SAME else 'almost the'} same)")
+            note = "(the same)" if apart < SAME else "(almost the same)"
+            parts += [f"\u00a0\u00a0{line}" for line in wrap(note, self.letters)]
         return "<br>".join(parts)
 
     def _share(self, y: float) -> float:
-        if self.log:
+        if self.yaxis.type == "log":
             y = math.log10(y) if y > 0 else -math.inf
         return (y - self.low) / (self.high - self.low)
 
     def _value(self, share: float) -> float:
         value = self.low + share * (self.high - self.low)
-        return float(f"{10**value if self.log else value:.4g}")
+        return float(f"{10**value if self.yaxis.type == 'log' else value:.4g}")
 
     def shrink(self, width: float, right: float) -> None:
         """Make the panel narrower, so that there are `width` pixels beside it; the right margin is room too."""

@@ -10,11 +10,14 @@ import plotly.graph_objects as go
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import default_num_groups
+from normviz.explorer.constants import LIGHT
 from normviz.functions.normalize import normalize
 from normviz.labs import chart, input_checks
 
 SHOWN = ("batch", "layer", "instance", "group", "positional")
 PADDING = (0, 8, 16, 32, 64, 128)
+PADDED = [method != "positional" for method in SHOWN]
+"""Whether zeros in the same sequence change the outputs, unless a mean is 0 anyway."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +103,9 @@ def _rms(values: np.ndarray, keep: int = 0) -> Any:
 
 @check_keywords
 def figure(
-    x: Any = None,
-    *,
-    num_groups: int | None = None,
-    padding: Iterable[int] = PADDING,
-    width: int | None = None,
-    presenter: bool = False,
-) -> go.Figure:
+    x: Any = None, *, num_groups: int | None = None, padding: Iterable[int] = PADDING,
+    width: int | None = None, presenter: bool = False,
+) -> go.Figure:  # fmt: skip
     """Draw which outputs move when the slider's sample changes, and what padding does to a sequence.
 
     Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
@@ -120,10 +119,11 @@ def figure(
     N = min(result.moved.shape[1], 16)
     labels = [METHODS[m].label.replace("Normalization", "Norm") for m in result.methods if m != "positional"]
     labels.append("Positional Norm")
-    drawing, places = chart.panels(["Outputs", "Outputs when zeros are appended"], room, gap=0.1)
+    padded = "Zeros appended to a sequence"
+    drawing, places = chart.panels(["Outputs", padded], room, gap=0.1)
     drawing.add_heatmap(
         x=[f"{n}" for n in range(N)], y=labels, texttemplate="%{text}" if N <= 8 else None,
-        colorscale=[[0, "#eff0f2"], [1e-9, "#c5dcf8"], [1, "#1d5cbb"]], showscale=False,
+        colorscale=[[0, LIGHT["front"]], [1e-9, LIGHT["missed"]], [1, LIGHT["set-side"]]], showscale=False,
         zmin=0, zmax=float(result.moved.max()), xgap=2, ygap=2,
         hovertemplate="%{y}: the output of sample %{x} changes by %{text}<extra></extra>", **places[0],
     )  # fmt: skip
@@ -131,23 +131,24 @@ def figure(
         drawing.add_scatter(
             x=result.padding, y=chart.rounded(result.padded[m]), name=name,
             hovertemplate="%{x} zeros: %{y:.3g}<extra>" + name + "</extra>",
-            **chart.line(m, chart.METHOD_COLOURS[method]), **places[1],
+            # Several lines nearly coincide: each is drawn over a thicker one.
+            **chart.line(m, chart.METHOD_COLOURS[method], size=14 - 2.5 * m, line_width=6 - m), **places[1],
         )  # fmt: skip
 
     def step(i: int) -> dict[str, Any]:
         rows = result.moved[:, i, :N]
         texts = [["0" if v == 0 else f"{v:.2g}" for v in row] for row in rows]
-        title = {"annotations[0].text": f"Outputs when sample {i} is replaced"}
+        title = {"annotations[0].text": f"Sample {i} replaced: change of each output"}
         return chart.step(str(i), {"z": [[chart.rounded(row) for row in rows]], "text": [texts]}, [0], **title)
 
     chart.add_slider(drawing, [step(i) for i in range(N)], "Changed: sample n = ")
     top = float(result.padded.max()) or 1.0
     drawing.update_xaxes(title_text="output of sample n", type="category", showgrid=False, **places[0])
     drawing.update_yaxes(autorange="reversed", showgrid=False, ticks="", **places[0])
-    drawing.update_xaxes(title_text="padding (zeros a sequence)", **places[1])
+    drawing.update_xaxes(title_text="zeros appended", nticks=4, **places[1])
     drawing.update_yaxes(title_text="change of the outputs", range=[-top / 30, top * 1.06], **places[1])
     return chart.finish(
-        drawing, "Which outputs change?",
+        drawing, _finding(result),
         "Root mean square changes of normalized outputs. The table: one sample is replaced; under Batch Norm every "
         f"output changes, under the others (Group Norm with G = {result.num_groups}) only that of this sample. The "
         "lines: zeros are appended to every sequence; only Positional Norm, a transformer's layer norm, which "
@@ -155,5 +156,16 @@ def figure(
         "Left, a table of five methods against samples: in Batch Norm's row every output changes, in the other rows "
         "only that of the replaced sample, which a slider chooses. Right, lines of the change of the original outputs "
         "by padding: all rise except Positional Norm, which stays at zero.",
-        room=room, height=(300, 600), left=118, ends=[chart.Ends(range(1, 1 + len(labels)))],
+        room=room, height=(300, 600), left=118,
+        ends=[chart.Ends(range(1, 1 + len(labels)), [name.split()[0] for name in labels])],
     )  # fmt: skip
+
+
+def _finding(result: Coupling) -> str:
+    """Say whether only Batch Norm couples samples, and only Positional Norm ignores padding, as measured."""
+    N = result.moved.shape[1]
+    coupled = (result.moved > 0)[:, ~np.eye(N, dtype=bool)]
+    padded = (result.padded[:, np.array(result.padding) > 0] > 0).T
+    if not (coupled[0].all() and not coupled[1:].any() and padded.size and (padded == PADDED).all()):
+        return "Which outputs change with another sample, and with padding?"
+    return "Only Batch Norm lets one sample change another’s output; only Positional Norm ignores padding"

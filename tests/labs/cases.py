@@ -97,7 +97,7 @@ LABS = {
         quick={"offsets": [0, 1e3]},
         bad_input=on_tensor(X)
         | {
-            "constant": (X * 0, "the first 36 values of channel 0 of x are constant; pass values that vary"),
+            "constant": (X * 0, "channel 0 of x is constant; pass values that vary"),
             "N larger than the data": (
                 {"x": X, "count": 99},
                 "count=99 must be from 2 to 36, the cells of a channel of x",

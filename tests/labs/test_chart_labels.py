@@ -105,6 +105,16 @@ def test_the_names_are_shown_with_their_lines():
     ]
 
 
+def test_a_step_may_change_the_range_too():
+    figure = Figure().add_scatter(x=[1, 2], y=[1, 2], name="a").add_scatter(x=[1, 2], y=[1, 2.1], name="b")
+    steps = [chart.step("all", {"y": [[1, 2], [1, 9]]}, [0, 1], yaxis__range=[0, high]) for high in (10, 1000)]
+    chart.add_slider(figure, steps, "k = ")
+    figure = chart.finish(figure, "Title", "Caption", "Alt", room=ROOM, ends=[chart.Ends([0, 1])])
+    near, far = (step.args[0] for step in figure.layout.sliders[0].steps)
+    assert len(near["text"][2]) == 2
+    assert words(far["text"][2]) == ["a, b (almost the same)"]
+
+
 def test_an_axis_without_a_range_is_refused():
     figure = Figure().add_scatter(x=[1, 2], y=[1, 2], name="a")
     with pytest.raises(ValueError, match=r"^the vertical axis of lines with names at their ends needs a range$"):

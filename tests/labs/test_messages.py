@@ -93,7 +93,7 @@ def test_equal_means_give_no_effective_number():
     """Samples with equal means count for infinitely many values, and there is no line to draw."""
     same = nv.normalize(X, "instance")
     figure = batch_size.figure(same, draws=5)
-    assert figure.layout.annotations[0].text == "Mean: a map of 9 cells counts as ∞"
+    assert figure.layout.annotations[0].text == "Error of the mean: k\u00a0=\u00a0∞"
     coins = np.tile([0.0, 1.0], 18).reshape(4, 1, 9)
     figure = batch_size.figure(coins, draws=5)
     assert set(figure.data[5].y) == {None}
