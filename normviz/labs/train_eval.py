@@ -138,7 +138,7 @@ def figure(
     depth: int = 6, channel: int = 0, seed: int = 0,
     width: int | None = None, presenter: bool = False,
 ) -> go.Figure:  # fmt: skip
-    """Draw running and batch statistics over the steps and the gap through depth; a slider chooses N.
+    """Draw the means of batches and the running means over the steps, and the gap through depth; a slider chooses N.
 
     Arguments and errors are those of `measure`. `width` is in pixels; `presenter` makes a figure for a projector.
 
@@ -148,45 +148,60 @@ def figure(
     room = chart.room(width, presenter)
     result = measure(x, batch_sizes=batch_sizes, momenta=momenta, steps=steps, depth=depth, channel=channel, seed=seed)
     c = result.channel
-    titles = [f"Mean of channel {c}", f"Variance of channel {c}", "Inference against training"]
-    drawing, places = chart.panels(titles, room, gap=0.085)
-    ticks, layers = list(range(1, steps + 1)), list(range(1, depth + 1))
-    grey, lines = chart.COLOURS["grey"], []
-    colours = ("blue", "orange", "green", "pink", "red")
-    styles = [chart.line(m, colours[m % len(colours)], size=7) for m in range(len(result.momenta))]
-    quantities = (
-        ("units of x", result.batch_mean, result.running_mean, result.data_mean),
-        ("units of x²", result.batch_var, result.running_var, result.data_var),
-    )
-    for place, (unit, batch, running, data) in zip(places, quantities, strict=False):
-        options = {"x": ticks, "showlegend": place == places[0], **place}
-        lines += [batch, *np.moveaxis(running, 1, 0), np.full_like(batch, data)]
-        drawing.add_scatter(mode="markers", marker={"size": 4, "color": grey}, name="each batch", **options)
-        for momentum, style in zip(result.momenta, styles, strict=True):
-            name = f"running, momentum {momentum:g}"
-            drawing.add_scatter(mode="lines", line=style["line"], name=name, **options)
-        drawing.add_scatter(mode="lines", line={"width": 1.5, "color": grey}, name="all the data", **options)
-        drawing.update_xaxes(title_text="step", **place)
-        low = min(0, float(min(batch.min(), running.min())))
-        high = float(max(np.quantile(batch, 0.995), running.max(), data))
-        drawing.update_yaxes(title_text=unit, range=[low, high * 1.08], **place)
-    lines += [*np.moveaxis(result.gap, 1, 0)]
-    for momentum, style in zip(result.momenta, styles, strict=True):
-        drawing.add_scatter(x=layers, name=f"momentum {momentum:g}", showlegend=False, **style, **places[2])
-    drawing.update_xaxes(title_text="layer", tickvals=layers[:: 1 + depth // 10], **places[2])
-    drawing.update_yaxes(title_text="gap (std of outputs)", range=[0, float(result.gap.max()) * 1.08], **places[2])
-    heights = [{"y": [chart.rounded(values[b]) for values in lines]} for b in range(len(result.batch_sizes))]
-    moved = [chart.step(str(N), y, range(len(lines))) for N, y in zip(result.batch_sizes, heights, strict=True)]
-    chart.add_slider(drawing, moved, "Batch size N = ")
+    titles = [f"Mean of channel {c} (dots: batches)", "Inference against training"]
+    drawing, places = chart.panels(titles, room, gap=0.1)
+    every, layers = list(range(1, steps + 1)), list(range(1, depth + 1))
+    names = [f"momentum {m:g}" for m in result.momenta]
+    colours, grey = ("blue", "orange", "green", "pink", "red"), chart.COLOURS["grey"]
+    # The noisy line of a large momentum is drawn first and thin, so that it covers no other.
+    order = sorted(range(len(names)), key=lambda m: -result.momenta[m])
+    widths = {m: 1.5 + rank / 2 for rank, m in enumerate(order)}
+    styles = [chart.line(m, colours[m % len(colours)], size=9, line_width=widths[m]) for m in range(len(names))]
+    dots = {"size": 4, "color": grey, "opacity": 0.6}
+    drawing.add_scatter(x=every, mode="markers", marker=dots, name="each batch", showlegend=False, **places[0])
+    for m in order:
+        line = styles[m]["line"] | {"dash": "solid"}
+        drawing.add_scatter(x=every, mode="lines", line=line, name=names[m], **places[0])
+    straight = {"width": 2, "color": grey, "dash": "dash"}
+    drawing.add_scatter(x=every, mode="lines", line=straight, name="all the data", **places[0])
+    for name, style in zip(names, styles, strict=True):
+        drawing.add_scatter(x=layers, name=name, **style, **places[1])
+    running = result.running_mean
+    low = min(0, float(min(result.batch_mean.min(), running.min())))
+    high = float(max(np.quantile(result.batch_mean, 0.995), running.max(), result.data_mean))
+    drawing.update_xaxes(title_text="step", **places[0])
+    drawing.update_yaxes(title_text="units of x", range=[low * 1.08, high * 1.08 or 1], **places[0])
+    drawing.update_xaxes(title_text="layer", tickvals=layers[:: 1 + depth // 10], **places[1])
+    highest = float(result.gap.max()) * 1.08 or 1
+    drawing.update_yaxes(title_text="gap (std of outputs)", range=[0, highest], **places[1])
+
+    def step(b: int) -> dict[str, Any]:
+        data = np.full(steps, result.data_mean)
+        lines = [result.batch_mean[b], *(running[b, m] for m in order), data, *result.gap[b]]
+        changed = {"y": [chart.rounded(values) for values in lines]}
+        return chart.step(str(result.batch_sizes[b]), changed, range(len(lines)), title__text=_finding(result, b))
+
+    chart.add_slider(drawing, [step(b) for b in range(len(result.batch_sizes))], "Batch size N = ")
+    first, second = range(1, len(names) + 2), range(len(names) + 2, 2 * len(names) + 2)
     return chart.finish(
-        drawing, "Batch statistics in training, running ones at inference",
-        "Training normalizes by each batch (dots), inference by the running statistics (lines; they start at mean 0 "
-        "and variance 1). With a small momentum they converge slowly, with a large one they stay noisy. The gap: "
-        f"root mean square difference of the two modes on the same batches after {steps} steps, through {depth} "
-        "layers of Batch Norm, ReLU and fixed random 1 × 1 weights; it is larger for small batches and grows with "
-        "depth. Measured here.",
-        "Three charts. Over the steps, the mean and the variance of each batch scatter around those of all the data, "
-        "and lines of running statistics approach them, one per momentum. Over depth, the difference between inference "
-        "and training. A slider chooses the batch size: larger batches scatter less and have a smaller gap.",
-        room=room, height=(300, 800),
+        drawing, _finding(result, 0),
+        "Training normalizes by each batch (dots), inference by the running statistics (lines; a mean starts at 0). "
+        "With a small momentum they converge slowly, with a large one they stay noisy. The gap: root mean square "
+        f"difference of the two modes on the same batches after {steps} steps, through {depth} layers of Batch Norm, "
+        "ReLU and fixed random 1 × 1 weights. Measured here.",
+        "Two charts. Over the steps, the mean of each batch scatters around that of all the data, and lines of "
+        "running means approach it, one per momentum. Over depth, the difference between inference and training. A "
+        "slider chooses the batch size: larger batches scatter less and have a smaller gap.",
+        room=room, height=(300, 600),
+        ends=[chart.Ends(first), chart.Ends(second, [f"{m:g}" for m in result.momenta])],
     )  # fmt: skip
+
+
+def _finding(result: TrainEval, b: int) -> str:
+    """Say how far inference is from training at a batch size, with the momentum nearest to the usual 0.1."""
+    m = min(range(len(result.momenta)), key=lambda m: abs(result.momenta[m] - 0.1))
+    depth = result.gap.shape[2]
+    return (
+        f"Batches of {result.batch_sizes[b]}, momentum {result.momenta[m]:g}: "
+        f"inference is {result.gap[b, m, -1]:.2g} standard deviations from training at layer {depth}"
+    )

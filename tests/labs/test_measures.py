@@ -228,6 +228,8 @@ def test_titles_say_what_was_measured_and_nothing_else():
     assert noise.startswith("In these data a map of 16 cells is worth about as much")
     assert title(nv.labs.coupling.figure()).startswith("Only Batch Norm lets one sample change")
     assert title(nv.labs.coupling.figure(padding=[0])) == "Which outputs change with another sample, and with padding?"
+    found = nv.labs.train_eval.measure(steps=6)
+    assert f"inference is {found.gap[0, 1, -1]:.2g} standard" in title(nv.labs.train_eval.figure(steps=6))
     figure = nv.labs.numerics.figure()
     assert title(figure).startswith("In float32, at a mean of 1,000 standard deviations, E[x²] − E[x]² has no correct")
     assert "In float64" in figure.layout.sliders[0].steps[2].args[1]["title.text"]
