@@ -58,6 +58,18 @@ def test_the_lecture_has_slides_with_titles_and_notes(written):
     assert max(numbers) == len(slides)
 
 
+def test_the_plans_name_exercises_that_there_are(written):
+    plans, found = written["lesson_plans.md"], set()
+    for chapter, number in re.findall(r"[Cc]hapter (\d+b?)[^|.]*?Exercises? (\d)", plans):
+        found.add((chapter, number))
+    for number, chapter in re.findall(r"Exercise (\d) of chapter (\d+b?)", plans):
+        found.add((chapter, number))
+    assert len(found) > 4
+    for chapter, number in found:
+        (path,) = cli.shipped_notebooks().glob(f"{chapter.zfill(3 if 'b' in chapter else 2)}_*.ipynb")
+        assert f"### Exercise {number}" in path.read_text("utf-8"), (chapter, number)
+
+
 def test_the_explorers_of_the_lecture_share_one_script_and_one_tensor(written):
     page = written["lecture.html"]
     shown = json.loads(re.findall('id="normviz-data">(.*?)</script>', page, re.DOTALL)[0])

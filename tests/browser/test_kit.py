@@ -201,6 +201,8 @@ def test_in_an_lms_nothing_scrolls_inside_the_frame(page, folder):
             {"width": max(width, 320), "height": height},
         )
         drawn(page.frames[2])
+        # No room is left over, either.
+        assert page.frames[1].evaluate("document.body.getBoundingClientRect().height") == height
         for frame in page.frames[1:]:
             high, wide = frame.evaluate("[innerHeight, innerWidth]")
             assert frame.evaluate(
