@@ -129,6 +129,10 @@ def test_a_dark_system_makes_a_dark_book(book, new_page):
     inside.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 28)'")
     result = Axe().run(page, options=AXE)
     assert not result.violations_count, result.generate_report()
+    page.goto((book / "course" / "04_instance_norm_and_style.html").as_uri())
+    photograph = page.locator("figure img[alt='in the dark']").first
+    for property, value in {"filter": "none", "padding": "0px", "background-color": "rgba(0, 0, 0, 0)"}.items():
+        expect(photograph).to_have_css(property, value)  # it keeps its colours
 
 
 @pytest.mark.parametrize(
