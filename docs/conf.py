@@ -11,6 +11,9 @@ from sphinx.util.docutils import SphinxDirective
 import normviz
 from benchmarks import plot, tables
 from normviz.book import chart
+from normviz.core.methods import METHODS
+from normviz.core.references import REFERENCES
+from normviz.labs import published
 
 project = "normviz"
 author = "normviz contributors"
@@ -141,9 +144,60 @@ class Hosts(SphinxDirective):
         return self.parse_text_to_nodes(re.sub(r"(\d{4})-(\d\d)-(\d\d)", "\\1\u2011\\2\u2011\\3", text))
 
 
+def table(rows: list[list[str]]) -> str:
+    """A table in Markdown; the first row holds the heads."""
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def methods() -> str:
+    """All rows of METHODS in one table."""
+    pooled = {"one": "one", "group": "C/G", "all": "all"}
+    rows = [[
+        "Method", "Pools channels", "Couples samples", "Same in training and at inference", "Buffers",
+        "Learned by default", "Folds into a convolution", "Usual place",
+    ]]  # fmt: skip
+    for row in METHODS.values():
+        weights, yes = row.axes == "weights", {True: "yes", False: "no"}
+        rows.append([
+            f"**{row.label}**",
+            "all Cin" if weights else pooled[row.c],
+            "no data" if weights else "within a slice" if row.n == "group" else yes[row.couples_samples],
+            yes[not row.couples_samples],
+            "running mean and variance" if row.couples_samples else "none",
+            re.sub("^scale", "weight", re.sub("^per", "weight and bias per", row.affine)),
+            "it is the weights" if weights else "yes, at inference" if row.couples_samples else "no",
+            row.place,
+        ])  # fmt: skip
+    return table(rows)
+
+
+def references() -> str:
+    """All papers, in the order of their years, and what they are cited for."""
+    rows = [["Reference", "Title", "Cited for"]]
+    for one in REFERENCES:
+        uses = [row.label for row in METHODS.values() if one.name in row.reference]
+        uses += [one.topic] if one.topic else []
+        if any(one.name in source.source for source in published.TABLES):
+            uses.append("numbers in [the lab of published results](labs.md)")
+        rows.append([one.name, f"[{one.title}]({one.link})", "; ".join(uses)])
+    return table(rows)
+
+
+class Made(SphinxDirective):
+    """The table of all methods, or that of all references."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        return self.parse_text_to_nodes({"methods": methods, "references": references}[self.arguments[0]]())
+
+
 def setup(app: object) -> None:
-    """Connect the escaping of docstrings and the directives `codes`, `speed` and `hosts` with Sphinx."""
+    """Connect the escaping of docstrings and the directives `codes`, `speed`, `hosts` and `made` with Sphinx."""
     app.connect("autodoc-process-docstring", _plain, priority=400)  # type: ignore[attr-defined]
     app.add_directive("codes", Codes)  # type: ignore[attr-defined]
+    app.add_directive("made", Made)  # type: ignore[attr-defined]
     app.add_directive("speed", Speed)  # type: ignore[attr-defined]
     app.add_directive("hosts", Hosts)  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from normviz.core.errors import unknown
+from normviz.core.references import cite
 
 Extent = Literal["one", "all", "group"]
 Statistic = Literal["mean and variance", "mean square", "squared norm"]
@@ -144,7 +145,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="per channel",
             torch="torch.nn.BatchNorm2d(C)",
-            reference="Ioffe & Szegedy 2015 (arXiv 1502.03167)",
+            reference=cite("Ioffe & Szegedy 2015"),
             place="images, large batches",
         ),
         Method(
@@ -155,7 +156,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="per element",
             torch="torch.nn.LayerNorm([C, H, W])",
-            reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450)",
+            reference=cite("Ba, Kiros & Hinton 2016"),
             place="recurrent networks",
         ),
         Method(
@@ -166,7 +167,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="none",
             torch="torch.nn.InstanceNorm2d(C)",
-            reference="Ulyanov, Vedaldi & Lempitsky 2016 (arXiv 1607.08022)",
+            reference=cite("Ulyanov, Vedaldi & Lempitsky 2016"),
             place="style transfer",
         ),
         Method(
@@ -177,7 +178,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="per channel",
             torch="torch.nn.GroupNorm(G, C)",
-            reference="Wu & He 2018 (arXiv 1803.08494)",
+            reference=cite("Wu & He 2018"),
             place="small batches: detection, video, denoisers",
         ),
         Method(
@@ -188,7 +189,7 @@ METHODS = MethodTable(
             spatial="one",
             affine="per channel",
             torch="torch.nn.LayerNorm(C), channels last",
-            reference="Ba, Kiros & Hinton 2016 (arXiv 1607.06450); Li et al. 2019 (arXiv 1907.04312)",
+            reference=cite("Ba, Kiros & Hinton 2016", "Li et al. 2019"),
             place="transformers, ConvNeXt",
         ),
         Method(
@@ -199,7 +200,7 @@ METHODS = MethodTable(
             spatial="one",
             affine="scale per channel",
             torch="torch.nn.RMSNorm(C), channels last",
-            reference="Zhang & Sennrich 2019 (arXiv 1910.07467)",
+            reference=cite("Zhang & Sennrich 2019"),
             place="language models (LLaMA)",
             statistic="mean square",
         ),
@@ -211,7 +212,7 @@ METHODS = MethodTable(
             spatial="one",
             affine="per channel of a group",
             torch="torch.nn.LayerNorm(C // G) on x.unflatten(-1, (G, C // G)), channels last",
-            reference="Dehghani et al. 2023 (arXiv 2302.05442)",
+            reference=cite("Dehghani et al. 2023"),
             place="queries, keys of attention",
         ),
         Method(
@@ -222,7 +223,7 @@ METHODS = MethodTable(
             spatial="one",
             affine="scale per channel of a group",
             torch="torch.nn.RMSNorm(C // G) on x.unflatten(-1, (G, C // G)), channels last",
-            reference="Zhang & Sennrich 2019 (arXiv 1910.07467), on the queries and keys of each attention head",
+            reference=cite("Zhang & Sennrich 2019") + ", on the queries and keys of each attention head",
             place="queries, keys of attention",
             statistic="mean square",
         ),
@@ -234,7 +235,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="per channel",
             torch="none; relatives.frn adds the threshold that belongs to it",
-            reference="Singh & Krishnan 2020 (arXiv 1911.09737)",
+            reference=cite("Singh & Krishnan 2020"),
             place="images, with its threshold",
             statistic="mean square",
         ),
@@ -246,7 +247,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="per channel",
             torch="torch.nn.BatchNorm2d(C) on each of x.chunk(G)",
-            reference="Hoffer, Hubara & Soudry 2017 (arXiv 1705.08741)",
+            reference=cite("Hoffer, Hubara & Soudry 2017"),
             place="very large batches; several GPUs",
         ),
         Method(
@@ -257,7 +258,7 @@ METHODS = MethodTable(
             spatial="all",
             affine="scale per output channel",
             torch="torch.nn.utils.parametrizations.weight_norm(layer), with no eps",
-            reference="Salimans & Kingma 2016 (arXiv 1602.07868)",
+            reference=cite("Salimans & Kingma 2016"),
             place="proposed for recurrent networks",
             statistic="squared norm",
             axes="weights",
@@ -270,8 +271,8 @@ METHODS = MethodTable(
             spatial="all",
             affine="none",
             torch="none; torch.nn.functional.layer_norm(w, w.shape[1:]) has the same numbers",
-            reference="Qiao et al. 2019 (arXiv 1903.10520)",
-            place="with Group Norm",
+            reference=cite("Qiao et al. 2019"),
+            place="convolutions, with Group Norm",
             axes="weights",
         ),
     )

@@ -49,7 +49,7 @@ def frn(
     Notes
     -----
     PyTorch has no layer for it: torch.maximum(x * torch.rsqrt(x.square().mean((2, 3), keepdim=True) + eps) * weight +
-    bias, tau), each of the last three of shape (1, C, 1, 1). Source: Singh & Krishnan 2020 (arXiv 1911.09737).
+    bias, tau), each of the last three of shape (1, C, 1, 1). Source: Singh & Krishnan 2020.
 
     Examples
     --------

@@ -38,7 +38,7 @@ def conditional_instance(
     Notes
     -----
     PyTorch: torch.nn.functional.instance_norm(x) * weight[style][:, :, None, None] + bias[style][:, :, None, None].
-    Source: Dumoulin, Shlens & Kudlur 2017 (arXiv 1610.07629).
+    Source: Dumoulin, Shlens & Kudlur 2017.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def adain(
     Notes
     -----
     PyTorch, but for eps: style.std((2, 3), correction=0, keepdim=True) * torch.nn.functional.instance_norm(x) +
-    style.mean((2, 3), keepdim=True). Source: Huang & Belongie 2017 (arXiv 1703.06868).
+    style.mean((2, 3), keepdim=True). Source: Huang & Belongie 2017.
 
     Examples
     --------

@@ -53,7 +53,7 @@ def switchable(
     Notes
     -----
     Variances are biased. PyTorch has no layer for it; with one logit far above the others it is torch.nn's
-    InstanceNorm2d, GroupNorm(1, C) or BatchNorm2d in training. Source: Luo et al. 2018 (arXiv 1806.10779).
+    InstanceNorm2d, GroupNorm(1, C) or BatchNorm2d in training. Source: Luo et al. 2018.
 
     Examples
     --------

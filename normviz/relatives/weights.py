@@ -53,7 +53,7 @@ def weight_norm(v: Any, g: Any = None, *, dim: int = 0, eps: float = 0.0, backen
     Notes
     -----
     PyTorch: torch.nn.utils.parametrizations.weight_norm, which keeps g as original0 and v as original1, and has no eps.
-    Source: Salimans & Kingma 2016 (arXiv 1602.07868).
+    Source: Salimans & Kingma 2016.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def weight_standardization(
     Notes
     -----
     PyTorch: (w - w.mean((1, 2, 3), keepdim=True)) / torch.sqrt(w.var((1, 2, 3), correction=0, keepdim=True) + eps).
-    Source: Qiao et al. 2019 (arXiv 1903.10520).
+    Source: Qiao et al. 2019.
 
     Examples
     --------
