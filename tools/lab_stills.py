@@ -98,7 +98,7 @@ def as_jpeg(found: re.Match[str]) -> str:
         return found[0]
     file = io.BytesIO()
     with Image.open(io.BytesIO(raw)) as image:
-        image.convert("RGB").save(file, "JPEG", quality=90, optimize=True)
+        image.convert("RGB").save(file, "JPEG", quality=75, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
