@@ -1,7 +1,7 @@
 """Labs: experiments on normalization with their numbers and charts, one module for each.
 
-`measure(...)` returns the numbers as a frozen dataclass. `figure(...)` takes the same arguments and a `width` and
-returns a plotly Figure, whose sliders and buttons work without a kernel.
+`measure(...)` returns the numbers as a frozen dataclass. `figure(...)` takes the same arguments, `width` and
+`presenter`, and returns a plotly Figure, whose sliders and buttons work without a kernel.
 
 A lab is imported when it is first used, as in `nv.labs.batch_size.figure()`.
 """

@@ -212,7 +212,7 @@ def _finding(k: float, cells: int) -> str:
     """Say how many independent values a map is worth for the mean."""
     if not k < 0.75 * cells:
         return f"In these data a map of {cells} cells is worth about as much as {cells} independent values, or more"
-    return f"A map of {cells} cells tells the mean no better than {_number(k)} independent values"
+    return f"A map of {cells} cells tells the mean no better than about {k:.0f} independent values"
 
 
 def _number(k: float) -> str:

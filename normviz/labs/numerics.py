@@ -224,10 +224,10 @@ def figure(
         drawing, _finding(result, first),
         f"The variance of {result.count} values, computed one operation after the other in one type; the reference is "
         f"exact arithmetic on the stored values. Each point: {result.draws} draws of the values, each with another "
-        "offset within 5 % of this one; digits of the root mean square error. Raw moments lose two digits for every "
-        "power of ten of the offset, Welford and Chan about one. Two passes lose few at first and later two as well, "
-        "because their mean is a plain sum, which in float16 soon overflows. A line ends where neighbouring numbers of "
-        "the type are a standard deviation apart. Measured here.",
+        "offset within 5 % of this one; digits of the root mean square error. Raw moments, E[x²] − E[x]², lose two "
+        "digits for every power of ten of the offset, Welford and Chan about one. Two passes lose few at first and "
+        "later two as well, because their mean is a plain sum, which in float16 soon overflows. A line ends where "
+        "neighbouring numbers of the type are a standard deviation apart. Measured here.",
         "A line chart of the correct decimal digits of a variance against the offset of its values, for four "
         "recipes. The line of raw moments falls to zero long before those of two passes, Welford and Chan. A slider "
         "has the type.",
@@ -243,6 +243,6 @@ def _finding(result: Digits, d: int) -> str:
         return f"In {result.dtypes[d]} every recipe has a correct digit at these offsets"
     k = int(lost[0])
     return (
-        f"In {result.dtypes[d]}, at a mean of {result.offsets[k]:,.0f} standard deviations, E[x²] − E[x]² has no "
-        f"correct digit; merging pairs has {pairs[k]:.0f}"
+        f"In {result.dtypes[d]}, raw moments have no correct digit at a mean of {result.offsets[k]:,.0f} standard "
+        f"deviations; Chan has {pairs[k]:.0f}"
     )

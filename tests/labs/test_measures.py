@@ -224,14 +224,14 @@ def test_titles_say_what_was_measured_and_nothing_else():
     """The same lab on other data has another finding."""
     noise = np.random.default_rng(0).normal(size=(64, 3, 4, 4))
     activations, noise = (title(nv.labs.batch_size.figure(x, draws=5)) for x in (None, noise))
-    assert activations == "A map of 144 cells tells the mean no better than 9.3 independent values"
+    assert activations == "A map of 144 cells tells the mean no better than about 9 independent values"
     assert noise.startswith("In these data a map of 16 cells is worth about as much")
     assert title(nv.labs.coupling.figure()).startswith("Only Batch Norm lets one sample change")
     assert title(nv.labs.coupling.figure(padding=[0])) == "Which outputs change with another sample, and with padding?"
     found = nv.labs.train_eval.measure(steps=6)
     assert f"inference is {found.gap[0, 1, -1]:.2g} standard" in title(nv.labs.train_eval.figure(steps=6))
     figure = nv.labs.numerics.figure()
-    assert title(figure).startswith("In float32, at a mean of 1,000 standard deviations, E[x²] − E[x]² has no correct")
+    assert title(figure).startswith("In float32, raw moments have no correct digit at a mean of 1,000 standard")
     assert "In float64" in figure.layout.sliders[0].steps[2].args[1]["title.text"]
     near = nv.labs.numerics.figure(offsets=[0, 1], dtypes=["float64"])
     assert title(near) == "In float64 every recipe has a correct digit at these offsets"
