@@ -129,7 +129,7 @@ def figure(
     C = result.channel_mean.shape[1]
     first = "Means of sample 0" if not room.narrow else "Means of the sets of sample 0"
     titles = [first, "Error of a set's mean", "Distance to its channels"]
-    drawing, places = chart.panels(titles, room, gap=0.08)
+    drawing, places = chart.panels(titles, room)
     blue, grey = chart.COLOURS["blue"], chart.COLOURS["grey"]
     drawing.add_scatter(
         mode="lines", fill="toself", fillcolor="rgba(47,125,225,0.2)", line={"width": 0},
