@@ -41,8 +41,9 @@ def test_chapters_1_to_10_have_exercises():
 def test_every_chapter_has_notes_for_the_teacher(path):
     note, _ = solutions(path)
     assert 20 <= len(note.split()) <= 220
-    assert note.startswith("**Plan")
-    assert "**To extend.**" in note
+    plan, *others = re.findall(r"^\*\*(.+?)\*\*", note, flags=re.M)
+    assert re.fullmatch(r"Plan, \d+ minutes\.", plan)
+    assert others == ["What students get wrong.", "Ask in class.", "To extend."]
 
 
 def test_every_exercise_has_its_cells_and_its_solution(path):
