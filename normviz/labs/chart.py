@@ -156,7 +156,7 @@ def panels(
     return figure, places
 
 
-def line(k: int, colour: str, *, size: int = 8, line_width: float = 2) -> dict[str, Any]:
+def line(k: int, colour: str, *, size: float = 8, line_width: float = 2) -> dict[str, Any]:
     """Return the style of the k-th line of a chart: joined marks with a dash and a symbol of its own."""
     return {
         "mode": "lines+markers",

@@ -118,11 +118,12 @@ def figure(
     result = measure(x, num_groups=num_groups, padding=padding)
     N = min(result.moved.shape[1], 16)
     labels = [METHODS[m].label.replace("Normalization", "Norm") for m in result.methods if m != "positional"]
-    labels.append("Positional Norm")
+    labels.append("Positional Layer Norm")
     padded = "Zeros appended to a sequence"
     drawing, places = chart.panels(["Outputs", padded], room, gap=0.1)
     drawing.add_heatmap(
-        x=[f"{n}" for n in range(N)], y=labels, texttemplate="%{text}" if N <= 8 else None,
+        x=[f"{n}" for n in range(N)], y=[name.replace("Positional ", "Positional<br>") for name in labels],
+        texttemplate="%{text}" if N <= 8 else None,
         colorscale=[[0, LIGHT["front"]], [1e-9, LIGHT["missed"]], [1, LIGHT["set-side"]]], showscale=False,
         zmin=0, zmax=float(result.moved.max()), xgap=2, ygap=2,
         hovertemplate="%{y}: the output of sample %{x} changes by %{text}<extra></extra>", **places[0],
@@ -151,21 +152,21 @@ def figure(
         drawing, _finding(result),
         "Root mean square changes of normalized outputs. The table: one sample is replaced; under Batch Norm every "
         f"output changes, under the others (Group Norm with G = {result.num_groups}) only that of this sample. The "
-        "lines: zeros are appended to every sequence; only Positional Norm, a transformer's layer norm, which "
+        "lines: zeros are appended to every sequence; only Positional Layer Norm, a transformer's layer norm, which "
         "normalizes each position alone, leaves the outputs of the original cells unchanged. Measured here.",
         "Left, a table of five methods against samples: in Batch Norm's row every output changes, in the other rows "
         "only that of the replaced sample, which a slider chooses. Right, lines of the change of the original outputs "
-        "by padding: all rise except Positional Norm, which stays at zero.",
+        "by padding: all rise except Positional Layer Norm, which stays at zero.",
         room=room, height=(300, 600), left=118,
         ends=[chart.Ends(range(1, 1 + len(labels)), [name.split()[0] for name in labels])],
     )  # fmt: skip
 
 
 def _finding(result: Coupling) -> str:
-    """Say whether only Batch Norm couples samples, and only Positional Norm ignores padding, as measured."""
+    """Say whether only Batch Norm couples samples, and only Positional Layer Norm ignores padding, as measured."""
     N = result.moved.shape[1]
     coupled = (result.moved > 0)[:, ~np.eye(N, dtype=bool)]
     padded = (result.padded[:, np.array(result.padding) > 0] > 0).T
     if not (coupled[0].all() and not coupled[1:].any() and padded.size and (padded == PADDED).all()):
         return "Which outputs change with another sample, and with padding?"
-    return "Only Batch Norm lets one sample change another’s output; only Positional Norm ignores padding"
+    return "Only Batch Norm lets one sample change another’s output; only Positional Layer Norm ignores padding"
