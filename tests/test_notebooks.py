@@ -149,6 +149,8 @@ def test_no_outputs_and_stable_names_of_cells(path):
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
+        if cell.source.startswith(UNFOLDED):  # JupyterLab shows the first line of hidden code
+            assert cell.source.splitlines()[0] == UNFOLDED, f"{cell.id} shows its answer while it is folded"
     assert notebook.metadata.kernelspec.name == "python3"
     assert "widgets" not in notebook.metadata
     written = json.dumps(json.loads(path.read_text("utf-8")), indent=1, sort_keys=True, ensure_ascii=False)
