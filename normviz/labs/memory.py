@@ -225,7 +225,7 @@ def figure(
         }
         runs = [layouts[at].runs() for at in LAYOUTS]
         pieces = [
-            f"{len(r)} piece{'s' * (len(r) > 1)} of {r[0][1]} cells in {at}"
+            f"{_count(len(r), 'piece')} of {_count(r[0][1], 'cell')} in {at}"
             for at, r in zip(LAYOUTS, runs, strict=True)
         ]
         finding = f"{label}: in memory a set is {' and '.join(pieces)}"
@@ -261,6 +261,10 @@ def figure(
         "belongs to. Under them a short program that computes it, in Python and in JavaScript.",
         room=room, height=round(height), left=left, right=right,
     )  # fmt: skip
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _markup(program: str) -> str:

@@ -315,6 +315,7 @@ def figure(measured: Training | None = None, *, width: int | None = None, presen
         highest = min(every.max() * 1.25, 115 if every.max() > 50 else 10)
         span = [float(np.log10(every.min() * 0.8)), float(np.log10(highest))]
         layout = {f"{y}__{key}": v for y in ("yaxis", "yaxis2") for key, v in (("title__text", title), ("range", span))}
+        layout["title__text"] = _finding(measured, quantity)
         return chart.step(label, {"visible": [of == quantity for of, _ in lines]}, range(len(lines)), **layout)
 
     digits = chart.ticks(float(f"{digit}e{power}") for power in range(-4, 3) for digit in (1, 2, 5))
@@ -335,7 +336,7 @@ def figure(measured: Training | None = None, *, width: int | None = None, presen
     chart.add_slider(drawing, [step(epoch) for epoch in range(measured.epochs)], "after epoch ", measured.epochs - 1)
     points = f"Means of {seeds} seeds, bars from the least to the largest" if seeds > 1 else "One seed"
     return chart.finish(
-        drawing, _finding(measured),
+        drawing, _finding(measured, "loss"),
         f"{finding}A net of four convolutions on scikit-learn’s 8 × 8 digits, {TRAIN} to learn from and 500 to test, "
         f"SGD with momentum 0.9, learning rate {RATE} · N / {REFERENCE} in the batch-size runs. {points}; the vertical "
         f"axes are logarithmic. Measured with {measured.machine}, in {measured.seconds:.0f} s for all. A missing "
@@ -346,18 +347,21 @@ def figure(measured: Training | None = None, *, width: int | None = None, presen
     )  # fmt: skip
 
 
-def _finding(measured: Training) -> str:
-    """Say how the training loss after the last epoch changes from the largest to the smallest batch."""
+def _finding(measured: Training, quantity: str) -> str:
+    """Say how loss or error after the last epoch changes from the largest to the smallest batch."""
     large, small = measured.batch_sizes[0], measured.batch_sizes[-1]
 
     def said(method: str) -> str:
-        before, after = (measured.values("loss", method, batch_size=n)[:, -1].mean() for n in (large, small))
+        before, after = (measured.values(quantity, method, batch_size=n)[:, -1].mean() for n in (large, small))
+        if quantity == "error":
+            return f"goes from {before:.1f} to {after:.1f}\N{NO-BREAK SPACE}%"
         return f"grows {after / before:.1f}-fold" if after > 1.1 * before else "does not grow"
 
     if large == small or any(measured.values("loss", m, batch_size=large).size == 0 for m in ("batch", "group")):
         return "Training loss and test error on digits, by batch size and learning rate"
     batch, group = said("batch"), said("group")
-    return f"From N = {large} to {small}, the training loss with Batch Norm {batch}; with Group Norm it {group}"
+    what = "training loss" if quantity == "loss" else "test error"
+    return f"From N = {large} to {small}, the {what} with Batch Norm {batch}; with Group Norm it {group}"
 
 
 def _decimals(values: np.ndarray) -> list[float | None]:
