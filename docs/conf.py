@@ -153,20 +153,17 @@ def table(rows: list[list[str]]) -> str:
 def methods() -> str:
     """All rows of METHODS in one table."""
     pooled = {"one": "one", "group": "C/G", "all": "all"}
-    rows = [[
-        "Method", "Pools channels", "Couples samples", "Same in training and at inference", "Buffers",
-        "Learned by default", "Folds into a convolution", "Usual place",
-    ]]  # fmt: skip
+    heads = "Method, Pools channels, Couples samples, At inference, Learned, Folds, Usual place"
+    rows = [heads.split(", ")]
     for row in METHODS.values():
         weights, yes = row.axes == "weights", {True: "yes", False: "no"}
         rows.append([
-            f"**{row.label}**",
+            row.label,
             "all Cin" if weights else pooled[row.c],
             "no data" if weights else "within a slice" if row.n == "group" else yes[row.couples_samples],
-            yes[not row.couples_samples],
-            "running mean and variance" if row.couples_samples else "none",
-            re.sub("^scale", "weight", re.sub("^per", "weight and bias per", row.affine)),
-            "it is the weights" if weights else "yes, at inference" if row.couples_samples else "no",
+            "buffers: running μ, σ²" if row.couples_samples else "the same",
+            re.sub("^scale", "γ", re.sub("^per", "γ, β per", row.affine)),
+            "–" if weights else "yes" if row.couples_samples else "no",
             row.place,
         ])  # fmt: skip
     return table(rows)
