@@ -24,7 +24,7 @@ OTHERS = {
     r"filter responses of photographs": "4.4",
 }
 """The other sources, by a pattern of their name."""
-TABLES = re.compile(r"Tables? (\d(?:(?:, | and | to |, and )\d)*)")
+TABLES = re.compile(r"Tables? ([1-6]\b(?!\.\d)(?:(?:, | and | to |, and )[1-6]\b(?!\.\d))*)")
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)")
 
 
