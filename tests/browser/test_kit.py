@@ -78,6 +78,26 @@ def test_every_slide_fits_a_projector_in_large_type(new_page, folder, width, hei
             assert found["picture"] >= 200, (slide, key)
 
 
+@pytest.mark.parametrize(("width", "height"), SCREENS)
+def test_a_prediction_has_room_for_its_answer(new_page, folder, width, height):
+    """With the longest of them: an answer of one cell differs along three axes."""
+    page = opened(new_page(width, height), folder, 9)
+    page.get_by_role("button", name="Reveal").click()
+    expect(page.locator(".now .nv-verdict")).to_contain_text("along w it takes 0 to 11")
+    drawn(page)
+    found = page.locator(".now .normviz").evaluate(BEYOND)
+    assert (found["cut"], found["scrolls"]) == ([], 0)
+    assert found["picture"] >= 200
+    tops = (
+        """parts => parts.map((e) => e.getBoundingClientRect()).filter((e) => e.height).map((e) => [e.top, e.bottom])"""
+    )
+    edges = page.locator(".now .nv-predict, .now .nv-predict > *").evaluate_all(tops)
+    (_, end), *parts = edges
+    assert len(parts) == 4
+    bottoms = [bottom for _, bottom in parts]
+    assert all(bottom <= top for bottom, top in zip(bottoms, [top for top, _ in parts[1:]] + [end], strict=True))
+
+
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_axe_finds_nothing_on_any_slide(new_page, folder, look):
     page = new_page(1024, 768, color_scheme=look, reduced_motion="reduce")
