@@ -293,22 +293,22 @@ function mount(model, el, createTensor, kept = null) {
   const quiz = createPrediction(data, act);
   const presenter = createPresenter(act);
   const tensor = data.editable && createTensor ? createTensor({ data, act, model, signal: life.signal }) : null;
-  const alert = h("p", { class: "nv-alert", role: "alert", hidden: true });
-  const status = h("p", { class: "nv-status", role: "status" });
-  const note = h("p", { class: "nv-note nv-aggregated" });
-  const tip = h("div", { class: "nv-tip", "aria-hidden": "true", hidden: true });
+  const alert = h("p.nv-alert", { role: "alert", hidden: true });
+  const status = h("p.nv-status", { role: "status" });
+  const note = h("p.nv-note.nv-aggregated");
+  const tip = h("div.nv-tip", { "aria-hidden": "true", hidden: true });
   const stage = createStage(cube.node, tip);
-  const heading = h("p", { class: "nv-method" });
-  const top = h("div", { class: "nv-top" }, heading, presenter.node);
-  const picture = h("div", { class: "nv-picture" }, stage, note, steppers.node, status);
+  const heading = h("p.nv-method");
+  const top = h("div.nv-top", heading, presenter.node);
+  const picture = h("div.nv-picture", stage, note, steppers.node, status);
   const root = h(
-    "div",
-    { class: "normviz", lang: "en" },
-    data.title ? h("p", { class: "nv-heading" }, data.title) : null,
+    "div.normviz",
+    { lang: "en" },
+    data.title ? h("p.nv-heading", data.title) : null,
     top,
     controls.node,
     alert,
-    h("div", { class: "nv-main" }, tour.node, quiz.node, picture, tensor?.node),
+    h("div.nv-main", tour.node, quiz.node, picture, tensor?.node),
     ...(tensor?.below ?? []),
     panel.node
   );
@@ -463,7 +463,7 @@ function mount(model, el, createTensor, kept = null) {
   const theme = () => {
     root.dataset.theme = isDark(el) ? "dark" : "light";
   };
-  const place = h("div", { class: "nv-place" }, root);
+  const place = h("div.nv-place", root);
   el.append(place);
   if (kept) {
     controls.open = kept.open;

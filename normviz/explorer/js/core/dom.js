@@ -1,14 +1,21 @@
 // Make elements without parsing text as HTML.
 
-/** h("button", {class: "x", onclick: f}, "text", child) */
-export function h(tag, attributes = {}, ...children) {
+/**
+ * An element such as h("p.nv-note.nv-wide", { onclick: f }, "text", child); the attributes may be left out.
+ * @param {string} name  the tag, and the classes behind dots @param {any[]} content
+ * @returns {any}
+ */
+export function h(name, ...content) {
+  const [tag, ...classes] = name.split(".");
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
+  if (classes.length) node.className = classes.join(" ");
+  const hasAttributes = Object.getPrototypeOf(content[0] ?? "") === Object.prototype;
+  for (const [key, value] of hasAttributes ? Object.entries(content.shift()) : []) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? "" : value);
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  node.append(...content.filter((child) => child !== null && child !== undefined));
   return node;
 }
 

@@ -21,7 +21,7 @@ export function followTheme(root) {
 /** Run `render(el, data)` before the still picture of the page, which is taken away and returned. */
 export function renderOnPage(render) {
   const place = document.querySelector(".nvp-explorer");
-  const live = h("div", { class: "nvp-live" });
+  const live = h("div.nvp-live");
   place.prepend(live);
   const root = render(live, JSON.parse(document.getElementById("normviz-data").textContent));
   const still = place.querySelector(".nvp-still");

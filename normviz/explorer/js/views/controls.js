@@ -68,13 +68,13 @@ export function createControls(data, act, address) {
   );
   const extra = data.order.slice(4);
   // The relatives unfold over what follows, so that the picture stays in its place. Folded, the chosen one shows.
-  const relatives = h("div", { class: "nv-relatives" });
+  const relatives = h("div.nv-relatives");
   if (extra.length) methods.radios.get(extra[0]).before(relatives);
   for (const name of extra) {
     const radio = methods.radios.get(name);
     const { label, short } = data.methods[name];
     radio.setAttribute("aria-label", label);
-    radio.replaceChildren(h("span", { class: "nv-long" }, label), h("span", { class: "nv-short" }, short));
+    radio.replaceChildren(h("span.nv-long", label), h("span.nv-short", short));
     relatives.append(radio);
   }
   const unfold = (open) => {
@@ -85,7 +85,7 @@ export function createControls(data, act, address) {
     { class: "nv-more", "aria-expanded": "false", onclick: () => unfold(!c.open) },
     say("controls.more")
   );
-  const choice = h("div", { class: "nv-segments nv-choice" }, methods.node, extra.length ? more : null);
+  const choice = h("div.nv-segments.nv-choice", methods.node, extra.length ? more : null);
   methods.node.addEventListener("click", () => c.open && unfold(false));
   choice.addEventListener("focusout", ({ relatedTarget }) => {
     if (c.open && !choice.contains(/** @type {Node} */ (relatedTarget))) unfold(false);
@@ -120,15 +120,14 @@ export function createControls(data, act, address) {
   const present = button({ onclick: () => act.present() }, say("controls.present"));
   const slider = createSlider(act);
   const link = address ? createLink(act, address) : null;
-  const shade = h("label", { class: "nv-field" }, h("span", {}, say("controls.color")), color);
+  const shade = h("label.nv-field", h("span", say("controls.color")), color);
   const c = { predict, present, shade, sample, methods, more, extra, open: false, view, mode, color, tour, slider };
   c.node = h(
-    "div",
-    { class: "nv-controls" },
+    "div.nv-controls",
     choice,
-    h("span", { class: "nv-row nv-actions" }, predict, present, tour, link),
+    h("span.nv-row.nv-actions", predict, present, tour, link),
     slider.node,
-    h("span", { class: "nv-row" }, mode.node, view.node, shade)
+    h("span.nv-row", mode.node, view.node, shade)
   );
   return c;
 }
@@ -210,7 +209,7 @@ function ticksOf({ length: C, tell, refuse }) {
           style: `left:${at * 100}%`,
           title: divides ? tell(G) : refuse(G)
         },
-        number ? h("span", {}, String(G)) : null
+        number ? h("span", String(G)) : null
       )
     );
   }
@@ -218,20 +217,19 @@ function ticksOf({ length: C, tell, refuse }) {
 }
 
 function createSlider(act) {
-  const thumb = h("span", { class: "nv-thumb" });
-  const hint = h("span", { class: "nv-hint" });
-  const ticks = h("span", { class: "nv-ticks" });
+  const thumb = h("span.nv-thumb");
+  const hint = h("span.nv-hint");
+  const ticks = h("span.nv-ticks");
   const track = h(
-    "div",
+    "div.nv-track",
     {
-      class: "nv-track",
       role: "slider",
       tabindex: "0",
       "aria-label": say("controls.slider-group"),
       "aria-valuemin": "1",
       ...KEYS
     },
-    h("span", { class: "nv-rail" }),
+    h("span.nv-rail"),
     ticks,
     thumb
   );
@@ -289,14 +287,7 @@ function createSlider(act) {
     s.why = "";
     s.step(by);
   });
-  s.node = h(
-    "div",
-    { class: "nv-slider" },
-    h("span", { class: "nv-name", "aria-hidden": "true" }, h("i", {}, "G")),
-    play,
-    track,
-    hint
-  );
+  s.node = h("div.nv-slider", h("span.nv-name", { "aria-hidden": "true" }, h("i", "G")), play, track, hint);
   return s;
 }
 
@@ -342,25 +333,24 @@ export function createSteppers(act) {
         event.target.value = act.state().index[a];
       }
     });
-    return { name, input, node: h("label", { class: "nv-field" }, name, input) };
+    return { name, input, node: h("label.nv-field", name, input) };
   };
   const slice = button(
     { class: "nv-toggle", "aria-pressed": "false", onclick: () => act.set({ slice: !act.state().slice }) },
     say("common.slice")
   );
-  const legend = h("span", { class: "nv-legend" });
+  const legend = h("span.nv-legend");
   const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, say("controls.reset"));
-  const hint = h("span", { class: "nv-note" });
-  const steppers = h("span", { class: "nv-steppers" });
+  const hint = h("span.nv-note");
+  const steppers = h("span.nv-steppers");
   const node = h(
-    "div",
-    { class: "nv-under" },
-    h("span", { class: "nv-cellname", "aria-hidden": "true" }, rich(say("controls.cell"))),
+    "div.nv-under",
+    h("span.nv-cellname", { "aria-hidden": "true" }, rich(say("controls.cell"))),
     steppers,
     slice,
     turn,
     legend,
-    h("span", { class: "nv-spring" }),
+    h("span.nv-spring"),
     hint
   );
   return { node, steppers, stepper, fields: [], slice, turn, legend, hint };
@@ -400,7 +390,7 @@ export function drawLegend(s, data, state, shown) {
   if (s.key === key) return;
   s.key = key;
   const swatch = (name, label) =>
-    h("span", { class: "nv-swatch" }, h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
+    h("span.nv-swatch", h("span", { class: `nv-chip ${name}`, "aria-hidden": "true" }), label);
   const parts = [];
   if (VALUES.includes(by)) {
     const range = gradient ? [-gradient.end, gradient.end] : by === "value" ? data.colors : constants.normalized;
@@ -412,14 +402,13 @@ export function drawLegend(s, data, state, shown) {
     const [from, to] = [decimal(low, 3), decimal(high, 3)];
     parts.push(
       h(
-        "span",
-        { class: "nv-swatch" },
+        "span.nv-swatch",
         least < low ? say("controls.legend-low", { value: from }) : from,
-        h("span", { class: "nv-scale", style: `background:linear-gradient(90deg,${colors.join(",")})` }),
+        h("span.nv-scale", { style: `background:linear-gradient(90deg,${colors.join(",")})` }),
         most > high ? say("controls.legend-high", { value: to }) : to
       )
     );
-    if (gradient) parts.push(h("span", {}, say(`gradient.scale-${state.view}`)));
+    if (gradient) parts.push(h("span", say(`gradient.scale-${state.view}`)));
   } else if (by === "partition") parts.push(swatch("nv-many", say("controls.legend-partition")));
   if (!shown.evaluating && by !== "partition") parts.push(swatch("nv-chip-set", say("controls.legend-set")));
   const chip = by === "partition" ? "nv-chip-cell nv-plain" : "nv-chip-cell";
@@ -440,7 +429,7 @@ function createLink(act, address) {
     "aria-label": say("controls.link-name"),
     ...KEYS
   });
-  const said = h("span", { class: "nv-note", "aria-live": "polite" });
+  const said = h("span.nv-note", { "aria-live": "polite" });
   const copy = async () => {
     const text = address();
     let done = false;
@@ -458,5 +447,5 @@ function createLink(act, address) {
       field.select();
     } else act.later(() => setText(said, ""), 4000);
   };
-  return h("span", { class: "nv-row nv-link" }, button({ onclick: copy }, say("controls.link")), field, said);
+  return h("span.nv-row.nv-link", button({ onclick: copy }, say("controls.link")), field, said);
 }

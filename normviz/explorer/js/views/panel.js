@@ -19,31 +19,31 @@ export function createPanel(act) {
   const p = {
     act,
     facts,
-    symbol: h("p", { class: "nv-symbol" }),
-    where: h("p", { class: "nv-where" }),
-    words: h("p", { class: "nv-words" }),
-    caution: h("p", { class: "nv-caution" }),
+    symbol: h("p.nv-symbol"),
+    where: h("p.nv-where"),
+    words: h("p.nv-words"),
+    caution: h("p.nv-caution"),
     now: Object.fromEntries(["name", "result", "work"].map((part) => [part, h("span", { class: `nv-now-${part}` })])),
     rows: STEPS.map((_, k) => {
-      const body = h("span", { class: "nv-result" });
-      const work = h("span", { class: "nv-formula" });
-      const label = h("span", {}, stepName(k));
+      const body = h("span.nv-result");
+      const work = h("span.nv-formula");
+      const label = h("span", stepName(k));
       const head = button(
         { class: "nv-step-name", onclick: () => act.set({ step: k }) },
-        h("span", { class: "nv-step-number", "aria-hidden": "true" }, String(k)),
+        h("span.nv-step-number", { "aria-hidden": "true" }, String(k)),
         label
       );
-      return { head, label, body, work, node: h("li", { class: "nv-step", "data-step": k }, head, body, work) };
+      return { head, label, body, work, node: h("li.nv-step", { "data-step": k }, head, body, work) };
     }),
     previous: button({ class: "nv-small", onclick: () => act.step(-1) }, say("panel.previous")),
     next: button({ class: "nv-small", onclick: () => act.step(1) }, say("panel.next")),
     play: button({ class: "nv-small", onclick: () => act.playSteps() }, say("common.play")),
     chart: createChart(),
-    code: h("pre", { class: "nv-code", tabindex: "0", role: "region", "aria-label": say("panel.code"), ...KEYS }),
+    code: h("pre.nv-code", { tabindex: "0", role: "region", "aria-label": say("panel.code"), ...KEYS }),
     framework: FRAMEWORKS[0],
     tab: "values",
     copy: button({ class: "nv-small", onclick: () => copyText(p.code, p.copy, act.later) }, say("common.copy")),
-    fixed: h("p", { class: "nv-note" })
+    fixed: h("p.nv-note")
   };
   p.tabs = {
     values: button(
@@ -68,44 +68,35 @@ export function createPanel(act) {
       )
     ])
   );
-  p.valuesBox = h("div", { class: "nv-values" }, p.chart.node, p.fixed);
+  p.valuesBox = h("div.nv-values", p.chart.node, p.fixed);
   p.codeBox = h(
-    "div",
-    { class: "nv-code-box", hidden: true },
+    "div.nv-code-box",
+    { hidden: true },
     h(
-      "div",
-      { class: "nv-row", role: "group", "aria-label": say("panel.framework") },
+      "div.nv-row",
+      { role: "group", "aria-label": say("panel.framework") },
       ...Object.values(p.frameworks),
-      h("span", { class: "nv-spring" }),
+      h("span.nv-spring"),
       p.copy
     ),
     p.code
   );
-  const list = h("dl", { class: "nv-facts" });
-  for (const name of FACTS) list.append(h("div", {}, h("dt", {}, say(`panel.fact-${name}`)), facts[name]));
+  const list = h("dl.nv-facts");
+  for (const name of FACTS) list.append(h("div", h("dt", say(`panel.fact-${name}`)), facts[name]));
   p.node = h(
-    "div",
-    { class: "nv-panel" },
-    h("section", { class: "nv-card", "aria-label": say("panel.set") }, p.symbol, p.where, list, p.words, p.caution),
+    "div.nv-panel",
+    h("section.nv-card", { "aria-label": say("panel.set") }, p.symbol, p.where, list, p.words, p.caution),
     h(
-      "section",
-      { class: "nv-card nv-second", "aria-label": say("panel.step-by-step") },
-      h(
-        "div",
-        { class: "nv-row" },
-        h("strong", {}, say("panel.steps")),
-        h("span", { class: "nv-spring" }),
-        p.previous,
-        p.next,
-        p.play
-      ),
-      h("p", { class: "nv-now" }, ...Object.values(p.now)),
-      h("ol", { class: "nv-steps" }, ...p.rows.map((row) => row.node))
+      "section.nv-card.nv-second",
+      { "aria-label": say("panel.step-by-step") },
+      h("div.nv-row", h("strong", say("panel.steps")), h("span.nv-spring"), p.previous, p.next, p.play),
+      h("p.nv-now", ...Object.values(p.now)),
+      h("ol.nv-steps", ...p.rows.map((row) => row.node))
     ),
     h(
-      "section",
-      { class: "nv-card nv-third", "aria-label": say("panel.values-and-code") },
-      h("div", { class: "nv-row", role: "group", "aria-label": say("panel.show") }, ...Object.values(p.tabs)),
+      "section.nv-card.nv-third",
+      { "aria-label": say("panel.values-and-code") },
+      h("div.nv-row", { role: "group", "aria-label": say("panel.show") }, ...Object.values(p.tabs)),
       p.valuesBox,
       p.codeBox
     )

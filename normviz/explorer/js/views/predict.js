@@ -48,9 +48,9 @@ function verdict(data, state, answer, truth) {
 
 export function createPrediction(data, act) {
   const number = (a, end) => h("input", { type: "number", min: 0, step: 1, ...KEYS, oninput: () => read(a, end) });
-  const question = h("p", { class: "nv-caption" });
-  const result = h("p", { class: "nv-verdict", "aria-live": "polite" });
-  const counts = h("p", { class: "nv-counts" });
+  const question = h("p.nv-caption");
+  const result = h("p.nv-verdict", { "aria-live": "polite" });
+  const counts = h("p.nv-counts");
   const rowOf = (a) => {
     const name = h("i");
     const from = number(a, 0);
@@ -64,25 +64,24 @@ export function createPrediction(data, act) {
       from,
       to,
       all,
-      node: h("span", { class: "nv-field", role: "group" }, name, from, say("predict.to"), to, all)
+      node: h("span.nv-field", { role: "group" }, name, from, say("predict.to"), to, all)
     };
   };
   const reveal = button({ class: "nv-reveal", onclick: () => show() }, say("predict.reveal"));
   let rows = [];
   const q = { ranges: [], key: "", revealed: false, truth: null };
-  const fields = h("div", { class: "nv-row nv-ranges" });
+  const fields = h("div.nv-row.nv-ranges");
   q.node = h(
-    "div",
-    { class: "nv-predict", role: "region", "aria-label": say("predict.name"), hidden: true },
+    "div.nv-predict",
+    { role: "region", "aria-label": say("predict.name"), hidden: true },
     question,
     fields,
     h(
-      "div",
-      { class: "nv-row" },
+      "div.nv-row",
       reveal,
       button({ class: "nv-small", onclick: () => reset() }, say("predict.again")),
       button({ class: "nv-small", onclick: () => another() }, say("predict.another")),
-      h("span", { class: "nv-spring" }),
+      h("span.nv-spring"),
       button(
         {
           class: "nv-small",
@@ -172,8 +171,7 @@ export function createPrediction(data, act) {
     const { right, missed, extra } = overlap(q.ranges, q.truth);
     const chip = (kind, count) =>
       h(
-        "span",
-        { class: "nv-swatch" },
+        "span.nv-swatch",
         h("span", { class: `nv-chip nv-chip-${kind}`, "aria-hidden": "true" }),
         say(`predict.count-${kind}`, { count })
       );

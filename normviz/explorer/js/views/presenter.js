@@ -13,8 +13,8 @@ export function createPresenter(act) {
   };
   const p = { forward };
   p.node = h(
-    "div",
-    { class: "nv-row", role: "group", "aria-label": say("presenter.name"), hidden: true },
+    "div.nv-row",
+    { role: "group", "aria-label": say("presenter.name"), hidden: true },
     button({ onclick: () => act.step(-1) }, say("presenter.back")),
     forward,
     numbers,

@@ -10,8 +10,8 @@ const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, Arro
 /** The element that shows a cube and takes the keyboard. @param {Node[]} children */
 export const createStage = (...children) =>
   h(
-    "div",
-    { class: "nv-stage", role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS },
+    "div.nv-stage",
+    { role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS },
     ...children
   );
 

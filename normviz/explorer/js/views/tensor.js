@@ -261,7 +261,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     { class: "nv-fold", "aria-expanded": "true", onclick: () => setOpen(body.hidden) },
     say("tensor.name")
   );
-  const summary = h("span", { class: "nv-note" });
+  const summary = h("span.nv-note");
   const small = (name, onclick) => button({ class: "nv-small", onclick }, say(`tensor.do-${name}`));
   const undo = small("undo", () => at > 0 && goTo(at - 1));
   const redo = small("redo", () => at < history.length - 1 && goTo(at + 1));
@@ -271,7 +271,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     fold.setAttribute("aria-expanded", String(open));
   };
 
-  const axes = h("div", { class: "nv-axes" });
+  const axes = h("div.nv-axes");
   let axisRows = [];
   function axisRow(a) {
     const slider = h("input", {
@@ -284,7 +284,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     });
     const input = h("input", { type: "number", min: 1, step: 1, ...KEYS });
     input.addEventListener("change", () => attempt(() => withAxis(a, input.value === "" ? NaN : Number(input.value))));
-    const letter = h("span", { class: "nv-letter", "aria-hidden": "true" });
+    const letter = h("span.nv-letter", { "aria-hidden": "true" });
     return { slider, input, letter, nodes: [letter, slider, input] };
   }
   const select = (name, options, onchange) => {
@@ -296,7 +296,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     node.addEventListener("change", () => onchange(node.value));
     return node;
   };
-  const field = (label, node, wide = "") => h("label", { class: `nv-field ${wide}` }, h("span", {}, label), node);
+  const field = (label, node, wide = "") => h("label", { class: `nv-field ${wide}` }, h("span", label), node);
   const rank = select(
     "rank",
     RANKS.map((r) => [r, String(r)]),
@@ -450,8 +450,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     ...KEYS
   });
   const pasteBox = h(
-    "div",
-    { class: "nv-paste", hidden: true },
+    "div.nv-paste",
+    { hidden: true },
     pasted,
     small("use", async () => {
       if (!(await paste(pasted.value))) return;
@@ -486,15 +486,14 @@ export function createTensorPanel({ data, act, model, signal }) {
       act.later(() => URL.revokeObjectURL(address), 10000);
     });
   });
-  const code = h("pre", {
-    class: "nv-code",
+  const code = h("pre.nv-code", {
     tabindex: "0",
     role: "region",
     "aria-label": say("tensor.do-code"),
     ...KEYS
   });
   const copy = button({ class: "nv-small", onclick: () => copyText(code, copy, act.later) }, say("common.copy"));
-  const codeBox = h("div", { class: "nv-card", hidden: true }, code, copy);
+  const codeBox = h("div.nv-card", { hidden: true }, code, copy);
   const codeButton = opener("code", codeBox, () => syncCode());
   const syncCode = () => {
     if (!codeBox.hidden) setText(code, asCode(forPython(recipe), data, recipe.own));
@@ -509,8 +508,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     h("span")
   );
   const progress = h(
-    "div",
-    { class: "nv-row nv-progress", hidden: true },
+    "div.nv-row.nv-progress",
+    { hidden: true },
     bar,
     small("cancel", () => cancel())
   );
@@ -531,49 +530,39 @@ export function createTensorPanel({ data, act, model, signal }) {
   // ---- the whole ----
   const alike = h("summary", { ...KEYS });
   const alikeMore = h("p");
-  const same = h("details", { class: "nv-note nv-same" }, alike, alikeMore);
+  const same = h("details.nv-note.nv-same", alike, alikeMore);
   const body = h(
-    "div",
-    { class: "nv-tensor-body" },
+    "div.nv-tensor-body",
     h(
-      "div",
-      { class: "nv-tensor-part" },
+      "div.nv-tensor-part",
       axes,
-      h("div", { class: "nv-row" }, field(say("tensor.name-rank"), rank), field(say("tensor.name-channels"), channels))
+      h("div.nv-row", field(say("tensor.name-rank"), rank), field(say("tensor.name-channels"), channels))
     ),
     h(
-      "div",
-      { class: "nv-tensor-part" },
-      h("div", { class: "nv-row" }, field(say("tensor.name-fill"), fill, "nv-wide"), field(say("tensor.seed"), seed)),
-      h(
-        "div",
-        { class: "nv-row" },
-        h("label", { class: "nv-file" }, h("span", { "aria-hidden": "true" }, say("tensor.open")), file),
-        pasteButton
-      ),
+      "div.nv-tensor-part",
+      h("div.nv-row", field(say("tensor.name-fill"), fill, "nv-wide"), field(say("tensor.seed"), seed)),
+      h("div.nv-row", h("label.nv-file", h("span", { "aria-hidden": "true" }, say("tensor.open")), file), pasteButton),
       pasteBox,
       arrayField,
       progress,
-      h("div", { class: "nv-row" }, field(say("tensor.name-value"), value), gridButton)
+      h("div.nv-row", field(say("tensor.name-value"), value), gridButton)
     ),
     h(
-      "div",
-      { class: "nv-tensor-part" },
+      "div.nv-tensor-part",
       h(
-        "div",
-        { class: "nv-row nv-parameters" },
+        "div.nv-row.nv-parameters",
         field(say("tensor.name-eps"), eps),
         field(say("tensor.name-weight"), weight),
         field(say("tensor.name-bias"), bias)
       ),
-      h("div", { class: "nv-row" }, save, codeButton, summary)
+      h("div.nv-row", save, codeButton, summary)
     ),
     same
   );
   const node = h(
-    "section",
-    { class: "nv-card nv-tensor", "aria-label": say("tensor.name") },
-    h("div", { class: "nv-row" }, fold, h("span", { class: "nv-spring" }), undo, redo, reset),
+    "section.nv-card.nv-tensor",
+    { "aria-label": say("tensor.name") },
+    h("div.nv-row", fold, h("span.nv-spring"), undo, redo, reset),
     body
   );
 

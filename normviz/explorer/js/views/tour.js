@@ -31,8 +31,8 @@ function tourStops(data) {
 /** @param {any} data @param {Record<string, Function>} act */
 export function createTour(data, act) {
   let stops = [];
-  const caption = h("p", { class: "nv-caption", "aria-live": "polite" });
-  const count = h("span", { class: "nv-count" });
+  const caption = h("p.nv-caption", { "aria-live": "polite" });
+  const count = h("span.nv-count");
   const t = { at: -1, node: null };
   const show = (at) => {
     t.at = clamp(at, 0, stops.length - 1);
@@ -53,14 +53,13 @@ export function createTour(data, act) {
   const next = button({ class: "nv-small", onclick: () => step(1) }, say("tour.next"));
   const pause = button({ class: "nv-small", onclick: () => playing(!act.playing("tour")) }, say("common.pause"));
   t.node = h(
-    "div",
-    { class: "nv-tour", role: "region", "aria-label": say("tour.name"), hidden: true },
+    "div.nv-tour",
+    { role: "region", "aria-label": say("tour.name"), hidden: true },
     caption,
     h(
-      "div",
-      { class: "nv-row" },
+      "div.nv-row",
       count,
-      h("span", { class: "nv-spring" }),
+      h("span.nv-spring"),
       button({ class: "nv-small", onclick: () => step(-1) }, say("tour.previous")),
       pause,
       next,

@@ -18,14 +18,9 @@ function mapOf(shape, index) {
 /** @param {(index: number[], text: string) => boolean} write  takes what was typed; false if it does not fit */
 export function createValueGrid(data, act, write) {
   const most = constants.tensor_panel.listed;
-  const table = h("div", { class: "nv-values-grid", role: "grid" });
-  const caption = h("p", { class: "nv-note" });
-  const node = h(
-    "section",
-    { class: "nv-card nv-map", "aria-label": say("tensor.grid"), hidden: true },
-    caption,
-    table
-  );
+  const table = h("div.nv-values-grid", { role: "grid" });
+  const caption = h("p.nv-note");
+  const node = h("section.nv-card.nv-map", { "aria-label": say("tensor.grid"), hidden: true }, caption, table);
   let cells = [];
   let drawnAs = "";
   let now = null;
