@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from normviz.arrays import in_memory
+from normviz.arrays.arguments import unparameter
 from normviz.arrays.request import Request
 from normviz.backends.base import Backend
 from normviz.backends.dispatch import load
@@ -20,10 +20,30 @@ from normviz.core.array_kinds import host
 def compute(task: Literal["normalize", "gradient"], request: Request) -> Any:
     """Return the result of a task, by the backend of the request."""
     try:
-        return getattr(in_memory, task)(request)
+        return _TASKS[task](request)
     except BackendFailure as error:
         _announce(error, request.insists)
     return compute(task, request.on_the_host())
+
+
+def _normalize(request: Request) -> Any:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias, as the caller's kind of array."""
+    y = request.result()
+    request.worker.normalize(request.view, request.pool, request.weight, request.bias, request.eps, request.given, y)
+    return request.deliver(y)
+
+
+def _gradient(request: Request) -> tuple[Any, np.ndarray, np.ndarray, Backend]:
+    """Return the gradients of input, weight and bias, and the backend; see `normviz.gradient`."""
+    y = request.result()
+    parameters = request.worker.gradient(
+        request.view, request.grad, request.pool, request.weight, request.eps, request.given, request.fixed, y
+    )
+    of_weight, of_bias = (unparameter(p, request.weight_shape, request.channel_axis) for p in parameters)
+    return request.deliver(y), of_weight, of_bias, request.worker
+
+
+_TASKS = {"normalize": _normalize, "gradient": _gradient}
 
 
 def box_moments(

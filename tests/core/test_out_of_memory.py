@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import normviz as nv
-from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.dispatch import compiled_problem, load
-from normviz.backends.failure import BackendFailure
+from normviz.backends.failure import BackendFailure, OutOfGpuMemory
 from tests.core.cases import values
 
 X = values((8, 4, 5, 20), loc=3.0)

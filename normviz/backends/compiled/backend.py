@@ -7,11 +7,11 @@ import numpy as np
 
 from normviz.backends import threads
 from normviz.backends.base import Given
+from normviz.backends.compiled import gradient_kernels, gradient_layout
 from normviz.backends.compiled.columns import over_columns
-from normviz.backends.compiled.gradient import gradient
+from normviz.backends.compiled.gradient_columns import gradient_over_columns
 from normviz.backends.compiled.kernels import PIECES, READ, WRITE, merged, over_rows
 from normviz.backends.compiled.layout import Plan, plan
-from normviz.backends.compiled.memory import line, takes
 from normviz.backends.cpu.bfloat16 import NumPyWithBfloat16
 from normviz.core.moments import mean_and_var
 from normviz.core.pooling import Pooling
@@ -30,11 +30,11 @@ class Compiled(NumPyWithBfloat16):
 
     def moments(self, x: np.ndarray, block: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and M2, the sum of squared deviations, of every block of x, by the rule of `Backend.moments`."""
-        how = plan(x.shape, block, x.itemsize, x.strides) if takes(x) else None
+        how = plan(x.shape, block, x.itemsize, x.strides) if _takes(x) else None
         if how is None:
-            packed = x.copy("K") if takes(x) and math.prod(block) > 1 else x
+            packed = x.copy("K") if _takes(x) and math.prod(block) > 1 else x
             return super().moments(x, block) if packed.strides == x.strides else self.moments(packed, block)
-        mean, m2 = _moments(line(x, how.order), how, threads.worthwhile(x.nbytes))
+        mean, m2 = _moments(_line(x, how.order), how, threads.worthwhile(x.nbytes))
         grid = [n // extent for n, extent in zip(x.shape, block, strict=True)]
         return mean.reshape(grid), m2.reshape(grid)
 
@@ -43,7 +43,7 @@ class Compiled(NumPyWithBfloat16):
         self, x: np.ndarray, pool: Pooling, weight: Any, bias: Any, eps: float, given: Given, out: np.ndarray
     ) -> None:
         """Write (x - mean) / sqrt(var + eps) * weight + bias to out, set by set."""
-        if not takes(x) or out.dtype != x.dtype:
+        if not _takes(x) or out.dtype != x.dtype:
             super().normalize(x, pool, weight, bias, eps, given, out)
             return
         shapes = [p.shape for p in (weight, bias) if p is not None]
@@ -63,7 +63,7 @@ class Compiled(NumPyWithBfloat16):
             return
         work = _WORK.get(x.dtype, np.float32)
         parameters = (_parameter(weight, 1, how, work), _parameter(bias, 0, how, work))
-        arrays = (line(x, how.order), line(out, how.order), *parameters)
+        arrays = (_line(x, how.order), _line(out, how.order), *parameters)
         count = threads.worthwhile(x.nbytes)
         divided = _divided(how, count)
         if given is None and not divided:
@@ -78,19 +78,47 @@ class Compiled(NumPyWithBfloat16):
             _run(arrays, statistics, how, eps, WRITE, how.units, count)
 
     def gradient(
-        self,
-        x: np.ndarray,
-        grad: np.ndarray,
-        pool: Pooling,
-        weight: Any,
-        eps: float,
-        given: Given,
-        fixed: bool,
-        out: Any,
+        self, x: Any, grad: Any, pool: Pooling, weight: Any, eps: float, given: Given, fixed: bool, out: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """Write the gradient with respect to x to `out`; return those of weight and bias."""
-        found = gradient(x, grad, pool, weight, eps, given, fixed, out)
-        return super().gradient(x, grad, pool, weight, eps, given, fixed, out) if found is None else found
+        how = None
+        factor = np.ones(pool.parameter_shape) if weight is None else weight
+        laid_out = grad if _takes(grad) else grad.astype(np.float64)
+        if pool.size > 1 and _takes(x) and out.dtype == x.dtype:
+            how = _gradient_plan(x, laid_out, out, pool, factor)
+            if how is None and laid_out.strides != x.strides:  # it was broadcast, or is of another layout than x
+                copied = np.empty_like(x, dtype=laid_out.dtype)
+                copied[...] = laid_out
+                laid_out, how = copied, _gradient_plan(x, copied, out, pool, factor)
+        if how is None:
+            return super().gradient(x, grad, pool, weight, eps, given, fixed, out)
+        # Of each set; the loops replace the variance by rstd.
+        sets = (2, pool.count)
+        mean, rstd = np.empty(sets) if given is None else np.array([a.reshape(-1) for a in given], np.float64)
+        in_order = factor.transpose(how.order).reshape(-1)
+        parameters = np.zeros((2, len(how.parts), in_order.size))
+        loops = gradient_over_columns if how.columns else gradient_kernels.gradient_over_rows
+        lines = [_line(a, how.order) for a in (x, laid_out, out)]
+        arrays = (*lines, in_order, mean, rstd, np.empty(how.sums), *parameters)
+        divisor = 1.0 if pool.row.statistic == "squared norm" else float(pool.size)
+        options = (given is None, pool.row.centered, fixed, divisor, eps)
+
+        def run(task: int, parts: list[gradient_layout.Part]) -> None:
+            for part in parts:
+                loops(arrays, (how.nests, how.numbers, how.starts), options, part, task)
+
+        shares = [how.parts[a:b] for a, b in threads.shares(len(how.parts), threads.worthwhile(x.nbytes))]
+        everything = gradient_kernels.SUM + gradient_kernels.SOLVE + gradient_kernels.WRITE
+        if how.divided:
+            threads.run(lambda parts: run(gradient_kernels.SUM, parts), shares)
+            last = how.parts[-1]
+            run(gradient_kernels.SOLVE, [(0, 0, last[2], 0, last[4])])
+            threads.run(lambda parts: run(gradient_kernels.WRITE, parts), shares)
+        else:
+            threads.run(lambda parts: run(everything, parts), shares)
+        totals = parameters.sum(axis=1) if len(how.parts) > 1 else parameters[:, 0]
+        of_weight, of_bias = (total.reshape(how.in_memory).transpose(how.back) for total in totals)
+        return of_weight, of_bias
 
 
 def _moments(x: np.ndarray, how: Plan, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,3 +159,38 @@ def _parameter(value: np.ndarray | None, default: int, how: Plan, work: Any) -> 
     if value.size > max(value.shape):
         value = value.transpose(how.order)
     return value.astype(work, order="C").reshape(-1)
+
+
+def _gradient_plan(
+    x: np.ndarray, grad: np.ndarray, out: np.ndarray, pool: Pooling, weight: np.ndarray
+) -> gradient_layout.Plan | None:
+    strides, itemsizes = (x.strides, grad.strides, out.strides), (x.itemsize, grad.itemsize, out.itemsize)
+    return gradient_layout.plan(x.shape, pool.block, strides, itemsizes, weight.shape)
+
+
+def _takes(x: np.ndarray) -> bool:
+    """Return whether loops take an array: float32, float64, float16 and bfloat16 in this machine's byte order."""
+    return ((x.dtype.char in "fde" and x.dtype.isnative) or x.dtype.name == "bfloat16") and x.flags.aligned
+
+
+def _line(x: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """Return the memory of an array from its lowest address on as one line; of halves the bits.
+
+    `order` are its axes from the outermost in memory to the innermost.
+    """
+    laid_out = x if x.flags.c_contiguous else x.transpose(order)
+    cells = laid_out.reshape(-1) if laid_out.flags.c_contiguous and x.flags.writeable else np.asarray(_Memory(x))
+    return cells if x.itemsize > 2 else cells.view(np.int16 if x.dtype.char == "e" else np.uint16)
+
+
+class _Memory:
+    """The memory of an array from its lowest address to its highest, as one line that kernels may take.
+
+    A kernel is compiled again for an array that is read-only or has gaps, but not for this one.
+    """
+
+    def __init__(self, x: np.ndarray) -> None:
+        low, high = np.lib.array_utils.byte_bounds(x)
+        self.x = x  # which keeps the memory
+        cells = ((high - low) // x.itemsize,)
+        self.__array_interface__ = {"version": 3, "shape": cells, "typestr": x.dtype.str, "data": (low, False)}

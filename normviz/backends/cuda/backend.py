@@ -27,8 +27,8 @@ from normviz.backends.cuda.kernels import (
     scale,
 )
 from normviz.backends.cuda.layout import contiguous, order_of
-from normviz.backends.cuda.out_of_memory import OutOfGpuMemory
 from normviz.backends.cuda.transfer import Corner, Lane, Sums, cut
+from normviz.backends.failure import OutOfGpuMemory
 from normviz.core.errors import readable_bytes
 from normviz.core.pooling import Pooling
 
