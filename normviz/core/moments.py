@@ -222,7 +222,6 @@ def as_array(number: float) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _swept(shape: tuple[int, ...]) -> list[Pooling]:
-    """The sets of every method of a sweep."""
     return [
         *(Pooling(name, shape) for name in ("batch", "layer", "instance")),
         *(Pooling("group", shape, G) for G in divisors(shape[1])),

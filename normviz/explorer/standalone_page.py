@@ -68,13 +68,10 @@ class StandalonePage(Framed):
         return pen.drawing(*self.SIZE, self.TITLE, self._description(), "".join(body), border="line")
 
     def _picture(self, theme: str = "auto") -> str:
-        """The still picture as SVG, by `_svg`."""
         raise NotImplementedError
 
     def _description(self) -> str:
-        """The still picture in words."""
         raise NotImplementedError
 
     def _data(self) -> dict[str, Any]:
-        """What the script reads."""
         raise NotImplementedError

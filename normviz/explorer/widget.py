@@ -158,7 +158,6 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
         self._begin(subject, first | own, given)
 
     def _begin(self, subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-        """Show a subject; all arguments have been checked."""
         self._subject, self._arrivals, self._filled = subject, Arrivals(), None
         self._given, self._first = dict(parameters), subject
         # Only an editable explorer brings along the panel, because every saved notebook keeps the script.
@@ -321,7 +320,6 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
 
     @observe("recipe")
     def _fill(self, change: dict[str, Any]) -> None:
-        """Show what `_check` has filled."""
         if self._filled is not None and self._filled.recipe == change["new"] != self._subject.recipe:
             self._show(self._filled)
         self._filled = None
@@ -341,7 +339,6 @@ class Explorer(OneExplorer, anywidget.AnyWidget):
             self.num_groups = validation.snapped(self.num_groups, change["new"], self._subject)
 
     def _rescale(self, change: dict[str, Any]) -> None:
-        """Show another weight, bias or eps, which `_check` has accepted."""
         if self._given.get(change["name"], self) is change["new"]:  # it came with the tensor
             return
         method = self.method if validation.takes_weights(self.method) else "layer"
@@ -404,7 +401,6 @@ def of_recipe(subject: validation.Subject) -> dict[str, Any]:
 def _restored(
     kind: type[Explorer], subject: validation.Subject, traits: Mapping[str, Any], parameters: Mapping[str, Any]
 ) -> Explorer:
-    """Make a copied or unpickled explorer."""
     explorer = kind.__new__(kind)
     explorer._begin(subject, traits, parameters)
     return explorer

@@ -250,7 +250,6 @@ def _parts(value: Any, owned: bool, classes: set[type]) -> Iterator[Restore | _R
 
 
 def _attributes(value: Any) -> Iterator[Restore | _Reached]:
-    """The class, `__dict__` and slots of an object."""
     kind = type(value)
     yield partial(_restore_class, value, kind)
     with suppress(AttributeError):
@@ -527,7 +526,6 @@ def _dense_parts(torch: Any, value: Any) -> list[Any] | None:
 
 
 def _memory(torch: Any, value: Any) -> tuple:
-    """Where and how a tensor lies in memory."""
     parts = [(p.data_ptr(), p.shape, p.stride(), p.dtype) for p in _dense_parts(torch, value) or ()]
     coalesced = value.layout == torch.sparse_coo and value.is_coalesced()
     shape = None if value.is_nested else value.shape

@@ -73,7 +73,6 @@ class Chooser(StandalonePage):
         return f"Chooser({given}{end}={self._end!r})"
 
     def _picture(self, theme: str = "auto") -> str:
-        """The whole decision tree."""
         pen = Pen(theme)
         return self._svg(pen, diagram.tree(pen, self.TITLE, self.answers))
 
@@ -198,7 +197,6 @@ def chooser(
 
 
 def _not_asked(key: str, given: Mapping[str, str], answers: Mapping[str, str], at: str) -> str:
-    """Return the message that the path does not ask the question `key`."""
     path = ", ".join(f"{name}={answer!r}" for name, answer in answers.items())
     after = f" after {path}" if path else ""
     subject = f"{key}={given[key]!r} answers a question that is not asked{after}"

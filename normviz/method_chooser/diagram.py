@@ -146,7 +146,6 @@ def _edge(
 
 
 def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str]:
-    """Yield the box of a question with its answers."""
     yield pen.rect(at.x, at.y, at.width, at.height, "card", 8, "accent" if answer else "line")
     size = min(14.0, 14 * (at.width - 24) / width_of(row.short, 14.6))
     yield pen.text(at.x + 12, at.y + 23, row.short, size, bold=True)
@@ -163,7 +162,6 @@ def _box(pen: Pen, row: Question, at: Place, answer: str | None) -> Iterator[str
 
 
 def _leaf(pen: Pen, key: str, middle: float, chosen: bool) -> Iterator[str]:
-    """Yield the box of an advice."""
     (x, width), row = COLUMNS["leaf"], ADVICE[key]
     yield pen.rect(x, middle - LEAF / 2, width, LEAF, "soft" if chosen else "page", 8, "accent" if chosen else "line")
     left = THUMB[0] + 12

@@ -151,7 +151,6 @@ def weight_standardization_gradient(
 
 
 def _filters(w: Any, name: str, dim: int, backend: str | None) -> Work:
-    """Check weights and put Cout first."""
     w = w if hasattr(w, "ndim") else host(w)
     rank = w.ndim
     if not hasattr(dim, "__index__") or isinstance(dim, bool) or (rank > 1 and not -rank <= dim < rank):

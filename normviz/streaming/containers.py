@@ -244,7 +244,6 @@ def _tensor_header(stream: Any, start: bytes, key: str | None, name: str) -> tup
 
 
 def _chosen(names: Sequence[str], key: str | None, name: str) -> str:
-    """Return the name of the array that is to be read."""
     if key in names or (key is None and len(names) == 1):
         return names[0] if key is None else key
     if key is None:
@@ -256,7 +255,6 @@ def _chosen(names: Sequence[str], key: str | None, name: str) -> str:
 
 
 def _refuse_kind(start: bytes, name: str) -> NoReturn:
-    """Raise the error that a file is none of those that are read."""
     for beginning, what, suffix in _OTHERS:
         if start.startswith(beginning):
             _refuse_other(name, what, suffix)
@@ -316,6 +314,5 @@ def _left(stream: Any) -> int | None:
 
 
 def _name(file: Any) -> str:
-    """Return the name of the file for messages."""
     name = file if not hasattr(file, "read") else getattr(file, "name", None)
     return os.fspath(name) if isinstance(name, str | os.PathLike) else f"the {type(file).__name__} object"

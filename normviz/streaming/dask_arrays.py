@@ -89,7 +89,6 @@ def _with_whole_groups(view: Any) -> Any:
 
 
 def _moments(view: Any, extents: tuple[int, ...], backend: str, insists: bool) -> Any:
-    """Return the moments of every block of `extents` as a dask array."""
     meta = np.empty([0] * view.ndim, PART)
     of_part = partial(_moments_of_part, extents=extents, backend=backend, insists=insists)
     axes = tuple(axis for axis, extent in enumerate(extents) if extent == WHOLE)

@@ -41,7 +41,6 @@ def _read(
     progress: bool | None,
     key: str | None,
 ) -> PartialMoments:
-    """Return the moments from which the method's statistics follow."""
     kind = source(x) or "chunks"
 
     def extents(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -140,7 +140,6 @@ def _divided(how: Plan, count: int) -> bool:
 
 
 def _run(arrays: Any, statistics: np.ndarray, how: Plan, eps: float, task: int, units: int, count: int) -> None:
-    """Run a task on all units or pieces, on `count` threads."""
     loops = over_columns if how.columns else over_rows
     if count == 1:
         loops(*arrays, statistics, how.table, eps, task, 0, units)

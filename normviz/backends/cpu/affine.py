@@ -185,7 +185,6 @@ def _blocks(x: np.ndarray, parameters: list[np.ndarray]) -> Iterator[tuple[Any, 
 
 
 def _run(job: Job, work: np.dtype) -> None:
-    """Apply the steps block by block on this thread."""
     x, y, todo = job
     no_buffer(x.shape[-1] if x.dtype == work == y.dtype else 0)
     buffer = None if y.dtype == work else np.empty(min(x.size, CELLS), work)

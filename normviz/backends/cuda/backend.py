@@ -271,7 +271,6 @@ class CuPy(Backend):
             kept += [lane for lane in lanes if isinstance(lane, Lane)]
 
     def _lane(self, kept: list[Lane]) -> Lane:
-        """Return a lane of an earlier call, or a new one."""
         try:
             return kept.pop()
         except IndexError:
@@ -283,7 +282,6 @@ class CuPy(Backend):
         return isinstance(a, self.xp.ndarray)
 
     def _local(self, values: Any) -> Any:
-        """Return small values on the current device."""
         if self._is_here(values) and values.device.id == self.xp.cuda.runtime.getDevice():
             return values
         return self.xp.asarray(self.host(values))
@@ -305,7 +303,6 @@ class CuPy(Backend):
         return self._devices[device]
 
     def _free(self) -> None:
-        """Give back the memory that CuPy and torch keep for later."""
         self.xp.get_default_memory_pool().free_all_blocks()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():

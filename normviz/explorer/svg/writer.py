@@ -132,7 +132,6 @@ WIDE = frozenset("mwMWσΣ−=+√")
 
 
 def _widths(text: str) -> Iterator[float]:
-    """The width of each character as a share of the font size."""
     return (0.38 if c in NARROW else 0.85 if c in WIDE else 0.63 for c in text)
 
 

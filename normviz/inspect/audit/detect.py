@@ -312,7 +312,6 @@ def _candidates(
 
 
 def _affine_names(own: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the names of what may be weights, and of what may be biases."""
     names = [n for n in own if not any(word in n.lower() for word in _STATE_NAMES)]
     biases = [n for n in names if any(word in n.lower() for word in _BIAS_NAMES)]
     return [n for n in names if n not in biases], biases

@@ -324,7 +324,6 @@ class ModelRun:
         self._add(name, running.module, norm, known_by, call)
 
     def _add(self, name: str, module: Any, norm: Norm, known_by: str, call: NormCall) -> None:
-        """Add a use to the record of a layer, which the first use makes."""
         if name not in self.layers:
             self.layers[name] = self._new_record(name, module, norm, known_by, call)
         self.layers[name].add_use(norm, call.measured)
@@ -440,7 +439,6 @@ def _eager() -> Any:
 
 @contextmanager
 def _module_hooks(enter: Callable, leave: Callable) -> Iterator[None]:
-    """Call `enter` before and `leave` after the forward of every module."""
     from torch.nn.modules import module as hooks
 
     with ExitStack() as stack:

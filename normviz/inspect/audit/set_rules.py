@@ -173,7 +173,6 @@ def _constant_output(layers: Sequence[LayerRecord], training_batch: int | None) 
 
 @rule("groups-do-not-divide")
 def _groups_do_not_divide(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """A number of groups that does not divide C."""
     G, C, numbers = _groups(layer)
     if G and C % G:
         message = f"num_groups={G} does not divide C={C}"
@@ -189,7 +188,6 @@ def _groups(layer: LayerRecord) -> tuple[int, int, dict[str, Any]]:
 
 @rule("dead-channel", default=False)
 def _dead_channel(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """Channels that carry nothing."""
     if dead := layer.measured.dead:
         first = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
         message = f"{len(dead)} of C = {layer.norm.channels} channels carry nothing on this example: {first}"
@@ -211,7 +209,6 @@ def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> Iterato
 
 @rule("group-one", default=False)
 def _group_one(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """Group Norm with one group."""
     G, C, numbers = _groups(layer)
     if G == 1 < C:
         message = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
@@ -220,7 +217,6 @@ def _group_one(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]
 
 @rule("back-to-back", default=False, of_model=True)
 def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> Iterator[tuple[LayerRecord, Text]]:
-    """A normalization right after another one."""
     names = {layer.name for layer in layers}
     for layer in layers:
         before = next((n for n in (layer.before, str(layer.before).partition(":")[0]) if n in names), None)
@@ -232,7 +228,6 @@ def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> 
 
 @rule("eps-underflow", default=False)
 def _eps_underflow(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """An eps that is 0 in the layer's own dtype."""
     if dtype := layer.measured.eps_lost_in:
         message = f"eps = {layer.norm.eps:g} is 0 in {dtype}"
         own = "a forward that computes in float32 keeps it, one that does not loses it"

@@ -60,7 +60,6 @@ def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> Iterator[
 
 @rule("train-mode", default=False)
 def _train_mode(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
-    """A layer with running statistics is in train mode."""
     if layer.norm.running is not None and layer.mode == "train":
         effect = "running it moves its running statistics"
         if layer.norm.kind == "batch":

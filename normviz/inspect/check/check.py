@@ -440,7 +440,6 @@ class Check:
         return False
 
     def _trials(self, subject: Subject) -> list[Trial]:
-        """Call fn with every input that outputs are compared on."""
         rng = np.random.default_rng(self.request.seed)
         inputs = comparison_inputs(subject.pool.shape, rng, self.request.eps, subject.call.resolution)
         trials = []

@@ -166,7 +166,6 @@ def _finite_differences(scene: Scene, recipe: Recipe, g: np.ndarray) -> np.ndarr
 
 
 def _beside(returned: Any, shape: tuple[int, ...]) -> Any:
-    """Return what a function returned beside its output of `shape`."""
     output = output_of(returned, shape)[0]
     parts = [*returned.values()] if isinstance(returned, Mapping) else returned
     kept = [part for part in parts if part is not output] if isinstance(parts, tuple | list) else []

@@ -135,7 +135,6 @@ def _same_sets(a: LayerUse, b: LayerUse, cells: Match) -> bool | None:
 
 
 def _sizes(labels: np.ndarray) -> tuple[int, int]:
-    """Return the number of cells of the smallest set and of the largest."""
     counts = np.bincount(labels.reshape(-1))
     return int(counts.min()), int(counts.max())
 
