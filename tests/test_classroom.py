@@ -6,6 +6,7 @@ import sys
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,14 @@ def test_a_comparison_takes_methods_and_no_method():
 
 
 # ---- worksheets ------------------------------------------------------------------------------------------------------
+
+
+def test_one_file_under_two_names_holds_questions_and_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("link.html").symlink_to("sheet.html")
+    for key in ("./sheet.html", tmp_path / "sheet.html", "link.html"):
+        nv.worksheet((2, 8, 4, 4), path="sheet.html", key=key)
+        assert Path("sheet.html").read_text("utf-8") == nv.worksheet((2, 8, 4, 4))
 
 
 def test_a_worksheet_has_questions_and_a_key(tmp_path):

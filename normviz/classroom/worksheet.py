@@ -161,7 +161,8 @@ def _files(path: Any, key: Any) -> list[Path]:
         single = file.exists() and not file.is_file()
         key = file if single else file.with_name(f"{file.stem}-key{file.suffix}")
     other = check_path(key)
-    return [file] if other == file else [file, other]
+    # One file may have two names: relative and absolute, or a link.
+    return [file] if other.resolve() == file.resolve() else [file, other]
 
 
 def distinct(shape: Sequence[int], given: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
