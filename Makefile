@@ -1,7 +1,7 @@
 # `make lab` and `make test` need nothing but a Python >= 3.11: what else they use, they set up in .venv.
 # With PYTHON=python3.12 the environment is .venv-3.12. With LOWEST=1 it has the lowest versions that pyproject.toml allows.
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-hosts lint coverage book site instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit bench-install dist clean
+.PHONY: help lab test test-hosts lint coverage book site instructor samples pictures bench bench-docs bench-gpu gpu-check bench-explorer bench-book bench-audit bench-record bench-install dist clean
 # An interrupted set-up is started again.
 .DELETE_ON_ERROR:
 
@@ -97,6 +97,9 @@ bench-book: $(VENV)/dev-ready ## what a page of ten explorers weighs, and when i
 
 bench-audit: $(VENV)/dev-ready ## what an audit costs beside a forward, and what it says of many networks of timm
 	$(BIN)/python -m benchmarks.audit --networks
+
+bench-record: $(VENV)/dev-ready ## what a recording costs beside the training steps of a ResNet-18
+	$(BIN)/python -m benchmarks.record
 
 bench-install: $(VENV)/python-ready ## what a user waits for: pip install in a new environment, then each command
 	$(BIN)/python -m benchmarks.install

@@ -86,7 +86,7 @@ def _plain(_app: object, _what: str, _name: str, _thing: object, _options: objec
 
 
 class Codes(SphinxDirective):
-    """All codes of `check` or of `audit`, with cause and remedy, under the headings of codes.json."""
+    """All codes of `check`, `audit` or `record`, with cause and remedy, under the headings of codes.json."""
 
     required_arguments = 1
 

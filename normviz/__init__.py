@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from normviz.inspect.compare.compare import Comparison, compare
     from normviz.inspect.probe.probe import probe
     from normviz.inspect.probe.report import Probe
+    from normviz.inspect.record.record import record
+    from normviz.inspect.record.recording import Recording
     from normviz.method_chooser.chooser import chooser
 
 __version__ = "0.2.0"
@@ -72,6 +74,8 @@ _HOME = {
     "Verdict": "inspect.check.verdict",
     "Probe": "inspect.probe.report",
     "probe": "inspect.probe.probe",
+    "Recording": "inspect.record.recording",
+    "record": "inspect.record.record",
     "labs": "labs",
     "relatives": "relatives",
     "samples": "samples",
@@ -87,6 +91,7 @@ __all__ = [
     "Moments",
     "Pooling",
     "Probe",
+    "Recording",
     "RunningStatistics",
     "Statistics",
     "Verdict",
@@ -107,6 +112,7 @@ __all__ = [
     "pooling",
     "probe",
     "quiz",
+    "record",
     "relatives",
     "samples",
     "show",

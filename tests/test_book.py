@@ -10,6 +10,7 @@ import normviz as nv
 from normviz.book import EXTENSION, PLOTLY, Charts, chart
 from normviz.inspect.audit.rules import RULES
 from normviz.inspect.check.check import HINTS
+from normviz.inspect.record.rules import RECORD_RULES
 from tests.pages import HOSTILE, Reader
 
 BREAKOUT = 'px"><img src=x onerror=alert(1)><i title="'
@@ -83,9 +84,9 @@ def test_a_chart_has_a_name_and_words(layout, title, alt):
     assert labels == [title, alt]
 
 
-def test_every_code_of_check_and_audit_has_a_cause_and_a_remedy_and_no_other_has():
+def test_every_code_of_check_audit_and_record_has_a_cause_and_a_remedy_and_no_other_has():
     parts = json.loads((files("normviz.inspect") / "codes.json").read_text("utf-8"))
-    for tool, known in (("check", HINTS), ("audit", RULES)):
+    for tool, known in (("check", HINTS), ("audit", RULES), ("record", RECORD_RULES)):
         codes = [code for part in parts[tool].values() for code in part]
         assert sorted(codes) == sorted(known)
         said = [text for part in parts[tool].values() for each in part.values() for text in each.values()]

@@ -160,19 +160,23 @@ def independent_values(samples: int, cells: int) -> float:
 
 
 def _gap(atoms: Moments, norm: Norm) -> tuple[float, float]:
+    own = atoms.pool("batch" if norm.kind == "batch" else "instance")
+    return gap_and_ratio(own.mean, own.var, *norm.running, DEFAULT_EPS if norm.eps is None else norm.eps)  # type: ignore[misc]
+
+
+def gap_and_ratio(
+    mean: np.ndarray, var: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, eps: float
+) -> tuple[float, float]:
     """Compare the output by the sets' own statistics with the one by the running statistics.
 
     If z is the output by the sets' own, then a + b z is the output by the running ones. So the mean square of the
     difference follows from the sets' means and variances: a^2 + (b - 1)^2 var(z).
     """
-    own, eps = atoms.pool("batch" if norm.kind == "batch" else "instance"), norm.eps
-    eps = DEFAULT_EPS if eps is None else eps
-    mean, var = norm.running  # type: ignore[misc]
-    spread = np.sqrt(var + eps)
+    spread = np.sqrt(running_var + eps)
     with np.errstate(all="ignore"):
-        a, b = (own.mean - mean) / spread, np.sqrt(own.var + eps) / spread
-        square = np.square(a) + np.square(b - 1) * own.var / (own.var + eps)
-        return float(np.sqrt(square.mean())), float(np.mean((own.var + eps) / (var + eps)))
+        a, b = (mean - running_mean) / spread, np.sqrt(var + eps) / spread
+        square = np.square(a) + np.square(b - 1) * var / (var + eps)
+        return float(np.sqrt(square.mean())), float(np.mean((var + eps) / (running_var + eps)))
 
 
 def _dead_channels(x: np.ndarray, norm: Norm) -> tuple[int, ...]:

@@ -202,7 +202,7 @@ class ModelRun:
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(_eager())
-            stack.enter_context(_module_hooks(self._enter, self._leave))
+            stack.enter_context(module_hooks(self._enter, self._leave))
             stack.enter_context(norm_calls(self.function))
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # that hooks are called for a wrapper as well
@@ -402,7 +402,7 @@ class ModelRun:
         if running.function:
             running.refused = running.refused or refused
             return y
-        label = self._label(running, name, given.get("weight"))
+        label = call_label(running.labels, self._name(running.module), name, given.get("weight"))
         self._offer(label, x, norm)
         before, measured = self._origins.before(x, norm), measure_use(norm, x, y, dead=self.dead)
         running.calls.append(NormCall(next(self._order), name, label, norm, measured, y, before, refused))
@@ -411,13 +411,17 @@ class ModelRun:
         self._origins.add(y, label)
         return y
 
-    def _label(self, running: RunningModule, name: str, weight: Any) -> str:
-        """Name a call by its module and function; calls with the same weight are uses of one layer."""
-        key = (name, len(running.labels) if weight is None else id(weight))
-        if key not in running.labels:
-            number = 1 + sum(function == name for function, _ in running.labels)
-            running.labels[key] = f"{self._name(running.module)}:{name}" + (f"#{number}" if number > 1 else "")
-        return running.labels[key]
+
+def call_label(labels: dict[tuple, str], module: str, function: str, weight: Any) -> str:
+    """Name a call by its module and function; calls with the same weight are uses of one layer.
+
+    `labels` holds the names so far in this call of the module, and gets a new one.
+    """
+    key = (function, len(labels) if weight is None else id(weight))
+    if key not in labels:
+        number = 1 + sum(known == function for known, _ in labels)
+        labels[key] = f"{module}:{function}" + (f"#{number}" if number > 1 else "")
+    return labels[key]
 
 
 def _stored_as(module: Any, norm: Norm, momentum: Any) -> dict[str, str]:
@@ -438,12 +442,16 @@ def _eager() -> Any:
 
 
 @contextmanager
-def _module_hooks(enter: Callable, leave: Callable) -> Iterator[None]:
+def module_hooks(enter: Callable, leave: Callable, *, also_if_raised: bool = False) -> Iterator[None]:
+    """Call `enter` before and `leave` after the forward of every module.
+
+    With `also_if_raised` it is called after one that raised as well, then without the keyword arguments.
+    """
     from torch.nn.modules import module as hooks
 
     with ExitStack() as stack:
         handles = [hooks.register_module_forward_pre_hook(enter)]
-        handles.append(hooks.register_module_forward_hook(leave, with_kwargs=True))
+        handles.append(hooks.register_module_forward_hook(leave, with_kwargs=True, always_call=also_if_raised))
         for handle in handles:
             stack.callback(handle.remove)
             # torch's own removal forgets this entry, and would warn forever that there are hooks.

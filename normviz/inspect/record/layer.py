@@ -1,0 +1,142 @@
+"""The statistics of one normalization layer over a training run, as a value that does not change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normviz.core.methods import METHODS
+from normviz.core.statistics import trusted_state
+from normviz.inspect.audit.table import plural
+from normviz.inspect.audit.tensors import short_name
+
+if TYPE_CHECKING:
+    from normviz.inspect.record.recorder import Series
+
+OF_CHANNELS = ("mean", "var", "running_mean", "running_var", "weight", "bias")
+OF_SETS = ("set_mean", "set_var")
+OF_STEPS = ("grad_norm", "samples", "count", "own")
+OPTIONAL = OF_CHANNELS[2:]
+ARRAYS = (*OF_CHANNELS, *OF_SETS, *OF_STEPS)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerRecording:
+    """One normalization layer over T recorded steps; C is its number of channels.
+
+    Arrays are read-only, and float64 unless stated otherwise. A step in which the layer was not called has NaN.
+
+    Attributes
+    ----------
+    name, type
+        As in `audit`: the name in `model.named_modules()`, or "blocks.0:layer_norm" for a function that the module
+        blocks.0 calls; the name of the class or function.
+    kind, num_groups
+        A key of METHODS, and G of Group Norm.
+    eps, momentum
+        None where there is none. `momentum` is the share of the newest batch in the running statistics.
+    mean, var
+        Of the layer's input, per channel, over all samples and positions: shape (T, C). The variance is biased.
+    set_mean, set_var
+        Minimum, quartiles and maximum over the layer's own pooling sets: shape (T, 5). Where the method takes no mean
+        (rms), they are 0 and those of the mean square.
+    running_mean, running_var
+        As they stand after the forward, (T, C); None if the layer has none.
+    weight, bias
+        As used in the forward, (T, C); the mean over a channel if every element has a weight of its own; None if the
+        layer has none.
+    grad_norm
+        The L2 norm of the gradient that reached the layer's output, (T,); NaN where none came. With a gradient scaler
+        it is that of the scaled gradient.
+    samples, count
+        The number of samples, and the number of cells of a channel, (T,), int; 0 where the layer was not called.
+    own
+        Whether the layer used the batch's statistics and not its running ones, (T,), bool.
+    """
+
+    name: str
+    type: str
+    kind: str
+    num_groups: int | None
+    eps: float | None
+    momentum: float | None
+    mean: np.ndarray
+    var: np.ndarray
+    set_mean: np.ndarray
+    set_var: np.ndarray
+    running_mean: np.ndarray | None
+    running_var: np.ndarray | None
+    weight: np.ndarray | None
+    bias: np.ndarray | None
+    grad_norm: np.ndarray
+    samples: np.ndarray
+    count: np.ndarray
+    own: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the arrays of a copy or of an unpickled value read-only as well."""
+        trusted_state(self, state)
+
+    @property
+    def called(self) -> np.ndarray:
+        """Whether the layer was called, (T,), bool."""
+        return self.count > 0
+
+    @property
+    def label(self) -> str:
+        """The method's name as it is written in a text, with G."""
+        name = METHODS[self.kind].label if self.kind in METHODS else self.type
+        return name + (f", G = {self.num_groups}" if self.num_groups else "")
+
+    def __repr__(self) -> str:
+        T, C = self.mean.shape
+        return f"<LayerRecording {short_name(self.name)}: {self.label}, {plural(T, 'step')}, C = {C}>"
+
+
+def frozen(name: str, series: Series, steps: int) -> LayerRecording:
+    """Return what was recorded of a layer so far."""
+    C, rows = series.norm.channels, series.rows
+
+    def table(of: str, width: int) -> np.ndarray | None:
+        if width == C and all(row[of] is None for row in rows.values()):
+            return None
+        filled = np.full((steps, width), np.nan)
+        for step, row in rows.items():
+            if row[of] is not None:
+                filled[step] = row[of]
+        return filled
+
+    def numbers(of: str, kind: type) -> np.ndarray:
+        filled = np.zeros(steps, kind)
+        for step, row in rows.items():
+            filled[step] = row[of]
+        return filled
+
+    grad_norm = np.full(steps, np.nan)
+    for step, row in rows.items():
+        came = [square for squares in row["squares"] for square in squares]
+        if came:
+            grad_norm[step] = np.sqrt(np.sum(came))
+    norm = series.norm
+    tables: dict[str, Any] = {of: table(of, C) for of in OF_CHANNELS} | {of: table(of, 5) for of in OF_SETS}
+    return LayerRecording(
+        name=name,
+        type=series.type,
+        kind=norm.kind,
+        num_groups=norm.num_groups,
+        eps=norm.eps,
+        momentum=series.momentum,
+        **tables,
+        grad_norm=grad_norm,
+        samples=numbers("samples", int),
+        count=numbers("count", int),
+        own=numbers("own", bool),
+    )

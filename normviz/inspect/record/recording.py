@@ -1,0 +1,217 @@
+"""The statistics of a model's normalization layers over a training run, as values that do not change."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from normviz.atomic_write import write
+from normviz.core.errors import unknown
+from normviz.explorer.fragment import Fragment
+from normviz.inspect.audit.table import html_box, html_table, plural
+from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.record.layer import ARRAYS, OF_CHANNELS, OPTIONAL, LayerRecording, frozen
+from normviz.inspect.record.missing import what_is_missing
+from normviz.inspect.record.rules import RecordWarning, find_warnings
+
+if TYPE_CHECKING:
+    from normviz.inspect.record.recorder import Recorder
+
+_FORMAT = "normviz recording 1"
+_HEADS = ("layer", "method", "C", "variance, first", "variance, last", "gradient norm, last")
+_MORE = 12
+
+
+class Recording(Fragment):
+    """The statistics of every normalization layer of a model over a training run, made by `record`.
+
+    Attributes
+    ----------
+    steps
+        A list of ints: which training forwards were recorded, counted from 0.
+    layers
+        A list of names, in the order of first call; `recording[name]` is a LayerRecording.
+    warnings
+        A list of RecordWarning, in the order of their steps: `.code`, `.layer`, `.step`, `.message`, `.remedy`,
+        `.numbers`.
+    every
+        Each how many-th training forward was recorded.
+    """
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self._recorder, self._began = recorder, False
+        self.every = recorder.every if recorder else 1
+        self._steps: tuple[int, ...] = ()
+        self._layers: dict[str, LayerRecording] = {}
+        self._warnings: list[RecordWarning] | None = None
+
+    @property
+    def steps(self) -> list[int]:
+        """Which training forwards were recorded, counted from 0."""
+        return [*(self._recorder.steps if self._recorder else self._steps)]
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers, in the order of first call."""
+        return [*(self._recorder.series if self._recorder else self._layers)]
+
+    @property
+    def warnings(self) -> list[RecordWarning]:
+        """What the numbers warn of, in the order of the steps at which it began."""
+        if self._recorder:
+            return find_warnings(self.steps, [self[name] for name in self.layers])
+        if self._warnings is None:
+            self._warnings = find_warnings(self._steps, [*self._layers.values()])
+        return [*self._warnings]
+
+    def __getitem__(self, name: str) -> LayerRecording:
+        """Return the layer called `name`; KeyError names the nearest one."""
+        if not isinstance(name, str) or name not in self.layers:
+            raise KeyError(unknown("layer", name, map(short_name, self.layers)))
+        if self._recorder:
+            return frozen(name, self._recorder.series[name], len(self._recorder.steps))
+        return self._layers[name]
+
+    # ---- the block ----
+
+    def __enter__(self) -> Recording:
+        if self._recorder is None or self._began:
+            why = "is one of the past" if self._recorder is None else "has already begun"
+            raise RuntimeError(f"this recording {why} and takes no more steps; make a new one with nv.record(model)")
+        self._began = True
+        self._recorder.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        recorder = self._recorder
+        if recorder is None:
+            return
+        model = recorder.model
+        recorder.stop()
+        for name, series in recorder.series.items():
+            self._layers[name] = frozen(name, series, len(recorder.steps))
+            series.rows = {}  # so that the numbers of one layer only are in memory twice
+        self._steps, self._recorder = tuple(recorder.steps), None
+        if kind is None:
+            for sentence in what_is_missing(recorder, model):
+                warnings.warn(sentence, UserWarning, stacklevel=2)
+
+    # ---- out of the process ----
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the recording to a file, completely or not at all; `Recording.load` reads it.
+
+        The file is a NumPy archive (.npz), with the arrays of layer i under the names "i.mean", "i.var" and so on.
+        """
+        names = ("name", "type", "kind", "num_groups", "eps", "momentum")
+        layers = [self[name] for name in self.layers]
+        header = {"format": _FORMAT, "every": self.every, "layers": [{n: getattr(a, n) for n in names} for a in layers]}
+        arrays = {"header": np.array(json.dumps(header)), "steps": np.array(self.steps, np.int64)}
+        for i, layer in enumerate(layers):
+            kept = {name: getattr(layer, name) for name in ARRAYS}
+            arrays |= {f"{i}.{name}": array for name, array in kept.items() if array is not None}
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        write(path, file.getvalue())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recording:
+        """Read a recording that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it holds no recording.
+        """
+        data = io.BytesIO(Path(path).read_bytes())
+        try:
+            with np.load(data, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            header = json.loads(str(arrays["header"]))
+            if header["format"] != _FORMAT:
+                raise ValueError(f"its format is {header['format']!r}, not {_FORMAT!r}")
+            loaded = cls()
+            loaded.every, loaded._steps = int(header["every"]), tuple(map(int, arrays["steps"]))
+            for i, of_layer in enumerate(header["layers"]):
+                found: dict[str, Any] = {name: arrays.get(f"{i}.{name}") for name in ARRAYS}
+                for name, array in found.items():
+                    if name not in OPTIONAL if array is None else len(array) != len(loaded._steps):
+                        raise ValueError(f"{name} of layer {i} does not have one row for each step")
+                loaded._layers[of_layer["name"]] = LayerRecording(**of_layer, **found)
+        except (ValueError, KeyError, TypeError, EOFError, BadZipFile, AttributeError) as error:
+            raise ValueError(f"{path} holds no recording ({error}); Recording.save writes one") from error
+        return loaded
+
+    def to_frame(self) -> Any:
+        """Return a pandas.DataFrame with a row for each step, layer and channel.
+
+        The norm of the gradient, one number a step, stands in each row of the step. Quartiles of the sets are left out.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas; install it with: python -m pip install pandas") from error
+        columns: dict[str, list] = {n: [] for n in ("step", "layer", "channel", *OF_CHANNELS, "grad_norm")}
+        for layer in (self[name] for name in self.layers):
+            T, C = layer.mean.shape
+            columns["step"].append(np.repeat(self.steps, C))
+            columns["layer"].append(np.repeat(np.array([layer.name], object), T * C))
+            columns["channel"].append(np.tile(np.arange(C), T))
+            columns["grad_norm"].append(np.repeat(layer.grad_norm, C))
+            for name in OF_CHANNELS:
+                array = getattr(layer, name)
+                columns[name].append(np.full(T * C, np.nan) if array is None else array.reshape(-1))
+        return pandas.DataFrame({n: np.concatenate(parts) if parts else [] for n, parts in columns.items()})
+
+    # ---- in words ----
+
+    def _summary(self) -> str:
+        steps = self.steps
+        span = f" ({steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
+        counted = f"{plural(len(self.layers), 'normalization layer')}, {plural(len(steps), 'recorded step')}{span}"
+        return f"{counted}, {plural(len(self.warnings), 'warning')}"
+
+    def __repr__(self) -> str:
+        return f"<Recording: {self._summary()}>"
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self._summary()}.", *(f"! {warning}" for warning in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        found = self.warnings
+        items = [
+            f"<li><code>{html.escape(w.code)}</code> <b>{html.escape(short_name(w.layer))}</b>, from step {w.step} on: "
+            f"{html.escape(w.message)}.<br>{html.escape(w.remedy[:1].upper() + w.remedy[1:])}.</li>"
+            for w in found
+        ]
+        if len(items) > _MORE:
+            more = f"<details><summary>{len(items) - _MORE} more</summary><ul>{''.join(items[_MORE:])}</ul></details>"
+            items = [*items[:_MORE], f"<li>{more}</li>"]
+        codes = {w.layer: w.code for w in reversed(found)}
+        rows = [(_row(self[name]), codes.get(name)) for name in self.layers]
+        table = html_table(_HEADS, rows, caption=self._summary())
+        return html_box(table + (f"<ul>{''.join(items)}</ul>" * bool(items)))
+
+
+def _row(layer: LayerRecording) -> tuple[str, ...]:
+    """Return the cells of a layer, one for each of _HEADS: variances as means over the channels."""
+    var, grad = layer.var[layer.called], layer.grad_norm[~np.isnan(layer.grad_norm)]
+    with np.errstate(all="ignore"):
+        first, last = (f"{var[t].mean():.3g}" for t in (0, -1)) if len(var) else ("–", "–")
+    norm = f"{grad[-1]:.3g}" if len(grad) else "–"
+    return short_name(layer.name), layer.label, str(layer.mean.shape[1]), first, last, norm
