@@ -379,6 +379,7 @@ def test_a_state_that_does_not_last_is_no_warning():
 
     x = [change(torch.randn(16, 8, 4, 4), k) for k in range(12)]
     assert not found(feed(nn.GroupNorm(1, 8), x))
+    assert found(feed(nn.GroupNorm(1, 8), x[:7])) == {("dead-channel", "(model)", 5)}, "it lasts to the end"
 
 
 # ---- files and words ----
