@@ -103,7 +103,7 @@ class Forward:
             raise ValueError(f"framework={self.given!r} cannot be used: {_why_not(self.given)}")
         if isinstance(refusals[0], Unfilled):
             raise ValueError(str(refusals[0]))
-        raise ValueError(f"{refusals[0]}; give the shape and the framework it takes") from refusals[0].__cause__
+        raise ValueError(f"{refusals[0]}; pass a shape and a framework that fn accepts") from refusals[0].__cause__
 
     def round(self, x: np.ndarray) -> np.ndarray:
         """Return x as fn sees it, rounded to its dtype, in float64."""

@@ -157,7 +157,7 @@ NO_PLAIN_NORMS = {
 def test_what_pools_maps_and_is_no_plain_normalizer(name, dtype):
     module, shape, axis = NO_PLAIN_NORMS[name]
     layer = one(nn.Sequential(nn.Identity(), copy.deepcopy(module)).to(dtype), spread(*shape).to(dtype))
-    assert (layer.kind, layer.label, layer.block) == ("other", "pools H x W, no plain normalizer", None)
+    assert (layer.kind, layer.label, layer.block) == ("other", "pools H x W, not a plain normalizer", None)
     assert (layer.name, layer.channel_axis, layer.known_by) == ("1", axis, "output")
 
 

@@ -37,7 +37,7 @@ def test_a_network_as_it_is_built_gives_no_warning(name):
         found = nv.audit(model.train(mode), torch.randn(2, 3, SIZE, SIZE), training_batch=32)
         assert (found.warnings, found.unseen) == ([], {})
         assert (not found.layers) == (name in NO_NORMS)
-    others = [layer.type for layer in found.layers if layer.label == "pools H x W, no plain normalizer"]
+    others = [layer.type for layer in found.layers if layer.label == "pools H x W, not a plain normalizer"]
     assert others == [*NO_PLAIN_NORMS.get(name, [])]
 
 

@@ -36,7 +36,7 @@ def test_in_a_terminal(found):
         "",
         "2 normalization layers, 1 warning.",
         "! accidental-instance at 1: Group Norm with G = C = 8 has one channel to a group: it is Instance Norm; "
-        "use fewer groups, or InstanceNorm if it is meant",
+        "use fewer groups, or InstanceNorm if you want that method",
     ]
     assert repr(found) == "<Audit: 2 normalization layers, 1 warning>"
 

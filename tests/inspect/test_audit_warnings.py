@@ -143,7 +143,7 @@ def test_statistics_that_are_not_warm_yet_are_said_to_be_so():
         for _ in range(3):
             model(torch.randn(8, 8, 16, 16) + 9)
     (w,) = nv.audit(model, torch.randn(8, 8, 16, 16) + 9).warnings
-    assert "after 3 updates 73% of the initial 0 and 1 is still in them" in w.message
+    assert "after 3 updates 73% of the initial 0 and 1 remains in them" in w.message
 
 
 @pytest.mark.parametrize("name", ["ResNet", "U-Net with BN"])

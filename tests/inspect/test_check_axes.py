@@ -102,7 +102,7 @@ def test_a_reshape_and_another_bug(number, code):
 def test_the_reshape_is_described():
     finding = nv.check(MISREAD[0][0](), "group", 2, channel_axis=-1, shape=(2, 5, 6, 8)).findings[0]
     assert finding.message.startswith(
-        "fn reshapes where a transpose is meant: x of shape (N, H, W, C) is read as (N, G, H, W, C/G) = "
+        "fn reshapes where a transpose is needed: x of shape (N, H, W, C) is read as (N, G, H, W, C/G) = "
         "(2, 2, 5, 6, 4) without moving the channels. At cell "
     )
     assert finding.details == {"read": ("N", "G", "H", "W", "C/G"), "lengths": (2, 2, 5, 6, 4)}
@@ -210,12 +210,12 @@ def test_other_sets_and_another_bug(number):
 def test_both_numbers_of_groups_are_given():
     finding = nv.check(grouped(3)(), "group", 4, shape=(2, 12, 3, 5)).findings[0]
     assert finding.details == {"num_groups": 3, "asked": 4}
-    text = "fn makes 3 groups of 4 channels, where 4 groups of 3 are asked for, as if num_groups = 4 were the number "
+    text = "fn makes 3 groups of 4 channels, not 4 groups of 3, as if num_groups = 4 were the number "
     assert finding.message.startswith(f"{text}of channels in a group. At cell ")
     for made, name in ((1, "Layer Norm: 1 group,"), (8, "Instance Norm: 8 groups,")):
         finding = nv.check(grouped(made)(), "group", 4, shape=(3, 8, 5, 4)).findings[0]
         assert finding.details["num_groups"] == made
-        assert f", those of {name} where 4 are asked for. At cell " in finding.message
+        assert f", those of {name} not 4. At cell " in finding.message
 
 
 def test_sets_are_named_or_measured_where_the_rest_is_not_explained():
@@ -294,7 +294,7 @@ def test_mean_and_variance_over_other_cells(number):
             continue
         assert verdict.codes == ("wrong-axes", *codes), str(verdict)
         assert words in verdict.findings[0].message
-        assert fn is not unbiased or "by m - 1, not by m. At cell" in verdict.findings[1].message
+        assert fn is not unbiased or "by |S| - 1, not by |S|. At cell" in verdict.findings[1].message
 
 
 def test_probe_names_the_reshape():

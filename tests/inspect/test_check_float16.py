@@ -123,7 +123,7 @@ def test_what_overflows(codes, fn, method, groups, more):
     assert verdict.codes == tuple(codes.split(", ")), str(verdict)
     if "overflow" in codes:
         finding = next(f for f in verdict.findings if f.code == "float16-overflow")
-        assert "overflows in float16, which ends at 65504, on cells of about " in finding.message
+        assert "overflows in float16, whose largest number is 65504, on cells of about " in finding.message
         assert finding.hint
 
 

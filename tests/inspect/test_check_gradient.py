@@ -101,7 +101,7 @@ CAUSES = {
     "the sign": (scaled(-1, -1, -1), ": it is -1 times the right one"),
     "divided by the samples": (lambda grad, x: backward(grad, x) / x.shape[0], "(N = 3 samples) of the right one"),
     "m times": (lambda grad, x: backward(grad, x) * x[:, 0].size, " cells in a set) the right one"),
-    "divided by m once too often": (
+    "divided by |S| once too often": (
         lambda grad, x: scaled(1, 1, 1 / x[:, 0].size)(grad, x),
         ": its part through the variance is 1 / ",
     ),
@@ -197,7 +197,7 @@ def test_autograd_of_torch():
     assert frozen.weight.grad is None
     cut = nv.check(lambda x: norm(x, False).detach(), "batch")
     assert cut.passed
-    assert cut.skipped["gradient"] == "no autograd leads from the output to x"
+    assert cut.skipped["gradient"] == "autograd has no path from the output to x"
 
 
 def test_autograd_of_jax():

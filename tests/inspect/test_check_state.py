@@ -177,7 +177,7 @@ def test_momentum_is_compared_with_the_requested_one():
     assert nv.check(T.BatchNorm2d(6, momentum=0.2), "batch", momentum=0.2).passed
     verdict = nv.check(T.BatchNorm2d(6, momentum=0.2), "batch", momentum=0.1)
     assert verdict.codes == ("state",)
-    assert "a share of 0.2, where 0.1 is asked for" in verdict.findings[0].message
+    assert "a share of 0.2, not 0.1" in verdict.findings[0].message
     assert nv.check(T.BatchNorm2d(6, momentum=0.9), "batch", momentum=0.1).codes == ("momentum-reversed",)
 
 
@@ -230,7 +230,7 @@ def test_a_running_variance_that_is_neither_biased_nor_unbiased():
 
     verdict = nv.check(Root(), "batch")
     assert verdict.codes == ("state",)
-    assert "which neither m - 1 nor m explains" in verdict.findings[0].message
+    assert "which dividing by |S| - 1 or by |S| does not explain" in verdict.findings[0].message
 
     class Kept(Norm):
         """Keeps the standard deviation under the name of the variance."""
@@ -243,7 +243,7 @@ def test_a_running_variance_that_is_neither_biased_nor_unbiased():
             return y
 
     message = nv.check(Kept(), "batch").findings[0].message
-    assert "fn keeps standard deviations in running_var, where variances are asked for." in message
+    assert "fn stores standard deviations in running_var, not variances." in message
 
 
 def test_running_statistics_that_vanish():

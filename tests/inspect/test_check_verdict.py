@@ -26,7 +26,7 @@ MESSAGES = {
         faulty.interleaved,
         "group",
         2,
-        "fn groups channels that stand 2 apart: group 0 is channels 0, 2, 4, 6.",
+        "fn groups channels that are 2 apart: group 0 is channels 0, 2, 4, 6.",
     ),
     "affine-per-group": (
         faulty.affine_per_group,
@@ -45,7 +45,7 @@ MESSAGES = {
         faulty.unbiased,
         "batch",
         None,
-        "fn divides the sum of squares by m - 1 = 59, not by m = 60.",
+        "fn divides the sum of squares by |S| - 1 = 59, not by |S| = 60.",
     ),
     "eps-outside": (
         faulty.eps_outside,
@@ -57,14 +57,14 @@ MESSAGES = {
         faulty.eps_missing,
         "layer",
         None,
-        "fn adds nothing to the variance where eps = 1e-05 is asked for.",
+        "fn does not add eps = 1e-05 to the variance.",
     ),
-    "eps-value": (faulty.eps_value, "batch", None, "fn adds 0.001 where eps = 1e-05 is asked for."),
+    "eps-value": (faulty.eps_value, "batch", None, "fn adds 0.001 instead of eps = 1e-05."),
     "variance-not-std": (
         faulty.divided_by_variance,
         "batch",
         None,
-        "fn divides by the variance itself, not by its root.",
+        "fn divides by the variance itself, not by its square root.",
     ),
     "not-centered": (
         faulty.not_centered,
@@ -90,7 +90,7 @@ MESSAGES = {
         faulty.changes_input,
         "batch",
         None,
-        "fn writes its result into its input array; the caller's x is lost.",
+        "fn writes its result into its input array, so the caller's x is overwritten.",
     ),
     "wrong-dtype": (faulty.always_float32, "batch", None, "fn returns float32 for float64."),
     "wrong-shape": (
@@ -128,13 +128,13 @@ MESSAGES = {
         lambda x: x + np.random.random(x.shape),  # noqa: NPY002
         "batch",
         None,
-        "fn gives another output for the same input when it is called again.",
+        "fn gives a different output when it is called again with the same input.",
     ),
     "stateful": (
         lambda x, calls=[]: calls.append(1) or x * len(calls),
         "batch",
         None,
-        "fn gives another output for the same input once it has been called.",
+        "fn gives a different output for the same input after an earlier call.",
     ),
     "sets": (
         lambda x: nv.normalize(x, "per_head_rms", num_groups=2),
@@ -147,14 +147,14 @@ MESSAGES = {
         lambda x: nv.normalize(x, "group", num_groups=4),
         "group",
         2,
-        "fn makes 4 groups of 2 channels, where 2 groups of 4 are asked for, as if num_groups = 2 were the number of "
+        "fn makes 4 groups of 2 channels, not 2 groups of 4, as if num_groups = 2 were the number of "
         "channels in a group.",
     ),
     "reshape-not-transpose": (
         lambda x: nv.normalize(x.reshape(3, 5, 4, 8), "positional", channel_axis=-1).reshape(x.shape),
         "positional",
         None,
-        "fn reshapes where a transpose is meant: x of shape (N, C, H, W) is read as (N, H, W, C) = (3, 5, 4, 8) "
+        "fn reshapes where a transpose is needed: x of shape (N, C, H, W) is read as (N, H, W, C) = (3, 5, 4, 8) "
         "without moving the channels.",
     ),
 }
@@ -188,7 +188,7 @@ def test_every_code_has_a_hint_and_every_hint_a_code():
 def test_print():
     assert str(nv.check(faulty.eps_value, "batch")).splitlines() == [
         "Failed: this is not Batch Norm with eps = 1e-05. 1 finding:",
-        "  1. eps-value: fn adds 0.001 where eps = 1e-05 is asked for. At cell (1, 7, 1, 0) the right value is "
+        "  1. eps-value: fn adds 0.001 instead of eps = 1e-05. At cell (1, 7, 1, 0) the right value is "
         "-2.1008, and fn gave -0.29033; 480 of 480 cells are wrong, by up to 1.81.",
         "     Hint: Compare your eps with the one that was requested; frameworks have different defaults.",
         "Not checked: gradient (NumPy has no autograd; give backward=).",
@@ -241,7 +241,7 @@ def test_a_message_gives_no_eps_that_another_one_denies():
         verdict = nv.check(lambda x, fn=fn: fn(x - x.mean(1, keepdims=True), x.std(1, keepdims=True)), "positional")
         assert {*verdict.codes} == {"eps-value", verdict.findings[0].code}
         assert verdict.findings[0].message.startswith(f"fn adds eps to the {where}")
-        assert "fn adds 0.001 where eps = 1e-05 is asked for." in verdict.findings[1].message
+        assert "fn adds 0.001 instead of eps = 1e-05." in verdict.findings[1].message
 
 
 def test_raise_if_failed():
@@ -288,7 +288,7 @@ def test_where_most_cells_are_wrong_the_sets_of_fn_stand_beside_the_right_ones()
     assert 2 * unbiased.wrong.sum() > unbiased.wrong.size
     assert unbiased.sets is None
     plain = nv.show(unbiased.x, "batch", index=unbiased.findings[0].cell, title="Check: unbiased-variance").fragment()
-    assert unbiased._repr_html_().endswith(f"so none is crossed.</p>{plain}")
+    assert unbiased._repr_html_().endswith(f"so none has a cross.</p>{plain}")
 
     few = nv.check(lambda x: nv.normalize(x, "batch") + 1e-2 * (np.indices(x.shape).sum(0) == 0), "batch")
     assert 2 * few.wrong.sum() <= few.wrong.size

@@ -37,7 +37,7 @@ def test_one_difference_is_found_where_it_is(name):
     assert not found.first.input_parts
     assert found.first.output_parts
     assert words in str(found)
-    assert str(found).startswith(f"The two models part at {layer}: inputs agree")
+    assert str(found).startswith(f"The two models begin to differ at {layer}: inputs agree")
     assert [p.name for p in found.pairs if p.differences] == [layer]
 
 
@@ -58,7 +58,7 @@ def test_momentum_acts_in_train_mode_alone():
     assert train.same
     assert (train.first.name, what(train.first), train.first.output_parts) == ("1", ["momentum"], False)
     assert str(train).startswith("All numbers agree on this example, but 1 is set differently.")
-    assert "momentum is 0.1 in a and 0.01 in b (it moves the running statistics alone)" in str(train)
+    assert "momentum is 0.1 in a and 0.01 in b (it changes only the running statistics)" in str(train)
     assert rest.same
     assert rest.first is None
     assert what(rest.pairs[0]) == ["momentum"]

@@ -68,16 +68,16 @@ def cases():
         gn,
         hand(group, unbiased=True),
         maps,
-        "divides the sum of squares by m - 1 = 99",
+        "divides the sum of squares by |S| - 1 = 99",
     )
     yield (
         "unbiased, Group Norm of series",
         gn,
         hand(group, unbiased=True),
         series,
-        "divides the sum of squares by m - 1",
+        "divides the sum of squares by |S| - 1",
     )
-    yield "unbiased, Layer Norm", ln, hand(layer, correction=1), tokens, "by m - 1 = 7, not by m = 8"
+    yield "unbiased, Layer Norm", ln, hand(layer, correction=1), tokens, "by |S| - 1 = 7, not by |S| = 8"
     gn_eps, ln_eps = (lambda: nn.GroupNorm(2, 8, eps=1e-2)), (lambda: nn.LayerNorm(8, eps=1e-2))
     yield "eps outside, maps", gn_eps, hand(group, **small), maps, "to the root"
     yield "eps outside, tokens", ln_eps, hand(layer, **small), tokens, "to the root"
@@ -199,4 +199,4 @@ def test_channels_in_another_order(mode):
     b[1].load_state_dict(a[1].state_dict())
     found = nv.compare(a, b, x)
     assert (found.first.name, found.first.input_parts) == ("1", False)
-    assert "1: weight is the same in a and b, but what reaches it has another order." in str(found)
+    assert "1: weight is the same in a and b, but the order of its input differs." in str(found)

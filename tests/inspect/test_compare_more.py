@@ -169,7 +169,7 @@ def test_a_layer_more_is_told_even_where_it_changes_nothing():
     found = nv.compare(Idle(False), Idle(True), torch.randn(2, 8, 5, 5))
     assert found.same
     assert (found.first, found.between, [s.name for s in found.only_b]) == (None, None, ["aside"])
-    assert str(found).startswith("All numbers that can be compared agree, but not every layer has a counterpart.")
+    assert str(found).startswith("All numbers that can be compared agree, but some layers have no counterpart.")
 
 
 def test_other_shapes_and_layers_known_by_their_output_are_put_in_words():
@@ -180,7 +180,7 @@ def test_other_shapes_and_layers_known_by_their_output_are_put_in_words():
     by_hand = nn.Sequential(zoo.HandGroupNorm(4, 8, nn.ReLU()))
     found = nv.compare(by_hand, nn.Sequential(nn.GroupNorm(4, 8)), data)
     assert found.first.output_parts
-    assert "0 is known by its output alone, so weight and bias could not be compared." in str(found)
+    assert "0 is known only by its output, so weight and bias could not be compared." in str(found)
 
 
 def test_a_difference_is_relative_to_the_larger_of_two_and_channels_last_are_compared_as_first():

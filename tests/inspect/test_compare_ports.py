@@ -113,7 +113,7 @@ def test_a_right_port(name):
 
 WRONG = {
     "groups": (MAPS, numpy_port, numpy_norm, {"G": 4}, X, "1 / the norm pools 96 cells in a, 48 in b."),
-    "unbiased": (MAPS, numpy_port, numpy_norm, {"ddof": 1}, X, "is m in a and m - 1 in b."),
+    "unbiased": (MAPS, numpy_port, numpy_norm, {"ddof": 1}, X, "is |S| in a and |S| - 1 in b."),
     "no mean": (MAPS, numpy_port, numpy_norm, {"mean": False}, X, "subtracted is the mean in a and nothing in b."),
     "whole sample": (LAST, jax_port, jax_norm, {"axes": (1, 2, 3)}, X, "pools 8 cells in a, 192 in b."),
     "heads": (TOKENS, tokens_port, heads_norm, {"d": 4}, T, "pools 16 cells in a, 4 in b."),
@@ -139,7 +139,7 @@ def test_the_named_norms_are_measured_where_the_outputs_differ(name):
 def test_norms_that_do_the_same_are_not_the_cause():
     found = nv.compare(MAPS, lambda x: numpy_port(x) + 1, X, norms=("1", numpy_norm))
     assert not found.same
-    assert "The two norms give the same output for the same input, so the cause lies elsewhere." in str(found)
+    assert "The two norms give the same output for the same input, so the cause is somewhere else." in str(found)
     port = randomized(nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(4, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)))
     assert "1 pools 96 cells in a, 48 in b." in str(nv.compare(MAPS, port, X, norms=("1", "1")))
 
@@ -158,11 +158,11 @@ def test_what_was_measured_of_one_norm_alone_is_no_agreement():
     ):
         text = str(nv.compare(a, b, x, norms=norms))
         assert "for the same input their outputs differ by 0.06" in text
-        assert f"of squares is m - 1 in {one[0]}, and could not be measured in {one[1]}." in text
+        assert f"of squares is |S| - 1 in {one[0]}, and could not be measured in {one[1]}." in text
         assert "elsewhere" not in text.replace("are elsewhere, give", "")
     right = lambda x: by_hand(x, ddof=0)  # noqa: E731
     found = nv.compare(model, lambda x: right(x) + 1, x, norms=("0", right))
-    assert "The two norms give the same output for the same input, so the cause lies elsewhere." in str(found)
+    assert "The two norms give the same output for the same input, so the cause is somewhere else." in str(found)
     other_shape = nv.compare(model, lambda x: right(x) + 1, x, norms=("0", (right, (3, 4, 8), -1)))
     assert str(other_shape).count("could not be measured in a") == 1
     assert "No other difference between the two norms could be measured." in str(other_shape)

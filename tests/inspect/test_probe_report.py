@@ -11,8 +11,8 @@ def test_in_words():
     found = nv.probe(lambda x: nv.normalize(x, "group", num_groups=4, weight=WEIGHT, bias=BIAS, eps=1e-3))
     assert str(found) == (
         "Group Norm with G = 4: 16 sets of 72 cells each, in boxes of 1 × 2 × 6 × 6. "
-        "Samples do not influence one another. The mean of the set is subtracted, "
-        "and the root of the variance divides, with eps = 0.001 under the root. "
+        "The output for a sample does not depend on other samples. The mean of the set is subtracted, "
+        "and the result is divided by the square root of the variance, with eps = 0.001 under the root. "
         f"One weight and one bias for each channel: weights {WEIGHT.min():.4g} to {WEIGHT.max():.4g}, "
         f"biases {BIAS.min():.4g} to {BIAS.max():.4g}. "
         f"({found.calls} calls with float64 of shape (4, 8, 6, 6), numpy.)"
@@ -21,18 +21,20 @@ def test_in_words():
 
 
 WORDS = {
-    "Samples influence one another.": lambda x: hat(x, (0, 2, 3)),
+    "The output for a sample depends on other samples.": lambda x: hat(x, (0, 2, 3)),
     "the first cell's set has cells of channels 0, 4.": INTERLEAVED,
-    "(unbiased: divided by m - 1)": lambda x: hat(x, (2, 3), ddof=1),
+    "(unbiased: divided by |S| - 1)": lambda x: hat(x, (2, 3), ddof=1),
     "with eps = 0.01 outside the root": lambda x: hat(x, (2, 3), 0.01, outside=True),
-    "divides, with no eps.": lambda x: hat(x, (2, 3), 0),
-    "No mean is subtracted, and the root of the mean square": lambda x: hat(x, (2, 3), centered=False),
-    "No normalizer: the output is the input.": lambda x: x,
-    "That is what Batch Norm does in eval mode": lambda x: 2 * x + 1,
+    "of the variance, with no eps.": lambda x: hat(x, (2, 3), 0),
+    "No mean is subtracted, and x is divided by the square root of the mean square": lambda x: hat(
+        x, (2, 3), centered=False
+    ),
+    "Not a normalizer: the output is the input.": lambda x: x,
+    "Batch Norm does this in eval mode": lambda x: 2 * x + 1,
     "all 1152 cells share one set": lambda x: hat(x, None),
     "It is random": lambda x: x + np.random.normal(size=x.shape),  # noqa: NPY002
     "It gives x / std.": lambda x: x / x.std((2, 3), keepdims=True),
-    "No normalizer, though cells depend on one another": lambda x: x - x.mean((2, 3), keepdims=True),
+    "Not a normalizer, although outputs depend on other cells": lambda x: x - x.mean((2, 3), keepdims=True),
     "No normalizer. Could not be measured: method,": lambda x: x + np.roll(x, 1, 3),
     "Perhaps a normalizer. Could not be measured": lambda x: x * np.nan,
     "is not linear in it": np.tanh,

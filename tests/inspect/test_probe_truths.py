@@ -406,7 +406,7 @@ def test_every_sentence_is_true(name):
 
     assert found.calls <= MOST_CALLS, said
     if case.overlap is not None:
-        assert why.startswith("sets overlap: each cell answers to "), said
+        assert why.startswith("sets overlap: each cell responds to "), said
         assert case.overlap in why
     elif labels is None:
         assert not why.startswith("sets overlap: each"), said  # no product of axes
@@ -420,7 +420,7 @@ def test_every_sentence_is_true(name):
         assert found.elementwise or found.sets_in_words() in said
         alone = int((np.bincount(labels.ravel()) == 1).sum())
         if case.otherwise in ("zero", "passed"):
-            assert f"{alone} cells stand alone and mute" in said
+            assert f"{alone} cells stand alone" in said
     else:
         assert name in ("quartiles", "percentiles", "attention", "RMS, one output constant"), (
             said

@@ -106,7 +106,7 @@ def page(
         f"<section><h2>{plural(len(rows), 'normalization layer')}</h2>"
         f'<p class="nva-about">Choose a layer to see its input, and the cells that share a mean and a variance.</p>'
         f'<div class="normviz-audit">{table}</div>'
-        f'<details><summary>What the columns say</summary><dl class="nva-list">{columns}</dl></details></section>',
+        f'<details><summary>What the columns mean</summary><dl class="nva-list">{columns}</dl></details></section>',
         f'<section class="normviz-audit"><h2>Not shown</h2><ul>{others}</ul></section>' * bool(others),
     ]
     shown = {"names": [*explorers], "explorers": [*explorers.values()], "notes": [notes.get(n, "") for n in explorers]}

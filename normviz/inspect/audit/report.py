@@ -39,7 +39,7 @@ class NormLayer:
         Name of the class, or of the function.
     kind
         A key of METHODS by what is pooled; GroupNorm stays "group" at any G. "local_response" has no sets, and "other"
-        takes mean and variance over the spatial axes, but is no plain normalizer (EvoNorm, GRN).
+        takes mean and variance over the spatial axes, but is not a plain normalizer (EvoNorm, GRN).
     num_groups
         G of Group Norm.
     input_shape
@@ -98,7 +98,7 @@ class NormLayer:
             return "Local Response Norm (no sets)"
         if self.kind == OTHER:
             spatial = {3: "L", 4: "H x W"}.get(len(self.input_shape), "D x H x W")
-            return f"pools {spatial}, no plain normalizer"
+            return f"pools {spatial}, not a plain normalizer"
         return METHODS[self.kind].label + (f", G = {self.num_groups}" if self.num_groups else "")
 
 
@@ -174,7 +174,7 @@ class Audit(Fragment):
 
         self._run_again(take)
         if not reached:
-            raise ValueError(f"{subject} was not reached this time: the model is not as it was; audit it again")
+            raise ValueError(f"{subject} was not reached this time, because the model has changed; audit it again")
         (x, norm), *_ = reached
         if not has_values(x):
             raise ValueError(f"{subject} gets an input of shape {norm.shape} that has no values to read")
@@ -219,13 +219,14 @@ class Audit(Fragment):
         kept = page.fitting(made, warned)
         reasons |= dict.fromkeys(made.keys() - kept, "the page has no room for its input; use explore() instead")
         missing = room.keys() - made.keys() - reasons.keys()
-        reasons |= dict.fromkeys(missing, "was not reached this time: the model is not as it was")
+        reasons |= dict.fromkeys(missing, "was not reached this time, because the model has changed")
         title = f"Audit of {type(unwrapped(self._model)).__name__}"
         absent = {**self.unseen, **reasons}
         as_defined = (
-            "Its output was explained by these sets. The explorer shows the method as it is defined; whether the layer "
+            "These sets explain its output. The explorer shows the method as it is defined. Use nv.check "
+            "to see whether "
         )
-        as_defined += "computes exactly that, tells nv.check."
+        as_defined += "the layer computes exactly that."
         notes = {layer.name: as_defined for layer in self.layers if layer.known_by == "output"}
         text = page.page(title, self._about(), HEADS, self._rows(), self.warnings, kept, notes, absent)
         return text if path is None else write(path, text)
@@ -316,7 +317,7 @@ class Audit(Fragment):
 
 
 def _without_sets(layer: NormLayer) -> str:
-    reasons = {LOCAL: "each cell has a window of channels of its own", OTHER: "it is no plain normalizer"}
+    reasons = {LOCAL: "each cell has a window of channels of its own", OTHER: "it is not a plain normalizer"}
     return reasons.get(layer.kind, "groups differ in size")
 
 
@@ -365,8 +366,8 @@ HEADS = {
     "uses": "How often the layer is called in one run.",
     "parameters": "How many numbers it learns.",
     "share": "Its part of all the cells that pass through normalization layers in one run.",
-    "state": "Train or eval mode; frozen, where training changes nothing of it.",
-    "gap": "How far its outputs with its own and with its running statistics lie apart, in standard deviations.",
+    "state": "Train or eval mode; frozen, if training does not change it.",
+    "gap": "How much its outputs with batch statistics and with running statistics differ, in standard deviations.",
 }
 """What each column of the table says."""
 MAX_SHOWN = 3

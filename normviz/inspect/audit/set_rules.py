@@ -35,7 +35,7 @@ def _one_value_per_set(layer: LayerRecord, training_batch: int | None) -> Iterat
     """Each set has one cell, so that the output is the bias whatever the input."""
     if _set_size(layer, training_batch) == 1:
         where, remedy, numbers, fix = _set_words(layer, 1, training_batch)
-        message = f"{where} has one cell in each set, so that its output is the bias whatever the input"
+        message = f"{where} has one cell in each set, so its output is the bias for every input"
         yield message + _REFUSED * bool(layer.refused), remedy, numbers, fix
 
 
@@ -46,7 +46,7 @@ def _small_set(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]
     if size is not None and 1 < size < SMALL_SET and layer.smallest.kind != "batch":
         where, remedy, numbers, fix = _set_words(layer, size, training_batch)
         lost = min(2 if layer.smallest.centered else 1, size)
-        message = f"{where} has {size} cells in each set, of which the statistics take {lost} degrees of freedom"
+        message = f"{where} has {size} cells in each set, and the statistics use up {lost} degrees of freedom"
         yield message, remedy, numbers, fix
 
 
@@ -88,7 +88,7 @@ def _accidental_instance(
         G, C, numbers = _groups(layer)
         if G == C > 1 and G not in meant:
             message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
-            remedy = "use fewer groups, or InstanceNorm if it is meant"
+            remedy = "use fewer groups, or InstanceNorm if you want that method"
             yield layer, (message, remedy, numbers, group_norm(layer, most_groups=C // 2))
 
 
@@ -160,7 +160,10 @@ def _constant_output(layers: Sequence[LayerRecord], training_batch: int | None) 
         what = "output is the bias alone" if biased else "output all 0"
         if layer.name in empty and layer.measured.constant and trained and layer.norm.size != 1:
             fix = f"torch.nn.init.ones_({path}.{layer.stored_as.get('weight', 'weight')})"
-            yield layer, (f"{what} whatever the input: its weight is 0", "set it to 1, or leave it out", numbers, fix)
+            yield (
+                layer,
+                (f"{what} whatever the input: its weight is 0", "set it to 1, or remove the layer", numbers, fix),
+            )
         elif vanished and why == "eps":
             message = f"{what.replace('all', 'nearly')} from a non-zero input{where}: the variance is far below eps = "
             fix = setting(layer, "eps", 1e-5).format(path)
@@ -190,7 +193,7 @@ def _groups(layer: LayerRecord) -> tuple[int, int, dict[str, Any]]:
 def _dead_channel(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     if dead := layer.measured.dead:
         first = ", ".join(map(str, dead[:8])) + (", ..." if len(dead) > 8 else "")
-        message = f"{len(dead)} of C = {layer.norm.channels} channels carry nothing on this example: {first}"
+        message = f"{len(dead)} of C = {layer.norm.channels} channels are constant on this example: {first}"
         fix = f"nv.audit(model, example).explore({short_name(layer.name)!r})"
         yield message, "look at the layers before it, or prune them", {"channels": dead}, fix
 
@@ -202,7 +205,7 @@ def _bias_before_norm(layer: LayerRecord, training_batch: int | None) -> Iterato
     per_channel = norm.centered and norm.block is not None and norm.block[norm.channel_axis] == 1
     if layer.bias_before and per_channel and not layer.frozen:
         before = short_name(str(layer.before))
-        message = f"the bias of {before} is taken out again by the mean, as each set is one channel"
+        message = f"the mean removes the bias of {before}, because each set is one channel"
         numbers = {"before": layer.before, "parameters": layer.norm.channels}
         yield message, f"give {before} bias=False", numbers, f"{path_to(str(layer.before))}.bias = None"
 
@@ -212,7 +215,7 @@ def _group_one(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]
     G, C, numbers = _groups(layer)
     if G == 1 < C:
         message = f"Group Norm with one group pools all C = {C} channels: it has Layer Norm's statistics"
-        yield message, "use more groups if they are meant", numbers, group_norm(layer)
+        yield message, "use more groups if you want Group Norm", numbers, group_norm(layer)
 
 
 @rule("back-to-back", default=False, of_model=True)
@@ -221,17 +224,17 @@ def _back_to_back(layers: Sequence[LayerRecord], training_batch: int | None) -> 
     for layer in layers:
         before = next((n for n in (layer.before, str(layer.before).partition(":")[0]) if n in names), None)
         if before:
-            message = f"its input is the output of {short_name(before)}, with nothing in between"
+            message = f"its input is the output of {short_name(before)}, with no layer in between"
             fix = replace_by(layer, "torch.nn.Identity()")
-            yield layer, (message, "leave one of them out", {"before": before}, fix)
+            yield layer, (message, "remove one of the two", {"before": before}, fix)
 
 
 @rule("eps-underflow", default=False)
 def _eps_underflow(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     if dtype := layer.measured.eps_lost_in:
         message = f"eps = {layer.norm.eps:g} is 0 in {dtype}"
-        own = "a forward that computes in float32 keeps it, one that does not loses it"
-        torchs = "torch's own kernels add it in float32, and an exported layer loses it"
+        own = "a forward that computes in float32 keeps eps, any other loses it"
+        torchs = "torch's own kernels add eps in float32, but an exported layer loses it"
         message += f"; {own if layer.known_by == 'output' else torchs}"
         fix = setting(layer, "eps", 1e-5).format(path_to(layer.name))
         yield message, "use a larger eps, such as 1e-5, or compute in float32", {"eps": layer.norm.eps}, fix

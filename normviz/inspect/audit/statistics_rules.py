@@ -51,19 +51,19 @@ def _train_eval_gap(layer: LayerRecord, training_batch: int | None) -> Iterator[
     updates, momentum = layer.updates, layer.momentum
     if updates and momentum and (start := (1 - momentum) ** updates) > 0.05:
         s = "s" * (updates > 1)
-        message += f"; after {updates} update{s} {start:.0%} of the initial 0 and 1 is still in them"
+        message += f"; after {updates} update{s} {start:.0%} of the initial 0 and 1 remains in them"
     remedy = "give an example like the training data; if it is one, run the model in train mode over more batches"
     numbers = {"gap": gap, "chance": chance, "limit": limit, "variance_ratio": ratio}
     fix = "torch.optim.swa_utils.update_bn(training_batches, model)"
-    yield message, f"{remedy} to renew the statistics", numbers, fix
+    yield message, f"{remedy} to update the statistics", numbers, fix
 
 
 @rule("train-mode", default=False)
 def _train_mode(layer: LayerRecord, training_batch: int | None) -> Iterator[Text]:
     if layer.norm.running is not None and layer.mode == "train":
-        effect = "running it moves its running statistics"
+        effect = "running it changes its running statistics"
         if layer.norm.kind == "batch":
-            effect = "its output depends on the other samples and running it moves the statistics"
+            effect = "its output depends on the other samples, and each run changes its running statistics"
         yield f"it is in train mode, so that {effect}", "call model.eval() before inference", {}, "model.eval()"
 
 
@@ -85,7 +85,7 @@ def _statistics_not_loaded(
     bad = [layer for layer in used if (learned and _varies(layer)) or _was_updated(layer)]
     if bad:
         why = "its weight or bias differ between channels" if _varies(bad[0]) else f"it counts {bad[0].updates} updates"
-        message = f"its running statistics are still 0 and 1, which it uses, while {why}{_others(bad)}"
+        message = f"it uses running statistics that are still 0 and 1, although {why}{_others(bad)}"
         remedy = "load running_mean and running_var along with the weights"
         yield bad[0], (message, remedy, {"layers": [layer.name for layer in bad]}, _LOAD)
 
@@ -97,7 +97,7 @@ def _frozen_but_training(
     """No parameter has a gradient, and running the model still changes the running statistics: one warning."""
     bad = [layer for layer in layers if layer.held]
     if bad:
-        message = "its parameters are frozen by requires_grad=False, but in train mode its running statistics move{}"
+        message = "its parameters are frozen by requires_grad=False, but in train mode its running statistics change{}"
         remedy = "call .eval() on it after each model.train()"
         fix = for_each(bad, lambda _: "{}.eval()")
         yield bad[0], (message.format(_others(bad)), remedy, {"layers": [layer.name for layer in bad]}, fix)

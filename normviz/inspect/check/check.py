@@ -56,11 +56,11 @@ from normviz.inspect.check.verdict import Mismatch, Verdict
 
 HINTS = known_bugs.HINTS | localize.HINTS | precision.HINTS | running_stats.HINTS | gradients.HINTS
 HINTS |= {
-    "changes-input": "Look for +=, -=, *=, /= and out= on x: is that array still the caller's?",
-    "wrong-shape": "Follow the shape line by line; the output has one value for each cell of x.",
-    "raises": "Call it yourself with an array of this shape; if it needs another one, pass shape= to check.",
-    "no-array": "Does every path through the function end in a return, and of the output alone?",
-    "random": "A normalizer has no randomness in it. Look for random numbers, dropout, or uninitialized memory.",
+    "changes-input": "Look for +=, -=, *=, /= and out= on x: does x still refer to the caller's array?",
+    "wrong-shape": "Follow the shape line by line. The output has one value for each cell of x.",
+    "raises": "Call fn yourself with an array of this shape. If it needs another shape, pass shape= to check.",
+    "no-array": "Does every path through the function end in a return? Does it return the output alone?",
+    "random": "A normalizer is not random. Look for random numbers, dropout, or uninitialized memory.",
     "stateful": "Does an earlier call change what the next one returns?",
 }
 """A hint for every code that a finding can have."""
@@ -326,7 +326,7 @@ class Check:
         if not self._has_comparable_shape(subject, x, answer) or self._is_random(subject, x, answer):
             return
         if answer.changed:
-            self.add("changes-input", "writes its result into its input array; the caller's x is lost")
+            self.add("changes-input", "writes its result into its input array, so the caller's x is overwritten")
         if answer.dtype != call.dtype and "keras" not in call.snapshot.packages:
             self.add("wrong-dtype", f"returns {answer.dtype} for {call.dtype}", pair=(call.dtype, answer.dtype))
         roles = [role for role in ("weight", "bias") if getattr(subject, role) is not None]
@@ -374,7 +374,7 @@ class Check:
             self.skipped["gradient"] = "the output is that of another function"
             return
         if {"mean", "var"} & call.takes.names.keys():
-            self.skipped["gradient"] = "no gradient leads through a mean and a variance that the caller hands over"
+            self.skipped["gradient"] = "no gradient flows through a mean and a variance that the caller passes in"
             return
         backward = gradients.backward_of(self.fn, self.request.backward)
         try:
@@ -430,8 +430,8 @@ class Check:
     def _is_random(self, subject: Subject, x: np.ndarray, answer: Answer) -> bool:
         """Return whether the same input gives another output the next time."""
         for code, text, fresh in (
-            ("stateful", "gives another output for the same input once it has been called", False),
-            ("random", "gives another output for the same input when it is called again", True),
+            ("stateful", "gives a different output for the same input after an earlier call", False),
+            ("random", "gives a different output when it is called again with the same input", True),
         ):
             again = subject.call.ask(x, fresh=fresh)
             if again.shape != answer.shape or not near(again.y, answer.y, subject.tolerance).all():
@@ -484,7 +484,7 @@ class Check:
         if found:
             self._add_changes(renamed_on_another_shape(found[0], subject, case), base, trials)
             if tolerance > strict:
-                self.skipped["digits beyond the fourth"] = "fn computes in float32 inside, whatever it is given"
+                self.skipped["digits beyond the fourth"] = "fn computes in float32, whatever dtype it gets"
             return found[0].recipe, tolerance
         for tolerance, state in [(t, self.state) for t in tolerances if self.state and self._trains()]:
             recipe, mismatches = running_stats.train_uses_running(state, trials, base, known, tolerance)
@@ -497,7 +497,7 @@ class Check:
         recipe = self._in_float16(subject, known, base, trials)
         if recipe is None and (apart := mean_and_variance_apart(case)):
             rest = [c for c in known if not {"cut", "subtract", "spread"} & c.fields.keys()]
-            simply = "divides the sum of squares by m - 1, not by m"  # m is not that of the method's sets
+            simply = "divides the sum of squares by |S| - 1, not by |S|"  # these sets are not the method's
             rest = [replace(c, text=simply) if c.code == "unbiased-variance" else c for c in rest]
             found, _ = explain(tests, apart + rest, base, tolerances[:1], most=1 if case.measured is None else 2)
             if len(found) == 1:

@@ -26,7 +26,7 @@ from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
     "statistics-detached": "The mean and the variance depend on x too, so the gradient flows through them. Where are "
-    "they taken out of the graph, or left out of the formula?",
+    "they detached, or left out of the formula?",
     "gradient-wrong": "Compare with finite differences of your forward function, one cell at a time.",
 }
 
@@ -65,7 +65,7 @@ def gradient_errors(
     weighted = g.reshape(-1) * scene.parameters(recipe.affine)[0]
     expected = _finite_differences(scene, recipe, g) if faulty else _sum(_parts(scene, recipe, weighted))
     if not np.isfinite(expected).all():
-        raise NotComparable("it is not finite where it should be compared")
+        raise NotComparable("it is not finite at the cells to compare")
     allowed = 1e-5 if faulty and tolerance < 1e-5 else max(10 * tolerance, 1e-7)
     seen = np.array(canonical(found["input"], call.channel_axis)).reshape(-1)
     # In a small set the terms of the gradient nearly cancel, while the rounding error is that of each term.
@@ -74,11 +74,11 @@ def gradient_errors(
     if wrong.any():
         parts = {} if faulty else _parts(scene, recipe, weighted)
         cause = "" if faulty else _cause(seen, parts, allowed, pool) or _weightless(seen, scene, recipe, g, allowed)
-        text = "has another gradient with respect to x than its output"
+        text = "has a gradient with respect to x that does not match its output"
         yield Mismatch("gradient-wrong", text + cause, x, seen, expected, wrong)
         for via_mean, via_var, which in _DETACHED if parts else ():
             if _close(seen, _sum(parts, via_mean, via_var), allowed, terms).all():
-                text = f"takes {which} for a constant: its gradient is the one without the way through {which}"
+                text = f"treats {which} as constant: no gradient flows through {which}"
                 yield Mismatch("statistics-detached", text, x, seen, expected, wrong)
                 break
     if faulty:
@@ -201,7 +201,7 @@ def _from_autograd(subject: Subject, x: np.ndarray, g: np.ndarray) -> dict[str, 
                 given.requires_grad_(True)
                 y = forward(given * 1)  # times 1: fn may write into its input
                 if not y.requires_grad:
-                    raise NotComparable("no autograd leads from the output to x")
+                    raise NotComparable("autograd has no path from the output to x")
                 (found,) = torch.autograd.grad(y, given, upstream.to(y.dtype))
             return {"input": np.array(take_back(found.detach()), np.float64)}
     except NotComparable:

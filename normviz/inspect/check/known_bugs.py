@@ -56,29 +56,30 @@ for _versions, _code, _hint in SET_BUGS:
 
 @known_bug(
     "unbiased-variance",
-    "Divide by the number of cells in the set. Some var functions do so only when told; look for ddof, correction or "
-    "unbiased.",
+    "Divide by the number of cells in the set. Some var functions do so only with an argument; look for ddof, "
+    "correction or unbiased.",
 )
 def unbiased_variance(case: Case) -> Iterator[Change]:
-    """The sum of squares divided by m - 1."""
+    """The sum of squares divided by one less than the number of cells."""
     m = case.pool.size
     if case.pool.row.centered:
-        text = f"divides the sum of squares by m - 1 = {m - 1}, not by m = {m}"
+        text = f"divides the sum of squares by |S| - 1 = {m - 1}, not by |S| = {m}"
         yield Change({"divided_by": lambda m: m - 1}, text, {"m": m})
 
 
 @known_bug(
     "not-averaged",
-    "Suppose that every cell of x stands there twice: a sum grows, and a mean does not. Which of the two are yours?",
+    "Suppose that every cell of x occurs twice. A sum then grows, and a mean does not. Which of the two does your code "
+    "compute?",
 )
 def not_averaged(case: Case) -> Iterator[Change]:
     """A sum, as in a norm, where a mean is asked for."""
     m, row = case.pool.size, case.pool.row
     # For two cells the sum of squares is also what m - 1 gives.
     if row.statistic != "squared norm" and m > 1 + row.centered:
-        text = f"adds up the squares, and does not divide their sum by m = {m}"
+        text = f"adds up the squares, and does not divide their sum by |S| = {m}"
         yield Change({"divided_by": one}, text, {"m": m})
-        text = f"subtracts the sum of the cells, which it does not divide by m = {m}"
+        text = f"subtracts the sum of the cells, not divided by |S| = {m}"
         around = {"subtract": _sum, "spread": lambda s: s.var + np.square(s.mean - _sum(s))}
         for fields in ({"subtract": _sum}, around, around | {"divided_by": one}) if row.centered else ():
             yield Change(fields, text, {"m": m})
@@ -140,20 +141,20 @@ def averaged(case: Case) -> Iterator[Change]:
     """The mean of squares, where their sum is asked for."""
     m = case.pool.size
     if case.pool.row.statistic == "squared norm" and m > 1:
-        text = f"divides the sum of squares by m = {m}, which {case.pool.row.label} does not"
+        text = f"divides the sum of squares by |S| = {m}, which {case.pool.row.label} does not"
         yield Change({"divided_by": all_cells}, text, {"m": m})
 
 
-@known_bug("not-centered", "What should the mean of each set of x_hat be? Compute it from your output.")
+@known_bug("not-centered", "What should the mean of x_hat be in each set? Compute it from your output.")
 def not_centered(case: Case) -> Iterator[Change]:
     """No mean subtracted."""
     if case.pool.row.centered:
-        text = "subtracts no mean, and divides by the root mean square"
+        text = "subtracts no mean and divides by the root mean square"
         yield Change({"subtract": nothing, "spread": mean_square}, text)
         yield Change({"subtract": nothing}, "divides by the standard deviation, but subtracts no mean")
 
 
-@known_bug("mean", "Print the mean of this one set beside that of x[...] of the same cells.")
+@known_bug("mean", "Print the mean that you use for this set beside x[...].mean() of the same cells.")
 def centered(case: Case) -> Iterator[Change]:
     """A mean subtracted by a method that has none."""
     if not case.pool.row.centered:
@@ -163,16 +164,21 @@ def centered(case: Case) -> Iterator[Change]:
 @known_bug("eps-missing", "What happens to a set whose cells are all equal?")
 def eps_missing(case: Case) -> Iterator[Change]:
     """No eps."""
-    text = f"adds nothing to the {_spread_name(case)} where eps = {case.eps:.4g} is asked for"
+    text = f"does not add eps = {case.eps:.4g} to the {_spread_name(case)}"
     yield Change({"eps_at": "missing", "eps": case.eps}, text)
 
 
-@known_bug("eps-outside", "Which comes first, the root or the eps? The order shows only where the variance is small.")
+@known_bug(
+    "eps-outside", "What comes first, the square root or eps? The order matters only where the variance is small."
+)
 def eps_outside(case: Case) -> Iterator[Change]:
     """The eps added after the root."""
-    text = f"adds eps = {case.eps:.4g} to the root, not to the {_spread_name(case)} under it"
+    text = f"adds eps = {case.eps:.4g} to the square root, not to the {_spread_name(case)} under it"
     yield Change({"eps_at": "outside"}, text)
-    text = f"takes eps = {case.eps:.4g} for the least root, and adds nothing to the {_spread_name(case)} under it"
+    text = (
+        f"uses eps = {case.eps:.4g} as a lower bound of the square root, and does not add it to the "
+        f"{_spread_name(case)}"
+    )
     yield Change({"eps_at": "least"}, text)
 
 
@@ -199,7 +205,7 @@ def eps_scaled(case: Case) -> Iterator[Change]:
 @known_bug("variance-not-std", "If x is in metres, what is the unit of your divisor? x_hat should have no unit.")
 def variance_not_std(case: Case) -> Iterator[Change]:
     """No root."""
-    yield Change({"power": 1.0}, f"divides by the {_spread_name(case)} itself, not by its root")
+    yield Change({"power": 1.0}, f"divides by the {_spread_name(case)} itself, not by its square root")
 
 
 @known_bug(
@@ -208,7 +214,7 @@ def variance_not_std(case: Case) -> Iterator[Change]:
 )
 def root_inverted(case: Case) -> Iterator[Change]:
     """A product with the root, or a quotient by its reciprocal."""
-    yield Change({"inverted": True}, "multiplies by the root, or divides by its reciprocal (rsqrt)")
+    yield Change({"inverted": True}, "multiplies by the square root, or divides by its reciprocal (rsqrt)")
 
 
 def _spread_name(case: Case) -> str:
@@ -222,7 +228,9 @@ def _affine(text: str, **fields: Any) -> Change:
     return Change({"affine": Affine(**fields)}, text, {"order": fields["name"]})
 
 
-@known_bug("affine-swapped", "With an input of zeros only one of the two should be left. Which is it in your code?")
+@known_bug(
+    "affine-swapped", "With an input of zeros, the output should be one of the two. Which one is it in your code?"
+)
 def affine_swapped(case: Case) -> Iterator[Change]:
     """Weight and bias exchanged."""
     if case.weight is not None and case.bias is not None:
@@ -247,8 +255,8 @@ def affine_before(case: Case) -> Iterator[Change]:
 
 @known_bug(
     "affine-not-reshaped",
-    "Arrays broadcast from the last axis on. Which axis of x does a weight of shape (C,) meet, and what shape makes it "
-    "meet that of the channels?",
+    "Broadcasting aligns the last axes. With which axis of x is a weight of shape (C,) aligned? Which shape aligns it "
+    "with the channels?",
 )
 def affine_not_reshaped(case: Case) -> Iterator[Change]:
     """Weight and bias of shape (C,) along the last axis, where that is as long as the axis of the channels."""
@@ -263,9 +271,9 @@ def without_reshape(pool: Pooling, channel_axis: int, roles: str, returns: Any =
     along = native_order([n if a == axis else 1 for a, n in enumerate(pool.shape)], channel_axis)
     text = f"applies {roles} of shape ({pool.shape[axis]},) along the last axis of x, without a reshape to {along}: "
     if returns == ():
-        return f"{text}here that axis is as long as the channels', and the wrong one is scaled; elsewhere fn raises"
+        return f"{text}here that axis has length C too, so the wrong axis is scaled; for other lengths fn raises"
     does = "raises on" if returns is None else f"returns shape {returns} for"
-    return f"{text}in use it {does} an input of shape {shape}, and scales the wrong axis where both are as long"
+    return f"{text}a call {does} an input of shape {shape}; if both axes have the same length, it scales the wrong one"
 
 
 @known_bug(
@@ -301,14 +309,14 @@ def weight_plus_one(case: Case) -> Iterator[Change]:
     """The weight as 1 + w, where w is asked for, or the other way round."""
     if case.weight is not None:
         yield _affine("multiplies by 1 + weight, not by the weight", pick=lambda w, b: (1 + w, b), name="1 + weight")
-        text = "multiplies by weight - 1: it takes the weight for the w of 1 + w, and leaves the 1 out"
+        text = "multiplies by weight - 1: it treats the weight as 1 + w, and multiplies by w"
         yield _affine(text, pick=lambda w, b: (w - 1, b), name="weight - 1")
 
 
 @known_bug(
     "affine",
-    "Call it with a weight of ones and a bias of zeros, then with one of the two as it was. If fn has its own weight "
-    "and bias, pass check the same ones. Does an activation follow? Then leave it out.",
+    "Call fn with a weight of ones and a bias of zeros. Then change one of the two at a time. If fn has its own weight "
+    "and bias, pass the same ones to check. If an activation follows, leave it out.",
 )
 def affine_missing(case: Case) -> Iterator[Change]:
     """Weight or bias left out; where the weight is 0, that would be 1 + weight too, which is likelier."""

@@ -16,10 +16,11 @@ from normviz.inspect.probe.report import sets_in_words
 from normviz.inspect.probe.sets import block_of, number
 
 HINTS = {
-    "sets": "Which cells should share a mean? normviz.probe(fn).explore() shows those that do.",
-    "variance": "Print the variance of this one set beside that of the same cells, and check what it is divided by.",
+    "sets": "Which cells should share a mean? normviz.probe(fn).explore() shows which ones do.",
+    "variance": "Print the variance that you use for this set beside the variance of the same cells. What is each "
+    "divided by?",
     "eps": "The output is right while the variance is large; look at what is added to it.",
-    "non-finite": "Look for the root of something below 0, and for a division by 0.",
+    "non-finite": "Look for the square root of a negative number, and for a division by 0.",
 }
 
 
@@ -70,17 +71,17 @@ def first_wrong_stage(
         c = int(channel[worst])
         text = (
             f"applies another weight and bias to x_hat: in channel {c} it multiplies by {weight[c]:.4g} and adds "
-            f"{bias[c]:.4g}, where {expected_weight[worst]:.4g} and {expected_bias[worst]:.4g} are asked for"
+            f"{bias[c]:.4g}, not {expected_weight[worst]:.4g} and {expected_bias[worst]:.4g}"
         )
         return stage("affine", text, weight=float(weight[c]), bias=float(bias[c]))
     sets = labels.max() + 1
     bad = np.unique(labels[wrong])
     if 0 < bad.size <= (sets - 1) // 2 + 1 < sets:
         few = ", ".join(map(str, bad[:6].tolist())) + (", ..." if bad.size > 6 else "")
-        return stage("sets", f"gives wrong numbers in {bad.size} of {sets} sets ({few}), and right ones in the others")
+        return stage("sets", f"gives wrong numbers in {bad.size} of {sets} sets ({few}) and right ones in the others")
     if others:
         return stage("sets", others)
-    shared = "other cells share a mean, or another step follows"
+    shared = "fn's sets are not the method's, or another step follows"
     if case.measured is not None:
         shared = "the cells that influence one another are the right ones, but another step follows"
     return stage("sets", f"gives no linear function of x in each set: {shared}")
@@ -94,7 +95,7 @@ def _other_sets(case: Case) -> str:
     if np.array_equal(measured, right):
         return ""
     seen, asked = (sets_in_words(sets, case.channel_axis) for sets in (measured, right))
-    return f"pools other cells: probe measures {seen}, where the method asks for {asked}"
+    return f"pools other cells: probe measures {seen}, but the method pools {asked}"
 
 
 def _one_weight_a_group(trials: Sequence[Trial], base: Recipe, tolerance: float) -> str:
@@ -141,7 +142,7 @@ def _wrong_line(
     if (np.abs(mean - right_mean) / right_root)[worst] > 100 * tolerance:
         expected, seen = float(right_mean[worst]), float(mean[worst])
         details = {"expected": expected, "seen": seen}
-        return "mean", f"subtracts {seen:.6g} {where}, where the mean is {expected:.6g}", details
+        return "mean", f"subtracts {seen:.6g} {where}, but the mean is {expected:.6g}", details
     other_slope, *_ = _lines_of_sets(other, base, labels, tolerance)
     other_spread = other.scene.parts(base)[1]
     root, other_root = 1 / slope[labels], 1 / other_slope[labels]
@@ -153,7 +154,7 @@ def _wrong_line(
     name = (
         "variance" if scene.pool.row.centered else "mean square" if base.divided_by is all_cells else "sum of squares"
     )
-    text = f"divides by {root[worst]:.6g} {where}, where the root of {name} + eps is {right_root[worst]:.6g}"
+    text = f"divides by {root[worst]:.6g} {where}, but the square root of {name} + eps is {right_root[worst]:.6g}"
     added, other_added = root**2 - spread, other_root**2 - other_spread
     if trial.name in ("small", "tiny") or np.allclose(added, other_added, rtol=0.05, atol=0):
         eps = float(added[worst])

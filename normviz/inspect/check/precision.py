@@ -17,13 +17,15 @@ from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
     "cancellation": "Try x + 10000: the variance should not change. E[x^2] - E[x]^2 takes a small number as the "
-    "difference of two large ones; is there a formula that subtracts the mean before it squares?",
-    "float16-accumulation": "float16 ends at 65504, and a sum gets there quickly. In what dtype are your sums?",
-    "float16-overflow": "float16 ends at 65504, and 256 squared is more. In what dtype is x squared, and in what dtype "
-    "is its variance?",
-    "wrong-dtype": "What is the dtype of each array that you combine with x? One of them decides for the result.",
-    "nan-on-constant": "Give it a set of equal numbers and follow the variance: where does 0 / 0, or the root of "
-    "something below 0, come from?",
+    "difference of two large ones. Is there a formula that subtracts the mean before it squares?",
+    "float16-accumulation": "The largest number of float16 is 65504, and a sum reaches it quickly. In what dtype are "
+    "your sums?",
+    "float16-overflow": "The largest number of float16 is 65504, and 256 squared is more. In what dtype is x squared, "
+    "and in what dtype is its variance?",
+    "wrong-dtype": "What is the dtype of each array that you combine with x? One of them changes the dtype of the "
+    "result.",
+    "nan-on-constant": "Give fn a set of equal numbers and follow the variance. Where does it compute 0 / 0, or the "
+    "square root of a negative number?",
 }
 
 
@@ -143,8 +145,10 @@ def _float16_range(
     x *= rng.uniform(0.75, 1, labels.shape)
     # What fn divides by, in units of x: the root of a sum of squares is larger than x, and float16 may not hold it.
     root = max(1.0, divisor(subject.scene(x).parts(recipe)[1], recipe).max())
-    adds = f"adds up in float16, which ends at 65504: {m} cells of about {{:.0f}}, or their squares"
-    overflows = "overflows in float16, which ends at 65504, on cells of about {:.0f}, whose squares are larger"
+    adds = f"adds up in float16, whose largest number is 65504: {m} cells of about {{:.0f}}, or their squares"
+    overflows = (
+        "overflows in float16, whose largest number is 65504, on cells of about {:.0f}, whose squares are larger"
+    )
     sums, squares = "float16-accumulation", "float16-overflow"
     for code, wanted, large in (
         (sums, m >= 4 and not before, x * 200),

@@ -26,17 +26,18 @@ from normviz.inspect.check.simulate import Pair, Recipe, Scene, Trial, near, pla
 from normviz.inspect.check.verdict import Mismatch
 
 HINTS = {
-    "running-biased": "The batch itself is normalized by the biased variance, but what is kept for eval estimates all "
-    "the data: which divisor is that for?",
-    "momentum-reversed": "After one batch, should most of what is kept be old or new? Conventions differ: PyTorch's "
+    "running-biased": "The batch itself is normalized with the biased variance. The running variance estimates the "
+    "variance of all the data. Which divisor fits an estimate?",
+    "momentum-reversed": "After one batch, should most of the running mean be old or new? Conventions differ: "
+    "PyTorch's "
     "momentum is the share of the new batch.",
-    "eval-uses-batch": "In eval mode, should the output for one sample change with the others in the batch?",
-    "train-uses-running": "Which statistics does Batch Norm normalize with while it learns?",
+    "eval-uses-batch": "In eval mode, should the output for one sample depend on the other samples of the batch?",
+    "train-uses-running": "Which statistics does Batch Norm use in training?",
     "uses-running-statistics": "From what should mean and variance be computed? Look for eval mode, training=False, or "
-    "numbers that are kept from before.",
+    "numbers from an earlier call.",
     "running-not-updated": "Where is the result of the update stored? A new local variable is gone after the call.",
-    "updates-in-eval": "Evaluating twice should give the same output twice. What does eval mode have to leave alone?",
-    "state": "Print the running statistics before and after one call in train mode, and work the update out by hand.",
+    "updates-in-eval": "Evaluating twice should give the same output twice. What must eval mode not change?",
+    "state": "Print the running statistics before and after one call in train mode, and compute the update by hand.",
 }
 
 
@@ -165,14 +166,14 @@ def find_state(
         if fits:
             return state
     if fitting:
-        return f"{' and '.join(fitting[0].names)} are not carried on from batch to batch; give running=(mean, var)"
+        return f"{' and '.join(fitting[0].names)} do not carry over from batch to batch; give running=(mean, var)"
     if states:
         return f"{' and '.join(states[0].names)} do not hold one number for each of the channels"
     if "mean" in call.takes.names:
         return "fn takes the mean and the variance from its caller"
     if request.running or stateless:
         return ""
-    return "found under none of the usual names; give running=(mean, var)"
+    return "not found under the usual names; give running=(mean, var)"
 
 
 def _may_keep(value: Any) -> bool:
@@ -289,10 +290,10 @@ def _update_errors(
     share = shares[0]
     right_mean, right_var = mean0 + wanted * (mean - mean0), var0 + wanted * (var * unbiased - var0)
     if state.handed_back and share is not None and abs(share - 1) < error:
-        state.left = "fn returns those of the batch, and leaves the average to its caller"
+        state.left = "fn returns the batch statistics, and its caller averages them"
         return
     if state.is_left_to_caller and still[0]:
-        state.left = "fn does not change those that it is handed, and leaves that to its caller"
+        state.left = "fn does not change the running statistics that it gets; its caller updates them"
         return
     if any(still):
         expected, seen = (right_mean, mean1) if still[0] else (right_var, var1)
@@ -304,12 +305,12 @@ def _update_errors(
     if not still[0] and not accepted:
         c, code = _worst(right_mean, mean1), "state"
         if share is None:
-            text = f"keeps {mean1[c]:.6g} as {state.names[0]} of channel {c}, no average of old and new"
+            text = f"keeps {mean1[c]:.6g} as {state.names[0]} of channel {c}, which is not an average of old and new"
         elif abs(share + wanted - 1) < 0.01:
             code = "momentum-reversed"
-            text = f"gives the new batch a share of {share:.4g} and the old ones {1 - share:.4g}, the wrong way round"
+            text = f"gives the new batch a share of {share:.4g} and the old value {1 - share:.4g}; the two are swapped"
         else:
-            text = f"gives the new batch a share of {share:.4g}, where {wanted:.4g} is asked for"
+            text = f"gives the new batch a share of {share:.4g}, not {wanted:.4g}"
         yield _of_channel(code, text, c, right_mean, mean1)
     if still[1] or m == 1:
         return
@@ -320,13 +321,15 @@ def _update_errors(
     if np.allclose(var1, with_unbiased, rtol=tolerance) or (is_biased and state.library in ("keras", "flax")):
         return
     c = _worst(with_unbiased, var1)
-    text = f"keeps {var1[c]:.6g} as {state.names[1]} of channel {c}, which neither m - 1 nor m explains"
+    text = (
+        f"keeps {var1[c]:.6g} as {state.names[1]} of channel {c}, which dividing by |S| - 1 or by |S| does not explain"
+    )
     roots = [var0 + newest * (np.sqrt(var * f) - var0) for f in (unbiased, 1.0)]
     roots += [np.sqrt(with_unbiased), np.sqrt(with_biased)]
     if any(np.allclose(var1, kept, rtol=tolerance) for kept in roots):
-        text = f"keeps standard deviations in {state.names[1]}, where variances are asked for"
+        text = f"stores standard deviations in {state.names[1]}, not variances"
     if is_biased:
-        text = f"keeps the biased variance in {state.names[1]}, divided by m = {m} and not by m - 1 = {m - 1}"
+        text = f"keeps the biased variance in {state.names[1]}, divided by |S| = {m} and not by |S| - 1 = {m - 1}"
     yield _of_channel("running-biased" if is_biased else "state", text, c, with_unbiased, var1)
 
 
@@ -346,7 +349,7 @@ def _evaluation_errors(
         return
     expected = scene.running_output(recipe, *before)
     wrong = ~near(y, expected, tolerance)
-    code, text = "state", "gives another output in eval mode than its running statistics give"
+    code, text = "state", "gives an output in eval mode that does not follow from its running statistics"
     if any(scene.agrees(y, r, tolerance).all() for r in recipes):
         code = "eval-uses-batch"
         text = "normalizes with the batch's own mean and variance in eval mode, not with the running ones"

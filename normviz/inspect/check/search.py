@@ -81,7 +81,7 @@ def _combinations(
         recipe = apply(base, chosen)
         if recipe.eps_at != "missing":
             for eps in _estimates(tests, recipe, base.eps, tolerance):
-                text = f"adds {eps:.4g} where eps = {base.eps:.4g} is asked for"
+                text = f"adds {eps:.4g} instead of eps = {base.eps:.4g}"
                 yield (*chosen, Change({"eps": eps}, text, {"eps": eps}, "eps-value"))
 
 

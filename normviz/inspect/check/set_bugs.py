@@ -20,7 +20,7 @@ from normviz.inspect.check.simulate import MOST_CELLS, Affine, Cut
 from normviz.inspect.probe.reading import Reading, misread, readings
 from normviz.inspect.probe.sets import block_of, every_pooling, number
 
-RESHAPES = "reshapes where a transpose is meant: "
+RESHAPES = "reshapes where a transpose is needed: "
 
 
 def channels_last(case: Case) -> Iterator[Change]:
@@ -48,10 +48,12 @@ def interleaved_groups(case: Case) -> Iterator[Change]:
         return
     what, length = ("samples", "channels")[axis], pool.shape[axis]
     first = ", ".join(map(str, [*range(0, length, G)][:4]))
-    text = f"groups {what} that stand {G} apart: group 0 is {what} {first}{', ...' if length > 4 * G else ''}"
+    text = f"groups {what} that are {G} apart: group 0 is {what} {first}{', ...' if length > 4 * G else ''}"
     yield Change({"cut": Cut("strided", pool.block)}, text)
     if axis == 1 and len(pool.shape) > 2:
-        text = f"deals the cells of a sample out to the {G} groups one by one, so each has some of every channel"
+        text = (
+            f"puts neighboring cells of a sample into different groups of the {G}, so each has cells of every channel"
+        )
         yield Change({"cut": Cut("scattered")}, text)
 
 
@@ -82,7 +84,7 @@ def wrong_axes(case: Case) -> Iterator[Change]:
             details["num_groups"] = groups = shape[axis] // block[axis]
             same = (r for r, p in every_pooling(shape) if p.block == block and r.centered == case.pool.row.centered)
             made = f"{groups} groups" if groups > 1 else "1 group"
-            text += f", those of {next(same).label}: {made}, where {case.pool.num_groups} are asked for"
+            text += f", those of {next(same).label}: {made}, not {case.pool.num_groups}"
         elif same_sets := known.get(block, of_features if whole == (rank - 1,) and not parted else None):
             text += f", those of {same_sets.label}" + " with channel_axis=-1" * (block not in known)
             text += ", which a transformer's LayerNorm is" * (same_sets.name == "positional")
@@ -119,7 +121,7 @@ def mean_and_variance_apart(case: Case) -> list[Change]:
         if both != measured if measured else case.measured is not None or both in (of_mean, of_variance):
             continue
         text = f"takes the variance over {over(of_variance)} and the mean over {over(of_mean)}"
-        text += f", where the method takes both over {over(case.pool.block)}"
+        text += f", but the method takes both over {over(case.pool.block)}"
         boxes = {"mean": of_mean, "variance": of_variance}
         details = {name: native_order(block, case.channel_axis) for name, block in boxes.items()}
         fields = {"cut": Cut("block", of_mean), "spread_cut": Cut("block", of_variance)}
@@ -134,7 +136,7 @@ def wrong_groups(case: Case) -> Iterator[Change]:
     for other in divisors(length) if G else ():
         block = tuple(length // other if a == axis else n for a, n in enumerate(pool.block))
         size = length // other
-        text = f"makes {other} groups of {size} {what}, where {G} groups of {length // (G or 1)} are asked for"
+        text = f"makes {other} groups of {size} {what}, not {G} groups of {length // (G or 1)}"
         if size == G:
             text += f", as if num_groups = {G} were the number of {what} in a group"
         yield Change({"cut": Cut("block", block)}, text, {"num_groups": other, "asked": G})
@@ -183,31 +185,32 @@ SET_BUGS = (
     (
         channels_last,
         "channels-last",
-        "Which axis of x counts the channels? Frameworks differ: it is axis 1 in PyTorch, and the last in Keras and "
+        "Which axis of x holds the channels? Frameworks differ: it is axis 1 in PyTorch, and the last in Keras and "
         "Flax.",
     ),
     (
         interleaved_groups,
         "interleaved-groups",
-        "A group is C / G channels that stand next to each other. After your reshape, which axis counts the groups: is "
-        "it the one right after the samples?",
+        "A group is C / G channels with neighboring indices. After your reshape, which axis holds the groups? Is "
+        "it the "
+        "one right after the samples?",
     ),
     (
         wrong_axes,
         "wrong-axes",
         "Write down the shape your mean has with keepdims=True. How many means does this method take, and which axes "
-        "must be gone?",
+        "must have length 1?",
     ),
     (
         wrong_groups,
         "wrong-groups",
-        "num_groups is the number of groups, and each has C / num_groups channels. Which of the two do you pass?",
+        "num_groups is the number of groups. Each group has C / num_groups channels. Which of the two do you pass?",
     ),
     (
         reshape_not_transpose,
         "reshape-not-transpose",
-        "reshape and view leave every number where it is in memory; only transpose, permute and moveaxis bring an axis "
-        "to another place. Which axes does your reshape join or cut, and do they stand next to each other?",
+        "reshape and view keep the order of the numbers; only transpose, permute and moveaxis move an axis. Which axes "
+        "does your reshape merge or split, and are they next to each other?",
     ),
 )
 """(function that yields the versions of the bug for a case, code, hint), in the order in which they are tried."""

@@ -203,7 +203,7 @@ def set_up(fn: Callable, request: Expectation, state: StateSearch | None = None)
                 if subject.begins_with(apply(right(subject.pool, request.eps), [change])):
                     subject.with_flat = refusal
                     return subject
-    raise refusal or Refusal("fn takes no shape of arrays that normviz knows")
+    raise refusal or Refusal("fn accepts none of the shapes that normviz tries")
 
 
 def _is_for_features(subject: Subject, eps: float) -> bool:

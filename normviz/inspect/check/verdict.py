@@ -215,7 +215,7 @@ class Verdict(Fragment):
         scene = self._scene()
         if 2 * self.wrong.sum() <= self.wrong.size:
             return show(self.x, **scene).fragment()
-        text, scene["marks"] = f"{self.wrong.sum()} of {self.wrong.size} cells are wrong, so none is crossed.", None
+        text, scene["marks"] = f"{self.wrong.sum()} of {self.wrong.size} cells are wrong, so none has a cross.", None
         if self.sets is None:
             return f"<p>{text}</p>" + show(self.x, **scene).fragment()
         right = html.escape(self._name())

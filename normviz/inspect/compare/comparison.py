@@ -131,14 +131,14 @@ class Comparison(Fragment):
             if not self.pairs or not all_agree:
                 return "The outputs of the two models agree, on this example."
             if self.only_a or self.only_b:
-                return "All numbers that can be compared agree, but not every layer has a counterpart."
+                return "All numbers that can be compared agree, but some layers have no counterpart."
             many = f"{len(self.pairs)} pair{'s' * (len(self.pairs) != 1)} of normalization layers"
             return f"The two models agree at {many} and in their output, on this example."
         if self.between:
             return self._where(*self.between)
         if p and p.output_parts and not self.outputs_agree:
             return (
-                f"The two models part at {short_name(p.name)}: inputs agree "
+                f"The two models begin to differ at {short_name(p.name)}: inputs agree "
                 f"(they differ by {_number(p.input_difference)}), outputs differ by {_number(p.output_difference)} "
                 f"(relative; {p.tolerance:g} counts as rounding)."
             )
@@ -159,7 +159,7 @@ class Comparison(Fragment):
             end = f"{short_name(after)}, whose inputs {what}"
         if self._untold:
             cause = f"{', '.join(self._untold)} could not be compared, as cells could not be matched"
-        return f"The two models part between {start} and {end}: {cause}."
+        return f"The two models begin to differ between {start} and {end}: {cause}."
 
     def _cause(self) -> list[str]:
         """Return lines on what differs in the first pair, or before it."""
@@ -178,8 +178,8 @@ class Comparison(Fragment):
             m = "a" if p.a.kind == UNKNOWN else "b"
             return [f"  {name} could not be compared further: no sets of its input explain its output in {m}."]
         if "output" in (p.a.known_by, p.b.known_by):
-            return [f"  {name} is known by its output alone, so weight and bias could not be compared."]
-        return [f"  No setting of {name} differs: its arithmetic does, or it enlarges a difference of its inputs."]
+            return [f"  {name} is known only by its output, so weight and bias could not be compared."]
+        return [f"  The settings of {name} agree. Its arithmetic differs, or it enlarges a difference of its inputs."]
 
     def _others(self) -> list[str]:
         lines = []
@@ -187,7 +187,7 @@ class Comparison(Fragment):
             paired = {getattr(p, m).name: p for p in self.pairs}
             only = [use for use in uses if use.name not in paired]
             moving = [use for use in only if use.mode == "train" and use.running is not None and use.own]
-            why = f", only in {m}, is in train mode: it takes the statistics of the batch, and not its running ones."
+            why = f", only in {m}, is in train mode: it uses batch statistics, not its running statistics."
             lines += _first_few([f"  Layer {short_name(use.name)}{why}" for use in moving], "  So are {} more.")
             texts = [f"{short_name(use.name)} ({short_name(use.type)}, input {times(use.input_shape)})" for use in only]
             more = f"  Only in {m}: {{}} more layers; see .only_{m}."

@@ -15,7 +15,7 @@ from normviz.inspect.compare.matching import Match, match, relative, same_partit
 from normviz.inspect.compare.recording import UNKNOWN, LayerUse
 from normviz.inspect.probe.sets import block_of, number
 
-OTHER_ORDER = "{} is the same in a and b, but what reaches it has another order"
+OTHER_ORDER = "{} is the same in a and b, but the order of its input differs"
 TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
 EPS_DIFFERS, FITTED_EPS_DIFFERS = 1e-3, 0.1
 """Relative differences of eps above this are a setting; an eps found from an output is less exact."""
@@ -214,7 +214,7 @@ def _running(a: LayerUse, b: LayerUse, cells: Match, tolerance: float, by_output
     if a.momentum != b.momentum and not by_output:
         acts = a.own or b.own
         no_effect = "without effect while the running statistics are used"
-        why = "it moves the running statistics alone" if acts else no_effect
+        why = "it changes only the running statistics" if acts else no_effect
         of_a, of_b = ("cumulative" if use.momentum is None else use.momentum for use in (a, b))
         message = f"momentum is {of_a} in a and {of_b} in b ({why})"
         yield SettingDifference("momentum", a.momentum, b.momentum, message, acts)
@@ -321,7 +321,7 @@ def broadcast_difference(a: np.ndarray, b: np.ndarray, least: float = 0.0) -> fl
 
 def _method(use: LayerUse) -> str:
     if use.kind in (LOCAL, OTHER):
-        return "Local Response Norm" if use.kind == LOCAL else "no plain normalizer"
+        return "Local Response Norm" if use.kind == LOCAL else "not a plain normalizer"
     return METHODS[use.kind].named(use.num_groups)
 
 

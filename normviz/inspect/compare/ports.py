@@ -87,7 +87,7 @@ def compare_outputs(a: np.ndarray, b: np.ndarray, tolerance: float) -> tuple[flo
     if difference <= tolerance:
         return difference, ""
     if a.shape == b.shape and np.isinf(difference):
-        return difference, "NaN or infinite numbers stand in one output where the other has none."
+        return difference, "One output has NaN or infinite numbers where the other has none."
     found = match(a, b, tolerance)
     if a.shape == b.shape:
         return difference, "" if found.why else "The outputs hold the same numbers in another order."
@@ -190,7 +190,7 @@ def _directly(a: tuple[NamedNorm, Probe], b: tuple[NamedNorm, Probe], subject: s
         difference = max(difference, relative(*outputs))
     if difference > 10 * tolerance_of(a[1].dtype, b[1].dtype):
         return [f"{subject}: for the same input their outputs differ by {difference:.2g} (relative).", *unknown]
-    return ["The two norms give the same output for the same input, so the cause lies elsewhere."]
+    return ["The two norms give the same output for the same input, so the cause is somewhere else."]
 
 
 def not_measured(a: Probe, b: Probe) -> list[str]:
@@ -198,7 +198,7 @@ def not_measured(a: Probe, b: Probe) -> list[str]:
     texts = []
     for name, in_words in (
         ("centered", lambda p: f"what is subtracted is {'the mean' if p.centered else 'nothing'}"),
-        ("unbiased", lambda p: f"the divisor of the sum of squares is {'m - 1' if p.unbiased else 'm'}"),
+        ("unbiased", lambda p: f"the divisor of the sum of squares is {'|S| - 1' if p.unbiased else '|S|'}"),
         ("eps", lambda p: f"eps is {p.eps:.4g}"),
         ("eps_inside", lambda p: f"eps is {'inside' if p.eps_inside else 'outside'} the root"),
         ("affine", lambda p: f"weight and bias: {'none' if p.affine == 'none' else 'one for each ' + p.affine}"),
@@ -243,7 +243,7 @@ def differences_of(a: Probe, b: Probe) -> list[str]:
         texts += [text] if others or "both" not in text else []
     for name, subject, yes, no in (
         ("centered", "what is subtracted", "the mean", "nothing"),
-        ("unbiased", "the divisor of the sum of squares", "m - 1", "m"),
+        ("unbiased", "the divisor of the sum of squares", "|S| - 1", "|S|"),
         ("eps_inside", "eps", "inside the root", "outside the root"),
     ):
         x, y = getattr(a, name), getattr(b, name)

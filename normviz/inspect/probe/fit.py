@@ -142,7 +142,7 @@ def rms(*arrays: np.ndarray) -> float:
 
 
 def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Generator) -> tuple[str | None, str]:
-    """Return the divisor of the sum of squares, "m", "m - 1" or "1"; or None and why it cannot be measured.
+    """Return the divisor of the sum of squares, "|S|", "|S| - 1" or "1"; or None and why it cannot be measured.
 
     Sets of another size show it: the line's weight stays, or changes by sqrt((m - 1) / m), or by sqrt(m).
     """
@@ -162,7 +162,7 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
         m, n = statistics_of(line.pairs[0][0], labels)["count"], statistics_of(x, there)["count"]
         hat = carry(weight, shape) * x_hat(x, there, line.form)
         m = carry(m, shape)
-        rates = {"m": np.ones(shape), "m - 1": np.sqrt((1 - 1 / n) / (1 - 1 / m)), "1": np.sqrt(m / n)}
+        rates = {"|S|": np.ones(shape), "|S| - 1": np.sqrt((1 - 1 / n) / (1 - 1 / m)), "1": np.sqrt(m / n)}
         left = {name: rms(odd - rate * hat) / max(rms(odd), 1e-300) for name, rate in rates.items()}
         name, next_best = sorted(left, key=left.__getitem__)[:2]
         if left[name] < 0.02 and left[name] * 4 < left[next_best]:
@@ -171,7 +171,7 @@ def divisor(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Gen
     sizes = np.bincount(labels.ravel())
     known, less = f"every set has {sizes.max()} cells, in every shape that fn takes", str(sizes.max() - 1)
     if skipped or sizes.max() > sizes.min():
-        known, less = "sets with another number of cells could not be compared", "m - 1"
+        known, less = "sets with another number of cells could not be compared", "|S| - 1"
     return None, (
         f"{known}; dividing by {less} would look the same with another eps and scale, so those are given as for the "
         "biased variance"
@@ -236,7 +236,7 @@ def find_eps(forward: Forward, line: Line, labels: np.ndarray, rng: np.random.Ge
             return Eps(why="float16 has no squares small enough for eps to matter: it is below 1e-10, or 0")
         if full.size:
             return Eps(0.0)
-        return Eps(why="the output is too coarse at the scales where eps would matter")
+        return Eps(why="the dtype of the output is too coarse at the scales where eps matters")
     for _ in range(2 if v.size > 7 else 3 if v.size > 2 else 5):
         seen.append(_ratios(forward, line, labels, rng, guess - 1.2, guess + 1.2))
     v, ratio, _ = (np.concatenate(part) for part in zip(*seen, strict=True))
@@ -293,7 +293,7 @@ def _curve(v: np.ndarray, ratio: np.ndarray) -> Eps:
     if left[name] > 0.02 or left[name] * 3 > left[next_best]:
         return Eps(why="the output of small inputs follows neither sqrt(var + eps) nor sqrt(var) + eps")
     if name == "clamped":
-        return Eps(why="nothing is added: the root has a lower bound instead")
+        return Eps(why="nothing is added, but the square root has a lower bound")
     # A step of 1 % in eps moves the ratio by about 0.25 %.
     digits = -math.log10(4 * left[name] / math.sqrt(v.size) + 1e-7)
     value = float(f"{best[name]:.{max(2, math.floor(digits))}g}")

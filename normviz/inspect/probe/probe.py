@@ -175,7 +175,7 @@ class _Experiments:
         if not (line.straight or alone) and single.any():
             self.forward = _Blanked(self.forward, single)
             line = fit(self.forward, labels, self.rng, forms, np.where(single, 0.0, self.perturbation.zero))
-            why = "some cells stand alone, and no weight or bias is looked for beside them"
+            why = "some cells do not respond to other cells, so no weight or bias is looked for"
             known.cannot_tell(why, "affine", "weight", "bias")
         known.form = line.form if line.straight else None
         moved = max(float(np.abs(z).max()) for _, z in line.pairs)
@@ -212,13 +212,16 @@ class _Experiments:
         if not sets.responded.any():
             why = "the output does not depend on the input at all"
             if rms(self._output(x) - self._output(-x)):
-                why = "no output responds when a few cells are changed, so no sets show"
+                why = "no output responds when a few cells change, so no sets can be found"
             known.cannot_tell(why, "is_normalizer", "elementwise")
         elif known.stochastic:
-            why = "fn is random, and too few cells responded to tell the sets apart"
+            why = "fn is random, and too few cells responded to distinguish the sets"
             known.cannot_tell(why, "is_normalizer", "elementwise")
         else:
-            why = "no disjoint sets explain which cells respond to which: sets overlap, or some cells hardly respond"
+            why = (
+                "no disjoint sets explain which cells respond to which others: sets overlap, or some cells "
+                "respond too little"
+            )
             if sets.overlap:
                 why = sets.overlap.in_words(self._axis)
             known.elementwise = False
@@ -242,7 +245,7 @@ class _Experiments:
     def _constant(self, line: Line, labels: np.ndarray) -> None:
         known = self.known
         if labels.max() + 1 == labels.size:
-            why = "every set is one cell, so each output is the bias, whatever the input; give a shape with larger sets"
+            why = "every set is one cell, so each output is the bias for every input; give a shape with larger sets"
             known.cannot_tell(why, *NUMBERS, "is_normalizer", "elementwise")
             # Without a mean to subtract the sign of x would show.
             self._name([pair for pair in rows_with(labels) if pair[0].centered], why)
@@ -264,10 +267,12 @@ class _Experiments:
         if line.straight:
             self._affine(line, labels)
             return
-        why = "fn is random" if known.stochastic else "the output is no straight line of the input"
+        why = "fn is random" if known.stochastic else "the output is not a linear function of the input"
         known.cannot_tell(why, "affine", "weight", "bias")
         if self._scale_free(labels):
-            why = "each output shows the sign of its input and not its size: sets of one cell, or a step"
+            why = (
+                "each output depends on the sign of its input and not on its size: sets of one cell, or a step function"
+            )
             known.cannot_tell(why, "is_normalizer")
 
     def _straight(self, line: Line, labels: np.ndarray) -> None:
@@ -290,12 +295,12 @@ class _Experiments:
         random = (None, "fn is random")
         by, why = random if known.stochastic else divisor(self.forward, line, labels, self.rng)
         m = statistics_of(line.pairs[0][0], labels)["count"]
-        ratio = {"m - 1": m / np.maximum(m - 1, 1), "1": m}.get(by or "", np.ones(self.shape))
-        known.eps, known.eps_inside, known.unbiased = eps.value, eps.inside, by == "m - 1"
+        ratio = {"|S| - 1": m / np.maximum(m - 1, 1), "1": m}.get(by or "", np.ones(self.shape))
+        known.eps, known.eps_inside, known.unbiased = eps.value, eps.inside, by == "|S| - 1"
         if by == "1":
             known.form = f"{line.form.split('/')[0]}/ root sum of squares"
         if by is None or by == "1":
-            known.cannot_tell(why or "the sum of squares is divided by nothing, neither m nor m - 1", "unbiased")
+            known.cannot_tell(why or "the sum of squares is divided by nothing, neither |S| nor |S| - 1", "unbiased")
         if eps.value and ratio.max() > 1.01 * ratio.min():
             known.cannot_tell("the sets differ in size, and so does the sum that eps is added to", "eps", "eps_inside")
         elif eps.value:
@@ -334,7 +339,7 @@ class _Experiments:
     def _masked(self, mute: np.ndarray) -> None:
         """Some cells of the sets are mute. Not all of them are known, so the statistics cannot be computed."""
         self.known.mute = mute
-        why = "some cells are mute, and not every one is known, so no statistic can be computed"
+        why = "some cells do not respond, and not all of them are known, so no statistic can be computed"
         self.known.cannot_tell(why, "method", "num_groups", *NUMBERS, "is_normalizer")
 
     def _curved(self, labels: np.ndarray) -> None:
@@ -345,7 +350,7 @@ class _Experiments:
             why = f"the output changes by less than {forward.dtype} can resolve"
         elif not free:
             known.is_normalizer = False
-            why = "the output depends on the scale of the input, so fn is no normalizer"
+            why = "the output depends on the scale of the input, so fn is not a normalizer"
         else:
             x = draw(forward, labels, self.rng, SCALE[forward.dtype])
             y, found = self._output(x), statistics_of(x, labels)
@@ -354,13 +359,15 @@ class _Experiments:
             kept = self.rng.random(self.shape) < 0.5
             if all(self._same(y, self._output(self._replaced(x, labels, k, centered)), k) for k in (kept, ~kept)):
                 known.centered, known.is_normalizer = centered, True
-                known.cannot_tell("the output is a curve of x_hat, as where an activation follows", *STRAIGHT)
+                known.cannot_tell(
+                    "the output is a nonlinear function of x_hat, for instance because an activation follows", *STRAIGHT
+                )
                 self._method(None, None)
                 return
             why = "neither mean and variance nor the mean square of each set explains the output"
         if free and (mute := self.perturbation.mute(labels)).any():
             self._masked(mute)
-        known.cannot_tell("the output is no straight line of x_hat", *STRAIGHT)
+        known.cannot_tell("the output is not a linear function of x_hat", *STRAIGHT)
         known.cannot_tell(why, "method", "num_groups", "centered", *["is_normalizer"] * (free is not False))
 
     def _replaced(self, x: np.ndarray, labels: np.ndarray, kept: np.ndarray, centered: bool) -> np.ndarray:

@@ -37,7 +37,7 @@ class Probe(Fragment):
     eps, eps_inside
         The eps that is added, and whether under the root; eps is 0.0 where nothing is added.
     unbiased
-        Whether the sum of squares is divided by m - 1 instead of m.
+        Whether the sum of squares is divided by one less than the number of cells in the set.
     affine
         "none", "channel", "group" or "element": the simplest layout of weight and bias that explains the output. A
         weight of 1 and a bias of 0 throughout is "none".
@@ -150,12 +150,12 @@ class Probe(Fragment):
             return "Each cell by itself"
         if "method" in self.undetermined:
             return "A normalizer" if self.is_normalizer else "Sets whose method could not be measured"
-        return "Sets that no method in the table has" if self.labels is not None else "No sets"
+        return "Sets of no method in the table" if self.labels is not None else "No sets"
 
     def _sentences(self) -> list[str]:
         sentences = [*self._of_sets(), *self._of_statistics(), *self._of_affine()]
         if self.stochastic:
-            sentences.append("It is random: the same input gives another output next time, as dropout does.")
+            sentences.append("It is random: the same input gives a different output each time, as with dropout.")
         if self.undetermined:
             whys: dict[str, list[str]] = {}
             for name, why in self.undetermined.items():
@@ -168,17 +168,19 @@ class Probe(Fragment):
     def _of_sets(self) -> list[str]:
         if self.elementwise:
             if self.affine == "none":
-                return ["No normalizer: the output is the input."]
+                return ["Not a normalizer: the output is the input."]
             if self.affine is None:
-                linear = "is not linear in it" if self.form is None else "is a straight line of it"
+                linear = "is not linear in it" if self.form is None else "is a linear function of it"
                 also = "" if self.stochastic else f", and {linear}"
-                return [f"No normalizer: each output depends on its own input alone{also}."]
-            fixed = ["No normalizer of this input: each cell is scaled and shifted by itself, by fixed numbers."]
-            batch = ["That is what Batch Norm does in eval mode, with its running statistics."]
+                return [f"Not a normalizer: each output depends on its own input alone{also}."]
+            fixed = ["Not a normalizer of this input: each cell is scaled and shifted by fixed numbers."]
+            batch = ["Batch Norm does this in eval mode, with its running statistics."]
             return fixed + batch * (self.affine == "channel")
         verdict = {
             True: self._kind() if self.method or "method" in self.undetermined else "A normalizer with sets of its own",
-            False: "No normalizer, though cells depend on one another" if self.labels is not None else "No normalizer",
+            False: "Not a normalizer, although outputs depend on other cells"
+            if self.labels is not None
+            else "No normalizer",
             None: f"Perhaps {self._kind()}" if self.method else "Perhaps a normalizer",
         }[self.is_normalizer]
         if self.labels is None:
@@ -187,14 +189,19 @@ class Probe(Fragment):
         sizes = np.bincount(self.labels.ravel())
         if (alone := int((sizes == 1).sum())) and sizes.max() > 1:
             sentences.append(
-                f"{_cells(alone, 'stand')} alone and mute: no other cell answers to them, nor they to others."
+                f"{_cells(alone, 'stand')} alone: no other cell responds to them, and they respond to no other cell."
             )
         if self.mute is not None:
             found = _cells(int(self.mute.sum()), "are", "is")
             sentences.append(
-                f"The sets are disjoint, but at least {found} mute: no other cell answers to them, as under a mask."
+                f"The sets are disjoint, but at least {found} mute: no other cell responds to them, for instance "
+                "because of a mask."
             )
-        coupled = {True: ["Samples influence one another."], False: ["Samples do not influence one another."], None: []}
+        coupled = {
+            True: ["The output for a sample depends on other samples."],
+            False: ["The output for a sample does not depend on other samples."],
+            None: [],
+        }
         return [*sentences, *self._reshaped(), *coupled[self.couples_samples]]
 
     def _reshaped(self) -> list[str]:
@@ -208,7 +215,7 @@ class Probe(Fragment):
             rows = [(row, groups) for row, groups in rows if row.name == "group"]
         found = misread(labels, self.channel_axis, rows)
         found = [r for r in found if not self.block or (r.read[0] == "N" and r.moves_channels_only)]
-        text = "They are those of {0.method} where {0}: a reshape, where a transpose was meant?"
+        text = "They are those of {0.method} where {0}. Was a reshape used in place of a transpose?"
         return [text.format(reading) for reading in found[:1]]
 
     def _of_statistics(self) -> list[str]:
@@ -216,20 +223,20 @@ class Probe(Fragment):
             return []
         what = "variance" if self.centered else "mean square"
         if self.unbiased:
-            what += " (unbiased: divided by m - 1)"
+            what += " (unbiased: divided by |S| - 1)"
         if self.form and self.form.endswith("root sum of squares"):
             what = "sum of squares"
         elif not self.centered and (self.form is None or "mean or sum" in self.form):  # the two differ by a factor
             what = "mean square, or of the sum of squares,"
         elif self.form not in (None, "(x - mean) / std", "x / root mean square"):
             return [f"It gives {self.form}."]
-        start = ("The mean of the set is subtracted" if self.centered else "No mean is subtracted") + ", and "
+        start = "The mean of the set is subtracted, and the result" if self.centered else "No mean is subtracted, and x"
         if self.eps is None:
-            return [f"{start}the root of the {what} divides."]
+            return [f"{start} is divided by the square root of the {what}."]
         if self.eps == 0:
-            return [f"{start}the root of the {what} divides, with no eps."]
+            return [f"{start} is divided by the square root of the {what}, with no eps."]
         where = "under the root" if self.eps_inside else "outside the root"
-        return [f"{start}the root of the {what} divides, with eps = {self.eps:.4g} {where}."]
+        return [f"{start} is divided by the square root of the {what}, with eps = {self.eps:.4g} {where}."]
 
     def _of_affine(self) -> list[str]:
         if self.affine == "none" and not self.elementwise:

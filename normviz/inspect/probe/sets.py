@@ -37,11 +37,11 @@ class Overlap:
         return reduce(lambda cells, reach: np.tensordot(cells, reach, (0, 0)) > 0, self.reach, mask)
 
     def in_words(self, axis_of: Callable[[int], int]) -> str:
-        """Return "sets overlap: each cell answers to ...", with the numbers of the axes that fn has."""
+        """Return "sets overlap: each cell responds to ...", with the numbers of the axes that fn has."""
         named = [n.format(axis=axis_of(a)) for a, n in enumerate(self.names) if n not in ("", "all")]
         whole = sorted(axis_of(a) for a, name in enumerate(self.names) if name == "all")
         over = f", over all of {'axis' if len(whole) == 1 else 'axes'} {', '.join(map(str, whole))}" if whole else ""
-        return f"sets overlap: each cell answers to {' and '.join(named)}{over}"
+        return f"sets overlap: each cell responds to {' and '.join(named)}{over}"
 
 
 @dataclass(frozen=True)
