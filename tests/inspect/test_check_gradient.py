@@ -56,7 +56,7 @@ def test_right_ones_pass():
 def test_detached_statistics_in_a_backward(wrong, which):
     verdict = nv.check(plain, "batch", backward=wrong)
     assert verdict.codes == ("gradient-wrong", "statistics-detached")
-    assert verdict.findings[1].message.startswith(f"fn takes {which} for a constant")
+    assert verdict.findings[1].message.startswith(f"fn treats {which} as constant")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_autograd_of_torch():
     through_data = nv.check(
         lambda x: (x - x.data.mean(AXES, True)) * torch.rsqrt(x.var(AXES, correction=0, keepdim=True) + 1e-5), "batch"
     )
-    assert "takes the mean for a constant" in through_data.findings[-1].message
+    assert "treats the mean as constant" in through_data.findings[-1].message
     frozen = torch.nn.BatchNorm2d(6).requires_grad_(False)
     verdict = nv.check(frozen, "batch")
     assert verdict.passed
