@@ -45,7 +45,7 @@ def test_weight_and_bias_of_shape_c_that_nobody_reshapes(method):
             finding, C = verdict.findings[0], verdict.shape[1]
             square = verdict.shape[-1] == C
             assert finding.message.startswith(f"fn applies {roles} of shape ({C},) along the last axis of x")
-            assert ("here that axis is as long" if square else "in use it raises on an input of") in finding.message
+            assert ("here that axis has length C too" if square else "a call raises on an input of") in finding.message
             assert (finding.cell is None) != square
         right = nv.check(lambda x, gamma, beta: hat(x, method) * along(gamma, x) + along(beta, x), method, shape=shape)
         assert right.passed, str(right)
@@ -139,7 +139,7 @@ def test_other_shapes_of_the_parameters():
         assert nv.check(with_axes(index, ddof=1), "batch", shape=shape).codes == ("unbiased-variance",)
     verdict = nv.check(lambda x, weight, bias: hat(x, "batch") * weight + bias, "batch", shape=(2, 6, 5, 1))
     assert verdict.codes == ("affine-not-reshaped",)
-    assert "in use it returns shape (2, 6, 5, 6) for an input of shape (2, 6, 5, 1)" in str(verdict)
+    assert "a call returns shape (2, 6, 5, 6) for an input of shape (2, 6, 5, 1)" in str(verdict)
     with_last = nv.check(lambda w, g: w / np.sqrt((w * w).sum((1, 2, 3), keepdims=True)) * g, "weight_norm", eps=0)
     assert with_last.codes == ("affine-not-reshaped",)
 

@@ -232,8 +232,8 @@ def test_sets_are_named_or_measured_where_the_rest_is_not_explained():
     finding = nv.check(per_head_rms, "rms", **TOKENS).findings[0]
     assert finding.code == "sets"
     assert finding.message.startswith(
-        "fn pools other cells: probe measures 18 sets of 16 cells each, in boxes of 1 × 1 × 16, where the method asks "
-        "for 6 sets of 48 cells each, in boxes of 1 × 1 × 48. At cell "
+        "fn pools other cells: probe measures 18 sets of 16 cells each, in boxes of 1 × 1 × 16, but the method pools "
+        "6 sets of 48 cells each, in boxes of 1 × 1 × 48. At cell "
     )
     finding = nv.check(lambda x: abs(hat(x, (0, 2, 3))), "batch").findings[0]
     assert "the cells that influence one another are the right ones, but another step follows" in finding.message
@@ -245,7 +245,7 @@ APART = [
         3,
         "instance",
         1,
-        "the variance over axis 3 and the mean over axes (2, 3), where the method takes both over",
+        "the variance over axis 3 and the mean over axes (2, 3), but the method takes both over",
     ),
     (2, 3, "instance", 1, "the variance over axis 3 and the mean over axis 2"),
     ((0, 2, 3), (2, 3), "batch", 1, "the variance over axes (2, 3) and the mean over axes (0, 2, 3)"),
@@ -311,7 +311,7 @@ def test_probe_names_the_reshape():
     ):
         text = str(nv.probe(bug(), shape, channel_axis=axis))
         assert f" They are those of {said}" in text, text
-        assert ": a reshape, where a transpose was meant? Samples " in text
+        assert ". Was a reshape used in place of a transpose? " in text
     for name, case in NUMPY.items():
         if case.sets is not None or (case.truth["block"] and not case.truth["method"]):
             assert "reshape" not in str(nv.probe(case.fn, case.shape, channel_axis=case.axis)), name
@@ -372,7 +372,7 @@ def test_boxes_of_another_method_have_its_name():
             nv.check(T.LayerNorm(16), name)
     curved = lambda x: x / np.sqrt(np.cbrt((x * x).mean(1, keepdims=True)) + 1e-5)  # noqa: E731
     message = nv.check(curved, "rms").findings[0].message
-    assert "where the root of mean square + eps is " in message
+    assert "but the square root of mean square + eps is " in message
     assert ": a mean square of " in message
 
 

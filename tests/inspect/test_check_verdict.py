@@ -51,7 +51,7 @@ MESSAGES = {
         faulty.eps_outside,
         "batch",
         None,
-        "fn adds eps = 1e-05 to the root, not to the variance under it.",
+        "fn adds eps = 1e-05 to the square root, not to the variance under it.",
     ),
     "eps-missing": (
         faulty.eps_missing,
@@ -140,8 +140,8 @@ MESSAGES = {
         lambda x: nv.normalize(x, "per_head_rms", num_groups=2),
         "rms",
         None,
-        "fn pools other cells: probe measures 120 sets of 4 cells each, in boxes of 1 × 4 × 1 × 1, where the method "
-        "asks for 60 sets of 8 cells each, in boxes of 1 × 8 × 1 × 1.",
+        "fn pools other cells: probe measures 120 sets of 4 cells each, in boxes of 1 × 4 × 1 × 1, but the method "
+        "pools 60 sets of 8 cells each, in boxes of 1 × 8 × 1 × 1.",
     ),
     "wrong-groups": (
         lambda x: nv.normalize(x, "group", num_groups=4),
@@ -281,7 +281,10 @@ def test_where_most_cells_are_wrong_the_sets_of_fn_stand_beside_the_right_ones()
     first = {(a, b) for a, b in zip(interleaved.sets[..., 0, 0].ravel(), labels.ravel(), strict=True)}
     assert len(first) == len(np.unique(labels)) == len(np.unique(interleaved.sets))
     page = html.unescape(interleaved._repr_html_())
-    assert "crossed. The first picture has the sets of Group Norm with G = 2, the second the sets of fn." in page
+    assert (
+        "so none has a cross. The first picture has the sets of Group Norm with G = 2, the second the sets of fn."
+        in page
+    )
     assert "Given sets" in page
 
     unbiased = nv.check(faulty.unbiased, "batch", shape=(2, 3, 2, 2))

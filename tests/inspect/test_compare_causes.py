@@ -79,13 +79,19 @@ def cases():
     )
     yield "unbiased, Layer Norm", ln, hand(layer, correction=1), tokens, "by |S| - 1 = 7, not by |S| = 8"
     gn_eps, ln_eps = (lambda: nn.GroupNorm(2, 8, eps=1e-2)), (lambda: nn.LayerNorm(8, eps=1e-2))
-    yield "eps outside, maps", gn_eps, hand(group, **small), maps, "to the root"
-    yield "eps outside, tokens", ln_eps, hand(layer, **small), tokens, "to the root"
-    yield "eps outside, small numbers", gn, hand(group, outside=True), maps * 1e-2, "adds eps = 1e-05 to the root"
+    yield "eps outside, maps", gn_eps, hand(group, **small), maps, "to the square root"
+    yield "eps outside, tokens", ln_eps, hand(layer, **small), tokens, "to the square root"
+    yield (
+        "eps outside, small numbers",
+        gn,
+        hand(group, outside=True),
+        maps * 1e-2,
+        "adds eps = 1e-05 to the square root",
+    )
     yield "another eps by hand", gn, hand(group, eps=1e-1), maps, "adds eps = 0.1"
     yield "another eps in an RMS Norm", rn, hand(rms, eps=1e-1), tokens, "adds eps = 0.1"
     yield "sum for mean", gn, hand(group, summed=True), maps, "adds up the squares"
-    yield "times the root", gn, hand(group, inverted=True), series, "multiplies by the root"
+    yield "times the root", gn, hand(group, inverted=True), series, "multiplies by the square root"
     yield "weight of the group's first channel", gn, hand(group, first=True), maps, "one weight and bias for each group"
     yield (
         "1 + weight, RMS Norm of tokens",

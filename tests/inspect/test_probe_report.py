@@ -35,7 +35,7 @@ WORDS = {
     "It is random": lambda x: x + np.random.normal(size=x.shape),  # noqa: NPY002
     "It gives x / std.": lambda x: x / x.std((2, 3), keepdims=True),
     "Not a normalizer, although outputs depend on other cells": lambda x: x - x.mean((2, 3), keepdims=True),
-    "No normalizer. Could not be measured: method,": lambda x: x + np.roll(x, 1, 3),
+    "Not a normalizer. Could not be measured: method,": lambda x: x + np.roll(x, 1, 3),
     "Perhaps a normalizer. Could not be measured": lambda x: x * np.nan,
     "is not linear in it": np.tanh,
     "No weight or bias is applied.": lambda x: hat(x, (2, 3)),

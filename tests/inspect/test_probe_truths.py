@@ -184,7 +184,7 @@ def share_group(i, j):
 
 
 def relation(shape, rules):
-    """The matrix [answers, changed] of all cells, where one cell answers to another if it does along every axis."""
+    """The matrix [answers, changed] of all cells, where one cell responds to another if it does along every axis."""
     places = np.indices(shape).reshape(len(shape), -1)
     answers = np.ones((places.shape[1],) * 2, bool)
     for rule, place in zip(rules, places, strict=True):
@@ -199,7 +199,7 @@ class Truth:
     Attributes
     ----------
     rules
-        For each axis, whether a cell answers to another one along it; None if the cells' relation is no such product.
+        For each axis, whether a cell responds to another one along it; None if the cells' relation is no such product.
     overlap
         The sentence about sets that overlap, where one is expected.
     keep, otherwise
@@ -230,7 +230,7 @@ PADDING = np.arange(6) < np.array([6, 4, 3, 5])[:, None, None]
 HOLES = np.random.default_rng(3).random((1, 1, 6, 6)) < 0.7
 CHANNELS = np.array([1, 1, 0, 1]).reshape(1, 4, 1, 1) == 1
 STEPS = (SAME, ALL, EARLIER)
-CAUSAL = "each cell answers to all earlier ones (causal along axis 2)"
+CAUSAL = "each cell responds to all earlier ones (causal along axis 2)"
 LN, BN, IN = (SAME, ALL, ALL, ALL), (ALL, SAME, ALL, ALL), (SAME, SAME, ALL, ALL)
 ONE = (SAME, ALL, SAME)
 VAR, SQUARE, SUM = "root of the variance", "root of the mean square", "root of the sum of squares"
@@ -412,7 +412,7 @@ def test_every_sentence_is_true(name):
         assert not why.startswith("sets overlap: each"), said  # no product of axes
     if labels is None:
         assert found.labels is found.block is found.method is None, said
-        assert not re.search("subtracted|divides|activation|Norm with|No weight|sets of", said), said
+        assert not re.search("subtracted|is divided by|activation|Norm with|No weight|sets of", said), said
         return
     assert not why.startswith("sets overlap: each"), said
     if found.labels is not None:
@@ -436,12 +436,12 @@ def test_every_sentence_is_true(name):
     coupled = any(bool(np.isin(one, other).any()) for one, other in zip(samples, np.roll(samples, 1, 0), strict=True))
     assert found.labels is None or found.couples_samples is coupled
 
-    if "divides" in said:
-        assert f"the {case.divides}" in said, said
+    if "is divided by" in said:
+        assert f"the square {case.divides}" in said, said
         assert ("The mean of the set is subtracted" in said) == case.centered, said
     elif found.is_normalizer:
         assert case.divides is None, said
-    assert ("curve of x_hat" in said) == case.curve, said
+    assert ("nonlinear function of x_hat" in said) == case.curve, said
     assert found.method in (None, case.method), said
     assert not any(word in said for word in case.never), said
     if "depends on the scale" in said:

@@ -180,7 +180,7 @@ class Probe(Fragment):
             True: self._kind() if self.method or "method" in self.undetermined else "A normalizer with sets of its own",
             False: "Not a normalizer, although outputs depend on other cells"
             if self.labels is not None
-            else "No normalizer",
+            else "Not a normalizer",
             None: f"Perhaps {self._kind()}" if self.method else "Perhaps a normalizer",
         }[self.is_normalizer]
         if self.labels is None:
