@@ -54,14 +54,14 @@ def test_the_exported_module_is_alive(page, show):
 def test_a_part_of_the_model_is_enough_and_the_rest_is_as_exported(show):
     module, style, _ = files()
     root = show(module, style, {"method": "layer", "step": 9, "num_groups": 8})
-    expect(root.locator(".nv-alert")).to_have_text("What does not fit here is left out: step: 9.")
+    expect(root.locator(".nv-alert")).to_have_text("These parts of the link do not fit here and are left out: step: 9.")
     wait_for(root, method="layer", num_groups=8, index="1,5,2,2", step=5)
 
 
 def test_a_model_may_hold_an_error_that_is_no_text_and_nulls(show):
     module, style, _ = files()
     root = show(module, style, {"error": 5, "num_groups": None, "index": None})
-    expect(root.locator(".nv-alert")).to_have_text("What does not fit here is left out: 5.")
+    expect(root.locator(".nv-alert")).to_have_text("These parts of the link do not fit here and are left out: 5.")
     wait_for(root, method="group", num_groups=8, index="1,5,2,2")
 
 

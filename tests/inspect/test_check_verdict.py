@@ -235,7 +235,7 @@ def test_what_check_handed_in_is_said():
 def test_a_message_gives_no_eps_that_another_one_denies():
     """Where the eps is another one too, only `eps-value` says which."""
     for fn, where in (
-        (lambda d, root: d / (root + 1e-3), "root, not to the variance under it."),
+        (lambda d, root: d / (root + 1e-3), "square root, not to the variance under it."),
         (lambda d, root: d / root + 1e-3, "quotient, not to the variance that it divides by."),
     ):
         verdict = nv.check(lambda x, fn=fn: fn(x - x.mean(1, keepdims=True), x.std(1, keepdims=True)), "positional")
