@@ -195,7 +195,7 @@ def figure(
         worth = _number(np.median(noise.effective_source))
         crops = f"The samples are crops of 8 photographs; all crops of one photograph count as {worth} together. "
     return chart.finish(
-        drawing, _finding(k, noise.cells),
+        drawing, _finding(noise, 256 if x is None else len(x)),
         f"Each dot: root mean square error of {draws} batches of N samples, against all {256 if x is None else len(x)} "
         "samples. Cells of one map are not independent, so N·H·W overstates the information in a batch: a map of "
         f"{noise.cells} cells counts as about k = {_number(k)} independent values for the mean and {_number(v)} for "
@@ -208,9 +208,14 @@ def figure(
     )  # fmt: skip
 
 
-def _finding(k: float, cells: int) -> str:
-    """Say how many independent values a map is worth for the mean."""
-    if not k < 0.75 * cells:
+def _finding(noise: Noise, samples: int) -> str:
+    """Say how many independent values a map is worth for the mean, if so many samples tell it from all of its cells."""
+    k, cells, C = np.median(noise.effective_mean), noise.cells, len(noise.sigma)
+    if cells == 1:
+        return "In these data a map has one cell, so it is worth one value"
+    # About two standard errors of the variance of so many means, over the channels.
+    spread = max(0.25, 2 * (2 / ((samples - 1) * C)) ** 0.5)
+    if not k < (1 - spread) * cells:
         return f"In these data a map of {cells} cells is worth about as much as {cells} independent values, or more"
     return f"A map of {cells} cells tells the mean no better than about {k:.0f} independent values"
 

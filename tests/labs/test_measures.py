@@ -226,6 +226,10 @@ def test_titles_say_what_was_measured_and_nothing_else():
     activations, noise = (title(nv.labs.batch_size.figure(x, draws=5)) for x in (None, noise))
     assert activations == "A map of 144 cells tells the mean no better than about 9 independent values"
     assert noise.startswith("In these data a map of 16 cells is worth about as much")
+    # Eight samples of noise cannot tell 25 values from 36.
+    few = np.random.default_rng(45).normal(size=(8, 8, 6, 6))
+    assert title(nv.labs.batch_size.figure(few, draws=5)).startswith("In these data a map of 36 cells is worth about")
+    assert title(nv.labs.batch_size.figure(few[:, :, :1, :1], draws=5)).endswith("one cell, so it is worth one value")
     assert title(nv.labs.coupling.figure()).startswith("Only Batch Norm lets one sample change")
     assert title(nv.labs.coupling.figure(padding=[0])) == "Which outputs change with another sample, and with padding?"
     found = nv.labs.train_eval.measure(steps=6)
