@@ -1,6 +1,6 @@
 // The chooser asks one question after the other and ends in advice, with its pooling set.
 
-import { KEYS, button, h, rich, setText } from "../explorer/js/core/dom.js";
+import { KEYS, button, copied, h, rich, scrolling, setText, smallButton } from "../explorer/js/core/dom.js";
 import { ANGLES, blockOf, cubeShape, product, setOf, toCube } from "../explorer/js/core/geometry.js";
 import { span } from "../explorer/js/core/numbers.js";
 import { axisNames, cellName, keysText, methodName, methodTexts, ofWeights } from "../explorer/js/core/readout.js";
@@ -56,8 +56,8 @@ function miniature(advice, methods) {
   const alone = advice.drawn.length === 1;
   const size = { width: alone ? 430 : 236, height: 150 };
   return h(
-    "span",
-    { class: "nv-mini", "aria-hidden": "true" },
+    "span.nv-mini",
+    { "aria-hidden": "true" },
     ...advice.drawn.map((one) => {
       const shape = [alone ? 4 : 2, ...one.shape.slice(1)];
       const cube = createCube();
@@ -81,18 +81,17 @@ function liveSet(one, methods, signal, onDrawn) {
   const label = `${name}. ${tensor} ${keysText(axes)}`;
   const stage = createStage(cube.node);
   stage.setAttribute("aria-label", label);
-  const caption = h("figcaption", { class: "nv-note", "aria-live": "polite" });
+  const caption = h("figcaption.nv-note", { "aria-live": "polite" });
   const texts = methodTexts(method, one.shape);
   const words = one.pooled ? texts.words : say("chooser.frozen-words");
   const symbol = one.pooled ? rich(say("sets.symbol", { symbol: texts.symbol })) : null;
   const node = h(
-    "figure",
-    { class: "nv-set-figure" },
-    one.title ? h("p", { class: "nv-set-title" }, one.title) : null,
+    "figure.nv-set-figure",
+    one.title ? h("p.nv-set-title", one.title) : null,
     stage,
     caption,
-    h("p", { class: "nv-words" }, words),
-    symbol ? h("p", { class: "nv-where" }, symbol) : null
+    h("p.nv-words", words),
+    symbol ? h("p.nv-where", symbol) : null
   );
 
   function refresh() {
@@ -128,64 +127,42 @@ function liveSet(one, methods, signal, onDrawn) {
 
 /** The code, and a button that copies it or, without access to the clipboard, selects it. */
 function codeBox(text) {
-  const code = h("code", {}, text);
-  const result = h("span", { class: "nv-note", "aria-live": "polite" });
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setText(result, say("chooser.copied"));
-    } catch {
-      getSelection().selectAllChildren(code); // a sandboxed frame has no access to the clipboard
-      setText(result, say("chooser.copy-failed"));
-    }
-  };
+  const code = h("code", text);
+  const result = h("span.nv-note", { "aria-live": "polite" });
+  const copy = async () => setText(result, say((await copied(text, code)) ? "chooser.copied" : "chooser.copy-failed"));
   return h(
-    "div",
-    { class: "nv-advice-code" },
-    h(
-      "div",
-      { class: "nv-row" },
-      h("h3", {}, say("chooser.code")),
-      h("span", { class: "nv-spring" }),
-      result,
-      button({ class: "nv-small", onclick: copy }, say("common.copy"))
-    ),
-    h("pre", { tabindex: "0", role: "region", "aria-label": say("chooser.code-name"), ...KEYS }, code)
+    "div.nv-advice-code",
+    h("div.nv-row", h("h3", say("chooser.code")), h("span.nv-spring"), result, smallButton(say("common.copy"), copy)),
+    h("pre", scrolling(say("chooser.code-name")), code)
   );
 }
 
 /** A published fact with its source; numbers stand in a table. */
 function evidence({ text, source, rows }, k) {
   const id = `nv-evidence-${k}`;
-  const statement = h("p", { id }, `${text}${rows.length ? "." : ""} `, h("cite", {}, source));
-  if (!rows.length) return h("li", {}, statement);
+  const statement = h("p", { id }, `${text}${rows.length ? "." : ""} `, h("cite", source));
+  if (!rows.length) return h("li", statement);
   const [head, ...body] = rows;
   const heads = head.map((cell) => (cell ? h("th", { scope: "col" }, cell) : h("td", {})));
   const lines = body.map(([name, ...cells]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", {}, cell)))
+    h("tr", h("th", { scope: "row" }, name), ...cells.map((cell) => h("td", cell)))
   );
-  return h(
-    "li",
-    {},
-    statement,
-    h("table", { "aria-labelledby": id }, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...lines))
-  );
+  return h("li", statement, h("table", { "aria-labelledby": id }, h("thead", h("tr", ...heads)), h("tbody", ...lines)));
 }
 
 /** The card of an advice; for `signal` and `onDrawn` see liveSet. */
 function adviceCard(advice, methods, signal, onDrawn) {
   const title = h("h2", { tabindex: "-1" }, advice.label);
-  const point = (key) => h("div", {}, h("dt", {}, say(`chooser.point-${key}`)), h("dd", {}, advice[key]));
+  const point = (key) => h("div", h("dt", say(`chooser.point-${key}`)), h("dd", advice[key]));
   const node = h(
-    "div",
-    { class: "nv-advice" },
+    "div.nv-advice",
     title,
-    h("p", { class: "nv-why" }, advice.why),
-    h("div", { class: "nv-sets" }, ...advice.drawn.map((one) => liveSet(one, methods, signal, onDrawn))),
+    h("p.nv-why", advice.why),
+    h("div.nv-sets", ...advice.drawn.map((one) => liveSet(one, methods, signal, onDrawn))),
     codeBox(advice.code),
-    h("dl", {}, point("watch"), point("consider")),
-    h("h3", {}, say("chooser.evidence")),
-    h("ul", { class: "nv-evidence" }, ...advice.evidence.map(evidence))
+    h("dl", point("watch"), point("consider")),
+    h("h3", say("chooser.evidence")),
+    h("ul.nv-evidence", ...advice.evidence.map(evidence))
   );
   return { node, title };
 }
@@ -207,43 +184,28 @@ function renderChooser(el, given) {
 
   // ---- the elements ----
   const steps = Object.fromEntries(given.questions.map((row) => [row.key, step(row)]));
-  const path = h("ol", { class: "nv-path" });
+  const path = h("ol.nv-path");
   const restart = () => {
     choose({});
     steps[given.first].radios[0].input.focus();
   };
   const again = button({ class: "nv-again", onclick: restart }, say("chooser.again"));
   const summary = h("span");
-  const nextQuestion = h("span", { class: "nv-hidden" });
-  const status = h("p", { class: "nv-status", role: "status" }, summary, nextQuestion);
+  const nextQuestion = h("span.nv-hidden");
+  const status = h("p.nv-status", { role: "status" }, summary, nextQuestion);
   const result = h("div");
-  const reasons = h("section", { class: "nv-others", "aria-label": say("chooser.others-name"), hidden: true });
+  const reasons = h("section.nv-others", { "aria-label": say("chooser.others-name"), hidden: true });
   const minis = Object.fromEntries(order.map((key) => [key, mini(advice[key])]));
-  const field = h(
-    "ul",
-    { class: "nv-field-list", "aria-label": say("chooser.field") },
-    ...order.map((key) => minis[key].node)
-  );
+  const field = h("ul.nv-field-list", { "aria-label": say("chooser.field") }, ...order.map((key) => minis[key].node));
   const root = h(
-    "div",
-    { class: "normviz nv-chooser", lang: "en" },
-    h(
-      "div",
-      { class: "nv-lead" },
-      h("p", { class: "nv-heading" }, given.title),
-      h("p", { class: "nv-note" }, say("chooser.intro"))
-    ),
-    h(
-      "div",
-      { class: "nv-columns" },
-      h("div", { class: "nv-questions" }, path, again),
-      h("div", { class: "nv-outcome" }, status, result),
-      reasons
-    )
+    "div.normviz.nv-chooser",
+    { lang: "en" },
+    h("div.nv-lead", h("p.nv-heading", given.title), h("p.nv-note", say("chooser.intro"))),
+    h("div.nv-columns", h("div.nv-questions", path, again), h("div.nv-outcome", status, result), reasons)
   );
 
   function step(row) {
-    const note = h("p", { class: "nv-note", id: `nv-note-${row.key}` }, row.note);
+    const note = h("p.nv-note", { id: `nv-note-${row.key}` }, row.note);
     const radios = row.options.map((option) => {
       const id = `nv-${row.key}-${option.key}`;
       const input = h("input", {
@@ -255,47 +217,45 @@ function renderChooser(el, given) {
         ...KEYS
       });
       const node = h(
-        "label",
-        { class: "nv-option" },
+        "label.nv-option",
         input,
         h(
           "span",
-          {},
-          h("span", { class: "nv-option-label", id }, option.label),
-          h("span", { class: "nv-option-hint", id: `${id}-hint` }, option.hint)
+          h("span.nv-option-label", { id }, option.label),
+          h("span.nv-option-hint", { id: `${id}-hint` }, option.hint)
         )
       );
       return { option, input, node };
     });
-    const dot = h("span", { class: "nv-dot", "aria-hidden": "true" });
+    const dot = h("span.nv-dot", { "aria-hidden": "true" });
     const node = h(
-      "li",
-      { class: "nv-step-of-path", "data-question": row.key },
+      "li.nv-step-of-path",
+      { "data-question": row.key },
       dot,
       h(
         "fieldset",
         { "aria-describedby": note.id },
-        h("legend", {}, row.text),
+        h("legend", row.text),
         note,
-        h("div", { class: "nv-options" }, ...radios.map((radio) => radio.node))
+        h("div.nv-options", ...radios.map((radio) => radio.node))
       )
     );
     return { node, dot, radios };
   }
   function mini(one) {
-    const out = h("span", { class: "nv-hidden" });
-    const name = h("span", { class: "nv-mini-name" }, one.label);
+    const out = h("span.nv-hidden");
+    const name = h("span.nv-mini-name", one.label);
     return { node: h("li", { "data-key": one.key }, miniature(one, methods), name, out), out };
   }
   /** For each answer, the advice that it ruled out, and why. */
   function others(route) {
     const row = ({ option }, k) => {
-      const names = option.drops.flatMap((key, j) => [j ? ", " : null, h("b", {}, advice[key].label)]);
-      const answer = h("p", { class: "nv-note" }, say("chooser.others-answer", { number: k + 1, label: option.label }));
-      return option.drops.length ? h("li", {}, h("p", {}, ...names), h("p", {}, option.against), answer) : null;
+      const names = option.drops.flatMap((key, j) => [j ? ", " : null, h("b", advice[key].label)]);
+      const answer = h("p.nv-note", say("chooser.others-answer", { number: k + 1, label: option.label }));
+      return option.drops.length ? h("li", h("p", ...names), h("p", option.against), answer) : null;
     };
     const rows = route.map(row).filter(Boolean);
-    return [h("h3", {}, say("chooser.others", { count: order.length - 1 })), h("ul", {}, ...rows)];
+    return [h("h3", say("chooser.others", { count: order.length - 1 })), h("ul", ...rows)];
   }
 
   // ---- the actions ----
@@ -439,5 +399,4 @@ function renderChooser(el, given) {
 
 // The still picture of the whole tree moves below the guide.
 const guide = renderOnPage(renderChooser);
-if (guide.still)
-  guide.place.append(h("details", { class: "nvp-tree" }, h("summary", {}, say("chooser.tree")), guide.still));
+if (guide.still) guide.place.append(h("details.nvp-tree", h("summary", say("chooser.tree")), guide.still));

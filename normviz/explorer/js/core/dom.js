@@ -19,9 +19,29 @@ export function h(name, ...content) {
   return node;
 }
 
+/** Copy a text, where the clipboard is refused by selecting its `node`; says whether it is copied. */
+export async function copied(text, node = null) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    if (!node) return false;
+  }
+  // A sandboxed frame has no clipboard, but may copy what is selected.
+  getSelection().selectAllChildren(node);
+  try {
+    return document.execCommand("copy");
+  } catch {
+    return false; // the reader is then asked for Ctrl+C
+  }
+}
+
 /** JupyterLab takes arrow keys and letters unless the focused element has this attribute. */
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 export const button = (attributes, ...children) => h("button", { type: "button", ...KEYS, ...attributes }, ...children);
+export const smallButton = (words, onclick) => button({ class: "nv-small", onclick }, words);
+/** The attributes of a box that may scroll, so that keys can scroll it as well. */
+export const scrolling = (label) => ({ tabindex: "0", role: "region", "aria-label": label, ...KEYS });
 /** Keep an event from the browser and from the page around. @param {Event} event */
 export function take(event) {
   event.preventDefault();

@@ -1,7 +1,7 @@
 // The controls over the cube: methods, the G slider, view, colour, train and eval; and the steppers under it.
 
 import constants from "../../constants.json" with { type: "json" };
-import { KEYS, button, h, hide, rich, set, setText, take } from "../core/dom.js";
+import { KEYS, button, copied, h, hide, rich, set, setText, take } from "../core/dom.js";
 import { clamp, divisors, fitting, hasGroups, twinsOf } from "../core/geometry.js";
 import { gradientOf } from "../core/gradient.js";
 import { decimal } from "../core/numbers.js";
@@ -432,13 +432,7 @@ function createLink(act, address) {
   const said = h("span.nv-note", { "aria-live": "polite" });
   const copy = async () => {
     const text = address();
-    let done = false;
-    try {
-      await navigator.clipboard.writeText(text);
-      done = true;
-    } catch {
-      /* no clipboard in frames and insecure pages */
-    }
+    const done = await copied(text);
     field.hidden = done;
     field.value = text;
     setText(said, say(done ? "controls.link-done" : "controls.link-failed"));

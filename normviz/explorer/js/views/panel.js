@@ -1,7 +1,7 @@
 // The panel under the cube: the set in words, symbols and numbers; the calculation; the values; the code.
 
 import { FRAMEWORKS, codeOf } from "../core/code.js";
-import { KEYS, button, h, hide, put, set, setText } from "../core/dom.js";
+import { button, copied, h, hide, put, scrolling, set, setText, smallButton } from "../core/dom.js";
 import { gradientOf } from "../core/gradient.js";
 import { number, span, tuple, whole } from "../core/numbers.js";
 import { axisNames, lengthNames, methodTexts, ofWeights, setValues, spreadName } from "../core/readout.js";
@@ -35,39 +35,28 @@ export function createPanel(act) {
       );
       return { head, label, body, work, node: h("li.nv-step", { "data-step": k }, head, body, work) };
     }),
-    previous: button({ class: "nv-small", onclick: () => act.step(-1) }, say("panel.previous")),
-    next: button({ class: "nv-small", onclick: () => act.step(1) }, say("panel.next")),
-    play: button({ class: "nv-small", onclick: () => act.playSteps() }, say("common.play")),
+    previous: smallButton(say("panel.previous"), () => act.step(-1)),
+    next: smallButton(say("panel.next"), () => act.step(1)),
+    play: smallButton(say("common.play"), () => act.playSteps()),
     chart: createChart(),
-    code: h("pre.nv-code", { tabindex: "0", role: "region", "aria-label": say("panel.code"), ...KEYS }),
+    code: h("pre.nv-code", scrolling(say("panel.code"))),
     framework: FRAMEWORKS[0],
     tab: "values",
-    copy: button({ class: "nv-small", onclick: () => copyText(p.code, p.copy, act.later) }, say("common.copy")),
+    copy: smallButton(say("common.copy"), () => copyText(p.code, p.copy, act.later)),
     fixed: h("p.nv-note")
   };
+  const tab = (words, pressed, onclick, more = "") =>
+    button({ class: `nv-tab ${more}`, "aria-pressed": String(pressed), onclick }, words);
   p.tabs = {
-    values: button(
-      { class: "nv-tab", "aria-pressed": "true", onclick: () => showTab(p, "values") },
-      say("panel.values")
-    ),
-    code: button({ class: "nv-tab", "aria-pressed": "false", onclick: () => showTab(p, "code") }, say("panel.code"))
+    values: tab(say("panel.values"), true, () => showTab(p, "values")),
+    code: tab(say("panel.code"), false, () => showTab(p, "code"))
   };
-  p.frameworks = Object.fromEntries(
-    FRAMEWORKS.map((name) => [
-      name,
-      button(
-        {
-          class: "nv-tab nv-framework",
-          "aria-pressed": String(name === p.framework),
-          onclick: () => {
-            p.framework = name;
-            drawCode(p);
-          }
-        },
-        name
-      )
-    ])
-  );
+  const choose = (name) => {
+    p.framework = name;
+    drawCode(p);
+  };
+  const ofFramework = (name) => tab(name, name === p.framework, () => choose(name), "nv-framework");
+  p.frameworks = Object.fromEntries(FRAMEWORKS.map((name) => [name, ofFramework(name)]));
   p.valuesBox = h("div.nv-values", p.chart.node, p.fixed);
   p.codeBox = h(
     "div.nv-code-box",
@@ -115,23 +104,8 @@ export function showTab(p, name) {
 
 /** Copy the text of a node; the button says whether that was possible. */
 export async function copyText(node, press, later) {
-  let done = false;
-  try {
-    await navigator.clipboard.writeText(node.textContent);
-    done = true;
-  } catch {
-    // A sandboxed frame has no clipboard, but may copy what is selected.
-    getSelection().selectAllChildren(node);
-    try {
-      done = document.execCommand("copy");
-    } catch {
-      /* the button then asks for Ctrl+C */
-    }
-  }
-  setText(press, say(done ? "panel.copied" : "panel.copy-failed"));
-  later(() => {
-    setText(press, say("common.copy"));
-  }, 1600);
+  setText(press, say((await copied(node.textContent, node)) ? "panel.copied" : "panel.copy-failed"));
+  later(() => setText(press, say("common.copy")), 1600);
 }
 
 function drawCode(p) {

@@ -1,7 +1,7 @@
 // Predict a set, then reveal it.
 
 /** @import { Range } from "../core/geometry.js" */
-import { KEYS, button, h, hide, setText } from "../core/dom.js";
+import { KEYS, button, h, hide, setText, smallButton } from "../core/dom.js";
 import { blockOf, clamp, cutLength, divisors, hasGroups, setOf, within } from "../core/geometry.js";
 import { span } from "../core/numbers.js";
 import { axisNames, methodName, methodWithGroups } from "../core/readout.js";
@@ -52,20 +52,11 @@ export function createPrediction(data, act) {
   const result = h("p.nv-verdict", { "aria-live": "polite" });
   const counts = h("p.nv-counts");
   const rowOf = (a) => {
-    const name = h("i");
-    const from = number(a, 0);
-    const to = number(a, 1);
-    const all = button(
-      { class: "nv-small", onclick: () => mark(q.ranges.map((r, b) => (b === a ? [0, data.shape[a]] : r))) },
-      say("predict.all")
-    );
-    return {
-      name,
-      from,
-      to,
-      all,
-      node: h("span.nv-field", { role: "group" }, name, from, say("predict.to"), to, all)
-    };
+    const [name, from, to] = [h("i"), number(a, 0), number(a, 1)];
+    const whole = () => mark(q.ranges.map((r, b) => (b === a ? [0, data.shape[a]] : r)));
+    const all = smallButton(say("predict.all"), whole);
+    const node = h("span.nv-field", { role: "group" }, name, from, say("predict.to"), to, all);
+    return { name, from, to, all, node };
   };
   const reveal = button({ class: "nv-reveal", onclick: () => show() }, say("predict.reveal"));
   let rows = [];
@@ -79,23 +70,18 @@ export function createPrediction(data, act) {
     h(
       "div.nv-row",
       reveal,
-      button({ class: "nv-small", onclick: () => reset() }, say("predict.again")),
-      button({ class: "nv-small", onclick: () => another() }, say("predict.another")),
+      smallButton(say("predict.again"), () => reset()),
+      smallButton(say("predict.another"), another),
       h("span.nv-spring"),
-      button(
-        {
-          class: "nv-small",
-          onclick: () => {
-            act.set({ predict: false });
-            act.focus("predict");
-          }
-        },
-        say("predict.end")
-      )
+      smallButton(say("predict.end"), end)
     ),
     result,
     counts
   );
+  function end() {
+    act.set({ predict: false });
+    act.focus("predict");
+  }
   function mark(ranges) {
     q.revealed = false;
     q.ranges = ranges;
@@ -169,12 +155,10 @@ export function createPrediction(data, act) {
     });
     reveal.setAttribute("aria-disabled", String(q.revealed));
     const { right, missed, extra } = overlap(q.ranges, q.truth);
-    const chip = (kind, count) =>
-      h(
-        "span.nv-swatch",
-        h("span", { class: `nv-chip nv-chip-${kind}`, "aria-hidden": "true" }),
-        say(`predict.count-${kind}`, { count })
-      );
+    const chip = (kind, count) => {
+      const color = h(`span.nv-chip.nv-chip-${kind}`, { "aria-hidden": "true" });
+      return h("span.nv-swatch", color, say(`predict.count-${kind}`, { count }));
+    };
     setText(result, q.revealed ? verdict(data, state, q.ranges, q.truth) : "");
     counts.replaceChildren(
       ...(q.revealed

@@ -2,7 +2,7 @@
 
 /** @import { Recipe } from "../tensor/recipe.js" */
 import constants from "../../constants.json" with { type: "json" };
-import { KEYS, button, h, setText, take } from "../core/dom.js";
+import { KEYS, button, h, scrolling, setText, smallButton, take } from "../core/dom.js";
 import { product, toCube } from "../core/geometry.js";
 import { listen } from "../core/model.js";
 import { decimal, shortest } from "../core/numbers.js";
@@ -103,12 +103,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     unsettled = unsettled || settled;
     quietly = quiet;
     if (after) then.push(after);
-    if (same) {
-      if (!waiting) finish();
-      return;
-    }
-    turn++;
-    const mine = turn;
+    if (same) return waiting || finish();
+    const mine = ++turn;
     try {
       maker.cancel();
       const part = isFirst(next)
@@ -262,7 +258,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     say("tensor.name")
   );
   const summary = h("span.nv-note");
-  const small = (name, onclick) => button({ class: "nv-small", onclick }, say(`tensor.do-${name}`));
+  const small = (name, onclick) => smallButton(say(`tensor.do-${name}`), onclick);
   const undo = small("undo", () => at > 0 && goTo(at - 1));
   const redo = small("redo", () => at < history.length - 1 && goTo(at + 1));
   const reset = small("reset", () => run(first));
@@ -288,11 +284,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     return { slider, input, letter, nodes: [letter, slider, input] };
   }
   const select = (name, options, onchange) => {
-    const node = h(
-      "select",
-      { "aria-label": say(`tensor.name-${name}`), ...KEYS },
-      ...options.map(([value, text]) => h("option", { value }, text))
-    );
+    const choices = options.map(([value, text]) => h("option", { value }, text));
+    const node = h("select", { "aria-label": say(`tensor.name-${name}`), ...KEYS }, ...choices);
     node.addEventListener("change", () => onchange(node.value));
     return node;
   };
@@ -312,16 +305,12 @@ export function createTensorPanel({ data, act, model, signal }) {
     (value) =>
       attempt(() => {
         const channelAxis = /** @type {1 | -1} */ (Number(value));
-        if (!wanted.own?.file) return { ...wanted, channelAxis };
-        return fromFile(wanted.own.file, channelAxis);
+        return wanted.own?.file ? fromFile(wanted.own.file, channelAxis) : { ...wanted, channelAxis };
       })
   );
   const fill = select(
     "fill",
-    CHOICES.map((name) => {
-      const key = name.replace(" ", "-");
-      return [name, say(`tensor.fill-${key}`)];
-    }),
+    CHOICES.map((name) => [name, say(`tensor.fill-${name.replace(" ", "-")}`)]),
     (name) =>
       attempt(() => {
         const plain = { ...wanted, edits: [], own: null };
@@ -406,9 +395,8 @@ export function createTensorPanel({ data, act, model, signal }) {
   /** Read one of the arrays that `find` gives, and show it; false if that is not possible. */
   async function open(find, k = 0) {
     act.unready();
-    turn++;
+    const mine = ++turn;
     maker.cancel();
-    const mine = turn;
     stopReading = new AbortController();
     const { signal: stopped } = stopReading;
     waiting = true;
@@ -486,13 +474,8 @@ export function createTensorPanel({ data, act, model, signal }) {
       act.later(() => URL.revokeObjectURL(address), 10000);
     });
   });
-  const code = h("pre.nv-code", {
-    tabindex: "0",
-    role: "region",
-    "aria-label": say("tensor.do-code"),
-    ...KEYS
-  });
-  const copy = button({ class: "nv-small", onclick: () => copyText(code, copy, act.later) }, say("common.copy"));
+  const code = h("pre.nv-code", scrolling(say("tensor.do-code")));
+  const copy = smallButton(say("common.copy"), () => copyText(code, copy, act.later));
   const codeBox = h("div.nv-card", { hidden: true }, code, copy);
   const codeButton = opener("code", codeBox, () => syncCode());
   const syncCode = () => {

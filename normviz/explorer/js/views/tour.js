@@ -1,6 +1,6 @@
 // A tour of about a minute: captions with their states. It plays or steps, and restores the state at the end.
 
-import { button, h, setText } from "../core/dom.js";
+import { h, setText, smallButton } from "../core/dom.js";
 import { clamp } from "../core/geometry.js";
 import { say } from "../core/sentences.js";
 
@@ -50,8 +50,8 @@ export function createTour(data, act) {
     if (t.at + by === stops.length) return t.end();
     show(t.at + by);
   };
-  const next = button({ class: "nv-small", onclick: () => step(1) }, say("tour.next"));
-  const pause = button({ class: "nv-small", onclick: () => playing(!act.playing("tour")) }, say("common.pause"));
+  const next = smallButton(say("tour.next"), () => step(1));
+  const pause = smallButton(say("common.pause"), () => playing(!act.playing("tour")));
   t.node = h(
     "div.nv-tour",
     { role: "region", "aria-label": say("tour.name"), hidden: true },
@@ -60,17 +60,16 @@ export function createTour(data, act) {
       "div.nv-row",
       count,
       h("span.nv-spring"),
-      button({ class: "nv-small", onclick: () => step(-1) }, say("tour.previous")),
+      smallButton(say("tour.previous"), () => step(-1)),
       pause,
       next,
-      button({ class: "nv-small", onclick: () => t.end() }, say("tour.end"))
+      smallButton(say("tour.end"), () => t.end())
     )
   );
   t.node.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      event.stopPropagation();
-      t.end();
-    }
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    t.end();
   });
   t.sync = () => setText(pause, say(act.playing("tour") ? "common.pause" : "common.play"));
   t.start = () => {
