@@ -58,15 +58,11 @@ export function fit(state, data) {
   const index = Array.isArray(state.index) && state.index.length === shape.length ? state.index : shape.map(() => 0);
   // Own keys only: a link may ask for the method "constructor".
   const known = Object.hasOwn(data.methods, state.method) || (state.method === "given" && data.labels);
+  const otherwise = data.labels && !state.predict ? "given" : "group";
   return {
     ...state,
     // A prediction is about sets that are blocks, in the "samples" view.
-    method:
-      known && !(state.predict && state.method === "given")
-        ? state.method
-        : data.labels && !state.predict
-          ? "given"
-          : "group",
+    method: known && !(state.predict && state.method === "given") ? state.method : otherwise,
     G: fitting(state.G || 4, cutLength(known ? data.methods[state.method] : null, shape)),
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
@@ -155,12 +151,8 @@ function mount(model, el, createTensor, kept = null) {
       if (push)
         for (const key of TRAITS) if (String(value(before, key)) !== String(value(state, key))) pushing.add(key);
       // The sweep of G stops when another control is used, because it would change the numbers there.
-      if (
-        timerName === "groups" &&
-        by !== "play" &&
-        ["method", "step", "color", "view", "mode", "slice"].some((key) => key in patch)
-      )
-        act.stop("groups");
+      const others = ["method", "step", "color", "view", "mode", "slice"];
+      if (timerName === "groups" && by !== "play" && others.some((key) => key in patch)) act.stop("groups");
       if (by === "person" && Object.keys(patch).length) {
         tour.touched = true;
         act.tell("");
@@ -341,11 +333,8 @@ function mount(model, el, createTensor, kept = null) {
     for (const [name, text] of Object.entries(hooks))
       if (root.dataset[name] !== String(text)) root.dataset[name] = text;
     const keys = keysText(axisNames(data.shape, shown.method));
-    set(
-      stage,
-      "aria-label",
-      `${say(ofWeights(shown.method) ? "common.weights" : "common.tensor", { shape: data.shape.join(", ") })} ${keys}`
-    );
+    const what = ofWeights(shown.method) ? "common.weights" : "common.tensor";
+    set(stage, "aria-label", `${say(what, { shape: data.shape.join(", ") })} ${keys}`);
     const name = methodName(shown.method, state.G);
     setText(heading, shown.evaluating ? say("common.named-eval", { method: name }) : name);
     hide(top, state.controls && !state.presenter);
@@ -368,16 +357,8 @@ function mount(model, el, createTensor, kept = null) {
     tour.sync();
   }
   function draw(size, angles) {
-    drawCube(
-      cube,
-      data,
-      state.predict
-        ? { ...state, quiet: true, answer: { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null } }
-        : state,
-      shown,
-      size,
-      angles
-    );
+    const answer = { ranges: quiz.ranges, truth: quiz.revealed ? quiz.truth : null };
+    drawCube(cube, data, state.predict ? { ...state, quiet: true, answer } : state, shown, size, angles);
     if (!quiz.asking(state)) drawPanel(panel, data, state, shown);
     drawLegend(steppers, data, state, shown);
     hide(steppers.legend, Boolean(state.predict));
@@ -396,10 +377,8 @@ function mount(model, el, createTensor, kept = null) {
     const [x] = gather(data, /** @type {any} */ (at.map((i) => [i, i + 1])));
     const value = data.values ? `x = ${decimal(x)}` : say("controls.hover-mean", { value: decimal(x, 3) });
     const method = state.view === "paper" ? cube.view.solids[solid] : state.method;
-    const gradient =
-      state.color === "gradient"
-        ? `  ${say("gradient.hover", { value: decimal(gradientOf(data, shown, method).to(at, x), 3) })}`
-        : "";
+    const own = () => decimal(gradientOf(data, shown, method).to(at, x), 3);
+    const gradient = state.color === "gradient" ? `  ${say("gradient.hover", { value: own() })}` : "";
     setText(tip, `(${index.join(", ")})  ${value}${gradient}`);
     const area = stage.getBoundingClientRect();
     const left = event.clientX - area.left;

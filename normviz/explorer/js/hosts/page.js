@@ -7,24 +7,16 @@ import { keepInLine } from "./in_line.js";
 import { standIn } from "./stand_in.js";
 
 /** Traits that the page's address keeps, and their names there. */
-const IN_ADDRESS = {
-  method: "method",
-  num_groups: "G",
-  index: "i",
-  step: "step",
-  view: "view",
-  color: "color",
-  mode: "mode",
-  predict: "predict",
-  presenter: "presenter"
-};
+const BY_NAME = ["step", "view", "color", "mode", "predict", "presenter"];
+const NAMED = Object.fromEntries(BY_NAME.map((name) => [name, name]));
+const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", ...NAMED };
 /** The most characters of the address that a tensor may fill up. */
 const MOST_ADDRESS = 2000;
 /** Default values are omitted from the URL. */
 const OMITTED = { mode: "train", predict: false, presenter: false };
 
 /** Traits that linked explorers share. */
-const SHARED = ["tensor", "index", "step", "view", "color", "mode", "predict", "presenter"];
+const SHARED = ["tensor", "index", ...BY_NAME];
 
 /** Keys of the first explorer have no prefix; those of the second begin with "2.". */
 const prefixOf = (k) => (k ? `${k + 1}.` : "");
@@ -109,11 +101,10 @@ export function startPage(createTensor = null) {
     if (model.get("tensor") || writeAddress(model, k) !== writeAddress(standIn(scene, state), k)) touched.add(k);
     // With several explorers, each part needs a name of its own.
     if (shown.length > 1)
-      for (const part of el.querySelectorAll("section, [role=region]"))
-        part.setAttribute(
-          "aria-label",
-          say("common.of-several", { name: part.getAttribute("aria-label"), number: k + 1 })
-        );
+      for (const part of el.querySelectorAll("section, [role=region]")) {
+        const name = part.getAttribute("aria-label");
+        part.setAttribute("aria-label", say("common.of-several", { name, number: k + 1 }));
+      }
     model.on("saved", () => {
       touched.add(k);
       // Linked explorers keep their own methods and share the other traits.
@@ -147,12 +138,9 @@ export function startPage(createTensor = null) {
     }
   };
   // Read the address of the event: location.hash may have been written since.
-  addEventListener("hashchange", (event) =>
-    live.forEach((model, k) => {
-      if (!model) return;
-      model.follow(asked(new URL(event.newURL).hash, k));
-    })
-  );
+  addEventListener("hashchange", (event) => {
+    for (const [k, model] of live.entries()) model?.follow(asked(new URL(event.newURL).hash, k));
+  });
   // In the frame of `nv.show`, the still picture below stays visible until everything is drawn.
   inFrame(() => document.querySelector(".normviz")?.hasAttribute("data-ready"));
 }

@@ -34,15 +34,8 @@ export function createChart() {
   const axis = svg("g", { class: "nv-axis" });
   const titles = [0, CHART.row + 8].map((y) => svg("text", { x: 6, y: y + 13 }));
   const height = 2 * CHART.row + 30;
-  const node = svg(
-    "svg",
-    { class: "nv-chart", viewBox: `0 0 ${CHART.width} ${height}`, role: "img", "aria-label": "" },
-    axis,
-    before,
-    after,
-    marks,
-    ...titles
-  );
+  const look = { class: "nv-chart", viewBox: `0 0 ${CHART.width} ${height}`, role: "img", "aria-label": "" };
+  const node = svg("svg", look, axis, before, after, marks, ...titles);
   return { node, before, after, marks, axis, titles, height, axisKey: "" };
 }
 
@@ -78,11 +71,10 @@ export function drawChart(chart, data, shown, gradient = null) {
   const centered = shown.given || shown.method.centered;
   const deviation = Math.sqrt(shown.var);
   // A norm is not a distance from the mean.
-  if (!gradient && finite && deviation > 0 && shown.method?.statistic !== "squared norm")
-    marks.push([
-      "nv-sigma",
-      `M${x(shown.mean - deviation).toFixed(1)} ${base[0] + 3}H${x(shown.mean + deviation).toFixed(1)}`
-    ]);
+  if (!gradient && finite && deviation > 0 && shown.method?.statistic !== "squared norm") {
+    const [from, to] = [shown.mean - deviation, shown.mean + deviation].map((v) => x(v).toFixed(1));
+    marks.push(["nv-sigma", `M${from} ${base[0] + 3}H${to}`]);
+  }
   const means = centered ? [shown.mean, finite ? shown.beta : NaN] : [];
   for (const [row, v] of (gradient ? [0] : means).entries()) if (Number.isFinite(v)) marks.push(line(row, v));
   for (const [row, v] of (gradient ? [gradient.own] : [shown.x, shown.y]).entries())
@@ -107,11 +99,6 @@ export function drawChart(chart, data, shown, gradient = null) {
         .map((v) => svg("text", { x: x(v), y: low + 17, "text-anchor": "middle" }, decimal(v, 3)))
     );
   }
-  set(
-    chart.node,
-    "aria-label",
-    gradient
-      ? titles[0]
-      : say("panel.chart", { before: decimal(shown.mean), after: decimal(finite ? shown.beta : NaN) })
-  );
+  const both = { before: decimal(shown.mean), after: decimal(finite ? shown.beta : NaN) };
+  set(chart.node, "aria-label", gradient ? titles[0] : say("panel.chart", both));
 }

@@ -42,6 +42,12 @@ function radioGroup(label, entries, choose, attributes = {}) {
   return { node: group, radios, check };
 }
 
+/** A button that switches a part of the state on and off. */
+function toggle(act, key, words) {
+  const onclick = () => act.set({ [key]: !act.state()[key] });
+  return button({ class: "nv-toggle", "aria-pressed": "false", onclick }, words);
+}
+
 /** Ghost Batch Norm starts with two samples in a slice if the batch allows it: with one it is Instance Norm. */
 const chosen = (data, { method: before, G }, method) => {
   const [N] = data.shape;
@@ -81,10 +87,8 @@ export function createControls(data, act, address) {
     c.open = open;
     syncControls(c, data, c.state, c.shown);
   };
-  const more = button(
-    { class: "nv-more", "aria-expanded": "false", onclick: () => unfold(!c.open) },
-    say("controls.more")
-  );
+  const turn = () => unfold(!c.open);
+  const more = button({ class: "nv-more", "aria-expanded": "false", onclick: turn }, say("controls.more"));
   const choice = h("div.nv-segments.nv-choice", methods.node, extra.length ? more : null);
   methods.node.addEventListener("click", () => c.open && unfold(false));
   choice.addEventListener("focusout", ({ relatedTarget }) => {
@@ -107,16 +111,11 @@ export function createControls(data, act, address) {
     (name) => act.set({ mode: name }),
     { "data-modes": true }
   );
-  const color = h(
-    "select",
-    { "aria-label": say("controls.color"), ...KEYS, onchange: () => act.set({ color: color.value }) },
-    ...COLORS.map((value) => h("option", { value }, say(`controls.color-${value}`)))
-  );
+  const colors = COLORS.map((value) => h("option", { value }, say(`controls.color-${value}`)));
+  const choose = () => act.set({ color: color.value });
+  const color = h("select", { "aria-label": say("controls.color"), ...KEYS, onchange: choose }, ...colors);
   const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, say("tour.name"));
-  const predict = button(
-    { "aria-pressed": "false", class: "nv-toggle", onclick: () => act.set({ predict: !act.state().predict }) },
-    say("controls.predict")
-  );
+  const predict = toggle(act, "predict", say("controls.predict"));
   const present = button({ onclick: () => act.present() }, say("controls.present"));
   const slider = createSlider(act);
   const link = address ? createLink(act, address) : null;
@@ -201,38 +200,22 @@ function ticksOf({ length: C, tell, refuse }) {
     // Numbers keep a distance from each other and from the last number.
     const number = divides && (G === C || (at - labelled > 0.13 && 1 - at > 0.13));
     if (number) labelled = at;
-    ticks.push(
-      h(
-        "span",
-        {
-          class: divides ? "nv-tick" : "nv-tick nv-no",
-          style: `left:${at * 100}%`,
-          title: divides ? tell(G) : refuse(G)
-        },
-        number ? h("span", String(G)) : null
-      )
-    );
+    const tick = divides ? "span.nv-tick" : "span.nv-tick.nv-no";
+    const about = { style: `left:${at * 100}%`, title: divides ? tell(G) : refuse(G) };
+    ticks.push(h(tick, about, number ? h("span", String(G)) : null));
   }
   return ticks;
 }
+
+const FORTH = { ArrowRight: 1, ArrowUp: 1, PageUp: 1, End: Infinity };
+const MOVES = { ...FORTH, ArrowLeft: -1, ArrowDown: -1, PageDown: -1, Home: -Infinity };
 
 function createSlider(act) {
   const thumb = h("span.nv-thumb");
   const hint = h("span.nv-hint");
   const ticks = h("span.nv-ticks");
-  const track = h(
-    "div.nv-track",
-    {
-      role: "slider",
-      tabindex: "0",
-      "aria-label": say("controls.slider-group"),
-      "aria-valuemin": "1",
-      ...KEYS
-    },
-    h("span.nv-rail"),
-    ticks,
-    thumb
-  );
+  const about = { role: "slider", tabindex: "0", "aria-label": say("controls.slider-group"), "aria-valuemin": "1" };
+  const track = h("div.nv-track", { ...about, ...KEYS }, h("span.nv-rail"), ticks, thumb);
   const play = button({ class: "nv-play", "aria-label": say("controls.play-groups"), onclick: () => act.playGroups() });
   const s = { play, track, thumb, hint, ticks };
   const go = (G, settled = true) => act.set({ method: s.cut.method, num_groups: G }, { settled });
@@ -272,16 +255,7 @@ function createSlider(act) {
   track.addEventListener("pointerup", drop);
   track.addEventListener("pointercancel", drop);
   track.addEventListener("keydown", (event) => {
-    const by = {
-      ArrowRight: 1,
-      ArrowUp: 1,
-      PageUp: 1,
-      ArrowLeft: -1,
-      ArrowDown: -1,
-      PageDown: -1,
-      Home: -Infinity,
-      End: Infinity
-    }[event.key];
+    const by = MOVES[event.key];
     if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
     take(event);
     s.why = "";
@@ -335,10 +309,7 @@ export function createSteppers(act) {
     });
     return { name, input, node: h("label.nv-field", name, input) };
   };
-  const slice = button(
-    { class: "nv-toggle", "aria-pressed": "false", onclick: () => act.set({ slice: !act.state().slice }) },
-    say("common.slice")
-  );
+  const slice = toggle(act, "slice", say("common.slice"));
   const legend = h("span.nv-legend");
   const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, say("controls.reset"));
   const hint = h("span.nv-note");
@@ -422,13 +393,8 @@ export function drawLegend(s, data, state, shown) {
 
 /** A button that copies the address with the state; without a clipboard, a field to copy it from by hand. */
 function createLink(act, address) {
-  const field = h("input", {
-    type: "text",
-    readonly: true,
-    hidden: true,
-    "aria-label": say("controls.link-name"),
-    ...KEYS
-  });
+  const name = say("controls.link-name");
+  const field = h("input", { type: "text", readonly: true, hidden: true, "aria-label": name, ...KEYS });
   const said = h("span.nv-note", { "aria-live": "polite" });
   const copy = async () => {
     const text = address();

@@ -60,10 +60,8 @@ function viewOf(name, data, state) {
   const [N, C, H, W] = data.cube;
   const [, bc, bh, bw] = data.bins;
   if (name === "paper") {
-    const solids =
-      PAPER_METHODS.includes(state.method) || !data.methods[state.method]
-        ? PAPER_METHODS
-        : [...PAPER_METHODS, state.method];
+    const known = PAPER_METHODS.includes(state.method) || !data.methods[state.method];
+    const solids = known ? PAPER_METHODS : [...PAPER_METHODS, state.method];
     const HW = H * W;
     return {
       name,
@@ -138,12 +136,7 @@ const levelColor = (level) => {
 function levelOf(value, [low, high]) {
   if (!Number.isFinite(value)) return -1;
   const bound = Math.max(Math.abs(low), Math.abs(high)) || 1;
-  const t =
-    low < 0 && high > 0
-      ? value / bound
-      : low >= 0
-        ? (value - low) / (high - low || 1)
-        : (value - high) / (high - low || 1);
+  const t = low < 0 && high > 0 ? value / bound : (value - (low >= 0 ? low : high)) / (high - low || 1);
   return clamp(Math.round(((clamp(t, -1, 1) + 1) / 2) * (LEVELS - 1)), 0, LEVELS - 1);
 }
 /** The gradient of the legend, in steps of CSS colours. */
@@ -156,25 +149,13 @@ export const legendColors = ([low, high]) => {
 // ---- the drawing ----------------------------------------------------------------------------------------------------
 
 /** Paths that lie over the faces and under the picked cell, the highest last. */
-const UNDER_CELL = [
-  "grid",
-  "borders",
-  "marks",
-  "holes",
-  "crosses",
-  "set-edge",
-  "outline",
-  "away",
-  "ghost",
-  "guess-ghost"
-];
+const UNDER_CELL = "grid borders marks holes crosses set-edge outline away ghost guess-ghost".split(" ");
 
 export function createCube() {
   const path = (name) => svg("path", { class: name });
   const triple = (name) => Object.fromEntries(FACES.map((face) => [face, path(`${name} ${face}`)]));
-  const answer = Object.fromEntries(
-    ["guess", "right", "missed", "extra"].map((kind) => [kind, path(`nv-answer ${kind}`)])
-  );
+  const kinds = ["guess", "right", "missed", "extra"];
+  const answer = Object.fromEntries(kinds.map((kind) => [kind, path(`nv-answer ${kind}`)]));
   const rest = triple("nv-rest");
   const set = triple("nv-set");
   const cell = triple("nv-cell");
@@ -211,12 +192,8 @@ export function hitOf(c, event, size, { shape, slice, index }) {
   if (!c.frame) return null;
   const box = c.node.getBoundingClientRect();
   const scale = size.width / (box.width || 1);
-  const hit = pick(
-    c.frame,
-    (event.clientX - box.left) * scale,
-    (event.clientY - box.top) * scale,
-    cutOf(c.view, { slice }, toCube(index, shape))
-  );
+  const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  const hit = pick(c.frame, x, y, cutOf(c.view, { slice }, toCube(index, shape)));
   return hit && { ...hit, index: fromCube(c.view.cell(hit.solid, hit.cell), shape) };
 }
 /** How keys turn a cube: by these angles. */
@@ -227,17 +204,11 @@ export function drawCube(c, data, state, shown, size, angles) {
   const view = viewOf(state.view, data, state);
   const index = toCube(state.index, data.shape);
   const cut = cutOf(view, state, index);
-  const key = JSON.stringify([
-    view.name,
-    view.solids,
-    size,
-    angles,
-    cut,
-    state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method)
-  ]);
-  const fresh = key !== c.key;
   // A set glides to its next place only while the cubes stay in theirs.
   const place = JSON.stringify([view.name, view.solids, size, angles]);
+  const letters = state.view === "paper" ? [state.method, state.G] : ofWeights(shown.method);
+  const key = JSON.stringify([place, cut, letters]);
+  const fresh = key !== c.key;
   c.node.classList.toggle("nv-moved", place !== c.place);
   c.place = place;
   if (fresh) {
@@ -379,9 +350,7 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
   const texts = [];
   const add = (fill, text) => fills.set(fill, (fills.get(fill) ?? "") + text);
   if (by === "partition")
-    view.solids.forEach((solid, k) => {
-      partition(c, view, data, state, shown, solid, k, cut, add, texts);
-    });
+    for (const [k, solid] of view.solids.entries()) partition(c, view, data, state, shown, solid, k, cut, add, texts);
   if (VALUES.includes(by)) {
     const found = [];
     const gradients = new Map();
@@ -412,10 +381,8 @@ function drawColours(c, view, data, state, shown, cut, fresh) {
     d(path, text);
   });
   c.numbers.replaceChildren(...texts);
-  d(
-    c.one["nv-borders"],
-    by === "partition" && bordered(c.frame, view, data, state, shown) ? [...fills.values()].join("") : ""
-  );
+  const borders = by === "partition" && bordered(c.frame, view, data, state, shown);
+  d(c.one["nv-borders"], borders ? [...fills.values()].join("") : "");
   d(c.one["nv-marks"], data.marks ? markedFaces(view, data, quads(c, view, data, cut)) : "");
   d(c.one["nv-holes"], hasHoles(data) ? struckOut(quads(c, view, data, cut)) : "");
 }
@@ -510,14 +477,8 @@ function drawAnswer(c, view, data, answer, cut) {
       const hit = (box) => anyCell(cell, last, (at) => within(box, fromCube(at, data.shape)));
       const marked = hit(answer.ranges);
       const inside = answer.truth && hit(answer.truth);
-      const kind = !answer.truth
-        ? marked && "guess"
-        : marked && inside
-          ? "right"
-          : marked
-            ? "extra"
-            : inside && "missed";
-      if (!kind) continue;
+      if (!marked && !inside) continue;
+      const kind = !answer.truth ? "guess" : !marked ? "missed" : inside ? "right" : "extra";
       for (const [, text] of paths) {
         found[kind] += text;
         if (kind === "extra" || kind === "missed") lines += crossed(text, kind === "extra");
@@ -542,12 +503,9 @@ const struckOut = (cells) =>
 /** Marked cells are crossed, so that the mark needs no colour. */
 function markedFaces(view, data, cells) {
   const marks = new Set(data.marks);
-  return view.name === "samples"
-    ? cells
-        .filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at))))
-        .flatMap(({ paths }) => paths.map(([, text]) => text + crossed(text)))
-        .join("")
-    : "";
+  if (view.name !== "samples") return "";
+  const marked = cells.filter(({ cell, last }) => anyCell(cell, last, (at) => marks.has(flatIndex(data, at))));
+  return marked.flatMap(({ paths }) => paths.map(([, text]) => text + crossed(text))).join("");
 }
 
 function drawStill(c, view, data, state, cut, size) {
@@ -573,12 +531,8 @@ function drawStill(c, view, data, state, cut, size) {
 
 /** @param {number[]} point @param {number[]} shift */
 const text = ([x, y], [dx, dy], anchor, letter, after = "", more = {}) =>
-  svg(
-    "text",
-    { x: x + dx, y: y + dy, "text-anchor": anchor, ...more },
-    svg("tspan", { class: "nv-letter" }, letter),
-    after
-  );
+  svg("text", { x: x + dx, y: y + dy, "text-anchor": anchor, ...more }, formulaLetter(letter), after);
+const formulaLetter = (name, more = {}) => svg("tspan", { class: "nv-letter", ...more }, name);
 
 function sampleLabels(frame, view, data, state) {
   const [X, Y, Z] = view.cells;
@@ -614,22 +568,11 @@ function paperLabels(frame, view, data, state) {
     const chosen = name === state.method;
     const row = data.methods[name];
     const [first, channel, ...spatial] = lengthNames(data.shape, row);
-    const title = svg(
-      "text",
-      {
-        x: left,
-        y: top - over.above,
-        "text-anchor": "middle",
-        class: chosen ? "nv-chosen" : "nv-title",
-        "data-method": name
-      },
-      frame.width < Math.max(over.narrow, over.letter * methodName(row, state.G).length) ? row.short : row.label
-    );
+    const look = { "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name };
+    const narrow = frame.width < Math.max(over.narrow, over.letter * methodName(row, state.G).length);
+    const title = svg("text", { x: left, y: top - over.above, ...look }, narrow ? row.short : row.label);
     if (hasGroups(row))
-      title.append(
-        svg("tspan", { class: "nv-letter", dx: 5 }, "G"),
-        ` = ${fitting(state.G, cutLength(row, data.shape))}`
-      );
+      title.append(formulaLetter("G", { dx: 5 }), ` = ${fitting(state.G, cutLength(row, data.shape))}`);
     const line = `M${left - underline.half} ${top - underline.above}h${2 * underline.half}`;
     return [
       text([zx, zy], [paper.positions, 0], "middle", spatial.join(", "), "", { transform: turned }),

@@ -8,12 +8,10 @@ import { TURNS, binned, cutOf, hitOf } from "./cube.js";
 const STEPS_OF = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
 
 /** The element that shows a cube and takes the keyboard. @param {Node[]} children */
-export const createStage = (...children) =>
-  h(
-    "div.nv-stage",
-    { role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS },
-    ...children
-  );
+export function createStage(...children) {
+  const about = { role: "application", tabindex: "0", "aria-roledescription": say("common.cube"), ...KEYS };
+  return h("div.nv-stage", about, ...children);
+}
 
 /** The cell to which a key leads, which is the same at the end of an axis; null if the key does not move. */
 function cellBy({ key, shiftKey }, index, shape) {

@@ -253,10 +253,8 @@ export function createTensorPanel({ data, act, model, signal }) {
   };
   const withAxis = (a, length) => withShape(wanted.shape.map((l, b) => (a === b ? length : l)));
 
-  const fold = button(
-    { class: "nv-fold", "aria-expanded": "true", onclick: () => setOpen(body.hidden) },
-    say("tensor.name")
-  );
+  const unfold = () => setOpen(body.hidden);
+  const fold = button({ class: "nv-fold", "aria-expanded": "true", onclick: unfold }, say("tensor.name"));
   const summary = h("span.nv-note");
   const small = (name, onclick) => smallButton(say(`tensor.do-${name}`), onclick);
   const undo = small("undo", () => at > 0 && goTo(at - 1));
@@ -270,16 +268,17 @@ export function createTensorPanel({ data, act, model, signal }) {
   const axes = h("div.nv-axes");
   let axisRows = [];
   function axisRow(a) {
+    const slide = (settled) => () => attempt(() => withAxis(a, slider.valueAsNumber), settled);
     const slider = h("input", {
       type: "range",
       min: 1,
       step: 1,
       ...KEYS,
-      oninput: () => attempt(() => withAxis(a, slider.valueAsNumber), false),
-      onchange: () => attempt(() => withAxis(a, slider.valueAsNumber))
+      oninput: slide(false),
+      onchange: slide(true)
     });
-    const input = h("input", { type: "number", min: 1, step: 1, ...KEYS });
-    input.addEventListener("change", () => attempt(() => withAxis(a, input.value === "" ? NaN : Number(input.value))));
+    const type = () => attempt(() => withAxis(a, input.value === "" ? NaN : Number(input.value)));
+    const input = h("input", { type: "number", min: 1, step: 1, ...KEYS, onchange: type });
     const letter = h("span.nv-letter", { "aria-hidden": "true" });
     return { slider, input, letter, nodes: [letter, slider, input] };
   }
@@ -290,12 +289,9 @@ export function createTensorPanel({ data, act, model, signal }) {
     return node;
   };
   const field = (label, node, wide = "") => h("label", { class: `nv-field ${wide}` }, h("span", label), node);
-  const rank = select(
-    "rank",
-    RANKS.map((r) => [r, String(r)]),
-    (value) =>
-      attempt(() => withShape(axesOf(Number(value)).map((axis, a) => (a < 2 ? wanted.shape[a] : lengths[axis]))))
-  );
+  const ranks = RANKS.map((r) => [r, String(r)]);
+  const ofRank = (r) => withShape(axesOf(r).map((axis, a) => (a < 2 ? wanted.shape[a] : lengths[axis])));
+  const rank = select("rank", ranks, (r) => attempt(() => ofRank(Number(r))));
   const channels = select(
     "channels",
     [
@@ -324,23 +320,10 @@ export function createTensorPanel({ data, act, model, signal }) {
     const last = [...history, first].reverse().find(({ fill: name, own }) => name === "file" && own);
     return last && { ...last, shape: last.own.shape, edits: [] };
   };
-  const text = (name, attributes = {}) =>
-    h("input", {
-      type: "text",
-      "aria-label": say(`tensor.name-${name}`),
-      spellcheck: "false",
-      autocomplete: "off",
-      ...attributes,
-      ...KEYS
-    });
-  const seed = h("input", {
-    type: "number",
-    min: 0,
-    max: MOST_SEED,
-    step: 1,
-    "aria-label": say("tensor.seed"),
-    ...KEYS
-  });
+  const inputOf = (type, label, more) => h("input", { type, "aria-label": label, ...more, ...KEYS });
+  const plain = { spellcheck: "false", autocomplete: "off" };
+  const text = (name, more) => inputOf("text", say(`tensor.name-${name}`), { ...plain, ...more });
+  const seed = inputOf("number", say("tensor.seed"), { min: 0, max: MOST_SEED, step: 1 });
   seed.addEventListener("change", () =>
     attempt(() => {
       const number = typedWhole(seed.value);
@@ -385,7 +368,7 @@ export function createTensorPanel({ data, act, model, signal }) {
     );
 
   // ---- files ----
-  const file = h("input", { type: "file", class: "nv-unseen", "aria-label": say("tensor.open"), ...KEYS });
+  const file = inputOf("file", say("tensor.open"), { class: "nv-unseen" });
   const array = h("select", { "aria-label": say("tensor.name-array"), ...KEYS });
   const arrayField = field(say("tensor.name-array"), array);
   const fromFile = (one, channelAxis) => {
@@ -403,17 +386,12 @@ export function createTensorPanel({ data, act, model, signal }) {
     act.later(() => waiting && mine === turn && busy(0), 150);
     try {
       const found = await find();
-      const one = await unpacked(found.arrays[k], {
-        onProgress: (share) => mine === turn && busy(share),
-        signal: stopped
-      });
+      const onProgress = (share) => mine === turn && busy(share);
+      const one = await unpacked(found.arrays[k], { onProgress, signal: stopped });
       if (mine !== turn || signal.aborted) return false;
+      const named = ({ name, shape, dtype }) => `${name} (${shape.join(", ")}) ${dtype}`;
       if (opened !== found)
-        array.replaceChildren(
-          ...found.arrays.map(({ name, shape, dtype }, at) =>
-            h("option", { value: at }, `${name} (${shape.join(", ")}) ${dtype}`)
-          )
-        );
+        array.replaceChildren(...found.arrays.map((each, at) => h("option", { value: at }, named(each))));
       opened = found;
       waiting = false;
       run(fromFile(one, wanted.channelAxis));
@@ -430,24 +408,15 @@ export function createTensorPanel({ data, act, model, signal }) {
     file.value = ""; // so that the same file can be opened again
   });
   const paste = (words) => open(() => ({ name: "", arrays: [readPasted(words)] }));
-  const pasted = h("textarea", {
-    rows: 4,
-    "aria-label": say("tensor.numbers"),
-    placeholder: say("tensor.numbers-hint"),
-    spellcheck: "false",
-    ...KEYS
-  });
-  const pasteBox = h(
-    "div.nv-paste",
-    { hidden: true },
-    pasted,
-    small("use", async () => {
-      if (!(await paste(pasted.value))) return;
-      pasted.value = "";
-      toggle(pasteButton, pasteBox, false);
-      pasteButton.focus();
-    })
-  );
+  const names = { "aria-label": say("tensor.numbers"), placeholder: say("tensor.numbers-hint") };
+  const pasted = h("textarea", { rows: 4, ...names, spellcheck: "false", ...KEYS });
+  const use = async () => {
+    if (!(await paste(pasted.value))) return;
+    pasted.value = "";
+    toggle(pasteButton, pasteBox, false);
+    pasteButton.focus();
+  };
+  const pasteBox = h("div.nv-paste", { hidden: true }, pasted, small("use", use));
   const toggle = (opener, node, isOpen = node.hidden) => {
     node.hidden = !isOpen;
     opener.setAttribute("aria-expanded", String(isOpen));
@@ -485,17 +454,10 @@ export function createTensorPanel({ data, act, model, signal }) {
   const gridButton = opener("table", grid.node, () => grid.sync(act.state()));
 
   // ---- progress ----
-  const bar = h(
-    "div",
-    { role: "progressbar", "aria-label": say("tensor.reading"), "aria-valuemin": 0, "aria-valuemax": 100 },
-    h("span")
-  );
-  const progress = h(
-    "div.nv-row.nv-progress",
-    { hidden: true },
-    bar,
-    small("cancel", () => cancel())
-  );
+  const whole = { "aria-valuemin": 0, "aria-valuemax": 100 };
+  const bar = h("div", { role: "progressbar", "aria-label": say("tensor.reading"), ...whole }, h("span"));
+  const stop = small("cancel", () => cancel());
+  const progress = h("div.nv-row.nv-progress", { hidden: true }, bar, stop);
   const busy = (share) => {
     progress.hidden = share === null;
     if (share === null) return;

@@ -109,13 +109,9 @@ export function createValueGrid(data, act, write) {
     );
     const head = (role, text) => h("span", { role }, text);
     table.style.setProperty("--columns", String(columns));
+    const heads = cells[0].map((_, c) => head("columnheader", String(from[1] + c)));
     table.replaceChildren(
-      h(
-        "div",
-        { role: "row" },
-        head("columnheader", now.corner),
-        ...cells[0].map((_, c) => head("columnheader", String(from[1] + c)))
-      ),
+      h("div", { role: "row" }, head("columnheader", now.corner), ...heads),
       ...cells.map((row, r) => h("div", { role: "row" }, head("rowheader", String(from[0] + r)), ...row))
     );
     table.setAttribute("aria-rowcount", String(size[0] + 1));
