@@ -85,14 +85,9 @@ function liveSet(one, methods, signal, onDrawn) {
   const texts = methodTexts(method, one.shape);
   const words = one.pooled ? texts.words : say("chooser.frozen-words");
   const symbol = one.pooled ? rich(say("sets.symbol", { symbol: texts.symbol })) : null;
-  const node = h(
-    "figure.nv-set-figure",
-    one.title ? h("p.nv-set-title", one.title) : null,
-    stage,
-    caption,
-    h("p.nv-words", words),
-    symbol ? h("p.nv-where", symbol) : null
-  );
+  const title = one.title ? h("p.nv-set-title", one.title) : null;
+  const where = symbol ? h("p.nv-where", symbol) : null;
+  const node = h("figure.nv-set-figure", title, stage, caption, h("p.nv-words", words), where);
 
   function refresh() {
     drawn = setOfDrawn(one, methods, index);
@@ -101,12 +96,8 @@ function liveSet(one, methods, signal, onDrawn) {
     const set = own.map((range, a) => `${axes[a]} ${span(range)}`).join(", ");
     const cells = { count: product(own.map(([a, b]) => b - a)), total: product(one.shape) };
     setText(caption, one.pooled ? say("chooser.set", { name, cell, set, ...cells }) : say("chooser.frozen", { cell }));
-    Object.assign(node.dataset, {
-      method: one.method,
-      numGroups: one.G ?? "",
-      index: index.join(","),
-      set: one.pooled ? own.map((r) => r.join(":")).join(",") : ""
-    });
+    const ranges = one.pooled ? own.map((r) => r.join(":")).join(",") : "";
+    Object.assign(node.dataset, { method: one.method, numGroups: one.G ?? "", index: index.join(","), set: ranges });
     schedule();
   }
   function draw(size, angles) {
@@ -208,38 +199,16 @@ function renderChooser(el, given) {
     const note = h("p.nv-note", { id: `nv-note-${row.key}` }, row.note);
     const radios = row.options.map((option) => {
       const id = `nv-${row.key}-${option.key}`;
-      const input = h("input", {
-        type: "radio",
-        name: `nv-${row.key}`,
-        value: option.key,
-        "aria-labelledby": id,
-        "aria-describedby": `${id}-hint`,
-        ...KEYS
-      });
-      const node = h(
-        "label.nv-option",
-        input,
-        h(
-          "span",
-          h("span.nv-option-label", { id }, option.label),
-          h("span.nv-option-hint", { id: `${id}-hint` }, option.hint)
-        )
-      );
-      return { option, input, node };
+      const about = { "aria-labelledby": id, "aria-describedby": `${id}-hint`, ...KEYS };
+      const input = h("input", { type: "radio", name: `nv-${row.key}`, value: option.key, ...about });
+      const label = h("span.nv-option-label", { id }, option.label);
+      const hint = h("span.nv-option-hint", { id: `${id}-hint` }, option.hint);
+      return { option, input, node: h("label.nv-option", input, h("span", label, hint)) };
     });
     const dot = h("span.nv-dot", { "aria-hidden": "true" });
-    const node = h(
-      "li.nv-step-of-path",
-      { "data-question": row.key },
-      dot,
-      h(
-        "fieldset",
-        { "aria-describedby": note.id },
-        h("legend", row.text),
-        note,
-        h("div.nv-options", ...radios.map((radio) => radio.node))
-      )
-    );
+    const options = h("div.nv-options", ...radios.map((radio) => radio.node));
+    const fields = h("fieldset", { "aria-describedby": note.id }, h("legend", row.text), note, options);
+    const node = h("li.nv-step-of-path", { "data-question": row.key }, dot, fields);
     return { node, dot, radios };
   }
   function mini(one) {
@@ -310,12 +279,8 @@ function renderChooser(el, given) {
     }
     reasons.replaceChildren(...(reached ? others(route) : []));
     reasons.hidden = !reached;
-    Object.assign(root.dataset, {
-      question: open ? at : "",
-      advice: reached ? at : "",
-      answers: writeAnswers(answers),
-      left
-    });
+    const keys = { question: open ? at : "", advice: reached ? at : "" };
+    Object.assign(root.dataset, { ...keys, answers: writeAnswers(answers), left });
   }
   /** The page is ready once every cube is drawn. */
   function markReady() {

@@ -196,12 +196,8 @@ const LAYERS = {
         rms: ["RMSNormalization", ""]
       }[method.name] ?? [];
     if (!name) return null;
-    const holds = accepted(choice, {
-      weight: method.centered ? "gamma" : "scale",
-      bias: "beta",
-      running_mean: "moving_mean",
-      running_var: "moving_variance"
-    });
+    const running = { running_mean: "moving_mean", running_var: "moving_variance" };
+    const holds = accepted(choice, { weight: method.centered ? "gamma" : "scale", bias: "beta", ...running });
     const topic = channels ? "channels" : method.name;
     const cancels = !channels && /^(Batch|Group)/.test(name);
     return {

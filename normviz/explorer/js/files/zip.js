@@ -41,15 +41,9 @@ export async function zipMembers(file, ending, subject) {
     const name = new TextDecoder().decode(new Uint8Array(view.buffer, at + 46, nameLength));
     if (name.endsWith(ending)) {
       const [size, packedSize, start] = sizesOf(view, at, extra, extra + extraLength, damaged);
-      members.push({
-        name,
-        encrypted: view.getUint16(at + 8, true) & 1,
-        method: view.getUint16(at + 10, true),
-        crc: view.getUint32(at + 16, true),
-        size,
-        packedSize,
-        start
-      });
+      const [flags, method] = [8, 10].map((place) => view.getUint16(at + place, true));
+      const crc = view.getUint32(at + 16, true);
+      members.push({ name, encrypted: flags & 1, method, crc, size, packedSize, start });
     }
     at = next;
   }

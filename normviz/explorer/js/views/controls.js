@@ -100,17 +100,10 @@ export function createControls(data, act, address) {
     unfold(false);
     more.focus();
   });
-  const view = radioGroup(
-    say("controls.view"),
-    VIEWS.map((name) => [name, [say(`controls.view-${name}`)]]),
-    (name) => act.set({ view: name })
-  );
-  const mode = radioGroup(
-    say("controls.mode"),
-    MODES.map((name) => [name, [say(`controls.mode-${name}`)]]),
-    (name) => act.set({ mode: name }),
-    { "data-modes": true }
-  );
+  const views = VIEWS.map((name) => [name, [say(`controls.view-${name}`)]]);
+  const modes = MODES.map((name) => [name, [say(`controls.mode-${name}`)]]);
+  const view = radioGroup(say("controls.view"), views, (name) => act.set({ view: name }));
+  const mode = radioGroup(say("controls.mode"), modes, (name) => act.set({ mode: name }), { "data-modes": true });
   const colors = COLORS.map((value) => h("option", { value }, say(`controls.color-${value}`)));
   const choose = () => act.set({ color: color.value });
   const color = h("select", { "aria-label": say("controls.color"), ...KEYS, onchange: choose }, ...colors);
@@ -121,13 +114,8 @@ export function createControls(data, act, address) {
   const link = address ? createLink(act, address) : null;
   const shade = h("label.nv-field", h("span", say("controls.color")), color);
   const c = { predict, present, shade, sample, methods, more, extra, open: false, view, mode, color, tour, slider };
-  c.node = h(
-    "div.nv-controls",
-    choice,
-    h("span.nv-row.nv-actions", predict, present, tour, link),
-    slider.node,
-    h("span.nv-row", mode.node, view.node, shade)
-  );
+  const actions = h("span.nv-row.nv-actions", predict, present, tour, link);
+  c.node = h("div.nv-controls", choice, actions, slider.node, h("span.nv-row", mode.node, view.node, shade));
   return c;
 }
 
@@ -314,16 +302,8 @@ export function createSteppers(act) {
   const turn = button({ class: "nv-toggle", hidden: true, onclick: () => act.turn() }, say("controls.reset"));
   const hint = h("span.nv-note");
   const steppers = h("span.nv-steppers");
-  const node = h(
-    "div.nv-under",
-    h("span.nv-cellname", { "aria-hidden": "true" }, rich(say("controls.cell"))),
-    steppers,
-    slice,
-    turn,
-    legend,
-    h("span.nv-spring"),
-    hint
-  );
+  const about = h("span.nv-cellname", { "aria-hidden": "true" }, rich(say("controls.cell")));
+  const node = h("div.nv-under", about, steppers, slice, turn, legend, h("span.nv-spring"), hint);
   return { node, steppers, stepper, fields: [], slice, turn, legend, hint };
 }
 

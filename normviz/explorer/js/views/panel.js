@@ -28,11 +28,8 @@ export function createPanel(act) {
       const body = h("span.nv-result");
       const work = h("span.nv-formula");
       const label = h("span", stepName(k));
-      const head = button(
-        { class: "nv-step-name", onclick: () => act.set({ step: k }) },
-        h("span.nv-step-number", { "aria-hidden": "true" }, String(k)),
-        label
-      );
+      const number = h("span.nv-step-number", { "aria-hidden": "true" }, String(k));
+      const head = button({ class: "nv-step-name", onclick: () => act.set({ step: k }) }, number, label);
       return { head, label, body, work, node: h("li.nv-step", { "data-step": k }, head, body, work) };
     }),
     previous: smallButton(say("panel.previous"), () => act.step(-1)),
@@ -58,18 +55,10 @@ export function createPanel(act) {
   const ofFramework = (name) => tab(name, name === p.framework, () => choose(name), "nv-framework");
   p.frameworks = Object.fromEntries(FRAMEWORKS.map((name) => [name, ofFramework(name)]));
   p.valuesBox = h("div.nv-values", p.chart.node, p.fixed);
-  p.codeBox = h(
-    "div.nv-code-box",
-    { hidden: true },
-    h(
-      "div.nv-row",
-      { role: "group", "aria-label": say("panel.framework") },
-      ...Object.values(p.frameworks),
-      h("span.nv-spring"),
-      p.copy
-    ),
-    p.code
-  );
+  const group = (label, buttons, ...rest) =>
+    h("div.nv-row", { role: "group", "aria-label": label }, ...Object.values(buttons), ...rest);
+  const choice = group(say("panel.framework"), p.frameworks, h("span.nv-spring"), p.copy);
+  p.codeBox = h("div.nv-code-box", { hidden: true }, choice, p.code);
   const list = h("dl.nv-facts");
   for (const name of FACTS) list.append(h("div", h("dt", say(`panel.fact-${name}`)), facts[name]));
   p.node = h(
@@ -85,7 +74,7 @@ export function createPanel(act) {
     h(
       "section.nv-card.nv-third",
       { "aria-label": say("panel.values-and-code") },
-      h("div.nv-row", { role: "group", "aria-label": say("panel.show") }, ...Object.values(p.tabs)),
+      group(say("panel.show"), p.tabs),
       p.valuesBox,
       p.codeBox
     )
@@ -115,12 +104,8 @@ function drawCode(p) {
   const { method, evaluating } = shown;
   const { shape, eps, channel_axis: channelAxis } = data;
   const affine = affineShapes(data, method);
-  setText(
-    p.code,
-    shown.given
-      ? say("panel.code-given")
-      : codeOf(method, { shape, G: state.G, eps, channelAxis, evaluating, affine })[p.framework]
-  );
+  const code = () => codeOf(method, { shape, G: state.G, eps, channelAxis, evaluating, affine })[p.framework];
+  setText(p.code, shown.given ? say("panel.code-given") : code());
 }
 
 /** The shapes of weight and bias that a method takes: for activations, or for the filters of weights. */

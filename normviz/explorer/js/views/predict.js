@@ -160,11 +160,8 @@ export function createPrediction(data, act) {
       return h("span.nv-swatch", color, say(`predict.count-${kind}`, { count }));
     };
     setText(result, q.revealed ? verdict(data, state, q.ranges, q.truth) : "");
-    counts.replaceChildren(
-      ...(q.revealed
-        ? [chip("right", right), chip("missed", missed), chip("extra", extra)]
-        : [chip("guess", right + extra)])
-    );
+    const found = q.revealed ? { right, missed, extra } : { guess: right + extra };
+    counts.replaceChildren(...Object.entries(found).map(([kind, count]) => chip(kind, count)));
   };
   q.asking = (state) => Boolean(state.predict) && !q.revealed;
   return q;

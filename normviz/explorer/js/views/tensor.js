@@ -269,14 +269,8 @@ export function createTensorPanel({ data, act, model, signal }) {
   let axisRows = [];
   function axisRow(a) {
     const slide = (settled) => () => attempt(() => withAxis(a, slider.valueAsNumber), settled);
-    const slider = h("input", {
-      type: "range",
-      min: 1,
-      step: 1,
-      ...KEYS,
-      oninput: slide(false),
-      onchange: slide(true)
-    });
+    const moved = { oninput: slide(false), onchange: slide(true) };
+    const slider = h("input", { type: "range", min: 1, step: 1, ...KEYS, ...moved });
     const type = () => attempt(() => withAxis(a, input.value === "" ? NaN : Number(input.value)));
     const input = h("input", { type: "number", min: 1, step: 1, ...KEYS, onchange: type });
     const letter = h("span.nv-letter", { "aria-hidden": "true" });
@@ -288,7 +282,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     node.addEventListener("change", () => onchange(node.value));
     return node;
   };
-  const field = (label, node, wide = "") => h("label", { class: `nv-field ${wide}` }, h("span", label), node);
+  const labelled = (label, node, wide = "") => h("label", { class: `nv-field ${wide}` }, h("span", label), node);
+  const field = (name, node, wide) => labelled(say(`tensor.name-${name}`), node, wide);
   const ranks = RANKS.map((r) => [r, String(r)]);
   const ofRank = (r) => withShape(axesOf(r).map((axis, a) => (a < 2 ? wanted.shape[a] : lengths[axis])));
   const rank = select("rank", ranks, (r) => attempt(() => ofRank(Number(r))));
@@ -370,7 +365,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   // ---- files ----
   const file = inputOf("file", say("tensor.open"), { class: "nv-unseen" });
   const array = h("select", { "aria-label": say("tensor.name-array"), ...KEYS });
-  const arrayField = field(say("tensor.name-array"), array);
+  const arrayField = field("array", array);
   const fromFile = (one, channelAxis) => {
     const shape = channelsSecond(one.shape, channelAxis);
     return { ...wanted, shape, channelAxis, fill: "file", edits: [], own: { shape, values: null, file: one } };
@@ -478,38 +473,25 @@ export function createTensorPanel({ data, act, model, signal }) {
   const same = h("details.nv-note.nv-same", alike, alikeMore);
   const body = h(
     "div.nv-tensor-body",
+    h("div.nv-tensor-part", axes, h("div.nv-row", field("rank", rank), field("channels", channels))),
     h(
       "div.nv-tensor-part",
-      axes,
-      h("div.nv-row", field(say("tensor.name-rank"), rank), field(say("tensor.name-channels"), channels))
-    ),
-    h(
-      "div.nv-tensor-part",
-      h("div.nv-row", field(say("tensor.name-fill"), fill, "nv-wide"), field(say("tensor.seed"), seed)),
+      h("div.nv-row", field("fill", fill, "nv-wide"), labelled(say("tensor.seed"), seed)),
       h("div.nv-row", h("label.nv-file", h("span", { "aria-hidden": "true" }, say("tensor.open")), file), pasteButton),
       pasteBox,
       arrayField,
       progress,
-      h("div.nv-row", field(say("tensor.name-value"), value), gridButton)
+      h("div.nv-row", field("value", value), gridButton)
     ),
     h(
       "div.nv-tensor-part",
-      h(
-        "div.nv-row.nv-parameters",
-        field(say("tensor.name-eps"), eps),
-        field(say("tensor.name-weight"), weight),
-        field(say("tensor.name-bias"), bias)
-      ),
+      h("div.nv-row.nv-parameters", field("eps", eps), field("weight", weight), field("bias", bias)),
       h("div.nv-row", save, codeButton, summary)
     ),
     same
   );
-  const node = h(
-    "section.nv-card.nv-tensor",
-    { "aria-label": say("tensor.name") },
-    h("div.nv-row", fold, h("span.nv-spring"), undo, redo, reset),
-    body
-  );
+  const top = h("div.nv-row", fold, h("span.nv-spring"), undo, redo, reset);
+  const node = h("section.nv-card.nv-tensor", { "aria-label": say("tensor.name") }, top, body);
 
   /** Show the recipe in the controls. */
   function syncFields() {

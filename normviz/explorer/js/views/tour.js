@@ -52,19 +52,13 @@ export function createTour(data, act) {
   };
   const next = smallButton(say("tour.next"), () => step(1));
   const pause = smallButton(say("common.pause"), () => playing(!act.playing("tour")));
+  const previous = smallButton(say("tour.previous"), () => step(-1));
+  const end = smallButton(say("tour.end"), () => t.end());
   t.node = h(
     "div.nv-tour",
     { role: "region", "aria-label": say("tour.name"), hidden: true },
     caption,
-    h(
-      "div.nv-row",
-      count,
-      h("span.nv-spring"),
-      smallButton(say("tour.previous"), () => step(-1)),
-      pause,
-      next,
-      smallButton(say("tour.end"), () => t.end())
-    )
+    h("div.nv-row", count, h("span.nv-spring"), previous, pause, next, end)
   );
   t.node.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
