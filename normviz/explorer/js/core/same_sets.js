@@ -64,8 +64,8 @@ export function sameAs(data, state) {
   if (has.length > 1) said.push(say("same.affine", { list: has.join("; ") }));
   // What couples samples in training must not do so at inference.
   const [running, own] = [true, false].map((couples) => every.filter((one) => (one.row.n !== "one") === couples));
-  const listed = (names, count, some) => ({ [names]: enumerated(some.map(name)), [count]: some.length });
+  const [methods, others] = [running, own].map((some) => enumerated(some.map(name)));
   if (running.length && own.length)
-    said.push(say("same.running", { ...listed("methods", "count", running), ...listed("others", "more", own) }));
+    said.push(say("same.running", { methods, count: running.length, others, more: own.length }));
   return said;
 }

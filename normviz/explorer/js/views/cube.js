@@ -149,7 +149,7 @@ export const legendColors = ([low, high]) => {
 // ---- the drawing ----------------------------------------------------------------------------------------------------
 
 /** Paths that lie over the faces and under the picked cell, the highest last. */
-const UNDER_CELL = "grid borders marks holes crosses set-edge outline away ghost guess-ghost".split(" ");
+const UNDER_CELL = "grid,borders,marks,holes,crosses,set-edge,outline,away,ghost,guess-ghost".split(",");
 
 export function createCube() {
   const path = (name) => svg("path", { class: name });
