@@ -333,8 +333,9 @@ function mount(model, el, createTensor, kept = null) {
     for (const [name, text] of Object.entries(hooks))
       if (root.dataset[name] !== String(text)) root.dataset[name] = text;
     const keys = keysText(axisNames(data.shape, shown.method));
-    const what = ofWeights(shown.method) ? "common.weights" : "common.tensor";
-    set(stage, "aria-label", `${say(what, { shape: data.shape.join(", ") })} ${keys}`);
+    const shape = data.shape.join(", ");
+    const about = say(ofWeights(shown.method) ? "common.weights" : "common.tensor", { shape });
+    set(stage, "aria-label", `${about} ${keys}`);
     const name = methodName(shown.method, state.G);
     setText(heading, shown.evaluating ? say("common.named-eval", { method: name }) : name);
     hide(top, state.controls && !state.presenter);

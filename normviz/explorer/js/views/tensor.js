@@ -301,7 +301,10 @@ export function createTensorPanel({ data, act, model, signal }) {
   );
   const fill = select(
     "fill",
-    CHOICES.map((name) => [name, say(`tensor.fill-${name.replace(" ", "-")}`)]),
+    CHOICES.map((name) => {
+      const key = name.replace(" ", "-");
+      return [name, say(`tensor.fill-${key}`)];
+    }),
     (name) =>
       attempt(() => {
         const plain = { ...wanted, edits: [], own: null };
