@@ -19,11 +19,8 @@ def contents(explorer: OneExplorer) -> dict[str, str]:
     ((subject, state),) = explorer.page_parts()
     exported = as_json({"scene": without_zeros(subject.travelling().scene), "state": state})
     script = js.joined("explorer/js/hosts/static_widget.js")
-    return {
-        MODULE: f"{script}\nexport default widgetOf({exported});\n",
-        STYLE: js.stylesheet(editable=False) + "\n",
-        MODEL: as_json(state) + "\n",
-    }
+    module, style = f"{script}\nexport default widgetOf({exported});", js.stylesheet(editable=False)
+    return {MODULE: f"{module}\n", STYLE: f"{style}\n", MODEL: f"{as_json(state)}\n"}
 
 
 def directive(folder: str, model: str) -> str:

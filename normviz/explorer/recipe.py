@@ -82,13 +82,8 @@ def fill_anew(recipe: Recipe, given: Any) -> tuple[Recipe, np.ndarray]:
     seed = given.get("seed", recipe["seed"])
     values = filled(given.get("shape", recipe["shape"]), fill, seed)
     edits = checked_edits(given.get("edits", []), values.shape)
-    made = {
-        "shape": list(values.shape),
-        "fill": fill,
-        "seed": whole(seed, "seed") % 2**32,
-        "channel_axis": checked_axis(given.get("channel_axis", recipe["channel_axis"])),
-        "edits": edits,
-    }
+    made = {"shape": list(values.shape), "fill": fill, "seed": whole(seed, "seed") % 2**32}
+    made |= {"channel_axis": checked_axis(given.get("channel_axis", recipe["channel_axis"])), "edits": edits}
     if edits:
         values = values.astype(np.float64)
         for cell, value in edits:

@@ -77,16 +77,7 @@ def gradient(
     """
     if grad_output is None:
         raise TypeError("grad_output is None; give the gradient of the output, an array of x's shape")
-    request = resolve(
-        x,
-        method,
-        num_groups,
-        channel_axis,
-        backend,
-        weight=weight,
-        eps=eps,
-        statistics=statistics,
-        grad_output=grad_output,
-    )
+    given: Any = {"weight": weight, "eps": eps, "statistics": statistics, "grad_output": grad_output}
+    request = resolve(x, method, num_groups, channel_axis, backend, **given)
     of_input, of_weight, of_bias, worker = compute("gradient", request)
     return Gradients(of_input, of_weight, of_bias, worker.name)

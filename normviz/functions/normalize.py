@@ -81,17 +81,7 @@ def normalize(
             [-10.,  10.]]])
     """
     lazy = type(x) is not np.ndarray and source(x) == "dask"
-    request = resolve(
-        x,
-        method,
-        num_groups,
-        channel_axis,
-        backend,
-        weight=weight,
-        bias=bias,
-        eps=eps,
-        statistics=statistics,
-        out=out,
-        taken=dask_arrays.take(x, channel_axis, backend, out) if lazy else None,
-    )
+    taken = dask_arrays.take(x, channel_axis, backend, out) if lazy else None
+    given: Any = {"weight": weight, "bias": bias, "eps": eps, "statistics": statistics, "out": out}
+    request = resolve(x, method, num_groups, channel_axis, backend, **given, taken=taken)
     return dask_arrays.normalize(request) if lazy else compute("normalize", request)

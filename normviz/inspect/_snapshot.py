@@ -461,13 +461,8 @@ def _restore_ndarray(
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays of one shape and dtype agree bit for bit, compared in pieces that fit the cache."""
-    pieces = cast("Any", np.nditer)(
-        [a, b],
-        ["buffered", "external_loop", "zerosize_ok", "refs_ok"],
-        [["readonly", "contig"], ["readonly", "contig"]],
-        buffersize=2**16,
-    )
-    for p, q in pieces:
+    flags, of_each = ["buffered", "external_loop", "zerosize_ok", "refs_ok"], [["readonly", "contig"]] * 2
+    for p, q in cast("Any", np.nditer)([a, b], flags, of_each, buffersize=2**16):
         if a.dtype.hasobject:
             if not _identical(p.tolist(), q.tolist()):
                 return False

@@ -222,16 +222,11 @@ def paper_letters(pen: Pen, cubes: Cubes) -> Iterator[str]:
             title = short_label(row)
         if row.has_groups:
             title, groups = f"{title} ", {"letter": "G", "after": f" = {cubes.sets(k).num_groups}"}
-        yield pen.text(
-            left, top - over["above"], title, 14, "ink" if chosen else "muted", "middle", bold=chosen, **groups
-        )
+        ink = "ink" if chosen else "muted"
+        yield pen.text(left, top - over["above"], title, 14, ink, "middle", bold=chosen, **groups)
         if chosen:
-            yield line(
-                pen,
-                "underline",
-                f"M{number(left - under['half'])} {number(top - under['above'])}h{2 * under['half']}",
-                "accent",
-            )
+            d = f"M{number(left - under['half'])} {number(top - under['above'])}h{2 * under['half']}"
+            yield line(pen, "underline", d, "accent")
 
 
 # ---- faces coloured by set or by value -------------------------------------------------------------------------------

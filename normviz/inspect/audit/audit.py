@@ -85,14 +85,9 @@ def audit(
     records = sorted(run.layers.values(), key=lambda record: record.order)
     import torch
 
-    return Audit(
-        layers=_layers(records),
-        warnings=find_warnings(records, training_batch, codes),
-        unseen=run.unseen(),
-        model=model,
-        example=example,
-        random_state=torch.get_rng_state(),
-    )
+    warnings = find_warnings(records, training_batch, codes)
+    ran = {"model": model, "example": example, "random_state": torch.get_rng_state()}
+    return Audit(layers=_layers(records), warnings=warnings, unseen=run.unseen(), **ran)
 
 
 def _layers(records: list[LayerRecord]) -> list[NormLayer]:

@@ -31,11 +31,8 @@ def rooms(layers: Collection[str], warned: Collection[str]) -> dict[str, scene.R
 
 
 def _room(share: int) -> scene.Room:
-    return scene.Room(
-        values=min(share // 4, scene.MOST_VALUES),
-        coarse=min(share // 2, scene.MOST_COARSE),
-        positions=min(share // 16, scene.MOST_COARSE),
-    )
+    coarse, positions = (min(share // part, scene.MOST_COARSE) for part in (2, 16))
+    return scene.Room(values=min(share // 4, scene.MOST_VALUES), coarse=coarse, positions=positions)
 
 
 def explorer(given: dict[str, Any], room: scene.Room) -> str:

@@ -106,11 +106,8 @@ class Comparison(Fragment):
     def __repr__(self) -> str:
         where = "the same" if self.same else "not the same"
         if self.first:
-            where = (
-                f"{short_name(self.first.name)} is set differently"
-                if self.same
-                else f"part at {short_name(self.first.name)}"
-            )
+            name = short_name(self.first.name)
+            where = f"{name} is set differently" if self.same else f"part at {name}"
         return f"<Comparison of {len(self.pairs)} pairs of layers: {where}>"
 
     def _repr_html_(self) -> str:
