@@ -8,8 +8,8 @@ import { standIn } from "./stand_in.js";
 
 /** Traits that the page's address keeps, and their names there. */
 const BY_NAME = ["step", "view", "color", "mode", "predict", "presenter"];
-const NAMED = Object.fromEntries(BY_NAME.map((name) => [name, name]));
-const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", ...NAMED };
+const SAME_NAMES = Object.fromEntries(BY_NAME.map((name) => [name, name]));
+const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", ...SAME_NAMES };
 /** The most characters of the address that a tensor may fill up. */
 const MOST_ADDRESS = 2000;
 /** Default values are omitted from the URL. */
