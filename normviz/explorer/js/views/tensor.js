@@ -319,8 +319,8 @@ export function createTensorPanel({ data, act, model, signal }) {
     return last && { ...last, shape: last.own.shape, edits: [] };
   };
   const inputOf = (type, label, more) => h("input", { type, "aria-label": label, ...more, ...KEYS });
-  const plain = { spellcheck: "false", autocomplete: "off" };
-  const text = (name, more) => inputOf("text", say(`tensor.name-${name}`), { ...plain, ...more });
+  const unaided = { spellcheck: "false", autocomplete: "off" };
+  const text = (name, more) => inputOf("text", say(`tensor.name-${name}`), { ...unaided, ...more });
   const seed = inputOf("number", say("tensor.seed"), { min: 0, max: MOST_SEED, step: 1 });
   seed.addEventListener("change", () =>
     attempt(() => {
@@ -452,8 +452,8 @@ export function createTensorPanel({ data, act, model, signal }) {
   const gridButton = opener("table", grid.node, () => grid.sync(act.state()));
 
   // ---- progress ----
-  const whole = { "aria-valuemin": 0, "aria-valuemax": 100 };
-  const bar = h("div", { role: "progressbar", "aria-label": say("tensor.reading"), ...whole }, h("span"));
+  const percents = { "aria-valuemin": 0, "aria-valuemax": 100 };
+  const bar = h("div", { role: "progressbar", "aria-label": say("tensor.reading"), ...percents }, h("span"));
   const stop = small("cancel", () => cancel());
   const progress = h("div.nv-row.nv-progress", { hidden: true }, bar, stop);
   const busy = (share) => {
