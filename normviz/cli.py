@@ -176,16 +176,19 @@ def instructor(folder: Path) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
-def kit(folder: Path) -> None:
+@click.option("--replace", is_flag=True, help="Write also the files that exist, such as those of an earlier version.")
+def kit(folder: Path, replace: bool) -> None:
     """Write what a lecturer needs into a folder.
 
     A lecture of slides with live explorers and notes, figures, a worksheet and its key, lesson plans, pages for an LMS,
-    the licence and how to cite. DIR is made; files that already exist there are kept.
+    the licence and how to cite. DIR is made; files that already exist there are kept, without --replace.
     """
     from normviz import kit as made  # which imports plotly
 
-    written, kept = write_new(made.contents(), folder)
+    written, kept = write_new(made.contents(), folder, replace)
     tell(folder, "Written", written, kept)
+    if kept:
+        click.echo(f"To write all files again, also your own changes: normviz kit --replace {folder}")
     if made.rasterizer() is None:
         click.echo(made.NO_PNG)
     click.echo(f"Open {folder / 'index.html'} first.")
@@ -285,10 +288,10 @@ def audit(
 
 def tell(folder: Path, verb: str, new: Sequence[str], kept: Sequence[str]) -> None:
     """Print the names of the files that were written to a folder, and of those that were already there."""
-    if new:
-        click.echo(f"{verb} to {folder}: {', '.join(new)}")
-    if kept:
-        click.echo(f"Kept as they are in {folder}: {', '.join(kept)}")
+    for said, names in ((f"{verb} to {folder}", new), (f"Kept as they are in {folder}", kept)):
+        if names:
+            # Many files of one folder inside are named once.
+            click.echo(f"{said}: {', '.join(dict.fromkeys(name.partition('/')[0] for name in names))}")
 
 
 def write(explorer: nv.Explorer, output: Path) -> None:
@@ -353,13 +356,18 @@ def copy_new(source: Path, target: Path) -> tuple[list[str], list[str]]:
     return write_new(((str(file), (source / file).read_bytes()) for file in shown), target)
 
 
-def write_new(contents: Iterable[tuple[str, str | bytes]], folder: Path) -> tuple[list[str], list[str]]:
-    """Write files by name that do not exist yet, each completely or not at all; return the names written and kept."""
+def write_new(
+    contents: Iterable[tuple[str, str | bytes]], folder: Path, replace: bool = False
+) -> tuple[list[str], list[str]]:
+    """Write files by name, each completely or not at all; return the names written and kept.
+
+    Files that exist are kept, unless `replace` is true.
+    """
     names: tuple[list[str], list[str]] = [], []
     for name, content in contents:
         path = folder / name
         # A link is kept even if it leads nowhere.
-        exists = os.path.lexists(path)
+        exists = not replace and os.path.lexists(path)
         if not exists:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write.write(path, content)

@@ -108,6 +108,10 @@ def test_the_numbers_of_the_lecture_are_those_of_the_package():
     assert "Wu &amp; He 2018" in said["table_published"]
     assert said["table_published"].count("<polyline") == 2
     assert all(f">{name} %<" in said["table_published"] for name in ("Batch Norm: 34.7", "Group Norm: 24.1"))
+    assert said["picture_drift"].count("<polyline") == 3
+    ends = re.findall(r'font-weight="\d+"[^>]*>([^<]*)<', said["picture_drift"] + said["table_published"])
+    assert ends == ["× 1,048,576", "× 1, normalized", "almost 0", "Batch Norm: 34.7 %", "Group Norm: 24.1 %"]
+    assert max(map(len, ends)) <= 18, "a longer one would be cut at the edge"
     assert (said["loss"], said["ahead"], said["doubled"]) == ("11", "0.5", "1,048,576")
 
 
@@ -175,6 +179,7 @@ def test_the_command_writes_the_kit_and_keeps_what_is_there(folder, capsys, monk
     assert said[0].startswith("Written to kit: index.html, lecture.html")
     assert said[1:] == [
         "Kept as they are in kit: lesson_plans.md",
+        "To write all files again, also your own changes: normviz kit --replace kit",
         'The figures are SVG files only. For PNG files too: pip install "normviz[gif]"',
         f"Open {cli.Path('kit') / 'index.html'} first.",
     ]
@@ -183,6 +188,13 @@ def test_the_command_writes_the_kit_and_keeps_what_is_there(folder, capsys, monk
     assert names == {name for name in written if not name.endswith(".png")}
     assert (folder / "kit" / "lecture.html").read_text("utf-8") == written["lecture.html"]
     assert ".png" not in (folder / "kit" / "index.html").read_text("utf-8")
+    (folder / "kit" / "index.html").write_text("of an older version", encoding="utf-8")
+    assert cli.main(["kit", "--replace", "kit"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Written to kit: index.html")
+    assert "Kept" not in said
+    for name in ("index.html", "lesson_plans.md"):
+        assert (folder / "kit" / name).read_text("utf-8") == ({**written, "index.html": kit.index(["svg"])})[name]
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(folder, capsys):

@@ -149,7 +149,7 @@ def explorers_of_lecture() -> dict[str, Shown]:
 
 def figures() -> dict[str, Shown]:
     """The figures by their names: the cubes of a small tensor, with the set of a cell in sight."""
-    x, cell = activations(3)[:, :8, :4, :4], (1, 0, 1, 2)
+    x, cell = activations(3)[:, :8, :4, :4], (1, 0, 0, 2)  # on an edge, where each set shows a side
     made = {name: show(x, name, 4 if name == "group" else None, index=cell) for name in (*FOUR, "positional")}
     paper = show(x, "group", 4, index=(0, 2, 0, 0), view="paper")
     return {"paper": paper, **made, "all-sets": show(x, "group", 4, index=cell, color="partition")}
@@ -169,7 +169,12 @@ def asked() -> dict[str, Shown]:
 
 def numbers() -> Iterator[tuple[str, str]]:
     """Yield what the slides say in numbers and tables, by name, as HTML."""
-    yield "doubled", f"{2**20:,}"
+    layers = 20
+    yield "doubled", f"{2**layers:,}"
+    drift = [(f"× {2**layers:,}", 1, "blue"), ("× 1, normalized", 0, "green"), ("almost 0", -1, "pink")]
+    scales = [(label, [by * k for k in range(layers + 1)], colour) for label, by, colour in drift]
+    ticks = [f"layer {k}" if k and k % 5 == 0 else "" for k in range(layers + 1)]
+    yield "picture_drift", lines(ticks, scales, "The scale of the values", "after each of 20 layers; logarithmic")
     yield "table_methods", table(["Method", "Pooling set", "Means", "Couples samples"], map(rule, FOUR))
     x = filled((3, 4, 1, 2), "example").astype(float)
     yield "table_worked", table(["Method", "Cells of the set", "μ", "σ²", "x̂"], map(worked(x), FOUR), "numbers")
@@ -177,7 +182,11 @@ def numbers() -> Iterator[tuple[str, str]]:
     head = [of_batch.axis, *of_batch.ticks]
     rows = [(series.name, *map(str, series.values)) for series in of_batch.series]
     source = escape(f"{of_batch.title}; {of_batch.unit}. Source: {of_batch.source}.")
-    yield "table_published", lines(of_batch) + table(head, rows, "numbers") + f'<p class="source">{source}</p>'
+    series = [
+        (f"{each.name}: {each.values[-1]} %", each.values, published.COLOURS[each.name]) for each in of_batch.series
+    ]
+    drawn = lines(of_batch.ticks, series, of_batch.title, of_batch.unit)
+    yield "table_published", drawn + table(head, rows, "numbers") + f'<p class="source">{source}</p>'
     batch, group = (np.array(series.values, float) for series in of_batch.series)
     yield "loss", f"{batch[-1] - batch[0]:.0f}"
     yield "ahead", " and ".join(sorted({f"{lead:.1f}" for lead in (group - batch)[:2]}))
@@ -212,19 +221,20 @@ def worked(x: Any) -> Any:
     return line
 
 
-def lines(of: published.Table) -> str:
-    """A chart of a published table for the back row: one line for each series, with its name and its last number."""
+def lines(
+    ticks: Sequence[str], series: Sequence[tuple[str, Sequence[float | None], str]], title: str, unit: str
+) -> str:
+    """A chart for the back row: a label, values and a colour's name for each line; the label stands at its end."""
     pen, high = Pen("auto"), 190
-    values = np.array([series.values for series in of.series], float)
-    across = np.linspace(30, DRAWN - 210, len(of.ticks))
+    values = np.array([each for _, each, _ in series], float)
+    across = np.linspace(30, DRAWN - 210, len(ticks))
     down = 20 + 125 * (values.max() - values) / np.ptp(values)
-    body = [pen.text(x, high - 18, tick, 16, "muted", "middle") for x, tick in zip(across, of.ticks, strict=True)]
-    for series, ys in zip(of.series, down, strict=True):
-        points, colour = zip(across, ys, strict=True), chart.COLOURS[published.COLOURS[series.name]]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="5"/>')
-        body.append(pen.text(across[-1] + 12, ys[-1] + 6, f"{series.name}: {series.values[-1]} %", 17, bold=True))
-    return pen.drawing(DRAWN, high, of.title, of.unit, "".join(body), card=False)
+    body = [pen.text(x, high - 18, tick, 16, "muted", "middle") for x, tick in zip(across, ticks, strict=True) if tick]
+    for (label, _, colour), ys in zip(series, down, strict=True):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, ys, strict=True))
+        body.append(f'<polyline points="{path}" fill="none" stroke="{chart.COLOURS[colour]}" stroke-width="5"/>')
+        body.append(pen.text(across[-1] + 12, ys[-1] + 6, label, 17, bold=True))
+    return pen.drawing(DRAWN, high, title, unit, "".join(body), card=False)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:

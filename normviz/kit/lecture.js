@@ -47,6 +47,9 @@ function startDeck() {
     ArrowRight: next,
     PageUp: back,
     ArrowLeft: back,
+    " ": next,
+    Home: () => show(0),
+    End: () => show(slides.length - 1),
     n: toggleNotes,
     N: toggleNotes,
     f: fullScreen,
@@ -60,8 +63,9 @@ function startDeck() {
       const { key } = event;
       const target = /** @type {Element} */ (event.target);
       if (event.altKey || event.ctrlKey || event.metaKey || target.matches?.("input, select, textarea")) return;
-      // Arrows move within the methods and along the slider.
-      if (key.startsWith("Arrow") && target.matches?.("[role=radio], [role=slider]")) return;
+      // Arrows, Home and End move within the methods and along the slider, and the space bar presses a button.
+      if (/^(Arrow|Home|End)/.test(key) && target.matches?.("[role=radio], [role=slider]")) return;
+      if (key === " " && target.matches?.("button, a")) return;
       if (keys[key]) keys[key]();
       // Escape folds the methods that are unfolded, and does not end the presentation of an explorer.
       else if (key !== "Escape" || slides[at].querySelector("[aria-expanded=true]")) return;
