@@ -155,6 +155,9 @@ def _wrong_line(
         "variance" if scene.pool.row.centered else "mean square" if base.divided_by is all_cells else "sum of squares"
     )
     text = f"divides by {root[worst]:.6g} {where}, but the square root of {name} + eps is {right_root[worst]:.6g}"
+    if root[worst] < 0:
+        details = {"expected": float(right_root[worst]), "seen": float(root[worst])}
+        return "variance", f"{text}. No root is negative: the sign of the output is wrong", details
     added, other_added = root**2 - spread, other_root**2 - other_spread
     if trial.name in ("small", "tiny") or np.allclose(added, other_added, rtol=0.05, atol=0):
         eps = float(added[worst])
