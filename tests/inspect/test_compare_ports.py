@@ -173,7 +173,7 @@ def test_what_was_measured_of_one_norm_alone_is_no_agreement():
         f"{what} in b, and could not be measured in a"
         for what in (
             "what is subtracted is the mean",
-            "the divisor of the sum of squares is m",
+            "the divisor of the sum of squares is |S|",
             "eps is 1e-05",
             "eps is inside the root",
             "weight and bias: none",
