@@ -172,7 +172,7 @@ def test_a_function_of_one_shape():
     assert nv.check(fixed, "layer", shape=(2, 4, 3, 3)).passed
     other = nv.check(fixed, "layer")
     assert other.codes == ("raises",)
-    assert "if it needs another one, pass shape=" in other.findings[0].hint
+    assert "If it needs another shape, pass shape=" in other.findings[0].hint
 
 
 def test_large_arrays_are_compared_on_a_sample_of_their_cells():

@@ -106,7 +106,7 @@ CAUSES = {
         ": its part through the variance is 1 / ",
     ),
     "twice": (scaled(1, 2, 1), ": its part through the mean is 2 times the right one"),
-    "something else": (lambda grad, x: np.abs(backward(grad, x)), "than its output. At cell"),
+    "something else": (lambda grad, x: np.abs(backward(grad, x)), "that does not match its output. At cell"),
 }
 
 

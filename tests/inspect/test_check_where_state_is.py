@@ -329,7 +329,7 @@ def test_a_function_may_leave_the_update_to_its_caller():
     for left in (fn, returns_those_of_the_batch):
         verdict = nv.check(left, "batch", shape=SHAPE)
         assert verdict.passed, str(verdict)
-        assert "to its caller" in verdict.skipped["how running statistics are updated"]
+        assert "its caller " in verdict.skipped["how running statistics are updated"]
     assert nv.check(forgets, "batch", shape=SHAPE).codes == ("running-not-updated",)
 
 
@@ -366,7 +366,7 @@ def test_what_is_not_looked_at_is_said():
     layer = Odd("momentum-reversed", on=True, memory=dict(zip("ab", zeros(), strict=True)))
     verdict = nv.check(layer, "batch", shape=SHAPE)
     assert verdict.passed
-    assert "Not checked: running statistics (found under none of the usual names; give running=" in str(verdict)
+    assert "Not checked: running statistics (not found under the usual names; give running=" in str(verdict)
     assert nv.check(layer, "batch", shape=SHAPE, running=("a", "b")).codes == ("momentum-reversed",)
 
 
@@ -383,7 +383,7 @@ def test_statistics_of_the_last_batch_are_no_running_ones():
     for one in (layer, Caches(None)):
         verdict = nv.check(one, "batch", shape=SHAPE)
         assert verdict.passed, str(verdict)
-        assert verdict.skipped["running statistics"].startswith("mean and var are not carried on")
+        assert verdict.skipped["running statistics"].startswith("mean and var do not carry over")
 
 
 def test_instance_norm_with_running_statistics():

@@ -22,8 +22,8 @@ def spatial(x):
 MESSAGES = [
     (lambda: nv.probe([1]), TypeError, "fn is of type list, which cannot be called; pass a function or a layer"),
     (lambda: nv.probe(np.ndarray), TypeError, "fn is the class ndarray itself; make a layer of it first, and ... that"),
-    (lambda: nv.probe(fails), ValueError, "fn raised KeyError ... (4, 8, 6, 6): 'weight_3'; give the shape ... takes"),
-    (lambda: nv.probe(spatial, (2, 3)), ValueError, "fn raised ValueError on ... 3 axes; give the shape ... it takes"),
+    (lambda: nv.probe(fails), ValueError, "fn raised KeyError ... (4, 8, 6, 6): 'weight_3'; pass ... fn accepts"),
+    (lambda: nv.probe(spatial, (2, 3)), ValueError, "fn raised ValueError on ... 3 axes; pass a shape ... fn accepts"),
     (lambda: nv.probe(lambda x: (x, x)), TypeError, "fn returned a tuple of 2, ... wrap ... returns its output alone"),
     (lambda: nv.probe(lambda x: None), TypeError, "fn returned None, ... wrap it so that it returns its output alone"),
     (lambda: nv.probe(lambda x: 3.0), TypeError, "fn returned a float, ... array; a normalizer gives one of its ..."),
