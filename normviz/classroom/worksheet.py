@@ -19,7 +19,7 @@ from normviz.core.pooling import divisors, pooling
 from normviz.explorer import validation
 from normviz.explorer.axis_names import axis_names, length_names
 from normviz.explorer.constants import LIGHT
-from normviz.explorer.html_page import POLICY
+from normviz.explorer.html_page import scriptless
 from normviz.explorer.sentences import say
 from normviz.explorer.svg.picture import blank, still
 from normviz.explorer.svg.readout import Readout, State, measure, name_of, span
@@ -222,22 +222,7 @@ def end_of(shape: Sequence[int], given: Mapping[str, Any]) -> str | None:
 
 def page(heading: str, body: str) -> str:
     """A page without scripts; `heading` and `body` are HTML."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{say("worksheet.page", title=heading)}</title>
-<style>{COLORS_STYLE}{STYLE}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+    return scriptless(say("worksheet.page", title=heading), COLORS_STYLE + STYLE, f"<main>\n{body}\n</main>")
 
 
 def _sections(on: Subject, state: State, number: int) -> tuple[str, str]:

@@ -121,6 +121,24 @@ def document(
 """
 
 
+def scriptless(title: str, style: str, body: str) -> str:
+    """A self-contained page without a script of its own; `title` and `body` are HTML, `style` CSS rules."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
 def over(
     still: str,
     live: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from normviz.core.methods import METHODS
 from normviz.core.pooling import pooling
 from normviz.explorer import frame_height, js, texts
 from normviz.explorer.frame_height import Steps
-from normviz.explorer.html_page import POLICY, as_json, document
+from normviz.explorer.html_page import as_json, document, scriptless
 from normviz.explorer.scene import without_zeros
 from normviz.explorer.show import Shown, show
 from normviz.explorer.svg import picture
@@ -46,7 +47,14 @@ def contents() -> Iterator[tuple[str, str | bytes]]:
     yield "lecture.html", lecture()
     explorer = show(activations(), "group", 4, index=(0, 5, 6, 5))
     # As it stands in a notebook: what it needs at each width is known.
-    yield "explorer.html", plain("Normalization explorer", "body{margin:0}", f"<main>{explorer.fragment()}</main>")
+    yield (
+        "explorer.html",
+        scriptless(
+            "Normalization explorer",
+            ":root{color-scheme:light dark}body{margin:0}",
+            f"<main>{explorer.fragment()}</main>",
+        ),
+    )
     yield "quiz.html", str(quiz(seed=4).to_html())
     heading, questions, key = worksheet.parts()
     yield "worksheet.html", worksheet.page(heading, questions)
@@ -77,26 +85,7 @@ def index(kinds: Sequence[str]) -> str:
     body = Template(read("kit/index.html")).substitute(
         figures="; ".join(links), table_frames=heights, height=frames()[-1][1], citation=escape(citation())
     )
-    return plain(re.findall("<h1>(.*)</h1>", body)[0], colors() + read("kit/index.css"), body)
-
-
-def plain(title: str, style: str, body: str) -> str:
-    """A page without a script of its own."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+    return scriptless(re.findall("<h1>(.*)</h1>", body)[0], colors() + read("kit/index.css"), body)
 
 
 def frames() -> Steps:
@@ -147,6 +136,7 @@ def explorers_of_lecture() -> dict[str, Shown]:
     }
 
 
+@cache
 def figures() -> dict[str, Shown]:
     """The figures by their names: the cubes of a small tensor, with the set of a cell in sight."""
     x, cell = activations(3)[:, :8, :4, :4], (1, 0, 0, 2)  # on an edge, where each set shows a side
@@ -155,6 +145,7 @@ def figures() -> dict[str, Shown]:
     return {"paper": paper, **made, "all-sets": show(x, "group", 4, index=cell, color="partition")}
 
 
+@cache
 def drawings() -> dict[str, str]:
     """The figures as SVG by the names of their files: the cubes for a light slide, and the charts of the labs."""
     cubes = {name: str(shown.to_svg(alone=True, width=DRAWN, theme="light")) for name, shown in figures().items()}
@@ -248,7 +239,7 @@ def colors() -> str:
     """The colours that the pages of the kit use, as variables for all elements, in the light and in the dark theme."""
     names = ("page", "ink", "muted", "line", "card", "soft", "accent")
     light, dark = (";".join(f"--{name}:{look[name]}" for name in names) for look in js.variables())
-    return f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return f":root{{color-scheme:light dark;{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
 
 
 def read(name: str) -> str:

@@ -21,7 +21,7 @@ from normviz.explorer.widget import Explorer
 from normviz.inspect.audit import page
 from normviz.inspect.audit.registry import AuditWarning
 from normviz.inspect.audit.run import LayerReached, ModelRun, observe
-from normviz.inspect.audit.table import NUMERIC, Row, html_box, html_table, plural, times
+from normviz.inspect.audit.table import NUMERIC, Row, html_box, html_table, needed_pandas, plural, times
 from normviz.inspect.audit.tensors import has_values, short_name, tensors_in, unwrapped, values
 from normviz.inspect.audit.torch_norms import LOCAL, OTHER, Norm
 
@@ -260,11 +260,7 @@ class Audit(Fragment):
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            remedy = "install it with: python -m pip install pandas (without it there is to_dict)"
-            raise ImportError(f"to_frame needs pandas; {remedy}") from error
+        pandas = needed_pandas(" (without it there is to_dict)")
         columns = [field.name for field in dataclasses.fields(NormLayer)]
         return pandas.DataFrame([dataclasses.asdict(layer) for layer in self.layers], columns=columns)
 

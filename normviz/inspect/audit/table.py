@@ -1,9 +1,10 @@
-"""The table and the box in which audits and comparisons are shown, as HTML."""
+"""The table and the box in which audits, comparisons and recordings are shown, as HTML, and as a frame of pandas."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 Row = tuple[Sequence[str], str | None]
 """The cells of a row and, if it is marked, a warning, which may be empty."""
@@ -70,6 +71,16 @@ def html_table(
 def times(shape: Iterable[int]) -> str:
     """Return a shape as text: 2×8×7×7."""
     return "×".join(map(str, shape))
+
+
+def needed_pandas(instead: str = "") -> Any:
+    """Return pandas; ImportError with the command that installs it, and what there is instead."""
+    try:
+        import pandas
+    except ImportError as error:
+        remedy = f"install it with: python -m pip install pandas{instead}"
+        raise ImportError(f"to_frame needs pandas; {remedy}") from error
+    return pandas
 
 
 def plural(count: int, noun: str) -> str:

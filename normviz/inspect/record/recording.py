@@ -16,7 +16,7 @@ import numpy as np
 from normviz.atomic_write import write
 from normviz.core.errors import unknown
 from normviz.explorer.fragment import Fragment
-from normviz.inspect.audit.table import html_box, html_table, plural
+from normviz.inspect.audit.table import html_box, html_table, needed_pandas, plural
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.record.layer import ARRAYS, OF_CHANNELS, OPTIONAL, LayerRecording, frozen
 from normviz.inspect.record.missing import what_is_missing
@@ -162,10 +162,7 @@ class Recording(Fragment):
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas; install it with: python -m pip install pandas") from error
+        pandas = needed_pandas()
         columns: dict[str, list] = {n: [] for n in ("step", "layer", "channel", *OF_CHANNELS, "grad_norm")}
         for layer in (self[name] for name in self.layers):
             T, C = layer.mean.shape
