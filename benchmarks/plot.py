@@ -5,7 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from normviz.labs import chart
+from normviz.charts import chart
 
 PANELS = {
     "Forward": ("forward", ""),

@@ -8,7 +8,7 @@ import pytest
 
 import normviz as nv
 from normviz.book import chart
-from normviz.labs.chart_html import to_html
+from normviz.charts.chart_html import to_html
 
 X = np.zeros((4, 8, 4, 4))
 HUGE = np.broadcast_to(np.float32(1), (10**6, 10**6, 10**3, 10**3))

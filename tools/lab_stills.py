@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import normviz as nv  # noqa: E402
-from normviz.labs import chart  # noqa: E402
+from normviz.charts import chart  # noqa: E402
 from tools.find_browser import find  # noqa: E402
 from tools.pictures import FLAGS  # noqa: E402
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import normviz
 from normviz.atomic_write import write
+from normviz.charts.chart_html import keys_script
 from normviz.explorer import js
 from normviz.explorer.html_page import as_json
 from normviz.explorer.plotly_figure import plain
 from normviz.explorer.validation import drawable
-from normviz.labs.chart_html import keys_script
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"

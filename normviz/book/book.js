@@ -9,7 +9,7 @@ const here = /** @type {HTMLScriptElement} */ (document.currentScript).src;
 const AHEAD = 800;
 /** The smallest scale of a chart: its smallest letters are then 9 pixels high. */
 const MIN_SCALE = 0.8;
-/** The height of a line of a chart's own caption, in pixels: `LINE` of normviz.labs.chart. */
+/** The height of a line of a chart's own caption, in pixels: `LINE` of normviz.charts.chart. */
 const CAPTION_LINE = 17;
 let plotly = null;
 let printing = false;

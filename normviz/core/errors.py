@@ -91,3 +91,9 @@ def check_keywords(function: Callable[P, R], renamed: Mapping[str, str] | None =
         return function(*args, **kwargs)
 
     return checked
+
+
+def given(value: Any) -> str:
+    """Return a value as text for a message, an array by its shape."""
+    shape = getattr(value, "shape", None)
+    return f"an array of shape {shape}" if shape else brief(value)

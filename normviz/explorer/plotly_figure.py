@@ -27,10 +27,11 @@ def plain(markup: str) -> str:
 
 def in_words(figure: go.Figure) -> str:
     """Title, alt text and caption of a figure, and what draws it; "" for a figure without an alt text."""
-    meta = figure.layout.meta if isinstance(figure.layout.meta, dict) else {}
+    layout: Any = figure.layout
+    meta = layout.meta if isinstance(layout.meta, dict) else {}
     if not meta.get("alt"):
         return ""
-    texts = plain(figure.layout.title.text or ""), meta["alt"], meta.get("caption"), say("cube.undrawn")
+    texts = plain(layout.title.text or ""), meta["alt"], meta.get("caption"), say("cube.undrawn")
     return "\n\n".join(fill(text, COLUMNS) for text in texts if text)
 
 

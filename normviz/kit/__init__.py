@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from normviz.charts import chart
 from normviz.classroom import worksheet
 from normviz.classroom.quiz import quiz
 from normviz.core.methods import METHODS
@@ -29,7 +30,7 @@ from normviz.functions.normalize import normalize
 from normviz.functions.reduce import statistics
 from normviz.functions.running import RunningStatistics
 from normviz.labs import __all__ as LABS
-from normviz.labs import chart, published
+from normviz.labs import published
 from normviz.labs.stills import still
 from normviz.samples import activations, filled
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.functions.reduce import moments
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 from normviz.samples import PHOTOGRAPH_OF
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS
 from normviz.core.pooling import default_num_groups
 from normviz.explorer.constants import LIGHT
 from normviz.functions.normalize import normalize
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 
 SHOWN = ("batch", "layer", "instance", "group", "positional")
 PADDING = (0, 8, 16, 32, 64, 128)

@@ -21,10 +21,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz import atomic_write
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 from normviz.samples import photographs
 
 EPS = 1e-5

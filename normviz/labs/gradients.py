@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, default_num_groups, pooling
 from normviz.functions.gradient import gradient
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 
 METHODS = ("batch", "layer", "instance", "group", "positional", "rms")
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)

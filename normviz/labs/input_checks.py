@@ -9,7 +9,7 @@ import numpy as np
 from normviz import samples
 from normviz.core import errors
 from normviz.core.array_kinds import host
-from normviz.core.errors import brief
+from normviz.core.errors import brief, given
 from normviz.core.pooling import canonical
 
 LARGEST = 1e60
@@ -99,17 +99,3 @@ def batch_sizes(values: Any, usual: tuple[int, ...], N: int) -> tuple[int, ...]:
         return tuple(n for n in usual if n <= N)
     meaning = "the number of samples in x"
     return tuple(sorted({whole(n, "batch size", 1, N, meaning) for n in several(values, "batch_sizes", "(2, 8, 32)")}))
-
-
-def width(value: Any, least: int = 320) -> int:
-    """Return the width of a figure in pixels, at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < 10000:
-        which = "width" if least == 320 else "the width of a figure for a projector"
-        raise ValueError(f"{which} must be a number of pixels from {least} to 9999, not {given(value)}")
-    return int(value)
-
-
-def given(value: Any) -> str:
-    """Return a value as text for a message, an array by its shape."""
-    shape = getattr(value, "shape", None)
-    return f"an array of shape {shape}" if shape else brief(value)

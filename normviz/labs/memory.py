@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords, unknown
 from normviz.core.methods import METHODS as LABELS
 from normviz.core.pooling import Pooling, check_shape, default_num_groups, pooling
 from normviz.explorer.plotly_figure import Figure
 from normviz.explorer.svg.palette import HUES, WHITE, hexed, mix
-from normviz.labs import chart
 
 METHODS = ("batch", "layer", "instance", "group", "positional")
 SHAPE = (2, 4, 2, 2)

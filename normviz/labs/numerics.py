@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import brief, check_keywords
 from normviz.explorer.plotly_figure import Figure
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 
 OFFSETS = (0.0, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 RECIPES = ("raw moments", "two passes", "Welford", "Chan")

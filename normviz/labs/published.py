@@ -6,9 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords, unknown
 from normviz.explorer.plotly_figure import Figure
-from normviz.labs import chart
 
 WU_HE = "Wu & He 2018, Group Normalization, arXiv 1803.08494"
 ERROR = "ImageNet validation error (%)"

@@ -7,10 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz import relatives as family
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.core.pooling import pooling
 from normviz.functions.normalize import normalize
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 
 NAMES = {"rms": "RMS", "frn": "FRN + TLU", "switchable": "Switchable", "weight_norm": "Weight Norm"}
 NAMES |= {"weight_standardization": "WS"}

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.core.moments import Moments
 from normviz.core.pooling import divisors
 from normviz.functions.reduce import moments
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 
 SHUFFLES = 20
 

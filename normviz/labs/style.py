@@ -15,11 +15,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from normviz import relatives
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.explorer.plotly_figure import Figure
 from normviz.functions.normalize import normalize
 from normviz.functions.reduce import moments
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 from normviz.samples import PHOTOGRAPHS, photographs
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from normviz.charts import chart
 from normviz.core.errors import check_keywords
 from normviz.functions.normalize import normalize
 from normviz.functions.running import RunningStatistics
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 
 BATCH_SIZES = (2, 4, 8, 16, 32)
 MOMENTA = (0.01, 0.1, 0.5)

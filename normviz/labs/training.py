@@ -16,8 +16,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from normviz import atomic_write
+from normviz.charts import chart
 from normviz.core.errors import check_keywords, unknown
-from normviz.labs import chart, input_checks
+from normviz.labs import input_checks
 from normviz.streaming.progress import NoBar
 
 METHODS = {"batch": "Batch Norm", "group": "Group Norm", "none": "no normalizer"}

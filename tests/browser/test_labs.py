@@ -7,8 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import normviz as nv
+from normviz.charts.chart_html import to_html
 from normviz.explorer.plotly_figure import WIDTH
-from normviz.labs.chart_html import to_html
 from tests.labs.cases import LABS
 
 SLIDERS = [name for name in LABS if name != "published"]

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from plotly.offline import get_plotlyjs
 
 import normviz as nv
-from normviz.labs.chart_html import keys_script
+from normviz.charts.chart_html import keys_script
 
 
 @pytest.fixture

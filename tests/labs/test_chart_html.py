@@ -6,7 +6,7 @@ import pytest
 from plotly import graph_objects as go
 
 import normviz as nv
-from normviz.labs.chart_html import alt, to_html
+from normviz.charts.chart_html import alt, to_html
 
 HOSTILE = '"><img src=x onerror=alert(1)></title></script><script>alert(1)</script>'
 

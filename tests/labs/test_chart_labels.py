@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from normviz.charts import chart
+from normviz.charts.chart_labels import spread
 from normviz.explorer.plotly_figure import Figure, plain
-from normviz.labs import chart
-from normviz.labs.chart_labels import spread
 
 ROOM = chart.Room(760)
 LABELS = st.lists(st.tuples(st.floats(0, 400), st.floats(5, 40)), min_size=1, max_size=8)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import normviz as nv
+from normviz.charts import chart, chart_html
 from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.plotly_figure import Figure, in_words, plain
-from normviz.labs import chart, chart_html
 from tests.labs.cases import LABS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 OF_CHANNELS = ("mean", "var", "running_mean", "running_var", "weight", "bias")
 OF_SETS = ("set_mean", "set_var")
+OF_FIRST_SETS = ("first_mean", "first_var")
 OF_STEPS = ("grad_norm", "samples", "count", "own")
-OPTIONAL = OF_CHANNELS[2:]
-ARRAYS = (*OF_CHANNELS, *OF_SETS, *OF_STEPS)
+OPTIONAL = (*OF_CHANNELS[2:], *OF_FIRST_SETS)
+ARRAYS = (*OF_CHANNELS, *OF_SETS, *OF_FIRST_SETS, *OF_STEPS)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +37,8 @@ class LayerRecording:
         blocks.0 calls; the name of the class or function.
     kind, num_groups
         A key of METHODS, and G of Group Norm.
+    shape
+        Of the layer's input at its first recorded call, (N, C, *spatial).
     eps, momentum
         None where there is none. `momentum` is the share of the newest batch in the running statistics.
     mean, var
@@ -42,6 +46,9 @@ class LayerRecording:
     set_mean, set_var
         Minimum, quartiles and maximum over the layer's own pooling sets: shape (T, 5). Where the method takes no mean
         (rms), they are 0 and those of the mean square.
+    first_mean, first_var
+        The same statistics of the first S pooling sets, (T, S): in the order of the sets' first cells in (N, C,
+        *spatial); S is at most 64, or C if that is more. None for Batch Norm, whose sets are the channels.
     running_mean, running_var
         As they stand after the forward, (T, C); None if the layer has none.
     weight, bias
@@ -60,12 +67,15 @@ class LayerRecording:
     type: str
     kind: str
     num_groups: int | None
+    shape: tuple[int, ...]
     eps: float | None
     momentum: float | None
     mean: np.ndarray
     var: np.ndarray
     set_mean: np.ndarray
     set_var: np.ndarray
+    first_mean: np.ndarray | None
+    first_var: np.ndarray | None
     running_mean: np.ndarray | None
     running_var: np.ndarray | None
     weight: np.ndarray | None
@@ -126,12 +136,16 @@ def frozen(name: str, series: Series, steps: int) -> LayerRecording:
         if came:
             grad_norm[step] = np.sqrt(np.sum(came))
     norm = series.norm
+    shape = norm.canonical(norm.shape)
+    shape = shape if len(shape) <= 5 else (*shape[:2], math.prod(shape[2:]))
     tables: dict[str, Any] = {of: table(of, C) for of in OF_CHANNELS} | {of: table(of, 5) for of in OF_SETS}
+    tables |= {of: _first_sets(rows, of, steps) for of in OF_FIRST_SETS}
     return LayerRecording(
         name=name,
         type=series.type,
         kind=norm.kind,
         num_groups=norm.num_groups,
+        shape=shape,
         eps=norm.eps,
         momentum=series.momentum,
         **tables,
@@ -140,3 +154,14 @@ def frozen(name: str, series: Series, steps: int) -> LayerRecording:
         count=numbers("count", int),
         own=numbers("own", bool),
     )
+
+
+def _first_sets(rows: dict[int, dict[str, Any]], of: str, steps: int) -> np.ndarray | None:
+    """Return the rows as a table; in a smaller batch than the first one, some sets are missing."""
+    given = {step: row[of] for step, row in rows.items() if row[of] is not None}
+    if not given:
+        return None
+    filled = np.full((steps, max(map(len, given.values()))), np.nan)
+    for step, row in given.items():
+        filled[step, : len(row)] = row
+    return filled

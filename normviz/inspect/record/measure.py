@@ -16,6 +16,8 @@ from normviz.inspect.audit.tensors import has_values, values
 from normviz.inspect.audit.torch_norms import Norm
 
 QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FIRST_SETS = 64
+"""Of the first pooling sets, this many have their statistics kept, or C if that is more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Measured:
     # mean, m2: of the channels, (C,)
     mean: np.ndarray
     m2: np.ndarray
-    # set_mean, set_var: one number a set, flat
+    # set_mean, set_var: one number a set, flat, in the order of the first cells of the sets in (N, C, *spatial)
     set_mean: np.ndarray
     set_var: np.ndarray
 
@@ -70,6 +72,12 @@ def quartiles(of_sets: np.ndarray) -> np.ndarray:
         return np.quantile(of_sets, QUARTILES)
 
 
+def first_sets(norm: Norm, measured: Measured) -> dict[str, np.ndarray | None]:
+    """Return mean and variance of the first sets, by name; None where the sets are the channels."""
+    most, sets = max(FIRST_SETS, norm.channels), {"first_mean": measured.set_mean, "first_var": measured.set_var}
+    return {name: None if norm.kind == "batch" else array[:most].copy() for name, array in sets.items()}
+
+
 def per_channel(parameter: Any, norm: Norm) -> np.ndarray | None:
     """Return a weight or bias as one number per channel; the mean over a channel if each element has one of its own."""
     if parameter is None or not has_values(parameter):
@@ -91,7 +99,9 @@ def _of_sets(norm: Norm, x: Any, atoms: Moments) -> tuple[np.ndarray, np.ndarray
         return pooled.mean, pooled.var
     # A set is a box of cells: each axis is cut into pieces, and the cells of a box become a row.
     pairs = [part for n, b in zip(norm.shape, norm.block, strict=True) for part in (n // b, b)]
-    boxes = x.reshape(pairs).permute(*range(0, len(pairs), 2), *range(1, len(pairs), 2))
+    grid = [*range(0, len(pairs), 2)]
+    grid.insert(1, grid.pop(norm.channel_axis))
+    boxes = x.reshape(pairs).permute(*grid, *range(1, len(pairs), 2))
     found = _moments(boxes.reshape(1, -1, math.prod(norm.block)), 1)
     mean, var = found.mean[0], found.m2[0] / found.count
     return (mean, var) if norm.centered else (np.zeros_like(mean), var + np.square(mean))

@@ -39,7 +39,7 @@ from normviz.inspect.audit.tensors import (
 )
 from normviz.inspect.audit.torch_norms import Norm, arguments_of, function_of, norm_calls, norm_of_call
 from normviz.inspect.audit.trial import norm_by_trial
-from normviz.inspect.record.measure import Measured, measure, per_channel, quartiles
+from normviz.inspect.record.measure import Measured, first_sets, measure, per_channel, quartiles
 
 Row = dict[str, Any]
 
@@ -171,6 +171,7 @@ class Recorder:
             "var": measured.var,
             "set_mean": quartiles(measured.set_mean),
             "set_var": quartiles(measured.set_var),
+            **first_sets(use.norm, measured),
             "running_mean": running[0],
             "running_var": running[1],
             "weight": use.weight,

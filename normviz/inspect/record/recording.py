@@ -111,7 +111,7 @@ class Recording(Fragment):
 
         The file is a NumPy archive (.npz), with the arrays of layer i under the names "i.mean", "i.var" and so on.
         """
-        names = ("name", "type", "kind", "num_groups", "eps", "momentum")
+        names = ("name", "type", "kind", "num_groups", "shape", "eps", "momentum")
         layers = [self[name] for name in self.layers]
         header = {"format": _FORMAT, "every": self.every, "layers": [{n: getattr(a, n) for n in names} for a in layers]}
         arrays = {"header": np.array(json.dumps(header)), "steps": np.array(self.steps, np.int64)}
@@ -147,6 +147,7 @@ class Recording(Fragment):
                 for name, array in found.items():
                     if name not in OPTIONAL if array is None else len(array) != len(loaded._steps):
                         raise ValueError(f"{name} of layer {i} does not have one row for each step")
+                of_layer["shape"] = tuple(of_layer["shape"])
                 loaded._layers[of_layer["name"]] = LayerRecording(**of_layer, **found)
         except (ValueError, KeyError, TypeError, EOFError, BadZipFile, AttributeError) as error:
             raise ValueError(f"{path} holds no recording ({error}); Recording.save writes one") from error
@@ -174,6 +175,20 @@ class Recording(Fragment):
                 array = getattr(layer, name)
                 columns[name].append(np.full(T * C, np.nan) if array is None else array.reshape(-1))
         return pandas.DataFrame({n: np.concatenate(parts) if parts else [] for n, parts in columns.items()})
+
+    # ---- to look at ----
+
+    def explore(self, name: str, *, time: int | None = None, **keywords: Any) -> Any:
+        """Show a layer as an explorer with a slider over time."""
+        raise NotImplementedError
+
+    def figure(self, other: Recording | None = None, *, width: int | None = None, presenter: bool = False) -> Any:
+        """Draw all layers over time; with another recording, both."""
+        raise NotImplementedError
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Return a page of the recording, or write it to `path`."""
+        raise NotImplementedError
 
     # ---- in words ----
 

@@ -28,13 +28,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from normviz.charts.chart_labels import Ends, label_ends, steps_of
+from normviz.core.errors import given
 from normviz.explorer.constants import CONSTANTS
 from normviz.explorer.constants import DARK as EXPLORER_DARK
 from normviz.explorer.constants import LIGHT as EXPLORER_LIGHT
 from normviz.explorer.plotly_figure import WIDTH, Figure
 from normviz.explorer.svg.palette import HIGH, LOW, MIDDLE, hexed
-from normviz.labs import input_checks
-from normviz.labs.chart_labels import Ends, label_ends, steps_of
 
 NAMES = ("blue", "orange", "green", "pink", "cyan", "red", "yellow", "grey")
 COLOURS = {name: hexed(tuple(rgb)) for name, rgb in zip(NAMES, CONSTANTS["lines"], strict=True)}
@@ -101,9 +101,17 @@ class Room:
 def room(width: int | None, presenter: bool) -> Room:
     """Return the room of a figure; a width of None is 760 pixels on a page and 1240 for a projector."""
     if not isinstance(presenter, bool):
-        raise TypeError(f"presenter must be True or False, not {input_checks.given(presenter)}")
+        raise TypeError(f"presenter must be True or False, not {given(presenter)}")
     usual = PROJECTED if presenter else WIDTH
-    return Room(usual if width is None else input_checks.width(width, 800 if presenter else 320), presenter)
+    return Room(usual if width is None else pixels(width, 800 if presenter else 320), presenter)
+
+
+def pixels(value: Any, least: int = 320) -> int:
+    """Return the width of a figure in pixels, at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < 10000:
+        which = "width" if least == 320 else "the width of a figure for a projector"
+        raise ValueError(f"{which} must be a number of pixels from {least} to 9999, not {given(value)}")
+    return int(value)
 
 
 def template(dark: bool = False, room: Room = Room(WIDTH)) -> go.layout.Template:
@@ -150,7 +158,7 @@ def panels(
     vertical = 0.34 / count if stacked_gap is None else stacked_gap
     spacing: dict[str, Any] = {"horizontal_spacing": gap, "vertical_spacing": vertical}
     places = [{"row": row + 1, "col": col + 1} for row in range(rows) for col in range(cols)]
-    figure = make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles), figure=Figure())
+    figure: Any = make_subplots(rows=rows, cols=cols, **spacing, subplot_titles=list(titles), figure=Figure())
     for title, axis in zip(figure.layout.annotations, figure.select_xaxes(), strict=False):
         title.update(x=axis.domain[0], xanchor="left", align="left", name=PANEL)
     return figure, places
