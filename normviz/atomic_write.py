@@ -18,7 +18,7 @@ def check_path(path: Any) -> Path:
     Raises
     ------
     TypeError, ValueError
-        If `path` is no path.
+        If `path` is no path, or is empty.
     OSError
         If it is a folder, lies in a folder that does not exist, or is a link that leads to itself.
     """
@@ -28,6 +28,8 @@ def check_path(path: Any) -> Path:
         name = None
     if not isinstance(name, str):
         raise TypeError(f"path must be a str or a Path, not {type(path).__name__}")
+    if not name:
+        raise ValueError("path is empty; give the name of a file")
     target = Path(name)
     try:
         wrong = "a null character" if b"\0" in os.fsencode(name) else ""

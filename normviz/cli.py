@@ -26,10 +26,22 @@ FIRST_NOTEBOOK = "00_tour.ipynb"
 PAGE = Path("normviz.html")
 GROUPS = "Number of groups, a divisor of C; for ghost the number of slices, a divisor of N.  [default: up to 4]"
 
+
+class Named(click.Path):
+    """A path that has a name: pathlib would take an empty one for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; fail on an empty name."""
+        if value == "":
+            self.fail(f"The name is empty; give the name of a {'file' if self.file_okay else 'folder'}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = Named(path_type=Path)
+FOLDER = Named(file_okay=False, path_type=Path)
+
 OUTPUT = "The file to write: an HTML page, or a still picture if the name ends in .svg."
-output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), default=PAGE, show_default=True, help=OUTPUT
-)
+output_option = click.option("-o", "--output", type=FILE, default=PAGE, show_default=True, help=OUTPUT)
 
 key_option = click.option("--key", metavar="NAME", help="The array to read, if the file holds several.")
 
@@ -130,11 +142,11 @@ def lab(jupyter_options: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("folder", type=FOLDER, metavar="DIR")
 @click.option(
     "--offline",
     "pyodide",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=Named(path_type=Path, exists=True, file_okay=False),
     metavar="PYODIDE_DIR",
     help="Copy what is needed of this folder with Pyodide, so that the site asks no other server.",
 )
@@ -164,7 +176,7 @@ def studio(options: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=INSTRUCTOR)
+@click.argument("folder", type=FOLDER, default=INSTRUCTOR)
 def instructor(folder: Path) -> None:
     """Write the course with solutions and teaching notes.
 
@@ -175,7 +187,7 @@ def instructor(folder: Path) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("folder", type=FOLDER, metavar="DIR")
 @click.option("--replace", is_flag=True, help="Write also the files that exist, such as those of an earlier version.")
 def kit(folder: Path, replace: bool) -> None:
     """Write what a lecturer needs into a folder.
@@ -207,7 +219,7 @@ def kit(folder: Path, replace: bool) -> None:
 @click.option(
     "--anywidget",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Write no page, but into DIR the files that MyST's directive {anywidget} takes, and print the directive.",
 )
@@ -230,7 +242,7 @@ def export(
     if shape:
         x = random_normal(source, key)
     elif len(source) == 1:
-        x = load(Path(source[0]), key)
+        x = load(FILE.convert(source[0], None, context), key)
     else:
         raise click.UsageError(f"export takes one FILE, not {len(source)}; for random numbers add --shape")
     explorer = nv.Explorer(x, **options)
@@ -243,13 +255,13 @@ def export(
 @cli.command()
 @click.argument("source", nargs=-1, required=True, metavar="MODULE:FACTORY --shape N C [D] [H] [W]")
 @click.option("--shape", is_flag=True, help="Run the model on random normal numbers of this shape (seeded).")
-@click.option("--example", type=click.Path(path_type=Path), metavar="FILE", help="Run it on the array of a file.")
+@click.option("--example", type=FILE, metavar="FILE", help="Run it on the array of a file.")
 @key_option
 @click.option("--training-batch", type=int, metavar="B", help="Number of samples normalized together in training.")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Leave out this warning; may be repeated.")
 @click.option("--also", multiple=True, metavar="CODE", help="Add this optional warning; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print layers and warnings as JSON.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with all layers live.")
+@click.option("--html", type=FILE, metavar="FILE", help="Also write a page with all layers live.")
 @click.pass_context
 def audit(
     context: click.Context, source: tuple[str, ...], shape: bool, as_json: bool, html: Path | None, **options: Any

@@ -117,6 +117,8 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path):
         write(tmp_path, "text")
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere to write page\.html into"):
         write(tmp_path / "nowhere" / "page.html", "text")
+    with pytest.raises(ValueError, match=r"^path is empty; give the name of a file$"):
+        write("", "text")
     with pytest.raises(ValueError, match="holds a null character"):
         write(f"{tmp_path}/a\0b", "text")
     with pytest.raises(ValueError, match=r"^path .*a.ud800b' holds half a character"):

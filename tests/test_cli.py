@@ -180,6 +180,35 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(line, words, folder, capsys
     assert sorted(folder.rglob("*")) == before
 
 
+NO_FOLDER = "The name is empty; give the name of a folder."
+NO_FILE = "The name is empty; give the name of a file."
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["kit", ""], NO_FOLDER),
+        (["instructor", ""], NO_FOLDER),
+        (["lite", ""], NO_FOLDER),
+        (["lite", "site", "--offline", ""], NO_FOLDER),
+        (["export", "--shape", "2", "4", "--anywidget", ""], NO_FOLDER),
+        (["export", "--shape", "2", "4", "-o", ""], NO_FILE),
+        (["export", ""], NO_FILE),
+        (["playground", "--no-open", "-o", ""], NO_FILE),
+        (["audit", "no_such:thing", "--example", ""], NO_FILE),
+        (["audit", "no_such:thing", "--shape", "2", "4", "--html", ""], NO_FILE),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_an_empty_name_is_not_the_current_folder(line, words, folder, capsys):
+    """As a shell gives it for a variable that is not set: normviz kit "$FOLDER"."""
+    assert cli.main(line) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(rf"normviz: .*{re.escape(words)}\n", said.err), said.err
+    assert not list(folder.iterdir())
+
+
 @given(st.data())
 def test_a_damaged_file_is_refused_or_read_as_an_array(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "x.npy"
