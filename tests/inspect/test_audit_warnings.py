@@ -179,6 +179,17 @@ def test_a_reused_layer_is_judged_by_its_smallest_maps():
     assert (w.code, w.numbers["size"]) == ("small-set", 4)
 
 
+def test_instance_norm_by_a_g_that_suits_the_wider_layers_says_so():
+    """One G for all layers, and the first has only G channels. Alone, or beside another G, it is the plain sentence."""
+    plain = "Group Norm with G = C = 32 has one channel to a group: it is Instance Norm"
+    for G, more in ((32, " here, and Group Norm in the wider layers with G = 32"), (16, "")):
+        model = nn.Sequential(nn.GroupNorm(32, 32), nn.Conv2d(32, 64, 1), nn.GroupNorm(G, 64))
+        (w,) = nv.audit(model, torch.randn(2, 32, 6, 6)).warnings
+        assert (w.code, w.layer, w.message) == ("accidental-instance", "0", plain + more)
+        exec(w.fix)
+        assert nv.audit(model, torch.randn(2, 32, 6, 6)).warnings == []
+
+
 def test_after_a_layer_that_torch_refuses_the_rest_is_audited_as_well():
     model = nn.Sequential(nn.GroupNorm(4, 8), nn.Conv2d(6, 8, 3), nn.GroupNorm(8, 8))
     found = nv.audit(model, torch.randn(2, 6, 6, 6))

@@ -82,12 +82,13 @@ def _set_words(layer: LayerRecord, size: int, training_batch: int | None) -> tup
 def _accidental_instance(
     layers: Sequence[LayerRecord], training_batch: int | None
 ) -> Iterator[tuple[LayerRecord, Text]]:
-    """Group Norm with G = C, which is Instance Norm; not where wider layers of the model have this G as well."""
-    meant = {G for G, C, _ in map(_groups, layers) if G < C}
+    """Group Norm with G = C, which is Instance Norm; a G that suits wider layers is often set for all of a model."""
+    elsewhere = {G for G, C, _ in map(_groups, layers) if G < C}
     for layer in layers:
         G, C, numbers = _groups(layer)
-        if G == C > 1 and G not in meant:
+        if G == C > 1:
             message = f"Group Norm with G = C = {C} has one channel to a group: it is Instance Norm"
+            message += f" here, and Group Norm in the wider layers with G = {G}" * (G in elsewhere)
             remedy = "use fewer groups, or InstanceNorm if you want that method"
             yield layer, (message, remedy, numbers, group_norm(layer, most_groups=C // 2))
 
