@@ -242,8 +242,10 @@ def build(on: Subject) -> dict[str, Any]:
         "labels": None if on.labels is None else pack_labels(on.labels),
         "marks": None if on.marks is None else np.flatnonzero(on.marks).tolist(),
         "title": on.title,
-        "methods": rows(),
+        "methods": rows() if on.time is None else [row for row in rows() if row["name"] == on.time.sets.method],
     }
+    if on.time is not None:
+        scene["time"] = on.time.packed()
     if on.recipe is not None:
         scene["editable"] = {"recipe": on.recipe, "sample": packed_sample()}
     if on.tensor.coarse is not None and on.sets is not None:
@@ -263,10 +265,14 @@ def colors(drawn: np.ndarray, *, exact: bool) -> tuple[np.ndarray | None, tuple[
     finite = small[np.isfinite(small)].clip(-LARGEST, LARGEST)
     low, high = (float(q) for q in np.percentile(finite, [2, 98])) if finite.size else (0.0, 0.0)
     extent = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if exact:
-        return None, extent, (low, high)
-    share = (small.clip(-LARGEST, LARGEST) - extent[0]) / ((extent[1] - extent[0]) or 1.0)
-    return np.where(np.isfinite(small), np.round(share * 254), 255).astype(np.uint8), extent, (low, high)
+    return None if exact else levels(small, extent), extent, (low, high)
+
+
+@np.errstate(all="ignore")
+def levels(drawn: np.ndarray, extent: tuple[float, float]) -> np.ndarray:
+    """`coarse` of a Tensor: what is drawn, in steps of one byte between the ends of its extent."""
+    share = (drawn.clip(-LARGEST, LARGEST) - extent[0]) / ((extent[1] - extent[0]) or 1.0)
+    return np.where(np.isfinite(drawn), np.round(share * 254), 255).astype(np.uint8)
 
 
 @np.errstate(all="ignore")

@@ -24,6 +24,7 @@ from normviz.core.pooling import canonical, check_cell, check_groups, divisors, 
 from normviz.explorer import scene
 from normviz.explorer.recipe import Recipe, fill_anew, of_given
 from normviz.explorer.svg.geometry import bins
+from normviz.explorer.timeline import Timeline
 from normviz.samples import activations
 
 COLORS = ("set", "partition", "value", "normalized", "gradient")
@@ -57,6 +58,8 @@ class Subject:
         Which given set each cell of `values` is in, the statistics of these sets, and which cells are marked.
     recipe
         How x is made, where the reader of the page may change x; None where x is fixed.
+    time
+        What a recording has of a layer, whose tensor has no values.
     """
 
     x: Any
@@ -72,6 +75,7 @@ class Subject:
     title: str | None = None
     per_output: bool = False
     recipe: Recipe | None = None
+    time: Timeline | None = None
 
     @property
     def values(self) -> np.ndarray:
@@ -87,7 +91,7 @@ class Subject:
     @property
     def says_more(self) -> bool:
         """Whether the explorer has texts or controls that x alone does not ask for, or notes on how x is drawn."""
-        given = (self.weight, self.bias, self.running, self.labels, self.marks, self.title)
+        given = (self.weight, self.bias, self.running, self.labels, self.marks, self.title, self.time)
         return any(each is not None for each in given) or len(self.shape) == 5 or max(bins(self.shape)) > 1
 
     @cached_property

@@ -20,6 +20,7 @@ from normviz.explorer.svg.geometry import Range, bins, cube_shape, ranges_of
 from normviz.explorer.svg.gradient import gradient_of
 
 if TYPE_CHECKING:
+    from normviz.explorer.timeline import Timeline
     from normviz.explorer.validation import Subject
 
 State = Mapping[str, Any]
@@ -85,7 +86,8 @@ def measure(on: Subject, state: State) -> Readout:
         mean, var = (float(each[index[1]]) for each in on.running)
     elif found := on.tensor.known(row.name, sets.num_groups):
         mean, var = float(found.mean.flat[label]), float(found.var.flat[label])
-    return Readout(row, index, sets, label, sets.size, sets.count, evaluating, mean, var, x)
+    size = sets.size if on.time is None else on.time.size
+    return Readout(row, index, sets, label, size, sets.count, evaluating, mean, var, x)
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------
@@ -125,19 +127,45 @@ def name_of(state: State) -> str:
 
 
 def status(on: Subject, state: State, shown: Readout) -> str:
-    """The status line: the set, its size, mean and variance, and the gradient; in a prediction the question."""
-    name, cell = name_of(state), say("common.cell", index=", ".join(map(str, shown.index)))
+    """The status line: the set, its size, mean and variance, and the gradient; in a prediction the question.
+
+    Of a recording it also tells the step, and the running statistics.
+    """
+    line = status_of_set(on, state, shown)
+    return line if on.time is None else status_at_step(on.time, state, shown, line)
+
+
+def status_of_set(on: Subject, state: State, shown: Readout) -> str:
+    """The status line without what belongs to a step of a recording."""
+    name, cell = name_of(state), cell_name(shown)
     if state.get("predict"):
         return say("status.question", name=name, cell=cell)
     more = f" {gradient_text(on, state, shown)}" if state["color"] == "gradient" and shown.mean is not None else ""
     if shown.evaluating:
         return say("status.eval", name=name, cell=cell, mean=decimal(shown.mean), var=decimal(shown.var)) + more
-    axes = zip(axis_names(on.shape, shown.row.axes), shown.ranges, strict=False)
+    pooled = shown.ranges if on.time is None else on.time.at_step(shown.ranges)
+    axes = zip(axis_names(on.shape, shown.row.axes), pooled, strict=False)
     ranges = ", ".join(f"{axis} {span(each)}" for axis, each in axes) or say("status.given", label=shown.label)
     about = {"name": name, "cell": cell, "set": ranges, "size": shown.size, "spread": spread_name(shown.row)}
     if shown.mean is None:
         return say("status.set-pending", **about)
     return say("status.set", **about, mean=decimal(shown.mean, digits_for(shown)), var=decimal(shown.var)) + more
+
+
+def status_at_step(time: Timeline, state: State, shown: Readout, line: str) -> str:
+    """The status line of a recorded step, from the line about its set."""
+    if not time.has(shown.index):
+        return say("time.absent", step=time.step, name=name_of(state), cell=cell_name(shown))
+    if time.running is None or time.gap is None or shown.evaluating:
+        return say("time.status", step=time.step, line=line)
+    mean, var = (decimal(float(array[time.at, shown.index[1]])) for array in time.running)
+    gap = decimal(float(time.gap[time.at, shown.label]))
+    return say("time.status-running", step=time.step, line=line, mean=mean, var=var, gap=gap)
+
+
+def cell_name(shown: Readout) -> str:
+    """The picked cell."""
+    return say("common.cell", index=", ".join(map(str, shown.index)))
 
 
 def gradient_text(on: Subject, state: State, shown: Readout) -> str:

@@ -167,16 +167,24 @@ def _gap(atoms: Moments, norm: Norm) -> tuple[float, float]:
 def gap_and_ratio(
     mean: np.ndarray, var: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, eps: float
 ) -> tuple[float, float]:
-    """Compare the output by the sets' own statistics with the one by the running statistics.
+    """Return the gap of all sets together, and how much larger their variance is than the running one."""
+    with np.errstate(all="ignore"):
+        square = squared_gaps(mean, var, running_mean, running_var, eps)
+        return float(np.sqrt(square.mean())), float(np.mean((var + eps) / (running_var + eps)))
 
-    If z is the output by the sets' own, then a + b z is the output by the running ones. So the mean square of the
-    difference follows from the sets' means and variances: a^2 + (b - 1)^2 var(z).
+
+@np.errstate(all="ignore")
+def squared_gaps(
+    mean: np.ndarray, var: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, eps: float
+) -> np.ndarray:
+    """Compare the output by each set's own statistics with the one by the running statistics.
+
+    If z is the output by the set's own, then a + b z is the output by the running ones. So the mean square of the
+    difference follows from the set's mean and variance: a^2 + (b - 1)^2 var(z).
     """
     spread = np.sqrt(running_var + eps)
-    with np.errstate(all="ignore"):
-        a, b = (mean - running_mean) / spread, np.sqrt(var + eps) / spread
-        square = np.square(a) + np.square(b - 1) * var / (var + eps)
-        return float(np.sqrt(square.mean())), float(np.mean((var + eps) / (running_var + eps)))
+    a, b = (mean - running_mean) / spread, np.sqrt(var + eps) / spread
+    return np.square(a) + np.square(b - 1) * var / (var + eps)
 
 
 def _dead_channels(x: np.ndarray, norm: Norm) -> tuple[int, ...]:

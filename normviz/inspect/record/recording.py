@@ -18,6 +18,7 @@ from normviz.core.errors import unknown
 from normviz.explorer.fragment import Fragment
 from normviz.inspect.audit.table import html_box, html_table, needed_pandas, plural
 from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.record.explore import explored
 from normviz.inspect.record.layer import ARRAYS, OF_CHANNELS, OPTIONAL, LayerRecording, frozen
 from normviz.inspect.record.missing import what_is_missing
 from normviz.inspect.record.rules import RecordWarning, find_warnings
@@ -180,7 +181,7 @@ class Recording(Fragment):
 
     def explore(self, name: str, *, time: int | None = None, **keywords: Any) -> Any:
         """Show a layer as an explorer with a slider over time."""
-        raise NotImplementedError
+        return explored(self, name, time, keywords)
 
     def figure(self, other: Recording | None = None, *, width: int | None = None, presenter: bool = False) -> Any:
         """Draw all layers over time; with another recording, both."""
