@@ -18,6 +18,19 @@ def test_the_figure_underlines_the_chosen_method(page, exported):
         assert chosen.get_attribute("data-method") == name
 
 
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_line_under_a_title_is_as_wide_as_the_title(new_page, exported, width):
+    """Nearly: the fonts of readers differ, and the still picture cannot measure any."""
+    page = new_page(width)
+    root = open_file(page, exported, "#view=paper")
+    for label in ("Group Norm", "Batch Norm", "Instance Norm"):
+        choose(root, label)
+        drawn(page)
+        line, text = (root.locator(name).bounding_box() for name in (".nv-underline", ".nv-labels .nv-chosen"))
+        assert line["width"] == pytest.approx(text["width"], rel=0.15)
+        assert line["x"] + line["width"] / 2 == pytest.approx(text["x"] + text["width"] / 2, abs=2)
+
+
 def test_keys_turn_the_cube_and_turn_it_back(root):
     stage, outline = root.get_by_role("application"), root.locator("path.nv-outline")
     first, reset = outline.get_attribute("d"), root.get_by_role("button", name="Reset view")

@@ -225,7 +225,8 @@ def paper_letters(pen: Pen, cubes: Cubes) -> Iterator[str]:
         ink = "ink" if chosen else "muted"
         yield pen.text(left, top - over["above"], title, 14, ink, "middle", bold=chosen, **groups)
         if chosen:
-            d = f"M{number(left - under['half'])} {number(top - under['above'])}h{2 * under['half']}"
+            long = under["letter"] * len(title + "".join(groups.values()))
+            d = f"M{number(left - long / 2)} {number(top - under['above'])}h{number(long)}"
             yield line(pen, "underline", d, "accent")
 
 

@@ -570,10 +570,12 @@ function paperLabels(frame, view, data, state) {
     const [first, channel, ...spatial] = lengthNames(data.shape, row);
     const look = { "text-anchor": "middle", class: chosen ? "nv-chosen" : "nv-title", "data-method": name };
     const narrow = frame.width < Math.max(over.narrow, over.letter * methodName(row, state.G).length);
-    const title = svg("text", { x: left, y: top - over.above, ...look }, narrow ? row.short : row.label);
-    if (hasGroups(row))
-      title.append(formulaLetter("G", { dx: 5 }), ` = ${fitting(state.G, cutLength(row, data.shape))}`);
-    const line = `M${left - underline.half} ${top - underline.above}h${2 * underline.half}`;
+    const label = narrow ? row.short : row.label;
+    const groups = hasGroups(row) ? ` = ${fitting(state.G, cutLength(row, data.shape))}` : "";
+    const title = svg("text", { x: left, y: top - over.above, ...look }, label);
+    if (groups) title.append(formulaLetter("G", { dx: 5 }), groups);
+    const long = underline.letter * (label + (groups && " G") + groups).length;
+    const line = `M${left - long / 2} ${top - underline.above}h${long}`;
     return [
       text([zx, zy], [paper.positions, 0], "middle", spatial.join(", "), "", { transform: turned }),
       text(at(X / 2, 0, Z), paper.channel, "end", channel),
