@@ -174,7 +174,7 @@ def five(values):
 def expected(rows, channel_axis, sets_of, mean_taken=True):
     """Return the numbers that a recording must have, computed with NumPy alone, by name of the attribute."""
     out = {k: [] for k in ("mean", "var", "set_mean", "set_var", "grad_norm", "weight", "bias", "samples", "count")}
-    out |= {"running_mean": [], "running_var": []}
+    out |= {"running_mean": [], "running_var": [], "first_mean": [], "first_var": []}
     C = next(use["x"].shape[channel_axis] for uses in rows for use in uses)
     for uses in rows:
         flat = [np.moveaxis(use["x"], channel_axis, 0).reshape(C, -1) for use in uses]
@@ -184,6 +184,8 @@ def expected(rows, channel_axis, sets_of, mean_taken=True):
         sets = [s.ravel() for use in uses for s in sets_of(use["x"])]
         means = [s.mean() if mean_taken else 0.0 for s in sets] or [np.nan]
         variances = [s.var() if mean_taken else np.mean(s**2) for s in sets] or [np.nan]
+        out["first_mean"].append(means[: max(64, C)])
+        out["first_var"].append(variances[: max(64, C)])
         out["set_mean"].append(five(means))
         out["set_var"].append(five(variances))
         squares = [q for use in uses for q in use["squares"]]
@@ -193,7 +195,14 @@ def expected(rows, channel_axis, sets_of, mean_taken=True):
         for key in ("weight", "bias", "running_mean", "running_var"):
             value = uses[-1][key] if uses else np.full(C, np.nan)
             out[key].append(None if value is None else value.reshape(C, -1).mean(1))
-    return {k: None if any(v is None for v in vs) else np.array(vs) for k, vs in out.items()}
+    for key in ("first_mean", "first_var"):
+        most = max(map(len, out[key]))
+        out[key] = [[*row, *[math.nan] * (most - len(row))] for row in out[key]]
+        if sets_of is channels:  # then they are `mean` and `var`
+            out[key] = [None]
+    arrays = {k: None if any(v is None for v in vs) else np.array(vs) for k, vs in out.items()}
+    x = np.moveaxis(next(use["x"] for uses in rows for use in uses), channel_axis, 1)
+    return arrays | {"shape": np.array(x.shape)}
 
 
 def channels(x):

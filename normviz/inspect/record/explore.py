@@ -34,7 +34,7 @@ def explored(recording: Recording, name: Any, time: Any, keywords: Mapping[str, 
         if keyword not in KEYWORDS:
             raise TypeError(f"explore(): {unknown('keyword', keyword, ('time', *KEYWORDS))}")
     if not recording.steps:
-        raise ValueError("the recording has no steps, so there is nothing to explore; train inside its with block")
+        raise ValueError("the recording has no steps to explore; train inside its with block")
     if not isinstance(name, str) or name not in recording.layers:
         raise ValueError(unknown("layer", name, map(short_name, recording.layers)))
     layer = recording[name]
@@ -53,7 +53,7 @@ def explored(recording: Recording, name: Any, time: Any, keywords: Mapping[str, 
         title=short_name(name) if title is None else drawable(title),
         time=time,
     )
-    return Shown(on, _state(on, time, keywords))
+    return Shown(on, _state(short_name(name), on, time, keywords))
 
 
 def recorded_sets(layer: LayerRecording) -> Pooling:
@@ -63,30 +63,33 @@ def recorded_sets(layer: LayerRecording) -> Pooling:
     """
     who, found = short_name(layer.name), layer.mean if layer.kind == "batch" else layer.first_mean
     if not layer.called.any():
-        raise ValueError(f"layer {who} was not called in a recorded step, so it has no statistics to show")
+        raise ValueError(f"layer {who} was not called in a recorded step, so there is nothing to show")
     if layer.kind not in METHODS or found is None or not found.shape[1]:
         kind = layer.type if layer.kind not in METHODS else layer.label
-        raise ValueError(f"the pooling sets of layer {who} ({kind}) were not recorded; figure() shows its channels")
-    shape = list(layer.shape)
-    sets = pooling(layer.kind, shape, layer.num_groups if METHODS[layer.kind].has_groups else None)
-    left = found.shape[1]
-    for axis in range(len(shape)):
+        what = f"the pooling sets of layer {who} ({kind}) are not known"
+        raise ValueError(f"{what}, so there is no set to show; figure() shows its channels")
+    row, shape, S = METHODS[layer.kind], list(layer.shape), found.shape[1]
+    sets = pooling(layer.kind, shape, layer.num_groups if row.has_groups else None)
+    if _changes_positions(layer):
+        # The number of a set depends on the number of positions, except for those of the first sample and group.
+        shape[:2] = sets.block[:2]
+    for axis, block in enumerate(sets.block):
         inner = math.prod(sets.grid[axis + 1 :])
-        many = min(max(left // inner, 1), sets.grid[axis])
-        shape[axis] = many * sets.block[axis]
-        if many > 1 or left >= inner:  # the sets of the other axes are complete
+        shape[axis] = min(shape[axis], max(S // inner, 1) * block)
+        if inner <= S:  # the sets along the other axes are complete
             break
-        left = min(left, inner)
-    if METHODS[layer.kind].spatial == "one" and len(shape) > 2:
-        shape = _of_one_length(layer, shape)
-    groups = layer.num_groups and layer.num_groups * shape[1] // layer.shape[1]
-    return pooling(layer.kind, shape, groups if METHODS[layer.kind].has_groups else None)
+    return pooling(layer.kind, shape, shape[1] // sets.block[1] if row.has_groups else None)
 
 
-def _of_one_length(layer: LayerRecording, shape: list[int]) -> list[int]:
-    """Return the shape, of one sample if the number of positions changes: then only its sets keep their numbers."""
-    lengths = layer.count[layer.called] // np.maximum(layer.samples[layer.called], 1)
-    return shape if (lengths == math.prod(layer.shape[2:])).all() else [1, *shape[1:]]
+def _positions(layer: LayerRecording) -> np.ndarray:
+    """Return how many positions a sample has at each step, (T,), int."""
+    return layer.count // np.maximum(layer.samples, 1)
+
+
+def _changes_positions(layer: LayerRecording) -> bool:
+    """Whether each position has a set of its own, and their number changes."""
+    changed = _positions(layer)[layer.called] != math.prod(layer.shape[2:])
+    return METHODS[layer.kind].spatial == "one" and bool(changed.any())
 
 
 def timeline(steps: Sequence[int], layer: LayerRecording, sets: Pooling, index: int) -> Timeline:
@@ -98,7 +101,7 @@ def timeline(steps: Sequence[int], layer: LayerRecording, sets: Pooling, index: 
     if layer.kind != "batch":
         assert layer.first_mean is not None
         assert layer.first_var is not None
-        own = Pair(layer.first_mean, layer.first_var)
+        own = Pair(*(np.where(_numbered(layer, sets), a[:, :S], np.nan) for a in (layer.first_mean, layer.first_var)))
     has_running = layer.running_mean is not None and layer.running_var is not None
     running = Pair(layer.running_mean, layer.running_var) if has_running else None  # type: ignore[arg-type]
     widths = 2 * S + 10 + sum(C for a in (channel_mean, layer.weight, layer.bias) if a is not None)
@@ -137,6 +140,15 @@ def timeline(steps: Sequence[int], layer: LayerRecording, sets: Pooling, index: 
     )
 
 
+def _numbered(layer: LayerRecording, sets: Pooling) -> np.ndarray:
+    """Return for each step whether the recorded sets have the numbers that they have in the shape, (T, S) or (T, 1)."""
+    positions = _positions(layer)[:, None]
+    if not _changes_positions(layer):
+        return positions > 0
+    # Of tokens the first ones are the same ones. Of a map with other sides they are not.
+    return np.arange(sets.count) < positions if len(sets.shape) == 3 else positions == math.prod(layer.shape[2:])
+
+
 def _gaps(layer: LayerRecording, own: Pair, running: Pair, sets: Pooling) -> np.ndarray | None:
     """Return the gap of each set, (steps, S); None if a set is not of one channel."""
     if sets.block[1] != 1 or sets.row.spatial != "all":
@@ -164,20 +176,21 @@ def _index_of(time: Any, steps: Sequence[int], layer: LayerRecording) -> int:
     return found[step]
 
 
-def _state(on: Subject, time: Timeline, given: Mapping[str, Any]) -> dict[str, Any]:
+def _state(who: str, on: Subject, time: Timeline, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the complete, checked state."""
     sets, color, mode = time.sets, given.get("color", "set"), given.get("mode")
-    if color not in COLORS:
+    if not isinstance(color, str) or color not in COLORS:
         raise ValueError(f"{unknown('color', color, COLORS)}; a recording has no single values")
     evaluates = sets.method == "batch" and on.running is not None
-    if mode == "eval" and not evaluates:
-        raise ValueError("mode='eval' is for Batch Norm with running statistics, and this layer has none to use")
+    if isinstance(mode, str) and mode == "eval" and not evaluates:
+        raise ValueError(f"mode='eval' is for Batch Norm with running statistics, and layer {who} is not one")
     index = given.get("index")
     if index is not None:
         try:
             index = check_cell(index, on.shape)
         except IndexError as error:
-            kept = "" if on.shape == time.shape else f"; of shape {time.shape} the recording keeps the first sets only"
+            kept = f"; of the layer's shape {time.shape} the recording keeps the first {sets.count} sets"
+            kept = "" if on.shape == time.shape else kept
             raise IndexError(f"{error}{kept}") from None
     chosen = {name: given[name] for name in ("controls", "presenter") if name in given}
     frozen = evaluates and not time.own[time.at]

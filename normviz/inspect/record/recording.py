@@ -24,6 +24,7 @@ from normviz.inspect.record.missing import what_is_missing
 from normviz.inspect.record.rules import RecordWarning, find_warnings
 
 if TYPE_CHECKING:
+    from normviz.explorer.show import Shown
     from normviz.inspect.record.recorder import Recorder
 
 _FORMAT = "normviz recording 1"
@@ -179,8 +180,52 @@ class Recording(Fragment):
 
     # ---- to look at ----
 
-    def explore(self, name: str, *, time: int | None = None, **keywords: Any) -> Any:
-        """Show a layer as an explorer with a slider over time."""
+    def explore(self, name: str, *, time: int | None = None, **keywords: Any) -> Shown:
+        """Show a layer as an explorer with a slider over time: the set of the picked cell, and its mean and variance.
+
+        Beside them stand the running statistics and the gap between the two, at each recorded step.
+
+        Parameters
+        ----------
+        name
+            Of the layer, one of `layers`.
+        time
+            The step at which it opens, one of `steps`; None for the last at which the layer was called.
+        **keywords
+            As `show` takes them: index, (n, c, *spatial); color ("set", "partition" or "value", which is the mean of
+            the channel); mode ("train" or "eval") for Batch Norm with running statistics; controls, presenter, title.
+
+        Returns
+        -------
+        Shown
+            Displays itself with no kernel; `to_html` and `to_svg` write files, and `nv.to_html` takes it.
+
+        Raises
+        ------
+        TypeError
+            For another keyword, a step that is no whole number, or an index that is none.
+        ValueError
+            For an unknown layer, a step that is not recorded, or a layer whose pooling sets are not known.
+        IndexError
+            For a cell that is not shown.
+
+        Notes
+        -----
+        The page has the statistics of each set, and no activation. Of Batch Norm these are all sets. Of another method
+        they are the first 64, or C if that is more, so the picture shows the samples, or the positions, whose sets
+        these are. The numbers over time take at most 2.1 MB of a page: where the channels and steps are many, it
+        shows one of every few steps, and says so. They have 7 digits there, and all of theirs elsewhere.
+
+        Examples
+        --------
+        >>> import normviz as nv, torch
+        >>> model = torch.nn.BatchNorm1d(8)
+        >>> with nv.record(model) as r:
+        ...     for _ in range(3):
+        ...         y = model(torch.randn(16, 8))
+        >>> r.explore(r.layers[0], time=1, index=(0, 5))
+        Shown(shape=(16, 8), method='batch', index=(0, 5))
+        """
         return explored(self, name, time, keywords)
 
     def figure(self, other: Recording | None = None, *, width: int | None = None, presenter: bool = False) -> Any:
