@@ -1,12 +1,15 @@
 """Every number of a recording against plain hooks, and training that is the same to the last bit."""
 
 import copy
+import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import normviz as nv
 from normviz.inspect.record.measure import moments_by_torch
@@ -308,20 +311,136 @@ def test_a_hand_written_norm_may_write_into_its_input():
     np.testing.assert_allclose(r["(model)"].var, [x.double().numpy().var((0, 1))] * 2, rtol=1e-6)
 
 
-def test_activation_checkpointing():
-    class Checkpointed(Net):
-        def forward(self, x):
-            return torch.utils.checkpoint.checkpoint(super().forward, x, use_reentrant=False)
+class Checkpointed(Net):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.reentrant = reentrant
 
+    def forward(self, x):
+        return checkpoint(super().forward, x.requires_grad_(), use_reentrant=self.reentrant)
+
+
+class Blocks(Tokens):
+    """Tokens in two blocks; the second has all norms, functions and hand-written ones too."""
+
+    def __init__(self, reentrant=None):
+        super().__init__()
+        self.inner, self.reentrant = Tokens(), reentrant
+        self.inner.embed = nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = self.embed(x)
+        return self.inner(x) if self.reentrant is None else checkpoint(self.inner, x, use_reentrant=self.reentrant)
+
+
+def same_series(a, b, names=("mean", "var", "grad_norm", "weight", "samples", "set_var")):
+    assert (a.steps, a.layers) == (b.steps, b.layers)
+    for layer in a.layers:
+        for name in names:
+            assert np.array_equal(getattr(a[layer], name), getattr(b[layer], name), equal_nan=True), (layer, name)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_activation_checkpointing(reentrant):
+    """A repeated forward is no step, and its gradient counts where it belongs."""
     # Batch Norm updates its running statistics again when the forward is repeated.
     whole, _ = both(Net, NET, images(4))
-    model = made(Checkpointed)
-    with nv.record(model) as r:
-        train(model, images(4))
-    assert r.steps == whole.steps
-    for name in NET:
-        assert np.array_equal(r[name].mean, whole[name].mean)
-        assert np.array_equal(r[name].grad_norm, whole[name].grad_norm)
+    assert np.isfinite(whole["batch"].grad_norm).all()
+
+    def recorded(model, run=train, every=1, batches=None):
+        with nv.record(model, every=every) as r:
+            run(model, batches or images(4))
+        return r
+
+    same_series(recorded(made(lambda: Checkpointed(reentrant))), whole)
+
+    def around(model, batches):  # the whole model, from outside
+        optimizer = optimizer_of(model)
+        for x, y in batches:
+            F.cross_entropy(checkpoint(model, x.requires_grad_(), use_reentrant=reentrant), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    same_series(recorded(made(Net), around), whole)
+    same_series(recorded(made(Net), around, every=2), recorded(made(Net), every=2))
+    tied = lambda: checkpointed_tied(reentrant)  # noqa: E731
+    same_series(recorded(tied(), batches=images(5)), recorded(made(Tied), batches=images(5)))
+    blocks = recorded(made(Blocks), batches=tokens(3))
+    assert len(blocks.layers) == 4
+    same_series(recorded(made(lambda: Blocks(reentrant)), batches=tokens(3)), blocks)
+
+
+def checkpointed_tied(reentrant):
+    class Repeated(Tied):
+        def forward(self, x):
+            x = self.conv(x)
+            self.calls += 1
+            if self.calls % 3:
+                x = checkpoint(lambda x: self.norm(self.norm(x)[:, :, ::2] * 2 + 1), x, use_reentrant=reentrant)
+            return self.head(self.group(x).mean((2, 3)))
+
+    return made(Repeated)
+
+
+def test_reentrant_checkpointing_with_two_forwards_before_a_backward_in_any_order():
+    batches = images(2)
+
+    def losses(model):
+        return [F.cross_entropy(checkpoint(model, x.requires_grad_(), use_reentrant=True), y) for x, y in batches]
+
+    wanted = None
+    for backward in (
+        lambda a, b: (a + b).backward(),
+        lambda a, b: (a.backward(), b.backward()),
+        lambda a, b: (b.backward(), a.backward()),
+    ):
+        model = made(Net)
+        with nv.record(model) as r:
+            backward(*losses(model))
+        if wanted is None:
+            plain = made(Net)
+            with nv.record(plain) as wanted:
+                sum(F.cross_entropy(plain(x), y) for x, y in batches).backward()
+        assert r.steps == [0, 1]
+        for name in NET:
+            assert np.array_equal(r[name].grad_norm, wanted[name].grad_norm)
+
+
+def test_checkpointing_is_the_same_to_the_last_bit():
+    def run(recorded):
+        model = made(lambda: Checkpointed(reentrant=True))
+        optimizer = optimizer_of(model)
+        with nv.record(model) if recorded else nullcontext():
+            train(model, images(4), optimizer)
+        return bits(model, optimizer)
+
+    assert run(True) == run(False)
+
+
+def test_what_the_norm_of_the_gradient_sums_up():
+    """Each forward has its own; a backward that runs twice counts twice; none without a backward."""
+    batches = images(2)
+
+    def losses(model):
+        return [F.cross_entropy(model(x), y) for x, y in batches]
+
+    model = made(Net)
+    with nv.record(model) as alone:
+        for loss in losses(model):
+            loss.backward()
+    model = made(Net)
+    with nv.record(model) as together:
+        sum(losses(model)).backward()
+    model = made(Net)
+    with nv.record(model) as again:
+        a, _ = losses(model)
+        a.backward(retain_graph=True)
+        once = again["group"].grad_norm
+        (2 * a).backward()
+    assert np.array_equal(alone["group"].grad_norm, together["group"].grad_norm)
+    assert np.array_equal(once, [alone["group"].grad_norm[0], np.nan], equal_nan=True)
+    assert again["group"].grad_norm[0] == pytest.approx(once[0] * np.sqrt(1 + 2**2), rel=1e-6)
+    assert np.isnan(again["group"].grad_norm[1])
 
 
 def test_a_layer_in_eval_mode_of_a_model_that_trains():
@@ -332,3 +451,121 @@ def test_a_layer_in_eval_mode_of_a_model_that_trains():
     assert r["0"].own.tolist() == [False]
     np.testing.assert_allclose(r["0"].mean[0], x.double().mean(0).numpy(), rtol=1e-6)
     assert (r["0"].running_mean == 0).all()
+
+
+def test_forwards_without_a_gradient_in_train_mode():
+    model, batches = made(Net), images(3)
+    with nv.record(model) as r, torch.no_grad():
+        for x, _ in batches:
+            model(x)
+    assert r.steps == [0, 1, 2]
+    assert np.isnan(r["batch"].grad_norm).all()
+    assert np.isfinite(r["batch"].running_var).all()
+
+
+def test_the_state_of_a_checkpoint_is_loaded_inside_the_block():
+    whole, _ = both(Net, NET, images(6))
+    model = made(Net)
+    optimizer = optimizer_of(model)
+    with nv.record(model) as r:
+        train(model, images(6)[:3], optimizer)
+        kept = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+        train(model, images(6, seed=7)[:2], optimizer)  # a stretch that went wrong
+        model.load_state_dict(kept[0])
+        optimizer = optimizer_of(model)
+        optimizer.load_state_dict(kept[1])
+        train(model, images(6)[3:], optimizer)
+    assert r.steps == list(range(8))
+    for name in NET:
+        joined = np.delete(r[name].var, [3, 4], 0), np.delete(r[name].grad_norm, [3, 4])
+        assert np.array_equal(joined[0], whole[name].var)
+        assert np.array_equal(joined[1], whole[name].grad_norm)
+
+
+@pytest.mark.parametrize("given", [0, 2])
+def test_an_empty_batch(given):
+    sizes = [given, 3, 0, 2]
+    for norm, count in ((nn.GroupNorm(2, 4), 20), (nn.LayerNorm((4, 5, 4)), 20)):
+        with nv.record(norm) as r:
+            for n in sizes:
+                norm(torch.ones(n, 4, 5, 4) * 3)
+        layer = r["(model)"]
+        assert layer.samples.tolist() == sizes
+        assert layer.called.tolist() == [n > 0 for n in sizes]
+        assert layer.count.tolist() == [count * n for n in sizes]
+        assert np.array_equal(layer.mean[:, 0], [3 if n else np.nan for n in sizes], equal_nan=True)
+        assert layer.shape == (given or 3, 4, 5, 4)
+        assert "non-finite" not in {w.code for w in r.warnings}
+
+
+def test_a_synchronized_batch_norm_of_one_process():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 8), nn.SyncBatchNorm(8)), torch.randn(6, 4)
+    with nv.record(model) as r:
+        y = model[0](x)
+        model(x)
+    assert (r["1"].kind, r["1"].type) == ("batch", "SyncBatchNorm")
+    np.testing.assert_allclose(r["1"].mean[0], y.detach().double().mean(0), rtol=1e-6)
+
+
+def test_lazy_layers_have_their_parameters_after_the_first_forward():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.LazyLinear(4))
+    with nv.record(model) as r:
+        for x in torch.randn(2, 6, 5):
+            model(x).square().sum().backward()
+    assert (r["1"].type, r["1"].mean.shape) == ("BatchNorm1d", (2, 8))
+    assert np.isfinite(r["1"].grad_norm).all()
+    assert np.array_equal(r["1"].running_mean[-1], model[1].running_mean.double())
+
+
+def test_a_parametrized_weight_is_the_one_that_the_forward_uses():
+    class Exp(nn.Module):
+        def forward(self, x):
+            return x.exp()
+
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
+    nn.utils.parametrize.register_parametrization(model[1], "weight", Exp())
+    with nv.record(model) as r:
+        model(torch.randn(6, 4))
+    np.testing.assert_allclose(r["1"].weight[0], np.full(8, np.e), rtol=1e-6)
+
+
+def test_a_functional_call_is_a_forward_with_the_weights_that_it_is_given():
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8))
+    given = {name: p.detach() * 0 + 2 for name, p in model.named_parameters()}
+    with nv.record(model) as r:
+        torch.func.functional_call(model, given, (torch.randn(6, 4),))
+    assert (r["1"].weight == 2).all()
+    assert r.steps == [0]
+
+
+def test_a_scripted_norm_among_others():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model = nn.Sequential(nn.Linear(4, 8), torch.jit.script(nn.BatchNorm1d(8)))
+    x = torch.randn(6, 4)
+    with nv.record(model) as r:
+        model(x).square().sum().backward()
+    np.testing.assert_allclose(r["1"].mean[0], model[0](x).detach().double().mean(0), rtol=1e-6)
+    assert np.isfinite(r["1"].grad_norm).all()
+
+
+def test_data_parallel_on_the_cpu():
+    whole, _ = both(Net, NET, images(3))
+    wrapper = nn.DataParallel(made(Net))
+    with nv.record(wrapper) as r:
+        train(wrapper, images(3))
+    assert r.layers == [f"module.{name}" for name in NET]
+    for name in NET:
+        assert np.array_equal(r[f"module.{name}"].grad_norm, whole[name].grad_norm)
+
+
+def test_two_recordings_of_one_model_at_once():
+    model = made(Net)
+    with nv.record(model, every=2) as a, nv.record(model) as b:
+        train(model, images(5))
+    assert (a.steps, b.steps) == ([0, 2, 4], [0, 1, 2, 3, 4])
+    for name in NET:
+        assert np.array_equal(a[name].var, b[name].var[::2])
+        assert np.array_equal(a[name].grad_norm, b[name].grad_norm[::2])

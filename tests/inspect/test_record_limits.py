@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules import module as hooks
+from torch.utils.checkpoint import checkpoint
 
 import normviz as nv
 from normviz.inspect.record import rules
@@ -97,6 +98,111 @@ def test_a_forward_that_raises_is_not_counted():
     assert np.isfinite(r["inner.1"].grad_norm).all()
 
 
+class Interrupted(nn.Module):
+    """A model whose second forward is interrupted, before or after its norm, or in a part inside."""
+
+    def __init__(self, where):
+        super().__init__()
+        self.norm, self.calls, self.where = nn.BatchNorm1d(4), 0, where
+        self.norm.register_forward_pre_hook(lambda *_: self.stop("inside"))
+
+    def stop(self, where):
+        if self.calls == 2 and self.where == where:
+            raise KeyboardInterrupt
+
+    def forward(self, x):
+        self.calls += 1
+        self.stop("before")
+        x = self.norm(x)
+        self.stop("after")
+        return x
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+def test_a_keyboard_interrupt_that_is_caught_inside_the_block(where, every):
+    """torch calls no hook after such a forward; those after it are recorded all the same."""
+    model = nn.Sequential(Interrupted(where))
+    before = traces(model)
+    inputs = torch.randn(5, 6, 4)
+    with nv.record(model, every=every) as r:
+        for x in inputs:
+            try:
+                model(x).sum().backward()
+            except KeyboardInterrupt:
+                assert model[0].calls == 2
+    done = [0, 2, 3, 4]
+    assert r.steps == list(range(4))[::every]
+    np.testing.assert_allclose(r["0.norm"].mean, inputs.double().numpy()[done].mean(1)[::every], rtol=1e-6)
+    assert np.isfinite(r["0.norm"].grad_norm).all()
+    assert traces(model) == before
+
+
+def train_until_interrupted(model):
+    for x in torch.randn(5, 6, 4):
+        model(x)
+
+
+def test_a_keyboard_interrupt_that_leaves_the_block():
+    model = nn.Sequential(Interrupted("after"))
+    before, r = traces(model), nv.record(model)
+    with pytest.raises(KeyboardInterrupt), r:
+        train_until_interrupted(model)
+    assert traces(model) == before
+    assert (r.steps, r["0.norm"].mean.shape) == ([0], (1, 4))
+
+
+def test_a_keyboard_interrupt_in_a_repeated_forward():
+    """Activation checkpointing repeats a forward inside the backward, with a function that normalizes."""
+
+    class Repeated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.calls = Helped(), 0
+            self.inner.fc.register_forward_hook(self.count)
+
+        def count(self, *_):
+            self.calls += 1
+            if self.calls == 4:  # the second backward
+                raise KeyboardInterrupt
+
+        def forward(self, x):
+            return checkpoint(self.inner, x, use_reentrant=True)
+
+    model = Repeated()
+    before = traces(model)
+    with nv.record(model) as r:
+        for x in torch.randn(4, 6, 4):
+            loss = model(x.requires_grad_()).square().sum()
+            try:
+                loss.backward()
+            except KeyboardInterrupt:
+                assert model.calls == 4
+    assert (r.steps, r.layers) == ([0, 1, 2, 3], ["inner"])
+    layer = r["inner"]
+    assert layer.samples.tolist() == [6] * 4
+    assert np.isfinite(layer.grad_norm).tolist() == [True, False, True, True]
+    assert traces(model) == before
+
+
+def test_a_model_that_calls_itself():
+    class Recursive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.LayerNorm(4)
+
+        def forward(self, x, depth=2):
+            x = self.norm(x)
+            return self(x * 2 + 1, depth - 1) if depth else x
+
+    model = Recursive()
+    with nv.record(model) as r:
+        for x in torch.randn(2, 6, 4):
+            model(x)
+    assert r.steps == [0, 1]
+    assert r["norm"].samples.tolist() == [18, 18]
+
+
 def test_an_exception_of_the_block_is_not_hidden_by_a_warning():
     with pytest.raises(ZeroDivisionError), nv.record(small()):
         raise ZeroDivisionError
@@ -163,6 +269,11 @@ def test_arguments():
         nv.record(model, layers="0")
     with pytest.raises(ValueError, match=r"^layers is empty; leave it out to record all, or give some of: 1$"):
         nv.record(model, layers=[])
+    for layers in (3, True, 1.5):
+        with pytest.raises(TypeError, match=rf"^layers must be a name or a list of names, not {layers}$"):
+            nv.record(model, layers=layers)
+    with pytest.raises(TypeError, match=r"^every must be a whole number, not 2\.5$"):
+        nv.record(model, every=2.5)
     with pytest.raises(TypeError, match=r"^model is of type int, not a torch.nn.Module"):
         nv.record(3)
     with pytest.raises(TypeError, match="did you mean 'every'"):
@@ -207,6 +318,61 @@ def test_compiled_code_stays_what_it_is_if_the_model_inside_is_recorded():
         return bits(model)
 
     assert run(recorded=True) == run(recorded=False)
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo does not know", "ignore:Using .torch.compile")
+def test_a_model_that_is_compiled_inside_the_block():
+    model = small()
+
+    def run():
+        steps(model, 2)
+        model[1].compile(backend="eager")
+
+    wanted = r"^torch.compile has compiled 1 inside the block, and compiled code calls no hooks; compile after the rec"
+    assert ends_saying(wanted, model, run).steps == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_parts():
+    model = small(nn.Sequential(nn.BatchNorm1d(8), nn.ReLU(), nn.LayerNorm(8)), nn.LayerNorm(8))
+    with pytest.raises(
+        ValueError, match=r"^Sequential is compiled by torch.jit, which calls no hooks for the layers i"
+    ):
+        nv.record(torch.jit.script(model))
+    model[1] = torch.jit.script(model[1])
+    wanted = r"^torch.jit has compiled what is around 1.0, 1.2, and calls no hooks inside, so not recorded$"
+    assert ends_saying(wanted, model, lambda: steps(model)).layers == ["2"]
+
+
+def test_a_data_parallel_of_several_devices():
+    model = nn.DataParallel(small())
+    model.device_ids = [0, 1]  # as on a machine with two GPUs
+    wanted = r"^DataParallel trains copies of the model on other threads, which are not recorded; use DistributedDataP"
+    with pytest.raises(ValueError, match=wanted):
+        nv.record(model)
+
+
+@pytest.mark.parametrize("how", ["vmap", "grad", "meta"])
+def test_values_that_cannot_be_read(how):
+    model = small()
+
+    def run():
+        if how == "vmap":
+            torch.func.vmap(model)(torch.randn(3, 6, 4))
+        elif how == "grad":
+            torch.func.grad(lambda x: model(x).sum())(torch.randn(6, 4))
+        else:
+            model.to("meta")(torch.randn(6, 4, device="meta"))
+        if how != "meta":
+            model(torch.randn(6, 4))
+
+    model[1] = nn.LayerNorm(8)
+    wanted = r"^1 could not be measured: the values of its input cannot be read, as inside torch.func or on the meta d"
+    r = ends_saying(wanted, model, run)
+    assert r.warnings == []
+    assert r.steps == ([0] if how == "meta" else [0, 1])
+    if how != "meta":
+        assert r["1"].called.tolist() == [False, True]
 
 
 def test_it_cannot_be_entered_twice():
@@ -465,6 +631,20 @@ def test_it_can_be_read_inside_the_block_and_does_not_change_then():
         assert repr(r) == "<Recording: 1 normalization layer, 2 recorded steps (0 to 1), 0 warnings>"
     assert first.mean.shape == (1, 8)
     assert r["1"].mean.shape == (2, 8)
+
+
+def test_a_copy_made_inside_the_block_is_what_was_recorded_so_far():
+    model = small()
+    with nv.record(model) as r:
+        steps(model, 2)
+        copies = copy.deepcopy(r), pickle.loads(pickle.dumps(r))
+        steps(model, 1)
+    for made_then in copies:
+        assert made_then.steps == [0, 1]
+        assert np.array_equal(made_then["1"].mean, r["1"].mean[:2])
+        with pytest.raises(RuntimeError, match="one of the past"):
+            made_then.__enter__()
+    assert r.steps == [0, 1, 2]
 
 
 def test_in_words():

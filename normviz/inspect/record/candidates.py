@@ -1,4 +1,4 @@
-"""Whether a model can normalize at all, as far as that is known before it is called."""
+"""Whether a model can normalize at all, and whether it is compiled, as far as that is known before it is called."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from normviz.inspect._snapshot import codes, globals_of
-from normviz.inspect.audit.tensors import has_children, is_scripted, is_torchs_own, named_modules
+from normviz.inspect.audit.tensors import (
+    MODEL,
+    attribute,
+    has_children,
+    is_compiled,
+    is_scripted,
+    is_torchs_own,
+    named_modules,
+)
 from normviz.inspect.audit.torch_norms import function_of, norm_functions
+
+
+def compiled_parts(model: Any) -> list[str]:
+    """Return the names of the modules that torch.compile has compiled."""
+    named = [(name or MODEL, module) for name, module in named_modules(model)]
+    return [name for name, m in named if is_compiled(m) or attribute(m, "_compiled_call_impl") is not None]
 
 
 def may_normalize(model: Any) -> bool:

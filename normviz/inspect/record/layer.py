@@ -38,7 +38,7 @@ class LayerRecording:
     kind, num_groups
         A key of METHODS, and G of Group Norm.
     shape
-        Of the layer's input at its first recorded call, (N, C, *spatial).
+        Of the layer's input at its first recorded call that had a sample, (N, C, *spatial).
     eps, momentum
         None where there is none. `momentum` is the share of the newest batch in the running statistics.
     mean, var
@@ -55,8 +55,10 @@ class LayerRecording:
         As used in the forward, (T, C); the mean over a channel if every element has a weight of its own; None if the
         layer has none.
     grad_norm
-        The L2 norm of the gradient that reached the layer's output, (T,); NaN where none came. With a gradient scaler
-        it is that of the scaled gradient.
+        The L2 norm of the gradient of the loss with respect to the layer's output in this very forward, (T,); NaN
+        where none came. It is the gradient that reached the output, so that of the scaled loss with a gradient scaler,
+        and that of one batch's loss where several are accumulated. The squares of several gradients are added before
+        the root: of a layer called several times, and of a backward that runs again over one forward.
     samples, count
         The number of samples, and the number of cells of a channel, (T,), int; 0 where the layer was not called.
     own

@@ -20,6 +20,10 @@ FIRST_SETS = 64
 """Of the first pooling sets, this many have their statistics kept, or C if that is more."""
 
 
+class Unreadable(ValueError):
+    """The reason why a layer cannot be measured, as a sentence."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """One use, or several uses merged."""
@@ -48,13 +52,15 @@ class Measured:
 
 
 def measure(norm: Norm, x: Any) -> Measured:
-    """Measure the input of one use of a normalization; NaN where its values cannot be read."""
+    """Measure the input of one use of a normalization; NaN if it has none, Unreadable if they cannot be read."""
     import torch
 
     samples, cells = norm.shape[0], norm.shape[0] * norm.cells
+    if not math.prod(norm.shape):
+        none = np.full(norm.channels, np.nan)
+        return Measured(samples, cells, none, none, np.empty(0), np.empty(0))
     if not has_values(x):
-        unread = np.full(norm.channels, np.nan)
-        return Measured(samples, cells, unread, unread, np.empty(0), np.empty(0))
+        raise Unreadable("the values of its input cannot be read, as inside torch.func or on the meta device")
     with torch.no_grad(), np.errstate(all="ignore"):
         x = x.detach().reshape(norm.shape)
         view, axis = (x, norm.channel_axis) if x.ndim <= 5 else (x.movedim(norm.channel_axis, 1).flatten(2), 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from normviz.inspect.audit.table import plural
-from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.audit.tensors import is_scripted, named_modules, short_name
+from normviz.inspect.audit.torch_norms import function_of
+from normviz.inspect.record.candidates import compiled_parts
 
 if TYPE_CHECKING:
     from normviz.inspect.record.recorder import Recorder
@@ -44,6 +46,16 @@ def what_is_missing(recorder: Recorder, model: Any) -> list[str]:
             f"the layers of {who} changed before training forward {step} ({some}); a layer keeps its name and gets NaN "
             "where it is not called: start a new recording after a change"
         )
+    compiled = compiled_parts(model)
+    if compiled and recorder.calls:
+        said.append(
+            f"torch.compile has compiled {short_name(compiled[0])} inside the block, and compiled code calls no hooks; "
+            "compile after the recording"
+        )
+    hidden = _inside_scripted(model)
+    if hidden and not recorder.wanted:
+        some = ", ".join(hidden[:5]) + ", ..." * (len(hidden) > 5)
+        said.append(f"torch.jit has compiled what is around {some}, and calls no hooks inside, so not recorded")
     resized = {name: s for name, s in recorder.series.items() if s.resized}
     for name, series in resized.items():
         step, channels = series.resized  # type: ignore[misc]
@@ -53,3 +65,10 @@ def what_is_missing(recorder: Recorder, model: Any) -> list[str]:
         )
     said += [f"{short_name(name)} could not be measured: {why}" for name, why in recorder.unreadable.items()]
     return said
+
+
+def _inside_scripted(model: Any) -> list[str]:
+    """Return the names of the normalization layers inside modules that torch.jit has compiled."""
+    named = [*named_modules(model)]
+    around = tuple(f"{name}." for name, module in named if is_scripted(module))
+    return [name for name, module in named if name.startswith(around) and function_of(module)] if around else []

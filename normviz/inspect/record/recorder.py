@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -39,9 +40,11 @@ from normviz.inspect.audit.tensors import (
 )
 from normviz.inspect.audit.torch_norms import Norm, arguments_of, function_of, norm_calls, norm_of_call
 from normviz.inspect.audit.trial import norm_by_trial
-from normviz.inspect.record.measure import Measured, first_sets, measure, per_channel, quartiles
+from normviz.inspect.record.measure import Measured, Unreadable, first_sets, measure, per_channel, quartiles
 
 Row = dict[str, Any]
+WAITING = 64
+"""Of each layer, this many forwards without gradient are kept in mind: activation checkpointing may repeat them."""
 
 
 @dataclass(eq=False)
@@ -56,7 +59,8 @@ class Use:
     weight: np.ndarray | None
     bias: np.ndarray | None
     momentum: float | None
-    squares: list[list[float]]  # of each use, the sum of squares of the gradient, once it has come
+    squares: list[list[float]]  # of each use, the sums of squares of the gradients that have come
+    graded: bool  # whether a gradient can come
 
 
 @dataclass(eq=False)
@@ -97,6 +101,9 @@ class Recorder:
         self.unreadable: dict[str, str] = {}
         self._training_forwards = self._depth = 0
         self._active = self._paused = self._is_training = False
+        self._repeating: int | None = None  # the thread of a backward in which a part of a forward is repeated
+        self._again: Any = None  # the function mode of that time: torch calls Tensor.backward outside the other one
+        self._waiting: dict[str, deque[tuple[np.ndarray, list[list[float]]]]] = {}  # mean of a use, and its squares
         self._frames: list[Frame] = []
         self._uses: dict[str, Use] = {}
         self._names: dict[int, str] = {}
@@ -108,22 +115,25 @@ class Recorder:
         self._stack = ExitStack()
         self._thread, self._order = 0, count()
         self._is_compiling: Callable[[], bool] = bool
+        self._backward: Callable[[], int] = int
 
     def start(self) -> None:
         """Set the hooks, for calls from this thread."""
         import torch
 
         self._is_compiling = torch.compiler.is_compiling
+        self._backward = torch._C._current_graph_task_id  # -1 where no backward runs
         self._thread = threading.get_ident()
         self._stack.enter_context(module_hooks(self._enter, self._leave, also_if_raised=True))
-        self._stack.enter_context(norm_calls(self._function))
+        self._stack.enter_context(norm_calls(partial(self._function, False)))
 
     def stop(self) -> None:
         """Remove the hooks, and let go of the model."""
         self._stack.close()
+        self._end_repeating()
         for handle in self._handles:
             handle.remove()
-        for name in ("_frames", "_handles", "_modules", "_names", "_as_layer", "_by_output", "_uses"):
+        for name in ("_frames", "_handles", "_modules", "_names", "_as_layer", "_by_output", "_uses", "_waiting"):
             getattr(self, name).clear()
         self._active, self.model = False, None
 
@@ -131,12 +141,13 @@ class Recorder:
 
     def _begin(self) -> None:
         self.calls += 1
+        self._frames, self._repeating = [], None  # torch calls no hook after what KeyboardInterrupt has ended
         self._is_training = self.model.training
         self.trained += self._is_training
         self._active = self._is_training and self._training_forwards % self.every == 0
         if not self._active:
             return
-        self._frames, self._uses, self._weights = [], {}, None
+        self._uses, self._weights = {}, None
         modules = [*named_modules(self.model)]
         names = {id(module): name or MODEL for name, module in modules}
         if self._names and names != self._names and self.changed is None:
@@ -161,6 +172,8 @@ class Recorder:
         if name not in self.series:
             self.series[name] = Series(use.norm, use.type, use.momentum)
         series = self.series[name]
+        if not series.norm.shape[0]:
+            series.norm = use.norm  # an empty batch says nothing about the layer
         if use.norm.channels != series.norm.channels:
             series.resized = series.resized or (self.steps[step], use.norm.channels)
             return
@@ -182,25 +195,48 @@ class Recorder:
             "squares": use.squares,
         }
 
+    # ---- a part of a forward that activation checkpointing repeats in a backward ----
+
+    def _begin_repeating(self, thread: int) -> None:
+        from torch.overrides import _get_current_function_mode
+
+        self._repeating, self._frames = thread, []
+        # After an interrupt the one of before is gone: autograd restores the modes of each node.
+        if self._again is None or _get_current_function_mode() is not self._again:
+            self._again = norm_calls(partial(self._function, True))
+            self._again.__enter__()
+
+    def _end_repeating(self) -> None:
+        from torch.overrides import _get_current_function_mode
+
+        self._repeating = None
+        if self._again is not None and _get_current_function_mode() is self._again:
+            self._again.__exit__(None, None, None)
+            self._again = None
+
     # ---- every module ----
 
     def _enter(self, module: Any, args: tuple) -> None:
         if self._is_compiling():  # compiled code must stay what it is without us
             return
-        is_root = module is self.model
-        if threading.get_ident() != self._thread:
-            self.elsewhere += is_root
+        is_root, thread = module is self.model, threading.get_ident()
+        repeats = self._backward() != -1
+        if repeats and self._repeating is None and not self._active and any(self._waiting.values()):
+            self._begin_repeating(thread)
+        if thread not in (self._thread, self._repeating):
+            self.elsewhere += is_root and not repeats
             return
         if self._paused:
             return
-        if is_root:
-            self._depth += 1
+        if is_root and not repeats:
+            self._depth = self._depth + 1 if self._depth and _is_inside_itself(module) else 1
             if self._depth == 1:
                 self._begin()
-        if (self._active and id(module) in self._names) or is_root:
+        watched = self._active or self._repeating == thread
+        if (watched and id(module) in self._names) or (is_root and not repeats):
             frame = Frame(module, function_of(module), sys.exception())
             self._frames.append(frame)
-            if self._active and frame.function is None and not is_torchs_own(module) and not has_children(module):
+            if watched and frame.function is None and not is_torchs_own(module) and not has_children(module):
                 self._look_early(frame, first_tensor(args))
 
     def _look_early(self, frame: Frame, x: Any) -> None:
@@ -214,19 +250,25 @@ class Recorder:
             frame.early = self._guarded(frame.module, lambda: measure(_resized(norm, x), x))
 
     def _leave(self, module: Any, args: tuple, *rest: Any) -> None:
-        if self._is_compiling() or self._paused or threading.get_ident() != self._thread:
+        if self._is_compiling() or self._paused:
+            return
+        thread = threading.get_ident()
+        if thread not in (self._thread, self._repeating):
             return
         if not any(frame.module is module for frame in self._frames):
             return
         while (frame := self._frames.pop()).module is not module:
             pass
         raised = sys.exception() is not None and sys.exception() is not frame.error
-        if self._active and not raised:
+        if (self._active or self._repeating == thread) and not raised:
             *kwargs, output = rest
             self._guarded(module, lambda: self._classify(frame, args, kwargs[0] if kwargs else {}, output))
             if frame.has_norms and self._frames:
                 self._frames[-1].has_norms = True
-        if module is self.model:
+        if self._repeating == thread:
+            if not self._frames:
+                self._end_repeating()
+        elif module is self.model:
             self._depth -= 1
             if self._depth == 0:
                 self._end(raised)
@@ -237,7 +279,8 @@ class Recorder:
             return do()
         except Exception as error:
             name = self._names.get(id(module), MODEL)
-            self.unreadable.setdefault(name, f"{type(error).__name__}: {first_line(error)}")
+            why = first_line(error) if isinstance(error, Unreadable) else f"{type(error).__name__}: {first_line(error)}"
+            self.unreadable.setdefault(name, why)
 
     def _classify(self, frame: Frame, args: tuple, kwargs: dict, output: Any) -> None:
         """Add what a module, which has just returned, normalized, or what the functions that it called did."""
@@ -311,12 +354,15 @@ class Recorder:
 
     # ---- functions, and what both have in common ----
 
-    def _function(self, func: Callable, name: str, arguments: list[str], args: tuple, kwargs: dict) -> Any:
+    def _function(
+        self, repeats: bool, func: Callable, name: str, arguments: list[str], args: tuple, kwargs: dict
+    ) -> Any:
         """Call one of torch's functions that normalize, and measure its input."""
         y = func(*args, **kwargs)
-        if self._is_compiling() or not self._active or self._paused or not self._frames or self._frames[-1].function:
+        if self._is_compiling() or self._paused or not self._frames or self._frames[-1].function:
             return y
-        if threading.get_ident() == self._thread:
+        observing = self._repeating if repeats else self._thread if self._active else None
+        if threading.get_ident() == observing:
             self._guarded(self._frames[-1].module, lambda: self._note_call(name, arguments, args, kwargs, y))
         return y
 
@@ -341,7 +387,8 @@ class Recorder:
         self, norm: Norm, kind: str, x: Any, y: Any, given: dict, momentum: Any, measured: Measured | None = None
     ) -> Use:
         squares: list[float] = []
-        if y is not None and y.requires_grad:
+        graded = y is not None and y.requires_grad
+        if y is not None and graded:
             # Instance Norm returns a view. A step in place after it, such as a ReLU, would bypass a hook on the view.
             whole = y._base if y._is_view() and y._base.numel() == y.numel() and y._base.requires_grad else y
             self._handles = [handle for handle in self._handles if handle.hooks_dict_ref() is not None]
@@ -356,20 +403,47 @@ class Recorder:
             per_channel(norm.bias, norm),
             momentum if isinstance(momentum, int | float) else None,
             [squares],
+            graded,
         )
 
     def _add(self, name: str, use: Use) -> None:
         """Add a use to those of this forward; the calls of a tied layer are merged."""
         if self.wanted is not None and name not in self.wanted:
             return
-        first = self._uses.get(name)
+        if self._repeating is not None:
+            self._add_gradients(name, use)
+            return
+        own, first = use.measured.mean, self._uses.get(name)
         if first is None:
-            self._uses[name] = use
+            first = self._uses[name] = use
         elif first.norm.channels == use.norm.channels:
             first.measured += use.measured
             first.squares += use.squares
         elif name in self.series:
             self.series[name].resized = self.series[name].resized or (self._training_forwards, use.norm.channels)
+            return
+        if not use.graded:
+            self._waiting.setdefault(name, deque(maxlen=WAITING)).append((own, first.squares))
+
+    def _add_gradients(self, name: str, use: Use) -> None:
+        """Let the gradient of a repeated use count for the one that it repeats: that with the same numbers."""
+        waiting = self._waiting.get(name, ())
+        for k, (mean, squares) in enumerate(waiting):
+            if use.graded and np.allclose(mean, use.measured.mean, rtol=1e-5, atol=0):
+                squares += use.squares
+                del waiting[k]  # type: ignore[attr-defined]
+                return
+
+
+def _is_inside_itself(model: Any) -> bool:
+    """Whether a forward of the model runs inside another one of it, as far as the stack of calls says."""
+    import torch
+
+    code, frame, running = torch.nn.Module._call_impl.__code__, sys._getframe(), 0
+    while frame is not None:
+        running += frame.f_code is code and frame.f_locals.get("self") is model
+        frame = frame.f_back
+    return running > 1
 
 
 def _note_gradient(squares: list[float], gradient: Any) -> None:

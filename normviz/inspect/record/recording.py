@@ -82,6 +82,11 @@ class Recording(Fragment):
             return frozen(name, self._recorder.series[name], len(self._recorder.steps))
         return self._layers[name]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle has: what was recorded so far, without the hooks."""
+        known = {"_recorder": None, "_steps": tuple(self.steps), "_layers": {name: self[name] for name in self.layers}}
+        return vars(self) | known
+
     # ---- the block ----
 
     def __enter__(self) -> Recording:
