@@ -122,6 +122,7 @@ def template(dark: bool = False, room: Room = Room(WIDTH)) -> go.layout.Template
     titles = {"font": {"size": room.text(13)}, "standoff": round(8 * room.scale)}
     axis |= {"ticks": "outside", **ticks, "title": titles, "automargin": False}
     slider = {"bgcolor": rule, "activebgcolor": on["accent"], "bordercolor": on["muted"], **ticks, **text}
+    slider["currentvalue"] = text  # also where the labels of the steps have another colour
     return go.layout.Template(
         layout={
             "font": {"family": FONT, "size": room.text(12), "color": on["ink"]},
@@ -275,7 +276,7 @@ def finish(
         layout |= {"title.text": f"<b>{text}</b>", "title.pad.t": 14 + round(0.7 * room.text(16) * ("<br>" in text))}
     caption_lines = "" if room.presenter else broken(caption, room.width - 28)
     menus = list(figure.layout.updatemenus)
-    rows = _legend_rows(figure, room.width - left - right, names, scale)
+    rows = legend_rows(figure, room.width - left - right, names, scale)
     legend_height = round(scale * (24 * rows + (8 if rows else 0)))
     over = round(scale * ((above or 0) + (22 + LINE * (panel_lines - 1) if panel_titles else 8)))
     title_height = round(scale * 22)
@@ -321,10 +322,10 @@ def _break_panel_titles(figure: Any, span: float, letter: float) -> int:
     """Break the titles of panels where they would reach the next panel, in every state; return their most lines."""
     titles = [(k, title) for k, title in enumerate(figure.layout.annotations) if title.name == PANEL]
     layouts = [s.args[1] for s in steps_of(figure)]
-    starts = [title.x for _, title in titles]
     most = 1
     for k, title in titles:
-        end = min([x for x in starts if x > title.x], default=1 + 12 / span)
+        beside = [other.x for _, other in titles if other.x > title.x and other.y == title.y]
+        end = min(beside, default=1 + 12 / span)
         for held, key in ((title, "text"), *((layout, f"annotations[{k}].text") for layout in layouts)):
             if key in held:
                 held[key] = broken(held[key], (end - title.x) * span - 12, letter)
@@ -352,8 +353,8 @@ def _enlarge(figure: Any, room: Room) -> None:
             text.font.size = room.text(text.font.size)
 
 
-def _legend_rows(figure: Any, span: float, names: Sequence[str] | None, scale: float) -> int:
-    """Return how many rows the legend needs."""
+def legend_rows(figure: Any, span: float, names: Sequence[str] | None, scale: float) -> int:
+    """Return how many rows the legend needs in `span` pixels; `names` as in `finish`."""
     shown = [t for t in figure.data if getattr(t, "showlegend", False) is not False and t.visible is not False]
     names = names or [str(t.name) for t in shown if t.name]
     if figure.layout.showlegend is False or len(names) <= 1:

@@ -59,7 +59,7 @@
       .map(([, value]) => plain(value))
       .join("; ");
 
-  /** The drawn data as tables of at most MOST columns: of longer lines every k-th point, and no larger heat map. */
+  /** The drawn data as tables: of longer lines and named heat maps every k-th point, at most MOST. */
   function tables({ data, layout }) {
     const axis = (trace, letter) => layout[(trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`)] ?? {};
     const oneLine = (markup) => plain(markup).replaceAll("\n", " ");
@@ -82,8 +82,9 @@
       const shown = [...(x ?? z?.[0] ?? []).keys()].filter((k, _, { length }) => k % Math.ceil(length / MOST) === 0);
       const head = shown.map((k) => tick(axes[0], x?.[k] ?? k));
       if (mode === "text") found.set(name, make("pre", {}, plain([text].flat().join("\n"))));
-      else if (z && shown.length === z[0].length)
-        for (const [k, r] of z.entries()) add(across, [down, ...head], [y?.[k] ?? k, ...(text?.[k] ?? r)].map(short));
+      else if (z && (name || shown.length === z[0].length))
+        for (const k of z.keys())
+          add(name ?? across, [down, ...head], [y?.[k] ?? k, ...shown.map((c) => (text ?? z)[k][c])].map(short));
       else if (x && y && hoverinfo !== "skip")
         add(down, [across, ...head], [name, ...shown.map((k) => tick(axes[1], y[k]))]);
     }

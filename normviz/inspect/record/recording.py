@@ -234,8 +234,39 @@ class Recording(Fragment):
         return explored(self, name, time, keywords)
 
     def figure(self, other: Recording | None = None, *, width: int | None = None, presenter: bool = False) -> Any:
-        """Draw all layers over time; with another recording, both."""
-        raise NotImplementedError
+        """Draw all layers over time, and one of them, which a slider chooses; with another recording, both.
+
+        The heat map has a row for each layer; buttons choose variance, batch against running statistics, or the norm of
+        the gradient. Below it stand variance and mean of the chosen layer's pooling sets and its gradient norm.
+
+        Parameters
+        ----------
+        other
+            A Recording, whose layers are matched by name.
+        width, presenter
+            Pixels, at least 320; and whether the figure is for a projector.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+            It works without a kernel. Many steps are thinned evenly, and the caption says so.
+
+        Raises
+        ------
+        TypeError
+            If other is no Recording.
+        ValueError
+            If there is no step or no layer, or if the two have no layer in common.
+
+        Examples
+        --------
+        >>> r.figure(), r.figure(other_run)  # doctest: +SKIP
+        """
+        from normviz.inspect.record.figure import figure
+
+        if other is not None and not isinstance(other, Recording):
+            raise TypeError(f"other must be a Recording, as nv.record gives, not {type(other).__name__}")
+        return figure(self, other, width=width, presenter=presenter)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """Return a page of the recording, or write it to `path`."""
