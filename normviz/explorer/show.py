@@ -156,7 +156,8 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False, theme: str = "
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     editable = any(subject.recipe is not None for row in rows for subject, _ in row)
-    script, style = js.page(editable=editable), js.stylesheet(editable=editable)
+    time = any("time" in subject.scene for row in rows for subject, _ in row)
+    script, style = js.page(editable=editable, time=time), js.stylesheet(editable=editable, time=time)
     return document(
         title, "".join(body), as_json(explorers), script, style=style, framed=framed, theme=theme, editable=editable
     )

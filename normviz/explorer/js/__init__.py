@@ -44,15 +44,18 @@ def module(*, editable: bool = False) -> str:
     return joined(f"explorer/js/hosts/{'editable' if editable else 'plain'}_widget.js")
 
 
-def page(*, editable: bool = False) -> str:
+def page(*, editable: bool = False, time: bool = False) -> str:
     """The script of an exported page: explorers, a stand-in for the model, and the state in the address.
 
     Parameters
     ----------
     editable
         Bring along the panel in which the reader makes a tensor.
+    time
+        Bring along the part for recordings over time.
     """
-    return joined(f"explorer/js/hosts/{'editable' if editable else 'plain'}_page.js")
+    host = ("full" if time else "editable") if editable else "time" if time else "plain"
+    return joined(f"explorer/js/hosts/{host}_page.js")
 
 
 @cache
@@ -130,15 +133,18 @@ def constant(name: str, file: Traversable, script: str) -> str:
 
 
 @cache
-def stylesheet(*, editable: bool = True) -> str:
+def stylesheet(*, editable: bool = True, time: bool = False) -> str:
     """The text of the explorer's stylesheet; every rule stands under `.normviz`.
 
     Parameters
     ----------
     editable
         With the rules of the panel in which the reader makes a tensor.
+    time
+        With the rules of the part for recordings over time.
     """
-    names = [name for name in sections() if name and (editable or name != "the tensor panel")]
+    without = {"", *(["the tensor panel"] if not editable else []), *(["time"] if not time else [])}
+    names = [name for name in sections() if name not in without]
     return with_variables(part_of_style(*names))
 
 

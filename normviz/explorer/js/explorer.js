@@ -23,9 +23,9 @@ import {
 import { say } from "./core/sentences.js";
 import { statusText } from "./core/status.js";
 import {
-  COLORS,
   MODES,
   VIEWS,
+  colorChoices,
   createControls,
   createSteppers,
   drawLegend,
@@ -67,10 +67,13 @@ export function fit(state, data) {
     index: index.map((i, a) => clamp(Math.trunc(i) || 0, 0, shape[a] - 1)),
     step: clamp(Math.trunc(state.step) || 0, 0, STEPS.length - 1),
     view: VIEWS.includes(state.view) && !state.predict ? state.view : "samples",
-    color: COLORS.includes(state.color) && !state.predict ? state.color : "set",
+    color: colorChoices(data).includes(state.color) && !state.predict ? state.color : "set",
     mode: MODES.includes(state.mode) && data.running && !state.predict ? state.mode : "train"
   };
 }
+
+/** The maker of the part that belongs to a scene, if the host brought it along. */
+export const partFor = (parts, scene) => parts[Object.keys(parts).find((name) => scene[name])];
 
 /** Sentences on what the drawing aggregates or leaves out. */
 function aggregation(data, state, shown) {
@@ -107,16 +110,17 @@ function aggregation(data, state, shown) {
 
 /**
  * @param {{model: any, el: HTMLElement}} place
- * @param {Function | null} createTensor  makes the panel of an editable tensor, where the host brings it along
+ * @param {Record<string, Function>} parts  what the host brings along: makers of the part that an explorer has beside
+ *   the cube, each by the name of its entry in the scene
  */
-export function render({ model, el }, createTensor = null) {
-  let view = mount(model, el, createTensor);
+export function render({ model, el }, parts = {}) {
+  let view = mount(model, el, parts);
   const remount = () => {
     // Python sends back what this view made; the view shows it already.
     if (view.made(model.get("_scene").revision)) return;
     const kept = view.kept();
     view();
-    view = mount(model, el, createTensor, kept);
+    view = mount(model, el, parts, kept);
   };
   const life = new AbortController();
   listen(model, "change:_scene", remount, life.signal);
@@ -127,7 +131,7 @@ export function render({ model, el }, createTensor = null) {
 }
 
 /** `kept` is the state of a view that this one replaces: how the cube was turned, what was open. */
-function mount(model, el, createTensor, kept = null) {
+function mount(model, el, parts, kept = null) {
   const data = readScene(model.get("_scene"));
   let state = { ...readState(model, data), slice: kept?.slice ?? false };
   let shown = null;
@@ -170,6 +174,7 @@ function mount(model, el, createTensor, kept = null) {
       act.set({ index: state.index.map((i, a) => (a === axis ? v : i)) });
     },
     step(by) {
+      if (part?.step) return part.step(by);
       act.stop("steps");
       act.set({ step: clamp(state.step + by, 0, STEPS.length - 1) });
     },
@@ -250,7 +255,7 @@ function mount(model, el, createTensor, kept = null) {
       if (method) act.set({ method });
       return Boolean(method);
     },
-    groups: (by) => controls.slider.step(by),
+    groups: (by) => data.single || controls.slider.step(by),
     unfolded: () => controls.open,
     answer: (found) => save(["answer"], () => found)
   };
@@ -267,7 +272,7 @@ function mount(model, el, createTensor, kept = null) {
     const key = `${question.method}/${question.num_groups}/${question.index}`;
     if (asked.has(key)) return;
     asked.add(key);
-    if (!tensor?.ask(question, onAnswer)) quietly(() => model.send(question));
+    if (!part?.ask(question, onAnswer)) quietly(() => model.send(question));
   };
   const onAnswer = (answer) => {
     if (answer?.kind !== "cell") return;
@@ -277,14 +282,14 @@ function mount(model, el, createTensor, kept = null) {
   };
 
   // ---- the parts ----
+  const part = partFor(parts, data)?.({ data, act, model, signal: life.signal }) ?? null;
   const cube = createCube();
-  const controls = createControls(data, act, model.address);
+  const controls = createControls(data, act, model.address, part?.bar);
   const steppers = createSteppers(act);
-  const panel = createPanel(act);
+  const panel = createPanel(act, part?.cards);
   const tour = createTour(data, act);
   const quiz = createPrediction(data, act);
-  const presenter = createPresenter(act);
-  const tensor = data.editable && createTensor ? createTensor({ data, act, model, signal: life.signal }) : null;
+  const presenter = createPresenter(act, data.single);
   const alert = h("p.nv-alert", { role: "alert", hidden: true });
   const status = h("p.nv-status", { role: "status" });
   const note = h("p.nv-note.nv-aggregated");
@@ -300,21 +305,22 @@ function mount(model, el, createTensor, kept = null) {
     top,
     controls.node,
     alert,
-    h("div.nv-main", tour.node, quiz.node, picture, tensor?.node),
-    ...(tensor?.below ?? []),
+    h("div.nv-main", tour.node, quiz.node, picture, part?.node),
+    ...(part?.below ?? []),
     panel.node
   );
 
   /** Hooks, ARIA states and the status line are up to date when the event handler returns. */
   function refresh() {
     shown = measure(data, state, ask);
+    part?.measured?.(shown);
     syncControls(controls, data, state, shown);
     act.unready();
     quiz.sync(state, shown);
     presenter.sync(state);
     const asking = quiz.asking(state);
     // For a presenter, numbers show up to the current step; the status line's are of step 3.
-    const reached = state.presenter && !state.numbers;
+    const reached = state.presenter && !state.numbers && !data.single;
     const silent = reached && state.step < 3;
     const own = shown.given ? `label:${shown.label}` : shown.ownSet?.map((r) => r.join(":")).join(",");
     const hooks = {
@@ -328,7 +334,7 @@ function mount(model, el, createTensor, kept = null) {
       mode: state.mode,
       numbers: asking ? "hidden" : reached ? "reached" : "shown",
       shape: data.shape.join(","),
-      ...tensor?.hooks()
+      ...part?.hooks()
     };
     for (const [name, text] of Object.entries(hooks))
       if (root.dataset[name] !== String(text)) root.dataset[name] = text;
@@ -338,19 +344,21 @@ function mount(model, el, createTensor, kept = null) {
     set(stage, "aria-label", `${about} ${keys}`);
     const name = methodName(shown.method, state.G);
     setText(heading, shown.evaluating ? say("common.named-eval", { method: name }) : name);
-    hide(top, state.controls && !state.presenter);
+    hide(top, state.controls && !state.presenter && !data.single);
     root.classList.toggle("nv-bare", !state.controls);
     stage.classList.toggle("nv-tall", data.shape[0] > constants.stage.tall_above);
     root.classList.toggle("nv-asking", asking);
     root.classList.toggle("nv-presenter", state.presenter);
     const question = { name, cell: cellName(state.index) };
-    setText(status, asking ? say("status.question", question) : statusText(data, state, shown, silent));
+    const line = asking ? say("status.question", question) : statusText(data, state, shown, silent);
+    setText(status, part?.line?.(line, shown) ?? line);
     syncSteppers(steppers, data, state);
     syncPanel(panel, state, shown);
-    tensor?.sync(state, shown);
+    part?.sync(state, shown);
     cubeStage.schedule();
   }
   function syncPlay() {
+    if (data.single) return;
     const groups = act.playing("groups");
     controls.slider.play.classList.toggle("nv-pause", groups);
     controls.slider.play.setAttribute("aria-label", say(groups ? "controls.pause-groups" : "controls.play-groups"));
@@ -367,7 +375,8 @@ function mount(model, el, createTensor, kept = null) {
     setText(steppers.hint, quiz.asking(state) ? say("controls.hint-mark") : hintText(steppers, cube.hidden));
     setText(note, aggregation(data, state, shown));
     hide(note, !note.textContent);
-    if (!tensor?.waiting()) root.dataset.ready = "true";
+    part?.draw?.();
+    if (!part?.waiting?.()) root.dataset.ready = "true";
   }
 
   /** The cell under the pointer with its value; nothing where there is none. */
@@ -376,7 +385,8 @@ function mount(model, el, createTensor, kept = null) {
     if (!index) return;
     const at = toCube(index, data.shape);
     const [x] = gather(data, /** @type {any} */ (at.map((i) => [i, i + 1])));
-    const value = data.values ? `x = ${decimal(x)}` : say("controls.hover-mean", { value: decimal(x, 3) });
+    const mean = () => part?.tip?.(x) ?? say("controls.hover-mean", { value: decimal(x, 3) });
+    const value = data.values ? `x = ${decimal(x)}` : mean();
     const method = state.view === "paper" ? cube.view.solids[solid] : state.method;
     const own = () => decimal(gradientOf(data, shown, method).to(at, x), 3);
     const gradient = state.color === "gradient" ? `  ${say("gradient.hover", { value: own() })}` : "";
@@ -453,10 +463,10 @@ function mount(model, el, createTensor, kept = null) {
   refresh();
   syncPlay();
   const behind = onBehind(el, theme, life.signal);
-  tensor?.attach(root);
+  part?.attach(root);
   const follow = () => {
-    if (tensor) tensor.follow();
-    else act.follow(Object.entries(model.get("link").tensor).map(([key, text]) => `${key}=${text}`));
+    if (part) part.follow();
+    else act.follow(Object.entries(model.get("link").part).map(([key, text]) => `${key}=${text}`));
   };
   if (model.get("link")) follow();
   onModel("change:link", follow);
@@ -467,7 +477,7 @@ function mount(model, el, createTensor, kept = null) {
     later.forEach(clearTimeout);
     place.remove();
   };
-  close.made = (revision) => tensor?.made(revision) ?? false;
+  close.made = (revision) => part?.made?.(revision) ?? false;
   close.kept = () => ({
     angles: cubeStage.angles,
     slice: state.slice,

@@ -16,6 +16,8 @@ export function readScene(scene) {
     ...scene,
     methods,
     order: scene.methods.map((row) => row.name),
+    /** Is there one method, which cannot be changed? */
+    single: scene.methods.length === 1,
     cube: cubeShape(scene.shape),
     divisors: divisors(scene.shape[1]),
     values: unpack(scene.values),
@@ -61,7 +63,8 @@ export function gather(data, [ns, cs, hs, ws]) {
   for (let n = ns[0]; n < ns[1]; n++)
     for (let c = c0; c < c1; c++)
       for (let h = h0; h < h1; h++) for (let w = w0; w < w1; w++) out.push(source[((n * C + c) * H + h) * W + w]);
-  return exact
+  // Bytes stand for levels of a colour; of a recording there are numbers.
+  return exact || !(source instanceof Uint8Array)
     ? out
     : out.map((level) => (level === 255 ? NaN : data.extent[0] + (level / 254) * (data.extent[1] - data.extent[0])));
 }
@@ -75,7 +78,7 @@ export function hasHoles({ statistics, values, coarse }) {
 }
 
 /** The sets of a method, and the statistics that have been computed of them. */
-function tableOf(data, method, G) {
+export function tableOf(data, method, G) {
   const key = `${method.name}/${hasGroups(method) ? G : ""}`;
   let table = data.statistics.get(key);
   if (!table) {
@@ -86,11 +89,23 @@ function tableOf(data, method, G) {
   return table;
 }
 
-/** Mean and variance of the set of `cell`; each set is computed once. */
-export function statisticsOf(data, method, G, cell, { block, grid, found } = tableOf(data, method, G)) {
+/** The number of the set of `cell`: sets are in the order of their first cells. */
+export function setNumber({ block, grid }, cell) {
   let number = 0;
   for (let a = 0; a < 4; a++) number = number * grid[a] + Math.floor(cell[a] / block[a]);
-  return (found[number] ??= compute(data, method, setOf(block, cell))) ?? { mean: NaN, var: NaN, pending: true };
+  return number;
+}
+
+/** Mean and variance of the set of `cell`; each set is computed once. */
+export function statisticsOf(data, method, G, cell, table = tableOf(data, method, G)) {
+  const { block, found } = table;
+  return (
+    (found[setNumber(table, cell)] ??= compute(data, method, setOf(block, cell))) ?? {
+      mean: NaN,
+      var: NaN,
+      pending: true
+    }
+  );
 }
 
 function compute(data, method, set) {

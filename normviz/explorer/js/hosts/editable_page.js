@@ -3,4 +3,4 @@
 import { createTensorPanel } from "../views/tensor.js";
 import { startPage } from "./page.js";
 
-startPage(createTensorPanel);
+startPage({ editable: createTensorPanel });

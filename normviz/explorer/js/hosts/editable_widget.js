@@ -3,4 +3,4 @@
 import { render } from "../explorer.js";
 import { createTensorPanel } from "../views/tensor.js";
 
-export default { render: (context) => render(context, createTensorPanel) };
+export default { render: (context) => render(context, { editable: createTensorPanel }) };

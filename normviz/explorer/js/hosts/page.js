@@ -1,54 +1,63 @@
 // An exported page: its explorers, and their state in the address.
 
 import { say } from "../core/sentences.js";
-import { render } from "../explorer.js";
+import { partFor, render } from "../explorer.js";
 import { inFrame } from "./frame.js";
 import { keepInLine } from "./in_line.js";
 import { standIn } from "./stand_in.js";
+
+/**
+ * @typedef {Function & {keys: string[], traits?: string[]}} Part  the maker of a part, with its keys in the address and,
+ *   where not all can, the traits that can change beside it
+ */
 
 /** Traits that the page's address keeps, and their names there. */
 const BY_NAME = ["step", "view", "color", "mode", "predict", "presenter"];
 const SAME_NAMES = Object.fromEntries(BY_NAME.map((name) => [name, name]));
 const IN_ADDRESS = { method: "method", num_groups: "G", index: "i", ...SAME_NAMES };
-/** The most characters of the address that a tensor may fill up. */
+/** The most characters of the address that a part, such as a tensor, may fill up. */
 const MOST_ADDRESS = 2000;
 /** Default values are omitted from the URL. */
 const OMITTED = { mode: "train", predict: false, presenter: false };
 
 /** Traits that linked explorers share. */
-const SHARED = ["tensor", "index", ...BY_NAME];
+const SHARED = ["part", "index", ...BY_NAME];
 
 /** Keys of the first explorer have no prefix; those of the second begin with "2.". */
 const prefixOf = (k) => (k ? `${k + 1}.` : "");
 
 /**
  * What the address asks of explorer k. `link` tells the explorer which parts of the address these were: by trait, by
- * key of the tensor, and those that mean nothing. Linked explorers have one tensor, whose keys are those of the first.
+ * key of its part, and those that mean nothing. Linked explorers have one such part, whose keys are those of the first.
  * @param {number} leader  the first of the linked explorers
- * @param {string[]} tensorKeys
+ * @param {Part | undefined} part
  * @param {number} count  of the explorers; the first one hears of parts that belong to none
  */
-function readAddress(hash, k, leader, { scene, state: first }, tensorKeys, count) {
-  const link = { state: {}, tensor: {}, strange: [] };
+function readAddress(hash, k, leader, { scene, state: first }, part, count) {
+  const link = { state: {}, part: {}, strange: [] };
   const state = { ...first, link };
   for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
     const [, before = "1", short] = /^(?:(\d+)\.)?(.*)$/.exec(name);
     const number = Number(before);
     const key = Object.keys(IN_ADDRESS).find((trait) => IN_ADDRESS[trait] === short);
     if (!key && !text) continue; // an anchor of the page around
-    const isTensor = tensorKeys.includes(short) && number <= count;
-    if ((number <= count ? number - 1 : 0) !== (isTensor ? leader : k)) continue;
+    const ofPart = part?.keys.includes(short) && number <= count;
+    if ((number <= count ? number - 1 : 0) !== (ofPart ? leader : k)) continue;
     const value = key && number <= count ? traitOf(key, text, scene) : undefined;
-    const part = `${name}=${text}`;
-    if (isTensor) link.tensor[short] = text;
-    else if (value === undefined) link.strange.push(part);
+    const fixed = !isFree(part, key) && String(value) !== String(first[key]);
+    const asked = `${name}=${text}`;
+    if (ofPart) link.part[short] = text;
+    else if (value === undefined || fixed) link.strange.push(asked);
     else {
       state[key] = value;
-      link.state[key] = part;
+      link.state[key] = asked;
     }
   }
   return state;
 }
+
+/** Can the trait change beside such a part? */
+const isFree = (part, key) => part?.traits?.includes(key) ?? true;
 
 /** A text of the address as the value of a trait; undefined where it is none. */
 function traitOf(key, text, scene) {
@@ -61,23 +70,24 @@ function traitOf(key, text, scene) {
 }
 
 /** The state of explorer k as a part of the address. */
-const writeAddress = (model, k) =>
+const writeAddress = (model, k, part) =>
   Object.entries(IN_ADDRESS)
-    .filter(([key]) => !(key in OMITTED) || (model.get(key) ?? OMITTED[key]) !== OMITTED[key])
+    .filter(([key]) => isFree(part, key) && (!(key in OMITTED) || (model.get(key) ?? OMITTED[key]) !== OMITTED[key]))
     .map(([key, short]) => `${prefixOf(k)}${short}=${model.get(key)}`)
     .join("&");
 
 /**
  * Start the explorers of the page.
- * @param {(Function & {keys?: string[]}) | null} createTensor  as `render` takes it, with the keys of its address
+ * @param {Record<string, Part>} parts  as `render` takes them
  */
-export function startPage(createTensor = null) {
+export function startPage(parts = {}) {
   const shown = JSON.parse(document.getElementById("normviz-data").textContent);
   const touched = new Set();
   // Linked explorers share one scene, which the page holds once.
   for (const one of shown) if (typeof one.scene === "number") one.scene = shown[one.scene].scene;
   const leader = (k) => (shown[k].link === undefined ? k : shown.findIndex(({ link }) => link === shown[k].link));
-  const asked = (hash, k) => readAddress(hash, k, leader(k), shown[k], createTensor?.keys ?? [], shown.length);
+  const partOf = (k) => /** @type {Part | undefined} */ (partFor(parts, shown[k].scene));
+  const asked = (hash, k) => readAddress(hash, k, leader(k), shown[k], partOf(k), shown.length);
   const live = shown.map(({ scene, state }, k) => {
     const place = document.querySelectorAll(".nvp-explorer")[k];
     const model = standIn(scene, asked(location.hash, k));
@@ -91,14 +101,15 @@ export function startPage(createTensor = null) {
     el.className = "nvp-live";
     place.append(el);
     try {
-      render({ model, el }, createTensor);
+      render({ model, el }, parts);
     } catch (error) {
       el.remove(); // the still picture stays
       console.error(error);
       return null;
     }
     place.querySelector(".nvp-still")?.remove();
-    if (model.get("tensor") || writeAddress(model, k) !== writeAddress(standIn(scene, state), k)) touched.add(k);
+    const written = (from) => writeAddress(from, k, partOf(k));
+    if (model.get("part") || written(model) !== written(standIn(scene, state))) touched.add(k);
     // With several explorers, each part needs a name of its own.
     if (shown.length > 1)
       for (const part of el.querySelectorAll("section, [role=region]")) {
@@ -121,12 +132,12 @@ export function startPage(createTensor = null) {
   for (const row of document.querySelectorAll(".nvp-row")) keepInLine(row);
   const addressed = () => {
     const order = [...touched].sort((a, b) => a - b);
-    const parts = order.map((k) => writeAddress(live[k], k));
+    const texts = order.map((k) => writeAddress(live[k], k, partOf(k)));
     for (const k of order) {
-      const tensor = leader(k) === k ? live[k].get("tensor") : null;
-      parts.push(tensor?.address(prefixOf(k), MOST_ADDRESS - parts.join("&").length) ?? "");
+      const part = leader(k) === k ? live[k].get("part") : null;
+      texts.push(part?.address(prefixOf(k), MOST_ADDRESS - texts.join("&").length) ?? "");
     }
-    return parts.filter(Boolean).join("&");
+    return texts.filter(Boolean).join("&");
   };
   const keep = () => {
     const hash = addressed();

@@ -2,7 +2,7 @@
 
 /** A stand-in for anywidget's model, without a kernel. */
 export function standIn(scene, state) {
-  const values = { ...state, _scene: scene, tensor: null };
+  const values = { ...state, _scene: scene, part: null };
   const listeners = new Map();
   const listenersOf = (name) => listeners.get(name) ?? listeners.set(name, new Set()).get(name);
   const emit = (name, ...details) => {
@@ -11,8 +11,8 @@ export function standIn(scene, state) {
   return {
     get: (key) => values[key],
     set(key, value) {
-      // A tensor is large, and never changed in place.
-      if (key === "tensor" ? values[key] === value : JSON.stringify(values[key]) === JSON.stringify(value)) return;
+      // A part, such as a tensor, is large, and never changed in place.
+      if (key === "part" ? values[key] === value : JSON.stringify(values[key]) === JSON.stringify(value)) return;
       values[key] = value;
       emit(`change:${key}`, this, value);
     },

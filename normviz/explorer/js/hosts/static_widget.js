@@ -11,7 +11,7 @@ export const widgetOf = ({ scene, state }) => ({
     const parts = Object.fromEntries(asked.map(([key, value]) => [key, `${key}: ${JSON.stringify(value)}`]));
     // MyST puts its own error in the place of a model that is no JSON.
     const error = model.get("error");
-    const link = { state: parts, tensor: {}, strange: error ? [String(error).replace(/\.$/, "")] : [] };
+    const link = { state: parts, part: {}, strange: error ? [String(error).replace(/\.$/, "")] : [] };
     return render({ model: standIn(scene, { ...state, ...Object.fromEntries(asked), link }), el });
   }
 });

@@ -17,7 +17,7 @@ function chartRange(data) {
 }
 
 /** Round tick values inside a range. @param {number[]} range @param {number} about  how many */
-function ticks([low, high], about) {
+export function ticks([low, high], about) {
   const raw = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(raw || 1));
   const step = [1, 2, 5, 10].map((s) => s * power).find((s) => s >= raw) ?? power;

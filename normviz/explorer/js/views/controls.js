@@ -9,7 +9,9 @@ import { axisNames, hasHoles } from "../core/readout.js";
 import { say } from "../core/sentences.js";
 import { VALUES, legendColors } from "./cube.js";
 
-export const COLORS = ["set", "partition", ...VALUES];
+const COLORS = ["set", "partition", ...VALUES];
+/** What colours can show: of a single layer, no values of x. */
+export const colorChoices = (data) => (data.single ? COLORS.slice(0, 3) : COLORS);
 export const VIEWS = ["samples", "paper"];
 export const MODES = ["train", "eval"];
 
@@ -59,8 +61,9 @@ const chosen = (data, { method: before, G }, method) => {
 /**
  * Every change of a control calls `act.set`.
  * @param {(() => string) | undefined} address  gives the address with the state, on pages that have one
+ * @param {HTMLElement} [bar]  what a single layer has instead of methods, views and the slider of G
  */
-export function createControls(data, act, address) {
+export function createControls(data, act, address, bar) {
   const labels = [
     ...data.order.map((name) => [name, data.methods[name].label]),
     ...(data.labels ? [["given", say("common.given")]] : [])
@@ -104,7 +107,7 @@ export function createControls(data, act, address) {
   const modes = MODES.map((name) => [name, [say(`controls.mode-${name}`)]]);
   const view = radioGroup(say("controls.view"), views, (name) => act.set({ view: name }));
   const mode = radioGroup(say("controls.mode"), modes, (name) => act.set({ mode: name }), { "data-modes": true });
-  const colors = COLORS.map((value) => h("option", { value }, say(`controls.color-${value}`)));
+  const colors = colorChoices(data).map((value) => h("option", { value }, say(`controls.color-${value}`)));
   const choose = () => act.set({ color: color.value });
   const color = h("select", { "aria-label": say("controls.color"), ...KEYS, onchange: choose }, ...colors);
   const tour = button({ class: "nv-tour-button", onclick: () => act.tour() }, say("tour.name"));
@@ -114,8 +117,15 @@ export function createControls(data, act, address) {
   const link = address ? createLink(act, address) : null;
   const shade = h("label.nv-field", h("span", say("controls.color")), color);
   const c = { predict, present, shade, sample, methods, more, extra, open: false, view, mode, color, tour, slider };
-  const actions = h("span.nv-row.nv-actions", predict, present, tour, link);
-  c.node = h("div.nv-controls", choice, actions, slider.node, h("span.nv-row", mode.node, view.node, shade));
+  const all = data.single
+    ? [h("span.nv-row", mode.node, shade), h("span.nv-row.nv-actions", present, link), bar]
+    : [
+        choice,
+        h("span.nv-row.nv-actions", predict, present, tour, link),
+        slider.node,
+        h("span.nv-row", mode.node, view.node, shade)
+      ];
+  c.node = h("div.nv-controls", ...all);
   return c;
 }
 
@@ -137,7 +147,7 @@ export function syncControls(c, data, state, shown) {
   c.view.check(state.view);
   c.mode.check(state.mode);
   if (c.color.value !== state.color) c.color.value = state.color;
-  syncSlider(c.slider, data, state);
+  if (!data.single) syncSlider(c.slider, data, state);
 }
 
 // ---- the slider of G -----------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ const stepName = (step) => say(`steps.name-${STEPS[step]}`);
 const FACTS = ["size", "sets", "shape", "channels", "couples"];
 const HAT = "x\u0302";
 
-export function createPanel(act) {
+/** @param {HTMLElement[]} [cards]  what stands beside the set instead of its values, where there are none */
+export function createPanel(act, cards) {
   const facts = Object.fromEntries(FACTS.map((name) => [name, h("dd", { "data-fact": name })]));
   const p = {
     act,
@@ -61,9 +62,7 @@ export function createPanel(act) {
   p.codeBox = h("div.nv-code-box", { hidden: true }, choice, p.code);
   const list = h("dl.nv-facts");
   for (const name of FACTS) list.append(h("div", h("dt", say(`panel.fact-${name}`)), facts[name]));
-  p.node = h(
-    "div.nv-panel",
-    h("section.nv-card", { "aria-label": say("panel.set") }, p.symbol, p.where, list, p.words, p.caution),
+  const ofValues = () => [
     h(
       "section.nv-card.nv-second",
       { "aria-label": say("panel.step-by-step") },
@@ -78,6 +77,12 @@ export function createPanel(act) {
       p.valuesBox,
       p.codeBox
     )
+  ];
+  p.cards = cards;
+  p.node = h(
+    "div.nv-panel",
+    h("section.nv-card", { "aria-label": say("panel.set") }, p.symbol, p.where, list, p.words, p.caution),
+    ...(cards ?? ofValues())
   );
   return p;
 }
@@ -132,6 +137,7 @@ export function syncPanel(p, state, shown) {
 export function drawPanel(p, data, state, shown) {
   p.drawn = { data, state, shown };
   drawSet(p, data, state, shown);
+  if (p.cards) return;
   stepTexts(data, state, shown).forEach(([result, work], k) => {
     const row = p.rows[k];
     put(row.body, result.replace(" = ", "\u00a0=\u00a0"));

@@ -3,7 +3,8 @@
 import { button, h, hide, setText, take } from "../core/dom.js";
 import { say } from "../core/sentences.js";
 
-export function createPresenter(act) {
+/** @param {boolean} single  whether the steps are those of a recording, whose numbers always show */
+export function createPresenter(act, single) {
   const toggle = () => act.set({ numbers: !act.state().numbers });
   const numbers = button({ onclick: toggle });
   const forward = button({ onclick: () => act.step(1) }, say("presenter.forward"));
@@ -17,7 +18,7 @@ export function createPresenter(act) {
     { role: "group", "aria-label": say("presenter.name"), hidden: true },
     button({ onclick: () => act.step(-1) }, say("presenter.back")),
     forward,
-    numbers,
+    single ? null : numbers,
     button({ onclick: leave }, say("presenter.leave"))
   );
   p.sync = (state) => {
@@ -30,11 +31,11 @@ export function createPresenter(act) {
    */
   p.key = (event) => {
     const { key, target } = event;
-    const typed = target.matches?.("input, select, textarea");
+    const typed = target.matches?.("input:not([type=range]), select, textarea");
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || typed) return;
     const by = { PageDown: 1, ArrowRight: 1, PageUp: -1, ArrowLeft: -1 }[key];
     // Arrows move within the methods and along the slider.
-    if (by && key.startsWith("Arrow") && target.matches?.("[role=radio], [role=slider]")) return;
+    if (by && key.startsWith("Arrow") && target.matches?.("[role=radio], [role=slider], input")) return;
     if (by) act.step(by);
     else if (key === "," || key === "/") act.groups(key === "," ? -1 : 1);
     else if (key === "." || key === "b" || key === "B") toggle();

@@ -196,9 +196,9 @@ export function createTensorPanel({ data, act, model, signal }) {
   // ---- the host ----
   function publish() {
     act.push();
-    if (model.get("tensor") !== undefined) {
+    if (model.get("part") !== undefined) {
       const address = (prefix, room) => recipeAddress(recipe, first, prefix, room);
-      model.set("tensor", recipe === first ? null : { recipe, part: partNow, address, holder });
+      model.set("part", recipe === first ? null : { recipe, part: partNow, address, holder });
       // A link is followed by every explorer that it speaks of.
       if (!quietly) model.save_changes();
       return;
@@ -216,7 +216,7 @@ export function createTensorPanel({ data, act, model, signal }) {
 
   /** A linked explorer has another tensor. */
   const onTensor = () => {
-    const given = model.get("tensor") ?? { recipe: first, part: firstPart() };
+    const given = model.get("part") ?? { recipe: first, part: firstPart() };
     if (given.recipe === recipe) return;
     turn++;
     maker.cancel();
@@ -227,7 +227,7 @@ export function createTensorPanel({ data, act, model, signal }) {
   };
   /** Show what a link asks for: first the tensor, then the state, which depends on its shape. */
   function follow() {
-    const { recipe: asked, later, wrong, lost } = recipeInAddress(model.get("link").tensor, first, EXAMPLE.shape);
+    const { recipe: asked, later, wrong, lost } = recipeInAddress(model.get("link").part, first, EXAMPLE.shape);
     const after = () => act.follow(wrong, lost);
     if (later) run(asked, { settled: false, after: () => run(later(data.values), { quiet: true, after }) });
     else run(asked, { quiet: true, after });
@@ -614,7 +614,7 @@ export function createTensorPanel({ data, act, model, signal }) {
       take(event);
       if (at + by >= 0 && at + by < history.length) goTo(at + by);
     });
-    listen(model, "change:tensor", onTensor, signal);
+    listen(model, "change:part", onTensor, signal);
     syncFields();
   }
 
