@@ -86,7 +86,7 @@ def modules() -> dict[str, str]:
     return {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-PAGES = tuple(f"explorer/js/hosts/{kind}_page.js" for kind in ("plain", "editable"))
+PAGES = tuple(f"explorer/js/hosts/{kind}_page.js" for kind in ("plain", "editable", "time", "full"))
 WIDGETS = tuple(f"explorer/js/hosts/{kind}_widget.js" for kind in ("plain", "editable", "static"))
 
 

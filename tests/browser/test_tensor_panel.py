@@ -544,7 +544,7 @@ def test_a_bad_link_is_told_by_the_explorer_that_it_is_for(page, tmp_path):
     nv.to_html([nv.show(host.tensor(2, 4, 3, 3)), nv.show(editable=True)], tmp_path / "two.html")
     open_file(page, tmp_path / "two.html", "#shape=2,3&2.shape=2,6,3,3&2.G=5&3.G=2&2.method=group", explorers=2)
     fixed, free = (page.locator(".normviz").nth(k) for k in (0, 1))
-    assert alert(fixed).endswith("left out: 3.G=2 and shape=2,3.")
+    assert alert(fixed).endswith("left out: shape=2,3 and 3.G=2.")
     assert alert(free).endswith("left out: 2.G=5.")
     check(free, nv.samples.filled((2, 6, 3, 3), "sample"))
 

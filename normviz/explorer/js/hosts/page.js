@@ -7,8 +7,8 @@ import { keepInLine } from "./in_line.js";
 import { standIn } from "./stand_in.js";
 
 /**
- * @typedef {Function & {keys: string[], traits?: string[]}} Part  the maker of a part, with its keys in the address and,
- *   where not all can, the traits that can change beside it
+ * @typedef {Function & {keys: string[], traits?: string[]}} Part  the maker of a part, with its keys in the address and
+ *   the traits that can change beside it, if not all can
  */
 
 /** Traits that the page's address keeps, and their names there. */

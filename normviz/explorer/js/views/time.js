@@ -25,7 +25,7 @@ import {
 import { ticks } from "./charts.js";
 
 /** A run plays in about so many milliseconds, no faster and no slower than so many a step. */
-const PACE = { all: 16000, fastest: 80, slowest: 600 };
+const PACE = { all: 16000, fastest: 80, slowest: 400 };
 const NUMBERS = ["mean", "var", "running-mean", "running-var", "gap", "weight", "bias", "samples"];
 
 export function createTimePart({ data, act, model, signal }) {
