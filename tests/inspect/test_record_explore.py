@@ -67,6 +67,13 @@ CASES = {
         lambda n, c, *p: (n, c),
     ),
     "positional": (Last(nn.LayerNorm(6)), "norm.norm", [(6, 6, 30)] * 2, (2, 6, 30), lambda n, c, *p: (n, *p)),
+    "positional, a set more than is kept": (
+        Last(nn.LayerNorm(4)),
+        "norm.norm",
+        [(2, 4, 65)] * 2,
+        (1, 4, 64),
+        lambda n, c, *p: (n, *p),
+    ),
     "positional of maps": (
         Last(nn.LayerNorm(4)),
         "norm.norm",
