@@ -348,6 +348,22 @@ def test_warnings_have_the_index_of_the_step_that_is_sent():
     assert [2, "non-finite", found.message] in r.explore("norm").scene["time"]["warnings"]
 
 
+def test_the_words_say_what_the_page_leaves_out():
+    def words(shown):
+        return still(*shown.page_parts()[0]).words
+
+    text = words(made_up(2048, 600).explore("norm"))
+    assert "Mean and variance of every set are as recorded. A recording keeps no single values." in text
+    assert re.search(r"One of \d+ recorded steps is shown\.$", text)
+    r, _ = recorded(*CASES["positional"][:3])
+    wanted = (
+        "The input has shape (6, 6, 30). A recording keeps the statistics of the first 60 sets, and those are drawn."
+    )
+    assert words(r.explore("norm.norm")).endswith(wanted)
+    r, _ = recorded(*CASES["batch"][:3])
+    assert "recorded" not in words(r.explore("norm"))
+
+
 def test_tokens_whose_number_changes():
     shapes = [(3, 6, 30), (3, 6, 20), (3, 6, 40)]
     r, seen = recorded(Last(nn.LayerNorm(6)), "norm.norm", shapes)

@@ -104,7 +104,8 @@ function aggregation(data, state, shown) {
     parts.push(say(`aggregation.cell-${what}`, { count: Math.ceil(N / limits.paper_samples) }));
   if (state.color === "gradient" && !data.values) parts.push(say("gradient.means"));
   // A tensor that was made in the page is asked for there; one that Python sent needs Python.
-  const numbers = data.values || data.backend === "page" ? "exact" : shown.pending ? "no-numbers" : "exact-sets";
+  const sent = data.values || data.backend === "page" ? "exact" : shown.pending ? "no-numbers" : "exact-sets";
+  const numbers = data.time ? "recorded" : sent;
   return parts.length ? `${parts.join(" ")} ${say(`aggregation.numbers-${numbers}`)}` : "";
 }
 

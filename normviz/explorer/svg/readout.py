@@ -192,7 +192,15 @@ def words(on: Subject, state: State, shown: Readout) -> str:
     elif not (state.get("predict") or shown.evaluating):
         about = texts.words(shown.row, on.shape)
         parts += [about["words"], about["caution"]]
-    return " ".join(filter(None, [*parts, *aggregation(on, state, shown)]))
+    return " ".join(filter(None, [*parts, *aggregation(on, state, shown), *left_out(on.time)]))
+
+
+def left_out(time: Timeline | None) -> Iterator[str]:
+    """What of a recording is not on the page, as views/time.js says it."""
+    if time is not None and time.every > 1:
+        yield say("time.thinned", every=time.every)
+    if time is not None and time.shape != time.sets.shape:
+        yield say("time.part", shape=", ".join(map(str, time.shape)), count=time.sets.count)
 
 
 def aggregation(on: Subject, state: State, shown: Readout) -> Iterator[str]:
@@ -225,6 +233,7 @@ def aggregation(on: Subject, state: State, shown: Readout) -> Iterator[str]:
         parts.append(say("gradient.means"))
     if parts:
         exact = "exact" if on.tensor.values is not None else "no-numbers" if shown.mean is None else "exact-sets"
+        exact = exact if on.time is None else "recorded"
         yield from (*parts, say(f"aggregation.numbers-{exact}"))
 
 
