@@ -20,6 +20,8 @@ POLICY = (
 )
 # A page on which the reader makes a tensor calculates in workers of its own text.
 WORKERS = "; worker-src blob:"
+# plotly saves a chart as a picture by way of a blob.
+CHARTS_POLICY = POLICY.replace("img-src data:", "img-src data: blob:")
 COMMON = (
     f":root {{ --light: {LIGHT['page']}; --on-light: {LIGHT['ink']}; "
     f"--dark: {DARK['page']}; --on-dark: {DARK['ink']}; }}\n"
@@ -77,6 +79,7 @@ def document(
     theme: str = "auto",
     what: str = "picture",
     editable: bool = False,
+    charts: bool = False,
 ) -> str:
     """A self-contained page that makes no network requests: a heading, a body, and the script that draws it.
 
@@ -94,6 +97,8 @@ def document(
         What to call the page where no script runs: a noun, as HTML.
     editable
         On this page the reader makes a tensor.
+    charts
+        On this page plotly draws.
     """
     name = escape(title, quote=False)
     if editable and not framed:  # this script is long, and a frame is packed as a whole
@@ -102,7 +107,7 @@ def document(
 <html lang="en"{"" if theme == "auto" else f' data-theme="{theme}" style="color-scheme:{theme}"'}>
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}{WORKERS if editable else ""}">
+<meta http-equiv="Content-Security-Policy" content="{CHARTS_POLICY if charts else POLICY}{WORKERS if editable else ""}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {"" if framed else '<meta name="color-scheme" content="light dark">'}
 <title>{name} · normviz</title>

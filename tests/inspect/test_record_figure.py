@@ -159,7 +159,7 @@ def test_any_number_of_layers_and_steps(L, T, presenter):
     assert len(heat.y) == L
     assert (heat.x[0], heat.x[-1]) == (0, T - 1)
     assert len(figure.to_json()) < 3_000_000
-    thinned = "400 of 5000 recorded steps, evenly spaced" in figure.layout.meta["caption"]
+    thinned = "500 of 5000 recorded steps, evenly spaced" in figure.layout.meta["caption"]
     assert thinned == (T == 5000)
     assert (len(figure.layout.sliders) == 1) == (L > 1)
 
@@ -280,3 +280,41 @@ def test_bad_input():
         r.figure(width=3)
     with pytest.raises(TypeError, match=r"^presenter must be True or False, not 1$"):
         r.figure(presenter=1)
+
+
+# ---- the page ----
+
+
+def test_a_large_page_is_small_enough():
+    """50 layers of 256 channels over 500 steps, none thinned."""
+    r = many(50, 500, 256)
+    page = r.to_html()
+    assert len(page.encode()) < 6_000_000
+    assert "of 500 recorded steps" not in page
+
+
+def test_the_page_is_whole_and_escaped(tmp_path):
+    name = "<img src=x onerror=alert(1)>"
+    weight = np.ones((20, 8))
+    weight[5:, 3] = 1e-4
+    r = recording([replace(layer(name), weight=weight), layer("bn")])
+    path = tmp_path / "run.html"
+    assert r.to_html(path) is None
+    page = path.read_text("utf-8")
+    assert page == r.to_html()
+    assert '<html lang="en">' in page
+    assert "default-src 'none'" in page
+    assert "<img" not in page
+    assert "<code>weight-near-zero</code>" in page
+    assert "Prune the channel, or exclude norm layers from weight decay." in page
+
+
+def test_a_page_that_cannot_be_written(tmp_path):
+    r = many(1, 3, 2)
+    with pytest.raises(TypeError, match=r"^path must be a str or a Path, not int$"):
+        r.to_html(3)
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
+        r.to_html(tmp_path)
+    with pytest.raises(ValueError, match=r"^the recording has no step to draw"):
+        recording([]).to_html(tmp_path / "run.html")
+    assert [*tmp_path.iterdir()] == []

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from normviz.inspect.record.rules import RecordWarning
 
 NUMBERS = 300_000
-"""Numbers of all layers' lines, each with its step, which take about 8 bytes. They are drawn at fewer steps where there
-are more layers."""
-MOST_STEPS, FEWEST_STEPS = 400, 50
+"""Numbers of all layers' lines, of about 8 bytes; where there are many layers, the lines have fewer steps."""
+MOST_STEPS, FEWEST_STEPS = 500, 50
 CELLS = 40_000
 """Cells of a heat map."""
 QUANTITIES = {"var": "Variance", "gap": "Batch against running", "grad": "Gradient norm"}
@@ -87,7 +86,7 @@ def figure(
     """Draw all layers of a recording over time, and one of them, which a slider chooses; or those of two recordings."""
     room = chart.room(width, presenter)
     runs, alone = matched(recording, other)
-    return drawn(runs, alone, room)
+    return drawn(runs, alone, room, *lines_of_all(runs, NUMBERS, 0 if presenter else 1))
 
 
 def matched(recording: Recording, other: Recording | None = None) -> tuple[list[Run], list[str]]:
@@ -209,7 +208,7 @@ def lines(run: int, runs: Sequence[Run], name: str, most: int, channels: int) ->
 
 
 def chosen_channels(layer: LayerRecording, warnings: Sequence[RecordWarning], most: int) -> list[int]:
-    """Return channels worth a line: those that warnings name, then those whose running statistics are furthest off.
+    """Return the channels that are drawn: those that warnings name, then those with the largest gap.
 
     Without running statistics, those whose variance has changed most.
     """
@@ -249,21 +248,21 @@ def _band(
 # ---- the figure ----
 
 
-def drawn(
-    runs: Sequence[Run], alone: Sequence[str], room: chart.Room, *, numbers: int = NUMBERS, channels: int = 1
-) -> go.Figure:
-    """Return the figure of one or two runs.
+def lines_of_all(runs: Sequence[Run], numbers: int, channels: int) -> tuple[list[list[Line]], int]:
+    """Return the lines of every layer, and at how many steps at most, so that all have about `numbers` numbers."""
+    names = [*runs[0].layers]
+    most = max(FEWEST_STEPS, min(MOST_STEPS, numbers // (len(names) * len(runs) * (14 + 8 * channels))))
+    return [[line for k in range(len(runs)) for line in lines(k, runs, name, most, channels)] for name in names], most
 
-    `numbers` is how many numbers the lines of all layers may have, and `channels` how many channels of each layer have
-    a line.
-    """
+
+def drawn(
+    runs: Sequence[Run], alone: Sequence[str], room: chart.Room, of_layers: Sequence[Sequence[Line]], most: int
+) -> go.Figure:
+    """Return the figure of one or two runs with the lines that `lines_of_all` made."""
     names, R = [*runs[0].layers], len(runs)
-    channels = 0 if room.presenter else channels
     quantities = [q for q in QUANTITIES if q == "var" or any(np.isfinite(run.values[q]).any() for run in runs)]
     panels = [*PANELS][: 2 + ("grad" in quantities)]
-    most = max(FEWEST_STEPS, min(MOST_STEPS, numbers // (len(names) * R * (14 + 8 * channels))))
-    layers = [[line for k in range(R) for line in lines(k, runs, name, most, channels)] for name in names]
-    layers = [[line for line in of if line.panel in panels] for of in layers]
+    layers = [[line for line in of if line.panel in panels] for of in of_layers]
     drawing: Any = Figure()
     for k, run in enumerate(runs):
         _add_heat_map(drawing, k, run)

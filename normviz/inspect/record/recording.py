@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from normviz.atomic_write import write
+from normviz.atomic_write import check_path, write
 from normviz.core.errors import unknown
 from normviz.explorer.fragment import Fragment
 from normviz.inspect.audit.table import html_box, html_table, needed_pandas, plural
@@ -269,8 +269,40 @@ class Recording(Fragment):
         return figure(self, other, width=width, presenter=presenter)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """Return a page of the recording, or write it to `path`."""
-        raise NotImplementedError
+        """Return one page of the recording that needs no Python and no network, or write it to `path` and return None.
+
+        The page has the chart of `figure`, with more channels of each layer, the warnings with their remedies, and a
+        table of the layers.
+
+        Parameters
+        ----------
+        path
+            Where to write it.
+
+        Returns
+        -------
+        str or None
+            The page, or None once it is written.
+
+        Raises
+        ------
+        ValueError
+            If there is no step or no layer.
+        TypeError, OSError
+            If path is none, or cannot be written to.
+
+        Notes
+        -----
+        Of each layer, the page has the quartiles of its pooling sets and up to four channels: those that warnings name,
+        then those whose running statistics are furthest from the batches'. The numbers have four digits. 50 layers of
+        256 channels over 500 steps take less than 6 MB, of which plotly is 2.
+        """
+        from normviz.inspect.record.page import page
+
+        if path is not None:
+            check_path(path)
+        text = page(self, self._summary(), self._warning_list(), self._table())
+        return text if path is None else write(path, text)
 
     # ---- in words ----
 
@@ -287,25 +319,29 @@ class Recording(Fragment):
         return "\n".join([f"{self._summary()}.", *(f"! {warning}" for warning in self.warnings)])
 
     def _repr_html_(self) -> str:
-        found = self.warnings
+        return html_box(self._table() + self._warning_list())
+
+    def _warning_list(self) -> str:
         items = [
             f"<li><code>{html.escape(w.code)}</code> <b>{html.escape(short_name(w.layer))}</b>, from step {w.step} on: "
             f"{html.escape(w.message)}.<br>{html.escape(w.remedy[:1].upper() + w.remedy[1:])}.</li>"
-            for w in found
+            for w in self.warnings
         ]
         if len(items) > _MORE:
             more = f"<details><summary>{len(items) - _MORE} more</summary><ul>{''.join(items[_MORE:])}</ul></details>"
             items = [*items[:_MORE], f"<li>{more}</li>"]
-        codes = {w.layer: w.code for w in reversed(found)}
+        return f"<ul>{''.join(items)}</ul>" * bool(items)
+
+    def _table(self) -> str:
+        codes = {w.layer: w.code for w in reversed(self.warnings)}
         rows = [(_row(self[name]), codes.get(name)) for name in self.layers]
-        table = html_table(_HEADS, rows, caption=self._summary())
-        return html_box(table + (f"<ul>{''.join(items)}</ul>" * bool(items)))
+        return html_table(_HEADS, rows, caption=self._summary())
 
 
 def _row(layer: LayerRecording) -> tuple[str, ...]:
-    """Return the cells of a layer, one for each of _HEADS: variances as means over the channels."""
+    """Return the cells of a layer, one for each of _HEADS: variances as medians over the channels."""
     var, grad = layer.var[layer.called], layer.grad_norm[~np.isnan(layer.grad_norm)]
     with np.errstate(all="ignore"):
-        first, last = (f"{var[t].mean():.3g}" for t in (0, -1)) if len(var) else ("–", "–")
+        first, last = (f"{np.median(var[t]):.3g}" for t in (0, -1)) if len(var) else ("–", "–")
     norm = f"{grad[-1]:.3g}" if len(grad) else "–"
     return short_name(layer.name), layer.label, str(layer.mean.shape[1]), first, last, norm
