@@ -13,7 +13,11 @@
 .normviz-numbers { font: 13px/1.5 system-ui, sans-serif; overflow-x: auto; }
 .normviz-numbers table { border-collapse: collapse; margin: 0.5em 0 1em; }
 .normviz-numbers caption { text-align: left; font-weight: bold; }
-.normviz-numbers :is(th, td) { padding: 1px 8px; border-bottom: 1px solid #8888; text-align: right; }`;
+.normviz-numbers :is(th, td) { padding: 1px 8px; border-bottom: 1px solid #8888; text-align: right; }
+@media print {
+  :has(> .normviz-keys) :is(.updatemenu-button, .modebar-container, .normviz-key, .slider-group > :not(.slider-label)),
+  .normviz-numbers:not([open]) { display: none; }
+}`;
   /** Columns of a table. */
   const MOST = 24;
   const EVENTS = ["plotly_sliderchange", "plotly_buttonclicked", "plotly_relayout", "plotly_afterplot"];

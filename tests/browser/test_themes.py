@@ -9,6 +9,7 @@ from playwright.sync_api import Frame, Locator, Page, expect
 
 import normviz as nv
 from normviz import book
+from normviz.charts import chart_html
 from tests.browser import host, reading
 from tests.browser.reading import choose, drawn, open_file, slider, state
 
@@ -310,8 +311,47 @@ def test_without_controls_only_the_picture_and_the_words_stay(page: Page, tmp_pa
     assert state(root)["index"] == (0, 0, 0, 1)
 
 
-def test_it_prints(page: Page, exported):
-    root = open_file(page, exported)
+CONTROLS = "button:not(.nv-step-name, .nv-tab[aria-pressed='true']), select, input, [role=slider], [role=radio]"
+
+
+@pytest.mark.parametrize("editable", [False, True])
+def test_it_prints_without_the_controls(page: Page, tmp_path: Path, editable):
+    """On paper nothing answers to a hand; the picture, its legend, the numbers and the status line stay."""
+    nv.to_html(nv.Explorer(host.tensor(2, 8, 4, 4), editable=editable), tmp_path / "paper.html")
+    root = open_file(page, tmp_path / "paper.html")
+    controls = root.locator(CONTROLS).filter(visible=True)
+    assert controls.count() > 15
     page.emulate_media(media="print")
-    expect(root.locator("svg.nv-svg")).to_be_visible()
-    expect(root.get_by_role("slider")).to_have_count(0)
+    expect(controls).to_have_count(0)
+    for name in ("svg.nv-svg", ".nv-status", ".nv-legend", ".nv-facts", ".nv-chart >> nth=0"):
+        expect(root.locator(name)).to_be_visible()
+    expect(root.locator(".nv-step .nv-result").filter(visible=True)).to_have_count(6)
+    expect(root.locator(".nv-tab").filter(visible=True)).to_have_text(["Values"])
+    page.emulate_media(media="screen")
+    assert controls.count() > 15
+
+
+def test_a_quiz_and_a_chooser_print_their_questions_without_buttons(page: Page, tmp_path: Path):
+    """The answers stay: they can be ticked on paper."""
+    for shown, answer in ((nv.quiz(), ".nv-quiz-option"), (nv.chooser(), ".nv-option")):
+        shown.to_html(tmp_path / "paper.html")
+        page.goto((tmp_path / "paper.html").as_uri())
+        page.locator(answer).first.click()
+        expect(page.get_by_role("button").first).to_be_visible()
+        page.emulate_media(media="print")
+        expect(page.locator("button, select, input:not([type=radio])").filter(visible=True)).to_have_count(0)
+        expect(page.locator(answer).first).to_be_visible()
+        page.emulate_media(media="screen")
+
+
+def test_a_chart_prints_without_its_slider_and_buttons(page: Page, tmp_path: Path):
+    """What the slider is set to stays."""
+    figure = nv.labs.batch_size.figure()
+    (tmp_path / "chart.html").write_text(chart_html.to_html(figure, full_html=True), "utf-8")
+    page.goto((tmp_path / "chart.html").as_uri())
+    handle = page.locator(".slider-grip-rect, .slider-labels, .updatemenu-button, .normviz-numbers, .normviz-key")
+    expect(handle.filter(visible=True).first).to_be_visible()
+    page.emulate_media(media="print")
+    expect(handle.filter(visible=True)).to_have_count(0)
+    expect(page.locator(".slider-group > .slider-label")).to_have_text("Channel c = 0")
+    expect(page.locator(".slider-group > .slider-label")).to_be_visible()

@@ -150,8 +150,8 @@ def stylesheet(*, editable: bool = True, time: bool = False) -> str:
 
 @cache
 def rules(own: str, *names: str) -> str:
-    """The common rules of the explorer's stylesheet, those of the named sections and those of the file `own`."""
-    return with_variables(part_of_style(*names) + read(own))
+    """The explorer's common rules, those of the named sections and for paper, and those of the file `own`."""
+    return with_variables(part_of_style(*names, "on paper") + read(own))
 
 
 @cache
