@@ -17,6 +17,7 @@ SCRIPTS = [
     PACKAGE / "classroom/quiz.js",
     PACKAGE / "method_chooser/chooser.js",
     PACKAGE / "inspect/audit/page.js",
+    PACKAGE / "inspect/record/page.js",
 ]
 MODULES = [
     *(PACKAGE / "explorer/svg").glob("*.py"),
