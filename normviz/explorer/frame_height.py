@@ -19,7 +19,7 @@ COLUMN: int = CONSTANTS["column"]
 """The least width of explorers that stand side by side, in pixels."""
 
 
-def of_explorers(count: int, *, controls: bool, more: bool, editable: bool = False) -> Steps:
+def of_explorers(count: int, *, controls: bool, more: bool, editable: bool = False, time: bool = False) -> Steps:
     """The height of `count` explorers, in as many columns as there is room for.
 
     Parameters
@@ -32,8 +32,12 @@ def of_explorers(count: int, *, controls: bool, more: bool, editable: bool = Fal
         Whether they say more than the shape and the values of the tensor ask for, such as a title.
     editable
         Whether they have the panel in which the reader makes the tensor.
+    time
+        Whether they have the charts of a recording.
     """
     kind = "editable" if editable else "controls" if controls else "bare"
+    if time:
+        kind = "time" if controls else "time_bare"
     needs = [(width, (plain, full)[more]) for width, plain, full in CONSTANTS["heights"][kind]]
     ends = [width for width, _ in needs[1:]] + [float("inf")]
     steps: list[tuple[int, int]] = []

@@ -156,7 +156,7 @@ def page(rows: Iterable[Sequence[Part]], *, framed: bool = False, theme: str = "
         text = "\n".join(sections)
         body.append(f'<div class="nvp-row">{text}</div>' if len(row) > 1 else text)
     editable = any(subject.recipe is not None for row in rows for subject, _ in row)
-    time = any("time" in subject.scene for row in rows for subject, _ in row)
+    time = any(subject.time is not None for row in rows for subject, _ in row)
     script, style = js.page(editable=editable, time=time), js.stylesheet(editable=editable, time=time)
     return document(
         title, "".join(body), as_json(explorers), script, style=style, framed=framed, theme=theme, editable=editable
@@ -174,7 +174,8 @@ def mimebundle(parts: Sequence[Part], theme: str = "auto") -> dict[str, str]:
     still, size = picture.stacked(stills, caption=False), picture.stacked_size(stills, caption=False)
     controls, more = any(state["controls"] for _, state in parts), any(subject.says_more for subject, _ in parts)
     editable = any(subject.recipe is not None for subject, _ in parts)
-    heights = frame_height.of_explorers(len(parts), controls=controls, more=more, editable=editable)
+    time = any(subject.time is not None for subject, _ in parts)
+    heights = frame_height.of_explorers(len(parts), controls=controls, more=more, editable=editable, time=time)
     widest = 1600 if len(parts) > 1 else WIDEST_EDITABLE if editable else picture.WIDTH
     live = page([parts], framed=True, theme=theme)
     html = over(still, live, size, title, alt, words, heights, widest=widest, theme=theme, editable=editable)

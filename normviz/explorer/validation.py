@@ -91,7 +91,9 @@ class Subject:
     @property
     def says_more(self) -> bool:
         """Whether the explorer has texts or controls that x alone does not ask for, or notes on how x is drawn."""
-        given = (self.weight, self.bias, self.running, self.labels, self.marks, self.title, self.time)
+        if self.time is not None:
+            return bool(self.time.warnings) or len(self.shape) == 5
+        given = (self.weight, self.bias, self.running, self.labels, self.marks, self.title)
         return any(each is not None for each in given) or len(self.shape) == 5 or max(bins(self.shape)) > 1
 
     @cached_property

@@ -37,6 +37,24 @@ async function throughTensorStates(root, state) {
   }
 }
 
+/** Bring an explorer of a recording into each state that may need much room. */
+async function throughTimes(root, state) {
+  const view = root.ownerDocument.defaultView;
+  const enter = async (field, value, type) => {
+    field.value = value;
+    field.dispatchEvent(new view.Event(type));
+    await state(`${field.ariaLabel} ${value}`);
+  };
+  for (const color of ["value", "partition", "set"]) await enter(root.querySelector("select"), color, "change");
+  for (const field of root.querySelectorAll(".nv-steppers input")) await enter(field, Math.min(3, field.max), "input");
+  const slider = root.querySelector("input[type=range]");
+  for (const t of [0, slider.max >> 1, slider.max]) await enter(slider, t, "input");
+  for (const mode of root.querySelectorAll("[data-value=eval], [data-value=train]")) {
+    mode.click();
+    await state(mode.textContent);
+  }
+}
+
 /** Bring an explorer into each state that may need much room; `measure(name)` looks at it. */
 async function throughStates(root, measure) {
   const view = root.ownerDocument.defaultView, isBare = root.classList.contains("nv-bare");
@@ -51,6 +69,7 @@ async function throughStates(root, measure) {
     measure(name);
   };
   await state("as it opens");
+  if (root.classList.contains("nv-timed")) return throughTimes(root, state);
   if (root.querySelector(".nv-tensor")) await throughTensorStates(root, state);
   press("More");
   for (const method of methods) {

@@ -99,6 +99,38 @@ def test_a_frame_is_as_high_as_the_explorer_needs(page, tmp_path, kind, look):
         assert at["high"] <= (1 + SLACK) * at["need"], f"needlessly high: {at}"
 
 
+def recorded(**keywords: Any) -> dict[str, dict[str, Any]]:
+    """Explorers of recorded layers: two without warnings, and one of volumes with three."""
+    torch = pytest.importorskip("torch", reason="a recording is made of a torch model")
+    torch.manual_seed(0)
+    maps = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8))
+    tokens = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.LayerNorm(16))
+    volumes = torch.nn.Sequential(torch.nn.Conv3d(2, 8, 1), torch.nn.BatchNorm3d(8))
+    found = {}
+    for name, model, shape in (
+        ("maps", maps, (8, 3, 8, 8)), ("tokens", tokens, (32, 100, 6)), ("volumes", volumes, (4, 2, 4, 6, 6)),
+    ):  # fmt: skip
+        with nv.record(model) as r:
+            for step in range(30):
+                model(torch.randn(shape) * (10 ** (-step / 4) if name == "volumes" else 1))
+        found[name] = r.explore("1", **keywords)
+    warned = found.pop("volumes")
+    assert len(warned.scene["time"]["warnings"]) == 3
+    assert not any(shown.scene["time"]["warnings"] for shown in found.values())
+    return {"a plain tensor": found, "more to say": {"volumes": warned}}
+
+
+@pytest.mark.parametrize("controls", [True, False])
+@pytest.mark.parametrize("kind", SUBJECTS)
+def test_a_frame_is_as_high_as_a_recorded_layer_needs(page, tmp_path, kind, controls):
+    found = measured(page, tmp_path / "page.html", recorded(controls=controls)[kind])
+    assert len(found) >= 10
+    for at in found:
+        assert at["wide"] == at["width"]
+        assert at["need"] <= at["high"], f"too low: {at}"
+        assert at["high"] <= (1 + SLACK) * at["need"], f"needlessly high: {at}"
+
+
 COMPARED = ("batch", "weight_norm", "ghost", "layer")
 
 

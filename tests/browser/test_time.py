@@ -405,12 +405,12 @@ def test_a_number_that_is_missing_is_a_gap(page, tmp_path):
     assert run("scaleOf([[1e-6, 1, 0]], true).share(0)") == 0
     assert run("scaleOf([[2, 3]], true).log") is False
     assert run("scaleOf([[-5, 900]], false).log") is False
-    assert run("[0, 0.25, -1200, 1e-7, 2.5e8, -3e-9].map(tickText)") == [
-        "0", "0.25", "-1200", "10⁻⁷", "2.5·10⁸", "-3·10⁻⁹",
-    ]  # fmt: skip
+    assert run("tickTexts([-0.5, 0, 0.25, 1200])") == ["-0.5", "0", "0.25", "1200"]
+    assert run("tickTexts([0.99995, 1, 1.00005])") == ["0.99995", "1", "1.00005"]
+    assert run("tickTexts([1e-12, 1e-4, 1, 2.5e8])") == ["10⁻¹²", "10⁻⁴", "1", "2.5·10⁸"]
 
 
-NAMES = "linePath, areaPath, stretches, nearest, scaleOf, tickText"
+NAMES = "linePath, areaPath, stretches, nearest, scaleOf, tickTexts"
 
 
 # ---- for everybody, everywhere ---------------------------------------------------------------------------------------

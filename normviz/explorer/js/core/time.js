@@ -151,13 +151,24 @@ export function scaleTicks({ log, low, high }, linear, about) {
 }
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-/** The number at a tick: a plain decimal, or a power of ten where that is very long. */
-export function tickText(v) {
-  if (v === 0 || (Math.abs(v) >= 1e-4 && Math.abs(v) < 1e6)) return decimal(v, 4);
-  const [mantissa, exponent] = v.toExponential(1).split("e");
+/** A number times a power of ten, as text. */
+function asPower(v, digits) {
+  if (v === 0 || v === 1) return String(v);
+  const [mantissa, exponent] = v.toExponential(digits - 1).split("e");
   const raised = String(Math.abs(Number(exponent))).replace(/./g, (digit) => SUPERSCRIPTS[Number(digit)]);
   const power = `10${Number(exponent) < 0 ? "⁻" : ""}${raised}`;
   return Number(mantissa) === 1 ? power : `${Number(mantissa)}·${power}`;
+}
+
+/** The texts at ticks: plain decimals, or powers of ten where those are long; with digits that tell them apart. */
+export function tickTexts(values) {
+  const plain = values.every((v) => v === 0 || (Math.abs(v) >= 1e-4 && Math.abs(v) < 1e6));
+  const write = (digits) => values.map((v) => (plain ? decimal(v, digits) : asPower(v, digits)));
+  let digits = 3;
+  const apart = Math.min(...values.slice(1).map((v, k) => v - values[k]));
+  const lost = (v) => Math.abs(Number(v.toPrecision(digits)) - v) > 0.01 * apart;
+  while (digits < 15 && values.some(lost)) digits++;
+  return write(digits);
 }
 
 /** The rows of each stretch in which all lists are finite, as [first, last]. @param {...number[]} lists */

@@ -20,7 +20,7 @@ import {
   scaleTicks,
   statusAtStep,
   stretches,
-  tickText
+  tickTexts
 } from "../core/time.js";
 import { ticks } from "./charts.js";
 
@@ -57,9 +57,9 @@ export function createTimePart({ data, act, model, signal }) {
     show(to);
     publish();
   }
+  const told = (step) => ({ step, address: (prefix) => `${prefix}t=${step}` });
   const publish = () => {
-    const step = steps[t];
-    model.set("part", { step, address: (prefix) => `${prefix}t=${step}` });
+    model.set("part", told(steps[t]));
     act.later(() => model.save_changes(), 0);
   };
   const onPart = () => {
@@ -200,8 +200,8 @@ export function createTimePart({ data, act, model, signal }) {
     setText(used, say(time.own[t] ? "time.used-own" : "time.used-running"));
     hide(used, !time.running);
     for (const chart of charts) {
-      const running = time.running && decimal(values[`running-${chart.key}`]);
-      chart.tell(chart.key === "mean" ? say("time.mean") : spread, decimal(values[chart.key]), running);
+      const running = time.running && values[`running-${chart.key}`];
+      chart.tell(chart.key === "mean" ? say("time.mean") : spread, values[chart.key], running);
     }
   }
 
@@ -249,8 +249,7 @@ export function createTimePart({ data, act, model, signal }) {
       const to = text === undefined ? first : /^\d+$/.test(text) ? rowOf(Number(text)) : -1;
       pause();
       if (to >= 0 && to !== t) show(to);
-      if (text !== undefined && to >= 0)
-        model.set("part", { step: steps[t], address: (prefix) => `${prefix}t=${steps[t]}` });
+      if (to >= 0) model.set("part", text === undefined ? null : told(steps[t]));
       act.follow(to < 0 ? [`t=${text}`] : []);
     }
   };
@@ -270,7 +269,7 @@ function createTimeChart(key, { step: goTo, time }, isFirst, signal, act) {
   const axis = svg("g", { class: "nv-axis" });
   const begins = path("nv-time-begins");
   const dots = ["running", "line"].map((name) => svg("circle", { class: `nv-time-dot ${name}`, r: 4 }));
-  const picture = svg("svg", { role: "img" }, axis, begins, band, gap, running, line, cursor, ...dots);
+  const picture = svg("svg", { role: "img" }, axis, begins, band, gap, line, running, cursor, ...dots);
   const tip = h("div.nv-tip", { "aria-hidden": "true", hidden: true });
   const marks = isFirst ? warningMarks(warnings, steps) : [];
   const plot = h("div.nv-time-plot", picture, ...marks.map((mark) => mark.node), tip);
@@ -282,8 +281,8 @@ function createTimeChart(key, { step: goTo, time }, isFirst, signal, act) {
 
   c.tell = (title, value, runningValue) => {
     setText(name, title[0].toUpperCase() + title.slice(1));
-    setText(ofSet, say("time.of-set", { value }));
-    setText(ofRunning, runningValue === null ? "" : say("time.of-running", { value: runningValue }));
+    put(ofSet, say("time.of-set", { value: number(value) }));
+    put(ofRunning, runningValue === null ? "" : say("time.of-running", { value: number(runningValue) }));
   };
 
   for (const mark of marks) {
@@ -336,7 +335,7 @@ function createTimeChart(key, { step: goTo, time }, isFirst, signal, act) {
       const quarters = time.quartiles && [1, 3].map((q) => column(time, time.quartiles[c.key], q));
       const scale = scaleOf([own, ...(trail ? [trail] : []), ...(quarters ?? [])], c.key === "var");
       const values = scaleTicks(scale, ticks, c.size.height / (3.4 * letter));
-      const texts = values.map(tickText);
+      const texts = tickTexts(values);
       const left = Math.ceil(Math.max(0, ...texts.map((text) => text.length)) * letter * 0.56 + 12);
       c.planned = { key, letter, own, trail, quarters, scale, values, texts, left };
     }
