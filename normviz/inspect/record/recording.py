@@ -35,8 +35,8 @@ _MORE = 12
 class Recording(Fragment):
     """The statistics of every normalization layer of a model over a training run, made by `record`.
 
-    `explore(name)` shows one layer over time, and `figure()` all of them. `to_html` writes a page; `save` and `load` take
-    the recording to another machine.
+    `explore(name)` shows one layer over time, and `figure()` all of them. `to_html` writes a page; `save` and `load`
+    take the recording to another machine.
 
     Attributes
     ----------
