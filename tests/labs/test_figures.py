@@ -202,7 +202,7 @@ def test_the_html_is_a_part_or_a_page_and_keeps_the_options():
 
 def test_the_script_of_the_keys_is_small_and_loads_nothing():
     script = chart_html.keys_script()
-    assert len(script) < 12_000
+    assert len(script) < 12_500
     assert max(map(len, script.splitlines())) <= 120
     assert "http" not in script
     assert "import" not in script.replace("importance", "")
