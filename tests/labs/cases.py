@@ -139,7 +139,7 @@ LABS = {
         },
     ),
     "training": Lab(
-        steps=4,
+        steps=3,
         bad_input={
             "empty": (
                 {"batch_sizes": [], "learning_rates": []},
@@ -150,7 +150,7 @@ LABS = {
             "one channel": "the digits have one channel, and their net four layers of more",
             "N larger than the data": (
                 {"batch_sizes": [5000]},
-                "batch size=5000 must be from 2 to 1297, the number of training images",
+                "batch size=5000 must be from 2 to 2594, two views of each training image",
             ),
         },
     ),
