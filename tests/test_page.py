@@ -91,7 +91,13 @@ WIDGETS = tuple(f"explorer/js/hosts/{kind}_widget.js" for kind in ("plain", "edi
 
 
 def test_every_module_is_part_of_a_page():
-    others = ("explorer/js/tensor/worker.js", "inspect/audit/page.js", "book/book.js", "kit/lecture.js")
+    others = (
+        "explorer/js/tensor/worker.js",
+        "inspect/audit/page.js",
+        "inspect/record/page.js",
+        "book/book.js",
+        "kit/lecture.js",
+    )
     entries = (*PAGES, *WIDGETS, *others, Quiz.SCRIPT, Chooser.SCRIPT)
     assert {name for entry in entries for name in js.collected(entry)[0]} == set(modules())
 
