@@ -32,9 +32,9 @@ def path(request):
     return request.param
 
 
-def test_chapters_1_to_10_have_exercises():
+def test_chapters_1_to_11_have_exercises():
     numbers = [path.stem.partition("_")[0] for path in NOTEBOOKS]
-    assert numbers == ["01", "02", "03", "03b", "04", "05", "06", "07", "08", "09", "10"]
+    assert numbers == ["01", "02", "03", "03b", "04", "05", "06", "07", "08", "09", "10", "11"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

@@ -98,6 +98,7 @@ def test_a_notebook_runs_once_also_when_it_fails(tmp_path):
     [
         ("09_your_own_layer", "sections 1, 4 and 5 and Exercise 3", "momentum-reversed"),
         ("10_real_bugs", "rooms 9 to 12", "affine-per-group"),
+        ("11_over_time", "the trainings of sections 1 and 6", "cause 3 costs"),
     ],
 )
 def test_a_notebook_says_once_that_torch_is_missing(tmp_path, name, empty, printed_all_the_same):
@@ -135,7 +136,7 @@ def test_each_room_of_the_museum_shows_a_picture_and_the_verdict_that_the_last_t
 
 def test_there_are_the_notebooks_that_the_course_names():
     chapters = "tour pooling_sets group_norm batch_norm_breaks instance_norm_and_style wider_family numerics gradients"
-    names = [*chapters.split(), "large_tensors", "your_own_layer", "real_bugs"]
+    names = [*chapters.split(), "large_tensors", "your_own_layer", "real_bugs", "over_time"]
     numbered = [f"{k:02}_{name}" for k, name in enumerate(names)]
     assert [path.stem for path in NOTEBOOKS] == sorted([*numbered, "03b_small_batches_in_practice"])
 
