@@ -70,6 +70,13 @@ def gradient(layer):
     return layer.grad_norm
 
 
+def test_rows_are_equally_high_also_where_names_are_numbers(page, tmp_path):
+    many(4, STEPS, 8, names="{}3").to_html(tmp_path / "run.html")
+    opened(page, (tmp_path / "run.html").as_uri())
+    places = page.evaluate("document.querySelector('#nvr-chart').calcdata[0][0].y")
+    assert places == [-0.5, 0.5, 1.5, 2.5, 3.5]
+
+
 def test_buttons_and_layers_by_mouse(page, recorded, address):
     figure = opened(page, address)
     check_heat(page, recorded, variance)

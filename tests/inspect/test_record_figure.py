@@ -246,7 +246,13 @@ def test_two_runs_have_one_scale_and_lines_of_both():
 
 def test_runs_are_named_after_what_they_differ_in():
     small = recording([replace(layer("a"), samples=np.full(20, 2))])
-    assert "N = 8: median of the sets" in [t.name for t in recording([layer("a")]).figure(small).data]
+    figure = recording([layer("a")], every=3).figure(small)
+    # Their batch sizes differ, so the lines are drawn over the samples seen.
+    lines = {t.name.replace("\N{NO-BREAK SPACE}", " "): t for t in figure.data if t.yaxis == "y5" and t.name}
+    assert list(lines["N = 8: median of the sets"].x) == [8 * 3 * t for t in range(20)]
+    assert list(lines["N = 2: median of the sets"].x) == [2 * t for t in range(20)]
+    assert figure.layout.xaxis5.title.text == "samples seen"
+    assert [list(t.x)[1] for t in figure.data if t.type == "heatmap"] == [3, 1]
     assert "this run: median of the sets" in [t.name for t in small.figure(small).data]
 
 

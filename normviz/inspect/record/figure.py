@@ -62,6 +62,8 @@ class Run:
         What the chart calls it.
     steps
         The recorded steps, (T,).
+    per_step
+        What a step counts for along the lines: 1, or the batch size N, if two runs differ in that.
     columns
         The indices of those that the heat map shows.
     layers
@@ -74,6 +76,7 @@ class Run:
 
     name: str
     steps: np.ndarray
+    per_step: int
     columns: np.ndarray
     layers: dict[str, LayerRecording]
     warnings: list[RecordWarning]
@@ -108,7 +111,9 @@ def matched(recording: Recording, other: Recording | None = None) -> tuple[list[
     lacking = [[name for name in one.layers if name not in common] for one in given]
     alone = [f"Only in {run}: {_some(some)}." for run, some in zip(names, lacking, strict=True) if some]
     most = max(FEWEST_STEPS, min(MOST_STEPS, CELLS // len(common))) // len(given)
-    return [_run(name, one, layers, most) for name, one, layers in zip(names, given, found, strict=True)], alone
+    sizes = [_batch_size(layers) for layers in found]
+    per_step = sizes if all(sizes) and len({*sizes}) > 1 else [1] * len(given)
+    return [_run(*each, most) for each in zip(names, per_step, given, found, strict=True)], alone
 
 
 def _some(names: Sequence[str]) -> str:
@@ -123,20 +128,26 @@ def _run_names(runs: Sequence[dict[str, LayerRecording]]) -> list[str]:
     for layers in runs:
         methods = {layer.label.partition(",")[0] for layer in layers.values()}
         labels.append(methods.pop() if len(methods) == 1 else "")
-        samples = np.concatenate([layer.samples[layer.called] for layer in layers.values()])
-        sizes.append(f"N = {np.median(samples):.0f}" if len(samples) else "")
+        size = _batch_size(layers)
+        sizes.append(f"N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{size}" if size else "")
     differ = [part for part in (labels, sizes) if all(part) and part[0] != part[1]]
     return [", ".join(part[k] for part in differ) for k in range(2)] if differ else ["this run", "the other run"]
 
 
-def _run(name: str, recording: Recording, layers: dict[str, LayerRecording], most: int) -> Run:
+def _batch_size(layers: dict[str, LayerRecording]) -> int:
+    """Return the usual number of samples in a call, 0 if there was none."""
+    samples = np.concatenate([layer.samples[layer.called] for layer in layers.values()])
+    return int(np.median(samples)) if len(samples) else 0
+
+
+def _run(name: str, per_step: int, recording: Recording, layers: dict[str, LayerRecording], most: int) -> Run:
     steps = np.array(recording.steps)
     columns = evenly(np.arange(len(steps)), most)
     with np.errstate(all="ignore"):
         var = np.array([np.median(layer.var[columns], 1) for layer in layers.values()])
         gap = np.array([gap_over_time(layer, columns) for layer in layers.values()])
     grad = np.array([layer.grad_norm[columns] for layer in layers.values()])
-    return Run(name, steps, columns, layers, recording.warnings, {"var": var, "gap": gap, "grad": grad})
+    return Run(name, steps, per_step, columns, layers, recording.warnings, {"var": var, "gap": gap, "grad": grad})
 
 
 def gap_over_time(layer: LayerRecording, indices: np.ndarray) -> np.ndarray:
@@ -168,7 +179,7 @@ def lines(run: int, runs: Sequence[Run], name: str, most: int, channels: int) ->
     """Return the lines of a layer of a run; every layer has the same ones, some of them empty."""
     of, layer = runs[run], runs[run].layers[name]
     at = evenly(np.flatnonzero(layer.called), most)
-    x = of.steps[at].tolist()
+    x = (of.steps[at] * of.per_step).tolist()
     colour = chart.COLOURS[RUN_COLOURS[run]]
     prefix = f"{escape(of.name)}: " * (len(runs) > 1)
     own = {"color": colour, "width": 2.5, "dash": ("solid", "dash")[run]}
@@ -277,19 +288,19 @@ def drawn(
         """Show a layer: its lines, the names of its channels, its warnings, and a frame around its row."""
         layout: dict[str, Any] = {}
         marks = []
-        warned = [w for run in runs for w in run.warnings if w.layer == names[row]]
+        warned = [(w, w.step * run.per_step) for run in runs for w in run.warnings if w.layer == names[row]]
         for panel in panels:
             ys = [v for line in layers[row] if line.panel == panel for v in line.y if v is not None]
             span, changes = _vertical(ys, logarithmic=panel != "mean", few=room.presenter)
             layout |= {f"yaxis{_number(panel)}__{key}": value for key, value in changes.items()}
             x, y, text = [], [], []
-            for w in warned:
-                x += [w.step, w.step, None]
+            for w, at in warned:
+                x += [at, at, None]
                 y += [*span, None]
                 text += [f"{w.code}, step {w.step}:<br>{chart.broken(escape(w.message), 320)}"] * 2 + [""]
             marks.append(Line(panel, {"hovertext": text}, BEGINS["name"], x, y))
         frames = [
-            Line("", {}, "the chosen layer", drawing.data[k].x, [row + at for at in FRAME]) for k in changing[-R:]
+            Line("", {}, "the chosen layer", drawing.data[k].x, [row + edge for edge in FRAME]) for k in changing[-R:]
         ]
         every = [*layers[row], *marks, *frames]
         shown = {
@@ -330,14 +341,15 @@ def drawn(
     entries = [[line.name for line in of if line.panel == "var" and _in_legend(line, room, R)] for of in layers]
     legend = max(entries, key=lambda of: len(str(of)))
     place = _Places(room, R, rows, max(len(_short(name, room)) for name in names), panels, drawing, legend)
-    place.lay_out(drawing, [_short(name, room) for name in names])
+    by_samples = len({run.per_step for run in runs}) > 1
+    place.lay_out(drawing, [_short(name, room) for name in names], by_samples=by_samples)
     chart.add_slider(drawing, [step(row) for row in range(rows)], "Layer ", _most_telling(_scores(runs, "var")))
     # There is no room for the labels of the steps, which are the names of all layers; the chosen one stands above.
     drawing.layout.sliders[0].update(font={"size": 1, "color": "rgba(0, 0, 0, 0)"}, ticklen=0, minorticklen=0)
     if rows == 1:
         drawing.layout.sliders = ()
     steps = sorted({step for run in runs for step in run.steps[:7].tolist()})
-    if len(steps) < 7:  # else plotly puts ticks between them
+    if len(steps) < 7 and not by_samples:  # else plotly puts ticks between them
         drawing.update_xaxes(tickvals=steps)
     chart.add_buttons(drawing, [choice(q) for q in quantities], "Show", menu=room.narrow)
     chart.finish(
@@ -376,9 +388,11 @@ def _axes(panel: str, room: chart.Room) -> dict[str, str]:
 def _add_heat_map(drawing: Any, k: int, run: Run) -> None:
     """Add the heat map of a run, marks where warnings begin, and the frame around the chosen layer."""
     names, x = [*run.layers], run.steps[run.columns]
+    short = [shortened(name, MAX_NAME) for name in names]
+    rows = [one if short.count(one) == 1 else escape(name) for one, name in zip(short, names, strict=True)]
     own, n = {"xaxis": f"x{k + 1}", "yaxis": f"y{k + 1}"}, k + 3
     drawing.add_heatmap(
-        x=x.tolist(), y=[shortened(name, MAX_NAME) for name in names], coloraxis="coloraxis",
+        x=x.tolist(), y=rows, coloraxis="coloraxis",
         hovertemplate="%{y}<br>step %{x}: %{text}<extra></extra>", **own,
     )  # fmt: skip
     # The rows have two axes: this one shows names that are short enough, the other one has whole names for who hovers.
@@ -471,7 +485,7 @@ class _Places:
     def legend_y(self) -> float:
         return 1 - self.legend_top / self.height
 
-    def lay_out(self, drawing: Any, names: Sequence[str]) -> None:
+    def lay_out(self, drawing: Any, names: Sequence[str], *, by_samples: bool) -> None:
         """Set the axes, and add the titles of the panels."""
         room, rows = self.room, self.rows
         # A projector leaves about 230 pixels.
@@ -486,12 +500,13 @@ class _Places:
                 text="", name=chart.PANEL, x=left, y=top, xanchor="left", yanchor="bottom", align="left",
                 xref="paper", yref="paper", showarrow=False,
             )  # fmt: skip
-            own = {"visible": False, "range": [rows - 0.5, -0.5], "title": {"text": "layer"}}
+            # Without its type, plotly takes names such as "1" and "4" for numbers.
+            own = {"visible": False, "type": "category", "range": [rows - 0.5, -0.5], "title": {"text": "layer"}}
             ticks = {"tickvals": shown, "ticktext": [names[i] for i in shown], "showticklabels": labelled}
             over = {"overlaying": f"y{k + 1}", "anchor": f"x{k + 1}", "side": "left", "range": [rows - 0.5, -0.5]}
             plain = {"showgrid": False, "zeroline": False}
             drawing.update_layout({f"yaxis{k + 1}": own, f"yaxis{k + 3}": over | ticks | plain})
-        across = {"title": {"text": "step"}, "nticks": 5}
+        across = {"title": {"text": "samples seen" if by_samples else "step"}, "nticks": 5}
         for k, (panel, box) in enumerate(zip(self.panels, self.details, strict=True)):
             n, vertical = _number(panel), {"type": "linear" if panel == "mean" else "log", "nticks": 5}
             vertical["title"] = {"text": PANELS[panel]}
@@ -665,6 +680,8 @@ def _caption(runs: Sequence[Run], alone: Sequence[str], most: int, quantities: S
         said.append("Where a method takes no mean, its sets have a mean of 0, and the mean square is their variance.")
     if any(w.layer in run.layers for run in runs for w in run.warnings):
         said.append("Red marks: a warning begins.")
+    if len({run.per_step for run in runs}) > 1:
+        said.append("The lines are drawn over the samples seen, step · N, because the batch sizes differ.")
     thinned = [f"{len(run.columns)} of {len(run.steps)}" for run in runs if len(run.columns) < len(run.steps)]
     if thinned:
         said.append(f"The heat map shows {' and '.join(thinned)} recorded steps, evenly spaced.")
