@@ -17,6 +17,7 @@ from normviz.explorer.validation import Subject, drawable, first_state
 from normviz.inspect.audit.detect import DEFAULT_EPS
 from normviz.inspect.audit.measurements import squared_gaps
 from normviz.inspect.audit.tensors import short_name
+from normviz.inspect.record.layer import in_a_sentence
 from normviz.inspect.record.rules import find_warnings
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def explored(recording: Recording, name: Any, time: Any, keywords: Mapping[str, 
         bias=bias,
         eps=DEFAULT_EPS if layer.eps is None else layer.eps,
         running=running,  # type: ignore[arg-type]
-        title=short_name(name) if title is None else drawable(title),
+        title=in_a_sentence(name).replace("layer\N{NO-BREAK SPACE}", "Layer ") if title is None else drawable(title),
         time=time,
     )
     return Shown(on, _state(short_name(name), on, time, keywords))

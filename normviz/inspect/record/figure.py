@@ -16,6 +16,7 @@ from normviz.inspect.audit.detect import DEFAULT_EPS
 from normviz.inspect.audit.measurements import squared_gaps
 from normviz.inspect.audit.table import plural
 from normviz.inspect.audit.tensors import MAX_NAME, short_name
+from normviz.inspect.record.layer import in_a_sentence
 
 if TYPE_CHECKING:
     from normviz.inspect.record.layer import LayerRecording
@@ -616,7 +617,7 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
     what = {"var": "variance", "gap": "gap to the running statistics", "grad": "gradient norm"}[quantity]
     row = _most_telling(scores)
     names = [*runs[0].layers]
-    name = shortened(names[row], 40)
+    name = shortened(in_a_sentence(names[row]), 40)
     first, last = (values[row] for values in _ends(runs[0].values[quantity]))
     if np.isnan(scores).all():
         return f"No layer has a {what} that can be drawn"
@@ -631,13 +632,13 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
         if broken:
             earliest = min(broken, key=lambda layer: broken[layer])
             many = f"NaN or infinity in {len(broken)} of {plural(len(names), 'layer')}"
-            return f"{many}, first in {shortened(earliest, 40)} at step {broken[earliest]}"
+            return f"{many}, first in {shortened(in_a_sentence(earliest), 40)} at step {broken[earliest]}"
         factor = 10 ** scores[row]
         if len(runs[0].steps) == 1:
             values = _ends(runs[0].values["var"])[1]
             row = _most_telling(values)
             largest = "largest " * (len(names) > 1)
-            name = shortened(names[row], 40)
+            name = shortened(in_a_sentence(names[row]), 40)
             return f"At step {runs[0].steps[0]}, the variance is {largest}in {name}, {values[row]:.3g}"
         if factor < 2:
             from_to = f"From step {runs[0].steps[0]} to {runs[0].steps[-1]}"
@@ -656,7 +657,7 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
     least = int(np.nanargmin(scores))
     if row == least:
         return f"The last gradient norm of {name} is {last:.3g}"
-    low = shortened(names[least], 40)
+    low = shortened(in_a_sentence(names[least]), 40)
     return f"The last gradient norm is between {scores[least]:.3g} ({low}) and {last:.3g} ({name})"
 
 

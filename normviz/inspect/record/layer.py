@@ -113,6 +113,16 @@ class LayerRecording:
         return f"<LayerRecording {short_name(self.name)}: {self.label}, {plural(T, 'step')}, C = {C}>"
 
 
+def in_a_sentence(name: str) -> str:
+    r"""Return the short name of a layer, with the word where it is a number.
+
+    >>> in_a_sentence("10"), in_a_sentence("layer1.0.bn1")
+    ('layer\xa010', 'layer1.0.bn1')
+    """
+    short = short_name(name)
+    return short if any(map(str.isalpha, short)) else f"layer\N{NO-BREAK SPACE}{short}"
+
+
 def frozen(name: str, series: Series, steps: int) -> LayerRecording:
     """Return what was recorded of a layer so far."""
     C, rows = series.norm.channels, series.rows
