@@ -52,6 +52,10 @@ def check_layer(page, recorded, row):
         ("gradient norm", "y7"): layer.grad_norm,
     }
     for line, values in wanted.items():
+        # Plotly moves its slider before it draws the lines.
+        first = float(f"{values[0]:.4g}")
+        drawn = f"([line, first]) => Math.abs(({LINE})(line)[1][0] / first - 1) < 1e-3"
+        page.wait_for_function(drawn, arg=[line, first])
         x, y = page.evaluate(LINE, [*line])
         assert x == recorded.steps
         np.testing.assert_allclose(y, values, rtol=6e-4)
