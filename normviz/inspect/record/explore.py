@@ -14,7 +14,6 @@ from normviz.core.pooling import Pooling, check_cell, pooling
 from normviz.explorer.show import Shown
 from normviz.explorer.timeline import MOST_BYTES, Pair, Timeline, recorded_tensor
 from normviz.explorer.validation import Subject, drawable, first_state
-from normviz.inspect.audit.detect import DEFAULT_EPS
 from normviz.inspect.audit.measurements import squared_gaps
 from normviz.inspect.audit.tensors import short_name
 from normviz.inspect.record.layer import in_a_sentence
@@ -49,9 +48,9 @@ def explored(recording: Recording, name: Any, time: Any, keywords: Mapping[str, 
         tensor=recorded_tensor(time),
         weight=weight,
         bias=bias,
-        eps=DEFAULT_EPS if layer.eps is None else layer.eps,
+        eps=layer.used_eps,
         running=running,  # type: ignore[arg-type]
-        title=in_a_sentence(name).replace("layer\N{NO-BREAK SPACE}", "Layer ") if title is None else drawable(title),
+        title=in_a_sentence(name, "Layer") if title is None else drawable(title),
         time=time,
     )
     return Shown(on, _state(short_name(name), on, time, keywords))
@@ -157,9 +156,7 @@ def _gaps(layer: LayerRecording, own: Pair, running: Pair, sets: Pooling) -> np.
     channel = np.arange(sets.count) % sets.shape[1]
     mean, var = (array[:, : sets.count] for array in own)
     running_mean, running_var = (array[:, channel] for array in running)
-    eps = DEFAULT_EPS if layer.eps is None else layer.eps
-    with np.errstate(all="ignore"):
-        return np.sqrt(squared_gaps(mean, var, running_mean, running_var, eps))
+    return np.sqrt(squared_gaps(mean, var, running_mean, running_var, layer.used_eps))
 
 
 def _index_of(time: Any, steps: Sequence[int], layer: LayerRecording) -> int:

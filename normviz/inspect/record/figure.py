@@ -12,8 +12,6 @@ import plotly.graph_objects as go
 
 from normviz.charts import chart
 from normviz.explorer.plotly_figure import Figure
-from normviz.inspect.audit.detect import DEFAULT_EPS
-from normviz.inspect.audit.measurements import squared_gaps
 from normviz.inspect.audit.table import plural
 from normviz.inspect.audit.tensors import MAX_NAME, short_name
 from normviz.inspect.record.layer import in_a_sentence
@@ -146,24 +144,11 @@ def _run(name: str, per_step: int, recording: Recording, layers: dict[str, Layer
     columns = evenly(np.arange(len(steps)), most)
     with np.errstate(all="ignore"):
         var = np.array([np.median(layer.var[columns], 1) for layer in layers.values()])
-        gap = np.array([gap_over_time(layer, columns) for layer in layers.values()])
+        squares = [layer.squared_gaps() for layer in layers.values()]
+        none = np.full(len(columns), np.nan)
+        gap = np.array([none if square is None else np.sqrt(square[columns].mean(1)) for square in squares])
     grad = np.array([layer.grad_norm[columns] for layer in layers.values()])
     return Run(name, steps, per_step, columns, layers, recording.warnings, {"var": var, "gap": gap, "grad": grad})
-
-
-def gap_over_time(layer: LayerRecording, indices: np.ndarray) -> np.ndarray:
-    """Return how far the outputs by running and by the batch's statistics are apart at these indices; NaN if none."""
-    squares = _gaps_of(layer, indices)
-    return np.full(len(indices), np.nan) if squares is None else np.sqrt(squares.mean(1))
-
-
-def _gaps_of(layer: LayerRecording, indices: np.ndarray) -> np.ndarray | None:
-    if layer.running_mean is None or layer.running_var is None:
-        return None
-    eps = DEFAULT_EPS if layer.eps is None else layer.eps
-    four = (layer.mean, layer.var, layer.running_mean, layer.running_var)
-    with np.errstate(all="ignore"):
-        return squared_gaps(*(array[indices] for array in four), eps)  # type: ignore[arg-type]
 
 
 def evenly(indices: np.ndarray, most: int) -> np.ndarray:
@@ -227,10 +212,10 @@ def chosen_channels(layer: LayerRecording, warnings: Sequence[RecordWarning], mo
     named = [c for warning in warnings for c in warning.numbers.get("channels", ())]
     called = np.flatnonzero(layer.called)
     if len(called):
-        squares = _gaps_of(layer, evenly(called, FEWEST_STEPS))
+        squares = layer.squared_gaps()
         with np.errstate(all="ignore"):
             change = np.abs(np.log(layer.var[called[-1]] / layer.var[called[0]]))
-            size = change if squares is None else np.median(squares, 0)
+            size = change if squares is None else np.median(squares[evenly(called, FEWEST_STEPS)], 0)
         named += np.argsort(-np.nan_to_num(size, nan=-1), kind="stable")[:most].tolist()
     return [*dict.fromkeys(named)][:most]
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from normviz.core.methods import METHODS
 from normviz.core.statistics import trusted_state
+from normviz.inspect.audit.detect import DEFAULT_EPS
+from normviz.inspect.audit.measurements import squared_gaps
 from normviz.inspect.audit.table import plural
 from normviz.inspect.audit.tensors import short_name
 
@@ -108,19 +110,33 @@ class LayerRecording:
         name = METHODS[self.kind].label if self.kind in METHODS else self.type
         return name + (f", G = {self.num_groups}" if self.num_groups else "")
 
+    @property
+    def used_eps(self) -> float:
+        """The layer's eps, or the usual one."""
+        return DEFAULT_EPS if self.eps is None else self.eps
+
+    def squared_gaps(self) -> np.ndarray | None:
+        """How far the outputs by running and by the batch's statistics are apart, squared, (T, C); None if no running.
+
+        In standard deviations of the output.
+        """
+        if self.running_mean is None or self.running_var is None:
+            return None
+        return squared_gaps(self.mean, self.var, self.running_mean, self.running_var, self.used_eps)
+
     def __repr__(self) -> str:
         T, C = self.mean.shape
         return f"<LayerRecording {short_name(self.name)}: {self.label}, {plural(T, 'step')}, C = {C}>"
 
 
-def in_a_sentence(name: str) -> str:
-    r"""Return the short name of a layer, with the word where it is a number.
+def in_a_sentence(name: str, word: str = "layer") -> str:
+    r"""Return the short name of a layer, with the word before it where it is a number.
 
     >>> in_a_sentence("10"), in_a_sentence("layer1.0.bn1")
     ('layer\xa010', 'layer1.0.bn1')
     """
     short = short_name(name)
-    return short if any(map(str.isalpha, short)) else f"layer\N{NO-BREAK SPACE}{short}"
+    return short if any(map(str.isalpha, short)) else f"{word}\N{NO-BREAK SPACE}{short}"
 
 
 def frozen(name: str, series: Series, steps: int) -> LayerRecording:

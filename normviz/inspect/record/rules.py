@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normviz.inspect.audit.detect import DEFAULT_EPS
-from normviz.inspect.audit.measurements import DEAD, gap_and_ratio, independent_values
+from normviz.inspect.audit.measurements import DEAD, independent_values
 from normviz.inspect.audit.statistics_rules import GAP, GAP_NOISE
 from normviz.inspect.audit.tensors import short_name
 
@@ -113,12 +112,12 @@ def _variance_below_eps(steps: Sequence[int], layer: LayerRecording) -> Iterator
 @rule("running-behind", "use a larger momentum or a lower learning rate, or renew the statistics before inference")
 def _running_behind(steps: Sequence[int], layer: LayerRecording) -> Iterator[Found]:
     """Running statistics that do not follow those of the batches."""
-    if layer.running_mean is None or layer.running_var is None:
+    squares = layer.squared_gaps()
+    if squares is None:
         return
-    eps = DEFAULT_EPS if layer.eps is None else layer.eps
     gaps, limits = np.full((2, len(steps)), np.nan)
     for t in np.flatnonzero(layer.called & layer.own):
-        gaps[t], _ = gap_and_ratio(layer.mean[t], layer.var[t], layer.running_mean[t], layer.running_var[t], eps)
+        gaps[t] = np.sqrt(squares[t].mean())
         samples = int(layer.samples[t])
         chance = np.sqrt(1.5 / independent_values(samples, int(layer.count[t]) // max(samples, 1)))
         limits[t] = max(GAP, GAP_NOISE[layer.mean.shape[1] >= 8] * chance)
