@@ -9,7 +9,7 @@ import pytest
 
 from normviz.charts import chart_html
 from normviz.explorer.plotly_figure import Figure, in_words, plain
-from normviz.inspect.record.figure import shortened
+from normviz.inspect.record.figure_words import shortened
 from tests.inspect.recordings import layer, many, recording
 
 

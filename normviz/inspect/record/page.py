@@ -11,7 +11,8 @@ from plotly.offline import get_plotlyjs
 from normviz.charts import chart, chart_html
 from normviz.explorer.html_page import RUN_SCRIPT, as_json, document, packed
 from normviz.inspect.audit.table import html_box
-from normviz.inspect.record.figure import drawn, lines_of_all, matched
+from normviz.inspect.record.figure import drawn
+from normviz.inspect.record.runs import lines_of_all, matched
 
 if TYPE_CHECKING:
     from normviz.inspect.record.recording import Recording
