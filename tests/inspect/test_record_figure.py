@@ -1,6 +1,7 @@
 """The figure of a recording: its numbers are the recording's, for each layer and each button."""
 
 import json
+import re
 from dataclasses import replace
 from html import unescape
 
@@ -213,6 +214,16 @@ def test_words():
     figure = many(5, 20, 8).figure()
     assert chart_html.alt(figure).startswith("A heat map of 5 normalization layers over 20 recorded steps; buttons ")
     assert plain(figure.layout.title.text) in in_words(figure).replace("\n", " ")
+
+
+def test_a_name_that_is_a_number_stands_after_the_word():
+    r = many(3, 20, 8, names="{}3")
+    other = many(3, 20, 8, names="{}3", seed_from=10)
+    titles = [args[1]["title.text"] for args in buttons(r.figure(other)).values()]
+    assert len(titles) == 3
+    for title in titles:
+        assert re.search("layer\N{NO-BREAK SPACE}[012]3", title.replace("<br>", " "))
+    assert r.explore("13").subject.title == "Layer\N{NO-BREAK SPACE}13"
 
 
 def test_names_are_short_on_the_axis_and_whole_elsewhere():

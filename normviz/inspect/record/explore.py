@@ -50,7 +50,7 @@ def explored(recording: Recording, name: Any, time: Any, keywords: Mapping[str, 
         bias=bias,
         eps=layer.used_eps,
         running=running,  # type: ignore[arg-type]
-        title=in_a_sentence(name, "Layer") if title is None else drawable(title),
+        title=in_a_sentence(short_name(name), "Layer") if title is None else drawable(title),
         time=time,
     )
     return Shown(on, _state(short_name(name), on, time, keywords))

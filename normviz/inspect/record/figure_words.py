@@ -74,7 +74,7 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
     what = {"var": "variance", "gap": "gap to the running statistics", "grad": "gradient norm"}[quantity]
     row = most_telling(scores)
     names = [*runs[0].layers]
-    name = shortened(in_a_sentence(names[row]), 40)
+    name = in_a_sentence(shortened(names[row], 40))
     first, last = (values[row] for values in _ends(runs[0].values[quantity]))
     if np.isnan(scores).all():
         return f"No layer has a {what} that can be drawn"
@@ -89,13 +89,13 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
         if broken:
             earliest = min(broken, key=lambda layer: broken[layer])
             many = f"NaN or infinity in {len(broken)} of {plural(len(names), 'layer')}"
-            return f"{many}, first in {shortened(in_a_sentence(earliest), 40)} at step {broken[earliest]}"
+            return f"{many}, first in {in_a_sentence(shortened(earliest, 40))} at step {broken[earliest]}"
         factor = 10 ** scores[row]
         if len(runs[0].steps) == 1:
             values = _ends(runs[0].values["var"])[1]
             row = most_telling(values)
             largest = "largest " * (len(names) > 1)
-            name = shortened(in_a_sentence(names[row]), 40)
+            name = in_a_sentence(shortened(names[row], 40))
             return f"At step {runs[0].steps[0]}, the variance is {largest}in {name}, {values[row]:.3g}"
         if factor < 2:
             from_to = f"From step {runs[0].steps[0]} to {runs[0].steps[-1]}"
@@ -114,7 +114,7 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
     least = int(np.nanargmin(scores))
     if row == least:
         return f"The last gradient norm of {name} is {last:.3g}"
-    low = shortened(in_a_sentence(names[least]), 40)
+    low = in_a_sentence(shortened(names[least], 40))
     return f"The last gradient norm is between {scores[least]:.3g} ({low}) and {last:.3g} ({name})"
 
 

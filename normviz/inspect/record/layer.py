@@ -129,13 +129,12 @@ class LayerRecording:
         return f"<LayerRecording {short_name(self.name)}: {self.label}, {plural(T, 'step')}, C = {C}>"
 
 
-def in_a_sentence(name: str, word: str = "layer") -> str:
-    r"""Return the short name of a layer, with the word before it where it is a number.
+def in_a_sentence(short: str, word: str = "layer") -> str:
+    r"""Return a layer's short name, with the word before it where it is a number.
 
     >>> in_a_sentence("10"), in_a_sentence("layer1.0.bn1")
     ('layer\xa010', 'layer1.0.bn1')
     """
-    short = short_name(name)
     return short if any(map(str.isalpha, short)) else f"{word}\N{NO-BREAK SPACE}{short}"
 
 
