@@ -129,6 +129,8 @@ def template(dark: bool = False, room: Room = Room(WIDTH)) -> go.layout.Template
             "paper_bgcolor": on["page"],
             "plot_bgcolor": on["page"],
             "colorway": list(COLOURS.values()),
+            # Else plotly takes names such as "1" and "4" for numbers, also again after each change of the data.
+            "autotypenumbers": "strict",
             "xaxis": axis,
             "yaxis": axis,
             "modebar": {"color": on["muted"], "activecolor": on["ink"], "bgcolor": "rgba(0,0,0,0)"},

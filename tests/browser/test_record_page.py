@@ -77,8 +77,17 @@ def gradient(layer):
 def test_rows_are_equally_high_also_where_names_are_numbers(page, tmp_path):
     many(4, STEPS, 8, names="{}3").to_html(tmp_path / "run.html")
     opened(page, (tmp_path / "run.html").as_uri())
-    places = page.evaluate("document.querySelector('#nvr-chart').calcdata[0][0].y")
-    assert places == [-0.5, 0.5, 1.5, 2.5, 3.5]
+    rows = "document.querySelector('#nvr-chart').calcdata[0][0].y"
+    assert page.evaluate(rows) == [-0.5, 0.5, 1.5, 2.5, 3.5]
+    for role, name, key in (
+        ("button", "Gradient norm", "Enter"),
+        ("slider", "Layer", "Home"),
+        ("slider", "Layer", "End"),
+    ):
+        drawn = page.evaluate(DRAWN)
+        page.get_by_role(role, name=name).press(key)
+        changed(page, drawn)
+    assert page.evaluate(rows) == [-0.5, 0.5, 1.5, 2.5, 3.5]
 
 
 def test_buttons_and_layers_by_mouse(page, recorded, address):

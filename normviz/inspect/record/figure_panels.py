@@ -92,8 +92,7 @@ class Places:
                 text="", name=chart.PANEL, x=left, y=top, xanchor="left", yanchor="bottom", align="left",
                 xref="paper", yref="paper", showarrow=False,
             )  # fmt: skip
-            # Without its type, plotly takes names such as "1" and "4" for numbers.
-            own = {"visible": False, "type": "category", "range": [rows - 0.5, -0.5], "title": {"text": "layer"}}
+            own = {"visible": False, "range": [rows - 0.5, -0.5], "title": {"text": "layer"}}
             ticks = {"tickvals": shown, "ticktext": [names[i] for i in shown], "showticklabels": labelled}
             over = {"overlaying": f"y{k + 1}", "anchor": f"x{k + 1}", "side": "left", "range": [rows - 0.5, -0.5]}
             plain = {"showgrid": False, "zeroline": False}
