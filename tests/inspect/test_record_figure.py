@@ -203,6 +203,12 @@ def test_findings():
         said["Gradient norm"]
         == f"The last gradient norm is between {last[low]:.3g} ({low}) and {last[high]:.3g} ({high})"
     )
+    close = recording([layer("a", trail=0.9), layer("b", trail=0.8, seed=1)])
+    gaps = {n: written_out_gap(close[n], -1) for n in "ab"}
+    most = max(gaps, key=gaps.get)
+    apart = f"at the end they are at most {gaps[most]:.2g} standard deviations apart, in {most}"
+    title = plain(buttons(close.figure())["Batch against running"][1]["title.text"])
+    assert title == f"Running statistics follow the batches: {apart}"
     drift = replace(layer("c", 80, 8), mean=np.linspace(0, 300, 80)[:, None] * np.ones(8))
     trail = recording([layer("a", 80, 8, trail=0.9), drift])
     [warning] = [w for w in trail.warnings if w.code == "running-behind"]

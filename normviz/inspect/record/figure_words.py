@@ -109,8 +109,9 @@ def finding(runs: Sequence[Run], quantity: str) -> str:
         if trailing:
             many = f"{len(trailing)} of {plural(kept, 'layer')}"
             return f"Running statistics trail in {many}: {name}, {scores[row]:.2g} standard deviations"
-        where = f", at most in {name}," if kept > 1 else f" in {name}"
-        return f"Running statistics follow the batches{where} {scores[row]:.2g} standard deviations apart at the end"
+        most = "at most " * (kept > 1)
+        apart = f"{most}{scores[row]:.2g} standard deviations apart, in {name}"
+        return f"Running statistics follow the batches: at the end they are {apart}"
     least = int(np.nanargmin(scores))
     if row == least:
         return f"The last gradient norm of {name} is {last:.3g}"
